@@ -1,0 +1,58 @@
+"""Checks what is inside a built wheel: everything a user needs, no sources or tests, and a small file.
+
+Called by ``.ci/run`` as ``python .ci/check_wheel.py WHEEL``.
+"""
+
+import sys
+import zipfile
+from pathlib import Path
+
+LARGEST = 3_000_000  # bytes
+SOURCES = (".c", ".cc", ".cpp", ".h", ".hpp", ".def", ".inc", ".pyx", ".pxd", ".o", ".a", ".cmake")
+FOREIGN = {"tests", "test", "bench", "csrc", "docs", ".ci", "__pycache__"}
+NEEDED = (
+    "fastconv/__init__.py",
+    "fastconv/__main__.py",
+    "fastconv/cli.py",
+    "fastconv/py.typed",
+    "fastconv/backends/numpy/",
+    "fastconv/backends/numba/",
+    "fastconv/backends/cython/",
+)
+
+
+def problems(wheel: Path) -> list[str]:
+    """List what is wrong with the wheel, one sentence each."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    found = []
+    if wheel.stat().st_size >= LARGEST:
+        found.append(f"it has {wheel.stat().st_size:,} bytes, {LARGEST:,} or more")
+    for name in names:
+        top, *rest = Path(name).parts
+        if top != "fastconv" and not top.endswith(".dist-info"):
+            found.append(f"{name} is outside the package")
+        if name.endswith((*SOURCES, "CMakeLists.txt")) or FOREIGN.intersection([top, *rest]):
+            found.append(f"{name} does not belong into a wheel")
+    found += [
+        f"{needed} is missing" for needed in NEEDED if not any(name.startswith(needed) for name in names)
+    ]
+    if not any(name.endswith(".so") for name in names):
+        found.append("no compiled extension module is in it")
+    if not any(name.endswith("LICENSE") for name in names):
+        found.append("the license is missing")
+    return found
+
+
+def main() -> int:
+    """Print the wheel's size and its problems; 1 if there are any."""
+    wheel = Path(sys.argv[1])
+    found = problems(wheel)
+    print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB")
+    for problem in found:
+        print(f"  {problem}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""What a backend must do (`Backend`), which ones exist, and which one a call uses."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Hashable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from fastconv.options import Activation
+from fastconv.problem import ConvProblem
+from fastconv.settings import Setting
+from fastconv.windows import PoolProblem
+
+Array = NDArray[Any]
+
+
+class Backend(Protocol):
+    """The primitives that every operation is composed from.
+
+    All arrays are C-contiguous, native, of the problem's dtype and layout, and not empty; `out` is written in
+    full. Shapes have been checked.
+    """
+
+    name: str
+
+    def algorithms(self) -> tuple[str, ...]:
+        """Names that `algorithm=` may have."""
+
+    def explain(self, problem: ConvProblem) -> str:
+        """How `conv` would do this problem, for a person."""
+
+    def weight_form(self, problem: ConvProblem) -> Hashable:
+        """Names the form of weights that `prepare` makes: problems of equal form can share them."""
+
+    def prepare(self, problem: ConvProblem, weight: Array) -> Any:
+        """The weights in the form that `conv` takes."""
+
+    def conv(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        prepared: Any,
+        bias: Array | None,
+        residual: Array | None,
+        activation: Activation | None,
+        out: Array,
+    ) -> None:
+        """Convolution, or transposed convolution, then bias, residual and activation."""
+
+    def deform_conv(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        offset: Array,
+        mask: Array | None,
+        weight: Array,
+        bias: Array | None,
+        out: Array,
+    ) -> None:
+        """Deformable convolution (NCHW); `offset` is (N, 2 * G * kH * kW, oH, oW), `mask` half of that."""
+
+    def unfold(self, problem: ConvProblem, x: Array, out: Array) -> None:
+        """Every window of `x` (NCHW) as a column: `out` is (N, C * kH * kW, oH * oW)."""
+
+    def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
+        """The transpose of `unfold`: overlapping windows are added."""
+
+    def pool(self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None) -> None:
+        """Reduce every window; `indices` (int64) and `uniforms` (float64) have the shape of `out`."""
+
+    def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+        """Put `values` at the flat plane positions `indices` of `out`, which is 0 elsewhere; the last one wins."""
+
+    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
+        """`out[.., i, j] = x[.., rows[i], columns[j]]`, or `value` where a table says -1; any dtype."""
+
+    def local_response_norm(
+        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+    ) -> None:
+        """x / (k + alpha / size * sum of squares over `size` neighbouring channels)**beta."""
+
+
+class BackendUnavailableError(ImportError):
+    """A backend exists, but cannot be loaded here; the message says why and what to install."""
+
+
+# Fastest first: the default is the first one that can be loaded.
+_BACKENDS = {
+    "cython": "its compiled extension is part of every wheel: reinstall fastconv where a C compiler is found",
+    "numba": 'install it with: pip install "fastconv[numba]"',
+    "numpy": "NumPy is required",
+}
+_loaded: dict[str, Backend] = {}
+
+
+def names() -> tuple[str, ...]:
+    """The names of all backends, fastest first."""
+    return tuple(_BACKENDS)
+
+
+def load(name: str) -> Backend:
+    """The backend of that name; `BackendUnavailableError` where it cannot be loaded."""
+    if name not in _loaded:
+        try:
+            module = importlib.import_module(f"fastconv.backends.{name}")
+        except ImportError as error:
+            raise BackendUnavailableError(
+                f"the {name} backend cannot be loaded: {error}; {_BACKENDS[name]}"
+            ) from error
+        _loaded[name] = module.BACKEND
+    return _loaded[name]
+
+
+def _check(value: Any, source: str) -> str:
+    if not isinstance(value, str) or value not in _BACKENDS:
+        raise ValueError(f"{source}: backend is {value!r}, but needs to be one of {', '.join(map(repr, _BACKENDS))}")
+    load(value)
+    return value
+
+
+def _fastest() -> str:
+    return available_backends()[0]
+
+
+_backend = Setting(("FASTCONV_BACKEND",), _check, _fastest)
+
+
+def resolve(op: str, name: Any) -> Backend:
+    """The backend that a call with ``backend=name`` uses."""
+    if name is None:
+        return load(_backend.get())
+    return load(_check(name, op))
+
+
+def available_backends() -> tuple[str, ...]:
+    """Names of the backends that can be loaded here, fastest first.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> "numpy" in fastconv.available_backends()
+    True
+    """
+    found = []
+    for name in _BACKENDS:
+        try:
+            load(name)
+        except BackendUnavailableError:
+            continue
+        found.append(name)
+    return tuple(found)
+
+
+def get_backend() -> str:
+    """Name of the backend that the next call in this context uses.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> with fastconv.use_backend("numpy"):
+    ...     fastconv.get_backend()
+    'numpy'
+    """
+    return _backend.get()
+
+
+def set_backend(name: str) -> None:
+    """Choose the backend for the whole process.
+
+    Parameters
+    ----------
+    name : {"cython", "numba", "numpy"}
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of that name.
+    BackendUnavailableError
+        If it cannot be loaded; the message says why and what to install.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> before = fastconv.get_backend()
+    >>> fastconv.set_backend("numpy")
+    >>> fastconv.set_backend(before)
+    """
+    _backend.set(name, "set_backend")
+
+
+def use_backend(name: str) -> AbstractContextManager[None]:
+    """Use a backend within a ``with`` block, in this thread or task only.
+
+    Parameters
+    ----------
+    name : {"cython", "numba", "numpy"}
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> with fastconv.use_backend("numpy"):
+    ...     fastconv.max_pool2d(np.arange(16.0).reshape(1, 4, 4), 2)
+    array([[[ 5.,  7.],
+            [13., 15.]]])
+    """
+    return _backend.using(name, "use_backend")
+
+
+def algorithms(backend: str | None = None) -> tuple[str, ...]:
+    """Names of the convolution algorithms that a backend has.
+
+    Parameters
+    ----------
+    backend : {"cython", "numba", "numpy"}, optional
+        By default the one that the next call uses.
+
+    Returns
+    -------
+    tuple of str
+        ``"direct"`` stands for the best of those that compute the textbook sum, and exists in every backend.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> "direct" in fastconv.algorithms()
+    True
+    """
+    return resolve("algorithms", backend).algorithms()

@@ -1,0 +1,99 @@
+"""Pooling by tables of windows, one axis after the other where the reducer allows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv.windows import PoolProblem, Windows
+
+Array = NDArray[Any]
+
+
+def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None) -> None:
+    """Fill `out`, and `indices` where given; all arrays are (N, C, H, W) views."""
+    if problem.reducer == "max":
+        _max(problem, x, out, indices)
+    elif problem.reducer == "sample":
+        assert uniforms is not None
+        _sample(problem, x, out, indices, uniforms)
+    elif problem.reducer == "weighted":
+        total = _sum(problem, x)
+        out[...] = np.divide(_sum(problem, x * x), total, out=np.zeros_like(total), where=total != 0)
+    else:
+        divisor = problem.rows.divisor[:, np.newaxis] * problem.columns.divisor
+        values = x if problem.reducer == "sum" else np.abs(x) ** problem.power
+        mean = _sum(problem, values) / divisor.astype(x.dtype)
+        out[...] = mean if problem.reducer == "sum" else mean ** (1 / problem.power)
+
+
+def _elements(x: Array, windows: Windows, axis: int) -> Iterator[tuple[Array, Array, Array]]:
+    """For the first, second, ... pixel of every window: its values, its position, and whether it exists."""
+    length = -int((-(windows.stop - windows.start) // windows.step).min())
+    shape = (x.shape[0], x.shape[1], windows.count, 1) if axis == 2 else (x.shape[0], x.shape[1], 1, windows.count)
+    if windows.start.shape[0] == 1:
+        shape = (1, 1, *shape[2:])
+    for i in range(length):
+        at = windows.start + i * windows.step
+        exists = (at < windows.stop).reshape(shape)
+        position = np.minimum(at, windows.stop - 1).reshape(shape)
+        if windows.start.shape[0] == 1:
+            yield np.take(x, position.ravel(), axis), position, exists
+        else:
+            yield np.take_along_axis(x, position, axis), position, exists
+
+
+def _sum(problem: PoolProblem, x: Array) -> Array:
+    for axis, windows in ((3, problem.columns), (2, problem.rows)):
+        total: Any = 0
+        for values, _, exists in _elements(x, windows, axis):
+            total = total + np.where(exists, values, 0)
+        x = total
+    return x
+
+
+def _max(problem: PoolProblem, x: Array, out: Array, indices: Array | None) -> None:
+    """Columns first, so that equal maxima go to the first in row-major order."""
+    best, column = _max_axis(x, problem.columns, 3)
+    best, row = _max_axis(best, problem.rows, 2)
+    out[...] = best
+    if indices is not None:
+        at = np.broadcast_to(row, best.shape)
+        column = np.broadcast_to(column, (*best.shape[:2], x.shape[2], best.shape[3]))
+        indices[...] = at * problem.size[1] + np.take_along_axis(column, at, axis=2)
+
+
+def _max_axis(x: Array, windows: Windows, axis: int) -> tuple[Array, Array]:
+    best: Any = None
+    where: Any = None
+    for values, position, exists in _elements(x, windows, axis):
+        if best is None:
+            best, where = values, np.broadcast_to(position, values.shape)
+            continue
+        # `values != values` is NaN; the last NaN wins, as in PyTorch.
+        wins = exists & ((values > best) | (values != values))
+        best, where = np.where(wins, values, best), np.where(wins, position, where)
+    return best, where
+
+
+def _sample(problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array) -> None:
+    """Element by element in row-major order, until the running sum exceeds the sampled share of the total."""
+    total = _sum(problem, x.astype(np.float64))
+    running = np.zeros_like(total)
+    found = np.zeros(total.shape, bool)
+    best = np.zeros_like(total)
+    where: Any = None
+    for values, row, row_exists in _elements(x, problem.rows, 2):
+        for value, column, exists in _elements(values, problem.columns, 3):
+            at = row * problem.size[1] + column
+            if where is None:
+                where = np.broadcast_to(at, total.shape)
+            running = running + np.where(exists & row_exists, value, 0.0)
+            wins = ~found & exists & row_exists & (running > uniforms * total)
+            best, where, found = np.where(wins, value, best), np.where(wins, at, where), found | wins
+    out[...] = best
+    if indices is not None:
+        indices[...] = where

@@ -1,0 +1,169 @@
+"""The command line: ``fastconv demo``, ``fastconv info``, ``fastconv --version``.
+
+Called by the ``fastconv`` entry point and by ``python -m fastconv``. Only ``fastconv demo`` needs more than
+NumPy, so everything of the ``demo`` extra is imported when that command runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import fastconv
+from fastconv import backends
+from fastconv.config import show_config
+
+DESCRIPTION = "Fast 2-D convolution, pooling and their relatives on the CPU, on NumPy arrays."
+
+EXAMPLES = """\
+examples:
+  fastconv demo                          a bundled photograph, every backend
+  fastconv demo photo.jpg                your own picture (PNG, JPEG, ...)
+  fastconv demo photo.jpg --size 800 --output sheet.png
+  fastconv demo --backends numpy,cython  only some of the backends
+  fastconv info                          version, build, processor, backends
+
+environment:
+  FASTCONV_BACKEND      numpy, numba or cython (default: the fastest available)
+  FASTCONV_NUM_THREADS  threads (default: the cores this process may use)
+  FASTCONV_PRECISION    fast or strict
+  FASTCONV_ISA          baseline, avx2 or avx512: no higher instruction set
+"""
+
+DEMO_DESCRIPTION = """\
+Sends a photograph through a bank of filters, pooling and upsampling on every
+backend; prints what each operation took and how far the backends are apart,
+and writes a contact sheet of the pictures.
+"""
+
+DEMO_EPILOG = """\
+exit status:
+  0  the backends agree
+  1  they do not: the operation is named
+  2  the demo could not run: the message says why
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments, without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit status: 0 for success, 1 where ``demo`` finds backends that disagree, 2 for anything that
+        kept the command from running.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        if arguments.command == "info":
+            show_config()
+            return 0
+        return _demo(arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    try:
+        from fastconv.demo import DemoError, run_demo
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == "fastconv":
+            raise
+        return _fail(f'the package {missing} is missing: install the demo with pip install "fastconv[demo]"')
+    try:
+        return run_demo(arguments.image, arguments.output, arguments.backends, arguments.size)
+    except (DemoError, fastconv.BackendUnavailableError) as error:
+        return _fail(str(error))
+    except MemoryError:
+        return _fail("not enough memory for a photograph of this size: try a smaller one with --size 2000")
+
+
+def _fail(message: str) -> int:
+    print(f"fastconv demo: {message}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastconv",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    demo = commands.add_parser(
+        "demo",
+        help="filter, pool and upsample a photograph on every backend, and compare them",
+        description=DEMO_DESCRIPTION,
+        epilog=DEMO_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    demo.add_argument(
+        "image",
+        metavar="IMAGE",
+        nargs="?",
+        type=Path,
+        help="a picture file, such as PNG or JPEG (default: the astronaut of scikit-image)",
+    )
+    demo.add_argument(
+        "-o",
+        "--output",
+        metavar="PNG",
+        type=Path,
+        default=Path("fastconv-demo.png"),
+        help="where the contact sheet goes (default: %(default)s)",
+    )
+    demo.add_argument(
+        "-b",
+        "--backends",
+        metavar="NAMES",
+        type=_backend_names,
+        help=f"backends to run, with commas between: {','.join(backends.names())} (default: all available)",
+    )
+    demo.add_argument(
+        "-s",
+        "--size",
+        metavar="PIXELS",
+        type=_size,
+        help="scale the picture so that its longer side has this many pixels (default: as it is)",
+    )
+    commands.add_parser(
+        "info",
+        help="print version, build, processor, threads and backends",
+        description="Prints version, build, processor, threads, and the backends with what is missing.",
+    )
+    return parser
+
+
+def _backend_names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in backends.names()]
+    if unknown or not names:
+        wrong = unknown[0] if unknown else text
+        raise argparse.ArgumentTypeError(
+            f"unknown backend {wrong!r}: choose from {', '.join(backends.names())}"
+        )
+    return names
+
+
+def _size(text: str) -> int:
+    try:
+        size = int(text)
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"needs a whole number of pixels above 0, got {text!r}")
+    return size

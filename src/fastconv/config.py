@@ -1,0 +1,141 @@
+"""What this installation is and what it runs on, as a dictionary or printed.
+
+Called by users and by ``fastconv info``; nothing else in the package depends on it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fastconv
+from fastconv import backends
+
+VARIABLES = (
+    "FASTCONV_BACKEND",
+    "FASTCONV_NUM_THREADS",
+    "FASTCONV_PRECISION",
+    "FASTCONV_ISA",
+    "OMP_NUM_THREADS",
+)
+
+
+def build_config() -> dict[str, Any]:
+    """Describe the installed package, how it was built, and the machine it runs on.
+
+    Returns
+    -------
+    dict
+        ``version``, ``python``, ``numpy``, ``blas`` : versions, and the library of NumPy's matrix product.
+        ``processor``, ``machine`` : its name and architecture.
+        ``threads`` : how many threads a call may use.
+        ``backend`` : the one a call uses here, or the reason why there is none.
+        ``backends`` : each backend's name, with ``None`` where it works and otherwise why it does not.
+        ``build`` : what the ``cython`` backend was built with (compiler, flags, instruction sets, OpenMP);
+        empty where that backend is missing.
+        ``environment`` : those of the package's environment variables that are set.
+
+    Examples
+    --------
+    >>> from fastconv.config import build_config
+    >>> build_config()["backends"]["numpy"] is None
+    True
+    """
+    reasons = {name: _why_missing(name) for name in backends.names()}
+    return {
+        "version": fastconv.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": _blas(),
+        "processor": _processor(),
+        "machine": platform.machine(),
+        "threads": fastconv.get_num_threads(),
+        "backend": _current_backend(),
+        "backends": reasons,
+        "build": _build_info() if reasons.get("cython", "") is None else {},
+        "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+    }
+
+
+def show_config() -> None:
+    """Print version, build, processor, instruction set, threads and backends.
+
+    This is what ``fastconv info`` prints; please add it to bug reports. :func:`build_config` gives the same
+    as a dictionary.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.show_config()  # doctest: +ELLIPSIS
+    fastconv ...
+    """
+    config = build_config()
+    lines = {
+        "python": f"{config['python']}, NumPy {config['numpy']} (BLAS: {config['blas']})",
+        "processor": f"{config['processor']} ({config['machine']})",
+        "threads": str(config["threads"]),
+        "backend": config["backend"],
+        **{key.replace("_", " "): _as_text(value) for key, value in config["build"].items()},
+        **config["environment"],
+    }
+    width = max(map(len, lines))
+    print(f"fastconv {config['version']}")
+    for key, value in lines.items():
+        print(f"  {key:<{width}}  {value}")
+    print("backends")
+    for name, reason in config["backends"].items():
+        print(f"  {name:<{width}}  {'available' if reason is None else f'missing: {reason}'}")
+
+
+def _why_missing(name: str) -> str | None:
+    try:
+        backends.load(name)
+    except fastconv.BackendUnavailableError as error:
+        return str(error)
+    return None
+
+
+def _current_backend() -> str:
+    try:
+        return fastconv.get_backend()
+    except (
+        ValueError,
+        fastconv.BackendUnavailableError,
+    ) as error:  # a mistaken FASTCONV_BACKEND must show, not raise
+        return f"none ({error})"
+
+
+def _build_info() -> dict[str, Any]:
+    from fastconv.backends.cython import build_info
+
+    return dict(build_info())
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def _blas() -> str:
+    settings = np.show_config(mode="dicts")
+    blas = settings.get("Build Dependencies", {}).get("blas", {}) if settings else {}
+    return " ".join(str(blas[key]) for key in ("name", "version") if blas.get(key)) or "unknown"
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name" and value.strip():
+            return value.strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,106 @@
+"""Times one step on every backend and compares the results. Called by :func:`fastconv.demo.run_demo`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+from fastconv.demo.steps import Array, Step
+
+REFERENCE = "numpy"
+CALLS = 7
+SECONDS = 1.0  # a slow operation gets fewer calls, so that a large photograph does not take all day
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one step gave: shapes, seconds per call and extra seconds of the first call, and the comparison.
+
+    ``difference`` holds, per backend other than the reference, the largest absolute difference to it:
+    infinity for a wrong shape or dtype, NaN if the result holds one. ``allowed`` is the bound.
+    """
+
+    title: str
+    shape_in: tuple[int, ...]
+    shape_out: tuple[int, ...]
+    seconds: dict[str, float]
+    first_call: dict[str, float]
+    difference: dict[str, float]
+    allowed: float
+
+    @property
+    def wrong(self) -> list[str]:
+        """The backends whose result is too far from the reference."""
+        return [name for name, value in self.difference.items() if not value <= self.allowed]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all backends give the same result, up to rounding."""
+        return not self.wrong
+
+
+def measure(step: Step, x: Array, names: Sequence[str]) -> tuple[Array, Outcome]:
+    """Run ``step`` on every backend of ``names``.
+
+    Returns
+    -------
+    tuple
+        The reference's result, and the :class:`Outcome`.
+    """
+    expected = step.run(x, REFERENCE)
+    seconds, first_call, difference = {}, {}, {}
+    for name in names:
+        result, first_call[name], seconds[name] = timed(step, x, name)
+        if name != REFERENCE:
+            difference[name] = largest_difference(result, expected)
+    outcome = Outcome(
+        step.title,
+        x.shape,
+        expected.shape,
+        seconds,
+        first_call,
+        difference,
+        allowed_difference(step, x, expected),
+    )
+    return expected, outcome
+
+
+def timed(step: Step, x: Array, name: str) -> tuple[Array, float, float]:
+    """Give the result, the seconds that the first call took beyond a usual one, and those of a usual one.
+
+    The first call is a warm-up, where numba compiles; a usual one is the median of several after it.
+    """
+    start = perf_counter()
+    result = step.run(x, name)
+    first = perf_counter() - start
+    times: list[float] = []
+    while len(times) < CALLS and sum(times) < SECONDS:
+        start = perf_counter()
+        step.run(x, name)
+        times.append(perf_counter() - start)
+    usual = median(times)
+    return result, max(0.0, first - usual), usual
+
+
+def largest_difference(result: Array, expected: Array) -> float:
+    """Give ``max |result - expected|``, or infinity for another shape or dtype."""
+    if result.shape != expected.shape or result.dtype != expected.dtype:
+        return math.inf
+    return float(np.abs(result - expected).max())
+
+
+def allowed_difference(step: Step, x: Array, expected: Array) -> float:
+    """Bound the difference that rounding explains.
+
+    A sum of n products is off by about ``sqrt(n) eps`` times the sum of ``|w| |x|``, as its n roundings go
+    either way, each backend adding up in its own order; the fast algorithms (Winograd) may lose up to 8 times
+    as much.
+    """
+    if step.terms == 0:
+        return 0.0
+    return 8 * math.sqrt(step.terms) * float(np.finfo(expected.dtype).eps) * step.magnitude(x, REFERENCE)

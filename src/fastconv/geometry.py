@@ -1,0 +1,343 @@
+"""Sizes, receptive fields and costs of convolutions and pooling, from shapes alone (no arrays).
+
+Users call the public functions as ``fastconv.geometry``; the problem descriptions call the helpers on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastconv import options as opt
+from fastconv.options import Pair
+
+__all__ = ["ConvMemory", "ReceptiveField", "conv_flops", "conv_memory", "conv_output_size", "conv_params",
+           "conv_transpose_output_size", "pool_output_size", "receptive_field", "same_padding"]
+
+Size = int | Pair
+Pads = int | Pair | tuple[Pair, Pair] | str
+Row = tuple[int, int, int, int]  # size, kernel, stride, dilation along one axis
+Shape = tuple[int, int, int, int]
+SizeT = TypeVar("SizeT", int, Pair)
+
+
+def _conv_size(size: int, kernel: int, stride: int, before: int, after: int, dilation: int) -> int:
+    return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def _same(size: int, kernel: int, stride: int, dilation: int) -> Pair:
+    total = max((-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+def _pool_size(size: int, kernel: int, stride: int, before: int, after: int, dilation: int, up: bool) -> int:
+    out = _conv_size(size, kernel, stride, before, after + (stride - 1 if up else 0), dilation)
+    return out - 1 if up and (out - 1) * stride >= size + before else out
+
+
+def _rows(op: str, size: Any, kernel: Any, stride: Any, dilation: Any) -> list[Row]:
+    named = {"input_size": size, "kernel_size": kernel, "stride": stride, "dilation": dilation}.items()
+    if opt.is_integer(size):
+        return [cast(Row, tuple(opt.single(op, name, value, 1) for name, value in named))]
+    return list(zip(*(opt.pair(op, name, value, 1) for name, value in named), strict=True))
+
+
+def _pads(op: str, padding: Any, rows: list[Row]) -> list[Pair]:
+    """(before, after) along each axis."""
+    sides = opt.padding_1d(op, padding) if len(rows) == 1 else opt.padding(op, padding)
+    if sides == "same":
+        return [_same(*row) for row in rows]
+    if isinstance(sides, str):
+        return [(d * (k - 1), d * (k - 1)) if sides == "full" else (0, 0) for _, k, _, d in rows]
+    return [sides[:2], sides[2:]][-len(rows):]
+
+
+def _result(op: str, size: SizeT, out: list[int]) -> SizeT:
+    result = out[0] if len(out) == 1 else (out[0], out[1])
+    if min(out) < 1:
+        raise ValueError(f"{op}: input size {size} gives an output size of {result}, but needs at least 1")
+    return cast(SizeT, result)
+
+
+def _conv_out(op: str, size: SizeT, kernel: Any, stride: Any, padding: Any, dilation: Any) -> SizeT:
+    rows = _rows(op, size, kernel, stride, dilation)
+    axes = zip(rows, _pads(op, padding, rows), strict=True)
+    return _result(op, size, [_conv_size(n, k, s, *pad, d) for (n, k, s, d), pad in axes])
+
+
+def _bool(op: str, name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs True or False")
+    return bool(value)
+
+
+def conv_output_size(input_size: SizeT, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
+                     dilation: Size = 1) -> SizeT:
+    """Output size of a convolution: ``floor((in + pads - dilation * (kernel - 1) - 1) / stride) + 1``.
+
+    Parameters
+    ----------
+    input_size, kernel_size, stride, dilation : int or (int, int)
+        Pixels along one axis, or (vertical, horizontal); with such an `input_size` an int is for both axes.
+    padding : int, pair, pair of pairs or str
+        Pixels on each side; for two axes also (vertical, horizontal) or ((top, bottom), (left, right)), for
+        one (before, after); or ``"valid"``: none, ``"full"``: ``dilation * (kernel - 1)`` on each side,
+        ``"same"``: those of `same_padding`.
+
+    Returns
+    -------
+    int or (int, int), in pixels, as `input_size`
+
+    Raises
+    ------
+    ValueError : for a value out of range, a pair of the wrong length, an unknown padding, an output below 1
+    TypeError : for a value that is not an int (bools and floats are not)
+
+    Examples
+    --------
+    >>> conv_output_size(224, 7, stride=2, padding=3), conv_output_size((32, 33), (3, 5), 2, "same")
+    (112, (16, 17))
+    """
+    return _conv_out("conv_output_size", input_size, kernel_size, stride, padding, dilation)
+
+
+def conv_transpose_output_size(input_size: SizeT, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
+                               output_padding: Size = 0, dilation: Size = 1) -> SizeT:
+    """Output size of a transposed convolution, in pixels, by PyTorch's formula; errors as `conv_output_size`.
+
+    ``out = (in - 1) * stride - pads + dilation * (kernel - 1) + output_padding + 1``.
+
+    Parameters
+    ----------
+    input_size, kernel_size, stride, dilation : as in `conv_output_size`
+    padding : as in `conv_output_size`
+        Pixels cropped from the output; ``"same"`` gives ``in * stride``.
+    output_padding : int or (int, int)
+        Pixels added at the bottom and right: fewer than `stride` or `dilation`, 0 with ``"same"``; else ValueError.
+
+    Examples
+    --------
+    >>> conv_transpose_output_size(4, 3, 2), conv_transpose_output_size((7, 5), 3, 2, 1, output_padding=1)
+    (9, (14, 10))
+    """
+    op, same = "conv_transpose_output_size", isinstance(padding, str) and padding == "same"
+    rows = _rows(op, input_size, kernel_size, stride, dilation)
+    read = opt.pair if len(rows) == 2 else lambda *args: (opt.single(*args),)
+    extras = read(op, "output_padding", output_padding, 0)
+    if any(extra >= (1 if same else max(row[2:])) for extra, row in zip(extras, rows, strict=True)):
+        limit = "0 with padding='same'" if same else f"below stride {stride} or dilation {dilation}"
+        raise ValueError(f"{op}: output_padding is {output_padding}, but needs to be {limit}")
+    axes = zip(rows, _pads(op, padding, rows), extras, strict=True)
+    return _result(op, input_size, [n * s if same else (n - 1) * s - sum(pad) + d * (k - 1) + extra + 1
+                                    for (n, k, s, d), pad, extra in axes])
+
+
+def pool_output_size(input_size: SizeT, kernel_size: Size, stride: Size | None = None, padding: Pads = 0,
+                     dilation: Size = 1, ceil_mode: bool = False) -> SizeT:
+    """Output size of a pooling, in pixels, by PyTorch's rules; formula and errors as `conv_output_size`.
+
+    Parameters
+    ----------
+    input_size, kernel_size, stride, dilation : as in `conv_output_size`; `stride` is by default `kernel_size`
+    padding : as in `conv_output_size`, but numbers above half of `kernel_size` are a ValueError
+    ceil_mode : bool
+        Round up: the last window may reach beyond the end, but starts in the image or the padding before it.
+
+    Examples
+    --------
+    >>> pool_output_size(112, 3, stride=2, padding=1), pool_output_size((7, 8), 2, ceil_mode=True)
+    (56, (4, 4))
+    """
+    op, up = "pool_output_size", _bool("pool_output_size", "ceil_mode", ceil_mode)
+    rows = _rows(op, input_size, kernel_size, kernel_size if stride is None else stride, dilation)
+    axes = list(zip(rows, _pads(op, padding, rows), strict=True))
+    if not isinstance(padding, str) and any(max(pad) > row[1] // 2 for row, pad in axes):
+        raise ValueError(f"{op}: padding is {padding}, but needs at most half of kernel_size {kernel_size}")
+    return _result(op, input_size, [_pool_size(n, k, s, *pad, d, up) for (n, k, s, d), pad in axes])
+
+
+def same_padding(input_size: SizeT, kernel_size: Size, stride: Size = 1,
+                 dilation: Size = 1) -> tuple[SizeT, SizeT]:
+    """Compute the padding for an output of ``ceil(in / stride)``, the odd pixel at the end, as in TensorFlow.
+
+    Both sides together: ``max((ceil(in / stride) - 1) * stride + dilation * (kernel - 1) + 1 - in, 0)``; errors
+    as `conv_output_size`.
+
+    Parameters
+    ----------
+    input_size, kernel_size, stride, dilation : as in `conv_output_size`
+
+    Returns
+    -------
+    (before, after), in pixels; where `input_size` is a pair, ((top, bottom), (left, right))
+
+    Examples
+    --------
+    >>> same_padding(224, 7, stride=2), same_padding((10, 10), (3, 4), dilation=2)
+    ((2, 3), ((2, 2), (3, 3)))
+    """
+    pads = [_same(*row) for row in _rows("same_padding", input_size, kernel_size, stride, dilation)]
+    return cast(tuple[SizeT, SizeT], pads[0] if len(pads) == 1 else tuple(pads))
+
+
+class ReceptiveField(NamedTuple):
+    """What one output pixel sees, in input pixels; (vertical, horizontal) if any layer has a pair."""
+
+    size: int | Pair
+    stride: int | Pair
+    center: float | tuple[float, float]
+
+
+def _layer(kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> tuple[Any, ...]:
+    return kernel_size, stride, padding, dilation
+
+
+def receptive_field(layers: Iterable[int | Sequence[Any] | Mapping[str, Any]]) -> list[ReceptiveField]:
+    """Receptive field after each of a chain of convolutions and poolings.
+
+    From ``size = jump = 1`` and ``center = 0``, with ``k = dilation * (kernel - 1) + 1``, each layer does
+    ``size += (k - 1) * jump``, ``center += ((k - 1) / 2 - padding_before) * jump``, ``jump *= stride``
+    (Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill, 2019).
+
+    Parameters
+    ----------
+    layers : iterable
+        From the input on, each (kernel_size, stride=1, padding=0, dilation=1) as a tuple or a dict, or only
+        the kernel size, an int. A pair in a layer, also as padding, is (vertical, horizontal). Padding is as
+        in `conv_output_size`, but ``"same"`` needs stride 1 (else it depends on the input size). Errors are as
+        there; a missing, unknown or superfluous field is a ValueError.
+
+    Returns
+    -------
+    list of ReceptiveField, in input pixels
+        `size`; `stride`, the step from one output to the next ("jump"); `center` of the first output's field,
+        where the first input pixel has its centre at 0.0.
+
+    Examples
+    --------
+    >>> receptive_field([(7, 2, 3), {"kernel_size": 3, "stride": 2}])[-1]
+    ReceptiveField(size=11, stride=4, center=2.0)
+    """
+    if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
+        raise TypeError(f"receptive_field: layers is a {type(layers).__name__}, but needs to be an iterable")
+    size, jump, center, fields, pairs = [1, 1], [1, 1], [0.0, 0.0], [], False
+    for index, layer in enumerate(layers):
+        op = f"receptive_field: layers[{index}]"
+        items = layer if isinstance(layer, (tuple, list)) else (layer,)
+        try:
+            values = _layer(**layer) if isinstance(layer, Mapping) else _layer(*items)
+        except TypeError:
+            need = "kernel_size, and may have stride, padding and dilation"
+            raise ValueError(f"{op} is {layer!r}, but needs {need}") from None
+        kernel, stride, padding, dilation = values
+        pairs = pairs or any(isinstance(value, (tuple, list)) for value in values)
+        rows = _rows(op, (1, 1), kernel, stride, dilation)
+        if isinstance(padding, str) and padding == "same" and max(row[2] for row in rows) > 1:
+            raise ValueError(f"{op}: padding is 'same', but needs numbers with stride {stride}")
+        for axis, ((_, k, s, d), pad) in enumerate(zip(rows, _pads(op, padding, rows), strict=True)):
+            size[axis] += d * (k - 1) * jump[axis]
+            center[axis] += (d * (k - 1) / 2 - pad[0]) * jump[axis]
+            jump[axis] *= s
+        fields.append(ReceptiveField((size[0], size[1]), (jump[0], jump[1]), (center[0], center[1])))
+    return fields if pairs else [ReceptiveField(*(value[0] for value in field)) for field in fields]
+
+
+def _weights(op: str, c_in: Any, c_out: Any, kernel_size: Any, groups: Any, bias: Any) -> Pair:
+    """Give the numbers of weights and biases."""
+    c_in, c_out = opt.integer(op, "in_channels", c_in, 1), opt.integer(op, "out_channels", c_out, 1)
+    groups = opt.integer(op, "groups", groups, 1)
+    if c_in % groups or c_out % groups:
+        raise ValueError(f"{op}: groups is {groups}, but needs to divide the channels, {c_in} and {c_out}")
+    height, width = opt.pair(op, "kernel_size", kernel_size, 1)
+    return c_out * (c_in // groups) * height * width, c_out * _bool(op, "bias", bias)
+
+
+def conv_params(in_channels: int, out_channels: int, kernel_size: Size, groups: int = 1,
+                bias: bool = True) -> int:
+    """Count the parameters of a 2-D convolution: ``C_out * (C_in / groups) * kH * kW`` and ``C_out`` biases.
+
+    Parameters
+    ----------
+    in_channels, out_channels, groups : int
+        Numbers of channels, and a divisor of both (ValueError if it is not; other errors as `conv_output_size`).
+    kernel_size : int (a square) or (int, int)
+    bias : bool
+
+    Examples
+    --------
+    >>> conv_params(64, 128, 3)
+    73856
+    """
+    return sum(_weights("conv_params", in_channels, out_channels, kernel_size, groups, bias))
+
+
+def _costs(op: str, shape: Any, c_out: Any, groups: Any, bias: Any, *window: Any) -> Shape:
+    """Give the numbers of inputs, weights, biases, and output pixels of all images."""
+    if not isinstance(shape, (tuple, list)) or len(shape) != 4:
+        error = ValueError if isinstance(shape, (tuple, list)) else TypeError
+        raise error(f"{op}: input_shape is {shape!r}, but needs a tuple (N, C, H, W)")
+    n, c_in, *size = (opt.integer(op, f"input_shape[{i}]", v, min(i, 1)) for i, v in enumerate(shape))
+    height, width = _conv_out(op, (size[0], size[1]), *window)
+    weights, biases = _weights(op, c_in, c_out, window[0], groups, bias)
+    return n * c_in * size[0] * size[1], weights, biases, n * height * width
+
+
+def conv_flops(input_shape: Shape, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
+               dilation: Size = 1, groups: int = 1, bias: bool = False) -> int:
+    """Count the floating-point operations of a 2-D convolution's textbook sum, 2 for each multiply-add.
+
+    ``N * C_out * outH * outW * (2 * (C_in / groups) * kH * kW + bias)``, so products with padding count. Errors as
+    `conv_output_size` and `conv_params`.
+
+    Parameters
+    ----------
+    input_shape : (N, C, H, W), whatever the layout in memory; N may be 0
+    out_channels, kernel_size, stride, padding, dilation, groups, bias : as in the functions above
+
+    Examples
+    --------
+    >>> conv_flops((1, 64, 56, 56), 64, 3, padding=1)
+    231211008
+    """
+    _, weights, biases, pixels = _costs("conv_flops", input_shape, out_channels, groups, bias, kernel_size,
+                                        stride, padding, dilation)
+    return (2 * weights + biases) * pixels
+
+
+class ConvMemory(NamedTuple):
+    """Bytes of a convolution's arrays; `weight` includes the bias."""
+
+    input: int
+    weight: int
+    output: int
+    total: int
+
+
+def conv_memory(input_shape: Shape, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
+                dilation: Size = 1, groups: int = 1, bias: bool = True,
+                dtype: DTypeLike = "float32") -> ConvMemory:
+    """Count the bytes of a 2-D convolution's input, weight and output, without an algorithm's workspace.
+
+    Parameters
+    ----------
+    input_shape, out_channels, kernel_size, stride, padding, dilation, groups, bias : as in `conv_flops`
+    dtype : of all arrays: float16, float32, float64, or bfloat16 where ``ml_dtypes`` is imported; else TypeError
+
+    Examples
+    --------
+    >>> conv_memory((1, 64, 56, 56), 128, 3, padding=1)
+    ConvMemory(input=802816, weight=295424, output=1605632, total=2703872)
+    """
+    inputs, weights, biases, pixels = _costs("conv_memory", input_shape, out_channels, groups, bias,
+                                             kernel_size, stride, padding, dilation)
+    try:
+        kind = np.dtype(object if dtype is None else dtype)  # np.dtype(None) is float64
+    except (TypeError, ValueError):
+        kind = np.dtype(object)
+    if kind.name not in ("float16", "bfloat16", "float32", "float64"):
+        raise TypeError(f"conv_memory: dtype is {dtype!r}, but needs float16, bfloat16, float32 or float64")
+    sizes = [count * kind.itemsize for count in (inputs, weights + biases, pixels * int(out_channels))]
+    return ConvMemory(sizes[0], sizes[1], sizes[2], sum(sizes))

@@ -1,0 +1,53 @@
+"""One spatial axis as two: a signal is an image with one row. Used by `conv1d` and `conv_transpose1d`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv import options as opt
+from fastconv.arrays import Array, as_array
+from fastconv.execute import check_weight
+from fastconv.options import Pair
+
+
+def options_1d(op: str, stride: Any, padding: Any, dilation: Any) -> tuple[Pair, Any, Pair]:
+    """Stride, padding and dilation of the image that stands for the signal."""
+    sides = opt.padding_1d(op, padding)
+    if not isinstance(sides, str):
+        sides_2d: Any = (sides[:2], sides[2:])
+    else:
+        sides_2d = sides
+    return (1, opt.single(op, "stride", stride, 1)), sides_2d, (1, opt.single(op, "dilation", dilation, 1))
+
+
+def _row_axis(layout: str) -> int:
+    return -2 if layout == "NCHW" else -3
+
+
+def expand(op: str, name: str, value: Any, layout: str) -> Any:
+    """(N, C, L) as (N, C, 1, L), (N, L, C) as (N, 1, L, C); unbatched too. None stays None."""
+    if value is None:
+        return None
+    array = as_array(op, name, value)
+    if array.ndim not in (2, 3):
+        axes = "N, C, L" if layout == "NCHW" else "N, L, C"
+        raise ValueError(
+            f"{op}: {name} has {array.ndim} dimensions (shape {array.shape}), but needs ({axes}) or unbatched ({axes[3:]})"
+        )
+    return np.expand_dims(array, _row_axis(layout))
+
+
+def expand_weight(op: str, value: Any, layout: str) -> Array:
+    """(K, C, k) as (K, C, 1, k), (k, C, K) as (1, k, C, K)."""
+    array = as_array(op, "weight", value)
+    if array.ndim != 3:
+        raise ValueError(f"{op}: weight has {array.ndim} dimensions (shape {array.shape}), but needs 3")
+    check_weight(op, "weight", array)
+    return array[:, :, None] if layout == "NCHW" else array[None]
+
+
+def squeeze(result: Array, layout: str, out: Array | None) -> Array:
+    """The result without its one row; the user's own `out` where there is one."""
+    return result.squeeze(_row_axis(layout)) if out is None else out

@@ -1,0 +1,73 @@
+"""The README's Python blocks run as they stand, and each ``# -> value`` in them is what the line gives."""
+
+import ast
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastconv
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+CLAIM = re.compile(r"^\s*(?P<expression>[^#\n]+?)  # -> (?P<value>.+)$")
+
+
+@pytest.fixture
+def threads_restored():
+    before = fastconv.get_num_threads()
+    yield
+    fastconv.set_num_threads(before)
+
+
+def recording(block: str, claims: list[tuple[str, Any, str]], namespace: dict[str, Any]) -> str:
+    """Turn each ``expression  # -> value`` of the block into a call that records what it gives."""
+    namespace["__record__"] = lambda source, value, expected: claims.append((source, value, expected))
+    lines = []
+    for line in block.splitlines():
+        claim = CLAIM.match(line)
+        if claim:
+            indent = line[: len(line) - len(line.lstrip())]
+            expression, value = claim["expression"], claim["value"]
+            line = f"{indent}__record__({expression!r}, {expression}, {value!r})"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def test_python_blocks_of_the_readme(threads_restored):
+    assert len(BLOCKS) >= 6
+    namespace: dict[str, Any] = {}
+    claims: list[tuple[str, Any, str]] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for block in BLOCKS:
+            exec(recording(block, claims, namespace), namespace)
+    assert len(claims) == sum(block.count("# -> ") for block in BLOCKS)
+    for expression, value, expected in claims:
+        assert value == ast.literal_eval(expected), expression
+
+
+def test_quick_start_is_short():
+    lines = [line for line in BLOCKS[0].splitlines() if line.strip()]
+    assert len(lines) <= 10
+
+
+def test_readme_opens_with_the_two_commands():
+    first = re.search(r"^```sh\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert first is not None
+    assert first[1].splitlines() == [
+        'pip install ".[demo]" && fastconv demo',
+        'pip install ".[test]" && pytest',
+    ]
+
+
+def test_table_of_operations_names_public_functions():
+    table = README.read_text(encoding="utf-8").partition("## Operations")[2].partition("\n\nConvolutions")[0]
+    names = re.findall(r"`([a-z0-9_.]+)`", table)
+    assert len(names) > 20
+    for name in names:
+        target: Any = fastconv
+        for part in name.removeprefix("fastconv.").split("."):
+            target = getattr(target, part)
