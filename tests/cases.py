@@ -1,4 +1,4 @@
-"""The hand-picked shapes: where kernels go wrong at edges, tails and odd combinations. One table per operation."""
+"""The hand-picked shapes, a table per operation: edges, tails and odd combinations."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,9 @@ CONV = {
     "full with stride and dilation": case((1, 3, 5, 6), (4, 3, 3, 2), padding="full", stride=2, dilation=2),
     "same, even kernel": case((1, 3, 7, 8), (4, 3, 4, 2), padding="same"),
     "same, stride 2": case((1, 3, 7, 8), (4, 3, 3, 3), padding="same", stride=2),
-    "same, stride and dilation": case((1, 3, 10, 13), (4, 3, 3, 4), padding="same", stride=(3, 2), dilation=(2, 3)),
+    "same, stride and dilation": case(
+        (1, 3, 10, 13), (4, 3, 3, 4), padding="same", stride=(3, 2), dilation=(2, 3)
+    ),
     "same, stride above kernel": case((1, 3, 11, 10), (4, 3, 2, 1), padding="same", stride=4),
     "dilation": case((1, 5, 17, 14), (6, 5, 3, 3), dilation=(4, 3), padding=2),
     "dilation reaches past the image": case((1, 3, 4, 4), (4, 3, 3, 3), dilation=5, padding=5),
@@ -58,7 +60,9 @@ CONV = {
     "reflect one pixel of two": case((1, 2, 2, 2), (4, 2, 3, 3), padding=1, padding_mode="reflect"),
     "replicate beyond the image": case((1, 3, 4, 3), (4, 3, 3, 3), padding=7, padding_mode="replicate"),
     "circular": case((1, 3, 4, 5), (4, 3, 3, 3), padding=((4, 1), (0, 5)), padding_mode="circular"),
-    "circular same, dilated": case((2, 3, 6, 7), (4, 3, 3, 3), padding="same", dilation=2, padding_mode="circular"),
+    "circular same, dilated": case(
+        (2, 3, 6, 7), (4, 3, 3, 3), padding="same", dilation=2, padding_mode="circular"
+    ),
     "reflect, grouped and strided": case(
         (1, 6, 7, 8), (4, 3, 3, 3), padding=2, stride=2, groups=2, padding_mode="reflect"
     ),
@@ -103,9 +107,13 @@ TRANSPOSE = {
     "one pixel, 4x4": case((2, 3, 1, 1), (3, 5, 4, 4)),
     "2x2 stride 2": case((1, 8, 5, 6), (8, 4, 2, 2), stride=2),
     "4x4 stride 2": case((1, 16, 6, 5), (16, 17, 4, 4), stride=2, padding=1),
-    "3x3 stride 2 with output padding": case((1, 5, 4, 7), (5, 6, 3, 3), stride=2, padding=1, output_padding=1),
+    "3x3 stride 2 with output padding": case(
+        (1, 5, 4, 7), (5, 6, 3, 3), stride=2, padding=1, output_padding=1
+    ),
     "3x3 stride 1": case((1, 33, 6, 7), (33, 16, 3, 3), padding=1),
-    "5x3 strides 3, 2": case((1, 3, 4, 5), (3, 4, 5, 3), stride=(3, 2), padding=(2, 1), output_padding=(2, 0)),
+    "5x3 strides 3, 2": case(
+        (1, 3, 4, 5), (3, 4, 5, 3), stride=(3, 2), padding=(2, 1), output_padding=(2, 0)
+    ),
     "stride larger than kernel": case((1, 3, 3, 4), (3, 4, 2, 1), stride=(4, 3)),
     "output padding below dilation": case((1, 2, 3, 4), (2, 3, 3, 3), dilation=3, output_padding=2),
     "dilation": case((1, 3, 5, 6), (3, 4, 3, 2), dilation=(2, 3), stride=2, padding=2),
@@ -115,7 +123,9 @@ TRANSPOSE = {
     "full": case((1, 3, 6, 7), (3, 4, 3, 4), padding="full"),
     "same": case((1, 3, 5, 4), (3, 4, 3, 4), padding="same"),
     "same, stride 2": case((1, 3, 5, 4), (3, 4, 3, 4), padding="same", stride=2),
-    "same, strides 3, 1, dilated": case((1, 3, 5, 4), (3, 4, 3, 2), padding="same", stride=(3, 1), dilation=2),
+    "same, strides 3, 1, dilated": case(
+        (1, 3, 5, 4), (3, 4, 3, 2), padding="same", stride=(3, 1), dilation=2
+    ),
     "same, stride above kernel": case((1, 2, 3, 4), (2, 3, 2, 2), padding="same", stride=3),
     "groups": case((1, 12, 5, 4), (12, 5, 3, 3), groups=3, stride=2),
     "depthwise": case((1, 17, 5, 6), (17, 1, 4, 4), groups=17, stride=2, padding=1),

@@ -1,12 +1,13 @@
-"""Fixtures: every test that takes `backend` runs once on each backend of the registry, as the current backend."""
+"""Fixtures: a test that takes `backend` runs once on each backend of the registry, as the current one."""
 
 import functools
 import os
 
-import fastconv
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+import fastconv
 
 settings.register_profile(
     "local",

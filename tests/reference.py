@@ -40,7 +40,7 @@ def _named_pads(name, size, kernel, stride, dilation):
 
 
 def source_index(position, size, mode):
-    """Which pixel of 0 ... size - 1 stands at `position` of the padded axis; None where the fill value does."""
+    """Which pixel of 0 ... size - 1 stands at `position` of the padded axis; None for the fill value."""
     if 0 <= position < size:
         return position
     if mode == "zeros":
@@ -77,7 +77,9 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, p
     for g, i, j in product(range(groups), range(height), range(width)):
         inputs = slice(g * per_group, (g + 1) * per_group)
         outputs = slice(g * (c_out // groups), (g + 1) * (c_out // groups))
-        window = x[:, inputs, i * sh : i * sh + effective(kh, dh) : dh, j * sw : j * sw + effective(kw, dw) : dw]
+        window = x[
+            :, inputs, i * sh : i * sh + effective(kh, dh) : dh, j * sw : j * sw + effective(kw, dw) : dw
+        ]
         out[:, outputs, i, j] = np.einsum("ncab,ocab->no", window, weight[outputs])
     return out if bias is None else out + np.float64(bias)[:, None, None]
 
@@ -101,7 +103,9 @@ def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0
         crop = pads("same", size, (kh, kw), stride, dilation)
     else:
         crop = pads(padding, (height, width), (kh, kw), stride, dilation)
-        size = tuple(s - before - after + e for s, (before, after), e in zip(scattered, crop, extra, strict=True))
+        size = tuple(
+            s - before - after + e for s, (before, after), e in zip(scattered, crop, extra, strict=True)
+        )
     canvas = np.zeros((n, per_group * groups, *(s + t for s, t in zip(scattered, size, strict=True))))
     for g, i, j in product(range(groups), range(height), range(width)):
         inputs = slice(g * (c_in // groups), (g + 1) * (c_in // groups))
@@ -161,7 +165,7 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
     (top, bottom), (left, right) = pads(padding, size, (kh, kw), stride, dilation)
     height = (size[0] + top + bottom - effective(kh, dh)) // sh + 1
     width = (size[1] + left + right - effective(kw, dw)) // sw + 1
-    columns = np.float64(x).reshape(x.shape[0], -1, kh, kw, height, width)
+    columns = np.float64(x).reshape(x.shape[0], x.shape[1] // (kh * kw), kh, kw, height, width)
     out = np.zeros((*columns.shape[:2], size[0] + top + bottom, size[1] + left + right))
     for a, b, i, j in product(*map(range, columns.shape[2:])):
         out[:, :, i * sh + a * dh, j * sw + b * dw] += columns[:, :, a, b, i, j]
@@ -172,9 +176,11 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
 
 
 def windows(size, kernel, stride, padding=(0, 0), dilation=1, ceil_mode=False):
-    """Per output position along one axis: the pixels of its window, and the window's extent inside the padding."""
+    """For each output of one axis: the pixels of its window, and the window's extent inside the padding."""
     before, after = padding
-    count = (size + before + after - effective(kernel, dilation) + (stride - 1 if ceil_mode else 0)) // stride + 1
+    count = (
+        size + before + after - effective(kernel, dilation) + (stride - 1 if ceil_mode else 0)
+    ) // stride + 1
     if ceil_mode and (count - 1) * stride >= size + before:
         count -= 1
     table = []
@@ -206,15 +212,27 @@ def first_maximum(plane, rows, columns):
 
 
 def _max_pool(x, rows, columns, return_indices):
-    index = pool(x, rows, columns, lambda p, r, c: np.ravel_multi_index(first_maximum(p, r, c), p.shape), np.int64)
-    values = np.take_along_axis(x.reshape(*x.shape[:2], -1), index.reshape(*x.shape[:2], -1), axis=2)
-    values = values.reshape(index.shape)
+    index = pool(
+        x, rows, columns, lambda p, r, c: np.ravel_multi_index(first_maximum(p, r, c), p.shape), np.int64
+    )
+    flat = [
+        np.take(plane, i)
+        for plane, i in zip(x.reshape(-1, *x.shape[2:]), index.reshape(-1, *index.shape[2:]), strict=True)
+    ]
+    values = np.array(flat, dtype=x.dtype).reshape(index.shape)
     return (values, index) if return_indices else values
 
 
 def _window_axes(x, kernel_size, stride, padding=0, dilation=1, ceil_mode=False):
     kernel, stride, dilation = pair(kernel_size), pair(stride or kernel_size), pair(dilation)
-    axes = zip(x.shape[2:], kernel, stride, pads(padding, x.shape[2:], kernel, stride, dilation), dilation, strict=True)
+    axes = zip(
+        x.shape[2:],
+        kernel,
+        stride,
+        pads(padding, x.shape[2:], kernel, stride, dilation),
+        dilation,
+        strict=True,
+    )
     return [windows(*axis, ceil_mode) for axis in axes]
 
 
@@ -227,7 +245,9 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
     return _max_pool(x, rows, columns, return_indices)
 
 
-def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+def avg_pool2d(
+    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):
     def mean(plane, row, column):
         (rows, height), (columns, width) = row, column
         divisor = divisor_override or (height * width if count_include_pad else len(rows) * len(columns))
@@ -253,7 +273,10 @@ def _mean(plane, rows, columns):
 
 
 def _adaptive_axes(x, output_size):
-    return [adaptive_windows(size, count or size) for size, count in zip(x.shape[2:], pair(output_size), strict=True)]
+    return [
+        adaptive_windows(size, count or size)
+        for size, count in zip(x.shape[2:], pair(output_size), strict=True)
+    ]
 
 
 def adaptive_avg_pool2d(x, output_size):
@@ -292,12 +315,14 @@ def fractional_max_pool2d(x, kernel_size, output_size, return_indices=False, *, 
         along_w, along_h = map(float, random_samples[n, c])
         rows = fractional_windows(x.shape[2], height, kh, along_h)
         columns = fractional_windows(x.shape[3], width, kw, along_w)
-        value[n, c], index[n, c] = (part[0, 0] for part in _max_pool(x[n : n + 1, c : c + 1], rows, columns, True))
+        value[n, c], index[n, c] = (
+            part[0, 0] for part in _max_pool(x[n : n + 1, c : c + 1], rows, columns, True)
+        )
     return (value, index) if return_indices else value
 
 
 def stochastic_pool2d(x, kernel_size, stride=None, padding=0, *, uniforms=None):
-    """Zeiler & Fergus: (value, index) sampled with one uniform per output, or the weighted mean without uniforms."""
+    """Zeiler & Fergus: (value, index) sampled with one uniform per output; without, the weighted mean."""
     rows, columns = map(_pixels, _window_axes(x, kernel_size, stride, padding))
     if uniforms is None:
 
@@ -370,4 +395,6 @@ def activate(x, activation):
         return x
     name, *parameters = (activation,) if isinstance(activation, str) else activation
     function = SCALAR_ACTIVATIONS[name]
-    return np.array([v if math.isnan(v) else function(v, *parameters) for v in map(float, x.flat)]).reshape(x.shape)
+    return np.array([v if math.isnan(v) else function(v, *parameters) for v in map(float, x.flat)]).reshape(
+        x.shape
+    )

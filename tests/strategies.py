@@ -1,7 +1,8 @@
 """Hypothesis strategies for legal problems, small enough for the reference and odd enough to be nasty."""
 
-from cases import Case
 from hypothesis import strategies as st
+
+from cases import Case
 from reference import effective, pads
 
 layouts = st.sampled_from(["NCHW", "NHWC"])
@@ -67,19 +68,26 @@ def transposed_convolutions(draw):
         full = (n - 1) * s + effective(k, d)
         before = draw(st.integers(0, min(full - 1, effective(k, d) - 1)))
         padding.append((before, draw(st.integers(0, min(full - 1 - before, effective(k, d) - 1)))))
-    options = {"stride": stride, "padding": tuple(padding), "output_padding": tuple(extra), "dilation": dilation}
+    options = {
+        "stride": stride,
+        "padding": tuple(padding),
+        "output_padding": tuple(extra),
+        "dilation": dilation,
+    }
     x = (draw(st.integers(0, 2)), groups * per_group, *size)
     return Case(x, ((groups * per_group, multiplier, *kernel),), (*options.items(), ("groups", groups)))
 
 
 @st.composite
-def poolings(draw, dilations=st.just(1)):
-    """(shape, arguments): every window holds a pixel, as PyTorch's rule padding <= kernel / 2 ensures."""
+def poolings(draw, largest_dilation=1, padded=True):
+    """(shape, options) of window pooling, padded by at most half a kernel, as PyTorch demands."""
     kernel = draw(st.tuples(*[st.integers(1, 5)] * 2))
-    options = {"stride": draw(st.none() | either(st.integers(1, 4))), "padding": tuple(
-        draw(st.integers(0, k // 2)) for k in kernel
-    )}  # fmt: skip
-    dilation = draw(dilations)
-    size = draw(sizes(kernel, 1, dilation, options["padding"]))
-    options |= {"kernel_size": kernel, "dilation": dilation, "ceil_mode": draw(st.booleans())}
+    options = {"kernel_size": kernel, "ceil_mode": draw(st.booleans())}
+    options["stride"] = draw(st.none() | either(st.integers(1, 4)))
+    padding, dilation = (0, 0), 1
+    if padded:
+        options["padding"] = padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+    if largest_dilation > 1:
+        options["dilation"] = dilation = draw(either(st.integers(1, largest_dilation)))
+    size = draw(sizes(kernel, 1, dilation, padding))
     return (draw(st.integers(0, 2)), draw(st.integers(1, 5)), *size), options

@@ -63,13 +63,7 @@ def test_demo_on_the_default_photograph(tmp_path):
     assert result.stderr == ""
     assert "astronaut" in result.stdout
     assert "512 x 512" in result.stdout
-    for column in [
-        "operation",
-        "shape in",
-        "shape out",
-        "largest difference",
-        *fastconv.available_backends(),
-    ]:
+    for column in ["operation", "shape in", "shape out", "ms", "largest", *fastconv.available_backends()]:
         assert column in result.stdout
     for operation in OPERATIONS:
         assert operation in result.stdout
@@ -168,7 +162,9 @@ def test_a_very_large_picture_is_read_as_it_is(tmp_path, monkeypatch):
     from fastconv.demo.photo import load_photo
 
     picture = odd_pictures(tmp_path)["rgba.png"]
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow refuses twice as many, and this one has 2400
+    monkeypatch.setattr(
+        Image, "MAX_IMAGE_PIXELS", 1000
+    )  # Pillow refuses twice as many, and this one has 2400
     assert load_photo(picture).pixels.shape == (1, 3, 40, 60)
     assert Image.MAX_IMAGE_PIXELS == 1000
 
@@ -279,7 +275,7 @@ def test_unknown_and_missing_backends(tmp_path, capsys, monkeypatch):
     assert "the numba backend is not here: install it" in one_sentence(capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("size", ["0", "-3", "many", "1.5"])
+@pytest.mark.parametrize("size", ["0", "-3", "many", "1.5", "999999999999"])
 def test_bad_sizes(size, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["demo", f"--size={size}"])
@@ -340,10 +336,18 @@ def test_info_says_why_a_backend_is_missing(capsys, monkeypatch):
     assert "pip install numba" in build_config()["backends"]["numba"]
 
 
-def test_info_survives_a_mistaken_environment(tmp_path):
-    result = run("info", cwd=tmp_path, FASTCONV_BACKEND="fortran")
+MISTAKES = [("FASTCONV_BACKEND", "fortran"), ("FASTCONV_NUM_THREADS", "many"), ("FASTCONV_ISA", "sse9")]
+
+
+@pytest.mark.parametrize(("variable", "value"), MISTAKES)
+def test_a_mistaken_environment_is_shown(variable, value, tmp_path):
+    result = run("info", cwd=tmp_path, **{variable: value})
     assert result.returncode == 0, result.stderr
-    assert "fortran" in result.stdout
+    assert value in result.stdout
+    if variable != "FASTCONV_ISA" or "cython" in OTHERS:
+        result = run("demo", cwd=tmp_path, **{variable: value})
+        assert result.returncode == 2
+        assert value in one_sentence(result.stderr)
 
 
 def test_version(capsys):

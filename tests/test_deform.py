@@ -1,22 +1,27 @@
 """deform_conv2d against the reference: offsets inside, across and far outside the image."""
 
-import fastconv
 import numpy as np
 import pytest
-import reference
-from checks import DIRECT, assert_close, eps, guarded, normal
 from hypothesis import given
 from hypothesis import strategies as st
+
+import fastconv
+import reference
+from checks import DIRECT, assert_close, eps, guarded, normal
 from strategies import dtypes, either, paddings, sizes
 
 
 def problem(x, weight, offset_groups=1, *, scale=1.5, **options):
-    """Arrays (x, offset, weight, bias) and options, mask included, for shapes and the width of the offsets."""
+    """(x, offset, weight, bias), mask and options, for shapes and the width of the offsets."""
     kernel = weight[2:]
-    output = reference.conv2d(np.zeros((x[0], weight[1], *x[2:])), np.zeros(weight), **options).shape[2:]
+    output = reference.conv2d(np.zeros(x), np.zeros(weight), **options).shape[2:]
     offset = scale * normal((x[0], 2 * offset_groups * kernel[0] * kernel[1], *output))
     mask = np.abs(normal((x[0], offset_groups * kernel[0] * kernel[1], *output), seed=1))
-    return [normal(x), offset.astype(np.float32).astype(np.float64), normal(weight), normal(weight[:1])], mask, options
+    return (
+        [normal(x), offset.astype(np.float32).astype(np.float64), normal(weight), normal(weight[:1])],
+        mask,
+        options,
+    )
 
 
 def check(arrays, mask, options, dtype):
@@ -34,7 +39,9 @@ def check(arrays, mask, options, dtype):
 CASES = {
     "3x3": problem((2, 3, 6, 7), (4, 3, 3, 3), padding=1),
     "one pixel": problem((1, 2, 1, 1), (3, 2, 1, 1)),
-    "strides, dilations": problem((1, 3, 9, 11), (4, 3, 2, 3), stride=(2, 3), padding=(1, 2), dilation=(3, 2)),
+    "strides, dilations": problem(
+        (1, 3, 9, 11), (4, 3, 2, 3), stride=(2, 3), padding=(1, 2), dilation=(3, 2)
+    ),
     "offset groups": problem((1, 6, 5, 6), (4, 6, 3, 3), 3, padding=1),
     "weight groups": problem((1, 6, 5, 6), (4, 3, 3, 3), 1, padding=1, groups=2),
     "both groups": problem((2, 12, 5, 6), (9, 4, 3, 2), 2, padding=1, groups=3),
@@ -52,7 +59,9 @@ def test_hand_picked(backend, dtype, name, masked):
     check(arrays, mask if masked else None, options, dtype)
 
 
-@pytest.mark.parametrize("shift", [(0, 0), (1, -2), (0.5, 0.25), (-1, 0), (6, 0), (5.5, 0), (-1.5, 0), (1e9, 0), (0, -1e30)])
+@pytest.mark.parametrize(
+    "shift", [(0, 0), (1, -2), (0.5, 0.25), (-1, 0), (6, 0), (5.5, 0), (-1.5, 0), (1e9, 0), (0, -1e30)]
+)
 def test_constant_offsets(backend, dtype, shift):
     """Whole positions, halves, and the border where -1 < y < H still sees a part of a pixel."""
     arrays, mask, _ = problem((1, 2, 6, 6), (3, 2, 1, 1))
@@ -65,14 +74,18 @@ def test_constant_offsets(backend, dtype, shift):
 def test_zero_offsets_are_a_convolution(backend, dtype):
     x, weight = normal((2, 4, 7, 8), dtype=dtype), normal((6, 2, 3, 3), dtype=dtype)
     actual = fastconv.deform_conv2d(x, np.zeros((2, 18, 4, 4), dtype=dtype), weight, stride=2, padding=1)
-    np.testing.assert_allclose(actual, reference.conv2d(x, weight, None, 2, 1, groups=2), atol=100 * eps(dtype))
+    np.testing.assert_allclose(
+        actual, reference.conv2d(x, weight, None, 2, 1, groups=2), atol=100 * eps(dtype)
+    )
 
 
 def test_nan_offset_touches_only_its_own_output(backend, dtype):
     arrays, mask, options = problem((1, 3, 5, 5), (4, 3, 3, 3), padding=1)
     expected = reference.deform_conv2d(*arrays, **options, mask=mask)
     arrays[1][0, 4, 2, 3] = np.nan
-    actual = fastconv.deform_conv2d(*(array.astype(dtype) for array in arrays), **options, mask=mask.astype(dtype))
+    actual = fastconv.deform_conv2d(
+        *(array.astype(dtype) for array in arrays), **options, mask=mask.astype(dtype)
+    )
     keep = np.ones((5, 5), dtype=bool)
     keep[2, 3] = False
     np.testing.assert_allclose(actual[..., keep], expected[..., keep], atol=1e4 * eps(dtype))
@@ -82,12 +95,19 @@ def test_nan_offset_touches_only_its_own_output(backend, dtype):
 def deformable(draw):
     groups, offset_groups = draw(st.integers(1, 2)), draw(st.integers(1, 2))
     per_group, kernel = draw(st.integers(1, 3)) * offset_groups, draw(st.tuples(*[st.integers(1, 3)] * 2))
-    options = {name: draw(either(st.integers(1, 3))) for name in ("stride", "dilation")} | {"padding": draw(paddings(2))}
+    options = {name: draw(either(st.integers(1, 3))) for name in ("stride", "dilation")} | {
+        "padding": draw(paddings(2))
+    }
     size = draw(sizes(kernel, options["stride"], options["dilation"], options["padding"]))
     weight = (groups * draw(st.integers(1, 4)), per_group, *kernel)
     scale = draw(st.sampled_from([0, 0.3, 2, 20]))
     return problem(
-        (draw(st.integers(1, 2)), groups * per_group, *size), weight, offset_groups, scale=scale, groups=groups, **options
+        (draw(st.integers(1, 2)), groups * per_group, *size),
+        weight,
+        offset_groups,
+        scale=scale,
+        groups=groups,
+        **options,
     )
 
 

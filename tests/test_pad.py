@@ -1,13 +1,14 @@
 """pad2d: every mode, form and dtype against the reference and numpy.pad."""
 
-import fastconv
 import ml_dtypes
 import numpy as np
 import pytest
-import reference
-from checks import from_layout, normal, to_layout
 from hypothesis import given
 from hypothesis import strategies as st
+
+import fastconv
+import reference
+from checks import from_layout, normal, to_layout
 from strategies import layouts, paddings
 
 MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
@@ -20,7 +21,9 @@ def test_modes(backend, layout, dtype, mode, padding):
     actual = from_layout(fastconv.pad2d(to_layout(x, layout), padding, mode, layout=layout), layout)
     assert actual.dtype == dtype
     np.testing.assert_array_equal(actual, reference.pad2d(x, padding, mode))
-    np.testing.assert_array_equal(actual, np.pad(x, ((0, 0), (0, 0), *reference.pads(padding, (4, 5), 1)), MODES[mode]))
+    np.testing.assert_array_equal(
+        actual, np.pad(x, ((0, 0), (0, 0), *reference.pads(padding, (4, 5), 1)), MODES[mode])
+    )
     unbatched = fastconv.pad2d(to_layout(x[1], layout), padding, mode, layout=layout)
     np.testing.assert_array_equal(from_layout(unbatched, layout), actual[1])
 
@@ -29,7 +32,9 @@ def test_modes(backend, layout, dtype, mode, padding):
 def test_random(backend, data, mode, padding, layout):
     largest = [max(pads) for pads in reference.pads(padding, (1, 1), 1)]
     smallest = [{"reflect": p + 1, "circular": max(p, 1)}.get(mode, 1) for p in largest]
-    shape = data.draw(st.tuples(st.integers(0, 2), st.integers(1, 5), *[st.integers(n, n + 5) for n in smallest]))
+    shape = data.draw(
+        st.tuples(st.integers(0, 2), st.integers(1, 5), *[st.integers(n, n + 5) for n in smallest])
+    )
     x = np.random.default_rng(0).integers(0, 1 << 62, shape)
     actual = fastconv.pad2d(to_layout(x, layout), padding, mode, layout=layout)
     np.testing.assert_array_equal(from_layout(actual, layout), reference.pad2d(x, padding, mode))
@@ -39,10 +44,14 @@ def test_random(backend, data, mode, padding, layout):
 def test_value(backend, layout, dtype, value):
     x = normal((1, 3, 2, 3), dtype=dtype)
     actual = fastconv.pad2d(to_layout(x, layout), ((0, 1), (2, 0)), value=value, layout=layout)
-    np.testing.assert_array_equal(from_layout(actual, layout), reference.pad2d(x, ((0, 1), (2, 0)), value=value))
+    np.testing.assert_array_equal(
+        from_layout(actual, layout), reference.pad2d(x, ((0, 1), (2, 0)), value=value)
+    )
 
 
-@pytest.mark.parametrize("kind", ["bool", "int8", "uint16", "int64", "uint64", "float16", "bfloat16", ">f4", ">i2"])
+@pytest.mark.parametrize(
+    "kind", ["bool", "int8", "uint16", "int64", "uint64", "float16", "bfloat16", ">f4", ">i2"]
+)
 def test_keeps_every_dtype(backend, layout, kind):
     dtype = np.dtype(ml_dtypes.bfloat16 if kind == "bfloat16" else kind)
     x = (np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5) % 7).astype(dtype)

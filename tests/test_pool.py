@@ -1,15 +1,16 @@
-"""Window pooling (max, average, L_p) against the reference, with ties, NaN, infinities and every real dtype."""
+"""Window pooling against the reference, with ties, NaN, infinities and every real dtype."""
 
-import cases
-import fastconv
 import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cases
+import fastconv
 import reference
 import strategies
 from checks import assert_close, eps, from_layout, guarded, normal, rounding, to_layout
-from hypothesis import given
-from hypothesis import strategies as st
 
 NON_FINITE = {"finite": (), "nan": (np.nan,), "infinite": (np.inf, -np.inf), "minus infinity": (-np.inf,)}
 
@@ -53,6 +54,7 @@ def check_sum(operation, x, *arguments, layout="NCHW", units=8, **options):
     assert_close(run(operation, x, *arguments, layout=layout, **options), expected, tolerance, x.dtype)
 
 
+CEIL = {"ceil_mode": True}
 WINDOWS = {
     "2x2": ((2, 3, 8, 10), {"kernel_size": 2}),
     "3x3 stride 2": ((1, 17, 15, 33), {"kernel_size": 3, "stride": 2, "padding": 1}),
@@ -62,10 +64,10 @@ WINDOWS = {
     "one pixel": ((1, 5, 1, 1), {"kernel_size": 1}),
     "one pixel, padded": ((1, 3, 1, 1), {"kernel_size": 3, "padding": 1}),
     "kernel as large as image": ((2, 33, 4, 5), {"kernel_size": (4, 5)}),
-    "ceil": ((1, 3, 6, 8), {"kernel_size": 3, "stride": 2, "ceil_mode": True}),
-    "ceil, padded": ((1, 3, 6, 9), {"kernel_size": (3, 4), "stride": (2, 3), "padding": (1, 2), "ceil_mode": True}),
-    "ceil, last window dropped": ((1, 2, 3, 5), {"kernel_size": 1, "stride": 3, "ceil_mode": True}),
-    "ceil, window runs past the padding": ((1, 2, 5, 5), {"kernel_size": 4, "stride": 4, "padding": 2, "ceil_mode": True}),
+    "ceil": ((1, 3, 6, 8), {"kernel_size": 3, "stride": 2} | CEIL),
+    "ceil, padded": ((1, 3, 6, 9), {"kernel_size": (3, 4), "stride": (2, 3), "padding": (1, 2)} | CEIL),
+    "ceil, last window dropped": ((1, 2, 3, 5), {"kernel_size": 1, "stride": 3} | CEIL),
+    "ceil, past the padding": ((1, 2, 5, 5), {"kernel_size": 4, "stride": 4, "padding": 2} | CEIL),
     "asymmetric": ((1, 3, 6, 7), {"kernel_size": 3, "stride": 2, "padding": ((0, 2), (2, 1))}),
     "same": ((1, 3, 7, 8), {"kernel_size": (3, 2), "stride": 2, "padding": "same"}),
     "valid": ((1, 3, 7, 8), {"kernel_size": 3, "stride": 1, "padding": "valid"}),
@@ -81,7 +83,9 @@ WINDOWS = {
 @pytest.mark.parametrize("name", WINDOWS)
 def test_max(backend, layout, dtype, name, values):
     shape, options = WINDOWS[name]
-    check_max("max_pool2d", sprinkle(integers(shape), NON_FINITE[values]).astype(dtype), layout=layout, **options)
+    check_max(
+        "max_pool2d", sprinkle(integers(shape), NON_FINITE[values]).astype(dtype), layout=layout, **options
+    )
 
 
 @pytest.mark.parametrize("name", WINDOWS)
@@ -100,7 +104,7 @@ def test_lp(backend, layout, dtype, name, norm_type):
 
 
 @given(
-    strategies.poolings(dilations=strategies.either(st.integers(1, 3))),
+    strategies.poolings(largest_dilation=3),
     strategies.layouts,
     strategies.dtypes,
     st.sampled_from(list(NON_FINITE)),
@@ -111,7 +115,12 @@ def test_max_random(backend, problem, layout, dtype, values):
         with pytest.raises(ValueError, match=r"^max_pool2d: "):
             run("max_pool2d", integers(shape), layout=layout, **options)
     else:
-        check_max("max_pool2d", sprinkle(integers(shape), NON_FINITE[values]).astype(dtype), layout=layout, **options)
+        check_max(
+            "max_pool2d",
+            sprinkle(integers(shape), NON_FINITE[values]).astype(dtype),
+            layout=layout,
+            **options,
+        )
 
 
 def _some_window_is_empty(shape, options):
@@ -120,11 +129,14 @@ def _some_window_is_empty(shape, options):
 
 
 @given(
-    strategies.poolings(), strategies.layouts, strategies.dtypes, st.booleans(), st.none() | st.sampled_from([1, 7, -2])
+    strategies.poolings(),
+    strategies.layouts,
+    strategies.dtypes,
+    st.booleans(),
+    st.none() | st.sampled_from([1, 7]),
 )
 def test_average_random(backend, problem, layout, dtype, count_include_pad, divisor):
     shape, options = problem
-    del options["dilation"]
     rule = {"count_include_pad": count_include_pad, "divisor_override": divisor}
     x = normal(shape, dtype=np.dtype(dtype))
     expected = reference.avg_pool2d(x.astype(np.float64), **options, **rule)
@@ -132,21 +144,26 @@ def test_average_random(backend, problem, layout, dtype, count_include_pad, divi
     assert_close(run("avg_pool2d", x, layout=layout, **options, **rule), expected, tolerance, x.dtype)
 
 
-@given(strategies.poolings(), strategies.layouts, strategies.dtypes, st.floats(0.5, 6))
+@given(strategies.poolings(padded=False), strategies.layouts, strategies.dtypes, st.floats(0.5, 6))
 def test_lp_random(backend, problem, layout, dtype, norm_type):
     shape, options = problem
-    del options["dilation"], options["padding"]
-    check_sum("lp_pool2d", normal(shape, dtype=np.dtype(dtype)), norm_type, layout=layout, units=40, **options)
+    check_sum(
+        "lp_pool2d", normal(shape, dtype=np.dtype(dtype)), norm_type, layout=layout, units=40, **options
+    )
 
 
-@pytest.mark.parametrize("integer", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"])
+@pytest.mark.parametrize(
+    "integer", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"]
+)
 def test_max_keeps_integers_exact(backend, layout, integer):
     dtype = np.dtype(integer)
-    low, high = (0, 1) if dtype == bool else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    x = np.random.default_rng(0).integers(low, high, (2, 3, 9, 10), dtype="int8" if dtype == bool else dtype, endpoint=True)
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    x = np.random.default_rng(0).integers(
+        low, high, (2, 3, 9, 10), dtype="int8" if dtype.kind == "b" else dtype, endpoint=True
+    )
     x = x.astype(dtype)
     x[0, 0, :4, :4] = low  # a window of the smallest value
-    x[0, 1, 2, 2:4] = high, high - (dtype != bool)  # neighbours that float64 cannot tell apart
+    x[0, 1, 2, 2:4] = high, high - (dtype.kind != "b")  # neighbours that float64 cannot tell apart
     for options in ({"padding": 1}, {"stride": 1, "ceil_mode": True, "dilation": 2}):
         answer = fastconv.max_pool2d(to_layout(x, layout), 3, return_indices=True, layout=layout, **options)
         value, index = (from_layout(part, layout) for part in answer)
@@ -163,7 +180,11 @@ def test_sixteen_bit_floats(backend, layout, half):
     assert value.dtype == half
     np.testing.assert_array_equal(value, reference.max_pool2d(x, 3))
     exact = x.astype(np.float64)
-    for operation, arguments in (("avg_pool2d", (3,)), ("lp_pool2d", (2, 3)), ("adaptive_avg_pool2d", ((4, 5),))):
+    for operation, arguments in (
+        ("avg_pool2d", (3,)),
+        ("lp_pool2d", (2, 3)),
+        ("adaptive_avg_pool2d", ((4, 5),)),
+    ):
         expected = getattr(reference, operation)(exact, *arguments)
         tolerance = rounding(expected, half) + 8 * eps(np.float32)
         assert_close(run(operation, x, *arguments, layout=layout), expected, tolerance, half)

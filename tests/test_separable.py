@@ -1,13 +1,14 @@
 """depthwise_conv2d and separable_conv2d against the reference."""
 
-import cases
-import fastconv
 import numpy as np
 import pytest
-from cases import case
-from checks import FAST, assert_close, eps, normal, plane_maximum, solved, to_layout, weight_to_layout
 from hypothesis import given
 from hypothesis import strategies as st
+
+import cases
+import fastconv
+from cases import case
+from checks import FAST, assert_close, eps, normal, plane_maximum, solved, to_layout, weight_to_layout
 from strategies import dtypes, either, layouts, paddings, sizes
 
 

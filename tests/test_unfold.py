@@ -1,12 +1,13 @@
 """unfold and fold against the reference, and as each other's adjoint."""
 
-import fastconv
 import numpy as np
 import pytest
+from hypothesis import given
+
+import fastconv
 import reference
 import strategies
 from checks import assert_close, eps, guarded, normal
-from hypothesis import given
 
 CASES = {
     "2x2": ((2, 3, 4, 5), {"kernel_size": 2}),

@@ -36,7 +36,9 @@ def as_array(op: str, name: str, value: Any) -> Array:
 
 def _from_protocol(op: str, name: str, value: Any) -> Array:
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{op}: {name} is a masked array, whose mask would be lost; fill it first (x.filled(0))")
+        raise TypeError(
+            f"{op}: {name} is a masked array, whose mask would be lost; fill it first (x.filled(0))"
+        )
     if value is None or isinstance(value, (str, bytes)):
         raise TypeError(f"{op}: {name} is {type(value).__name__}, but needs an array")
     try:
@@ -44,7 +46,9 @@ def _from_protocol(op: str, name: str, value: Any) -> Array:
             return np.from_dlpack(value)
         return np.asarray(value)
     except Exception as error:
-        raise TypeError(f"{op}: {name} ({type(value).__name__}) cannot be read as an array: {error}") from error
+        raise TypeError(
+            f"{op}: {name} ({type(value).__name__}) cannot be read as an array: {error}"
+        ) from error
 
 
 def float_result(*arrays: Array) -> np.dtype[Any]:
@@ -82,7 +86,9 @@ def images(op: str, name: str, value: Any, layout: str, spatial: int = 2) -> tup
     else:
         axes = layout if spatial == 2 else {"NCHW": "NCL", "NHWC": "NLC"}[layout]
         expected = f"({', '.join(axes)}) or unbatched ({', '.join(axes[1:])})"
-        raise ValueError(f"{op}: {name} has {array.ndim} dimensions (shape {array.shape}), but needs {expected}")
+        raise ValueError(
+            f"{op}: {name} has {array.ndim} dimensions (shape {array.shape}), but needs {expected}"
+        )
     if 0 in array.shape[1:]:
         raise ValueError(f"{op}: {name} has shape {array.shape}: only the batch may be empty")
     return array, batched

@@ -7,6 +7,7 @@ NumPy, so everything of the ``demo`` extra is imported when that command runs.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from fastconv import backends
 from fastconv.config import show_config
 
 DESCRIPTION = "Fast 2-D convolution, pooling and their relatives on the CPU, on NumPy arrays."
+
+LARGEST_SIZE = 50_000
 
 EXAMPLES = """\
 examples:
@@ -60,6 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 for success, 1 where ``demo`` finds backends that disagree, 2 for anything that
         kept the command from running.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="replace"
+        )  # a file name that the terminal cannot show must not stop anything
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
@@ -82,6 +89,10 @@ def _demo(arguments: argparse.Namespace) -> int:
         if missing == "fastconv":
             raise
         return _fail(f'the package {missing} is missing: install the demo with pip install "fastconv[demo]"')
+    try:
+        fastconv.get_num_threads(), fastconv.get_backend()  # a mistake in the environment shows here
+    except ValueError as error:
+        return _fail(str(error))
     try:
         return run_demo(arguments.image, arguments.output, arguments.backends, arguments.size)
     except (DemoError, fastconv.BackendUnavailableError) as error:
@@ -164,6 +175,6 @@ def _size(text: str) -> int:
         size = int(text)
     except ValueError:
         size = 0
-    if size < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number of pixels above 0, got {text!r}")
+    if not 1 <= size <= LARGEST_SIZE:
+        raise argparse.ArgumentTypeError(f"needs a whole number of pixels, 1 to {LARGEST_SIZE}, got {text!r}")
     return size

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import numpy as np
 import fastconv
 from fastconv import backends
 
+# A backend that is not there, or an environment variable that holds nonsense: both are shown, not raised.
+MISTAKES = (backends.BackendUnavailableError, ValueError)
 VARIABLES = (
     "FASTCONV_BACKEND",
     "FASTCONV_NUM_THREADS",
@@ -32,8 +35,7 @@ def build_config() -> dict[str, Any]:
     dict
         ``version``, ``python``, ``numpy``, ``blas`` : versions, and the library of NumPy's matrix product.
         ``processor``, ``machine`` : its name and architecture.
-        ``threads`` : how many threads a call may use.
-        ``backend`` : the one a call uses here, or the reason why there is none.
+        ``threads``, ``backend`` : what a call uses here, or the reason why it cannot run.
         ``backends`` : each backend's name, with ``None`` where it works and otherwise why it does not.
         ``build`` : what the ``cython`` backend was built with (compiler, flags, instruction sets, OpenMP);
         empty where that backend is missing.
@@ -53,8 +55,8 @@ def build_config() -> dict[str, Any]:
         "blas": _blas(),
         "processor": _processor(),
         "machine": platform.machine(),
-        "threads": fastconv.get_num_threads(),
-        "backend": _current_backend(),
+        "threads": _or_reason(fastconv.get_num_threads),
+        "backend": _or_reason(fastconv.get_backend),
         "backends": reasons,
         "build": _build_info() if reasons.get("cython", "") is None else {},
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
@@ -78,7 +80,7 @@ def show_config() -> None:
         "python": f"{config['python']}, NumPy {config['numpy']} (BLAS: {config['blas']})",
         "processor": f"{config['processor']} ({config['machine']})",
         "threads": str(config["threads"]),
-        "backend": config["backend"],
+        "backend": str(config["backend"]),
         **{key.replace("_", " "): _as_text(value) for key, value in config["build"].items()},
         **config["environment"],
     }
@@ -94,18 +96,15 @@ def show_config() -> None:
 def _why_missing(name: str) -> str | None:
     try:
         backends.load(name)
-    except fastconv.BackendUnavailableError as error:
+    except MISTAKES as error:
         return str(error)
     return None
 
 
-def _current_backend() -> str:
+def _or_reason(setting: Callable[[], object]) -> object:
     try:
-        return fastconv.get_backend()
-    except (
-        ValueError,
-        fastconv.BackendUnavailableError,
-    ) as error:  # a mistaken FASTCONV_BACKEND must show, not raise
+        return setting()
+    except MISTAKES as error:
         return f"none ({error})"
 
 

@@ -33,7 +33,9 @@ def read_bias(op: str, bias: Any, channels: int, dtype: np.dtype[Any]) -> Array 
         return None
     array = as_array(op, "bias", bias)
     if array.shape != (channels,):
-        raise ValueError(f"{op}: bias has shape {array.shape}, but needs ({channels},), one for each output channel")
+        raise ValueError(
+            f"{op}: bias has shape {array.shape}, but needs ({channels},), one for each output channel"
+        )
     return native(array, dtype)
 
 
@@ -117,4 +119,3 @@ def check_algorithm(o: ConvOptions, backend: Backend) -> None:
         raise ValueError(
             f"{o.op}: algorithm is {o.algorithm!r}, but the {backend.name} backend has only None, {names}"
         )
-

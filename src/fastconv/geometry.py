@@ -14,13 +14,15 @@ from numpy.typing import DTypeLike
 from fastconv import options as opt
 from fastconv.options import Pair
 
-__all__ = ["ConvMemory", "ReceptiveField", "conv_flops", "conv_memory", "conv_output_size", "conv_params",
-           "conv_transpose_output_size", "pool_output_size", "receptive_field", "same_padding"]
+__all__ = [
+    "ConvMemory", "ReceptiveField", "conv_flops", "conv_memory", "conv_output_size", "conv_params",
+    "conv_transpose_output_size", "pool_output_size", "receptive_field", "same_padding",
+]  # fmt: skip
 
 Size = int | Pair
 Pads = int | Pair | tuple[Pair, Pair] | str
 Row = tuple[int, int, int, int]  # size, kernel, stride, dilation along one axis
-Shape = tuple[int, int, int, int]
+Shape = tuple[int, int, int, int]  # N, C, H, W
 SizeT = TypeVar("SizeT", int, Pair)
 
 
@@ -33,9 +35,11 @@ def _same(size: int, kernel: int, stride: int, dilation: int) -> Pair:
     return total // 2, total - total // 2
 
 
-def _pool_size(size: int, kernel: int, stride: int, before: int, after: int, dilation: int, up: bool) -> int:
-    out = _conv_size(size, kernel, stride, before, after + (stride - 1 if up else 0), dilation)
-    return out - 1 if up and (out - 1) * stride >= size + before else out
+def _pool_size(
+    size: int, kernel: int, stride: int, before: int, after: int, dilation: int, ceil_mode: bool
+) -> int:
+    out = _conv_size(size, kernel, stride, before, after + (stride - 1 if ceil_mode else 0), dilation)
+    return out - 1 if ceil_mode and (out - 1) * stride >= size + before else out
 
 
 def _rows(op: str, size: Any, kernel: Any, stride: Any, dilation: Any) -> list[Row]:
@@ -45,14 +49,13 @@ def _rows(op: str, size: Any, kernel: Any, stride: Any, dilation: Any) -> list[R
     return list(zip(*(opt.pair(op, name, value, 1) for name, value in named), strict=True))
 
 
-def _pads(op: str, padding: Any, rows: list[Row]) -> list[Pair]:
-    """(before, after) along each axis."""
+def _pads(op: str, padding: Any, rows: list[Row]) -> list[Pair]:  # (before, after) along each axis
     sides = opt.padding_1d(op, padding) if len(rows) == 1 else opt.padding(op, padding)
     if sides == "same":
         return [_same(*row) for row in rows]
     if isinstance(sides, str):
         return [(d * (k - 1), d * (k - 1)) if sides == "full" else (0, 0) for _, k, _, d in rows]
-    return [sides[:2], sides[2:]][-len(rows):]
+    return [sides[:2], sides[2:]][-len(rows) :]
 
 
 def _result(op: str, size: SizeT, out: list[int]) -> SizeT:
@@ -74,8 +77,9 @@ def _bool(op: str, name: str, value: Any) -> bool:
     return bool(value)
 
 
-def conv_output_size(input_size: SizeT, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
-                     dilation: Size = 1) -> SizeT:
+def conv_output_size(
+    input_size: SizeT, kernel_size: Size, stride: Size = 1, padding: Pads = 0, dilation: Size = 1
+) -> SizeT:
     """Output size of a convolution: ``floor((in + pads - dilation * (kernel - 1) - 1) / stride) + 1``.
 
     Parameters
@@ -104,19 +108,19 @@ def conv_output_size(input_size: SizeT, kernel_size: Size, stride: Size = 1, pad
     return _conv_out("conv_output_size", input_size, kernel_size, stride, padding, dilation)
 
 
-def conv_transpose_output_size(input_size: SizeT, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
-                               output_padding: Size = 0, dilation: Size = 1) -> SizeT:
-    """Output size of a transposed convolution, in pixels, by PyTorch's formula; errors as `conv_output_size`.
+def conv_transpose_output_size(
+    input_size: SizeT, kernel_size: Size, stride: Size = 1, padding: Pads = 0, output_padding: Size = 0,
+    dilation: Size = 1,
+) -> SizeT:  # fmt: skip
+    """Output size, in pixels, of a transposed convolution. Errors: as `conv_output_size`.
 
-    ``out = (in - 1) * stride - pads + dilation * (kernel - 1) + output_padding + 1``.
+    PyTorch's formula: ``(in - 1) * stride - pads + dilation * (kernel - 1) + output_padding + 1``.
 
     Parameters
     ----------
     input_size, kernel_size, stride, dilation : as in `conv_output_size`
-    padding : as in `conv_output_size`
-        Pixels cropped from the output; ``"same"`` gives ``in * stride``.
-    output_padding : int or (int, int)
-        Pixels added at the bottom and right: fewer than `stride` or `dilation`, 0 with ``"same"``; else ValueError.
+    padding : as in `conv_output_size`, but cropped from the output; ``"same"`` gives ``in * stride``
+    output_padding : pixels added at the bottom and right; below `stride` or `dilation`, 0 with ``"same"``
 
     Examples
     --------
@@ -125,54 +129,56 @@ def conv_transpose_output_size(input_size: SizeT, kernel_size: Size, stride: Siz
     """
     op, same = "conv_transpose_output_size", isinstance(padding, str) and padding == "same"
     rows = _rows(op, input_size, kernel_size, stride, dilation)
-    read = opt.pair if len(rows) == 2 else lambda *args: (opt.single(*args),)
-    extras = read(op, "output_padding", output_padding, 0)
+    extra_args = op, "output_padding", output_padding, 0
+    extras = opt.pair(*extra_args) if len(rows) == 2 else (opt.single(*extra_args),)
     if any(extra >= (1 if same else max(row[2:])) for extra, row in zip(extras, rows, strict=True)):
         limit = "0 with padding='same'" if same else f"below stride {stride} or dilation {dilation}"
         raise ValueError(f"{op}: output_padding is {output_padding}, but needs to be {limit}")
     axes = zip(rows, _pads(op, padding, rows), extras, strict=True)
-    return _result(op, input_size, [n * s if same else (n - 1) * s - sum(pad) + d * (k - 1) + extra + 1
-                                    for (n, k, s, d), pad, extra in axes])
+    out = [(n - 1) * s - sum(pad) + d * (k - 1) + extra + 1 for (n, k, s, d), pad, extra in axes]
+    return _result(op, input_size, [row[0] * row[2] for row in rows] if same else out)
 
 
-def pool_output_size(input_size: SizeT, kernel_size: Size, stride: Size | None = None, padding: Pads = 0,
-                     dilation: Size = 1, ceil_mode: bool = False) -> SizeT:
-    """Output size of a pooling, in pixels, by PyTorch's rules; formula and errors as `conv_output_size`.
+def pool_output_size(
+    input_size: SizeT, kernel_size: Size, stride: Size | None = None, padding: Pads = 0, dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> SizeT:  # fmt: skip
+    """Output size of a pooling, in pixels, by PyTorch's rules; formula and errors are `conv_output_size`'s.
 
     Parameters
     ----------
     input_size, kernel_size, stride, dilation : as in `conv_output_size`; `stride` is by default `kernel_size`
-    padding : as in `conv_output_size`, but numbers above half of `kernel_size` are a ValueError
-    ceil_mode : bool
-        Round up: the last window may reach beyond the end, but starts in the image or the padding before it.
+    padding : as in `conv_output_size`, but a window with nothing but padding is a ValueError
+    ceil_mode : whether to round up; all windows still start in the image or the padding before it
 
     Examples
     --------
     >>> pool_output_size(112, 3, stride=2, padding=1), pool_output_size((7, 8), 2, ceil_mode=True)
     (56, (4, 4))
     """
-    op, up = "pool_output_size", _bool("pool_output_size", "ceil_mode", ceil_mode)
+    op, ceil = "pool_output_size", _bool("pool_output_size", "ceil_mode", ceil_mode)
     rows = _rows(op, input_size, kernel_size, kernel_size if stride is None else stride, dilation)
     axes = list(zip(rows, _pads(op, padding, rows), strict=True))
-    if not isinstance(padding, str) and any(max(pad) > row[1] // 2 for row, pad in axes):
-        raise ValueError(f"{op}: padding is {padding}, but needs at most half of kernel_size {kernel_size}")
-    return _result(op, input_size, [_pool_size(n, k, s, *pad, d, up) for (n, k, s, d), pad in axes])
+    out = [_pool_size(n, k, s, *pad, d, ceil) for (n, k, s, d), pad in axes]
+    for ((n, k, s, d), (before, _)), count in zip(axes, out, strict=True):
+        if before > d * (k - 1) or (count - 1) * s - before >= n:
+            raise ValueError(
+                f"{op}: padding is {padding}, but needs to leave each window a pixel of the image"
+            )
+    return _result(op, input_size, out)
 
 
-def same_padding(input_size: SizeT, kernel_size: Size, stride: Size = 1,
-                 dilation: Size = 1) -> tuple[SizeT, SizeT]:
-    """Compute the padding for an output of ``ceil(in / stride)``, the odd pixel at the end, as in TensorFlow.
+def same_padding(
+    input_size: SizeT, kernel_size: Size, stride: Size = 1, dilation: Size = 1
+) -> tuple[SizeT, SizeT]:
+    """Compute the padding for an output of ``ceil(in / stride)``. Errors: as `conv_output_size`.
 
-    Both sides together: ``max((ceil(in / stride) - 1) * stride + dilation * (kernel - 1) + 1 - in, 0)``; errors
-    as `conv_output_size`.
+    In all ``max((out - 1) * stride + dilation * (kernel - 1) + 1 - in, 0)`` pixels, the odd one at the end:
+    (before, after), or ((top, bottom), (left, right)) where `input_size` is a pair.
 
     Parameters
     ----------
     input_size, kernel_size, stride, dilation : as in `conv_output_size`
-
-    Returns
-    -------
-    (before, after), in pixels; where `input_size` is a pair, ((top, bottom), (left, right))
 
     Examples
     --------
@@ -206,9 +212,9 @@ def receptive_field(layers: Iterable[int | Sequence[Any] | Mapping[str, Any]]) -
     ----------
     layers : iterable
         From the input on, each (kernel_size, stride=1, padding=0, dilation=1) as a tuple or a dict, or only
-        the kernel size, an int. A pair in a layer, also as padding, is (vertical, horizontal). Padding is as
-        in `conv_output_size`, but ``"same"`` needs stride 1 (else it depends on the input size). Errors are as
-        there; a missing, unknown or superfluous field is a ValueError.
+        the kernel size, an int. A pair in a layer, also as padding, is (vertical, horizontal). Padding and
+        errors are as in `conv_output_size`, but ``"same"`` needs stride 1 (else it depends on the input), and
+        a missing, unknown or superfluous field is a ValueError.
 
     Returns
     -------
@@ -222,18 +228,17 @@ def receptive_field(layers: Iterable[int | Sequence[Any] | Mapping[str, Any]]) -
     ReceptiveField(size=11, stride=4, center=2.0)
     """
     if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
-        raise TypeError(f"receptive_field: layers is a {type(layers).__name__}, but needs to be an iterable")
+        raise TypeError(f"receptive_field: layers is {type(layers).__name__}, but needs to be an iterable")
     size, jump, center, fields, pairs = [1, 1], [1, 1], [0.0, 0.0], [], False
     for index, layer in enumerate(layers):
         op = f"receptive_field: layers[{index}]"
-        items = layer if isinstance(layer, (tuple, list)) else (layer,)
+        items = layer if isinstance(layer, Sequence | np.ndarray) else (layer,)
         try:
             values = _layer(**layer) if isinstance(layer, Mapping) else _layer(*items)
         except TypeError:
-            need = "kernel_size, and may have stride, padding and dilation"
-            raise ValueError(f"{op} is {layer!r}, but needs {need}") from None
+            raise ValueError(f"{op} is {layer!r}, but needs kernel_size[, stride, ...]") from None
+        pairs = pairs or not all(opt.is_integer(v) or isinstance(v, str) for v in values)
         kernel, stride, padding, dilation = values
-        pairs = pairs or any(isinstance(value, (tuple, list)) for value in values)
         rows = _rows(op, (1, 1), kernel, stride, dilation)
         if isinstance(padding, str) and padding == "same" and max(row[2] for row in rows) > 1:
             raise ValueError(f"{op}: padding is 'same', but needs numbers with stride {stride}")
@@ -241,8 +246,8 @@ def receptive_field(layers: Iterable[int | Sequence[Any] | Mapping[str, Any]]) -
             size[axis] += d * (k - 1) * jump[axis]
             center[axis] += (d * (k - 1) / 2 - pad[0]) * jump[axis]
             jump[axis] *= s
-        fields.append(ReceptiveField((size[0], size[1]), (jump[0], jump[1]), (center[0], center[1])))
-    return fields if pairs else [ReceptiveField(*(value[0] for value in field)) for field in fields]
+        fields.append(((size[0], size[1]), (jump[0], jump[1]), (center[0], center[1])))
+    return [ReceptiveField(*field if pairs else (v[0] for v in field)) for field in fields]
 
 
 def _weights(op: str, c_in: Any, c_out: Any, kernel_size: Any, groups: Any, bias: Any) -> Pair:
@@ -255,14 +260,14 @@ def _weights(op: str, c_in: Any, c_out: Any, kernel_size: Any, groups: Any, bias
     return c_out * (c_in // groups) * height * width, c_out * _bool(op, "bias", bias)
 
 
-def conv_params(in_channels: int, out_channels: int, kernel_size: Size, groups: int = 1,
-                bias: bool = True) -> int:
+def conv_params(
+    in_channels: int, out_channels: int, kernel_size: Size, groups: int = 1, bias: bool = True
+) -> int:
     """Count the parameters of a 2-D convolution: ``C_out * (C_in / groups) * kH * kW`` and ``C_out`` biases.
 
     Parameters
     ----------
-    in_channels, out_channels, groups : int
-        Numbers of channels, and a divisor of both (ValueError if it is not; other errors as `conv_output_size`).
+    in_channels, out_channels, groups : `groups` divides both (errors: as `conv_output_size`)
     kernel_size : int (a square) or (int, int)
     bias : bool
 
@@ -274,36 +279,36 @@ def conv_params(in_channels: int, out_channels: int, kernel_size: Size, groups: 
     return sum(_weights("conv_params", in_channels, out_channels, kernel_size, groups, bias))
 
 
-def _costs(op: str, shape: Any, c_out: Any, groups: Any, bias: Any, *window: Any) -> Shape:
+def _costs(op: str, shape: Any, c_out: Any, groups: Any, bias: Any, window: Any) -> tuple[int, ...]:
     """Give the numbers of inputs, weights, biases, and output pixels of all images."""
     if not isinstance(shape, (tuple, list)) or len(shape) != 4:
         error = ValueError if isinstance(shape, (tuple, list)) else TypeError
         raise error(f"{op}: input_shape is {shape!r}, but needs a tuple (N, C, H, W)")
     n, c_in, *size = (opt.integer(op, f"input_shape[{i}]", v, min(i, 1)) for i, v in enumerate(shape))
-    height, width = _conv_out(op, (size[0], size[1]), *window)
-    weights, biases = _weights(op, c_in, c_out, window[0], groups, bias)
-    return n * c_in * size[0] * size[1], weights, biases, n * height * width
+    h, w = _conv_out(op, (size[0], size[1]), *window)
+    return n * c_in * size[0] * size[1], *_weights(op, c_in, c_out, window[0], groups, bias), n * h * w
 
 
-def conv_flops(input_shape: Shape, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
-               dilation: Size = 1, groups: int = 1, bias: bool = False) -> int:
+def conv_flops(
+    input_shape: Shape, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
+    dilation: Size = 1, groups: int = 1, bias: bool = False,
+) -> int:  # fmt: skip
     """Count the floating-point operations of a 2-D convolution's textbook sum, 2 for each multiply-add.
 
-    ``N * C_out * outH * outW * (2 * (C_in / groups) * kH * kW + bias)``, so products with padding count. Errors as
-    `conv_output_size` and `conv_params`.
+    ``N * C_out * outH * outW * (2 * (C_in / groups) * kH * kW + bias)``, products with padding included.
 
     Parameters
     ----------
     input_shape : (N, C, H, W), whatever the layout in memory; N may be 0
-    out_channels, kernel_size, stride, padding, dilation, groups, bias : as in the functions above
+    out_channels, kernel_size, stride, padding, dilation, groups, bias : as above, errors too
 
     Examples
     --------
     >>> conv_flops((1, 64, 56, 56), 64, 3, padding=1)
     231211008
     """
-    _, weights, biases, pixels = _costs("conv_flops", input_shape, out_channels, groups, bias, kernel_size,
-                                        stride, padding, dilation)
+    window = kernel_size, stride, padding, dilation
+    _, weights, biases, pixels = _costs("conv_flops", input_shape, out_channels, groups, bias, window)
     return (2 * weights + biases) * pixels
 
 
@@ -316,23 +321,24 @@ class ConvMemory(NamedTuple):
     total: int
 
 
-def conv_memory(input_shape: Shape, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
-                dilation: Size = 1, groups: int = 1, bias: bool = True,
-                dtype: DTypeLike = "float32") -> ConvMemory:
+def conv_memory(
+    input_shape: Shape, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
+    dilation: Size = 1, groups: int = 1, bias: bool = True, dtype: DTypeLike = "float32",
+) -> ConvMemory:  # fmt: skip
     """Count the bytes of a 2-D convolution's input, weight and output, without an algorithm's workspace.
 
     Parameters
     ----------
     input_shape, out_channels, kernel_size, stride, padding, dilation, groups, bias : as in `conv_flops`
-    dtype : of all arrays: float16, float32, float64, or bfloat16 where ``ml_dtypes`` is imported; else TypeError
+    dtype : of all arrays: float16, float32, float64, or bfloat16 (with ``ml_dtypes``); else TypeError
 
     Examples
     --------
     >>> conv_memory((1, 64, 56, 56), 128, 3, padding=1)
     ConvMemory(input=802816, weight=295424, output=1605632, total=2703872)
     """
-    inputs, weights, biases, pixels = _costs("conv_memory", input_shape, out_channels, groups, bias,
-                                             kernel_size, stride, padding, dilation)
+    window = kernel_size, stride, padding, dilation
+    inputs, weights, biases, pixels = _costs("conv_memory", input_shape, out_channels, groups, bias, window)
     try:
         kind = np.dtype(object if dtype is None else dtype)  # np.dtype(None) is float64
     except (TypeError, ValueError):

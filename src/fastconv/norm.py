@@ -137,12 +137,16 @@ def fold_batch_norm(
             continue
         vector = as_array(op, name, value)
         if vector.shape != (filters,):
-            raise ValueError(f"{op}: {name} has shape {vector.shape}, but needs ({filters},), one per output channel")
+            raise ValueError(
+                f"{op}: {name} has shape {vector.shape}, but needs ({filters},), one per output channel"
+            )
         vectors.append(vector.astype(np.float64))
     b, m, v, g, shift = vectors
     epsilon = opt.number(op, "eps", eps)
     if (v < 0).any() or epsilon < 0:
-        raise ValueError(f"{op}: variance has values below 0 (or eps is {epsilon}), but both need to be at least 0")
+        raise ValueError(
+            f"{op}: variance has values below 0 (or eps is {epsilon}), but both need to be at least 0"
+        )
     scale = g / np.sqrt(v + epsilon)
     per_filter = scale.reshape(-1, 1, 1, 1) if layout == "NCHW" else scale
     return (w.astype(np.float64) * per_filter).astype(dtype), ((b - m) * scale + shift).astype(dtype)

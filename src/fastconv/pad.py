@@ -19,7 +19,13 @@ __all__ = ["pad2d"]
 
 
 def pad2d(
-    x: Any, padding: Any, mode: str = "zeros", value: float = 0.0, *, layout: str = "NCHW", backend: str | None = None
+    x: Any,
+    padding: Any,
+    mode: str = "zeros",
+    value: float = 0.0,
+    *,
+    layout: str = "NCHW",
+    backend: str | None = None,
 ) -> Array:
     """Pad the two spatial axes of an image or of a batch of images.
 
@@ -60,7 +66,9 @@ def pad2d(
     array, batched = images(op, "x", x, layout)
     sides = opt.padding(op, padding)
     if isinstance(sides, str):
-        raise ValueError(f"{op}: padding is {sides!r}, but needs numbers: there is no kernel to derive them from")
+        raise ValueError(
+            f"{op}: padding is {sides!r}, but needs numbers: there is no kernel to derive them from"
+        )
     fill = opt.number(op, "value", value)
     engine = resolve(op, backend)
     dtype = array.dtype.newbyteorder("=")
@@ -78,7 +86,9 @@ def pad2d(
     return result if batched else result[0]
 
 
-def pad_sides(op: str, backend: Backend, x: Array, sides: Sides, mode: str, value: float, layout: str) -> Array:
+def pad_sides(
+    op: str, backend: Backend, x: Array, sides: Sides, mode: str, value: float, layout: str
+) -> Array:
     """`x` padded by `sides`; `x` is what a backend takes, and so is the result."""
     shape, tables = _tables(op, x.shape, sides, mode, layout)
     return _pad(op, backend, x, shape, tables, value, layout)
@@ -125,10 +135,14 @@ def sources(size: int, before: int, after: int, mode: str) -> NDArray[np.int64]:
 
 
 def _pad(
-    op: str, backend: Backend, x: Array, shape: tuple[int, ...], tables: list[NDArray[np.int64]], value: float, layout: str
+    op: str,
+    backend: Backend,
+    x: Array,
+    shape: tuple[int, ...],
+    tables: list[NDArray[np.int64]],
+    value: float,
+    layout: str,
 ) -> Array:
     result = empty(op, shape, x.dtype)
     backend.pad(x, tables[0], tables[1], value, layout, result)
     return result
-
-

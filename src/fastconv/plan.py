@@ -76,7 +76,9 @@ class _Plan:
 
     def __call__(self, x: Any, out: Array | None = None, *, residual: Any = None) -> Array:
         """The convolution of `x`; `out` and `residual` as for `conv2d`."""
-        return execute(self._options, self._backend, x, self._weight, self._bias, residual, out, self._prepare)
+        return execute(
+            self._options, self._backend, x, self._weight, self._bias, residual, out, self._prepare
+        )
 
     def explain(self, input_shape: Any = None) -> str:
         """How this convolution is done: kernel, instruction set, work and memory, for a person to read.

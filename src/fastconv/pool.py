@@ -38,14 +38,31 @@ def _read(op: str, x: Any, layout: str) -> tuple[Array, bool, Pair]:
 
 
 def _sliding(
-    op: str, size: Pair, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1, ceil_mode: Any = False, **rules: Any
+    op: str,
+    size: Pair,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any = 1,
+    ceil_mode: Any = False,
+    **rules: Any,
 ) -> tuple[Windows, Windows]:
     kernel = opt.pair(op, "kernel_size", kernel_size, 1)
     steps = kernel if stride is None else opt.pair(op, "stride", stride, 1)
     sides = opt.padding(op, padding)
     spread = opt.pair(op, "dilation", dilation, 1)
     rows, columns = (
-        sliding(op, _AXES[a], size[a], kernel[a], steps[a], axis_padding(sides, a), spread[a], bool(ceil_mode), **rules)
+        sliding(
+            op,
+            _AXES[a],
+            size[a],
+            kernel[a],
+            steps[a],
+            axis_padding(sides, a),
+            spread[a],
+            bool(ceil_mode),
+            **rules,
+        )
         for a in (0, 1)
     )
     return rows, columns
@@ -137,7 +154,9 @@ def max_pool2d(
     op = "max_pool2d"
     array, batched, size = _read(op, x, layout)
     windows = _sliding(op, size, kernel_size, stride, padding, dilation, ceil_mode)
-    return _pool(op, array, batched, layout, windows, "max", out=out, backend=backend, return_indices=return_indices)
+    return _pool(
+        op, array, batched, layout, windows, "max", out=out, backend=backend, return_indices=return_indices
+    )
 
 
 def avg_pool2d(
@@ -247,7 +266,9 @@ def lp_pool2d(
     array, batched, size = _read(op, x, layout)
     rows, columns = _sliding(op, size, kernel_size, stride, padding, dilation, ceil_mode)
     if math.isinf(power):
-        array = np.abs(native(array, compute_dtype(float_result(array))) if array.dtype.kind in "biu" else array)
+        array = np.abs(
+            native(array, compute_dtype(float_result(array))) if array.dtype.kind in "biu" else array
+        )
         return _pool(op, array, batched, layout, (rows, columns), "max", out=out, backend=backend)  # type: ignore[no-any-return]
     if ceil_mode:
         rows, columns = (_with_divisor_table(w) for w in (rows, columns))
@@ -338,7 +359,9 @@ def adaptive_max_pool2d(
     op = "adaptive_max_pool2d"
     array, batched, size = _read(op, x, layout)
     windows = _adaptive(op, size, output_size)
-    return _pool(op, array, batched, layout, windows, "max", out=out, backend=backend, return_indices=return_indices)
+    return _pool(
+        op, array, batched, layout, windows, "max", out=out, backend=backend, return_indices=return_indices
+    )
 
 
 def _adaptive(op: str, size: Pair, output_size: Any) -> tuple[Windows, Windows]:
@@ -352,7 +375,12 @@ def _adaptive(op: str, size: Pair, output_size: Any) -> tuple[Windows, Windows]:
 
 
 def global_avg_pool2d(
-    x: Any, *, keepdims: bool = True, layout: str = "NCHW", out: Array | None = None, backend: str | None = None
+    x: Any,
+    *,
+    keepdims: bool = True,
+    layout: str = "NCHW",
+    out: Array | None = None,
+    backend: str | None = None,
 ) -> Array:
     """The mean of every channel's plane.
 
@@ -514,14 +542,18 @@ def fractional_max_pool2d(
     else:
         samples = np.asarray(as_array(op, "random_samples", random_samples), np.float64)
         if samples.shape != (*planes, 2):
-            raise ValueError(f"{op}: random_samples has shape {samples.shape}, but needs (N, C, 2) = {(*planes, 2)}")
+            raise ValueError(
+                f"{op}: random_samples has shape {samples.shape}, but needs (N, C, 2) = {(*planes, 2)}"
+            )
         if not ((samples >= 0) & (samples < 1)).all():
             raise ValueError(f"{op}: random_samples has values outside [0, 1)")
     windows = (
         fractional(size[0], kernel[0], count[0], samples[..., 1]),
         fractional(size[1], kernel[1], count[1], samples[..., 0]),
     )
-    return _pool(op, array, batched, layout, windows, "max", out=out, backend=backend, return_indices=return_indices)
+    return _pool(
+        op, array, batched, layout, windows, "max", out=out, backend=backend, return_indices=return_indices
+    )
 
 
 def _fractional_size(op: str, size: Pair, output_size: Any, output_ratio: Any) -> Pair:
@@ -539,7 +571,9 @@ def _fractional_size(op: str, size: Pair, output_size: Any, output_ratio: Any) -
         raise ValueError(f"{op}: output_ratio is {output_ratio!r}, but needs numbers between 0 and 1")
     rows, columns = (int(s * r) for s, r in zip(size, numbers, strict=True))
     if rows < 1 or columns < 1:
-        raise ValueError(f"{op}: output_ratio is {output_ratio!r}, so that nothing of {size[0]}x{size[1]} would be left")
+        raise ValueError(
+            f"{op}: output_ratio is {output_ratio!r}, so that nothing of {size[0]}x{size[1]} would be left"
+        )
     return rows, columns
 
 
@@ -683,7 +717,9 @@ def max_unpool2d(
     if not batched and positions.ndim == 3:
         positions = positions[np.newaxis]
     if positions.shape != array.shape:
-        raise ValueError(f"{op}: indices has shape {positions.shape}, but needs the shape of x, {array.shape}")
+        raise ValueError(
+            f"{op}: indices has shape {positions.shape}, but needs the shape of x, {array.shape}"
+        )
     height, width = _unpooled_size(op, size, kernel, steps, sides, output_size, layout)
     if positions.size and not 0 <= positions.min() <= positions.max() < height * width:
         raise ValueError(
@@ -697,7 +733,9 @@ def max_unpool2d(
         shape = (array.shape[0], height, width, array.shape[3])
     result = Result(op, shape, dtype, out, array, positions, batched=batched)
     if array.shape[0]:
-        engine.scatter(native(array, compute_dtype(dtype)), native(positions, np.int64), layout, result.buffer)
+        engine.scatter(
+            native(array, compute_dtype(dtype)), native(positions, np.int64), layout, result.buffer
+        )
     return result.value()
 
 

@@ -124,7 +124,11 @@ class ConvProblem:
 
 @lru_cache(maxsize=1024)
 def _problem(
-    o: ConvOptions, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtype: np.dtype[Any], precision: str
+    o: ConvOptions,
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    precision: str,
 ) -> ConvProblem:
     channels_first = o.layout == "NCHW"
     batch, in_channels, *in_size = _logical(x_shape, channels_first)
@@ -149,7 +153,9 @@ def _problem(
                 f"{o.op}: weight has {inner} input channels per group, but x has {in_channels} channels {where}"
             )
         if outer % groups:
-            raise ValueError(f"{o.op}: weight has {outer} output channels, which groups={groups} does not divide")
+            raise ValueError(
+                f"{o.op}: weight has {outer} output channels, which groups={groups} does not divide"
+            )
         filters, channels = outer, in_channels
     kernel_size: Pair = (kernel[0], kernel[1])
     image: Pair = (in_size[0], in_size[1])
@@ -172,7 +178,9 @@ def _logical(shape: tuple[int, ...], channels_first: bool) -> tuple[int, ...]:
 
 def _depthwise_groups(op: str, in_channels: int, inner: int, outer: int) -> int:
     if inner != 1:
-        raise ValueError(f"{op}: weight has {inner} input channels per group, but needs 1 (one for each channel)")
+        raise ValueError(
+            f"{op}: weight has {inner} input channels per group, but needs 1 (one for each channel)"
+        )
     if outer % in_channels:
         raise ValueError(
             f"{op}: weight has {outer} output channels, but needs a multiple of x's {in_channels} channels"
@@ -218,7 +226,9 @@ def _transposed_size(o: ConvOptions, image: Pair, kernel: Pair) -> tuple[Pair, S
             )
     if o.padding == "same":
         if extra != (0, 0):
-            raise ValueError(f"{o.op}: output_padding is {extra}, but padding='same' already fixes the output size")
+            raise ValueError(
+                f"{o.op}: output_padding is {extra}, but padding='same' already fixes the output size"
+            )
         size = image[0] * o.stride[0], image[1] * o.stride[1]
         return size, _sides(o, size, kernel)
     padding = _sides(o, image, kernel)

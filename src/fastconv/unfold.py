@@ -15,7 +15,13 @@ __all__ = ["fold", "unfold"]
 
 
 def _problem(
-    op: str, shape: tuple[int, ...], kernel_size: Any, dilation: Any, padding: Any, stride: Any, dtype: np.dtype[Any]
+    op: str,
+    shape: tuple[int, ...],
+    kernel_size: Any,
+    dilation: Any,
+    padding: Any,
+    stride: Any,
+    dtype: np.dtype[Any],
 ) -> ConvProblem:
     """The windows of an image of that shape, as a convolution with one filter."""
     kernel = opt.pair(op, "kernel_size", kernel_size, 1)

@@ -68,7 +68,9 @@ class Backend(Protocol):
     def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
         """The transpose of `unfold`: overlapping windows are added."""
 
-    def pool(self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None) -> None:
+    def pool(
+        self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
+    ) -> None:
         """Reduce every window; `indices` (int64) and `uniforms` (float64) have the shape of `out`."""
 
     def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
@@ -116,7 +118,9 @@ def load(name: str) -> Backend:
 
 def _check(value: Any, source: str) -> str:
     if not isinstance(value, str) or value not in _BACKENDS:
-        raise ValueError(f"{source}: backend is {value!r}, but needs to be one of {', '.join(map(repr, _BACKENDS))}")
+        raise ValueError(
+            f"{source}: backend is {value!r}, but needs to be one of {', '.join(map(repr, _BACKENDS))}"
+        )
     load(value)
     return value
 

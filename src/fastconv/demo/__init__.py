@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.live import Live
 
 from fastconv import available_backends, backends, get_num_threads
 from fastconv.demo.errors import DemoError
@@ -61,24 +62,23 @@ def run_demo(
 
     # Text that is piped or logged has no width of its own; the table needs about this much.
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
-    threads = get_num_threads()
-    console.print(
-        f"{photo.description}; {', '.join(names)}; {threads} thread{'s' if threads > 1 else ''}", markup=False
-    )
+    heading = f"{photo.description}; backends: {', '.join(names)}; threads: {get_num_threads()}\n"
+    console.print(heading, soft_wrap=True, markup=False)
     results = {PHOTO: photo.pixels}
     pictures = [Picture(photo.name, photo.pixels.shape, thumbnail(photo.pixels[0]))]
     outcomes: list[Outcome] = []
     steps = chain(*photo.pixels.shape[2:])
-    with console.status("") as status:
+    # No spinner: its thread would disturb the times.
+    with Live(console=console, auto_refresh=False, transient=True) as live:
         for step in steps:
-            status.update(step.title)
+            live.update(f"... {step.title}", refresh=console.is_terminal)
             result, outcome = measure(step, results[step.source], names)
             outcomes.append(outcome)
             pictures.append(Picture(step.title, result.shape, thumbnail(step.show(result))))
             if any(other.source == step.title for other in steps):
                 results[step.title] = result
 
-    console.print(outcome_table(outcomes, names))
+    console.print(outcome_table(outcomes, names), "")
     for line in outcome_text(outcomes, names):
         console.print(line, soft_wrap=True)
     save_sheet(pictures, output, f"fastconv demo: {photo.description}")

@@ -14,6 +14,20 @@ from skimage import data
 
 from fastconv.demo.errors import DemoError
 
+# What Pillow raises on damaged files: each format has its own way to fail.
+DAMAGE = (
+    Image.DecompressionBombError,
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+)
+# Pixels. Pillow's own limit is for strangers' files and refuses large photographs; this one, damaged headers.
+LARGEST = 2**29
 DEFAULT_NAME = "astronaut (scikit-image)"
 
 
@@ -50,7 +64,7 @@ def load_photo(path: Path | None, size: int | None = None) -> Photo:
         default: Callable[[], NDArray[np.uint8]] = data.astronaut
         name, picture = DEFAULT_NAME, Image.fromarray(default())
     else:
-        name, picture = path.name, _open(path)
+        name, picture = path.name.encode(errors="replace").decode(), _open(path)
     width, height = picture.size
     description = f"{name}, {width} x {height} pixels"
     if size is not None:
@@ -65,9 +79,7 @@ def load_photo(path: Path | None, size: int | None = None) -> Photo:
 
 def _open(path: Path) -> Image.Image:
     limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = (
-        None  # Pillow's guard is for strangers' files; a very large photograph is welcome here
-    )
+    Image.MAX_IMAGE_PIXELS = LARGEST
     try:
         with Image.open(path) as picture:
             return _as_rgb(ImageOps.exif_transpose(picture))
@@ -79,13 +91,7 @@ def _open(path: Path) -> Image.Image:
         raise DemoError(f"no permission to read {path}") from None
     except UnidentifiedImageError:
         raise DemoError(f"{path} is not a picture that can be read; PNG and JPEG files can") from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-    ) as error:  # what Pillow raises on damaged files
+    except DAMAGE as error:
         raise DemoError(f"{path} cannot be read, it seems damaged ({error})") from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,8 @@ def save_sheet(pictures: Sequence[Picture], path: Path, title: str) -> None:
         axis.imshow(picture.pixels)
         axis.set_title(f"{picture.title}\n{shape_text(picture.shape)}", fontsize=9, parse_math=False)
     try:
-        figure.savefig(path, format="png")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a file name may hold letters that the font has not
+            figure.savefig(path, format="png")
     except OSError as error:
         raise DemoError(f"cannot write the contact sheet to {path}: {error.strerror or error}") from None

@@ -33,8 +33,8 @@ def plain(result: Array) -> Array:
 
 
 def signed(result: Array) -> Array:
-    """Show zero as grey, for filters that answer with both signs, and double the contrast."""
-    return np.float32(0.5) + 2 * result
+    """Show zero as grey and three standard deviations as black and white, for filters with both signs."""
+    return np.float32(0.5) + result / (6 * result.std() + np.float32(1e-6))
 
 
 def tiled(result: Array) -> Array:
@@ -115,13 +115,11 @@ def chain(height: int, width: int) -> list[Step]:
     smooth = np.zeros((3, 3, 9, 9), np.float32)
     smooth[range(3), range(3)] = FILTERS["Gaussian blur"]
     relief = LUMA[:, None, None] * FILTERS["emboss"]
-    thumbnail = f"conv: blur, stride {SHRINK}"
+    thumbnail = f"conv blur, stride {SHRINK}"
     return [
         *(depthwise(name, kernel) for name, kernel in FILTERS.items()),
-        Step(f"conv: RGB to {len(bank)} filters", fastconv.conv2d, bank, EDGES, bank[0].size, picture=tiled),
-        Step(
-            "conv: emboss, dilation 4", fastconv.conv2d, relief[None], {**EDGES, "dilation": 4}, relief.size
-        ),
+        Step(f"conv RGB to {len(bank)} filters", fastconv.conv2d, bank, EDGES, bank[0].size, picture=tiled),
+        Step("conv emboss, dilation 4", fastconv.conv2d, relief[None], {**EDGES, "dilation": 4}, relief.size),
         Step(thumbnail, fastconv.conv2d, smooth, {**EDGES, "stride": SHRINK}, smooth[0].size),
         Step(f"max pool {window[0]}x{window[1]}", fastconv.max_pool2d, None, {"kernel_size": window}),
         Step(
@@ -136,7 +134,7 @@ def chain(height: int, width: int) -> list[Step]:
         ),
         Step(f"adaptive max {grid[0]}x{grid[1]}", fastconv.adaptive_max_pool2d, None, {"output_size": grid}),
         Step(
-            f"transposed conv, {SHRINK}x larger",
+            f"transposed conv, {SHRINK}x up",
             enlarge,
             np.tile(bilinear(SHRINK), (3, 1, 1, 1)),
             terms=4,  # linear interpolation: every pixel lies between four
@@ -149,7 +147,7 @@ def depthwise(name: str, kernel: NDArray[np.float32]) -> Step:
     """Apply one filter to red, green and blue alike."""
     weight = np.tile(kernel, (3, 1, 1, 1))
     return Step(
-        f"depthwise: {name}",
+        f"depthwise {name}",
         fastconv.depthwise_conv2d,
         weight,
         EDGES,

@@ -32,7 +32,9 @@ class NumpyBackend:
         return ("direct",)
 
     def explain(self, problem: ConvProblem) -> str:
-        return f"numpy backend: one BLAS matrix product for each of the kernel's taps\nFLOPs: {problem.flops:,}"
+        return (
+            f"numpy backend: one BLAS matrix product for each of the kernel's taps\nFLOPs: {problem.flops:,}"
+        )
 
     def weight_form(self, problem: ConvProblem) -> Hashable:
         return "grouped"
@@ -72,7 +74,9 @@ class NumpyBackend:
         out: Array,
     ) -> None:
         columns = _sample(problem, x, offset, mask)
-        columns = columns.reshape(problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1])
+        columns = columns.reshape(
+            problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1]
+        )
         out[...] = (weight.reshape(problem.groups, -1, columns.shape[2]) @ columns).reshape(out.shape)
         if bias is not None:
             out += bias[:, np.newaxis, np.newaxis]
@@ -90,8 +94,12 @@ class NumpyBackend:
             _tap(problem, padded, tap)[...] += columns[:, :, *tap]
         out[...] = _cropped(problem, padded)
 
-    def pool(self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None) -> None:
-        views = (None if a is None else channels_first(a, problem.layout) for a in (x, out, indices, uniforms))
+    def pool(
+        self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
+    ) -> None:
+        views = (
+            None if a is None else channels_first(a, problem.layout) for a in (x, out, indices, uniforms)
+        )
         pool(problem, *views)
 
     def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
@@ -173,11 +181,17 @@ def _sample(problem: ConvProblem, x: Array, offset: Array, mask: Array | None) -
     (kernel_h, kernel_w), out_size = problem.kernel, problem.out_size
     shifts = offset.reshape(batch, -1, kernel_h, kernel_w, 2, *out_size)
     grid = np.ix_(*(range(n) for n in (kernel_h, kernel_w, *out_size)))
-    row = shifts[:, :, :, :, 0] + (grid[0] * problem.dilation[0] + grid[2] * problem.stride[0] - problem.padding[0])
-    column = shifts[:, :, :, :, 1] + (grid[1] * problem.dilation[1] + grid[3] * problem.stride[1] - problem.padding[2])
+    row = shifts[:, :, :, :, 0] + (
+        grid[0] * problem.dilation[0] + grid[2] * problem.stride[0] - problem.padding[0]
+    )
+    column = shifts[:, :, :, :, 1] + (
+        grid[1] * problem.dilation[1] + grid[3] * problem.stride[1] - problem.padding[2]
+    )
     planes = x.reshape(batch, shifts.shape[1], -1, height, width)
     image, group, plane = np.ix_(*(range(n) for n in planes.shape[:3]))
-    image, group, plane = (i[..., np.newaxis, np.newaxis, np.newaxis, np.newaxis] for i in (image, group, plane))
+    image, group, plane = (
+        i[..., np.newaxis, np.newaxis, np.newaxis, np.newaxis] for i in (image, group, plane)
+    )
     result = np.zeros((*planes.shape[:3], *row.shape[2:]), x.dtype)
     inside = (row > -1) & (row < height) & (column > -1) & (column < width)
     row, column = np.where(inside, row, 0), np.where(inside, column, 0)
@@ -186,7 +200,9 @@ def _sample(problem: ConvProblem, x: Array, offset: Array, mask: Array | None) -
         weight = (1 - np.abs(row - r)) * (1 - np.abs(column - c))
         weight = np.where(inside & (r >= 0) & (r < height) & (c >= 0) & (c < width), weight, 0)
         r, c = np.clip(r, 0, height - 1), np.clip(c, 0, width - 1)
-        result += weight[:, :, np.newaxis] * planes[image, group, plane, r[:, :, np.newaxis], c[:, :, np.newaxis]]
+        result += (
+            weight[:, :, np.newaxis] * planes[image, group, plane, r[:, :, np.newaxis], c[:, :, np.newaxis]]
+        )
     if mask is not None:
         result *= mask.reshape(batch, -1, 1, kernel_h, kernel_w, *out_size)
     return result.reshape(batch, channels, kernel_h, kernel_w, *out_size)

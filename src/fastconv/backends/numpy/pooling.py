@@ -33,7 +33,11 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
 def _elements(x: Array, windows: Windows, axis: int) -> Iterator[tuple[Array, Array, Array]]:
     """For the first, second, ... pixel of every window: its values, its position, and whether it exists."""
     length = -int((-(windows.stop - windows.start) // windows.step).min())
-    shape = (x.shape[0], x.shape[1], windows.count, 1) if axis == 2 else (x.shape[0], x.shape[1], 1, windows.count)
+    shape = (
+        (x.shape[0], x.shape[1], windows.count, 1)
+        if axis == 2
+        else (x.shape[0], x.shape[1], 1, windows.count)
+    )
     if windows.start.shape[0] == 1:
         shape = (1, 1, *shape[2:])
     for i in range(length):

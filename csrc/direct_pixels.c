@@ -1,0 +1,173 @@
+/* Direct convolution, vectors over output pixels (NCHW): for few output channels, or a short reduction, where transposing
+ * results would cost. Called through `kernels.def`, and by deformable convolution.
+ *
+ * Register tile: up to KR filters x 2 vectors of pixels, or up to KR_WIDE x 4. Every step of the reduction over (tap,
+ * channel) loads the vectors from the packed strip (or from the image itself for 1x1) and multiplies them with one
+ * broadcast weight for each filter, packed [block of filters][tap][channel][filter]. Limit: FMA throughput; loads that
+ * cross cache lines where the block has few filters. */
+#include "direct.h"
+
+#define KR MR
+#if MR > 6
+#define KR_WIDE 6
+#else
+#define KR_WIDE 2
+#endif
+
+typedef struct {
+    const real *pixels, *weights;
+    const int64_t *tap_offset;
+    int64_t taps, channels, channel_step;
+    real *sums;
+} tile;
+
+INLINE void multiply_tile(const int filters, const int vectors, const tile *t) {
+    vec sum[KR][4];
+#pragma GCC unroll 16
+    for (int k = 0; k < filters; k++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) sum[k][v] = zero();
+    const real *w = t->weights;
+    for (int64_t tap = 0; tap < t->taps; tap++) {
+        const real *p = t->pixels + t->tap_offset[tap];
+        for (int64_t c = t->channels; c > 0; c--, p += t->channel_step, w += filters) {
+            vec pixels[4];
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) pixels[v] = load(p + v * VL);
+#pragma GCC unroll 16
+            for (int k = 0; k < filters; k++) {
+                vec weight = splat(w[k]);
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; v++) sum[k][v] += weight * pixels[v];
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int k = 0; k < filters; k++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) store(t->sums + (k * vectors + v) * VL, sum[k][v]);
+}
+
+#define TILE(filters) \
+    static void tile_##filters(const tile *t) { multiply_tile(filters, filters <= KR_WIDE ? 4 : 2, t); }
+TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+#if KR > 6
+TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
+#endif
+
+static void (*const tiles[KR])(const tile *) = {
+    tile_1, tile_2, tile_3, tile_4, tile_5, tile_6,
+#if KR > 6
+    tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
+#endif
+};
+
+static int64_t blocks(const operands *o) { return ceil_div(o->filters, KR); }
+
+static int64_t block_start(const operands *o, int64_t block) { return o->filters * block / blocks(o); }
+
+/* Blocks differ by one filter at most, and there are several only above KR, so that all have tiles of one width. */
+static int vectors_of(int64_t filters) { return filters <= KR_WIDE ? 4 : 2; }
+
+static int64_t tile_pixels(const operands *o) { return vectors_of(ceil_div(o->filters, blocks(o))) * VL; }
+
+static int64_t padded_filters(const operands *o) { return o->filters; }
+
+/* Rows that do not fill their last vector waste it; but then every horizontal tap is packed by itself. */
+static int spans_rows(const operands *o, const grid *g) {
+    int64_t tile = tile_pixels(o), used = g->x.count, spent = round_up(used, tile);
+    return g->y.count > 1 && (double)(spent - used) > 0.1 * (double)spent;
+}
+
+static size_t scratch(const operands *o) {
+    return (size_t)(KR + o->channels + 1) * 4 * VL * sizeof(real);
+}
+
+static void do_tile(const job *j, const place *p, const real *source, const real *weights, int64_t block,
+                    real *scratch) {
+    const operands *o = j->o;
+    const fc_epilogue *e = j->e;
+    tile_input in = input_of(j, p, source);
+    int64_t k0 = block_start(o, block), filters = block_start(o, block + 1) - k0;
+    int64_t own = vectors_of(filters) * VL;
+    static const int64_t nowhere[1] = {0};
+    tile t = {.tap_offset = in.tap_offset, .taps = in.taps, .channels = o->channels,
+              .channel_step = j->s->channel_step, .sums = scratch, .pixels = in.pixels};
+    t.weights = weights + (k0 * grid_taps(&j->s->g) + in.first_tap * filters) * o->channels;
+    if (j->s->in_place && p->count < own) {
+        /* A vector would read beyond the image. */
+        real *copy = scratch + KR * 4 * VL;
+        for (int64_t c = 0; c < o->channels; c++) copy_reals(copy + c * own, in.pixels + c * t.channel_step, p->count);
+        t.pixels = copy, t.tap_offset = nowhere, t.channel_step = own;
+    }
+    tiles[filters - 1](&t);
+    for (int64_t done = 0; done < p->count;) {
+        run r = next_run(j->s, o, p->y0, p->x0, p->columns, p->at, p->count, done);
+        for (int64_t k = 0; k < filters; k++) {
+            int64_t filter = p->filter + k;
+            int64_t first = p->image * o->out_image + filter * o->out_channel + r.out_pixel;
+            real *out = j->out + first;
+            const real *residual = e->residual ? (const real *)e->residual + first : NULL;
+            vec bias = e->bias ? splat(((const real *)e->bias)[filter]) : zero();
+            for (int64_t m = 0; m < r.count; m += VL) {
+                int64_t n = min64(VL, r.count - m), at = m * r.step;
+                vec x = load(scratch + k * own + r.first + m);
+                const real *res = residual ? residual + at : NULL;
+                if (r.step == 1)
+                    finish(out + at, x, bias, res, n, e);
+                else
+                    finish_strided(out + at, r.step, x, bias, res, n, e);
+            }
+        }
+        done += r.count;
+    }
+}
+
+/* [tap][channel][filter of the block] */
+static void pack_block(const operands *o, const grid *g, const real *weight, int64_t block, real *packed) {
+    int64_t k0 = block_start(o, block), filters = block_start(o, block + 1) - k0, taps = grid_taps(g);
+    packed += k0 * taps * o->channels;
+    weight += k0 * o->w_filter;
+    for (int64_t t = 0; t < taps; t++) {
+        const real *tap = tap_weights(o, g, weight, t);
+        for (int64_t c = 0; c < o->channels; c++)
+            for (int64_t k = 0; k < filters; k++) *packed++ = tap[c * o->w_channel + k * o->w_filter];
+    }
+}
+
+static const family pixels = {tile_pixels, blocks, padded_filters, block_start, spans_rows, scratch, do_tile, pack_block};
+
+static int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
+
+static double cost(const fc_conv *p, int threads) {
+    operands o = operands_of(p);
+    double filters = (double)o.filters, cycles = 0;
+    double width = (double)tile_pixels(&o);
+    for (int64_t i = 0; i < o.grids; i++) {
+        grid g = grid_of(p, &o, i);
+        int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
+        double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
+        double tiles_needed = (double)(o.batch * o.groups) * rows * ceil(span / width);
+        double vectors = width / VL, loads = vectors * 1.5 + filters / (double)blocks(&o);
+        double step = vectors * filters / (double)blocks(&o);
+        double multiply = tiles_needed * (double)(blocks(&o) * grid_taps(&g) * o.channels) * (step > loads ? step : loads) / 2;
+        double planes = flat ? (double)(g.x.taps * g.y.taps > 1 ? g.x.taps : 1) : 1;
+        double pack = reads_in_place(&g, &o) ? 0 : tiles_needed * vectors * (double)o.channels * planes * 3;
+        cycles += multiply * 1.05 + tiles_needed * vectors * filters * 4 + pack;
+    }
+    return cycles / threads + 400;
+}
+
+static size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p); }
+
+static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&pixels, p, threads); }
+
+static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
+    return family_prepare(&pixels, p, weight, packed, threads);
+}
+
+static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
+    return family_run(&pixels, p, x, packed, e, out, cost(p, 1), threads);
+}
+
+const fc_conv_kernel FC_NAME(direct_pixels) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all};

@@ -1,0 +1,128 @@
+/* Chooses the instruction set once, and a convolution kernel for each problem; everything that Cython calls and that has
+ * variants goes through here. */
+#include <stddef.h>
+
+#include "kernel.h"
+
+/* One line for each instruction set this build holds, lowest first: FC_ISA(name, may it run here). */
+#if defined(__x86_64__)
+#define FC_ISAS                                                                                              \
+    FC_ISA(baseline, 1)                                                                                      \
+    FC_ISA(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))                            \
+    FC_ISA(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&                \
+                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&           \
+                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx2") &&               \
+                       __builtin_cpu_supports("fma"))
+#else
+#define FC_ISAS FC_ISA(baseline, 1)
+#endif
+
+typedef int pool_function(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms,
+                          int threads);
+
+#define FC_ISA(name, runs) extern const fc_ops ops_##name##_f32, ops_##name##_f64; extern pool_function pool_##name##_f32;
+FC_ISAS
+#undef FC_ISA
+
+typedef struct {
+    const char *name;
+    const fc_ops *ops[2]; /* FC_F32, FC_F64 */
+    pool_function *pool;
+} isa;
+
+#define FC_ISA(name, runs) {#name, {&ops_##name##_f32, &ops_##name##_f64}, pool_##name##_f32},
+static const isa isas[] = {FC_ISAS};
+#undef FC_ISA
+
+static int selected;
+
+int fc_isa_count(void) { return (int)(sizeof isas / sizeof *isas); }
+
+const char *fc_isa_name(int i) { return isas[i].name; }
+
+int fc_isa_runs_here(int i) {
+#define FC_ISA(name, runs) runs,
+    const int here[] = {FC_ISAS};
+#undef FC_ISA
+    return here[i] != 0;
+}
+
+void fc_select_isa(int i) { selected = i; }
+
+const char *fc_compiler(void) {
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#elif defined(__GNUC__)
+    return "gcc " __VERSION__;
+#else
+    return "unknown";
+#endif
+}
+
+int fc_openmp(void) {
+#ifdef _OPENMP
+    return _OPENMP;
+#else
+    return 0;
+#endif
+}
+
+static const char *const kernel_names[] = {
+#define FC_KERNEL(name) #name,
+#include "kernels.def"
+#undef FC_KERNEL
+};
+
+static const fc_conv_kernel *kernel_of(const fc_conv *p, int kernel) { return isas[selected].ops[p->dtype]->conv[kernel]; }
+
+int fc_conv_kernel_count(void) { return (int)(sizeof kernel_names / sizeof *kernel_names); }
+
+const char *fc_conv_kernel_name(int kernel) { return kernel_names[kernel]; }
+
+int fc_conv_accepts(const fc_conv *p, int kernel) { return kernel_of(p, kernel)->accepts(p); }
+
+double fc_conv_cost(const fc_conv *p, int kernel, int threads) { return kernel_of(p, kernel)->cost(p, threads); }
+
+int fc_conv_choose(const fc_conv *p, int threads) {
+    int best = -1;
+    double least = 0;
+    for (int k = 0; k < fc_conv_kernel_count(); k++) {
+        if (!fc_conv_accepts(p, k)) continue;
+        double cost = fc_conv_cost(p, k, threads);
+        if (best < 0 || cost < least) best = k, least = cost;
+    }
+    return best;
+}
+
+size_t fc_conv_weight_bytes(const fc_conv *p, int kernel) { return kernel_of(p, kernel)->weight_bytes(p); }
+
+size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads) {
+    return kernel_of(p, kernel)->workspace_bytes(p, threads);
+}
+
+int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads) {
+    return kernel_of(p, kernel)->prepare(p, weight, packed, threads);
+}
+
+int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
+                int threads) {
+    return kernel_of(p, kernel)->run(p, x, packed, e, out, threads);
+}
+
+int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
+                   const void *weight, const void *bias, void *out, int threads) {
+    return isas[selected].ops[p->dtype]->deform(p, x, offset, mask, offset_groups, weight, bias, out, threads);
+}
+
+int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads) {
+    return isas[selected].pool(p, x, out, indices, uniforms, threads);
+}
+
+int fc_fold(const fc_conv *p, const void *columns, void *out, int threads) {
+    return isas[selected].ops[p->dtype]->fold(p, columns, out, threads);
+}
+
+int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int64_t size,
+                           double alpha, double beta, double k, int layout, int dtype, int threads) {
+    return isas[selected].ops[dtype]->norm(x, out, batch, channels, pixels, size, alpha, beta, k, layout, threads);
+}

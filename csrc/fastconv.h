@@ -1,0 +1,90 @@
+/* The structs and entry points of the C kernels: the only header that Cython sees.
+ *
+ * Arrays are C-contiguous and aligned to their elements; shapes have been checked by the caller. Every entry
+ * point that does work returns 0, or FC_NO_MEMORY. */
+#ifndef FASTCONV_H
+#define FASTCONV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FC_NO_MEMORY = 1 };
+enum { FC_NCHW, FC_NHWC };
+enum { FC_F32, FC_F64 };
+enum {
+    FC_LINEAR, FC_RELU, FC_CLIP, FC_LEAKY_RELU, FC_SIGMOID, FC_TANH, FC_SILU, FC_HARDSWISH, FC_GELU
+};
+
+/* A convolution; with `transposed`, its input gradient: x then has the shape of its output, out that of its input. */
+typedef struct {
+    int64_t batch, channels, height, width;
+    int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
+    int64_t out_height, out_width;
+    int layout, dtype, transposed, strict;
+} fc_conv;
+
+/* What happens to a finished sum: + bias[channel], + residual (of the output's shape), activation. */
+typedef struct {
+    const void *bias, *residual;
+    int activation;
+    double a, b;
+} fc_epilogue;
+
+/* ---- instruction sets: chosen once, before anything else is called ---- */
+int fc_isa_count(void);
+const char *fc_isa_name(int isa);  /* lowest first */
+int fc_isa_runs_here(int isa);
+void fc_select_isa(int isa);
+const char *fc_compiler(void);
+int fc_openmp(void);
+
+/* ---- convolution ---- */
+int fc_conv_kernel_count(void);
+const char *fc_conv_kernel_name(int kernel);
+int fc_conv_accepts(const fc_conv *p, int kernel);
+double fc_conv_cost(const fc_conv *p, int kernel, int threads);  /* predicted cycles */
+int fc_conv_choose(const fc_conv *p, int threads);
+size_t fc_conv_weight_bytes(const fc_conv *p, int kernel);
+size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads);  /* of one thread */
+int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads);
+int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
+                int threads);
+
+/* x (NCHW), offset and mask (or NULL) as in deform_conv2d; bias may be NULL. */
+int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
+                   const void *weight, const void *bias, void *out, int threads);
+
+/* ---- pooling ---- */
+enum { FC_I8, FC_U8, FC_I16, FC_U16, FC_I32, FC_U32, FC_I64, FC_U64, FC_P_F32, FC_P_F64 };
+enum { FC_MAX, FC_SUM, FC_POWER, FC_SAMPLE, FC_WEIGHTED };
+
+/* Windows along one axis: start, start + step, ... below stop; a row of `count` for each plane, or one for all. */
+typedef struct {
+    const int64_t *start, *stop;
+    const double *divisor;
+    int64_t step, count;
+    int per_plane;
+    int64_t kernel, stride, first; /* the regular grid behind the tables; kernel is 0 where there is none */
+} fc_windows;
+
+typedef struct {
+    int64_t batch, channels, height, width;
+    fc_windows rows, columns;
+    int layout, type, reducer;
+    double power;
+} fc_pool;
+
+int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads);
+
+/* ---- data movement; item sizes 1, 2, 4 and 8 ---- */
+int fc_pad(const void *x, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
+           const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count, const void *value,
+           int item, int threads);
+int fc_unfold(const fc_conv *p, const void *x, void *out, int item, int threads);
+int fc_fold(const fc_conv *p, const void *columns, void *out, int threads);
+int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
+               int64_t count, int64_t plane, int layout, int item, int threads);
+int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int64_t size,
+                           double alpha, double beta, double k, int layout, int dtype, int threads);
+
+#endif

@@ -1,0 +1,48 @@
+/* What every kernel source includes. It is compiled once for each instruction set and floating-point type:
+ * FC_SUFFIX is the instruction set's name, FC_DOUBLE chooses the type. Everything that such an object defines is
+ * static or carries the suffix, so that the linker can never merge code of different instruction sets. */
+#ifndef FC_KERNEL_H
+#define FC_KERNEL_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "fastconv.h"
+#include "parallel.h"
+
+#define FC_PASTE_(a, b, c) a##_##b##_##c
+#define FC_PASTE(a, b, c) FC_PASTE_(a, b, c)
+#if FC_DOUBLE
+typedef double real;
+#define FC_NAME(name) FC_PASTE(name, FC_SUFFIX, f64)
+#else
+typedef float real;
+#define FC_NAME(name) FC_PASTE(name, FC_SUFFIX, f32)
+#endif
+
+/* One convolution algorithm; `kernels.def` lists them. */
+typedef struct {
+    int (*accepts)(const fc_conv *p);
+    double (*cost)(const fc_conv *p, int threads);
+    size_t (*weight_bytes)(const fc_conv *p);
+    size_t (*workspace_bytes)(const fc_conv *p, int threads);
+    int (*prepare)(const fc_conv *p, const void *weight, void *packed, int threads);
+    int (*run)(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads);
+} fc_conv_kernel;
+
+/* Everything that one instruction set offers for one floating-point type. */
+typedef struct {
+    const fc_conv_kernel *const *conv;
+    int (*deform)(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
+                  const void *weight, const void *bias, void *out, int threads);
+    int (*fold)(const fc_conv *p, const void *columns, void *out, int threads);
+    int (*norm)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int64_t size,
+                double alpha, double beta, double k, int layout, int threads);
+} fc_ops;
+
+static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+#endif

@@ -1,0 +1,21 @@
+/* Threads and their workspaces: the one place that knows OpenMP. Called by every kernel. */
+#ifndef FC_PARALLEL_H
+#define FC_PARALLEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Does tasks [begin, end); 0 or FC_NO_MEMORY. */
+typedef int (*fc_body)(const void *context, int64_t begin, int64_t end);
+
+/* Splits tasks [0, count) into one contiguous range for each thread. Subnormal numbers are flushed to zero
+ * within, on every thread. */
+int fc_parallel(int64_t count, int threads, fc_body body, const void *context);
+
+/* This thread's scratch memory, 64-byte aligned, kept from call to call; NULL where there is none. */
+void *fc_workspace(size_t bytes);
+
+/* So many threads are worth waking for so many cycles of work in all. */
+int fc_worth(double cycles, int threads);
+
+#endif

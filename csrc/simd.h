@@ -1,0 +1,124 @@
+/* Vectors of `real` as wide as the instruction set has them: GCC and Clang vector extensions for arithmetic, a few
+ * intrinsics for what these lack. Included by the kernels. */
+#ifndef FC_SIMD_H
+#define FC_SIMD_H
+
+#include "kernel.h"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+#define VL ((int)(VECTOR_BYTES / sizeof(real)))
+
+/* Register tiles: accumulators, NV vectors and a broadcast must fit the register file. */
+#define NV 2
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define MR 14
+#else
+#define MR 6
+#endif
+#define NR (NV * VL)
+
+typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef real unaligned_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+#if FC_DOUBLE
+typedef int64_t lanes __attribute__((vector_size(VECTOR_BYTES)));
+#else
+typedef int32_t lanes __attribute__((vector_size(VECTOR_BYTES)));
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec load(const real *p) { return *(const unaligned_vec *)p; }
+INLINE void store(real *p, vec v) { *(unaligned_vec *)p = v; }
+INLINE vec splat(real x) { return x - (vec){0}; }
+INLINE vec zero(void) { return (vec){0}; }
+/* `yes` where the condition's lanes are all ones, else `no`. */
+INLINE vec choose(lanes condition, vec yes, vec no) { return (vec)((condition & (lanes)yes) | (~condition & (lanes)no)); }
+
+/* The first n lanes, 0 < n < VL; the others are 0, and their memory is not touched. */
+#if defined(__AVX512F__)
+#if FC_DOUBLE
+INLINE vec load_n(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
+INLINE void store_n(real *p, vec v, int64_t n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
+#else
+INLINE vec load_n(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+INLINE void store_n(real *p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+#endif
+#else
+INLINE vec load_n(const real *p, int64_t n) {
+    vec v = {0};
+    for (int i = 0; i < VL; i++)
+        if (i < n) v[i] = p[i];
+    return v;
+}
+INLINE void store_n(real *p, vec v, int64_t n) {
+    for (int i = 0; i < VL; i++)
+        if (i < n) p[i] = v[i];
+}
+#endif
+
+INLINE vec load_up_to(const real *p, int64_t n) { return n >= VL ? load(p) : load_n(p, n); }
+INLINE void store_up_to(real *p, vec v, int64_t n) {
+    if (n >= VL)
+        store(p, v);
+    else
+        store_n(p, v, n);
+}
+
+/* Lane l of the two halves of a butterfly of distance s between vectors a (lanes 0..) and b (lanes VL..). */
+#define BUTTERFLY_LOW(s, l) (((l) & (s)) ? VL + (l) - (s) : (l))
+#define BUTTERFLY_HIGH(s, l) (((l) & (s)) ? VL + (l) : (l) + (s))
+#define LANES_2(f, s, l) f(s, l), f(s, (l) + 1)
+#define LANES_4(f, s, l) LANES_2(f, s, l), LANES_2(f, s, (l) + 2)
+#define LANES_8(f, s, l) LANES_4(f, s, l), LANES_4(f, s, (l) + 4)
+#define LANES_16(f, s, l) LANES_8(f, s, l), LANES_8(f, s, (l) + 8)
+#if defined(__AVX512F__)
+#define LANES_WIDE LANES_16
+#elif defined(__AVX2__)
+#define LANES_WIDE LANES_8
+#else
+#define LANES_WIDE LANES_4
+#endif
+#if FC_DOUBLE
+#if defined(__AVX512F__)
+#define LANES LANES_8
+#elif defined(__AVX2__)
+#define LANES LANES_4
+#else
+#define LANES LANES_2
+#endif
+#else
+#define LANES LANES_WIDE
+#endif
+
+#define TRANSPOSE_STEP(v, s)                                                              \
+    if (s < VL) {                                                                         \
+        _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) if (!(i & (s))) {           \
+            vec a = v[i], b = v[i + (s)];                                                 \
+            v[i] = __builtin_shufflevector(a, b, LANES(BUTTERFLY_LOW, s, 0));             \
+            v[i + (s)] = __builtin_shufflevector(a, b, LANES(BUTTERFLY_HIGH, s, 0));      \
+        }                                                                                 \
+    }
+
+/* Transposes the VL x VL matrix whose rows are v[0..VL). */
+INLINE void transpose(vec *v) {
+    TRANSPOSE_STEP(v, 1)
+    TRANSPOSE_STEP(v, 2)
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 4
+    TRANSPOSE_STEP(v, 4)
+#endif
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 8
+    TRANSPOSE_STEP(v, 8)
+#endif
+}
+
+#endif

@@ -1,0 +1,213 @@
+"""The compiled backend: C kernels behind a thin Cython door (`_engine.pyx`)."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv.backends.cython import _engine
+from fastconv.options import Activation
+from fastconv.problem import ConvProblem
+from fastconv.threads import get_num_threads
+from fastconv.windows import PoolProblem, Windows
+
+Array = NDArray[Any]
+
+# In the order of the enums of fastconv.h.
+_LAYOUTS = {"NCHW": 0, "NHWC": 1}
+_DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
+_ACTIVATIONS = ("linear", "relu", "clip", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "gelu")
+_REDUCERS = ("max", "sum", "power", "sample", "weighted")
+_POOL_TYPES = {
+    np.dtype(name): number
+    for number, name in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"))
+}
+_POOL_TYPES[np.dtype(bool)] = _POOL_TYPES[np.dtype(np.uint8)]
+_KERNELS = tuple(_engine.kernel_names())
+# The kernels that compute the textbook sum.
+_DIRECT = ("depthwise", "direct_pixels", "direct_channels")
+
+
+class Choice(NamedTuple):
+    """A problem as the kernels see it, and the kernel that does it."""
+
+    conv: _engine.Conv
+    kernel: int
+
+
+@lru_cache(maxsize=1024)
+def _choose(problem: ConvProblem, threads: int) -> Choice:
+    conv = _conv(problem)
+    if problem.algorithm is None:
+        return Choice(conv, conv.choose(threads))
+    wanted = _DIRECT if problem.algorithm == "direct" else (problem.algorithm,)
+    kernels = [_KERNELS.index(name) for name in wanted]
+    kernels = [kernel for kernel in kernels if conv.accepts(kernel)]
+    if not kernels:
+        raise ValueError(f"conv: algorithm {problem.algorithm!r} cannot do this convolution: {problem}")
+    return Choice(conv, min(kernels, key=lambda kernel: conv.cost(kernel, threads)))
+
+
+def _conv(problem: ConvProblem) -> _engine.Conv:
+    top, _, left, _ = problem.padding
+    sizes = (
+        problem.batch, problem.channels, *problem.size, problem.filters, *problem.kernel, *problem.stride, top, left,
+        *problem.dilation, problem.groups, *problem.out_size,
+    )  # fmt: skip
+    dtype = _DTYPES.get(problem.dtype, 0)
+    return _engine.Conv(sizes, _LAYOUTS[problem.layout], dtype, problem.transposed, problem.precision == "strict")
+
+
+class CythonBackend:
+    name = "cython"
+
+    def algorithms(self) -> tuple[str, ...]:
+        return ("direct", *_KERNELS)
+
+    def explain(self, problem: ConvProblem) -> str:
+        threads = get_num_threads()
+        conv, chosen = _choose(problem, threads)
+        operands = [problem.input_shape, problem.output_shape]
+        size = problem.dtype.itemsize
+        data = sum(int(np.prod(shape)) for shape in operands) * size
+        weights = conv.weight_bytes(chosen)
+        lines = [
+            f"{'transposed ' if problem.transposed else ''}convolution {problem.input_shape} -> "
+            f"{problem.output_shape}, kernel {problem.kernel}, {problem.layout}, {problem.dtype}",
+            f"chosen kernel: {_KERNELS[chosen]}, instruction set {INSTRUCTION_SET}, {threads} thread(s)",
+            f"FLOPs: {problem.flops:,}",
+            f"bytes: {data + weights:,} (images {data:,}, prepared weights {weights:,})",
+            f"arithmetic intensity: {problem.flops / (data + weights):.1f} FLOPs per byte",
+            f"workspace: {conv.workspace_bytes(chosen, threads):,} bytes per thread",
+            "candidates (predicted cycles):",
+        ]
+        for kernel, name in enumerate(_KERNELS):
+            cost = f"{conv.cost(kernel, threads):,.0f}" if conv.accepts(kernel) else "cannot do it"
+            lines.append(f"  {name}: {cost}")
+        return "\n".join(lines)
+
+    def weight_form(self, problem: ConvProblem) -> int:
+        return _choose(problem, get_num_threads()).kernel
+
+    def prepare(self, problem: ConvProblem, weight: Array) -> tuple[int, Array]:
+        """The kernel, and the weights packed for it."""
+        threads = get_num_threads()
+        conv, kernel = _choose(problem, threads)
+        packed = _aligned(conv.weight_bytes(kernel))
+        conv.prepare(kernel, weight, packed, threads)
+        return kernel, packed
+
+    def conv(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        prepared: tuple[int, Array],
+        bias: Array | None,
+        residual: Array | None,
+        activation: Activation | None,
+        out: Array,
+    ) -> None:
+        threads = get_num_threads()
+        name, a, b = activation or Activation("linear")
+        kernel, packed = prepared
+        conv = _choose(problem, threads).conv
+        conv.run(kernel, x, packed, bias, residual, _ACTIVATIONS.index(name), a, b, out, threads)
+
+    def deform_conv(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        offset: Array,
+        mask: Array | None,
+        weight: Array,
+        bias: Array | None,
+        out: Array,
+    ) -> None:
+        groups = offset.shape[1] // (2 * problem.kernel[0] * problem.kernel[1])
+        _conv(problem).deform(x, offset, mask, groups, weight, bias, out, get_num_threads())
+
+    def unfold(self, problem: ConvProblem, x: Array, out: Array) -> None:
+        _conv(problem).unfold(x, out, get_num_threads())
+
+    def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
+        _conv(problem).fold(columns, out, get_num_threads())
+
+    def pool(self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None) -> None:
+        _engine.pool(
+            (problem.batch, problem.channels, *problem.size), _table(problem.rows), _table(problem.columns),
+            _LAYOUTS[problem.layout], _POOL_TYPES[problem.dtype], _REDUCERS.index(problem.reducer), problem.power,
+            x, out, indices, uniforms, get_num_threads(),
+        )  # fmt: skip
+
+    def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+        axis = 1 if layout == "NCHW" else 3
+        channels = values.shape[axis]
+        planes = values.shape[0] * channels
+        sizes = (values.shape[0], channels, values.size // planes, out.size // planes)
+        _engine.scatter(values, indices, out, sizes, _LAYOUTS[layout], get_num_threads())
+
+    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
+        if layout == "NCHW":
+            sizes = (x.shape[0] * x.shape[1], x.shape[2], x.shape[3], 1)
+        else:
+            sizes = x.shape
+        _engine.pad(x, out, sizes, rows, columns, np.array([value]).astype(x.dtype), get_num_threads())
+
+    def local_response_norm(
+        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+    ) -> None:
+        batch, channels = x.shape[0], x.shape[1 if layout == "NCHW" else 3]
+        sizes = (batch, channels, x.size // (batch * channels))
+        _engine.local_response_norm(
+            x, out, sizes, size, alpha, beta, k, _LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads()
+        )  # fmt: skip
+
+
+def _aligned(size: int, alignment: int = 64) -> Array:
+    """A new byte array that starts on a cache line."""
+    memory = np.empty(size + alignment, np.uint8)
+    start = -memory.ctypes.data % alignment
+    return memory[start : start + size]
+
+
+def _table(windows: Windows) -> tuple[Any, ...]:
+    start, stop, divisor = (np.ascontiguousarray(a) for a in (windows.start, windows.stop, windows.divisor))
+    return start, stop, divisor, windows.step, windows.grid
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """The instruction sets that this build has kernels for and this processor runs, lowest first."""
+    return tuple(name for name, here in _engine.instruction_sets() if here)
+
+
+def _select() -> str:
+    """Choose the highest instruction set, or the one that FASTCONV_ISA lowers it to."""
+    usable = instruction_sets()
+    wanted = os.environ.get("FASTCONV_ISA", "").strip() or usable[-1]
+    if wanted not in usable:
+        raise ValueError(
+            f"the environment variable FASTCONV_ISA is {wanted!r}, but this processor and build have "
+            f"{', '.join(map(repr, usable))}"
+        )
+    _engine.select_instruction_set([name for name, _ in _engine.instruction_sets()].index(wanted))
+    return wanted
+
+
+def build_info() -> dict[str, Any]:
+    """How the extension was built, and what it runs on here."""
+    return {
+        "compiler": _engine.compiler(),
+        "openmp": bool(_engine.openmp()),
+        "built_for": platform.machine(),
+        "instruction_set": INSTRUCTION_SET,
+        "instruction_sets": instruction_sets(),
+    }
+
+
+INSTRUCTION_SET = _select()
+BACKEND = CythonBackend()

@@ -1,0 +1,80 @@
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+def compiler() -> str: ...
+def openmp() -> int: ...
+def instruction_sets() -> list[tuple[str, bool]]: ...
+def select_instruction_set(index: int) -> None: ...
+def kernel_names() -> list[str]: ...
+
+class Conv:
+    def __init__(self, sizes: Sequence[int], layout: int, dtype: int, transposed: bool, strict: bool) -> None: ...
+    def accepts(self, kernel: int) -> bool: ...
+    def cost(self, kernel: int, threads: int) -> float: ...
+    def choose(self, threads: int) -> int: ...
+    def weight_bytes(self, kernel: int) -> int: ...
+    def workspace_bytes(self, kernel: int, threads: int) -> int: ...
+    def prepare(self, kernel: int, weight: Array, packed: Array, threads: int) -> None: ...
+    def run(
+        self,
+        kernel: int,
+        x: Array,
+        packed: Array,
+        bias: Array | None,
+        residual: Array | None,
+        activation: int,
+        a: float,
+        b: float,
+        out: Array,
+        threads: int,
+    ) -> None: ...
+    def deform(
+        self,
+        x: Array,
+        offset: Array,
+        mask: Array | None,
+        offset_groups: int,
+        weight: Array,
+        bias: Array | None,
+        out: Array,
+        threads: int,
+    ) -> None: ...
+    def unfold(self, x: Array, out: Array, threads: int) -> None: ...
+    def fold(self, columns: Array, out: Array, threads: int) -> None: ...
+
+def pool(
+    sizes: Sequence[int],
+    rows: tuple[Any, ...],
+    columns: tuple[Any, ...],
+    layout: int,
+    type: int,
+    reducer: int,
+    power: float,
+    x: Array,
+    out: Array,
+    indices: Array | None,
+    uniforms: Array | None,
+    threads: int,
+) -> None: ...
+def pad(
+    x: Array, out: Array, sizes: Sequence[int], rows: Array, columns: Array, value: Array, threads: int
+) -> None: ...
+def scatter(
+    values: Array, indices: Array, out: Array, sizes: Sequence[int], layout: int, threads: int
+) -> None: ...
+def local_response_norm(
+    x: Array,
+    out: Array,
+    sizes: Sequence[int],
+    size: int,
+    alpha: float,
+    beta: float,
+    k: float,
+    layout: int,
+    dtype: int,
+    threads: int,
+) -> None: ...

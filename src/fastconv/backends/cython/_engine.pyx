@@ -1,0 +1,245 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+"""The door to the C kernels: unpacks arrays, releases the GIL, calls one C function."""
+
+from libc.stdint cimport int64_t
+cimport numpy as cnp
+
+import numpy as np
+
+cnp.import_array()
+
+
+cdef extern from "fastconv.h" nogil:
+    ctypedef struct fc_conv:
+        int64_t batch, channels, height, width
+        int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
+        int64_t out_height, out_width
+        int layout, dtype, transposed, strict
+    ctypedef struct fc_epilogue:
+        const void *bias
+        const void *residual
+        int activation
+        double a, b
+    ctypedef struct fc_windows:
+        const int64_t *start
+        const int64_t *stop
+        const double *divisor
+        int64_t step, count
+        int per_plane
+        int64_t kernel, stride, first
+    ctypedef struct fc_pool:
+        int64_t batch, channels, height, width
+        fc_windows rows, columns
+        int layout, type, reducer
+        double power
+
+    int fc_isa_count()
+    const char *fc_isa_name(int isa)
+    int fc_isa_runs_here(int isa)
+    void fc_select_isa(int isa)
+    const char *fc_compiler()
+    int fc_openmp()
+    int fc_conv_kernel_count()
+    const char *fc_conv_kernel_name(int kernel)
+    int fc_conv_accepts(const fc_conv *p, int kernel)
+    double fc_conv_cost(const fc_conv *p, int kernel, int threads)
+    int fc_conv_choose(const fc_conv *p, int threads)
+    size_t fc_conv_weight_bytes(const fc_conv *p, int kernel)
+    size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads)
+    int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads)
+    int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
+                    int threads)
+    int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
+                       const void *weight, const void *bias, void *out, int threads)
+    int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads)
+    int fc_pad(const void *x, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
+               const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count,
+               const void *value, int item, int threads)
+    int fc_unfold(const fc_conv *p, const void *x, void *out, int item, int threads)
+    int fc_fold(const fc_conv *p, const void *columns, void *out, int threads)
+    int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
+                   int64_t count, int64_t plane, int layout, int item, int threads)
+    int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels,
+                               int64_t size, double alpha, double beta, double k, int layout, int dtype, int threads)
+
+
+# ---- the build and its instruction sets ----
+
+def compiler() -> str:
+    return fc_compiler().decode()
+
+
+def openmp() -> int:
+    return fc_openmp()
+
+
+def instruction_sets() -> list[tuple[str, bool]]:
+    """Every instruction set of this build, lowest first, and whether this processor has it."""
+    return [(fc_isa_name(i).decode(), bool(fc_isa_runs_here(i))) for i in range(fc_isa_count())]
+
+
+def select_instruction_set(int index) -> None:
+    fc_select_isa(index)
+
+
+def kernel_names() -> list[str]:
+    return [fc_conv_kernel_name(k).decode() for k in range(fc_conv_kernel_count())]
+
+
+# ---- arrays ----
+
+cdef inline void *data(cnp.ndarray array) noexcept:
+    return NULL if array is None else cnp.PyArray_DATA(array)
+
+
+cdef int checked(int status) except -1:
+    if status:
+        raise MemoryError("fastconv: not enough memory for the kernels' workspace")
+    return 0
+
+
+cdef class Conv:
+    """A convolution as the kernels see it."""
+
+    cdef fc_conv p
+
+    def __init__(self, sizes, int layout, int dtype, bint transposed, bint strict):
+        p = &self.p
+        (p.batch, p.channels, p.height, p.width, p.filters, p.kernel_h, p.kernel_w, p.stride_h, p.stride_w,
+         p.pad_top, p.pad_left, p.dilation_h, p.dilation_w, p.groups, p.out_height, p.out_width) = sizes
+        p.layout, p.dtype, p.transposed, p.strict = layout, dtype, transposed, strict
+
+    def accepts(self, int kernel):
+        return bool(fc_conv_accepts(&self.p, kernel))
+
+    def cost(self, int kernel, int threads):
+        return fc_conv_cost(&self.p, kernel, threads)
+
+    def choose(self, int threads):
+        return fc_conv_choose(&self.p, threads)
+
+    def weight_bytes(self, int kernel):
+        return fc_conv_weight_bytes(&self.p, kernel)
+
+    def workspace_bytes(self, int kernel, int threads):
+        return fc_conv_workspace_bytes(&self.p, kernel, threads)
+
+    def prepare(self, int kernel, cnp.ndarray weight, cnp.ndarray packed, int threads):
+        cdef int status
+        cdef void *w = data(weight)
+        cdef void *to = data(packed)
+        with nogil:
+            status = fc_conv_prepare(&self.p, kernel, w, to, threads)
+        checked(status)
+
+    def run(self, int kernel, cnp.ndarray x, cnp.ndarray packed, cnp.ndarray bias, cnp.ndarray residual,
+            int activation, double a, double b, cnp.ndarray out, int threads):
+        cdef int status
+        cdef fc_epilogue e
+        cdef void *source = data(x)
+        cdef void *weights = data(packed)
+        cdef void *to = data(out)
+        e.bias, e.residual = data(bias), data(residual)
+        e.activation, e.a, e.b = activation, a, b
+        with nogil:
+            status = fc_conv_run(&self.p, kernel, source, weights, &e, to, threads)
+        checked(status)
+
+    def deform(self, cnp.ndarray x, cnp.ndarray offset, cnp.ndarray mask, int64_t offset_groups, cnp.ndarray weight,
+               cnp.ndarray bias, cnp.ndarray out, int threads):
+        cdef int status
+        cdef void *source = data(x)
+        cdef void *shifts = data(offset)
+        cdef void *factors = data(mask)
+        cdef void *w = data(weight)
+        cdef void *b = data(bias)
+        cdef void *to = data(out)
+        with nogil:
+            status = fc_deform_conv(&self.p, source, shifts, factors, offset_groups, w, b, to, threads)
+        checked(status)
+
+    def unfold(self, cnp.ndarray x, cnp.ndarray out, int threads):
+        cdef int status, item = cnp.PyArray_ITEMSIZE(x)
+        cdef void *source = data(x)
+        cdef void *to = data(out)
+        with nogil:
+            status = fc_unfold(&self.p, source, to, item, threads)
+        checked(status)
+
+    def fold(self, cnp.ndarray columns, cnp.ndarray out, int threads):
+        cdef int status
+        cdef void *source = data(columns)
+        cdef void *to = data(out)
+        with nogil:
+            status = fc_fold(&self.p, source, to, threads)
+        checked(status)
+
+
+cdef void set_windows(fc_windows *w, cnp.ndarray start, cnp.ndarray stop, cnp.ndarray divisor, int64_t step, grid):
+    w.start, w.stop, w.divisor = <int64_t *> data(start), <int64_t *> data(stop), <double *> data(divisor)
+    w.step, w.count = step, start.shape[1]
+    w.per_plane = start.shape[0] > 1
+    w.kernel = w.stride = w.first = 0
+    if grid is not None:
+        w.kernel, w.stride, w.first = grid[0], grid[1], grid[2]
+
+
+def pool(sizes, rows, columns, int layout, int type, int reducer, double power, cnp.ndarray x, cnp.ndarray out,
+         cnp.ndarray indices, cnp.ndarray uniforms, int threads):
+    """`rows` and `columns` are (start, stop, divisor, step, grid) of `Windows`."""
+    cdef fc_pool p
+    cdef int status
+    p.batch, p.channels, p.height, p.width = sizes
+    set_windows(&p.rows, rows[0], rows[1], rows[2], rows[3], rows[4])
+    set_windows(&p.columns, columns[0], columns[1], columns[2], columns[3], columns[4])
+    p.layout, p.type, p.reducer, p.power = layout, type, reducer, power
+    cdef void *source = data(x)
+    cdef void *to = data(out)
+    cdef int64_t *at = <int64_t *> data(indices)
+    cdef double *u = <double *> data(uniforms)
+    with nogil:
+        status = fc_pool_run(&p, source, to, at, u, threads)
+    checked(status)
+
+
+def pad(cnp.ndarray x, cnp.ndarray out, sizes, cnp.ndarray rows, cnp.ndarray columns, cnp.ndarray value, int threads):
+    """`sizes` is (planes, height, width, elements of a pixel); `value` holds one element."""
+    cdef int64_t planes, height, width, inner
+    planes, height, width, inner = sizes
+    cdef int status, item = cnp.PyArray_ITEMSIZE(x)
+    cdef void *source = data(x)
+    cdef void *to = data(out)
+    cdef void *fill = data(value)
+    cdef int64_t *r = <int64_t *> data(rows)
+    cdef int64_t *c = <int64_t *> data(columns)
+    cdef int64_t row_count = rows.shape[0], column_count = columns.shape[0]
+    with nogil:
+        status = fc_pad(source, to, planes, height, width, inner, r, row_count, c, column_count, fill, item, threads)
+    checked(status)
+
+
+def scatter(cnp.ndarray values, cnp.ndarray indices, cnp.ndarray out, sizes, int layout, int threads):
+    """`sizes` is (batch, channels, values of a plane, pixels of a plane)."""
+    cdef int64_t batch, channels, count, plane
+    batch, channels, count, plane = sizes
+    cdef int status, item = cnp.PyArray_ITEMSIZE(values)
+    cdef void *source = data(values)
+    cdef int64_t *at = <int64_t *> data(indices)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_scatter(source, at, to, batch, channels, count, plane, layout, item, threads)
+    checked(status)
+
+
+def local_response_norm(cnp.ndarray x, cnp.ndarray out, sizes, int64_t size, double alpha, double beta, double k,
+                        int layout, int dtype, int threads):
+    """`sizes` is (batch, channels, pixels of a plane)."""
+    cdef int64_t batch, channels, pixels
+    batch, channels, pixels = sizes
+    cdef int status
+    cdef void *source = data(x)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_local_response_norm(source, to, batch, channels, pixels, size, alpha, beta, k, layout, dtype,
+                                        threads)
+    checked(status)

@@ -1,0 +1,109 @@
+"""Packs the weights of a convolution in the order in which the register tiles read them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends.numba import parallel
+from fastconv.backends.numba.compile import Array, kernel, read, table
+from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
+from fastconv.backends.numba.passes import tap_classes
+from fastconv.backends.numba.simd import lanes
+from fastconv.problem import ConvProblem
+
+
+def channel_counts(problem: ConvProblem) -> tuple[int, int]:
+    """Channels of a group of the operand, and of the result."""
+    inner, outer = problem.channels // problem.groups, problem.filters // problem.groups
+    return (outer, inner) if problem.transposed else (inner, outer)
+
+
+def method(problem: ConvProblem) -> str:
+    """"tile"; or for groups that would leave most of a tile empty "thin" (NCHW) or "channels" (NHWC)."""
+    results = channel_counts(problem)[1]
+    if problem.layout == "NCHW":
+        return "thin" if results <= 2 else "tile"
+    few = results * 4 <= TILE_VECTORS * lanes(problem.dtype)
+    return "channels" if few and problem.groups > 1 else "tile"
+
+
+def panel_width(problem: ConvProblem) -> int:
+    """Filters that are packed side by side."""
+    name, vector = method(problem), lanes(problem.dtype)
+    if name == "channels":
+        return -(-problem.groups * channel_counts(problem)[1] // vector) * vector
+    if name == "thin":
+        return 1
+    return TILE_ROWS if problem.layout == "NCHW" else TILE_VECTORS * vector
+
+
+def panels(problem: ConvProblem) -> int:
+    """Blocks of `panel_width` filters in a group; with "channels" one block holds all groups."""
+    if method(problem) == "channels":
+        return 1
+    return -(-channel_counts(problem)[1] // panel_width(problem))
+
+
+def form(problem: ConvProblem) -> Hashable:
+    """What `pack` depends on besides the weights."""
+    phases = (problem.stride, problem.dilation) if problem.transposed else None
+    return problem.layout, problem.transposed, problem.groups, phases
+
+
+def pack(problem: ConvProblem, weight: Array) -> tuple[Array, ...]:
+    """For each pass (rows of passes first) an array (group, panel, tap, filter of the panel), padded with 0."""
+    filter_offsets, channel_step, kernel_steps = _strides(problem, weight)
+    rows, columns = (
+        tap_classes(*sizes) if problem.transposed else [(0, tuple(range(sizes[0])))]
+        for sizes in zip(problem.kernel, problem.stride, problem.dilation, strict=True)
+    )
+    inner = np.arange(channel_counts(problem)[0], dtype=np.int64) * channel_step
+    width = panel_width(problem)
+    packed = []
+    for _, down in rows:
+        for _, across in columns:
+            places = np.add.outer(np.array(down) * kernel_steps[0], np.array(across) * kernel_steps[1])
+            order = np.add.outer(inner, places) if problem.layout == "NCHW" else np.add.outer(places, inner)
+            out = np.empty(filter_offsets.size * order.size, weight.dtype)
+            parallel.run(
+                _pack, filter_offsets.size // width, 4 * out.size,
+                read(weight), read(filter_offsets), table(order.ravel()), width, out,
+            )  # fmt: skip
+            packed.append(read(out))
+    return tuple(packed)
+
+
+def _strides(problem: ConvProblem, weight: Array) -> tuple[Array, int, tuple[int, int]]:
+    """In elements of `weight`: where each filter starts (-1: padding of a panel); steps of channel and kernel axes.
+
+    "Filter" and "channel" are those of the pass: a transposed convolution swaps the two axes of the weights.
+    """
+    steps = [s // weight.itemsize for s in weight.strides]
+    outer, channel, *kernel_steps = steps if problem.layout == "NCHW" else (steps[3], steps[2], steps[0], steps[1])
+    operands, results = channel_counts(problem)
+    if problem.transposed:
+        outer, channel, group = channel, outer, operands * outer
+    else:
+        group = results * outer
+    offsets = np.add.outer(np.arange(problem.groups) * group, np.arange(results) * outer)
+    if method(problem) == "channels":
+        offsets = offsets.reshape(1, -1)
+    missing = panels(problem) * panel_width(problem) - offsets.shape[1]
+    offsets = np.pad(offsets, ((0, 0), (0, missing)), constant_values=-1)
+    return offsets.ravel().astype(np.int64), channel, (kernel_steps[0], kernel_steps[1])
+
+
+@kernel
+def _pack(start: int, stop: int, weight: Any, filters: Any, taps: Any, width: int, out: Any) -> None:
+    """Panels `start` to `stop`; a few taps at a time, because either taps or filters are neighbours in `weight`."""
+    for panel in range(start, stop):
+        target = np.uintp(panel * taps.size * width)
+        for block in range(0, taps.size, 16):
+            for f in range(width):
+                origin = filters[panel * width + f]
+                for t in range(block, min(block + 16, taps.size)):
+                    value = weight[np.uintp(origin + taps[t])] if origin >= 0 else 0
+                    out[target + np.uintp(t * width + f)] = value

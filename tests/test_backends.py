@@ -1,0 +1,193 @@
+"""Which backend a call uses, what happens where it cannot, and the settings of environment variables."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import fastconv
+from checks import normal, run_python
+from conftest import skip_unless_available
+
+# The names of the backends whose modules actually did the convolution, as seen by wrapping their primitive.
+SPY = """
+import fastconv, numpy as np
+from fastconv import backends
+seen = []
+for name in fastconv.available_backends():
+    backend = backends.load(name)
+    class Spy:
+        def __init__(self, backend): self.__dict__["wrapped"] = backend
+        def __getattr__(self, key):
+            if key == "conv": seen.append(self.wrapped.name)
+            return getattr(self.wrapped, key)
+    backends._loaded[name] = Spy(backend)
+def used(**options):
+    seen.clear()
+    fastconv.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), **options)
+    return seen[0]
+"""
+
+
+def test_names():
+    assert set(fastconv.backends.names()) == {"numpy", "numba", "cython"}
+    assert set(fastconv.available_backends()) <= set(fastconv.backends.names())
+    assert "numpy" in fastconv.available_backends()
+
+
+def test_precedence():
+    others = [name for name in fastconv.available_backends() if name != "numpy"]
+    if not others:
+        pytest.skip("there is only one backend")
+    other = others[0]
+    code = (
+        SPY
+        + f"""
+fastconv.set_backend("{other}")
+assert used() == "{other}" == fastconv.get_backend()
+with fastconv.use_backend("numpy"):
+    assert used() == "numpy" == fastconv.get_backend()
+    assert used(backend="{other}") == "{other}"
+    with fastconv.use_backend("{other}"):
+        assert used() == "{other}"
+    assert used() == "numpy"
+assert used() == "{other}"
+assert used(backend="numpy") == "numpy"
+"""
+    )
+    run_python(code, FASTCONV_BACKEND="numpy")
+
+
+def test_environment_variable():
+    for name in fastconv.available_backends():
+        assert run_python(SPY + "print(used())", FASTCONV_BACKEND=name) == name
+
+
+def test_default_is_the_fastest_available():
+    expected = next(name for name in ("cython", "numba", "numpy") if name in fastconv.available_backends())
+    assert run_python(SPY + "print(used())", FASTCONV_BACKEND=None) == expected
+
+
+def test_import_alone_loads_neither_numba_nor_torch():
+    code = "import sys, fastconv; print(*({'numba', 'torch', 'ml_dtypes', 'scipy'} & set(sys.modules)))"
+    assert run_python(code, FASTCONV_BACKEND=None) == ""
+
+
+def test_context_is_local_to_its_thread():
+    seen = []
+    with fastconv.use_backend("numpy"):
+        before = fastconv.get_backend()
+        thread = threading.Thread(target=lambda: seen.append(fastconv.get_backend()))
+        thread.start()
+        thread.join()
+    assert before == "numpy"
+    assert seen == [fastconv.get_backend()]
+
+
+def test_context_ends_with_an_exception():
+    before = fastconv.get_backend()
+    with pytest.raises(KeyError), fastconv.use_backend("numpy"):
+        raise KeyError
+    assert fastconv.get_backend() == before
+
+
+@pytest.mark.parametrize("name", ["", "NumPy", "torch", "c"])
+def test_unknown_names(name):
+    def enter():
+        with fastconv.use_backend(name):
+            pass
+
+    x, weight = normal((1, 1, 3, 3)), normal((1, 1, 2, 2))
+    for choose in (
+        lambda: fastconv.set_backend(name),
+        enter,
+        lambda: fastconv.conv2d(x, weight, backend=name),
+        lambda: fastconv.max_pool2d(x, 2, backend=name),
+    ):
+        with pytest.raises(ValueError) as caught:
+            choose()
+        assert caught.type is ValueError
+        assert all(word in str(caught.value) for word in (repr(name), "numpy", "numba", "cython"))
+
+
+def test_unknown_name_in_the_environment():
+    code = """
+import fastconv, numpy as np
+try:
+    fastconv.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)))
+except ValueError as error:
+    print(type(error).__name__, error)
+"""
+    words = run_python(code, FASTCONV_BACKEND="fortran")
+    assert words.startswith("ValueError") and all(
+        word in words for word in ("FASTCONV_BACKEND", "'fortran'", "numba")
+    )
+
+
+@pytest.mark.parametrize("wrong", [3, b"numpy", ["numpy"]], ids=str)
+def test_names_of_the_wrong_type(wrong):
+    with pytest.raises(TypeError):
+        fastconv.set_backend(wrong)
+    with pytest.raises(TypeError, match=r"^conv2d: "):
+        fastconv.conv2d(normal((1, 1, 3, 3)), normal((1, 1, 2, 2)), backend=wrong)
+
+
+def test_unavailable_backend_says_why_and_never_falls_back():
+    code = """
+import sys
+sys.modules["numba"] = None  # what `import numba` meets where it is not installed
+import fastconv, numpy as np
+assert "numba" not in fastconv.available_backends()
+for call in (
+    lambda: fastconv.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), backend="numba"),
+    lambda: fastconv.max_pool2d(np.ones((1, 1, 3, 3)), 2, backend="numba"),
+    lambda: fastconv.set_backend("numba") or fastconv.pad2d(np.ones((1, 1, 3, 3)), 2),
+):
+    try:
+        call()
+    except fastconv.BackendUnavailableError as error:
+        assert "numba" in str(error) and "pip install" in str(error), error
+    else:
+        raise AssertionError("no error")
+"""
+    run_python(code, FASTCONV_BACKEND=None)
+
+
+def test_unavailable_backend_of_the_environment():
+    code = """
+import sys
+sys.modules["numba"] = None
+import fastconv, numpy as np
+try:
+    fastconv.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)))
+except fastconv.BackendUnavailableError as error:
+    print(error)
+"""
+    assert "numba" in run_python(code, FASTCONV_BACKEND="numba")
+
+
+def test_numba_works_where_nothing_can_be_cached(tmp_path):
+    skip_unless_available("numba")
+    (tmp_path / "file").touch()
+    code = """
+import fastconv, numpy as np
+print(fastconv.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), backend="numba").sum())
+"""
+    assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path / "file" / "folder")) == "16.0"
+
+
+def test_show_config(capsys):
+    shown = fastconv.show_config()
+    words = f"{shown}{capsys.readouterr().out}"
+    assert all(
+        word in words for word in (fastconv.__version__, np.__version__, "numpy", "numba", "cython", "thread")
+    )
+
+
+def test_precision_settings():
+    code = "import fastconv; print(fastconv.get_precision())"
+    assert run_python(code, FASTCONV_PRECISION=None) == "fast"
+    assert run_python(code, FASTCONV_PRECISION="strict") == "strict"
+    for call in (fastconv.set_precision, lambda name: fastconv.use_precision(name).__enter__()):
+        with pytest.raises(ValueError, match=r"'exact'.*fast.*strict|fast.*strict.*'exact'"):
+            call("exact")

@@ -1,0 +1,211 @@
+"""Bad input: the exact type of every error, the operation it names first, and the words that help."""
+
+import numpy as np
+import pytest
+
+import fastconv
+from checks import normal
+
+X = normal((2, 6, 8, 9))
+W = normal((4, 6, 3, 3))
+T = normal((6, 4, 3, 3))
+SEP = normal((6, 1, 3, 3)), normal((4, 6, 1, 1))
+OFFSET = normal((2, 18, 6, 7))
+COLUMNS = normal((2, 24, 56))
+INDEX = np.zeros((2, 6, 4, 4), dtype=np.int64)
+
+# operation, arguments, options, exception, words in order of appearance or not
+SMALL = X[:, :, :4, :4]
+ROWS = [
+    # shapes
+    ("conv2d", (X, normal((4, 4, 3, 3)), None, 1, 0, 1, 2), {}, ValueError,
+     ["weight has 4 input channels per group, but x has 6 channels in 2 groups (expected 3)"]),
+    ("conv2d", (X, normal((4, 5, 3, 3))), {}, ValueError, ["weight", "5", "6", "channels"]),
+    ("conv2d", (X, W), {"layout": "NHWC"}, ValueError, ["weight", "channels"]),
+    ("conv2d", (X[0, 0], W), {}, ValueError, ["x", "2 dimensions"]),
+    ("conv2d", (X[None], W), {}, ValueError, ["x", "5", "dimension"]),
+    ("conv2d", (X, W[0]), {}, ValueError, ["weight", "4", "3", "dimension"]),
+    ("conv2d", (X, W, normal((5,))), {}, ValueError, ["bias", "(5,)", "(4,)"]),
+    ("conv2d", (X, W, normal((4, 1))), {}, ValueError, ["bias", "(4, 1)", "(4,)"]),
+    ("conv2d", (X, W), {"groups": 4}, ValueError, ["groups", "4", "6"]),
+    ("conv2d", (X, normal((5, 3, 3, 3))), {"groups": 2}, ValueError, ["groups", "5", "2"]),
+    ("conv2d", (X, W), {"residual": X}, ValueError, ["residual", "(2, 6, 8, 9)", "(2, 4, 6, 7)"]),
+    ("conv2d", (X, W), {"residual": X[0]}, ValueError, ["residual"]),
+    ("conv2d", (X, normal((4, 6, 9, 3))), {}, ValueError, ["kernel", "9", "8"]),
+    ("conv2d", (X, W), {"dilation": 5}, ValueError, ["5", "8"]),
+    ("conv2d", (X[:, :, :0], W), {"padding": 1}, ValueError, ["x", "0"]),
+    ("conv2d", (X[:, :0], W[:, :0]), {}, ValueError, ["0"]),
+    ("conv2d", (X, W[:0]), {}, ValueError, ["weight", "0"]),
+    ("conv2d", (X, W[:, :, :0]), {}, ValueError, ["weight", "0"]),
+    ("depthwise_conv2d", (X, W), {}, ValueError, ["weight", "6", "1"]),
+    ("depthwise_conv2d", (X, normal((7, 1, 3, 3))), {}, ValueError, ["7", "6"]),
+    ("separable_conv2d", (X, SEP[0], W), {}, ValueError, ["pointwise_weight", "1x1"]),
+    ("separable_conv2d", (X, SEP[0], normal((4, 5, 1, 1))), {}, ValueError, ["pointwise_weight", "5", "6"]),
+    ("separable_conv2d", (X, W, SEP[1]), {}, ValueError, ["depthwise_weight"]),
+    ("conv_transpose2d", (X, W), {}, ValueError, ["weight", "4", "6"]),
+    ("conv_transpose2d", (X, T), {"groups": 5}, ValueError, ["groups", "5", "6"]),
+    ("conv_transpose2d", (X, T, normal((6,))), {}, ValueError, ["bias", "(6,)", "(4,)"]),
+    ("conv_transpose2d", (X, T), {"padding": 6}, ValueError, ["padding", "output"]),
+    ("conv_transpose2d", (X, T), {"output_padding": 1}, ValueError, ["output_padding", "1", "stride"]),
+    ("conv_transpose2d", (X, T), {"stride": 2, "output_padding": -1}, ValueError, ["output_padding", "-1"]),
+    ("conv1d", (X, W), {}, ValueError, ["x", "4", "dimension"]),
+    ("conv1d", (X[0], W[0]), {}, ValueError, ["weight has 3 input channels", "x has 8 channels"]),
+    ("conv_transpose1d", (X[0], W[0]), {"stride": 0}, ValueError, ["stride", "0"]),
+    ("deform_conv2d", (X, OFFSET[:, :17], W), {}, ValueError, ["offset", "17", "9"]),
+    ("deform_conv2d", (X, OFFSET[..., :6], W), {}, ValueError, ["offset", "6", "7"]),
+    ("deform_conv2d", (X, OFFSET[:1], W), {}, ValueError, ["offset", "1", "2"]),
+    ("deform_conv2d", (X, OFFSET, W), {"mask": OFFSET}, ValueError, ["mask", "18", "9"]),
+    ("deform_conv2d", (X, OFFSET, normal((4, 4, 3, 3))), {}, ValueError, ["weight", "4", "6"]),
+    ("deform_conv2d", (X, normal((2, 72, 6, 7)), W), {}, ValueError, ["offset", "72", "6"]),
+    ("unfold", (X, 9), {}, ValueError, ["9", "8"]),
+    ("fold", (COLUMNS, (8, 9), 3), {}, ValueError, ["24", "9"]),
+    ("fold", (COLUMNS, (8, 9), 2), {"stride": 2}, ValueError, ["56", "16"]),
+    ("fold", (COLUMNS[0, 0], (8, 9), 2), {}, ValueError, ["x", "dimension"]),
+    ("max_pool2d", (X, 10), {}, ValueError, ["10", "8"]),
+    ("max_pool2d", (X[0, 0], 2), {}, ValueError, ["x", "dimension"]),
+    ("max_pool2d", (X, 2), {"padding": 2}, ValueError, ["padding", "window"]),
+    ("avg_pool2d", (X, (1, 3)), {"padding": (1, 0)}, ValueError, ["padding", "window"]),
+    ("max_unpool2d", (SMALL, INDEX[:, :5], 2), {}, ValueError, ["indices", "(2, 5, 4, 4)", "6"]),
+    ("max_unpool2d", (SMALL, INDEX + 64, 2), {}, ValueError, ["indices", "64"]),
+    ("max_unpool2d", (SMALL, INDEX - 1, 2), {}, ValueError, ["indices", "-1"]),
+    ("max_unpool2d", (SMALL, INDEX, 2), {"output_size": (30, 8)}, ValueError, ["output_size", "30"]),
+    ("pad2d", (X, 8), {"mode": "reflect"}, ValueError, ["padding", "8", "reflect"]),
+    ("pad2d", (X, 10), {"mode": "circular"}, ValueError, ["padding", "10", "circular"]),
+    ("conv2d", (X, W), {"padding": 8, "padding_mode": "reflect"}, ValueError, ["padding", "8", "reflect"]),
+    ("local_response_norm", (X[0, 0], 3), {}, ValueError, ["x", "dimension"]),
+    # ranges
+    ("conv2d", (X, W), {"stride": 0}, ValueError, ["stride", "0"]),
+    ("conv2d", (X, W), {"stride": (1, -1)}, ValueError, ["stride", "-1"]),
+    ("conv2d", (X, W), {"stride": (1, 2, 3)}, ValueError, ["stride", "(1, 2, 3)"]),
+    ("conv2d", (X, W), {"dilation": 0}, ValueError, ["dilation", "0"]),
+    ("conv2d", (X, W), {"padding": -1}, ValueError, ["padding", "-1"]),
+    ("conv2d", (X, W), {"padding": (1, 2, 3)}, ValueError, ["padding"]),
+    ("conv2d", (X, W), {"padding": ((1, 2, 3), (1, 2))}, ValueError, ["padding"]),
+    ("conv2d", (X, W), {"groups": 0}, ValueError, ["groups", "0"]),
+    ("max_pool2d", (X, 0), {}, ValueError, ["kernel_size", "0"]),
+    ("max_pool2d", (X, 2), {"stride": 0}, ValueError, ["stride", "0"]),
+    ("avg_pool2d", (X, 2), {"divisor_override": 0}, ValueError, ["divisor_override", "0"]),
+    ("lp_pool2d", (X, 0, 2), {}, ValueError, ["norm_type", "0"]),
+    ("lp_pool2d", (X, -1.0, 2), {}, ValueError, ["norm_type", "-1"]),
+    ("lp_pool2d", (X, np.nan, 2), {}, ValueError, ["norm_type", "nan"]),
+    ("adaptive_avg_pool2d", (X, 0), {}, ValueError, ["output_size", "0"]),
+    ("adaptive_max_pool2d", (X, (1, 2, 3)), {}, ValueError, ["output_size"]),
+    ("fractional_max_pool2d", (X, 3, 7), {}, ValueError, ["output_size", "7"]),
+    ("fractional_max_pool2d", (X, 3), {}, ValueError, ["output_size", "output_ratio"]),
+    ("fractional_max_pool2d", (X, 3, 2, 0.5), {}, ValueError, ["output_size", "output_ratio"]),
+    ("fractional_max_pool2d", (X, 3), {"output_ratio": 1.5}, ValueError, ["output_ratio", "1.5"]),
+    ("fractional_max_pool2d", (X, 3, 2), {"random_samples": np.ones((2, 6, 2))}, ValueError, ["[0, 1)"]),
+    ("fractional_max_pool2d", (X, 3, 2), {"random_samples": np.zeros((2, 2))}, ValueError, ["(2, 6, 2)"]),
+    ("stochastic_pool2d", (X, 2), {}, ValueError, ["x", "negative"]),
+    ("stochastic_pool2d", (X, 2), {"training": False}, ValueError, ["x", "negative"]),
+    ("local_response_norm", (X, 0), {}, ValueError, ["size", "0"]),
+    # unknown options
+    ("conv2d", (X, W), {"layout": "NWHC"}, ValueError, ["layout", "'NWHC'", "NCHW", "NHWC"]),
+    ("conv2d", (X, W), {"padding": "some"}, ValueError, ["padding", "'some'", "same", "valid", "full"]),
+    ("conv2d", (X, W), {"padding_mode": "mirror"}, ValueError, ["padding_mode", "'mirror'", "reflect"]),
+    ("conv2d", (X, W), {"activation": "swish"}, ValueError, ["activation", "'swish'", "silu"]),
+    ("conv2d", (X, W), {"activation": ("relu", 1)}, ValueError, ["activation", "relu"]),
+    ("conv2d", (X, W), {"activation": ("clip", 1)}, ValueError, ["activation", "clip", "low", "high"]),
+    ("conv2d", (X, W), {"activation": ("clip", 1, 0)}, ValueError, ["activation", "clip"]),
+    ("conv2d", (X, W), {"precision": "exact"}, ValueError, ["precision", "'exact'", "fast", "strict"]),
+    ("conv2d", (X, W), {"algorithm": "magic"}, ValueError, ["algorithm", "'magic'", "direct"]),
+    ("conv2d", (X, W), {"backend": "fortran"}, ValueError, ["backend", "'fortran'", "numpy", "numba"]),
+    ("pad2d", (X, 1), {"mode": "mirror"}, ValueError, ["mode", "'mirror'", "reflect"]),
+    ("max_pool2d", (X, 2), {"layout": "nchw"}, ValueError, ["layout", "'nchw'"]),
+    # wrong kinds
+    ("conv2d", (X, W), {"stride": 1.0}, TypeError, ["stride", "1.0"]),
+    ("conv2d", (X, W), {"stride": True}, TypeError, ["stride", "True"]),
+    ("conv2d", (X, W), {"stride": None}, TypeError, ["stride", "None"]),
+    ("conv2d", (X, W), {"stride": "2"}, TypeError, ["stride", "'2'"]),
+    ("conv2d", (X, W), {"dilation": (1, 2.0)}, TypeError, ["dilation", "2.0"]),
+    ("conv2d", (X, W), {"padding": 1.5}, TypeError, ["padding", "1.5"]),
+    ("conv2d", (X, W), {"padding": {}}, TypeError, ["padding"]),
+    ("conv2d", (X, W), {"groups": 2.0}, TypeError, ["groups", "2.0"]),
+    ("conv2d", (X, W), {"groups": True}, TypeError, ["groups", "True"]),
+    ("conv2d", (X, W), {"activation": 3}, TypeError, ["activation", "3"]),
+    ("conv2d", (X, W), {"activation": ("leaky_relu", "big")}, TypeError, ["activation", "big"]),
+    ("conv2d", (X, W), {"layout": 1}, TypeError, ["layout", "1"]),
+    ("conv2d", (X, W), {"padding_mode": 1}, TypeError, ["padding_mode", "1"]),
+    ("conv2d", (X, W), {"algorithm": 1}, TypeError, ["algorithm", "1"]),
+    ("conv2d", (X * 1j, W), {}, TypeError, ["x", "complex"]),
+    ("conv2d", (X, W, np.ones(4, dtype=object)), {}, TypeError, ["bias", "object"]),
+    ("conv2d", (X, W), {"residual": np.ones((2, 4, 6, 7)) * 1j}, TypeError, ["residual", "complex"]),
+    ("max_pool2d", (X, 2.0), {}, TypeError, ["kernel_size", "2.0"]),
+    ("max_pool2d", (X, None), {}, TypeError, ["kernel_size", "None"]),
+    ("avg_pool2d", (X, 2), {"divisor_override": 2.5}, TypeError, ["divisor_override", "2.5"]),
+    ("lp_pool2d", (X, "2", 2), {}, TypeError, ["norm_type", "'2'"]),
+    ("adaptive_avg_pool2d", (X, 2.0), {}, TypeError, ["output_size", "2.0"]),
+    ("max_unpool2d", (SMALL, INDEX * 1.0, 2), {}, TypeError, ["indices", "float64"]),
+    ("stochastic_pool2d", (abs(X), 2), {"rng": "dice"}, TypeError, ["rng", "dice"]),
+    ("pad2d", (X, 1), {"value": "zero"}, TypeError, ["value", "zero"]),
+    ("local_response_norm", (X, 3.0), {}, TypeError, ["size", "3.0"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("operation", "arguments", "options", "error", "words"), ROWS, ids=[
+    f"{row[0]} {' '.join(row[4])}" for row in ROWS
+])  # fmt: skip
+def test_bad_input(operation, arguments, options, error, words):
+    with pytest.raises(error) as caught:
+        getattr(fastconv, operation)(*arguments, **options)
+    assert caught.type is error
+    message = str(caught.value)
+    assert message.startswith(f"{operation}: ")
+    missing = [word for word in words if word not in message]
+    assert not missing, message
+
+
+@pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d", "depthwise_conv2d"])
+def test_plans_refuse_at_once(name):
+    plan = getattr(fastconv, f"plan_{name}")
+    for options, error in (
+        ({"stride": 0}, ValueError),
+        ({"stride": 1.5}, TypeError),
+        ({"activation": "swish"}, ValueError),
+        ({"layout": "CHWN"}, ValueError),
+        ({"backend": "fortran"}, ValueError),
+        ({"bias": normal((17,))}, ValueError),
+    ):
+        with pytest.raises(error) as caught:
+            plan(normal((6, 1, 3, 3)), **options)
+        assert caught.type is error
+        assert next(iter(options)) in str(caught.value)
+    with pytest.raises(TypeError):
+        plan(np.ones((6, 1, 3, 3), dtype=complex))
+
+
+@pytest.mark.parametrize("wrong", [
+    (normal((3, 3, 3)), None, np.zeros(4), np.ones(4)),
+    (W, None, np.zeros(5), np.ones(4)),
+    (W, np.zeros(3), np.zeros(4), np.ones(4)),
+    (W, None, np.zeros(4), np.full(4, -1.0)),
+], ids=["weight", "mean", "bias", "variance"])  # fmt: skip
+def test_fold_batch_norm(wrong, request):
+    with pytest.raises(ValueError, match=rf"^fold_batch_norm: {request.node.callspec.id} ") as caught:
+        fastconv.fold_batch_norm(*wrong)
+    assert caught.type is ValueError
+
+
+def test_absurd_sizes_are_refused_without_a_crash(backend):
+    one = np.ones((1, 1, 1, 1), dtype=np.float32)
+    huge = 1 << 40
+    for call in (
+        lambda: fastconv.conv2d(one, one, padding=huge),
+        lambda: fastconv.conv_transpose2d(one, one, stride=2, output_padding=1, padding=0, dilation=huge),
+        lambda: fastconv.conv2d(np.broadcast_to(one, (1, 1, 1 << 20, 1 << 20)), one),
+        lambda: fastconv.pad2d(one, huge),
+        lambda: fastconv.adaptive_avg_pool2d(one, huge),
+        lambda: fastconv.unfold(one, 1, padding=huge),
+        lambda: fastconv.conv2d(one, one, padding=1 << 70),
+        lambda: fastconv.conv2d(one, one, stride=1 << 70, groups=1 << 70),
+    ):
+        with pytest.raises((MemoryError, ValueError)) as caught:
+            call()
+        assert caught.type in (MemoryError, ValueError)
+
+
+def test_keyword_only_arguments_are():
+    with pytest.raises(TypeError):
+        fastconv.conv2d(X, W, None, 1, 0, 1, 1, "zeros")
+    with pytest.raises(TypeError):
+        fastconv.max_pool2d(X, 2, None, 0, 1, False, False, "NCHW")

@@ -1,0 +1,72 @@
+"""The tests of the cython backend again on every lower instruction set that this processor can run."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from conftest import skip_unless_available
+
+LEAST = 1000  # tests that must pass on each
+
+
+def instruction_sets():
+    skip_unless_available("cython")
+    from fastconv.backends import cython
+
+    return cython.instruction_sets()
+
+
+@pytest.mark.slow
+def test_the_suite_on_lower_instruction_sets():
+    lower = instruction_sets()[:-1]
+    if not lower:
+        pytest.skip("this processor has only the lowest instruction set")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-m",
+        "not slow",
+        "--backend=cython",
+        "-p",
+        "no:cacheprovider",
+    ]
+    for name in lower:
+        done = subprocess.run(
+            [*command, os.path.dirname(__file__)],
+            env=os.environ | {"FASTCONV_ISA": name, "CI": "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"FASTCONV_ISA={name}\n{done.stdout[-6000:]}{done.stderr[-2000:]}"
+        passed = re.search(r"(\d+) passed", done.stdout)
+        assert passed and int(passed[1]) >= LEAST, f"FASTCONV_ISA={name}\n{done.stdout[-2000:]}"
+
+
+@pytest.mark.slow
+def test_every_instruction_set_is_the_one_in_use():
+    from checks import run_python
+
+    code = "import fastconv; print(fastconv.backends.cython.instruction_set())"
+    for name in instruction_sets():
+        assert run_python("import fastconv.backends.cython;" + code, FASTCONV_ISA=name) == name
+
+
+def test_unknown_instruction_set_is_named():
+    from checks import run_python
+
+    instruction_sets()
+    code = """
+import fastconv, numpy as np
+try:
+    fastconv.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), backend="cython")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    words = run_python(code, FASTCONV_ISA="sse9")
+    assert "FASTCONV_ISA" in words and "sse9" in words and "baseline" in words

@@ -1,0 +1,144 @@
+"""Plans: the same bits as the call in one, for any image, in any thread, after pickling."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import fastconv
+from checks import assert_close, eps, normal, to_layout, weight_to_layout
+
+PLANS = {
+    "conv2d": (fastconv.plan_conv2d, fastconv.conv2d, (8, 3, 3, 3), {"stride": 2, "padding": 1, "groups": 2}),
+    "conv2d 3x3": (
+        fastconv.plan_conv2d,
+        fastconv.conv2d,
+        (16, 6, 3, 3),
+        {"padding": "same", "activation": "silu"},
+    ),
+    "reflect": (
+        fastconv.plan_conv2d,
+        fastconv.conv2d,
+        (8, 6, 3, 3),
+        {"padding": 1, "padding_mode": "reflect"},
+    ),
+    "depthwise": (fastconv.plan_depthwise_conv2d, fastconv.depthwise_conv2d, (12, 1, 3, 3), {"dilation": 2}),
+    "transposed": (
+        fastconv.plan_conv_transpose2d,
+        fastconv.conv_transpose2d,
+        (6, 5, 4, 4),
+        {"stride": 2, "output_padding": 1, "activation": ("clip", -1, 1)},
+    ),
+}
+
+
+@pytest.fixture(params=PLANS)
+def planned(request, backend, layout, dtype):
+    """(plan, the call in one, a maker of images) for one kind of plan."""
+    make, function, shape, options = PLANS[request.param]
+    weight = weight_to_layout(normal(shape, dtype=dtype), layout)
+    outputs = shape[1] if request.param == "transposed" else shape[0]
+    bias = normal((outputs,), dtype=dtype)
+    options = options | {"layout": layout}
+
+    def image(*size):
+        return to_layout(normal((*size[:-2], 6, *size[-2:]), dtype=dtype), layout)
+
+    return (
+        make(weight, bias, **options),
+        lambda x, **more: function(x, weight, bias, **options, **more),
+        image,
+    )
+
+
+def test_equals_the_call_for_any_batch_and_size(planned):
+    plan, function, image = planned
+    for size in [(1, 7, 8), (3, 7, 8), (2, 12, 31), (5, 5), (0, 6, 6), (1, 7, 8)]:
+        np.testing.assert_array_equal(plan(image(*size)), function(image(*size)), strict=True)
+
+
+def test_out_and_residual(planned):
+    plan, function, image = planned
+    x = image(2, 7, 8)
+    expected = function(x)
+    out = np.full_like(expected, np.nan)
+    assert plan(x, out) is out
+    np.testing.assert_array_equal(out, expected)
+    residual = normal(expected.shape, dtype=expected.dtype)
+    np.testing.assert_array_equal(plan(x, residual=residual), function(x, residual=residual))
+    assert (plan(x, residual=residual) != expected).any()
+    np.testing.assert_array_equal(plan(x), expected)
+
+
+def test_pickle(planned):
+    plan, _, image = planned
+    again = pickle.loads(pickle.dumps(plan))
+    np.testing.assert_array_equal(again(image(2, 7, 8)), plan(image(2, 7, 8)))
+
+
+def test_threads_share_a_plan(planned):
+    plan, function, image = planned
+    sizes = [(1, 7, 8), (2, 12, 31), (1, 5, 6), (3, 9, 9)]
+    expected = {size: function(image(*size)) for size in sizes}
+    with ThreadPoolExecutor(4) as pool:
+        for size, result in [(size, pool.submit(plan, image(*size))) for size in sizes * 6]:
+            np.testing.assert_array_equal(result.result(), expected[size])
+
+
+def test_explain(planned, backend):
+    plan, _, image = planned
+    words = plan.explain(image(1, 7, 8).shape)
+    assert backend in words
+    assert "FLOP" in words
+    if backend == "cython":
+        assert fastconv.backends.cython.instruction_set() in words
+        assert "workspace" in words
+
+
+def test_stays_as_it_was_made(backend):
+    """Later writes to the weights do not reach a plan, nor does another backend become current in it."""
+    x, weight, bias = normal((1, 3, 6, 6)), normal((4, 3, 3, 3)), normal((4,))
+    expected = fastconv.conv2d(x, weight, bias)
+    plan = fastconv.plan_conv2d(weight, bias)
+    weight[...] = bias[...] = 0
+    np.testing.assert_array_equal(plan(x), expected)
+    for other in fastconv.available_backends():
+        with fastconv.use_backend(other):
+            np.testing.assert_array_equal(plan(x), expected)
+
+
+def test_input_shape_is_a_hint(backend, layout, dtype):
+    weight = weight_to_layout(normal((4, 3, 3, 3), dtype=dtype), layout)
+    shape = to_layout(np.empty((1, 3, 9, 8)), layout).shape
+    plan = fastconv.plan_conv2d(weight, padding=1, layout=layout, input_shape=shape)
+    for size in [(1, 3, 9, 8), (2, 3, 5, 17)]:
+        x = to_layout(normal(size, dtype=dtype), layout)
+        expected = fastconv.conv2d(x, weight, padding=1, layout=layout)
+        assert_close(plan(x), expected, 200 * eps(dtype), dtype)
+    assert "FLOP" in plan.explain()
+    with pytest.raises(ValueError, match="channels"):
+        fastconv.plan_conv2d(
+            weight, layout=layout, input_shape=to_layout(np.empty((1, 7, 9, 8)), layout).shape
+        )
+
+
+@pytest.mark.parametrize(
+    "kinds", [("float64", "float32"), ("uint8", "float32"), ("float16", "float16"), ("float32", "float64")]
+)
+def test_one_plan_for_images_of_any_dtype(backend, kinds):
+    x = np.abs(normal((1, 3, 6, 7)) * 9).astype(kinds[0])
+    weight = normal((4, 3, 3, 3)).astype(kinds[1])
+    plan = fastconv.plan_conv2d(weight)
+    plan(np.ones((1, 3, 6, 7), dtype=np.float32))
+    np.testing.assert_array_equal(plan(x), fastconv.conv2d(x, weight), strict=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7, 8), (1, 3, 2, 8), (3, 8), (1, 1, 3, 7, 8)], ids=str)
+def test_wrong_images_are_refused(backend, shape):
+    plan = fastconv.plan_conv2d(normal((4, 3, 3, 3)))
+    with pytest.raises(ValueError, match=r"^(plan_)?conv2d: ") as caught:
+        plan(np.zeros(shape))
+    assert caught.type is ValueError
+    with pytest.raises(TypeError, match=r"^(plan_)?conv2d: "):
+        plan(np.zeros((1, 3, 7, 8), dtype=complex))
