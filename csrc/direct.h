@@ -126,6 +126,7 @@ static size_t family_workspace(const family *f, const fc_conv *p, int threads) {
         grid g = grid_of(p, &o, i);
         strips s;
         int64_t parts;
+        if (!grid_pixels(&g)) continue;
         if (plan(f, &o, &g, threads, &s, &parts)) return 0;
         size_t bytes = packed_strip_bytes(&s) + f->scratch(&o) + 64;
         if (bytes > largest) largest = bytes;
@@ -183,10 +184,12 @@ static int family_run(const family *f, const fc_conv *p, const void *x, const vo
         grid g = grid_of(p, &o, i);
         strips s;
         job j = {.f = f, .e = e, .s = &s, .o = &o, .x = x, .weights = weights, .out = out};
-        if (plan(f, &o, &g, threads, &s, &j.filter_parts)) return FC_NO_MEMORY;
-        int64_t tasks = o.batch * o.groups * s.strips_y * s.strips_x * j.filter_parts;
-        if (g.y.count && g.x.count) status = fc_parallel(tasks, threads, work, &j);
-        free(s.memory);
+        if (grid_pixels(&g)) {
+            if (plan(f, &o, &g, threads, &s, &j.filter_parts)) return FC_NO_MEMORY;
+            int64_t tasks = o.batch * o.groups * s.strips_y * s.strips_x * j.filter_parts;
+            status = fc_parallel(tasks, threads, work, &j);
+            free(s.memory);
+        }
         weights += f->padded_filters(&o) * o.groups * grid_taps(&g) * o.channels;
     }
     return status;

@@ -141,7 +141,7 @@ static int64_t block_start(const operands *o, int64_t block) {
 /* Where a row would leave tiles too small to hide the latency of the FMAs. */
 static int spans_rows(const operands *o, const grid *g) {
     (void)o;
-    int64_t width = g->x.count, smallest = width ? width / ceil_div(width, MR) : 0;
+    int64_t width = g->x.count, smallest = width / ceil_div(width, MR);
     return smallest < 4 && g->y.count > 1;
 }
 
@@ -182,6 +182,7 @@ static double cost(const fc_conv *p, int threads) {
     double full = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.55 : 0);
     for (int64_t i = 0; i < o.grids; i++) {
         grid g = grid_of(p, &o, i);
+        if (!grid_pixels(&g)) continue;
         double pixels = (double)(o.batch * o.groups * g.y.count * g.x.count);
         double multiply = pixels * full * (double)(grid_taps(&g) * o.channels) * NV / 2;
         double finish = pixels * full * NV * (o.nhwc ? 2 : 6);

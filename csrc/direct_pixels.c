@@ -145,6 +145,7 @@ static double cost(const fc_conv *p, int threads) {
     double width = (double)tile_pixels(&o);
     for (int64_t i = 0; i < o.grids; i++) {
         grid g = grid_of(p, &o, i);
+        if (!grid_pixels(&g)) continue;
         int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
         double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
         double tiles_needed = (double)(o.batch * o.groups) * rows * ceil(span / width);

@@ -96,6 +96,9 @@ static inline grid grid_of(const fc_conv *p, const operands *o, int64_t index) {
     return g;
 }
 
+/* A phase beyond a small output has no pixels. */
+static inline int64_t grid_pixels(const grid *g) { return g->y.count * g->x.count; }
+
 static inline int64_t grid_taps(const grid *g) { return g->y.taps * g->x.taps; }
 
 #endif

@@ -23,6 +23,10 @@ def pytest_addoption(parser):
     parser.addoption("--backend", metavar="NAME", help="run only the tests that run on this backend")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: runs a large part of the suite again")
+
+
 def pytest_collection_modifyitems(config, items):
     name = config.getoption("--backend")
     if name is None:

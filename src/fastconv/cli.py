@@ -64,9 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         kept the command from running.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="replace"
-        )  # a file name that the terminal cannot show must not stop anything
+        sys.stdout.reconfigure(errors="replace")  # the terminal may not know every letter of a file's name
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
@@ -90,7 +88,8 @@ def _demo(arguments: argparse.Namespace) -> int:
             raise
         return _fail(f'the package {missing} is missing: install the demo with pip install "fastconv[demo]"')
     try:
-        fastconv.get_num_threads(), fastconv.get_backend()  # a mistake in the environment shows here
+        for setting in (fastconv.get_num_threads, fastconv.get_backend):
+            setting()  # a mistake in the environment shows here
     except ValueError as error:
         return _fail(str(error))
     try:
