@@ -1,14 +1,15 @@
 /* Depthwise convolution: every output channel sees one input channel. Called through `kernels.def`.
  *
- * NCHW: vectors over the pixels of a row. A band of a plane, padded and split by stride, is packed into L1; a register tile
- * is ROWS rows x 1 or 2 vectors, so that an input row that several outputs need is loaded once ("rolling rows"). Kernels of
- * 3x3, 5x5 and 7x7 without dilation are unrolled; all others take one row at a time.
+ * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, are unrolled: a
+ * register tile is ROWS rows x 1 or 2 vectors, read in place, so that an input row that several outputs see is loaded once
+ * ("rolling rows"). All others take one row at a time from a band that is packed into L1.
  * NHWC: vectors over channels, in place; a tile of PIXELS neighbouring outputs shares the weights' loads.
- * Limit: two loads a cycle from L1. */
+ * Limit: two loads a cycle from L1; for stride 2 the shuffles that split even and odd columns. */
 #include "epilogue.h"
+#include "rolling.h"
 #include "strip.h"
 
-enum { ROWS = 4, PIXELS = 8, BAND_BYTES = 20 << 10 };
+enum { PIXELS = 8, BAND_BYTES = 20 << 10 };
 
 typedef struct {
     const fc_conv *p;
@@ -17,64 +18,129 @@ typedef struct {
     const operands *o;
     const real *x, *weights;
     real *out;
+    int64_t parts;
 } job;
 
 /* ---- NCHW ---- */
 
-/* Rows [y, y + ROWS) of a band, `vectors` vectors from pixel x on. `rows[q]` is the plane of the kernel's rows r with
- * r % stride == q, `columns[s]` the place of horizontal tap s in it. */
-INLINE void roll(const int kernel, const int stride, const int vectors, const real *const *rows, const int64_t *columns,
-                 int64_t pitch, const real *weights, vec (*sum)[2]) {
-    vec total[ROWS][2];
-    for (int i = 0; i < ROWS; i++)
-        for (int v = 0; v < vectors; v++) total[i][v] = zero();
-#pragma GCC unroll 2
-    for (int q = 0; q < stride; q++) {
-#pragma GCC unroll 16
-        for (int j = 0; j < ROWS + (kernel - 1 - q) / stride; j++) {
-            const real *row = rows[q] + j * pitch;
-#pragma GCC unroll 8
-            for (int s = 0; s < kernel; s++) {
-                vec pixels[2];
-                for (int v = 0; v < vectors; v++) pixels[v] = load(row + columns[s] + v * VL);
+/* Register tile: outputs [x, x + vectors * VL) of ROWS rows. */
+typedef struct {
+    const real *rows[MOST_ROWS];
+    const real *weights, *residual;
+    real *out;
+    real bias;
+    const fc_epilogue *e;
+    int64_t width, out_width, pad, x, row_count;
+} rolling;
+
+/* With `edge`, pixels left and right of the image are read, but do not count. */
+INLINE void roll(const int kernel, const int stride, const int vectors, const int edge, const rolling *t) {
+    vec sum[ROWS][2];
+    lanes inside[2][8];
+    const int64_t at = t->x * stride - t->pad;
 #pragma GCC unroll 4
-                for (int i = 0; i < ROWS; i++) {
-                    int r = stride * (j - i) + q;
-                    if (r < 0 || r >= kernel) continue;
-                    vec weight = splat(weights[r * kernel + s]);
-                    for (int v = 0; v < vectors; v++) total[i][v] += weight * pixels[v];
+    for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) sum[i][v] = zero();
+    if (edge)
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) edge_masks(kernel, stride, at + v * VL * stride, t->width, inside[v]);
+#pragma GCC unroll 16
+    for (int j = 0; j < stride * (ROWS - 1) + kernel; j++) {
+        const real *row = t->rows[j] + at;
+#pragma GCC unroll 4
+        for (int s = 0; s < kernel; s += 2) {
+            vec pixels[2][2];
+#pragma GCC unroll 2
+            for (int v = 0; v < vectors; v++) {
+                load_taps(stride, row + s + v * VL * stride, &pixels[v][0], &pixels[v][1]);
+                if (edge) {
+                    pixels[v][0] = (vec)((lanes)pixels[v][0] & inside[v][s]);
+                    if (s + 1 < kernel) pixels[v][1] = (vec)((lanes)pixels[v][1] & inside[v][s + 1]);
+                }
+            }
+#pragma GCC unroll 4
+            for (int i = 0; i < ROWS; i++) {
+                int r = j - stride * i;
+                if (r < 0 || r >= kernel) continue;
+                for (int h = 0; h < (s + 1 < kernel ? 2 : 1); h++) {
+                    vec weight = splat(t->weights[r * kernel + s + h]);
+#pragma GCC unroll 2
+                    for (int v = 0; v < vectors; v++) sum[i][v] += weight * pixels[v][h];
                 }
             }
         }
     }
+#pragma GCC unroll 4
     for (int i = 0; i < ROWS; i++)
-        for (int v = 0; v < vectors; v++) sum[i][v] = total[i][v];
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) PIN(sum[i][v]);
+    vec bias = splat(t->bias);
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; i++) {
+        if (i >= t->row_count) break;
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) {
+            int64_t first = i * t->out_width + t->x + v * VL, n = t->out_width - t->x - v * VL;
+            if (n > 0) finish(t->out + first, sum[i][v], bias, t->residual ? t->residual + first : NULL, n, t->e);
+        }
+    }
 }
 
-#define ROLL(kernel, stride)                                                                                          \
-    static void roll_##kernel##_##stride##_1(const real *const *rows, const int64_t *columns, int64_t pitch,          \
-                                             const real *weights, vec (*sum)[2]) {                                    \
-        roll(kernel, stride, 1, rows, columns, pitch, weights, sum);                                                  \
-    }                                                                                                                 \
-    static void roll_##kernel##_##stride##_2(const real *const *rows, const int64_t *columns, int64_t pitch,          \
-                                             const real *weights, vec (*sum)[2]) {                                    \
-        roll(kernel, stride, 2, rows, columns, pitch, weights, sum);                                                  \
-    }
+#define ROLL(kernel, stride)                                                                         \
+    static void roll_##kernel##_##stride##_1_inner(const rolling *t) { roll(kernel, stride, 1, 0, t); } \
+    static void roll_##kernel##_##stride##_2_inner(const rolling *t) { roll(kernel, stride, 2, 0, t); } \
+    static void roll_##kernel##_##stride##_1_edge(const rolling *t) { roll(kernel, stride, 1, 1, t); }  \
+    static void roll_##kernel##_##stride##_2_edge(const rolling *t) { roll(kernel, stride, 2, 1, t); }
+#define ROLLS(kernel, stride)                                                       \
+    {{roll_##kernel##_##stride##_1_inner, roll_##kernel##_##stride##_2_inner},      \
+     {roll_##kernel##_##stride##_1_edge, roll_##kernel##_##stride##_2_edge}}
 ROLL(3, 1) ROLL(3, 2) ROLL(5, 1) ROLL(5, 2) ROLL(7, 1) ROLL(7, 2)
 
-typedef void (*roller)(const real *const *rows, const int64_t *columns, int64_t pitch, const real *weights,
-                       vec (*sum)[2]);
-/* [kernel / 2 - 1][stride - 1][vectors - 1] */
-static const roller rollers[3][2][2] = {
-    {{roll_3_1_1, roll_3_1_2}, {roll_3_2_1, roll_3_2_2}},
-    {{roll_5_1_1, roll_5_1_2}, {roll_5_2_1, roll_5_2_2}},
-    {{roll_7_1_1, roll_7_1_2}, {roll_7_2_1, roll_7_2_2}},
-};
+/* [kernel / 2 - 1][stride - 1][edge][vectors - 1] */
+static void (*const rolls[3][2][2][2])(const rolling *) = {
+    {ROLLS(3, 1), ROLLS(3, 2)}, {ROLLS(5, 1), ROLLS(5, 2)}, {ROLLS(7, 1), ROLLS(7, 2)}};
 
-static const roller *unrolled(const fc_conv *p) {
+static int unrolled(const fc_conv *p) {
     int64_t k = p->kernel_h;
-    if (k != p->kernel_w || (k != 3 && k != 5 && k != 7) || p->stride_h > 2 || p->dilation_h != 1) return NULL;
-    return rollers[k / 2 - 1][p->stride_h - 1];
+    return k == p->kernel_w && (k == 3 || k == 5 || k == 7) && p->stride_h == p->stride_w && p->stride_h <= 2 &&
+           p->dilation_h == 1 && p->dilation_w == 1 && p->layout == FC_NCHW;
+}
+
+/* What a tile may read to the left and right of a row. */
+static int64_t margin(const fc_conv *p) { return p->pad_left + p->kernel_w + 4 * VL; }
+
+/* Tasks are (plane, part of its rows). */
+static int work_unrolled(const void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const fc_conv *p = j->p;
+    int64_t kernel = p->kernel_h, stride = p->stride_h, beyond = margin(p), plane_size = p->height * p->width;
+    int64_t multiplier = p->filters / p->channels;
+    real *memory = fc_workspace((size_t)rows_room(p->width, beyond) * sizeof(real));
+    if (!memory) return FC_NO_MEMORY;
+    row_source source = open_rows(j->x, p->batch * p->channels, p->height, p->width, beyond, 0, memory);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t plane = task / j->parts, part = task % j->parts, filter = plane % p->filters;
+        const real *x = j->x + plane / multiplier * plane_size;
+        int64_t first = plane * p->out_height * p->out_width;
+        rolling t = {.weights = j->weights + filter * kernel * kernel, .e = j->e, .width = p->width,
+                     .out_width = p->out_width, .pad = p->pad_left,
+                     .bias = j->e->bias ? ((const real *)j->e->bias)[filter] : 0};
+        int64_t y_end = p->out_height * (part + 1) / j->parts;
+        for (int64_t y = p->out_height * part / j->parts; y < y_end; y += ROWS) {
+            t.row_count = min64(ROWS, y_end - y);
+            t.out = j->out + first + y * p->out_width;
+            t.residual = j->e->residual ? (const real *)j->e->residual + first + y * p->out_width : NULL;
+            rows_of(&source, x, y * stride - p->pad_top, (int)(stride * (ROWS - 1) + kernel), t.rows);
+            for (t.x = 0; t.x < p->out_width;) {
+                int vectors = p->out_width - t.x > VL ? 2 : 1;
+                int64_t left = t.x * stride - p->pad_left, right = left + (vectors * VL - 1) * stride + kernel;
+                rolls[kernel / 2 - 1][stride - 1][left < 0 || right > p->width][vectors - 1](&t);
+                t.x += vectors * VL;
+            }
+        }
+    }
+    return 0;
 }
 
 static void store_row(const job *j, int64_t plane, int64_t channel, int64_t y, int64_t x, int64_t n, const vec *sum,
@@ -87,26 +153,8 @@ static void store_row(const job *j, int64_t plane, int64_t channel, int64_t y, i
                j->e);
 }
 
-static void band_unrolled(const job *j, const roller *f, const real *packed, const real *weights, int64_t plane,
-                          int64_t channel, int64_t y0, int64_t rows, int64_t x0, int64_t columns) {
-    const strips *s = j->s;
-    int64_t taps = s->g.x.taps;
-    for (int64_t y = 0; y < rows; y += ROWS)
-        for (int64_t x = 0; x < columns;) {
-            const real *plane_rows[2];
-            for (int64_t q = 0; q < j->p->stride_h; q++)
-                plane_rows[q] = packed + s->tap_offset[q * taps] - s->tap_offset[0] + y * s->pitch + x;
-            vec sum[ROWS][2];
-            int vectors = columns - x > VL ? 2 : 1;
-            f[vectors - 1](plane_rows, s->tap_offset, s->pitch, weights, sum);
-            for (int64_t i = 0; i < min64(ROWS, rows - y); i++)
-                store_row(j, plane, channel, y0 + y + i, x0 + x, columns - x, sum[i], vectors);
-            x += vectors * VL;
-        }
-}
-
-static void band_generic(const job *j, const real *packed, const real *weights, int64_t plane, int64_t channel,
-                         int64_t y0, int64_t rows, int64_t x0, int64_t columns) {
+static void band(const job *j, const real *packed, const real *weights, int64_t plane, int64_t channel, int64_t y0,
+                 int64_t rows, int64_t x0, int64_t columns) {
     const strips *s = j->s;
     int64_t taps = grid_taps(&s->g);
     for (int64_t y = 0; y < rows; y++)
@@ -122,16 +170,13 @@ static void band_generic(const job *j, const real *packed, const real *weights, 
         }
 }
 
-static int work_nchw(const void *context, int64_t begin, int64_t end) {
+static int work_bands(const void *context, int64_t begin, int64_t end) {
     const job *j = context;
     const strips *s = j->s;
     const operands *o = j->o;
     int64_t filters = o->groups * o->filters, each = s->strips_y * s->strips_x;
-    /* The last rows' tile reads beyond the band. */
-    size_t bytes = packed_strip_bytes(s) + (size_t)(2 * ROWS * s->pitch) * sizeof(real);
-    real *packed = fc_workspace(bytes);
+    real *packed = fc_workspace(packed_strip_bytes(s));
     if (!packed) return FC_NO_MEMORY;
-    const roller *f = unrolled(j->p);
     int64_t last = -1;
     for (int64_t task = begin; task < end; task++) {
         int64_t strip = task % each, plane = task / each, channel = plane % filters;
@@ -141,10 +186,7 @@ static int work_nchw(const void *context, int64_t begin, int64_t end) {
         if (source != last) pack_strip(s, o, j->x + plane / o->filters * o->x_channel, y0, rows, x0, columns, packed);
         last = source;
         const real *weights = j->weights + channel * grid_taps(&s->g);
-        if (f)
-            band_unrolled(j, f, packed, weights, plane, channel, y0, rows, x0, columns);
-        else
-            band_generic(j, packed, weights, plane, channel, y0, rows, x0, columns);
+        band(j, packed, weights, plane, channel, y0, rows, x0, columns);
     }
     return 0;
 }
@@ -240,11 +282,12 @@ static int plan(const fc_conv *p, const operands *o, int threads, strips *s) {
 
 static size_t workspace_bytes(const fc_conv *p, int threads) {
     if (p->layout == FC_NHWC) return 0;
+    if (unrolled(p)) return (size_t)rows_room(p->width, margin(p)) * sizeof(real);
     operands o = operands_of(p);
     strips s;
     if (plan(p, &o, threads, &s)) return 0;
     free(s.memory);
-    return packed_strip_bytes(&s) + (size_t)(2 * ROWS * s.pitch) * sizeof(real);
+    return packed_strip_bytes(&s);
 }
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
@@ -258,10 +301,15 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     threads = fc_worth(cost(p, 1), threads);
     if (p->layout == FC_NHWC) return fc_parallel(p->batch * p->out_height, threads, work_nhwc, &j);
+    if (unrolled(p)) {
+        int64_t planes = p->batch * p->filters;
+        j.parts = planes < 4 * threads ? min64(ceil_div(p->out_height, ROWS), ceil_div(4 * threads, planes)) : 1;
+        return fc_parallel(planes * j.parts, threads, work_unrolled, &j);
+    }
     strips s;
     if (plan(p, &o, threads, &s)) return FC_NO_MEMORY;
     j.s = &s;
-    int status = fc_parallel(p->batch * p->filters * s.strips_y * s.strips_x, threads, work_nchw, &j);
+    int status = fc_parallel(p->batch * p->filters * s.strips_y * s.strips_x, threads, work_bands, &j);
     free(s.memory);
     return status;
 }

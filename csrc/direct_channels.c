@@ -150,12 +150,35 @@ static size_t scratch(const operands *o) {
     return (MR + VL) * NR * sizeof(real);
 }
 
+/* Filters [0, filters) of NCHW weights, whose (channel, tap) elements follow on each other: VL x VL at a time. */
+static void pack_transposed(const operands *o, const real *weight, int64_t taps, int64_t filters, int64_t width,
+                            real *packed) {
+    int64_t elements = o->channels * taps;
+    for (int64_t k = 0; k < width; k += VL)
+        for (int64_t e0 = 0; e0 < elements; e0 += VL) {
+            int64_t n = min64(VL, elements - e0), channel = e0 / taps, tap = e0 % taps;
+            vec block[VL];
+            for (int i = 0; i < VL; i++)
+                block[i] = k + i < filters ? load_up_to(weight + (k + i) * o->w_filter + e0, n) : zero();
+            transpose(block);
+            for (int64_t i = 0; i < n; i++) {
+                store(packed + (tap * o->channels + channel) * width + k, block[i]);
+                if (++tap == taps) tap = 0, channel++;
+            }
+        }
+}
+
 /* [tap][channel][filters of the block]: filters are contiguous in a vector. */
 static void pack_block(const operands *o, const grid *g, const real *weight, int64_t block, real *packed) {
     int64_t k0 = block * NR, taps = grid_taps(g);
     int64_t filters = min64(NR, o->filters - k0), width = filters > VL ? NR : VL;
     packed += k0 * taps * o->channels;
     weight += k0 * o->w_filter;
+    if (o->w_column == 1 && o->w_channel == taps && o->w_filter == taps * o->channels && g->y.kernel_step == 1 &&
+        g->x.kernel_step == 1) {
+        pack_transposed(o, weight, taps, filters, width, packed);
+        return;
+    }
     for (int64_t c0 = 0; c0 < o->channels; c0 += VL)
         for (int64_t t = 0; t < taps; t++) {
             const real *tap = tap_weights(o, g, weight, t);

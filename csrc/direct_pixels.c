@@ -19,6 +19,10 @@ typedef struct {
     const int64_t *tap_offset;
     int64_t taps, channels, channel_step;
     real *sums;
+    int64_t sums_step; /* from filter to filter */
+    /* Whole tiles whose rows are contiguous go straight to the output, bias and ReLU included. */
+    const real *bias;
+    int finished, relu;
 } tile;
 
 INLINE void multiply_tile(const int filters, const int vectors, const tile *t) {
@@ -45,7 +49,20 @@ INLINE void multiply_tile(const int filters, const int vectors, const tile *t) {
 #pragma GCC unroll 16
     for (int k = 0; k < filters; k++)
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) store(t->sums + (k * vectors + v) * VL, sum[k][v]);
+        for (int v = 0; v < vectors; v++) PIN(sum[k][v]);
+    const int finished = t->finished, relu = t->relu;
+    real *out = t->sums;
+#pragma GCC unroll 16
+    for (int k = 0; k < filters; k++, out += t->sums_step) {
+        vec bias = finished && t->bias ? splat(t->bias[k]) : zero();
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            vec x = sum[k][v];
+            if (finished) x += bias;
+            if (relu) x = choose(x < zero(), zero(), x);
+            store(out + v * VL, x);
+        }
+    }
 }
 
 #define TILE(filters) \
@@ -92,7 +109,7 @@ static void do_tile(const job *j, const place *p, const real *source, const real
     int64_t own = vectors_of(filters) * VL;
     static const int64_t nowhere[1] = {0};
     tile t = {.tap_offset = in.tap_offset, .taps = in.taps, .channels = o->channels,
-              .channel_step = j->s->channel_step, .sums = scratch, .pixels = in.pixels};
+              .channel_step = j->s->channel_step, .sums = scratch, .sums_step = own, .pixels = in.pixels};
     t.weights = weights + (k0 * grid_taps(&j->s->g) + in.first_tap * filters) * o->channels;
     if (j->s->in_place && p->count < own) {
         /* A vector would read beyond the image. */
@@ -100,9 +117,18 @@ static void do_tile(const job *j, const place *p, const real *source, const real
         for (int64_t c = 0; c < o->channels; c++) copy_reals(copy + c * own, in.pixels + c * t.channel_step, p->count);
         t.pixels = copy, t.tap_offset = nowhere, t.channel_step = own;
     }
+    run r = next_run(j->s, o, p->y0, p->x0, p->columns, p->at, p->count, 0);
+    if (r.count == own && r.step == 1 && !e->residual && (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
+        t.finished = 1, t.relu = e->activation == FC_RELU;
+        t.bias = e->bias ? (const real *)e->bias + p->filter : NULL;
+        t.sums = j->out + p->image * o->out_image + p->filter * o->out_channel + r.out_pixel;
+        t.sums_step = o->out_channel;
+        tiles[filters - 1](&t);
+        return;
+    }
     tiles[filters - 1](&t);
     for (int64_t done = 0; done < p->count;) {
-        run r = next_run(j->s, o, p->y0, p->x0, p->columns, p->at, p->count, done);
+        r = next_run(j->s, o, p->y0, p->x0, p->columns, p->at, p->count, done);
         for (int64_t k = 0; k < filters; k++) {
             int64_t filter = p->filter + k;
             int64_t first = p->image * o->out_image + filter * o->out_channel + r.out_pixel;

@@ -115,6 +115,10 @@ int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const vo
 }
 
 int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads) {
+    if ((p->type == FC_P_F32 || p->type == FC_P_F64) && !indices) {
+        int status = isas[selected].ops[p->type - FC_P_F32]->pool_planes(p, x, out, threads);
+        if (status != FC_NOT_MINE) return status;
+    }
     return isas[selected].pool(p, x, out, indices, uniforms, threads);
 }
 

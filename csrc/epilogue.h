@@ -15,12 +15,24 @@ static double sigmoid_scalar(double x) { return 1 / (1 + exp(-x)); }
 static double gelu_scalar(double x) { return 0.5 * x * (1 + erf(x * 0.70710678118654752440)); }
 static double tanh_scalar(double x) { return tanh(x); }
 
+/* Those that need the mathematical library, a lane at a time; out of line to keep the kernels small. */
+static __attribute__((noinline)) vec activate_lanes(vec x, int activation) {
+    switch (activation) {
+        case FC_SIGMOID:
+            return map_lanes(x, sigmoid_scalar);
+        case FC_SILU:
+            return x * map_lanes(x, sigmoid_scalar);
+        case FC_TANH:
+            return map_lanes(x, tanh_scalar);
+        default:
+            return map_lanes(x, gelu_scalar);
+    }
+}
+
 /* Comparisons are written so that NaN stays NaN. */
-INLINE vec activate(vec x, const fc_epilogue *e) {
+static __attribute__((noinline)) vec activate(vec x, const fc_epilogue *e) {
     vec low, high, gate;
     switch (e->activation) {
-        case FC_RELU:
-            return choose(x < zero(), zero(), x);
         case FC_CLIP:
             low = splat((real)e->a), high = splat((real)e->b);
             x = choose(x < low, low, x);
@@ -32,36 +44,31 @@ INLINE vec activate(vec x, const fc_epilogue *e) {
             gate = choose(gate < zero(), zero(), gate);
             gate = choose(gate > splat(6), splat(6), gate);
             return x * gate / splat(6);
-        case FC_SIGMOID:
-            return map_lanes(x, sigmoid_scalar);
-        case FC_SILU:
-            return x * map_lanes(x, sigmoid_scalar);
-        case FC_TANH:
-            return map_lanes(x, tanh_scalar);
-        case FC_GELU:
-            return map_lanes(x, gelu_scalar);
         default:
-            return x;
+            return activate_lanes(x, e->activation);
     }
 }
 
+/* The bias added, and for a ReLU, the usual activation, no call. */
+INLINE vec finished(vec x, vec bias, const fc_epilogue *e) {
+    x += bias;
+    if (e->activation == FC_RELU) return choose(x < zero(), zero(), x);
+    return e->activation ? activate(x, e) : x;
+}
 
 /* `bias` is the vector of these lanes' biases; `residual` is NULL or what belongs to out[0..n). */
 INLINE void finish(real *out, vec x, vec bias, const real *residual, int64_t n, const fc_epilogue *e) {
-    x += bias;
-    if (residual) x += load_up_to(residual, n);
-    if (e->activation) x = activate(x, e);
-    store_up_to(out, x, n);
+    if (residual) bias += load_up_to(residual, n);
+    store_up_to(out, finished(x, bias, e), n);
 }
 
 /* The same for results that lie `step` elements apart. */
 INLINE void finish_strided(real *out, int64_t step, vec x, vec bias, const real *residual, int64_t n,
                            const fc_epilogue *e) {
-    x += bias;
     if (residual)
         for (int i = 0; i < VL; i++)
-            if (i < n) x[i] += residual[i * step];
-    if (e->activation) x = activate(x, e);
+            if (i < n) bias[i] += residual[i * step];
+    x = finished(x, bias, e);
     for (int i = 0; i < VL; i++)
         if (i < n) out[i * step] = x[i];
 }

@@ -38,7 +38,11 @@ typedef struct {
     int (*fold)(const fc_conv *p, const void *columns, void *out, int threads);
     int (*norm)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int64_t size,
                 double alpha, double beta, double k, int layout, int threads);
+    int (*pool_planes)(const fc_pool *p, const void *x, void *out, int threads);
 } fc_ops;
+
+/* What `pool_planes` returns for a problem that is not of its kind. */
+enum { FC_NOT_MINE = -1 };
 
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }

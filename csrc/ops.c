@@ -10,6 +10,8 @@
 #include "kernels.def"
 #undef FC_KERNEL
 
+extern int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads);
+
 /* ---- deformable convolution: sampled pixels as the channels of a 1x1 convolution ---- */
 
 typedef struct {
@@ -217,4 +219,4 @@ static const fc_conv_kernel *const conv[] = {
 };
 #undef FC_KERNEL
 
-const fc_ops FC_NAME(ops) = {conv, deform, fold, norm};
+const fc_ops FC_NAME(ops) = {conv, deform, fold, norm, FC_NAME(pool_planes)};

@@ -2,80 +2,102 @@
 
 INLINE int NAMED(wins)(T value, T best) { return value > best || IS_NAN(value); }
 
+INLINE T NAMED(combine)(T value, T best, int sum) {
+    return sum ? (T)(best + value) : NAMED(wins)(value, best) ? value : best;
+}
+
 /* ---- whole rows: maximum and sum of windows, first down the columns, then along the row ---- */
 
-static void NAMED(combine_row)(T *acc, const T *x, int64_t n, int sum) {
-    if (sum)
-        for (int64_t i = 0; i < n; i++) acc[i] += x[i];
-    else
-        for (int64_t i = 0; i < n; i++) acc[i] = NAMED(wins)(x[i], acc[i]) ? x[i] : acc[i];
-}
-
-static void NAMED(combine_stride2)(T *acc, const T *x, int64_t n, int sum) {
-    if (sum)
-        for (int64_t i = 0; i < n; i++) acc[i] += x[2 * i];
-    else
-        for (int64_t i = 0; i < n; i++) acc[i] = NAMED(wins)(x[2 * i], acc[i]) ? x[2 * i] : acc[i];
-}
-
-static void NAMED(combine_strided)(T *acc, const T *x, int64_t n, int64_t stride, int sum) {
+/* out[i] combines x[i * stride + t * step] for t < taps; all but n constant where it is called. */
+INLINE void NAMED(combine_taps)(T *restrict out, const T *restrict x, int64_t n, int64_t stride, int64_t step, int taps,
+                                int sum) {
     for (int64_t i = 0; i < n; i++) {
-        T value = x[i * stride];
-        acc[i] = sum ? (T)(acc[i] + value) : NAMED(wins)(value, acc[i]) ? value : acc[i];
+        T best = x[i * stride];
+#pragma GCC unroll 4
+        for (int t = 1; t < taps; t++) best = NAMED(combine)(x[i * stride + t * step], best, sum);
+        out[i] = best;
     }
 }
 
-static void NAMED(along_row)(const fc_windows *w, const T *row, T *out, const int64_t *start, const int64_t *stop,
-                             int sum) {
+static void NAMED(combine_row)(T *restrict acc, const T *restrict x, int64_t n, int sum) {
+    if (sum)
+        for (int64_t i = 0; i < n; i++) acc[i] = NAMED(combine)(x[i], acc[i], 1);
+    else
+        for (int64_t i = 0; i < n; i++) acc[i] = NAMED(combine)(x[i], acc[i], 0);
+}
+
+/* Rows x, x + step, ... below `count` of them, combined. */
+static void NAMED(down_columns)(T *restrict row, const T *restrict x, int64_t n, int64_t step, int64_t count, int sum) {
+    if (count == 2)
+        sum ? NAMED(combine_taps)(row, x, n, 1, step, 2, 1) : NAMED(combine_taps)(row, x, n, 1, step, 2, 0);
+    else if (count == 3)
+        sum ? NAMED(combine_taps)(row, x, n, 1, step, 3, 1) : NAMED(combine_taps)(row, x, n, 1, step, 3, 0);
+    else {
+        memcpy(row, x, (size_t)n * sizeof(T));
+        for (int64_t r = 1; r < count; r++) NAMED(combine_row)(row, x + r * step, n, sum);
+    }
+}
+
+#define ALONG(stride, taps) \
+    sum ? NAMED(combine_taps)(out, first, n, stride, 1, taps, 1) : NAMED(combine_taps)(out, first, n, stride, 1, taps, 0)
+
+/* `row` is padded where there is a grid: every window of it is whole. */
+static void NAMED(along_row)(const fc_windows *w, const T *restrict row, T *restrict out, const int64_t *start,
+                             const int64_t *stop, int sum) {
+    int64_t n = w->count;
     if (w->kernel) {
-        /* `row` is padded: every window of the grid is whole. */
-        const T *first = row + w->first;
-        for (int64_t o = 0; o < w->count; o++) out[o] = first[o * w->stride];
+        const T *restrict first = row + w->first;
+        switch (w->step == 1 && w->kernel <= 3 && w->stride <= 2 ? 2 * w->kernel + w->stride : 0) {
+            case 5: ALONG(1, 2); return;
+            case 6: ALONG(2, 2); return;
+            case 7: ALONG(1, 3); return;
+            case 8: ALONG(2, 3); return;
+            default: break;
+        }
+        for (int64_t o = 0; o < n; o++) out[o] = first[o * w->stride];
         for (int64_t i = 1; i < w->kernel; i++) {
             const T *tap = first + i * w->step;
             if (w->stride == 1)
-                NAMED(combine_row)(out, tap, w->count, sum);
-            else if (w->stride == 2)
-                NAMED(combine_stride2)(out, tap, w->count, sum);
+                NAMED(combine_row)(out, tap, n, sum);
             else
-                NAMED(combine_strided)(out, tap, w->count, w->stride, sum);
+                for (int64_t o = 0; o < n; o++) out[o] = NAMED(combine)(tap[o * w->stride], out[o], sum);
         }
         return;
     }
-    for (int64_t o = 0; o < w->count; o++) {
+    for (int64_t o = 0; o < n; o++) {
         T best = row[start[o]];
-        for (int64_t i = start[o] + w->step; i < stop[o]; i += w->step)
-            best = sum ? (T)(best + row[i]) : NAMED(wins)(row[i], best) ? row[i] : best;
+        for (int64_t i = start[o] + w->step; i < stop[o]; i += w->step) best = NAMED(combine)(row[i], best, sum);
         out[o] = best;
     }
 }
+#undef ALONG
 
-static T NAMED(whole_plane)(const T *x, int64_t n, int sum) {
-    enum { LANES_OF_PLANE = 128 / sizeof(T) };
-    T part[LANES_OF_PLANE];
-    int64_t i = LANES_OF_PLANE;
-    if (n < LANES_OF_PLANE) {
+/* A plane of n elements, in a fixed tree of partial results. */
+static T NAMED(whole_plane)(const T *restrict x, int64_t n, int sum) {
+    enum { PARTS = 64 / sizeof(T) };
+    T part[PARTS];
+    int64_t i = PARTS;
+    if (n < PARTS) {
         T best = x[0];
-        for (i = 1; i < n; i++) best = sum ? (T)(best + x[i]) : NAMED(wins)(x[i], best) ? x[i] : best;
+        for (i = 1; i < n; i++) best = NAMED(combine)(x[i], best, sum);
         return best;
     }
     memcpy(part, x, sizeof part);
-    for (; i + LANES_OF_PLANE <= n; i += LANES_OF_PLANE)
-        for (int l = 0; l < LANES_OF_PLANE; l++)
-            part[l] = sum ? (T)(part[l] + x[i + l]) : NAMED(wins)(x[i + l], part[l]) ? x[i + l] : part[l];
-    for (int l = 0; i < n; i++, l++) part[l] = sum ? (T)(part[l] + x[i]) : NAMED(wins)(x[i], part[l]) ? x[i] : part[l];
-    for (int width = LANES_OF_PLANE / 2; width > 0; width /= 2)
-        for (int l = 0; l < width; l++)
-            part[l] = sum ? (T)(part[l] + part[l + width])
-                          : NAMED(wins)(part[l + width], part[l]) ? part[l + width] : part[l];
+    if (sum)
+        for (; i + PARTS <= n; i += PARTS)
+            for (int l = 0; l < PARTS; l++) part[l] = NAMED(combine)(x[i + l], part[l], 1);
+    else
+        for (; i + PARTS <= n; i += PARTS)
+            for (int l = 0; l < PARTS; l++) part[l] = NAMED(combine)(x[i + l], part[l], 0);
+    for (int l = 0; i < n; i++, l++) part[l] = NAMED(combine)(x[i], part[l], sum);
+#pragma GCC unroll 8
+    for (int width = PARTS / 2; width > 0; width /= 2)
+#pragma GCC unroll 32
+        for (int l = 0; l < width; l++) part[l] = NAMED(combine)(part[l + width], part[l], sum);
     return part[0];
 }
 
-static void NAMED(divide)(T *out, const fc_windows *columns, double row_divisor, int64_t n) {
-    for (int64_t o = 0; o < n; o++) out[o] = (T)(out[o] / (T)(row_divisor * columns->divisor[o]));
-}
-
-/* Output rows [y0, y1) of a plane; `scratch` holds a padded row. */
+/* Output rows [y0, y1) of a plane; `scratch` holds a padded row and the columns' divisors. */
 static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *out, int64_t y0, int64_t y1, T *scratch) {
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int sum = p->reducer == FC_SUM;
@@ -86,22 +108,23 @@ static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *ou
     if (rows->count * columns->count == 1 && stop[0] - start[0] == p->width && row_stop[0] - row_start[0] == p->height &&
         rows->step == 1 && columns->step == 1) {
         out[0] = NAMED(whole_plane)(x, p->height * p->width, sum);
-        if (sum) NAMED(divide)(out, columns, rows->divisor[0], 1);
+        if (sum) out[0] = (T)(out[0] / (T)(rows->divisor[0] * columns->divisor[0]));
         return;
     }
     int64_t before = columns->kernel ? max64(0, -columns->first) : 0;
     int64_t reach = columns->kernel ? columns->first + (columns->count - 1) * columns->stride +
                                           (columns->kernel - 1) * columns->step + 1
                                     : 0;
-    T *row = scratch + before;
+    T *row = scratch + before, *divisor = scratch + before + max64(reach, p->width);
+    for (int64_t o = 0; sum && o < columns->count; o++) divisor[o] = (T)columns->divisor[o];
     for (int64_t i = -before; i < 0; i++) row[i] = sum ? 0 : LOWEST;
     for (int64_t i = p->width; i < reach; i++) row[i] = sum ? 0 : LOWEST;
     for (int64_t y = y0; y < y1; y++) {
-        memcpy(row, x + row_start[y] * p->width, (size_t)p->width * sizeof(T));
-        for (int64_t r = row_start[y] + rows->step; r < row_stop[y]; r += rows->step)
-            NAMED(combine_row)(row, x + r * p->width, p->width, sum);
+        NAMED(down_columns)(row, x + row_start[y] * p->width, p->width, rows->step * p->width,
+                            ceil_div(row_stop[y] - row_start[y], rows->step), sum);
         NAMED(along_row)(columns, row, out + y * columns->count, start, stop, sum);
-        if (sum) NAMED(divide)(out + y * columns->count, columns, rows->divisor[y], columns->count);
+        T *restrict line = out + y * columns->count, row_divisor = (T)rows->divisor[y];
+        for (int64_t o = 0; sum && o < columns->count; o++) line[o] = (T)(line[o] / (row_divisor * divisor[o]));
     }
 }
 
@@ -197,7 +220,8 @@ static int NAMED(planes_work)(const void *context, int64_t begin, int64_t end) {
     const pool_job *j = context;
     const fc_pool *p = j->p;
     const fc_windows *c = &p->columns;
-    T *scratch = fc_workspace((size_t)(p->width + 2 * (c->kernel ? c->kernel * c->step + c->stride : 0) + 64) * sizeof(T));
+    int64_t beyond = c->kernel ? c->kernel * c->step + c->stride : 0;
+    T *scratch = fc_workspace((size_t)(p->width + 2 * beyond + c->count) * sizeof(T));
     if (!scratch) return FC_NO_MEMORY;
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts;

@@ -30,10 +30,11 @@
 typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real unaligned_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 #if FC_DOUBLE
-typedef int64_t lanes __attribute__((vector_size(VECTOR_BYTES)));
+typedef int64_t lane;
 #else
-typedef int32_t lanes __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t lane;
 #endif
+typedef lane lanes __attribute__((vector_size(VECTOR_BYTES)));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -41,6 +42,15 @@ INLINE vec load(const real *p) { return *(const unaligned_vec *)p; }
 INLINE void store(real *p, vec v) { *(unaligned_vec *)p = v; }
 INLINE vec splat(real x) { return x - (vec){0}; }
 INLINE vec zero(void) { return (vec){0}; }
+/* Holds a finished sum in a register here: compilers otherwise move its computation behind a later branch, and spill what it
+ * needs. */
+#if defined(__aarch64__)
+#define PIN(v) __asm__ volatile("" : "+w"(v))
+#elif defined(__x86_64__)
+#define PIN(v) __asm__ volatile("" : "+v"(v))
+#else
+#define PIN(v) (void)(v)
+#endif
 /* `yes` where the condition's lanes are all ones, else `no`. */
 INLINE vec choose(lanes condition, vec yes, vec no) { return (vec)((condition & (lanes)yes) | (~condition & (lanes)no)); }
 
@@ -99,6 +109,11 @@ INLINE void store_up_to(real *p, vec v, int64_t n) {
 #else
 #define LANES LANES_WIDE
 #endif
+
+/* Lanes first, first + 2, ... of two vectors in a row. */
+#define EVERY_SECOND(first, l) (2 * (l) + (first))
+#define LANE_NUMBER(unused, l) (l)
+INLINE lanes lane_numbers(void) { return (lanes){LANES(LANE_NUMBER, 0, 0)}; }
 
 #define TRANSPOSE_STEP(v, s)                                                              \
     if (s < VL) {                                                                         \

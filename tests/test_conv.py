@@ -1,5 +1,7 @@
 """conv2d and conv1d against the reference: hand-picked shapes, sweeps, random problems, NaN, accuracy."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ import fastconv
 import reference
 import strategies
 from cases import case
-from checks import DIRECT, assert_close, eps, from_layout, normal, solved, to_layout, weight_to_layout
+from checks import DIRECT, FAST, assert_close, eps, from_layout, normal, solved, to_layout, weight_to_layout
 
 
 @pytest.mark.parametrize("name", cases.CONV)
@@ -115,47 +117,50 @@ def test_repeated_calls_give_the_same_bits(backend, layout):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["several panels", "3x3 stride 2", "1x1", "groups", "depthwise", "5x5"])
-def test_direct_confines_nan_and_infinity(backend, layout, dtype, name, value):
+@pytest.mark.parametrize("where", ["x", "weight"])
+def test_direct_confines_nan_and_infinity(backend, layout, dtype, name, value, where):
     problem = solved("conv2d", cases.CONV[name])
-    x, weight = problem.x.copy(), problem.weights[0].copy()
-    x[0, 0, 1, 2] = x[0, -1, -1, -1] = value
-    weight[-1, 0, 0, 0] = value
-    expected = reference.conv2d(x, weight, problem.bias, **problem.options)
-    assert np.isfinite(expected).any() and not np.isfinite(expected).all()
-    arrays = (
-        to_layout(x, layout).astype(dtype),
-        weight_to_layout(weight, layout).astype(dtype),
-        problem.bias.astype(dtype),
-    )
+    x, weight, options = problem.x.copy(), problem.weights[0].copy(), dict(problem.options)
+    if where == "x":
+        x[0, 0, 1, 2] = x[0, -1, -1, -1] = value
+    else:
+        weight[-1, 0, 0, 0] = value
+        options["padding"] = 0  # whether the 0 of a padding times NaN is NaN, is not for this test to say
+    expected = reference.conv2d(x, weight, problem.bias, **options)
+    assert np.isfinite(expected).any()
+    assert not np.isfinite(expected).all()
+    arrays = to_layout(x, layout), weight_to_layout(weight, layout), problem.bias
     with np.errstate(invalid="ignore"):  # infinity - infinity
-        actual = fastconv.conv2d(*arrays, layout=layout, algorithm="direct", **problem.options)
-    assert_close(from_layout(actual, layout), expected, problem.tolerance(dtype, DIRECT), dtype)
+        actual = fastconv.conv2d(
+            *(array.astype(dtype) for array in arrays), layout=layout, algorithm="direct", **options
+        )
+    assert_close(from_layout(actual, layout), expected, problem.tolerance(dtype, DIRECT).max(), dtype)
 
 
 def test_every_algorithm_is_right_or_refuses(backend, layout, dtype):
-    names = fastconv.algorithms()
-    assert "direct" in names
-    accepted = dict.fromkeys(names, 0)
-    tables = [
-        ("conv2d", cases.CONV),
-        ("depthwise_conv2d", cases.DEPTHWISE),
-        ("conv_transpose2d", cases.TRANSPOSE),
-    ]
-    for operation, problem in (
-        (operation, problem) for operation, table in tables for problem in table.values()
-    ):
-        for name in names:
-            try:
-                solved(operation, problem).check(
-                    layout, dtype, algorithm=name, factor=DIRECT if name == "direct" else 16
-                )
-            except ValueError as error:
-                assert name != "direct", error
-                assert f"{operation}: algorithm" in str(error) and name in str(error)
-            else:
-                accepted[name] += 1
+    accepted = dict.fromkeys(fastconv.algorithms(), 0)
+    tables = {"conv2d": cases.CONV, "depthwise_conv2d": cases.DEPTHWISE, "conv_transpose2d": cases.TRANSPOSE}
+    problems = [(operation, problem) for operation, table in tables.items() for problem in table.values()]
+    for (operation, problem), name in itertools.product(problems, accepted):
+        refusal = refuses(solved(operation, problem), layout, dtype, name)
+        accepted[name] += refusal is None
+        if refusal is not None:
+            assert refusal.startswith(f"{operation}: algorithm ")
+            assert repr(name) in refusal
+    assert accepted["direct"] == len(problems)
     if dtype == np.float32:
         assert all(accepted.values()), accepted
+
+
+def refuses(problem, layout, dtype, algorithm):
+    """None if the algorithm gives the right answer, the message if it raises ValueError."""
+    try:
+        actual = problem.run(layout, dtype, algorithm=algorithm)
+    except ValueError as error:
+        return str(error)
+    tolerance = problem.tolerance(dtype, DIRECT if algorithm == "direct" else FAST)
+    assert_close(actual, problem.expected, tolerance, dtype)
+    return None
 
 
 @pytest.mark.parametrize("problem", [
@@ -198,8 +203,9 @@ def test_subnormals_count_as_zero_or_themselves_and_the_mode_is_restored(backend
     x = np.full((1, 8, 40, 40), tiny * 1000, dtype=dtype)
     weight = np.ones((8, 8, 3, 3), dtype=dtype)
     actual = fastconv.conv2d(x, weight, padding=1)
-    assert (actual >= 0).all() and (actual <= 72 * 1000 * tiny).all()
+    assert (actual >= 0).all()
+    assert (actual <= 72 * 1000 * tiny).all()
     with fastconv.num_threads(2):
         fastconv.conv2d(x, weight, padding=1)
     subnormal = np.full(1000, np.finfo(dtype).smallest_normal) / dtype.type(2)
-    assert (subnormal > 0).all() and (subnormal * dtype.type(2) > 0).all()
+    assert (subnormal * dtype.type(2) > 0).all()

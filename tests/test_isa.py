@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from checks import run_python
 from conftest import skip_unless_available
 
-LEAST = 1000  # tests that must pass on each
+LEAST = 2500  # tests that must pass on each
 
 
 def instruction_sets():
@@ -42,24 +43,20 @@ def test_the_suite_on_lower_instruction_sets():
             env=os.environ | {"FASTCONV_ISA": name, "CI": "1"},
             capture_output=True,
             text=True,
+            timeout=1800,
         )
         assert done.returncode == 0, f"FASTCONV_ISA={name}\n{done.stdout[-6000:]}{done.stderr[-2000:]}"
         passed = re.search(r"(\d+) passed", done.stdout)
-        assert passed and int(passed[1]) >= LEAST, f"FASTCONV_ISA={name}\n{done.stdout[-2000:]}"
+        assert int(passed[1]) >= LEAST, f"FASTCONV_ISA={name}\n{done.stdout[-2000:]}"
 
 
-@pytest.mark.slow
-def test_every_instruction_set_is_the_one_in_use():
-    from checks import run_python
-
-    code = "import fastconv; print(fastconv.backends.cython.instruction_set())"
+def test_every_instruction_set_can_be_chosen():
+    code = "from fastconv.backends import cython; print(cython.INSTRUCTION_SET)"
     for name in instruction_sets():
-        assert run_python("import fastconv.backends.cython;" + code, FASTCONV_ISA=name) == name
+        assert run_python(code, FASTCONV_ISA=name) == name
 
 
 def test_unknown_instruction_set_is_named():
-    from checks import run_python
-
     instruction_sets()
     code = """
 import fastconv, numpy as np
@@ -69,4 +66,4 @@ except Exception as error:
     print(type(error).__name__, error)
 """
     words = run_python(code, FASTCONV_ISA="sse9")
-    assert "FASTCONV_ISA" in words and "sse9" in words and "baseline" in words
+    assert all(word in words for word in ("FASTCONV_ISA", "sse9", "baseline")), words

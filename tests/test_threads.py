@@ -27,7 +27,7 @@ except ValueError as error:
     print(error)
 """
     words = run_python(code, FASTCONV_NUM_THREADS=value)
-    assert "FASTCONV_NUM_THREADS" in words and value in words
+    assert all(word in words for word in ("FASTCONV_NUM_THREADS", value)), words
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no processor affinity")

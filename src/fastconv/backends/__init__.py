@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -125,8 +125,17 @@ def _check(value: Any, source: str) -> str:
     return value
 
 
+def _loadable() -> Iterator[str]:
+    for name in _BACKENDS:
+        try:
+            load(name)
+        except BackendUnavailableError:
+            continue
+        yield name
+
+
 def _fastest() -> str:
-    return available_backends()[0]
+    return next(_loadable())
 
 
 _backend = Setting(("FASTCONV_BACKEND",), _check, _fastest)
@@ -148,14 +157,7 @@ def available_backends() -> tuple[str, ...]:
     >>> "numpy" in fastconv.available_backends()
     True
     """
-    found = []
-    for name in _BACKENDS:
-        try:
-            load(name)
-        except BackendUnavailableError:
-            continue
-        found.append(name)
-    return tuple(found)
+    return tuple(_loadable())
 
 
 def get_backend() -> str:

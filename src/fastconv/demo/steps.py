@@ -34,7 +34,8 @@ def plain(result: Array) -> Array:
 
 def signed(result: Array) -> Array:
     """Show zero as grey and three standard deviations as black and white, for filters with both signs."""
-    return np.float32(0.5) + result / (6 * result.std() + np.float32(1e-6))
+    shown: Array = np.float32(0.5) + result / (6 * result.std() + np.float32(1e-6))
+    return shown
 
 
 def tiled(result: Array) -> Array:

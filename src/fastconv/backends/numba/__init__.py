@@ -1,0 +1,88 @@
+"""The numba backend: loops compiled at the first call, in parallel, kept on disk.
+
+Every primitive is a function of one of the files here, which says how it works; `parallel.py` shares its
+items among threads, `compile.py` compiles it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from fastconv.backends.numba import weights
+from fastconv.backends.numba.compile import Array
+from fastconv.backends.numba.conv import conv
+from fastconv.backends.numba.deform import deform_conv
+from fastconv.backends.numba.explain import explain
+from fastconv.backends.numba.fold import fold
+from fastconv.backends.numba.move import pad, scatter, unfold
+from fastconv.backends.numba.norm import local_response_norm
+from fastconv.backends.numba.pool import pool
+from fastconv.options import Activation
+from fastconv.problem import ConvProblem
+from fastconv.windows import PoolProblem
+
+
+class NumbaBackend:
+    name = "numba"
+
+    def algorithms(self) -> tuple[str, ...]:
+        return ("direct",)
+
+    def explain(self, problem: ConvProblem) -> str:
+        return explain(problem)
+
+    def weight_form(self, problem: ConvProblem) -> Hashable:
+        return weights.form(problem)
+
+    def prepare(self, problem: ConvProblem, weight: Array) -> tuple[Array, ...]:
+        return weights.pack(problem, weight)
+
+    def conv(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        prepared: Any,
+        bias: Array | None,
+        residual: Array | None,
+        activation: Activation | None,
+        out: Array,
+    ) -> None:
+        conv(problem, x, prepared, bias, residual, activation, out)
+
+    def deform_conv(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        offset: Array,
+        mask: Array | None,
+        weight: Array,
+        bias: Array | None,
+        out: Array,
+    ) -> None:
+        deform_conv(problem, x, offset, mask, weight, bias, out)
+
+    def unfold(self, problem: ConvProblem, x: Array, out: Array) -> None:
+        unfold(problem, x, out)
+
+    def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
+        fold(problem, columns, out)
+
+    def pool(
+        self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
+    ) -> None:
+        pool(problem, x, out, indices, uniforms)
+
+    def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+        scatter(values, indices, layout, out)
+
+    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
+        pad(x, rows, columns, value, layout, out)
+
+    def local_response_norm(
+        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+    ) -> None:
+        local_response_norm(x, size, alpha, beta, k, layout, out)
+
+
+BACKEND = NumbaBackend()

@@ -1,15 +1,17 @@
 """The door to numba: how kernels are compiled, and in what form they take arrays.
 
-Every kernel file of this backend uses it. A kernel is serial, runs without the GIL and sees only flat arrays and
-integers, so that there is one compiled version for each dtype, whatever the shapes.
+Every kernel file of this backend uses it. A kernel is serial, runs without the GIL and sees only flat arrays
+and numbers, so that there is one compiled version for each dtype, whatever the shapes.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
-import numba  # type: ignore[import-untyped]
+import numba
 import numba.extending
 import numpy as np
 from numpy.typing import NDArray
@@ -18,28 +20,47 @@ Array = NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Fused multiply-add may be used; NaN, infinity and the order of sums stay as written.
-_OPTIONS = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
+_njit: Any = numba.njit
+
+# An index that cannot be negative. Numba lets negative indices count from the end, and checking for them costs
+# more than the work of most inner loops; a slice costs as much as hundreds of sums. So inner loops run over
+# unsigned indices into whole arrays. (Mixed with signed ones they would become floats.)
+unsigned: Any = np.uintp
+
+
+def _digest() -> str:
+    """Changes with every file of this folder.
+
+    It is part of the kernels' names, because numba's cache watches only the file that a kernel is in, not
+    those of the functions that are compiled into it.
+    """
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return f"{zlib.crc32(b''.join(f.read_bytes() for f in files)):08x}"
+
+
+_DIGEST = _digest()
 
 
 def kernel(function: F) -> F:
-    """A function that Python calls; compiled at the first call and kept on disk where a folder can be written."""
+    """A function that Python calls: compiled at its first call, and kept on disk where that is possible."""
+    function.__qualname__ += f"_{_DIGEST}"
     try:
-        compiled: F = numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # "no locator available": neither __pycache__ nor the user's cache folder can be written
-        compiled = numba.njit(**_OPTIONS)(function)
+        compiled: F = _njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # "no locator available": no folder to keep it in
+        compiled = _njit(**_OPTIONS)(function)
     return compiled
 
 
 def device(function: F) -> F:
-    """A function that only kernels call; compiled into each of them."""
-    compiled: F = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+    """A function that only kernels call: compiled into each of them."""
+    compiled: F = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
     return compiled
 
 
-def intrinsic(function: F) -> F:
+def intrinsic(function: Callable[..., Any]) -> Any:
     """A function that writes LLVM code."""
-    made: F = numba.extending.intrinsic(function)
-    return made
+    return numba.extending.intrinsic(function)
 
 
 def read(array: Array) -> Array:
@@ -65,5 +86,5 @@ def bits(array: Array) -> Array:
 
 
 def table(values: Any) -> Array:
-    """Read-only int64 array of these numbers."""
+    """Read-only, flat int64 array of these numbers."""
     return read(np.array(values, np.int64))

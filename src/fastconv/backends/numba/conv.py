@@ -6,8 +6,9 @@ from typing import Any
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import Array, kernel, optional, read, write
-from fastconv.backends.numba.epilogue import activation_code, finish
-from fastconv.backends.numba.geometry import make_passes
+from fastconv.backends.numba.epilogue import Code, activation_code, finish
+from fastconv.backends.numba.geometry import make_passes, nanoseconds
+from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.nchw import conv_nchw
 from fastconv.backends.numba.nhwc import conv_nhwc
 from fastconv.backends.numba.passes import covers
@@ -25,42 +26,39 @@ def conv(
     out: Array,
 ) -> None:
     """`weights` are those that `weights.pack` made for each pass."""
-    flat_bias, flat_residual = optional(bias, x.dtype), optional(residual, x.dtype)
-    code, result = activation_code(activation), write(out)
+    epilogue = optional(bias, x.dtype), optional(residual, x.dtype), activation_code(activation), write(out)
     if not covers(problem):
-        _fill_untouched(problem, flat_bias, flat_residual, code, result)
+        _fill_all(problem, *epilogue)
     compute = conv_nchw if problem.layout == "NCHW" else conv_nhwc
-    for p in make_passes(problem, parallel.threads_for(problem.flops)):
-        g = p.geometry
-        work = g.batch * g.rows * g.columns * g.groups * g.outer * p.a_taps.size
+    for p in make_passes(problem, parallel.threads_for(nanoseconds(problem))):
+        tables = p.slot_rows, p.columns, p.a_rows, p.a_taps, p.b_taps
         parallel.run(
-            compute, p.items, work, read(x), weights[p.index], flat_bias, flat_residual, code, result,
-            g, p.slot_rows, p.columns, p.a_rows, p.a_taps, p.b_taps,
+            compute, p.items, p.nanoseconds, read(x), weights[p.weights], *epilogue, p.geometry, *tables
         )  # fmt: skip
 
 
-def _fill_untouched(
-    problem: ConvProblem, bias: Array, residual: Array, activation: tuple[int, float, float], out: Array
-) -> None:
-    """Give all results the value that those have which no tap meets."""
-    channels = problem.channels
-    plane = out.size // (problem.batch * channels)
-    first = problem.layout == "NCHW"
-    lines, length = (problem.batch * channels, plane) if first else (problem.batch * plane, channels)
-    parallel.run(_fill, lines, out.size, bias, residual, activation, out, length, channels if first else 0)
+def _fill_all(problem: ConvProblem, bias: Array, residual: Array, activation: Code, out: Array) -> None:
+    """Give every result the value that those have which no tap meets; the others are overwritten."""
+    channels = problem.result_channels
+    pixels = out.size // (problem.batch * channels)
+    if problem.layout == "NCHW":
+        lines, length, planes = problem.batch * channels, pixels, channels
+    else:
+        lines, length, planes = problem.batch * pixels, channels, 0
+    parallel.run(_fill, lines, out.size, bias, residual, activation, out, length, planes)
 
 
 @kernel
 def _fill(
-    start: int, stop: int, bias: Any, residual: Any, activation: tuple[int, float, float], out: Any, length: int, planes: int
+    start: int, stop: int, bias: Any, residual: Any, activation: Code, out: Any, length: int, planes: int
 ) -> None:
-    """Lines of `length`: planes of a channel each, or with ``planes=0`` pixels."""
+    """An item is a plane of one of `planes` channels, or with ``planes=0`` a pixel."""
     for line in range(start, stop):
         at = line * length
-        values = out[at : at + length]
-        values[:] = 0
-        if bias.size > 0 and planes > 0:
-            values[:] = bias[line % planes]
-        elif bias.size > 0:
-            values[:] = bias
-        finish(values, residual[at : at + length], activation, values, 1)
+        if bias.size == 0:
+            clear(out, at, at + length)
+        elif planes == 0:
+            copy(bias, 0, 1, length, out, at)
+        else:
+            out[at : at + length] = bias[line % planes]
+        finish(out, at, length, residual, activation, out, at, 1)

@@ -1,7 +1,7 @@
-"""Convolution of channels-last images: six pixels at a time, multiplied by contiguous rows of filters.
+"""Convolution of channels-last images: six pixels at a time, multiplied by contiguous filters.
 
-An item is one row of results of an image (and a part of the filters). Items that follow each other are done as a
-band, whose pixels are copied with padding and in the order in which a tap meets them. Called by `conv.py`.
+An item is one row of results of an image, and a part of the filters. Items that follow each other are done as
+a band, whose pixels are copied with padding and in the order in which a tap meets them. Called by `conv.py`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.backends.numba.compile import device, kernel
-from fastconv.backends.numba.epilogue import finish
+from fastconv.backends.numba.compile import device, kernel, unsigned
+from fastconv.backends.numba.epilogue import Code, finish
 from fastconv.backends.numba.gemm import CHANNEL_ROWS, TILE_ROWS, multiply, multiply_channels
 from fastconv.backends.numba.geometry import Geometry
+from fastconv.backends.numba.lines import clear, copy
 
 
 @kernel
 def conv_nhwc(
-    start: int, stop: int, x: Any, weight: Any, bias: Any, residual: Any, activation: tuple[int, float, float], out: Any,
+    start: int, stop: int, x: Any, weight: Any, bias: Any, residual: Any, activation: Code, out: Any,
     g: Geometry, slot_rows: Any, columns: Any, expansion: Any, a_taps: Any, b_taps: Any,
 ) -> None:  # fmt: skip
-    channels = g.groups * g.inner
-    results = g.groups * g.outer
     pixels = np.empty(slot_rows.size * columns.size * g.plane, x.dtype)
     sums = np.empty(g.block * g.part, x.dtype)
     a_rows = np.empty(g.block, np.int64)
@@ -31,47 +30,76 @@ def conv_nhwc(
         row, rest = item % g.rows, item // g.rows
         image, first = rest % g.batch, rest // g.batch * g.part
         rows = min(g.band, g.rows - row, stop - item)
-        _copy(x, image * g.height * g.width, row * g.row_step, channels, g, slot_rows, columns, expansion, pixels)
+        _copy(x, image * g.height * g.width, row * g.row_step, g, slot_rows, columns, expansion, pixels)
         for p in range(0, rows * g.columns, g.block):
             count = min(g.block, rows * g.columns - p)
-            # The groups of the "channels" method are lanes of one product.
+            # With the "channels" method one product does all groups.
             for group in range(1 if g.special == 1 else g.groups):
-                filters = results if g.special == 1 else min(g.part, g.outer - first)
-                _pixel_sums(weight, group, first, filters, a_taps, pixels, p, count, columns.size, b_taps, bias, g, a_rows, sums)
-                _place(sums, filters, row * g.columns + p, count, g, residual, activation, image, group * g.outer + first, out)
+                filters = g.groups * g.outer if g.special == 1 else min(g.part, g.outer - first)
+                _pixel_sums(
+                    weight, group, first, filters, a_taps, pixels, p, count, columns.size, b_taps,
+                    bias, g, a_rows, sums,
+                )  # fmt: skip
+                position, channel = row * g.columns + p, group * g.outer + first
+                _place(sums, filters, position, count, g, residual, activation, image, channel, out)
         item += rows
 
 
 @device
 def _pixel_sums(
     weight: Any, group: int, first: int, filters: int, a_taps: Any,
-    pixels: Any, position: int, count: int, pitch: int, b_taps: Any, bias: Any, g: Geometry, a_rows: Any, sums: Any,
+    pixels: Any, position: int, count: int, pitch: int, b_taps: Any,
+    bias: Any, g: Geometry, a_rows: Any, sums: Any,
 ) -> None:  # fmt: skip
-    """`sums` (count, g.part) of the results from `position` on, for `filters` of a group from `first` on."""
+    """Sums (result, filter) of `count` results from `position`, for `filters` of a group from `first` on."""
     tile = CHANNEL_ROWS if g.special == 1 else TILE_ROWS
     rows = (count + tile - 1) // tile * tile
     for r in range(rows):
         # Rows that only fill the last tile repeat its last pixel.
         q = position + min(r, count - 1)
-        a_rows[r] = (q // g.columns * pitch + q % g.columns) * g.plane + (0 if g.special == 1 else group * g.inner)
-        start, origin, given = np.uintp(r * g.part), np.uintp(group * g.outer + first), np.uintp(bias.size > 0) * np.uintp(filters)
-        for i in range(given):
-            sums[start + i] = bias[origin + i]
-        for i in range(given, np.uintp(g.part)):
-            sums[start + i] = 0
+        place = (q // g.columns * pitch + q % g.columns) * g.plane
+        a_rows[r] = place if g.special == 1 else place + group * g.inner
+        line, given = r * g.part, filters if bias.size > 0 else 0
+        copy(bias, group * g.outer + first, 1, given, sums, line)
+        clear(sums, line + given, line + g.part)
     if g.special == 1:
         multiply_channels(pixels, a_rows, rows, a_taps, weight, b_taps, g.lanes, sums, g.part)
     else:
         panel = g.lanes * a_taps.size
         column = (group * ((g.outer + g.lanes - 1) // g.lanes) + first // g.lanes) * panel
         blocks = (filters + g.lanes - 1) // g.lanes
-        multiply(pixels, a_rows, 0, rows, a_taps, weight, column, panel, blocks, b_taps, g.lanes, sums, g.part)
+        multiply(
+            pixels, a_rows, 0, rows, a_taps, weight, column, panel, blocks, b_taps, g.lanes, sums, g.part
+        )  # fmt: skip
+
+
+@device
+def _copy(
+    x: Any, origin: int, first_row: int, g: Geometry, slot_rows: Any, columns: Any, expansion: Any,
+    pixels: Any,
+) -> None:  # fmt: skip
+    """Pixels (slot, copied column, channel), 0 outside the image; channels repeated as `expansion` says."""
+    channels = g.groups * g.inner
+    for s in range(slot_rows.size):
+        row = first_row + slot_rows[s]
+        for v in range(columns.size):
+            column, target = columns[v], (s * columns.size + v) * g.plane
+            if row < 0 or row >= g.height or column < 0 or column >= g.width:
+                clear(pixels, target, target + g.plane)
+                continue
+            source = (origin + row * g.width + column) * channels
+            if expansion.size == 0:
+                copy(x, source, 1, g.plane, pixels, target)
+            else:
+                for c in range(expansion.size):
+                    value = x[unsigned(source + expansion[c])] if expansion[c] >= 0 else 0
+                    pixels[unsigned(target + c)] = value
 
 
 @device
 def _place(
-    sums: Any, filters: int, position: int, count: int, g: Geometry, residual: Any,
-    activation: tuple[int, float, float], image: int, first: int, out: Any,
+    sums: Any, filters: int, position: int, count: int, g: Geometry, residual: Any, activation: Code,
+    image: int, channel: int, out: Any,
 ) -> None:  # fmt: skip
     """Finish the sums of `count` pixels from `position` on, together those that are neighbours in memory."""
     results = g.groups * g.outer
@@ -80,32 +108,7 @@ def _place(
     while done < count:
         row, column = (position + done) // g.columns, (position + done) % g.columns
         length = min(g.columns - column, count - done) if together else 1
-        line = image * g.out_height + g.out_row + row * g.out_row_step
-        at = (line * g.out_width + g.out_column + column * g.out_column_step) * results + first
+        line = (image * g.out_height + g.out_row + row * g.out_row_step) * g.out_width
+        at = (line + g.out_column + column * g.out_column_step) * results + channel
         finish(sums, done * g.part, length * filters, residual, activation, out, at, 1)
         done += length
-
-
-@device
-def _copy(
-    x: Any, origin: int, first_row: int, channels: int, g: Geometry, slot_rows: Any, columns: Any, expansion: Any, pixels: Any
-) -> None:
-    """Pixels (slot, copied column, channel), 0 outside the image; channels repeated where `expansion` says so."""
-    length = np.uintp(g.plane)
-    for s in range(slot_rows.size):
-        row = first_row + slot_rows[s]
-        for v in range(columns.size):
-            column = columns[v]
-            target = np.uintp((s * columns.size + v) * g.plane)
-            if row < 0 or row >= g.height or column < 0 or column >= g.width:
-                for c in range(length):
-                    pixels[target + c] = 0
-                continue
-            source = np.uintp((origin + row * g.width + column) * channels)
-            if expansion.size == 0:
-                for c in range(length):
-                    pixels[target + c] = x[source + c]
-            else:
-                for c in range(length):
-                    channel = expansion[c]
-                    pixels[target + c] = x[source + np.uintp(channel)] if channel >= 0 else 0

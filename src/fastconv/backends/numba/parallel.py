@@ -14,10 +14,8 @@ from typing import Any
 
 from fastconv.threads import get_num_threads
 
-Kernel = Callable[..., None]
-
-# Elementary operations that are worth a thread: handing a range over costs about 20 microseconds.
-_WORTH_A_THREAD = 400_000
+# Nanoseconds of work that are worth a thread: handing a range over takes about 20 microseconds.
+_WORTH_A_THREAD = 30_000
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -25,7 +23,7 @@ _size = 0
 
 
 def _forget() -> None:
-    """In a forked child the pool's threads do not exist, and the lock may be held by one of them."""
+    """In a forked child the pool's threads do not exist, and a lost thread may hold the lock."""
     global _lock, _pool, _size
     _lock, _pool, _size = threading.Lock(), None, 0
 
@@ -43,38 +41,41 @@ def _workers(count: int) -> ThreadPoolExecutor:
         return _pool
 
 
-def threads_for(work: float) -> int:
-    """Threads that `work` elementary operations are worth, at most as many as the user allows."""
-    return max(1, min(get_num_threads(), int(work / _WORTH_A_THREAD) + 1))
+def threads_for(nanoseconds: float) -> int:
+    """Threads that so much work is worth, at most as many as the user allows."""
+    return max(1, min(get_num_threads(), int(nanoseconds / _WORTH_A_THREAD)))
 
 
-def run(kernel: Kernel, items: int, work: float, *args: Any) -> None:
-    """``kernel(start, stop, *args)`` over the ranges that make up ``range(items)``."""
-    count = min(threads_for(work), items)
+def run(kernel: Callable[..., None], items: int, nanoseconds: float, *args: Any) -> None:
+    """``kernel(start, stop, *args)`` over ranges that make up ``range(items)``; about so much work in all."""
+    count = min(threads_for(nanoseconds), items)
+    if count == 1:
+        _call(kernel, 0, items, *args)
+        return
     ends = [items * i // count for i in range(count + 1)]
-    futures: list[tuple[Future[None], int]] = []
+    shares = [(kernel, ends[i], ends[i + 1], *args) for i in range(count)]
+    futures: list[Future[None]] = []
     try:
-        if count > 1:
-            pool = _workers(count - 1)
-            for i in range(1, count):
-                futures.append((pool.submit(_call, kernel, ends[i], ends[i + 1], *args), i))
+        pool = _workers(count - 1)
+        for share in shares[1:]:
+            futures.append(pool.submit(_call, *share))
     except RuntimeError:  # no more threads may start: the system's limit, or the interpreter is shutting down
         pass
-    mine = [0, *range(len(futures) + 1, count)]
+    given = len(futures) + 1
     try:
-        for i in mine:
-            _call(kernel, ends[i], ends[i + 1], *args)
+        for share in (shares[0], *shares[given:]):
+            _call(*share)
     finally:
-        # A range that no worker has begun is taken back: a caller never waits for a busy pool.
-        for future, i in futures:
+        # A share that no worker has begun is taken back: a caller never waits for a busy pool.
+        for future, share in zip(futures, shares[1:given], strict=True):
             if future.cancel():
-                _call(kernel, ends[i], ends[i + 1], *args)
+                _call(*share)
             else:
                 future.result()
 
 
-def _call(kernel: Kernel, *args: Any) -> None:
+def _call(kernel: Callable[..., None], *args: Any) -> None:
     try:
         kernel(*args)
-    except OSError:  # the compiled code could not be written to the cache folder, but is in memory
+    except OSError:  # the compiled code could not be written to its folder, but is in memory
         kernel(*args)

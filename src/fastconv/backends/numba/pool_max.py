@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv.backends.numba.compile import device, kernel
+from fastconv.backends.numba.compile import Array, device, kernel, unsigned
+from fastconv.backends.numba.lines import copy
+
+
+class Shape(NamedTuple):
+    """Plain numbers of a pooling."""
+
+    channels: int
+    height: int
+    width: int
+    rows: int  # of results
+    columns: int
+    row_step: int  # between the pixels of a window
+    column_step: int
+    own: int  # 1 where every plane has windows of its own, else 0
+    channels_last: int
+
+
+class Windows(NamedTuple):
+    """First pixel and end of every window along each axis, flat: (1 or planes, results)."""
+
+    row_start: Array
+    row_stop: Array
+    column_start: Array
+    column_stop: Array
 
 
 @device
-def places(plane: int, i: int, s: Any) -> tuple[int, int]:
+def places(plane: int, i: int, s: Shape) -> tuple[int, int]:
     """Where in memory a plane of the image and row `i` of its results start."""
     if s.channels_last == 1:
         image, channel = plane // s.channels, plane % s.channels
@@ -22,46 +46,38 @@ def places(plane: int, i: int, s: Any) -> tuple[int, int]:
 
 
 @kernel
-def max_rows(
-    start: int, stop: int, x: Any, out: Any, s: Any, row_start: Any, row_stop: Any, column_start: Any, column_stop: Any
-) -> None:
+def max_rows(start: int, stop: int, x: Any, out: Any, s: Shape, w: Windows) -> None:
     """Channels first, without indices. An item is a row of results of a plane."""
     line = np.empty(s.width, x.dtype)
-    width = np.uintp(s.width)
     for item in range(start, stop):
         i, plane = item % s.rows, item // s.rows
-        origin = np.uintp((plane * s.height + row_start[i]) * s.width)
-        for c in range(width):
-            line[c] = x[origin + c]
-        for row in range(row_start[i] + s.row_step, row_stop[i], s.row_step):
-            origin = np.uintp((plane * s.height + row) * s.width)
-            for c in range(width):
+        copy(x, (plane * s.height + w.row_start[i]) * s.width, 1, s.width, line, 0)
+        for row in range(w.row_start[i] + s.row_step, w.row_stop[i], s.row_step):
+            origin = unsigned((plane * s.height + row) * s.width)
+            for c in range(unsigned(s.width)):
                 value = x[origin + c]
                 line[c] = value if value > line[c] or value != value else line[c]
         for j in range(s.columns):
-            best = line[column_start[j]]
-            for c in range(column_start[j] + s.column_step, column_stop[j], s.column_step):
+            best = line[w.column_start[j]]
+            for c in range(w.column_start[j] + s.column_step, w.column_stop[j], s.column_step):
                 value = line[c]
                 best = value if value > best or value != value else best
             out[item * s.columns + j] = best
 
 
 @kernel
-def max_channels(
-    start: int, stop: int, x: Any, out: Any, indices: Any, s: Any,
-    row_start: Any, row_stop: Any, column_start: Any, column_stop: Any,
-) -> None:  # fmt: skip
+def max_channels(start: int, stop: int, x: Any, out: Any, indices: Any, s: Shape, w: Windows) -> None:
     """Channels last; `indices` may be empty. An item is a row of results of an image."""
-    channels = np.uintp(s.channels)
+    channels = unsigned(s.channels)
     for item in range(start, stop):
         i, image = item % s.rows, item // s.rows
         for j in range(s.columns):
-            to = np.uintp((item * s.columns + j) * s.channels)
+            to = unsigned((item * s.columns + j) * s.channels)
             first = True
-            for row in range(row_start[i], row_stop[i], s.row_step):
-                for column in range(column_start[j], column_stop[j], s.column_step):
+            for row in range(w.row_start[i], w.row_stop[i], s.row_step):
+                for column in range(w.column_start[j], w.column_stop[j], s.column_step):
                     position = row * s.width + column
-                    origin = np.uintp((image * s.height * s.width + position) * s.channels)
+                    origin = unsigned((image * s.height * s.width + position) * s.channels)
                     if first:
                         for c in range(channels):
                             out[to + c] = x[origin + c]
@@ -82,23 +98,19 @@ def max_channels(
 
 
 @kernel
-def max_windows(
-    start: int, stop: int, x: Any, out: Any, indices: Any, s: Any,
-    row_start: Any, row_stop: Any, column_start: Any, column_stop: Any,
-) -> None:  # fmt: skip
+def max_windows(start: int, stop: int, x: Any, out: Any, indices: Any, s: Shape, w: Windows) -> None:
     """Pixel by pixel, in both layouts; `indices` may be empty. An item is a row of results of a plane."""
     pixel = s.channels if s.channels_last == 1 else 1
     for item in range(start, stop):
         i, plane = item % s.rows, item // s.rows
-        own = plane if s.own_windows == 1 else 0
+        down, across = plane * s.own * s.rows + i, plane * s.own * s.columns
         origin, to = places(plane, i, s)
         for j in range(s.columns):
-            first_column, last_column = column_start[own * s.columns + j], column_stop[own * s.columns + j]
-            first_row = row_start[own * s.rows + i]
-            found = first_row * s.width + first_column
+            first, last = w.column_start[across + j], w.column_stop[across + j]
+            found = w.row_start[down] * s.width + first
             best = x[origin + found * pixel]
-            for row in range(first_row, row_stop[own * s.rows + i], s.row_step):
-                for column in range(first_column, last_column, s.column_step):
+            for row in range(w.row_start[down], w.row_stop[down], s.row_step):
+                for column in range(first, last, s.column_step):
                     value = x[origin + (row * s.width + column) * pixel]
                     if value > best or value != value:
                         best, found = value, row * s.width + column

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, kernel, read, table
+from fastconv.backends.numba.compile import Array, kernel, read, table, unsigned
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.passes import tap_classes
 from fastconv.backends.numba.simd import lanes
@@ -22,7 +22,7 @@ def channel_counts(problem: ConvProblem) -> tuple[int, int]:
 
 
 def method(problem: ConvProblem) -> str:
-    """"tile"; or for groups that would leave most of a tile empty "thin" (NCHW) or "channels" (NHWC)."""
+    """ "tile"; or for groups that would leave most of a tile empty "thin" (NCHW) or "channels" (NHWC)."""
     results = channel_counts(problem)[1]
     if problem.layout == "NCHW":
         return "thin" if results <= 2 else "tile"
@@ -54,56 +54,51 @@ def form(problem: ConvProblem) -> Hashable:
 
 
 def pack(problem: ConvProblem, weight: Array) -> tuple[Array, ...]:
-    """For each pass (rows of passes first) an array (group, panel, tap, filter of the panel), padded with 0."""
-    filter_offsets, channel_step, kernel_steps = _strides(problem, weight)
-    rows, columns = (
-        tap_classes(*sizes) if problem.transposed else [(0, tuple(range(sizes[0])))]
-        for sizes in zip(problem.kernel, problem.stride, problem.dilation, strict=True)
-    )
-    inner = np.arange(channel_counts(problem)[0], dtype=np.int64) * channel_step
+    """For each pass (rows of passes first) an array (group, panel, tap, filter in panel), padded with 0."""
+    filters, channel_step, (row_step, column_step) = _strides(problem, weight)
+    inner = np.arange(channel_counts(problem)[0]) * channel_step
     width = panel_width(problem)
     packed = []
-    for _, down in rows:
-        for _, across in columns:
-            places = np.add.outer(np.array(down) * kernel_steps[0], np.array(across) * kernel_steps[1])
+    for _, down in tap_classes(problem, 0):
+        for _, across in tap_classes(problem, 1):
+            places = np.add.outer(np.array(down) * row_step, np.array(across) * column_step)
             order = np.add.outer(inner, places) if problem.layout == "NCHW" else np.add.outer(places, inner)
-            out = np.empty(filter_offsets.size * order.size, weight.dtype)
-            parallel.run(
-                _pack, filter_offsets.size // width, 4 * out.size,
-                read(weight), read(filter_offsets), table(order.ravel()), width, out,
-            )  # fmt: skip
+            out = np.empty(filters.size * order.size, weight.dtype)
+            arguments = read(weight), filters, table(order), width, out
+            parallel.run(_pack, filters.size // width, out.size, *arguments)
             packed.append(read(out))
     return tuple(packed)
 
 
 def _strides(problem: ConvProblem, weight: Array) -> tuple[Array, int, tuple[int, int]]:
-    """In elements of `weight`: where each filter starts (-1: padding of a panel); steps of channel and kernel axes.
+    """In elements of `weight`: where each filter starts (-1: padding of a panel); steps to other taps.
 
     "Filter" and "channel" are those of the pass: a transposed convolution swaps the two axes of the weights.
     """
     steps = [s // weight.itemsize for s in weight.strides]
-    outer, channel, *kernel_steps = steps if problem.layout == "NCHW" else (steps[3], steps[2], steps[0], steps[1])
+    if problem.layout == "NHWC":
+        steps = [steps[3], steps[2], steps[0], steps[1]]
+    filter_step, channel_step, *kernel_steps = steps
     operands, results = channel_counts(problem)
+    group_step = results * filter_step
     if problem.transposed:
-        outer, channel, group = channel, outer, operands * outer
-    else:
-        group = results * outer
-    offsets = np.add.outer(np.arange(problem.groups) * group, np.arange(results) * outer)
+        filter_step, channel_step, group_step = channel_step, filter_step, operands * filter_step
+    starts = np.add.outer(np.arange(problem.groups) * group_step, np.arange(results) * filter_step)
     if method(problem) == "channels":
-        offsets = offsets.reshape(1, -1)
-    missing = panels(problem) * panel_width(problem) - offsets.shape[1]
-    offsets = np.pad(offsets, ((0, 0), (0, missing)), constant_values=-1)
-    return offsets.ravel().astype(np.int64), channel, (kernel_steps[0], kernel_steps[1])
+        starts = starts.reshape(1, -1)
+    missing = panels(problem) * panel_width(problem) - starts.shape[1]
+    starts = np.pad(starts, ((0, 0), (0, missing)), constant_values=-1)
+    return table(starts), channel_step, (kernel_steps[0], kernel_steps[1])
 
 
 @kernel
 def _pack(start: int, stop: int, weight: Any, filters: Any, taps: Any, width: int, out: Any) -> None:
-    """Panels `start` to `stop`; a few taps at a time, because either taps or filters are neighbours in `weight`."""
+    """An item is a panel; a few taps at a time, because either taps or filters are neighbours in `weight`."""
     for panel in range(start, stop):
-        target = np.uintp(panel * taps.size * width)
+        target = panel * taps.size * width
         for block in range(0, taps.size, 16):
             for f in range(width):
                 origin = filters[panel * width + f]
                 for t in range(block, min(block + 16, taps.size)):
-                    value = weight[np.uintp(origin + taps[t])] if origin >= 0 else 0
-                    out[target + np.uintp(t * width + f)] = value
+                    value = weight[unsigned(origin + taps[t])] if origin >= 0 else 0
+                    out[unsigned(target + t * width + f)] = value

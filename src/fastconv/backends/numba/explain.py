@@ -1,0 +1,31 @@
+"""Says in words how a convolution is done; called by plans through the backend."""
+
+from __future__ import annotations
+
+import math
+
+from fastconv.backends.numba import parallel
+from fastconv.backends.numba.gemm import CHANNEL_ROWS, THIN_VECTORS, TILE_ROWS, TILE_VECTORS
+from fastconv.backends.numba.geometry import make_passes, nanoseconds
+from fastconv.backends.numba.simd import VECTOR_BYTES, lanes
+from fastconv.backends.numba.weights import channel_counts, method
+from fastconv.problem import ConvProblem
+
+
+def explain(problem: ConvProblem) -> str:
+    vector = lanes(problem.dtype)
+    wide, filters = TILE_VECTORS * vector, channel_counts(problem)[1]
+    how = {
+        ("tile", "NCHW"): f"tiles of {TILE_ROWS} filters x {wide} pixels",
+        ("tile", "NHWC"): f"tiles of {TILE_ROWS} pixels x {wide} filters",
+        ("thin", "NCHW"): f"1 filter x {THIN_VECTORS * vector} pixels, as a group has only {filters}",
+        ("channels", "NHWC"): f"{CHANNEL_ROWS} pixels x {vector} channels, as a group has only {filters}",
+    }[method(problem), problem.layout]
+    threads = parallel.threads_for(nanoseconds(problem))
+    passes = make_passes(problem, threads)
+    moved = (math.prod(problem.input_shape) + math.prod(problem.output_shape)) * problem.dtype.itemsize
+    return (
+        f"numba backend: direct, {how}; {len(passes)} pass{'' if len(passes) == 1 else 'es'}\n"
+        f"vectors: {8 * VECTOR_BYTES} bits; threads: {threads}\n"
+        f"FLOPs: {problem.flops:,}; bytes of images moved: {moved:,}"
+    )

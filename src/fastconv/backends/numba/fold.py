@@ -1,0 +1,43 @@
+"""Adds overlapping windows back into an image (col2im); called by the backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastconv.backends.numba import parallel
+from fastconv.backends.numba.compile import Array, kernel, read, unsigned, write
+from fastconv.backends.numba.lines import clear, inside
+from fastconv.problem import ConvProblem
+
+
+def fold(problem: ConvProblem, columns: Array, out: Array) -> None:
+    parallel.run(
+        _fold, problem.batch * problem.channels * problem.size[0], columns.size, read(columns), write(out),
+        *problem.size, *problem.kernel, *problem.stride, *problem.dilation,
+        problem.padding[0], problem.padding[2], *problem.out_size,
+    )  # fmt: skip
+
+
+@kernel
+def _fold(
+    start: int, stop: int, x: Any, out: Any, height: int, width: int, kernel_h: int, kernel_w: int,
+    stride_h: int, stride_w: int, dilation_h: int, dilation_w: int, top: int, left: int,
+    rows: int, columns: int,
+) -> None:  # fmt: skip
+    """An item is a row of the image, which gathers from every tap that meets it."""
+    step = unsigned(stride_w)
+    for item in range(start, stop):
+        line, plane = item % height, item // height
+        clear(out, item * width, (item + 1) * width)
+        for down in range(kernel_h):
+            row = line + top - down * dilation_h
+            if row < 0 or row % stride_h != 0 or row // stride_h >= rows:
+                continue
+            for across in range(kernel_w):
+                offset = across * dilation_w - left
+                low, high = inside(offset, stride_w, width, columns)
+                tap = (plane * kernel_h + down) * kernel_w + across
+                source = unsigned((tap * rows + row // stride_h) * columns + low)
+                target = unsigned(item * width + low * stride_w + offset)
+                for j in range(unsigned(high - low)):
+                    out[target + j * step] += x[source + j]

@@ -1,0 +1,78 @@
+"""Normalisation across channels; called by the backend."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends.numba import parallel
+from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
+
+# Channels-first pixels at a time: their energies stay in a first-level cache.
+_BLOCK = 512
+
+
+def local_response_norm(
+    x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+) -> None:
+    """``x / (k + alpha / size * energy)**beta``, the energy being that of `size` neighbouring channels."""
+    arguments = read(x), write(out), size, alpha / size, beta, k
+    if layout == "NHWC":
+        parallel.run(_last, x.size // x.shape[3], (size + 20) * x.size, *arguments, x.shape[3])
+        return
+    plane = x.shape[2] * x.shape[3]
+    blocks = -(-plane // _BLOCK)
+    parallel.run(_first, x.shape[0] * blocks, (size + 20) * x.size, *arguments, x.shape[1], plane, blocks)
+
+
+@device
+def _divide(
+    x: Any, origin: int, energy: Any, count: int, scale: float, beta: float, k: float, out: Any
+) -> None:
+    """Finish `count` neighbouring results; AlexNet's exponent without the power function, which is slow."""
+    n, start = unsigned(count), unsigned(origin)
+    factor, constant, exponent = x.dtype.type(scale), x.dtype.type(k), x.dtype.type(beta)
+    if beta == 0.75:
+        for i in range(n):
+            root = math.sqrt(constant + factor * energy[i])
+            out[start + i] = x[start + i] / (root * math.sqrt(root))
+    else:
+        for i in range(n):
+            out[start + i] = x[start + i] / (constant + factor * energy[i]) ** exponent
+
+
+@kernel
+def _first(
+    start: int, stop: int, x: Any, out: Any, size: int, scale: float, beta: float, k: float,
+    channels: int, plane: int, blocks: int,
+) -> None:  # fmt: skip
+    """Channels first. An item is a block of pixels of an image, in all channels."""
+    energy = np.empty(_BLOCK, x.dtype)
+    for item in range(start, stop):
+        image, first = item // blocks, item % blocks * _BLOCK
+        count = min(_BLOCK, plane - first)
+        for channel in range(channels):
+            energy[:] = 0
+            for c in range(max(0, channel - size // 2), min(channels, channel + (size - 1) // 2 + 1)):
+                origin = unsigned((image * channels + c) * plane + first)
+                for i in range(unsigned(count)):
+                    energy[i] += x[origin + i] * x[origin + i]
+            _divide(x, (image * channels + channel) * plane + first, energy, count, scale, beta, k, out)
+
+
+@kernel
+def _last(
+    start: int, stop: int, x: Any, out: Any, size: int, scale: float, beta: float, k: float, channels: int
+) -> None:
+    """Channels last. An item is a pixel."""
+    energy = np.empty(channels, x.dtype)
+    for item in range(start, stop):
+        energy[:] = 0
+        for shift in range(max(-(size // 2), 1 - channels), min((size - 1) // 2, channels - 1) + 1):
+            low, high = max(0, -shift), min(channels, channels - shift)
+            origin = unsigned(item * channels + low + shift)
+            for i in range(unsigned(high - low)):
+                energy[unsigned(low) + i] += x[origin + i] * x[origin + i]
+        _divide(x, item * channels, energy, channels, scale, beta, k, out)

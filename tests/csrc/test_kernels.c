@@ -1,0 +1,159 @@
+/* Every convolution kernel and the pooling of every instruction set that runs here, against obvious loops, without Python:
+ * for processors that are only at hand as an emulator. Prints a line for each instruction set; exit status 1 on a failure.
+ *
+ *     test_kernels [SEED] [ROUNDS] */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fastconv.h"
+
+static uint64_t state;
+
+static int64_t pick(int64_t low, int64_t high) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return low + (int64_t)((state >> 33) % (uint64_t)(high - low + 1));
+}
+
+static double uniform(void) { return (double)pick(-1000, 1000) / 1000; }
+
+static double get(const void *array, int dtype, int64_t i) {
+    return dtype == FC_F32 ? (double)((const float *)array)[i] : ((const double *)array)[i];
+}
+
+static void *fill(int64_t count, int dtype) {
+    char *array = malloc((size_t)count * 8 + 64);
+    for (int64_t i = 0; i < count; i++) {
+        if (dtype == FC_F32)
+            ((float *)array)[i] = (float)uniform();
+        else
+            ((double *)array)[i] = uniform();
+    }
+    return array;
+}
+
+/* Position of (n, c, y, x) in an image batch. */
+static int64_t at(int layout, int64_t channels, int64_t height, int64_t width, int64_t n, int64_t c, int64_t y, int64_t x) {
+    return layout == FC_NCHW ? ((n * channels + c) * height + y) * width + x : ((n * height + y) * width + x) * channels + c;
+}
+
+static int64_t weight_at(const fc_conv *p, int64_t k, int64_t c, int64_t r, int64_t s) {
+    int64_t inner = p->channels / p->groups;
+    return p->layout == FC_NCHW ? ((k * inner + c) * p->kernel_h + r) * p->kernel_w + s
+                                : ((r * p->kernel_w + s) * inner + c) * p->filters + k;
+}
+
+/* For every product of the convolution: adds x * w to the output, or, transposed, out * w to the input. */
+static void reference(const fc_conv *p, const void *x, const void *w, const fc_epilogue *e, double *result) {
+    int64_t channels = p->transposed ? p->channels : p->filters;
+    int64_t height = p->transposed ? p->height : p->out_height, width = p->transposed ? p->width : p->out_width;
+    int64_t per_group = p->filters / p->groups, inner = p->channels / p->groups;
+    for (int64_t n = 0; n < p->batch; n++)
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t i = 0; i < height * width; i++)
+                result[at(p->layout, channels, height, width, n, c, i / width, i % width)] =
+                    e->bias ? get(e->bias, p->dtype, c) : 0;
+    for (int64_t n = 0; n < p->batch; n++)
+        for (int64_t k = 0; k < p->filters; k++)
+            for (int64_t c = 0; c < inner; c++)
+                for (int64_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++)
+                    for (int64_t i = 0; i < p->out_height * p->out_width; i++) {
+                        int64_t r = tap / p->kernel_w, s = tap % p->kernel_w, oy = i / p->out_width, ox = i % p->out_width;
+                        int64_t y = oy * p->stride_h + r * p->dilation_h - p->pad_top;
+                        int64_t xx = ox * p->stride_w + s * p->dilation_w - p->pad_left;
+                        if (y < 0 || y >= p->height || xx < 0 || xx >= p->width) continue;
+                        int64_t in = at(p->layout, p->channels, p->height, p->width, n, k / per_group * inner + c, y, xx);
+                        int64_t out = at(p->layout, p->filters, p->out_height, p->out_width, n, k, oy, ox);
+                        double weight = get(w, p->dtype, weight_at(p, k, c, r, s));
+                        if (p->transposed)
+                            result[in] += get(x, p->dtype, out) * weight;
+                        else
+                            result[out] += get(x, p->dtype, in) * weight;
+                    }
+    for (int64_t i = 0; i < p->batch * channels * height * width; i++) {
+        if (e->residual) result[i] += get(e->residual, p->dtype, i);
+        if (e->activation == FC_RELU && result[i] < 0) result[i] = 0;
+    }
+}
+
+static int check_conv(void) {
+    fc_conv p = {.batch = pick(1, 2), .groups = pick(1, 3), .kernel_h = pick(1, 4), .kernel_w = pick(1, 4),
+                 .stride_h = pick(1, 3), .stride_w = pick(1, 3), .dilation_h = pick(1, 2), .dilation_w = pick(1, 2),
+                 .pad_top = pick(0, 2), .pad_left = pick(0, 2), .layout = (int)pick(0, 1), .dtype = (int)pick(0, 1),
+                 .transposed = pick(0, 3) == 0};
+    int depthwise = pick(0, 3) == 0;
+    if (depthwise) p.kernel_h = p.kernel_w = 2 * pick(1, 3) + 1, p.stride_h = p.stride_w = pick(1, 2), p.dilation_h = 1;
+    p.channels = p.groups * (depthwise ? 1 : pick(1, 9));
+    p.filters = p.groups * (depthwise ? pick(1, 2) : pick(0, 1) ? pick(1, 9) : pick(10, 40));
+    p.out_height = pick(1, 9), p.out_width = pick(0, 1) ? pick(1, 9) : pick(10, 40);
+    p.height = (p.out_height - 1) * p.stride_h + p.dilation_h * (p.kernel_h - 1) + 1 - p.pad_top - pick(0, 2);
+    p.width = (p.out_width - 1) * p.stride_w + p.dilation_w * (p.kernel_w - 1) + 1 - p.pad_left - pick(0, 2);
+    if (p.height < 1 || p.width < 1) return 0;
+    int64_t inputs = p.batch * p.channels * p.height * p.width, outputs = p.batch * p.filters * p.out_height * p.out_width;
+    int64_t results = p.transposed ? inputs : outputs;
+    void *x = fill(p.transposed ? outputs : inputs, p.dtype), *out = fill(results, p.dtype);
+    void *w = fill(p.filters * p.channels / p.groups * p.kernel_h * p.kernel_w, p.dtype);
+    void *bias = fill(p.filters + p.channels, p.dtype), *residual = fill(results, p.dtype);
+    fc_epilogue e = {.bias = pick(0, 1) ? bias : NULL, .residual = pick(0, 1) ? residual : NULL,
+                     .activation = pick(0, 1) ? FC_RELU : FC_LINEAR};
+    double *want = malloc((size_t)results * sizeof(double)), tolerance = p.dtype == FC_F32 ? 2e-4 : 1e-12;
+    reference(&p, x, w, &e, want);
+    int failures = 0;
+    for (int kernel = 0; kernel < fc_conv_kernel_count(); kernel++) {
+        if (!fc_conv_accepts(&p, kernel)) continue;
+        void *packed = aligned_alloc(64, (fc_conv_weight_bytes(&p, kernel) + 127) & ~(size_t)63);
+        int threads = (int)pick(1, 3);
+        int status = fc_conv_prepare(&p, kernel, w, packed, threads) | fc_conv_run(&p, kernel, x, packed, &e, out, threads);
+        double worst = 0;
+        for (int64_t i = 0; i < results; i++) worst = fmax(worst, fabs(get(out, p.dtype, i) - want[i]));
+        if (status || !(worst <= tolerance)) {
+            printf("%s: error %g (status %d), x %ldx%ldx%ldx%ld, %ld filters, kernel %ldx%ld, groups %ld, layout %d, "
+                   "dtype %d, transposed %d\n", fc_conv_kernel_name(kernel), worst, status, (long)p.batch, (long)p.channels,
+                   (long)p.height, (long)p.width, (long)p.filters, (long)p.kernel_h, (long)p.kernel_w, (long)p.groups,
+                   p.layout, p.dtype, p.transposed);
+            failures++;
+        }
+        free(packed);
+    }
+    free(x), free(out), free(w), free(bias), free(residual), free(want);
+    return failures;
+}
+
+static int check_pool(void) {
+    int64_t kernel = pick(1, 3), stride = pick(1, 3), count = pick(1, 12), size = (count - 1) * stride + kernel;
+    int64_t start[12], stop[12];
+    double divisor[12];
+    for (int64_t o = 0; o < count; o++) start[o] = o * stride, stop[o] = o * stride + kernel, divisor[o] = (double)kernel;
+    fc_windows w = {start, stop, divisor, 1, count, 0, kernel, stride, 0};
+    fc_pool p = {.batch = 1, .channels = pick(1, 20), .height = size, .width = size, .rows = w, .columns = w,
+                 .layout = (int)pick(0, 1), .type = FC_P_F32, .reducer = (int)pick(FC_MAX, FC_SUM)};
+    float *x = fill(p.channels * size * size, FC_F32), *out = fill(p.channels * count * count, FC_F32);
+    int failures = fc_pool_run(&p, x, out, NULL, NULL, 2);
+    for (int64_t c = 0; c < p.channels; c++)
+        for (int64_t i = 0; i < count * count; i++) {
+            double want = p.reducer == FC_MAX ? -2 : 0;
+            for (int64_t t = 0; t < kernel * kernel; t++) {
+                double v = x[at(p.layout, p.channels, size, size, 0, c, i / count * stride + t / kernel,
+                                i % count * stride + t % kernel)];
+                want = p.reducer == FC_MAX ? fmax(want, v) : want + v / (double)(kernel * kernel);
+            }
+            failures += !(fabs(out[at(p.layout, p.channels, count, count, 0, c, i / count, i % count)] - want) <= 1e-5);
+        }
+    if (failures) printf("pool: %d wrong, kernel %ld, stride %ld, layout %d\n", failures, (long)kernel, (long)stride, p.layout);
+    free(x), free(out);
+    return failures;
+}
+
+int main(int count, char **arguments) {
+    uint64_t seed = count > 1 ? strtoull(arguments[1], NULL, 10) : 1;
+    int rounds = count > 2 ? atoi(arguments[2]) : 300, failures = 0;
+    for (int isa = 0; isa < fc_isa_count(); isa++) {
+        if (!fc_isa_runs_here(isa)) continue;
+        fc_select_isa(isa);
+        state = seed;
+        for (int round = 0; round < rounds; round++) failures += check_conv() + check_pool();
+        printf("%s: %d rounds, %d failures so far\n", fc_isa_name(isa), rounds, failures);
+    }
+    return failures != 0;
+}
