@@ -7,7 +7,6 @@ non-contiguous array, a half-precision one, or an unbatched image.
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
 
-_FLOATS = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
+_FLOATS = frozenset(map(np.dtype, (np.float16, np.float32, np.float64)))
 
 
 def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
@@ -27,7 +26,7 @@ def as_array(op: str, name: str, value: Any) -> Array:
     if type(value) is not np.ndarray:
         value = _from_protocol(op, name, value)
     dtype = value.dtype
-    if dtype.kind in "biu" or dtype.newbyteorder("=") in _FLOATS or _is_bfloat16(dtype):
+    if dtype in _FLOATS or dtype.kind in "biu" or dtype.newbyteorder("=") in _FLOATS or _is_bfloat16(dtype):
         return value  # type: ignore[no-any-return]
     raise TypeError(
         f"{op}: {name} has dtype {dtype}, but needs bool, an integer, float16, bfloat16, float32 or float64"
@@ -51,9 +50,9 @@ def _from_protocol(op: str, name: str, value: Any) -> Array:
         ) from error
 
 
-def float_result(*arrays: Array) -> np.dtype[Any]:
+def float_result(*operands: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of an operation that multiplies: integers are promoted together with float32."""
-    dtypes = [a.dtype.newbyteorder("=") for a in arrays]
+    dtypes = [d.newbyteorder("=") for d in operands]
     if any(d.kind in "biu" for d in dtypes):
         dtypes.append(np.dtype(np.float32))
     try:
@@ -76,32 +75,30 @@ def native(array: Array, dtype: DTypeLike) -> Array:
     return np.require(array, dtype, ["C", "A"])
 
 
-def images(op: str, name: str, value: Any, layout: str, spatial: int = 2) -> tuple[Array, bool]:
-    """`value` as a batch (4-D, or 3-D with one spatial axis), and whether it already was one."""
+def check_image(op: str, name: str, shape: tuple[int, ...], layout: str) -> bool:
+    """Whether an array of this shape is a batch of images; refuses what is neither a batch nor an image."""
+    if len(shape) not in (3, 4):
+        expected = f"({', '.join(layout)}) or unbatched ({', '.join(layout[1:])})"
+        raise ValueError(f"{op}: {name} has {len(shape)} dimensions (shape {shape}), but needs {expected}")
+    if 0 in shape[-3:]:
+        raise ValueError(f"{op}: {name} has shape {shape}: only the batch may be empty")
+    return len(shape) == 4
+
+
+def images(op: str, name: str, value: Any, layout: str) -> tuple[Array, bool]:
+    """`value` as a batch, and whether it already was one."""
     array = as_array(op, name, value)
-    if array.ndim == spatial + 2:
-        batched = True
-    elif array.ndim == spatial + 1:
-        array, batched = array[np.newaxis], False
-    else:
-        axes = layout if spatial == 2 else {"NCHW": "NCL", "NHWC": "NLC"}[layout]
-        expected = f"({', '.join(axes)}) or unbatched ({', '.join(axes[1:])})"
-        raise ValueError(
-            f"{op}: {name} has {array.ndim} dimensions (shape {array.shape}), but needs {expected}"
-        )
-    if 0 in array.shape[1:]:
-        raise ValueError(f"{op}: {name} has shape {array.shape}: only the batch may be empty")
-    return array, batched
+    if check_image(op, name, array.shape, layout):
+        return array, True
+    return array[np.newaxis], False
 
 
 def empty(op: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """A new array; too large a one is a `MemoryError` that names the operation and the size."""
-    size = math.prod(shape) * dtype.itemsize
     try:
-        if size > sys.maxsize:
-            raise MemoryError
         return np.empty(shape, dtype)
-    except MemoryError:
+    except (MemoryError, ValueError):  # ValueError: more bytes than a pointer can count
+        size = math.prod(shape) * dtype.itemsize
         raise MemoryError(f"{op}: the result of shape {shape} needs {size / 2**30:.1f} GiB") from None
 
 
@@ -114,7 +111,7 @@ class Result:
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         out: Array | None,
-        *inputs: Array | None,
+        *inputs: Any,
         batched: bool = True,
     ) -> None:
         self._shape = shape if batched else shape[1:]
@@ -127,7 +124,7 @@ class Result:
                 return
         self.buffer = empty(op, shape, compute)
 
-    def _check(self, op: str, out: Any, inputs: tuple[Array | None, ...]) -> None:
+    def _check(self, op: str, out: Any, inputs: tuple[Any, ...]) -> None:
         if not isinstance(out, np.ndarray):
             raise TypeError(f"{op}: out is {type(out).__name__}, but needs a NumPy array")
         if out.shape != self._shape:
@@ -137,7 +134,7 @@ class Result:
         if not out.flags.writeable:
             raise ValueError(f"{op}: out is read-only, but needs to be writeable")
         for array in inputs:
-            if array is not None and _overlap(out, array):
+            if isinstance(array, np.ndarray) and _overlap(out, array):
                 raise ValueError(f"{op}: out overlaps an input in memory, but needs memory of its own")
 
     def value(self) -> Array:

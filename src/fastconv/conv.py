@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastconv import options as opt
-from fastconv.arrays import Array, compute_dtype, float_result, images
+from fastconv.arrays import Array, as_array, compute_dtype, float_result
 from fastconv.backends import resolve
-from fastconv.execute import Call, execute, read_weight
+from fastconv.execute import Call, execute, find_case, read_weight
 from fastconv.one_dimensional import expand, expand_weight, options_1d, squeeze
+from fastconv.precision import get_precision
 from fastconv.problem import ConvOptions
 
 __all__ = ["conv1d", "conv2d", "depthwise_conv2d", "separable_conv2d"]
@@ -222,8 +223,7 @@ def separable_conv2d(
     """
     op = "separable_conv2d"
     engine = resolve(op, backend)
-    opt.choice(op, "layout", layout, opt.LAYOUTS)
-    array, batched = images(op, "x", x, layout)
+    array = as_array(op, "x", x)
     depthwise = read_weight(op, "depthwise_weight", depthwise_weight)
     pointwise = read_weight(op, "pointwise_weight", pointwise_weight)
     first = ConvOptions.read(
@@ -240,12 +240,14 @@ def separable_conv2d(
         raise ValueError(
             f"{op}: pointwise_weight has {inner} input channels, but depthwise_weight has {filters} output channels"
         )
-    dtype = float_result(array, depthwise, pointwise)
-    middle_dtype = compute_dtype(dtype)
-    middle = first.problem(array.shape, depthwise.shape, middle_dtype).result_shape
-    spatial = Call(first, engine, array.shape, True, middle_dtype, depthwise, None, None, None)
-    channels = Call(second, engine, middle, batched, dtype, pointwise, bias, residual, out, array, depthwise)
-    return channels.run(spatial.run(array))
+    accuracy = precision or get_precision()
+    dtype = float_result(array.dtype, depthwise.dtype, pointwise.dtype)
+    spatial = find_case(first, accuracy, array.shape, compute_dtype(dtype), depthwise.shape, depthwise.dtype)
+    between = spatial.shape if spatial.batched else spatial.shape[1:]
+    across = find_case(second, accuracy, between, dtype, pointwise.shape, pointwise.dtype)
+    last = Call(second, engine, across, bias, residual, out, array, depthwise, pointwise)
+    middle = Call(first, engine, spatial, None, None, None).run(array, depthwise)
+    return last.run(middle, pointwise)
 
 
 def conv1d(

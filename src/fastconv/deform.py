@@ -79,7 +79,7 @@ def deform_conv2d(
     options = ConvOptions.read(op, stride, padding, dilation, channels // w.shape[1])
     offsets = _field(op, "offset", offset, batched)
     masks = None if mask is None else _field(op, "mask", mask, batched)
-    dtype = float_result(image, w)
+    dtype = float_result(image.dtype, w.dtype)
     compute = compute_dtype(dtype)
     problem = options.problem(image.shape, w.shape, compute)
     taps = problem.kernel[0] * problem.kernel[1]

@@ -1,15 +1,23 @@
-"""Runs one convolution: arrays in, problem, backend, array out. Called by the public functions and by plans."""
+"""Runs one convolution: arrays in, problem, backend, array out. Called by the public functions and by plans.
+
+All that follows from shapes, dtypes and options alone is a `Case`, worked out once and cached; what is left for each call
+is to look at the arrays themselves.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from fastconv.arrays import Array, Result, as_array, compute_dtype, float_result, images, native
+from fastconv.arrays import Array, Result, as_array, check_image, compute_dtype, empty, float_result, native
 from fastconv.backends import Backend
+from fastconv.options import Sides
 from fastconv.pad import check_sides, pad_sides
+from fastconv.precision import get_precision
 from fastconv.problem import ConvOptions, ConvProblem, padding_tables
 
 Prepare = Callable[[Backend, ConvProblem], Any]
@@ -33,68 +41,106 @@ def read_bias(op: str, bias: Any, channels: int, dtype: np.dtype[Any]) -> Array 
         return None
     array = as_array(op, "bias", bias)
     if array.shape != (channels,):
+        raise ValueError(f"{op}: bias has shape {array.shape}, but needs ({channels},), one for each output channel")
+    return native(array, dtype)
+
+
+def check_algorithm(o: ConvOptions, backend: Backend) -> None:
+    if o.algorithm is not None and o.algorithm not in backend.algorithms():
+        names = ", ".join(map(repr, backend.algorithms()))
         raise ValueError(
-            f"{op}: bias has shape {array.shape}, but needs ({channels},), one for each output channel"
+            f"{o.op}: algorithm is {o.algorithm!r}, but the {backend.name} backend has only None, {names}"
         )
-    return native(array, dtype)
 
 
-def _read_residual(op: str, residual: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:
-    if residual is None:
-        return None
-    array = as_array(op, "residual", residual)
-    if array.shape != shape:
-        raise ValueError(f"{op}: residual has shape {array.shape}, but the result has shape {shape}")
-    return native(array, dtype)
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """What shapes, dtypes and options say about a call.
+
+    Attributes
+    ----------
+    problem : ConvProblem
+        What the backend is given, padding modes other than zeros already applied.
+    sides : tuple of int or None
+        What to pad first, for such a mode.
+    x_shape, shape : tuple of int
+        Of the batch and of the result as the backend sees it, always 4-D.
+    batched : bool
+    dtype, result_dtype : dtype
+        What is computed in, and what is returned.
+    """
+
+    problem: ConvProblem
+    sides: Sides | None
+    x_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    batched: bool
+    dtype: np.dtype[Any]
+    result_dtype: np.dtype[Any]
+
+
+@lru_cache(maxsize=1024)
+def find_case(
+    o: ConvOptions, precision: str, x_shape: tuple[int, ...], x_dtype: Any, weight_shape: tuple[int, ...], weight_dtype: Any
+) -> Case:
+    """The case of a call; all errors about shapes are raised here."""
+    batched = check_image(o.op, "x", x_shape, o.layout)
+    full = x_shape if batched else (1, *x_shape)
+    result_dtype = float_result(x_dtype, weight_dtype)
+    dtype = compute_dtype(result_dtype)
+    problem = o.problem(full, weight_shape, dtype, precision)
+    shape, sides = problem.result_shape, None
+    padded = padding_tables(o, problem)
+    if padded is not None:
+        check_sides(o.op, padded[1], o.padding_mode, problem.size)
+        problem, sides = padded
+    return Case(problem, sides, full, shape, batched, dtype, result_dtype)
 
 
 class Call:
     """One convolution, checked in full before any work is done; `run` does it."""
 
     def __init__(
-        self,
-        o: ConvOptions,
-        backend: Backend,
-        x_shape: tuple[int, ...],
-        batched: bool,
-        dtype: np.dtype[Any],
-        weight: Array,
-        bias: Any,
-        residual: Any,
-        out: Any,
-        *inputs: Any,
+        self, o: ConvOptions, backend: Backend, case: Case, bias: Any, residual: Any, out: Any, *inputs: Any
     ) -> None:
-        self._o, self._backend, self._weight = o, backend, weight
-        self._dtype = compute_dtype(dtype)
-        self._problem = o.problem(x_shape, weight.shape, self._dtype)
-        shape = self._problem.result_shape
-        self._bias = read_bias(o.op, bias, self._problem.result_channels, self._dtype)
-        self._residual = _read_residual(o.op, residual, shape if batched else shape[1:], self._dtype)
-        check_algorithm(o, backend)
-        self._padded = padding_tables(o, self._problem)
-        if self._padded is not None:
-            check_sides(o.op, self._padded[1], o.padding_mode, self._problem.size)
-        self._result = Result(
-            o.op, shape, dtype, out, weight, self._bias, self._residual, *inputs, batched=batched
-        )  # fmt: skip
-
-    def run(self, x: Array, prepare: Prepare | None = None) -> Array:
-        """The result for the batch `x`; `prepare` gives prepared weights where a plan holds them."""
-        o, backend, problem = self._o, self._backend, self._problem
-        if problem.batch == 0:
-            return self._result.value()
-        x = native(x, self._dtype)
-        if self._padded is not None:
-            problem, sides = self._padded
-            x = pad_sides(o.op, backend, x, sides, o.padding_mode, 0.0, o.layout)
-        if prepare is None:
-            prepared = backend.prepare(problem, native(self._weight, self._dtype))
+        self._o, self._backend, self._case = o, backend, case
+        shape = case.shape if case.batched else case.shape[1:]
+        self._bias = self._residual = None
+        if bias is not None:
+            self._bias = read_bias(o.op, bias, case.problem.result_channels, case.dtype)
+        if residual is not None:
+            array = as_array(o.op, "residual", residual)
+            if array.shape != shape:
+                raise ValueError(f"{o.op}: residual has shape {array.shape}, but the result has shape {shape}")
+            self._residual = native(array, case.dtype).reshape(case.shape)
+        if o.algorithm is not None:
+            check_algorithm(o, backend)
+            backend.weight_form(case.problem)  # refuses what the algorithm cannot do
+        self._result: Result | None = None
+        if out is None and case.dtype == case.result_dtype:
+            self._buffer = empty(o.op, case.shape, case.dtype)
         else:
-            prepared = prepare(backend, problem)
-        buffer = self._result.buffer
-        residual = None if self._residual is None else self._residual.reshape(buffer.shape)
-        backend.conv(problem, x, prepared, self._bias, residual, o.activation, buffer)
-        return self._result.value()
+            self._result = Result(
+                o.op, case.shape, case.result_dtype, out, *inputs, bias, residual, batched=case.batched
+            )  # fmt: skip
+            self._buffer = self._result.buffer
+
+    def run(self, x: Array, weight: Array, prepare: Prepare | None = None) -> Array:
+        """The result for `x`; `prepare` gives prepared weights where a plan holds them."""
+        o, backend, case = self._o, self._backend, self._case
+        if case.shape[0]:
+            problem = case.problem
+            x = native(x, case.dtype).reshape(case.x_shape)
+            if case.sides is not None:
+                x = pad_sides(o.op, backend, x, case.sides, o.padding_mode, 0.0, o.layout)
+            if prepare is None:
+                prepared = backend.prepare(problem, native(weight, case.dtype))
+            else:
+                prepared = prepare(backend, problem)
+            backend.conv(problem, x, prepared, self._bias, self._residual, o.activation, self._buffer)
+        if self._result is not None:
+            return self._result.value()
+        return self._buffer if case.batched else self._buffer[0]
 
 
 def execute(
@@ -108,14 +154,6 @@ def execute(
     prepare: Prepare | None = None,
 ) -> Array:
     """One convolution of a user's `x` with a `weight` that `read_weight` read."""
-    x, batched = images(o.op, "x", x, o.layout)
-    call = Call(o, backend, x.shape, batched, float_result(x, weight), weight, bias, residual, out, x)
-    return call.run(x, prepare)
-
-
-def check_algorithm(o: ConvOptions, backend: Backend) -> None:
-    if o.algorithm is not None and o.algorithm not in backend.algorithms():
-        names = ", ".join(map(repr, backend.algorithms()))
-        raise ValueError(
-            f"{o.op}: algorithm is {o.algorithm!r}, but the {backend.name} backend has only None, {names}"
-        )
+    x = as_array(o.op, "x", x)
+    case = find_case(o, o.precision or get_precision(), x.shape, x.dtype, weight.shape, weight.dtype)
+    return Call(o, backend, case, bias, residual, out, x, weight).run(x, weight, prepare)

@@ -66,7 +66,7 @@ def local_response_norm(
     count = opt.integer(op, "size", size, 1)
     numbers = [opt.number(op, name, v) for name, v in (("alpha", alpha), ("beta", beta), ("k", k))]
     engine = resolve(op, backend)
-    dtype = float_result(array)
+    dtype = float_result(array.dtype)
     result = Result(op, array.shape, dtype, None, batched=batched)
     if array.shape[0]:
         source = native(array, compute_dtype(dtype))
@@ -122,7 +122,7 @@ def fold_batch_norm(
     op = "fold_batch_norm"
     opt.choice(op, "layout", layout, opt.LAYOUTS)
     w = read_weight(op, "weight", weight)
-    dtype = float_result(w)
+    dtype = float_result(w.dtype)
     filters = w.shape[0 if layout == "NCHW" else 3]
     vectors = []
     for name, value, default in (

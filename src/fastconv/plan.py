@@ -58,7 +58,7 @@ class _Plan:
 
     def _problem(self, shape: tuple[int, ...]) -> ConvProblem:
         """The problem as the backend sees it, padding modes already applied."""
-        dtype = compute_dtype(float_result(self._weight))
+        dtype = compute_dtype(float_result(self._weight.dtype))
         problem = self._options.problem(shape, self._weight.shape, dtype)
         padded = padding_tables(self._options, problem)
         return problem if padded is None else padded[0]
@@ -136,7 +136,7 @@ def _read(options: ConvOptions, weight: Any, bias: Any, backend: Any) -> tuple[A
     engine = resolve(options.op, backend)
     check_algorithm(options, engine)
     array = read_weight(options.op, "weight", weight)
-    result = float_result(array)
+    result = float_result(array.dtype)
     kept = array.copy()
     kept.flags.writeable = False
     if bias is not None:

@@ -83,7 +83,7 @@ def _pool(
     uniforms: Array | None = None,
 ) -> Any:
     engine = resolve(op, backend)
-    dtype = array.dtype.newbyteorder("=") if reducer == "max" else float_result(array)
+    dtype = array.dtype.newbyteorder("=") if reducer == "max" else float_result(array.dtype)
     compute = compute_dtype(dtype)
     first = 2 if layout == "NCHW" else 1
     channels = array.shape[1 if layout == "NCHW" else 3]
@@ -267,7 +267,7 @@ def lp_pool2d(
     rows, columns = _sliding(op, size, kernel_size, stride, padding, dilation, ceil_mode)
     if math.isinf(power):
         array = np.abs(
-            native(array, compute_dtype(float_result(array))) if array.dtype.kind in "biu" else array
+            native(array, compute_dtype(float_result(array.dtype))) if array.dtype.kind in "biu" else array
         )
         return _pool(op, array, batched, layout, (rows, columns), "max", out=out, backend=backend)  # type: ignore[no-any-return]
     if ceil_mode:

@@ -6,9 +6,9 @@ raises a shape error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +18,12 @@ from fastconv.options import Activation, Pair, Padding, Sides
 from fastconv.precision import check_precision, get_precision
 
 
-class ConvOptions(NamedTuple):
-    """The options of a convolution, read and checked as far as that goes without shapes."""
+@dataclass(frozen=True, slots=True, eq=False)
+class ConvOptions:
+    """The options of a convolution, read and checked as far as that goes without shapes.
+
+    Equal options are mostly one object (`read` caches), so that they are hashed by identity.
+    """
 
     op: str
     stride: Pair
@@ -34,7 +38,15 @@ class ConvOptions(NamedTuple):
     algorithm: str | None
 
     @classmethod
-    def read(
+    def read(cls, op: str, *options: Any, **named: Any) -> ConvOptions:
+        """The options with the names and in the order of `_read`."""
+        try:
+            return _read_cached(op, *options, **named)
+        except TypeError:  # a list cannot be a key; and errors are best raised without the cache's frames
+            return cls._read(op, *options, **named)
+
+    @classmethod
+    def _read(
         cls,
         op: str,
         stride: Any,
@@ -65,12 +77,18 @@ class ConvOptions(NamedTuple):
             algorithm,
         )
 
-    def problem(self, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtype: Any) -> ConvProblem:
+    def problem(
+        self, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtype: Any, precision: str | None = None
+    ) -> ConvProblem:
         """The problem for an input and a weight of these (4-D) shapes; cached."""
-        return _problem(self, x_shape, weight_shape, dtype, self.precision or get_precision())
+        return _problem(self, x_shape, weight_shape, dtype, precision or self.precision or get_precision())
 
 
-@dataclass(frozen=True, slots=True)
+# `typed`: 1.0 and True are equal to 1, but not integers.
+_read_cached = lru_cache(maxsize=1024, typed=True)(ConvOptions._read)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ConvProblem:
     """A 2-D convolution, or the transposed one that is its input gradient.
 
@@ -78,6 +96,7 @@ class ConvProblem:
     `output_shape`, its result `input_shape`, its bias `channels` elements.
     """
 
+    op: str
     batch: int
     channels: int
     size: Pair
@@ -166,7 +185,7 @@ def _problem(
         size, padding = image, _sides(o, image, kernel_size)
         out_size = _output_size(o, size, kernel_size, padding)
     return ConvProblem(
-        batch, channels, size, filters, kernel_size, o.stride, padding, o.dilation, groups, out_size,
+        o.op, batch, channels, size, filters, kernel_size, o.stride, padding, o.dilation, groups, out_size,
         o.layout, dtype, transposed, precision, o.algorithm,
     )  # fmt: skip
 
@@ -255,5 +274,5 @@ def padding_tables(o: ConvOptions, problem: ConvProblem) -> tuple[ConvProblem, S
     weight = (problem.filters, problem.channels // problem.groups, *problem.kernel)
     if o.layout == "NHWC":
         weight = (*weight[2:], weight[1], weight[0])
-    inner = o._replace(padding=(0, 0, 0, 0), padding_mode="zeros")
-    return inner.problem(shape, weight, problem.dtype), problem.padding
+    inner = replace(o, padding=(0, 0, 0, 0), padding_mode="zeros")
+    return inner.problem(shape, weight, problem.dtype, problem.precision), problem.padding

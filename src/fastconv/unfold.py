@@ -134,7 +134,7 @@ def fold(
         raise ValueError(
             f"{op}: x has {columns.shape[1]} rows, but needs a multiple of the kernel's {kernel[0]}x{kernel[1]} = {taps}"
         )
-    dtype = float_result(array)
+    dtype = float_result(array.dtype)
     shape = (columns.shape[0], columns.shape[1] // taps, *size)
     problem = _problem(op, shape, kernel, dilation, padding, stride, compute_dtype(dtype))
     windows = problem.out_size[0] * problem.out_size[1]

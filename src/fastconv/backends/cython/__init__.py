@@ -21,7 +21,13 @@ Array = NDArray[Any]
 # In the order of the enums of fastconv.h.
 _LAYOUTS = {"NCHW": 0, "NHWC": 1}
 _DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
-_ACTIVATIONS = ("linear", "relu", "clip", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "gelu")
+_ACTIVATIONS = {
+    name: number
+    for number, name in enumerate(
+        ("linear", "relu", "clip", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "gelu")
+    )
+}
+_LINEAR = Activation("linear")
 _REDUCERS = ("max", "sum", "power", "sample", "weighted")
 _POOL_TYPES = {
     np.dtype(name): number
@@ -49,7 +55,11 @@ def _choose(problem: ConvProblem, threads: int) -> Choice:
     kernels = [_KERNELS.index(name) for name in wanted]
     kernels = [kernel for kernel in kernels if conv.accepts(kernel)]
     if not kernels:
-        raise ValueError(f"conv: algorithm {problem.algorithm!r} cannot do this convolution: {problem}")
+        raise ValueError(
+            f"{problem.op}: algorithm is {problem.algorithm!r}, which cannot do a convolution of {problem.channels} "
+            f"to {problem.filters} channels in {problem.groups} groups, kernel {problem.kernel}, stride "
+            f"{problem.stride}, dilation {problem.dilation}, {problem.layout}"
+        )
     return Choice(conv, min(kernels, key=lambda kernel: conv.cost(kernel, threads)))
 
 
@@ -98,7 +108,7 @@ class CythonBackend:
         """The kernel, and the weights packed for it."""
         threads = get_num_threads()
         conv, kernel = _choose(problem, threads)
-        packed = _aligned(conv.weight_bytes(kernel))
+        packed = _engine.aligned_bytes(conv.weight_bytes(kernel))
         conv.prepare(kernel, weight, packed, threads)
         return kernel, packed
 
@@ -113,10 +123,10 @@ class CythonBackend:
         out: Array,
     ) -> None:
         threads = get_num_threads()
-        name, a, b = activation or Activation("linear")
+        name, a, b = activation or _LINEAR
         kernel, packed = prepared
         conv = _choose(problem, threads).conv
-        conv.run(kernel, x, packed, bias, residual, _ACTIVATIONS.index(name), a, b, out, threads)
+        conv.run(kernel, x, packed, bias, residual, _ACTIVATIONS[name], a, b, out, threads)
 
     def deform_conv(
         self,
@@ -166,13 +176,6 @@ class CythonBackend:
         _engine.local_response_norm(
             x, out, sizes, size, alpha, beta, k, _LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads()
         )  # fmt: skip
-
-
-def _aligned(size: int, alignment: int = 64) -> Array:
-    """A new byte array that starts on a cache line."""
-    memory = np.empty(size + alignment, np.uint8)
-    start = -memory.ctypes.data % alignment
-    return memory[start : start + size]
 
 
 def _table(windows: Windows) -> tuple[Any, ...]:
