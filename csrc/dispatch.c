@@ -59,6 +59,8 @@ const char *fc_compiler(void) {
 #endif
 }
 
+const char *fc_flags(void) { return FC_FLAGS; }
+
 int fc_openmp(void) {
 #ifdef _OPENMP
     return _OPENMP;

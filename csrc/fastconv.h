@@ -36,6 +36,7 @@ const char *fc_isa_name(int isa);  /* lowest first */
 int fc_isa_runs_here(int isa);
 void fc_select_isa(int isa);
 const char *fc_compiler(void);
+const char *fc_flags(void);
 int fc_openmp(void);
 
 /* ---- convolution ---- */

@@ -148,7 +148,7 @@ def test_every_algorithm_is_right_or_refuses(backend, layout, dtype):
             assert refusal.startswith(f"{operation}: algorithm ")
             assert repr(name) in refusal
     assert accepted["direct"] == len(problems)
-    if dtype == np.float32:
+    if dtype == np.float32 and layout == "NCHW":  # some kernels are for one layout only
         assert all(accepted.values()), accepted
 
 

@@ -25,18 +25,14 @@ from fastconv.plan import (
     plan_conv_transpose2d,
     plan_depthwise_conv2d,
 )
-from fastconv.pool import (
+from fastconv.pool import avg_pool2d, lp_pool2d, max_pool2d, max_unpool2d
+from fastconv.pool_adaptive import (
     adaptive_avg_pool2d,
     adaptive_max_pool2d,
-    avg_pool2d,
-    fractional_max_pool2d,
     global_avg_pool2d,
     global_max_pool2d,
-    lp_pool2d,
-    max_pool2d,
-    max_unpool2d,
-    stochastic_pool2d,
 )
+from fastconv.pool_random import fractional_max_pool2d, stochastic_pool2d
 from fastconv.precision import get_precision, set_precision, use_precision
 from fastconv.threads import get_num_threads, num_threads, set_num_threads
 from fastconv.transpose import conv_transpose1d, conv_transpose2d

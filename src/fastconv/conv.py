@@ -8,7 +8,7 @@ from fastconv import options as opt
 from fastconv.arrays import Array, as_array, compute_dtype, float_result
 from fastconv.backends import resolve
 from fastconv.execute import Call, execute, find_case, read_weight
-from fastconv.one_dimensional import expand, expand_weight, options_1d, squeeze
+from fastconv.one_dimensional import expand, expand_out, expand_weight, options_1d, squeeze
 from fastconv.precision import get_precision
 from fastconv.problem import ConvOptions
 
@@ -306,6 +306,6 @@ def conv1d(
     kernel = expand_weight(op, weight, layout)
     result = execute(
         options, resolve(op, backend), image, kernel, bias,
-        expand(op, "residual", residual, layout), expand(op, "out", out, layout),
+        expand(op, "residual", residual, layout), expand_out(op, out, layout),
     )  # fmt: skip
     return squeeze(result, layout, out)

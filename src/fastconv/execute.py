@@ -1,7 +1,7 @@
 """Runs one convolution: arrays in, problem, backend, array out. Called by the public functions and by plans.
 
-All that follows from shapes, dtypes and options alone is a `Case`, worked out once and cached; what is left for each call
-is to look at the arrays themselves.
+All that follows from shapes, dtypes and options alone is a `Case`, worked out once and cached; what is left for
+each call is to look at the arrays themselves.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def read_bias(op: str, bias: Any, channels: int, dtype: np.dtype[Any]) -> Array 
         return None
     array = as_array(op, "bias", bias)
     if array.shape != (channels,):
-        raise ValueError(f"{op}: bias has shape {array.shape}, but needs ({channels},), one for each output channel")
+        raise ValueError(
+            f"{op}: bias has shape {array.shape}, but needs ({channels},), one for each output channel"
+        )
     return native(array, dtype)
 
 
@@ -81,7 +83,12 @@ class Case:
 
 @lru_cache(maxsize=1024)
 def find_case(
-    o: ConvOptions, precision: str, x_shape: tuple[int, ...], x_dtype: Any, weight_shape: tuple[int, ...], weight_dtype: Any
+    o: ConvOptions,
+    precision: str,
+    x_shape: tuple[int, ...],
+    x_dtype: Any,
+    weight_shape: tuple[int, ...],
+    weight_dtype: Any,
 ) -> Case:
     """The case of a call; all errors about shapes are raised here."""
     batched = check_image(o.op, "x", x_shape, o.layout)
@@ -111,7 +118,9 @@ class Call:
         if residual is not None:
             array = as_array(o.op, "residual", residual)
             if array.shape != shape:
-                raise ValueError(f"{o.op}: residual has shape {array.shape}, but the result has shape {shape}")
+                raise ValueError(
+                    f"{o.op}: residual has shape {array.shape}, but the result has shape {shape}"
+                )
             self._residual = native(array, case.dtype).reshape(case.shape)
         if o.algorithm is not None:
             check_algorithm(o, backend)

@@ -64,13 +64,13 @@ def local_response_norm(
     opt.choice(op, "layout", layout, opt.LAYOUTS)
     array, batched = images(op, "x", x, layout)
     count = opt.integer(op, "size", size, 1)
-    numbers = [opt.number(op, name, v) for name, v in (("alpha", alpha), ("beta", beta), ("k", k))]
+    alpha, beta, k = (opt.number(op, name, v) for name, v in (("alpha", alpha), ("beta", beta), ("k", k)))
     engine = resolve(op, backend)
     dtype = float_result(array.dtype)
     result = Result(op, array.shape, dtype, None, batched=batched)
     if array.shape[0]:
         source = native(array, compute_dtype(dtype))
-        engine.local_response_norm(source, count, *numbers, layout, result.buffer)
+        engine.local_response_norm(source, count, alpha, beta, k, layout, result.buffer)
     return result.value()
 
 

@@ -33,10 +33,18 @@ def expand(op: str, name: str, value: Any, layout: str) -> Any:
     array = as_array(op, name, value)
     if array.ndim not in (2, 3):
         axes = "N, C, L" if layout == "NCHW" else "N, L, C"
+        wanted = f"({axes}) or unbatched ({axes[3:]})"
         raise ValueError(
-            f"{op}: {name} has {array.ndim} dimensions (shape {array.shape}), but needs ({axes}) or unbatched ({axes[3:]})"
+            f"{op}: {name} has {array.ndim} dimensions (shape {array.shape}), but needs {wanted}"
         )
     return np.expand_dims(array, _row_axis(layout))
+
+
+def expand_out(op: str, out: Any, layout: str) -> Any:
+    """As `expand`, but only an array can be written to."""
+    if out is not None and not isinstance(out, np.ndarray):
+        raise TypeError(f"{op}: out is {type(out).__name__}, but needs a NumPy array")
+    return expand(op, "out", out, layout)
 
 
 def expand_weight(op: str, value: Any, layout: str) -> Array:

@@ -25,9 +25,14 @@ def choice(op: str, name: str, value: Any, valid: tuple[str, ...]) -> str:
 
 def integer(op: str, name: str, value: Any, minimum: int) -> int:
     if type(value) is not int:
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs an integer")
-        value = operator.index(value)
+        try:
+            if isinstance(value, bool):
+                raise TypeError
+            value = operator.index(value)
+        except TypeError:
+            raise TypeError(
+                f"{op}: {name} is {value!r} ({type(value).__name__}), but needs an integer"
+            ) from None
     if not minimum <= value <= _LIMIT:
         raise ValueError(f"{op}: {name} is {value}, but needs an integer from {minimum} to {_LIMIT}")
     return int(value)
@@ -37,13 +42,15 @@ def is_integer(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool) and getattr(value, "ndim", 0) == 0
 
 
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) or getattr(value, "ndim", 0) == 1
+
+
 def pair(op: str, name: str, value: Any, minimum: int) -> Pair:
     """An int for both axes, or a pair (vertical, horizontal)."""
-    if type(value) is int or isinstance(value, bool) or not hasattr(value, "__len__") or is_integer(value):
+    if not _is_sequence(value):
         value = integer(op, name, value, minimum)
         return value, value
-    if isinstance(value, str):
-        raise TypeError(f"{op}: {name} is {value!r}, but needs an integer or a pair of integers")
     if len(value) != 2:
         raise ValueError(f"{op}: {name} is {value!r}, but needs an integer or a pair (vertical, horizontal)")
     return integer(op, name, value[0], minimum), integer(op, name, value[1], minimum)
@@ -51,7 +58,7 @@ def pair(op: str, name: str, value: Any, minimum: int) -> Pair:
 
 def single(op: str, name: str, value: Any, minimum: int) -> int:
     """An int, or a tuple of one: an option of an operation with one spatial axis."""
-    if hasattr(value, "__len__") and not isinstance(value, str) and not is_integer(value):
+    if _is_sequence(value):
         if len(value) != 1:
             raise ValueError(f"{op}: {name} is {value!r}, but needs an integer")
         value = value[0]
@@ -62,7 +69,7 @@ def padding(op: str, value: Any) -> Padding:
     """An int, a pair, ``((top, bottom), (left, right))`` or a word, as sides or that word."""
     if isinstance(value, str):
         return choice(op, "padding", value, ("valid", "same", "full"))
-    if isinstance(value, (tuple, list)) and len(value) == 2 and any(_is_pair(v) for v in value):
+    if isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_sequence, value)):
         (top, bottom), (left, right) = (pair(op, "padding", v, 0) for v in value)
         return top, bottom, left, right
     vertical, horizontal = pair(op, "padding", value, 0)
@@ -77,10 +84,6 @@ def padding_1d(op: str, value: Any) -> Padding:
         value = value[0]
     before, after = pair(op, "padding", value, 0)
     return 0, 0, before, after
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, (tuple, list))
 
 
 class Activation(NamedTuple):

@@ -101,7 +101,8 @@ def check_sides(op: str, sides: Sides, mode: str, size: tuple[int, int]) -> None
         limit = {"reflect": size[axis] - 1, "circular": size[axis]}.get(mode, largest)
         if largest > limit:
             raise ValueError(
-                f"{op}: {name} padding is {largest}, but mode {mode!r} allows at most {limit} for an image of {size[axis]}"
+                f"{op}: {name} padding is {largest}, but mode {mode!r} allows at most {limit} "
+                f"for an image of {size[axis]}"
             )
 
 

@@ -35,9 +35,9 @@ class _Plan:
         self._options, self._weight, self._bias, self._backend_name = options, weight, bias, backend
         self._prepared: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
-        self._input_shape = None
-        if input_shape is not None:
-            self._input_shape = self._full_shape(input_shape)
+        self._last: ConvProblem | None = None  # for `explain`
+        self._input_shape = None if input_shape is None else self._full_shape(input_shape)
+        if self._input_shape is not None:
             self._prepare(self._backend, self._problem(self._input_shape))
 
     @property
@@ -64,6 +64,7 @@ class _Plan:
         return problem if padded is None else padded[0]
 
     def _prepare(self, backend: Backend, problem: ConvProblem) -> Any:
+        self._last = problem
         key = (problem.dtype, backend.weight_form(problem))
         prepared = self._prepared.get(key)
         if prepared is None:
@@ -86,21 +87,17 @@ class _Plan:
         Parameters
         ----------
         input_shape : tuple of int, optional
-            Shape of `x`; by default the one that the plan was made with.
+            Shape of `x`; by default that of the last call, or else the one that the plan was made with.
 
         Returns
         -------
         str
-
-        Raises
-        ------
-        ValueError
-            If there is no `input_shape`, here or in the plan.
         """
-        shape = self._input_shape if input_shape is None else self._full_shape(input_shape)
-        if shape is None:
-            raise ValueError(f"{self._options.op}: input_shape is None, but explain() needs the shape of x")
-        return self._backend.explain(self._problem(shape))
+        if input_shape is not None:
+            return self._backend.explain(self._problem(self._full_shape(input_shape)))
+        if self._last is None:
+            return f"{self!r}\nThe kernel is chosen when x's shape is known: explain(input_shape), or call the plan."
+        return self._backend.explain(self._last)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -116,7 +113,8 @@ class _Plan:
 
     def __repr__(self) -> str:
         o = self._options
-        return f"<{type(self).__name__} {self._weight.shape} {o.layout} stride={o.stride} padding={o.padding} on {self._backend_name}>"
+        options = f"{o.layout} stride={o.stride} padding={o.padding}"
+        return f"<{type(self).__name__} {self._weight.shape} {options} on {self._backend_name}>"
 
 
 class Conv2dPlan(_Plan):
@@ -148,8 +146,8 @@ def _channels(o: ConvOptions, weight: Array) -> int:
     outer, inner = (0, 1) if o.layout == "NCHW" else (3, 2)
     if o.output_padding is not None:
         assert o.groups is not None
-        return weight.shape[inner] * o.groups
-    return weight.shape[outer]
+        return int(weight.shape[inner]) * o.groups
+    return int(weight.shape[outer])
 
 
 def plan_conv2d(

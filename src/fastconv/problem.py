@@ -14,7 +14,7 @@ import numpy as np
 
 from fastconv import options as opt
 from fastconv.geometry import _conv_size, _same
-from fastconv.options import Activation, Pair, Padding, Sides
+from fastconv.options import Activation, Padding, Pair, Sides
 from fastconv.precision import check_precision, get_precision
 
 
@@ -78,7 +78,11 @@ class ConvOptions:
         )
 
     def problem(
-        self, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtype: Any, precision: str | None = None
+        self,
+        x_shape: tuple[int, ...],
+        weight_shape: tuple[int, ...],
+        dtype: Any,
+        precision: str | None = None,
     ) -> ConvProblem:
         """The problem for an input and a weight of these (4-D) shapes; cached."""
         return _problem(self, x_shape, weight_shape, dtype, precision or self.precision or get_precision())
@@ -251,10 +255,11 @@ def _transposed_size(o: ConvOptions, image: Pair, kernel: Pair) -> tuple[Pair, S
         size = image[0] * o.stride[0], image[1] * o.stride[1]
         return size, _sides(o, size, kernel)
     padding = _sides(o, image, kernel)
+    reach = [d * (k - 1) + 1 for d, k in zip(o.dilation, kernel, strict=True)]
     height, width = (
-        (image[a] - 1) * o.stride[a] - padding[2 * a] - padding[2 * a + 1] + o.dilation[a] * (kernel[a] - 1) + 1 + extra[a]
+        (image[a] - 1) * o.stride[a] - padding[2 * a] - padding[2 * a + 1] + reach[a] + extra[a]
         for a in (0, 1)
-    )  # fmt: skip
+    )
     if height < 1 or width < 1:
         raise ValueError(
             f"{o.op}: the padding {padding} removes the whole output (it would be {height}x{width}); needs less padding"

@@ -132,7 +132,8 @@ def fold(
     taps = kernel[0] * kernel[1]
     if columns.shape[1] == 0 or columns.shape[1] % taps:
         raise ValueError(
-            f"{op}: x has {columns.shape[1]} rows, but needs a multiple of the kernel's {kernel[0]}x{kernel[1]} = {taps}"
+            f"{op}: x has {columns.shape[1]} rows, but needs a multiple of the kernel's "
+            f"{kernel[0]}x{kernel[1]} = {taps}"
         )
     dtype = float_result(array.dtype)
     shape = (columns.shape[0], columns.shape[1] // taps, *size)

@@ -52,7 +52,7 @@ class Windows:
 
     @property
     def count(self) -> int:
-        return self.start.shape[1]
+        return int(self.start.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +102,8 @@ def sliding(
         padding = 0, 0
     elif padding == "full":
         padding = dilation * (kernel - 1), dilation * (kernel - 1)
+    assert not isinstance(padding, str), padding
     before, after = padding
-    assert isinstance(before, int) and isinstance(after, int)
     count = _pool_size(size, kernel, stride, before, after, dilation, ceil_mode)
     if count < 1:
         raise ValueError(
@@ -123,9 +123,8 @@ def sliding(
         )
     if not count_padding:
         counted = stop - start
-    return Windows(
-        start[np.newaxis], stop[np.newaxis], dilation, counted.astype(np.float64), Grid(kernel, stride, -before, dilation)
-    )  # fmt: skip
+    grid = Grid(kernel, stride, -before, dilation)
+    return Windows(start[np.newaxis], stop[np.newaxis], dilation, counted.astype(np.float64), grid)
 
 
 def axis_padding(padding: Padding, axis: int) -> Pair | str:

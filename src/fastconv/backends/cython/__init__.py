@@ -70,7 +70,9 @@ def _conv(problem: ConvProblem) -> _engine.Conv:
         *problem.dilation, problem.groups, *problem.out_size,
     )  # fmt: skip
     dtype = _DTYPES.get(problem.dtype, 0)
-    return _engine.Conv(sizes, _LAYOUTS[problem.layout], dtype, problem.transposed, problem.precision == "strict")
+    return _engine.Conv(
+        sizes, _LAYOUTS[problem.layout], dtype, problem.transposed, problem.precision == "strict"
+    )
 
 
 class CythonBackend:
@@ -147,7 +149,9 @@ class CythonBackend:
     def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
         _conv(problem).fold(columns, out, get_num_threads())
 
-    def pool(self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None) -> None:
+    def pool(
+        self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
+    ) -> None:
         _engine.pool(
             (problem.batch, problem.channels, *problem.size), _table(problem.rows), _table(problem.columns),
             _LAYOUTS[problem.layout], _POOL_TYPES[problem.dtype], _REDUCERS.index(problem.reducer), problem.power,
@@ -205,6 +209,7 @@ def build_info() -> dict[str, Any]:
     """How the extension was built, and what it runs on here."""
     return {
         "compiler": _engine.compiler(),
+        "flags": _engine.flags(),
         "openmp": bool(_engine.openmp()),
         "built_for": platform.machine(),
         "instruction_set": INSTRUCTION_SET,

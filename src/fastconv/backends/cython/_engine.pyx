@@ -38,6 +38,7 @@ cdef extern from "fastconv.h" nogil:
     int fc_isa_runs_here(int isa)
     void fc_select_isa(int isa)
     const char *fc_compiler()
+    const char *fc_flags()
     int fc_openmp()
     int fc_conv_kernel_count()
     const char *fc_conv_kernel_name(int kernel)
@@ -67,6 +68,10 @@ cdef extern from "fastconv.h" nogil:
 
 def compiler() -> str:
     return fc_compiler().decode()
+
+
+def flags() -> str:
+    return fc_flags().decode()
 
 
 def openmp() -> int:

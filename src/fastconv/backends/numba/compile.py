@@ -23,9 +23,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 _njit: Any = numba.njit
 
-# An index that cannot be negative. Numba lets negative indices count from the end, and checking for them costs
-# more than the work of most inner loops; a slice costs as much as hundreds of sums. So inner loops run over
-# unsigned indices into whole arrays. (Mixed with signed ones they would become floats.)
+# An index that cannot be negative. Numba lets negative indices count from the end, and checking for them
+# costs more than the work of most inner loops; a slice costs as much as hundreds of sums. So inner loops run
+# over unsigned indices into whole arrays. (Mixed with signed ones they would become floats.)
 unsigned: Any = np.uintp
 
 

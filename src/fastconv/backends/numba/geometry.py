@@ -40,12 +40,23 @@ class Geometry(NamedTuple):
     out_column_step: int
     run: int  # NCHW: results in a row, or in a plane if its rows follow each other
     band: int  # rows of results whose pixels are copied at a time
-    plane: int  # NCHW: elements of a copied channel, for a column of the kernel; NHWC: of a copied pixel
+    flat: int  # NCHW: 1 if a tap meets contiguous pixels over the whole band, 0 if over a row of results
+    pitch: int  # columns of copied pixels
+    plane: int  # elements of a copied plane (NCHW), or of a copied pixel (NHWC)
+    planes: int  # NCHW: copies of a channel
     block: int  # results whose sums are kept at a time
     part: int  # filters of a group that an item computes
     parts: int
     lanes: int  # of the blocks that a tile computes
     special: int  # 1 for the "thin" and "channels" methods
+
+
+class Runs(NamedTuple):
+    """Columns of pixels that are copied side by side: the first pixel, its place in the copy, and how many."""
+
+    pixel: Array
+    place: Array
+    length: Array
 
 
 class Pass(NamedTuple):
@@ -54,7 +65,7 @@ class Pass(NamedTuple):
     weights: int  # which of the packed arrays
     geometry: Geometry
     slot_rows: Array  # pixel row of each copied row, relative to the first result's
-    columns: Array  # NCHW: pixel column of each column of taps; NHWC: of each copied column
+    columns: Runs
     a_rows: Array  # NCHW: start of each filter's weights; NHWC: see `_expansion`
     a_taps: Array
     b_taps: Array
@@ -102,34 +113,54 @@ def _parts(problem: ConvProblem, threads: int, units: int) -> tuple[int, int]:
     return part, -(-count // part)
 
 
-def _band(axis: Axis, row_bytes: int, least: int) -> int:
-    """Rows of results at a time, so that the pixels they need stay in cache; at least `least`."""
+def _band(axis: Axis, row_bytes: int) -> int:
+    """Rows of results at a time, so that the pixels they need stay in cache."""
     halo = -(-(max(axis.offsets) - min(axis.offsets)) // axis.step)
     affordable = _BAND_BYTES // row_bytes
-    return min(axis.results, max(least, affordable - halo, affordable // len(axis.taps)))
+    return min(axis.results, max(1, affordable - halo, affordable // len(axis.taps)))
+
+
+def _runs(columns: list[int], step: int) -> Runs:
+    """The runs of a list of pixel columns that are to be copied."""
+    starts = [i for i in range(len(columns)) if i == 0 or columns[i] - columns[i - 1] != step]
+    return Runs(table([columns[i] for i in starts]), table(starts), table(np.diff([*starts, len(columns)])))
 
 
 def _nchw(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axis) -> Pass:
     inner, _ = channel_counts(problem)
-    itemsize, width, across = problem.dtype.itemsize, panel_width(problem), len(column.taps)
+    itemsize, width = problem.dtype.itemsize, panel_width(problem)
+    across, results = len(column.taps), column.results
     wide = lanes(problem.dtype) * (THIN_VECTORS if method(problem) == "thin" else TILE_VECTORS)
-    band = _band(row, inner * across * column.results * itemsize, -(-2 * wide // column.results))
-    first, pixels = slots(row, band)
-    plane = _plane(len(pixels) * column.results, itemsize)
-    channel = np.arange(inner) * (across * plane)
-    places = np.add.outer(np.array(first) * column.results, np.arange(across) * plane)
-    b_taps = np.add.outer(channel, places)
+    # A copy of the pixels for each column of taps makes tiles independent of the rows' length. For long rows it
+    # would be too large; there the tiles that end a row waste little.
+    waste = -(-results // wide) * wide / results
+    band = _band(row, inner * across * results * itemsize)
+    flat = waste > 1.5 or (waste > 1.1 and band >= min(row.results, len(row.taps)))
+    if flat:
+        band = max(band, min(row.results, -(-2 * wide // results)))
+        first, pixels = slots(row, band)
+        pitch, planes, plane = results, across, _plane(len(pixels) * results, itemsize)
+        columns = Runs(table(column.offsets), table(np.arange(across) * plane), table([results] * across))
+        tap_columns = np.arange(across) * plane
+    else:
+        first_column, copied = slots(column, results)
+        band = _band(row, inner * len(copied) * itemsize)
+        first, pixels = slots(row, band)
+        pitch, planes, plane = len(copied), 1, _plane(len(pixels) * len(copied), itemsize)
+        columns, tap_columns = _runs(copied, column.step), np.array(first_column)
+    places = np.add.outer(np.array(first) * pitch, tap_columns)
+    b_taps = np.add.outer(np.arange(inner) * (planes * plane), places)
     filters = np.arange(problem.groups * panels(problem) * width)
     units = problem.batch * problem.groups * row.results
     part, parts = _parts(problem, threads, units)
     blocks = max(1, _SUMS_BYTES // (part * width * wide * itemsize))
-    blocks = min(blocks, -(-band * column.results // wide))
+    blocks = min(blocks, -(-results * (band if flat else 1) // wide))
     geometry = _geometry(
-        problem, row, column,
-        band=band, plane=plane, block=blocks * wide, part=part * width, parts=parts, lanes=wide,
+        problem, row, column, band=band, flat=int(flat), pitch=pitch, plane=plane, planes=planes,
+        block=blocks * wide, part=part * width, parts=parts, lanes=wide,
     )  # fmt: skip
     return Pass(
-        index, geometry, table(pixels), table(column.offsets),
+        index, geometry, table(pixels), columns,
         table(filters // width * width * b_taps.size + filters % width),
         table(np.arange(b_taps.size) * width), table(b_taps), units * parts, _share(problem, row, column),
     )  # fmt: skip
@@ -138,24 +169,25 @@ def _nchw(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axi
 def _nhwc(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axis) -> Pass:
     inner, _ = channel_counts(problem)
     itemsize, width, special = problem.dtype.itemsize, panel_width(problem), method(problem) == "channels"
-    copied = inner * (width if special else problem.groups)
+    plane = inner * (width if special else problem.groups)
     high = CHANNEL_ROWS if special else TILE_ROWS
-    first_column, columns = slots(column, column.results)
-    band = _band(row, len(columns) * copied * itemsize, -(-high // column.results))
+    first_column, copied = slots(column, column.results)
+    band = max(_band(row, len(copied) * plane * itemsize), min(row.results, -(-high // column.results)))
     first, pixels = slots(row, band)
-    places = np.add.outer(np.array(first) * len(columns), first_column) * copied
+    places = np.add.outer(np.array(first) * len(copied), first_column) * plane
     a_taps = np.add.outer(places, np.arange(inner) * (width if special else 1))
     units = problem.batch * row.results
     part, parts = _parts(problem, threads, units) if problem.groups == 1 else (panels(problem), 1)
     block = max(1, _SUMS_BYTES // (part * width * itemsize * high)) * high
     block = min(block, -(-band * column.results // high) * high)
     geometry = _geometry(
-        problem, row, column, band=band, plane=copied, block=block, part=part * width, parts=parts,
-        lanes=lanes(problem.dtype) if special else width,
+        problem, row, column, band=band, flat=1, pitch=len(copied), plane=plane, planes=1,
+        block=block, part=part * width, parts=parts, lanes=lanes(problem.dtype) if special else width,
     )  # fmt: skip
     return Pass(
-        index, geometry, table(pixels), table(columns), _expansion(problem) if special else table([]),
-        table(a_taps), table(np.arange(a_taps.size) * width), units * parts, _share(problem, row, column),
+        index, geometry, table(pixels), _runs(copied, column.step),
+        _expansion(problem) if special else table([]), table(a_taps), table(np.arange(a_taps.size) * width),
+        units * parts, _share(problem, row, column),
     )  # fmt: skip
 
 

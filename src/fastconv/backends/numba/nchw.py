@@ -1,8 +1,8 @@
 """Convolution of channels-first images: contiguous pixels, multiplied by six filters at a time.
 
 An item is one row of results of a group of an image, and a part of its filters. Items that follow each other
-are done as a band: its pixels are copied with padding, once for every column of the kernel, so that the
-pixels that a tap meets are contiguous over the whole band. Called by `conv.py`; `deform.py` shares the sums.
+are done as a band: its pixels are copied with padding, so that those that a tap meets are contiguous in every
+row of results, or over the whole band. Called by `conv.py`; `deform.py` shares the sums.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ import numpy as np
 from fastconv.backends.numba.compile import device, kernel, unsigned
 from fastconv.backends.numba.epilogue import Code, finish
 from fastconv.backends.numba.gemm import TILE_ROWS, multiply, multiply_thin
-from fastconv.backends.numba.geometry import Geometry
+from fastconv.backends.numba.geometry import Geometry, Runs
 from fastconv.backends.numba.lines import clear, copy, inside
 
 
 @kernel
 def conv_nchw(
     start: int, stop: int, x: Any, weight: Any, bias: Any, residual: Any, activation: Code, out: Any,
-    g: Geometry, slot_rows: Any, columns: Any, a_rows: Any, a_taps: Any, b_taps: Any,
+    g: Geometry, slot_rows: Any, columns: Runs, a_rows: Any, a_taps: Any, b_taps: Any,
 ) -> None:  # fmt: skip
-    copied = g.inner * columns.size * g.plane
-    # Tiles read, but do not use, a little beyond the last pixel.
+    copied = g.inner * g.planes * g.plane
+    # Tiles read, but do not use, a little beyond the last pixel of a plane.
     pixels = np.empty(copied + g.lanes, x.dtype)
-    clear(pixels, copied, copied + g.lanes)
+    for plane in range(0, copied, g.plane):
+        clear(pixels, plane + slot_rows.size * g.pitch, plane + g.plane)
+    clear(pixels, copied, pixels.size)
     sums = np.empty(g.part * g.block, x.dtype)
     item = start
     while item < stop:
@@ -37,15 +39,18 @@ def conv_nchw(
         filters = min(g.part, g.outer - first)
         plane = image * g.groups + group
         _copy(x, plane * g.inner * g.height * g.width, row * g.row_step, g, slot_rows, columns, pixels)
-        for p in range(0, rows * g.columns, g.block):
-            count = min(g.block, rows * g.columns - p)
-            filter_sums(
-                weight, a_rows, group, first, filters, a_taps, pixels, p, count, b_taps,
-                bias, g.outer, g.lanes, g.special, sums, g.block,
-            )  # fmt: skip
-            for f in range(filters):
-                origin = (plane * g.outer + first + f) * g.out_height * g.out_width
-                _place(sums, f * g.block, count, row * g.columns + p, g, residual, activation, origin, out)
+        length = g.columns * rows if g.flat == 1 else g.columns
+        for line in range(1 if g.flat == 1 else rows):
+            for p in range(0, length, g.block):
+                count, place = min(g.block, length - p), line * g.pitch + p
+                filter_sums(
+                    weight, a_rows, group, first, filters, a_taps, pixels, place, count, b_taps,
+                    bias, g.outer, g.lanes, g.special, sums, g.block,
+                )  # fmt: skip
+                for f in range(filters):
+                    origin = (plane * g.outer + first + f) * g.out_height * g.out_width
+                    position = (row + line) * g.columns + p
+                    _place(sums, f * g.block, count, position, g, residual, activation, origin, out)
         item += rows
 
 
@@ -74,24 +79,23 @@ def filter_sums(
 
 @device
 def _copy(
-    x: Any, origin: int, first_row: int, g: Geometry, slot_rows: Any, columns: Any, pixels: Any
+    x: Any, origin: int, first_row: int, g: Geometry, slot_rows: Any, columns: Runs, pixels: Any
 ) -> None:
-    """Pixels (channel, column of the kernel, slot, column of results), 0 outside the image."""
-    for v in range(columns.size):
-        low, high = inside(columns[v], g.column_step, g.width, g.columns)
+    """Pixels (channel, copy of it, row, column), 0 outside the image."""
+    for v in range(columns.pixel.size):
+        first, length = columns.pixel[v], columns.length[v]
+        low, high = inside(first, g.column_step, g.width, length)
         for channel in range(g.inner):
-            plane = (channel * columns.size + v) * g.plane
             for s in range(slot_rows.size):
-                row, to = first_row + slot_rows[s], plane + s * g.columns
+                row = first_row + slot_rows[s]
+                to = channel * g.planes * g.plane + s * g.pitch + columns.place[v]
                 if row < 0 or row >= g.height or low == high:
-                    clear(pixels, to, to + g.columns)
+                    clear(pixels, to, to + length)
                     continue
                 line = origin + (channel * g.height + row) * g.width
                 clear(pixels, to, to + low)
-                clear(pixels, to + high, to + g.columns)
-                start = line + low * g.column_step + columns[v]
-                copy(x, start, g.column_step, high - low, pixels, to + low)
-            clear(pixels, plane + slot_rows.size * g.columns, plane + g.plane)
+                clear(pixels, to + high, to + length)
+                copy(x, line + low * g.column_step + first, g.column_step, high - low, pixels, to + low)
 
 
 @device

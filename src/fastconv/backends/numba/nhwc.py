@@ -13,16 +13,16 @@ import numpy as np
 from fastconv.backends.numba.compile import device, kernel, unsigned
 from fastconv.backends.numba.epilogue import Code, finish
 from fastconv.backends.numba.gemm import CHANNEL_ROWS, TILE_ROWS, multiply, multiply_channels
-from fastconv.backends.numba.geometry import Geometry
-from fastconv.backends.numba.lines import clear, copy
+from fastconv.backends.numba.geometry import Geometry, Runs
+from fastconv.backends.numba.lines import clear, copy, inside
 
 
 @kernel
 def conv_nhwc(
     start: int, stop: int, x: Any, weight: Any, bias: Any, residual: Any, activation: Code, out: Any,
-    g: Geometry, slot_rows: Any, columns: Any, expansion: Any, a_taps: Any, b_taps: Any,
+    g: Geometry, slot_rows: Any, columns: Runs, expansion: Any, a_taps: Any, b_taps: Any,
 ) -> None:  # fmt: skip
-    pixels = np.empty(slot_rows.size * columns.size * g.plane, x.dtype)
+    pixels = np.empty(slot_rows.size * g.pitch * g.plane, x.dtype)
     sums = np.empty(g.block * g.part, x.dtype)
     a_rows = np.empty(g.block, np.int64)
     item = start
@@ -37,7 +37,7 @@ def conv_nhwc(
             for group in range(1 if g.special == 1 else g.groups):
                 filters = g.groups * g.outer if g.special == 1 else min(g.part, g.outer - first)
                 _pixel_sums(
-                    weight, group, first, filters, a_taps, pixels, p, count, columns.size, b_taps,
+                    weight, group, first, filters, a_taps, pixels, p, count, b_taps,
                     bias, g, a_rows, sums,
                 )  # fmt: skip
                 position, channel = row * g.columns + p, group * g.outer + first
@@ -48,7 +48,7 @@ def conv_nhwc(
 @device
 def _pixel_sums(
     weight: Any, group: int, first: int, filters: int, a_taps: Any,
-    pixels: Any, position: int, count: int, pitch: int, b_taps: Any,
+    pixels: Any, position: int, count: int, b_taps: Any,
     bias: Any, g: Geometry, a_rows: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Sums (result, filter) of `count` results from `position`, for `filters` of a group from `first` on."""
@@ -57,7 +57,7 @@ def _pixel_sums(
     for r in range(rows):
         # Rows that only fill the last tile repeat its last pixel.
         q = position + min(r, count - 1)
-        place = (q // g.columns * pitch + q % g.columns) * g.plane
+        place = (q // g.columns * g.pitch + q % g.columns) * g.plane
         a_rows[r] = place if g.special == 1 else place + group * g.inner
         line, given = r * g.part, filters if bias.size > 0 else 0
         copy(bias, group * g.outer + first, 1, given, sums, line)
@@ -75,22 +75,29 @@ def _pixel_sums(
 
 @device
 def _copy(
-    x: Any, origin: int, first_row: int, g: Geometry, slot_rows: Any, columns: Any, expansion: Any,
+    x: Any, origin: int, first_row: int, g: Geometry, slot_rows: Any, columns: Runs, expansion: Any,
     pixels: Any,
 ) -> None:  # fmt: skip
-    """Pixels (slot, copied column, channel), 0 outside the image; channels repeated as `expansion` says."""
+    """Pixels (row, column, channel), 0 outside the image; channels repeated as `expansion` says."""
     channels = g.groups * g.inner
     for s in range(slot_rows.size):
         row = first_row + slot_rows[s]
-        for v in range(columns.size):
-            column, target = columns[v], (s * columns.size + v) * g.plane
-            if row < 0 or row >= g.height or column < 0 or column >= g.width:
-                clear(pixels, target, target + g.plane)
+        for v in range(columns.pixel.size):
+            to = (s * g.pitch + columns.place[v]) * g.plane
+            low, high = inside(columns.pixel[v], g.column_step, g.width, columns.length[v])
+            if row < 0 or row >= g.height:
+                low = high = 0
+            clear(pixels, to, to + low * g.plane)
+            clear(pixels, to + high * g.plane, to + columns.length[v] * g.plane)
+            line = (origin + row * g.width + columns.pixel[v]) * channels
+            if expansion.size == 0 and g.column_step == 1:
+                copy(x, line + low * channels, 1, (high - low) * channels, pixels, to + low * channels)
                 continue
-            source = (origin + row * g.width + column) * channels
-            if expansion.size == 0:
-                copy(x, source, 1, g.plane, pixels, target)
-            else:
+            for j in range(low, high):
+                source, target = line + j * g.column_step * channels, to + j * g.plane
+                if expansion.size == 0:
+                    copy(x, source, 1, channels, pixels, target)
+                    continue
                 for c in range(expansion.size):
                     value = x[unsigned(source + expansion[c])] if expansion[c] >= 0 else 0
                     pixels[unsigned(target + c)] = value

@@ -97,10 +97,9 @@ class NumpyBackend:
     def pool(
         self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
     ) -> None:
-        views = (
-            None if a is None else channels_first(a, problem.layout) for a in (x, out, indices, uniforms)
-        )
-        pool(problem, *views)
+        source, target = channels_first(x, problem.layout), channels_first(out, problem.layout)
+        at, samples = (None if a is None else channels_first(a, problem.layout) for a in (indices, uniforms))
+        pool(problem, source, target, at, samples)
 
     def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
         flat = channels_first(np.zeros_like(out), layout).reshape(*_planes(values, layout), -1)

@@ -14,7 +14,11 @@ Array = NDArray[Any]
 
 
 def apply(activation: Activation, x: Array) -> Array:
-    name, a, b = activation
+    result: Array = _apply(*activation, x)
+    return result
+
+
+def _apply(name: str, a: float, b: float, x: Array) -> Any:
     if name == "relu":
         return np.maximum(x, 0)
     if name == "clip":

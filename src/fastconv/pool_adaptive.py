@@ -1,0 +1,207 @@
+"""Pooling into a given number of windows, and over whole planes, as users call it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv import options as opt
+from fastconv.arrays import Array
+from fastconv.options import Pair
+from fastconv.pooling import pool, read
+from fastconv.windows import Windows, adaptive
+
+__all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d", "global_avg_pool2d", "global_max_pool2d"]
+
+
+def adaptive_avg_pool2d(
+    x: Any, output_size: Any, *, layout: str = "NCHW", out: Array | None = None, backend: str | None = None
+) -> Array:
+    """The means of windows that divide the image into `output_size` overlapping parts.
+
+    Parameters
+    ----------
+    x : array_like
+        As for `avg_pool2d`.
+    output_size : int or pair
+        Rows and columns of the output; None keeps the size of `x` along that axis.
+    layout, out, backend
+        As for `max_pool2d`.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `max_pool2d`.
+
+    Notes
+    -----
+    Output `o` of `O` covers the pixels from ``floor(o * size / O)`` up to ``ceil((o + 1) * size / O)``, as in
+    PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.adaptive_avg_pool2d(np.array([[[1.0, 2.0, 6.0]]]), (1, 2))
+    array([[[1.5, 4. ]]])
+    """
+    op = "adaptive_avg_pool2d"
+    array, batched, size = read(op, x, layout)
+    windows = _adaptive(op, size, output_size)
+    return pool(op, array, batched, layout, windows, "sum", out=out, backend=backend)  # type: ignore[no-any-return]
+
+
+def adaptive_max_pool2d(
+    x: Any,
+    output_size: Any,
+    return_indices: bool = False,
+    *,
+    layout: str = "NCHW",
+    out: Array | None = None,
+    backend: str | None = None,
+) -> Any:
+    """The maxima of windows that divide the image into `output_size` overlapping parts.
+
+    Parameters
+    ----------
+    x, return_indices, layout, out, backend
+        As for `max_pool2d`.
+    output_size : int or pair
+        As for `adaptive_avg_pool2d`.
+
+    Returns
+    -------
+    ndarray, or (ndarray, ndarray) with `return_indices`
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `max_pool2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.adaptive_max_pool2d(np.array([[[1.0, 2.0, 6.0]]]), (1, 2))
+    array([[[2., 6.]]])
+    """
+    op = "adaptive_max_pool2d"
+    array, batched, size = read(op, x, layout)
+    windows = _adaptive(op, size, output_size)
+    return pool(
+        op, array, batched, layout, windows, "max", out=out, backend=backend, return_indices=return_indices
+    )
+
+
+def _adaptive(op: str, size: Pair, output_size: Any) -> tuple[Windows, Windows]:
+    if output_size is None or (isinstance(output_size, (tuple, list)) and None in output_size):
+        wanted = (None, None) if output_size is None else tuple(output_size)
+        if len(wanted) != 2:
+            raise ValueError(f"{op}: output_size is {output_size!r}, but needs an integer or a pair")
+        output_size = tuple(s if w is None else w for w, s in zip(wanted, size, strict=True))
+    rows, columns = opt.pair(op, "output_size", output_size, 1)
+    return adaptive(size[0], rows), adaptive(size[1], columns)
+
+
+def global_avg_pool2d(
+    x: Any,
+    *,
+    keepdims: bool = True,
+    layout: str = "NCHW",
+    out: Array | None = None,
+    backend: str | None = None,
+) -> Array:
+    """The mean of every channel's plane.
+
+    Parameters
+    ----------
+    x, layout, out, backend
+        As for `avg_pool2d`.
+    keepdims : bool
+        Keep the two spatial axes with size 1; otherwise the result is ``(N, C)`` (or ``(C,)``).
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `max_pool2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.global_avg_pool2d(np.array([[[1.0, 2.0], [3.0, 6.0]]]), keepdims=False)
+    array([3.])
+    """
+    op = "global_avg_pool2d"
+    array, batched, size = read(op, x, layout)
+    windows = adaptive(size[0], 1), adaptive(size[1], 1)
+    inner = _expand_out(out, keepdims, layout)
+    result = pool(op, array, batched, layout, windows, "sum", out=inner, backend=backend)
+    return _squeeze(result, keepdims, layout, out)
+
+
+def global_max_pool2d(
+    x: Any,
+    return_indices: bool = False,
+    *,
+    keepdims: bool = True,
+    layout: str = "NCHW",
+    out: Array | None = None,
+    backend: str | None = None,
+) -> Any:
+    """The maximum of every channel's plane.
+
+    Parameters
+    ----------
+    x, return_indices, layout, out, backend
+        As for `max_pool2d`.
+    keepdims : bool
+        As for `global_avg_pool2d`; the indices have the same shape.
+
+    Returns
+    -------
+    ndarray, or (ndarray, ndarray) with `return_indices`
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `max_pool2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.global_max_pool2d(np.array([[[1.0, 2.0], [3.0, 6.0]]]), keepdims=False, return_indices=True)
+    (array([6.]), array([3]))
+    """
+    op = "global_max_pool2d"
+    array, batched, size = read(op, x, layout)
+    windows = adaptive(size[0], 1), adaptive(size[1], 1)
+    inner = _expand_out(out, keepdims, layout)
+    result = pool(
+        op, array, batched, layout, windows, "max", out=inner, backend=backend, return_indices=return_indices
+    )  # fmt: skip
+    if return_indices:
+        return _squeeze(result[0], keepdims, layout, out), _squeeze(result[1], keepdims, layout, None)
+    return _squeeze(result, keepdims, layout, out)
+
+
+def _spatial_axes(layout: str) -> tuple[int, int]:
+    return (-2, -1) if layout == "NCHW" else (-3, -2)
+
+
+def _expand_out(out: Any, keepdims: bool, layout: str) -> Any:
+    if keepdims or not isinstance(out, np.ndarray):
+        return out
+    return np.expand_dims(out, _spatial_axes(layout))
+
+
+def _squeeze(result: Array, keepdims: bool, layout: str, out: Array | None) -> Array:
+    if out is not None:
+        return out
+    return result if keepdims else result.squeeze(_spatial_axes(layout))

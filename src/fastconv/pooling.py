@@ -1,0 +1,86 @@
+"""One pooling: image in, windows, backend, image out. Called by the public functions (`pool.py`, `pool_adaptive.py`,
+`pool_random.py`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv import options as opt
+from fastconv.arrays import Array, Result, compute_dtype, empty, float_result, images, native
+from fastconv.backends import resolve
+from fastconv.options import Pair
+from fastconv.windows import PoolProblem, Reducer, Windows, axis_padding, sliding
+
+AXES = ("height", "width")
+
+
+def read(op: str, x: Any, layout: str) -> tuple[Array, bool, Pair]:
+    """The batch, whether it was one, and the size of an image."""
+    opt.choice(op, "layout", layout, opt.LAYOUTS)
+    array, batched = images(op, "x", x, layout)
+    first = 2 if layout == "NCHW" else 1
+    return array, batched, (array.shape[first], array.shape[first + 1])
+
+
+def sliding_windows(
+    op: str,
+    size: Pair,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any = 1,
+    ceil_mode: Any = False,
+    **rules: Any,
+) -> tuple[Windows, Windows]:
+    kernel = opt.pair(op, "kernel_size", kernel_size, 1)
+    steps = kernel if stride is None else opt.pair(op, "stride", stride, 1)
+    sides = opt.padding(op, padding)
+    spread = opt.pair(op, "dilation", dilation, 1)
+    rows, columns = (
+        sliding(
+            op,
+            AXES[a],
+            size[a],
+            kernel[a],
+            steps[a],
+            axis_padding(sides, a),
+            spread[a],
+            bool(ceil_mode),
+            **rules,
+        )
+        for a in (0, 1)
+    )
+    return rows, columns
+
+
+def pool(
+    op: str,
+    array: Array,
+    batched: bool,
+    layout: str,
+    windows: tuple[Windows, Windows],
+    reducer: Reducer,
+    *,
+    out: Any = None,
+    backend: Any = None,
+    return_indices: bool = False,
+    power: float = 1.0,
+    uniforms: Array | None = None,
+) -> Any:
+    engine = resolve(op, backend)
+    dtype = array.dtype.newbyteorder("=") if reducer == "max" else float_result(array.dtype)
+    compute = compute_dtype(dtype)
+    first = 2 if layout == "NCHW" else 1
+    channels = array.shape[1 if layout == "NCHW" else 3]
+    size = array.shape[first], array.shape[first + 1]
+    problem = PoolProblem(array.shape[0], channels, size, layout, compute, *windows, reducer, power)
+    shape = problem.result_shape
+    result = Result(op, shape, dtype, out, array, batched=batched)
+    indices = empty(op, shape, np.dtype(np.int64)) if return_indices else None
+    if problem.batch:
+        engine.pool(problem, native(array, compute), result.buffer, indices, uniforms)
+    if indices is None:
+        return result.value()
+    return result.value(), indices if batched else indices[0]
