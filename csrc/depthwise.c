@@ -228,15 +228,15 @@ static int work_nhwc(const void *context, int64_t begin, int64_t end) {
     axis ay = plain_axis(p->out_height, p->kernel_h, p->stride_h, p->pad_top, p->dilation_h);
     for (int64_t task = begin; task < end; task++) {
         int64_t image = task / p->out_height, y = task % p->out_height, r0, rows;
-        rows_inside(&ay, y, p->height, &r0, &rows);
+        taps_inside(&ay, y, p->height, &r0, &rows);
         const real *from = j->x + image * p->height * p->width * p->channels;
         int64_t row = (image * p->out_height + y) * p->out_width * p->channels;
         real *out = j->out + row;
         const real *residual = j->e->residual ? (const real *)j->e->residual + row : NULL;
         for (int64_t x = 0; x < p->out_width;) {
             int64_t s0, taps, end_s0, end_taps, last = min64(x + PIXELS, p->out_width) - 1;
-            rows_inside(&ax, x, p->width, &s0, &taps);
-            rows_inside(&ax, last, p->width, &end_s0, &end_taps);
+            taps_inside(&ax, x, p->width, &s0, &taps);
+            taps_inside(&ax, last, p->width, &end_s0, &end_taps);
             int whole = last - x == PIXELS - 1 && taps == p->kernel_w && end_taps == p->kernel_w;
             for (int64_t c = 0; c < p->channels; c += VL) {
                 int64_t n = min64(VL, p->channels - c);
@@ -275,7 +275,7 @@ static size_t weight_bytes(const fc_conv *p) {
 static int plan(const fc_conv *p, const operands *o, int threads, strips *s) {
     grid g = grid_of(p, o, 0);
     int64_t planes = p->batch * p->filters;
-    int status = plan_strips(s, &g, o, 2 * VL, 0, BAND_BYTES, planes % threads && planes < 4 * threads ? threads : 1);
+    int status = plan_strips(s, &g, o, 2 * VL, 0, 0, BAND_BYTES, planes % threads && planes < 4 * threads ? threads : 1);
     s->outside = 1;
     return status;
 }

@@ -11,21 +11,31 @@ enum { STRIP_BYTES = 320 << 10 };
 
 typedef struct job job;
 
-/* Where a tile's results go: its image and first filter, and its pixels' place in the strip at (y0, x0). */
+/* A tile and where its results go: its image and first filter, the strip at (y0, x0) of `columns` columns, the tile's first
+ * pixel there and how many pixels it has; and the taps that it sees inside the image. */
 typedef struct {
     int64_t image, filter;
-    int64_t y0, x0, columns; /* of the strip */
-    int64_t at, count;       /* the tile: pixels [at, at + count) of the strip */
+    int64_t y0, x0, columns;
+    int64_t row, column, count;
+    int64_t first_row, rows, first_column, tap_columns;
 } place;
 
-/* One register tile, its weights' layout, and how it stores. `block` numbers the blocks of filters of a group. */
+/* Filters of a group in blocks: block b starts at b * size + min(b, larger), so that the first `larger` have one more. */
+typedef struct {
+    int64_t count, size, larger;
+} blocking;
+
+static inline int64_t block_start(const blocking *b, int64_t block) { return block * b->size + min64(block, b->larger); }
+
+/* One register tile, its weights' layout, and how it stores. */
 typedef struct {
     int64_t (*tile_pixels)(const operands *o);
-    int64_t (*blocks)(const operands *o);
+    blocking (*blocks)(const operands *o);
     int64_t (*padded_filters)(const operands *o); /* of a group, as packed */
-    int64_t (*block_start)(const operands *o, int64_t block);
     int (*spans_rows)(const operands *o, const grid *g);
-    size_t (*scratch)(const operands *o); /* bytes for do_tile */
+    int exact;                                    /* does a tile read its own pixels only? */
+    size_t (*scratch)(const operands *o);         /* bytes for do_tile */
+    /* `weights` are the group's; the block's begin at its first filter * taps * channels. */
     void (*do_tile)(const job *j, const place *p, const real *source, const real *weights, int64_t block,
                     real *scratch);
     void (*pack_block)(const operands *o, const grid *g, const real *weight, int64_t block, real *packed);
@@ -38,25 +48,90 @@ struct job {
     const operands *o;
     const real *x, *weights;
     real *out;
-    int64_t filter_parts;
+    blocking blocks;
+    int64_t filter_parts, tile_pixels;
+    int joined; /* do the output's rows follow on each other, so that a tile's pixels are one run? */
 };
 
-/* The weights' taps and the first source pixel of a tile. Row tiles skip the kernel's rows outside the image. */
+/* The first pixel of a tile, and its taps' offsets from there. */
 typedef struct {
-    int64_t first_tap, taps;
     const real *pixels;
     const int64_t *tap_offset;
+    int64_t first_tap; /* of the kernel's, for the weights */
 } tile_input;
 
 static inline tile_input input_of(const job *j, const place *p, const real *source) {
     const strips *s = j->s;
-    int64_t row = p->at / p->columns, column = p->at % p->columns, first = 0, rows = s->g.y.taps;
-    if (!s->flat) rows_inside(&s->g.y, p->y0 + row, j->o->height, &first, &rows);
-    int64_t pixel = s->in_place ? (p->y0 + row) * s->pitch + p->x0 + column : row * s->pitch + column;
-    tile_input t = {.first_tap = first * s->g.x.taps, .taps = rows * s->g.x.taps};
-    t.pixels = source + pixel * s->pixel_step;
+    int64_t pixel = s->in_place ? (p->y0 + p->row) * s->pitch * j->o->x_pixel + (p->x0 + p->column) * s->pixel_step
+                                : (p->row * s->pitch + p->column) * s->pixel_step;
+    tile_input t = {.pixels = source + pixel, .first_tap = p->first_row * s->g.x.taps + p->first_column};
     t.tap_offset = s->tap_offset + t.first_tap;
     return t;
+}
+
+/* Some of a tile's pixels that lie in one row of the output, or anywhere where rows follow on each other. */
+typedef struct {
+    int64_t first, count; /* of the tile's pixels */
+    int64_t row, column;  /* of the strip */
+    int64_t out_pixel;    /* position of the first one in the output's plane */
+    int64_t step;         /* distance of neighbours there, in pixels */
+} run;
+
+static inline void place_run(const job *j, const place *p, run *r) {
+    const axis *y = &j->s->g.y, *x = &j->s->g.x;
+    r->count = j->joined ? p->count - r->first : min64(p->count - r->first, p->columns - r->column);
+    r->out_pixel = ((p->y0 + r->row) * y->out_step + y->out_first) * j->o->out_width +
+                   (p->x0 + r->column) * x->out_step + x->out_first;
+}
+
+static inline run first_run(const job *j, const place *p) {
+    run r = {.first = 0, .row = p->row, .column = p->column, .step = j->s->g.x.out_step};
+    place_run(j, p, &r);
+    return r;
+}
+
+/* The run after r; its count is 0 after the last. */
+static inline run next_run(const job *j, const place *p, run r) {
+    r.first += r.count, r.row++, r.column = 0;
+    place_run(j, p, &r);
+    return r;
+}
+
+/* The tiles of pixels [p->column, p->column + span) from p->row on, each with the blocks [low, high) of filters. */
+static void do_span(const job *j, place *p, int64_t span, const real *source, const real *weights, int64_t first_filter,
+                    int64_t low, int64_t high, real *scratch) {
+    int64_t count = ceil_div(span, j->tile_pixels), size = span / count, larger = span % count;
+    for (int64_t i = 0; i < count; i++) {
+        p->count = size + (i < larger);
+        for (int64_t block = low; block < high; block++) {
+            p->filter = first_filter + block_start(&j->blocks, block);
+            j->f->do_tile(j, p, source, weights, block, scratch);
+        }
+        p->column += p->count;
+        while (j->s->flat && p->column >= p->columns) p->column -= p->columns, p->row++;
+    }
+}
+
+/* A strip, row by row and segment by segment, or at once where tiles span rows. */
+static void do_strip(const job *j, place *p, int64_t rows, const real *source, const real *weights, int64_t first_filter,
+                     int64_t low, int64_t high, real *scratch) {
+    const strips *s = j->s;
+    p->first_row = p->first_column = 0, p->rows = s->g.y.taps, p->tap_columns = s->g.x.taps;
+    if (s->flat) {
+        p->row = p->column = 0;
+        do_span(j, p, rows * p->columns, source, weights, first_filter, low, high, scratch);
+        return;
+    }
+    for (int64_t row = 0; row < rows; row++) {
+        taps_inside(&s->g.y, p->y0 + row, j->o->height, &p->first_row, &p->rows);
+        for (int64_t i = 0; i < s->segments; i++) {
+            int64_t from = max64(s->edges[i], p->x0), to = min64(s->edges[i + 1], p->x0 + p->columns);
+            if (from >= to) continue;
+            if (s->in_place) taps_inside(&s->g.x, from, j->o->width, &p->first_column, &p->tap_columns);
+            p->row = row, p->column = from - p->x0;
+            do_span(j, p, to - from, source, weights, first_filter, low, high, scratch);
+        }
+    }
 }
 
 static int work(const void *context, int64_t begin, int64_t end) {
@@ -68,7 +143,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
     char *memory = fc_workspace(strip + f->scratch(o));
     if (!memory) return FC_NO_MEMORY;
     real *packed = (real *)memory, *scratch = (real *)(memory + strip);
-    int64_t blocks = f->blocks(o), tile = f->tile_pixels(o), last = -1;
+    int64_t blocks = j->blocks.count, last = -1;
     int64_t group_weights = f->padded_filters(o) * grid_taps(&s->g) * o->channels;
     for (int64_t task = begin; task < end; task++) {
         int64_t part = task % j->filter_parts, strip_index = task / j->filter_parts;
@@ -87,18 +162,9 @@ static int work(const void *context, int64_t begin, int64_t end) {
         /* Where the blocks' weights stay in L2, a tile's pixels stay in L1; otherwise a block is used for all pixels. */
         int64_t bytes = group_weights / blocks * (high - low) * (int64_t)sizeof(real);
         int64_t together = bytes <= 384 << 10 ? high - low : 1;
-        int64_t span = s->flat ? rows * p.columns : p.columns, spans = s->flat ? 1 : rows;
-        int64_t count = ceil_div(span, tile);
         for (int64_t first = low; first < high; first += together)
-            for (int64_t line = 0; line < spans; line++)
-                for (int64_t i = 0; i < count; i++) {
-                    int64_t from = span * i / count;
-                    p.at = line * p.columns + from, p.count = span * (i + 1) / count - from;
-                    for (int64_t block = first; block < first + together; block++) {
-                        p.filter = group * o->filters + f->block_start(o, block);
-                        f->do_tile(j, &p, source, j->weights + group * group_weights, block, scratch);
-                    }
-                }
+            do_strip(j, &p, rows, source, j->weights + group * group_weights, group * o->filters, first, first + together,
+                     scratch);
     }
     return 0;
 }
@@ -107,7 +173,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
 static int64_t filter_parts(const family *f, const operands *o, const grid *g, int threads) {
     int64_t weights = o->filters * o->channels * grid_taps(g) * (int64_t)sizeof(real);
     int64_t image = o->channels * o->height * o->width * (int64_t)sizeof(real);
-    int64_t tasks = o->batch * o->groups, blocks = f->blocks(o);
+    int64_t tasks = o->batch * o->groups, blocks = f->blocks(o).count;
     if (tasks % threads == 0 || blocks % threads) return 1;
     return weights > 512 << 10 && image <= 512 << 10 ? threads : 1;
 }
@@ -116,7 +182,7 @@ static int plan(const family *f, const operands *o, const grid *g, int threads, 
     *parts = filter_parts(f, o, g, threads);
     int spread = *parts == 1 && o->batch * o->groups % threads;
     int flat = g->x.taps > 0 && g->y.taps > 0 && f->spans_rows(o, g);
-    return plan_strips(s, g, o, f->tile_pixels(o), flat, STRIP_BYTES, spread ? threads : 1);
+    return plan_strips(s, g, o, f->tile_pixels(o), flat, f->exact, STRIP_BYTES, spread ? threads : 1);
 }
 
 static size_t family_workspace(const family *f, const fc_conv *p, int threads) {
@@ -151,7 +217,7 @@ typedef struct {
 static int pack_blocks(const void *context, int64_t begin, int64_t end) {
     const packing *j = context;
     const operands *o = j->o;
-    int64_t blocks = j->f->blocks(o);
+    int64_t blocks = j->f->blocks(o).count;
     for (int64_t task = begin; task < end; task++) {
         int64_t group = task / blocks;
         real *to = j->packed + group * j->f->padded_filters(o) * grid_taps(j->g) * o->channels;
@@ -168,7 +234,7 @@ static int family_prepare(const family *f, const fc_conv *p, const void *weight,
         grid g = grid_of(p, &o, i);
         packing j = {f, &o, &g, weight, to};
         int64_t size = f->padded_filters(&o) * o.groups * grid_taps(&g) * o.channels;
-        status = fc_parallel(o.groups * f->blocks(&o), fc_worth((double)size, threads), pack_blocks, &j);
+        status = fc_parallel(o.groups * f->blocks(&o).count, fc_worth((double)size, threads), pack_blocks, &j);
         to += size;
     }
     return status;
@@ -186,6 +252,8 @@ static int family_run(const family *f, const fc_conv *p, const void *x, const vo
         job j = {.f = f, .e = e, .s = &s, .o = &o, .x = x, .weights = weights, .out = out};
         if (grid_pixels(&g)) {
             if (plan(f, &o, &g, threads, &s, &j.filter_parts)) return FC_NO_MEMORY;
+            j.blocks = f->blocks(&o), j.tile_pixels = f->tile_pixels(&o);
+            j.joined = s.strips_x == 1 && s.g.x.out_step == 1 && s.g.y.out_step == 1 && s.g.x.count == o.out_width;
             int64_t tasks = o.batch * o.groups * s.strips_y * s.strips_x * j.filter_parts;
             status = fc_parallel(tasks, threads, work, &j);
             free(s.memory);

@@ -9,7 +9,8 @@
 typedef struct {
     const real *pixels, *weights;
     const int64_t *tap_offset;
-    int64_t taps, channels, pixel_step, channel_step;
+    int64_t rows, columns, row_taps; /* taps that count, and all of a kernel's row */
+    int64_t channels, pixel_step, channel_step;
     real *sums;
 } tile;
 
@@ -22,10 +23,13 @@ INLINE void multiply_tile(const int rows, const int vectors, const int unit, con
         for (int v = 0; v < vectors; v++) sum[m][v] = zero();
     const real *w = t->weights;
     const int64_t step = unit ? 1 : t->pixel_step, next = unit ? t->channel_step : 1;
-    for (int64_t tap = 0; tap < t->taps; tap++) {
+    const int64_t tap_weights = t->channels * vectors * VL, skipped = (t->row_taps - t->columns) * tap_weights;
+    const int64_t *offset = t->tap_offset;
+    for (int64_t row = t->rows; row > 0; row--, offset += t->row_taps, w += skipped)
+    for (int64_t tap = 0; tap < t->columns; tap++) {
         const real *p[(MR + 2) / 3];
 #pragma GCC unroll 8
-        for (int i = 0; i < (MR + 2) / 3; i++) p[i] = t->pixels + t->tap_offset[tap] + 3 * i * step;
+        for (int i = 0; i < (MR + 2) / 3; i++) p[i] = t->pixels + offset[tap] + 3 * i * step;
         for (int64_t c = t->channels; c > 0; c--) {
             vec weight[NV];
 #pragma GCC unroll 2
@@ -111,16 +115,15 @@ static void do_tile(const job *j, const place *p, const real *source, const real
     tile_input in = input_of(j, p, source);
     int64_t k0 = block * NR, filters = min64(NR, o->filters - k0);
     int vectors = filters > VL ? 2 : 1;
-    tile t = {.pixels = in.pixels, .tap_offset = in.tap_offset, .taps = in.taps, .channels = o->channels,
-              .pixel_step = j->s->pixel_step, .channel_step = j->s->channel_step, .sums = scratch};
+    tile t = {.pixels = in.pixels, .tap_offset = in.tap_offset, .rows = p->rows, .columns = p->tap_columns,
+              .row_taps = j->s->g.x.taps, .channels = o->channels, .pixel_step = j->s->pixel_step,
+              .channel_step = j->s->channel_step, .sums = scratch};
     t.weights = weights + (k0 * grid_taps(&j->s->g) + in.first_tap * vectors * VL) * o->channels;
     tiles[p->count - 1][t.pixel_step == 1][vectors - 1](&t);
     const real *bias = j->e->bias ? (const real *)j->e->bias + p->filter : NULL;
-    for (int64_t done = 0; done < p->count;) {
-        run r = next_run(j->s, o, p->y0, p->x0, p->columns, p->at, p->count, done);
+    for (run r = first_run(j, p); r.count; r = next_run(j, p, r)) {
         int64_t first = p->image * o->out_image + p->filter * o->out_channel + r.out_pixel * o->out_pixel;
         (o->nhwc ? store_nhwc : store_nchw)(j, &r, filters, scratch, first, bias);
-        done += r.count;
     }
 }
 
@@ -129,14 +132,9 @@ static int64_t tile_pixels(const operands *o) {
     return MR;
 }
 
-static int64_t blocks(const operands *o) { return ceil_div(o->filters, NR); }
+static blocking blocks(const operands *o) { return (blocking){ceil_div(o->filters, NR), NR, 0}; }
 
 static int64_t padded_filters(const operands *o) { return round_up(o->filters, VL); }
-
-static int64_t block_start(const operands *o, int64_t block) {
-    (void)o;
-    return block * NR;
-}
 
 /* Where a row would leave tiles too small to hide the latency of the FMAs. */
 static int spans_rows(const operands *o, const grid *g) {
@@ -184,14 +182,17 @@ static void pack_block(const operands *o, const grid *g, const real *weight, int
             const real *tap = tap_weights(o, g, weight, t);
             for (int64_t c = c0; c < min64(c0 + VL, o->channels); c++) {
                 real *row = packed + (t * o->channels + c) * width;
-                for (int64_t k = 0; k < filters; k++) row[k] = tap[c * o->w_channel + k * o->w_filter];
+                const real *from = tap + c * o->w_channel;
+                int64_t k = 0;
+                for (; k + VL <= filters; k += VL)
+                    store(row + k, o->w_filter == 1 ? load(from + k) : load_strided(from + k * o->w_filter, o->w_filter));
+                for (; k < filters; k++) row[k] = from[k * o->w_filter];
                 clear_reals(row + filters, width - filters);
             }
         }
 }
 
-static const family channels = {tile_pixels, blocks, padded_filters, block_start, spans_rows, scratch, do_tile,
-                                pack_block};
+static const family channels = {tile_pixels, blocks, padded_filters, spans_rows, 1, scratch, do_tile, pack_block};
 
 static int accepts(const fc_conv *p) {
     (void)p;

@@ -17,7 +17,8 @@
 typedef struct {
     const real *pixels, *weights;
     const int64_t *tap_offset;
-    int64_t taps, channels, channel_step;
+    int64_t rows, columns, row_taps; /* taps that count, and all of a kernel's row */
+    int64_t channels, channel_step;
     real *sums;
     int64_t sums_step; /* from filter to filter */
     /* Whole tiles whose rows are contiguous go straight to the output, bias and ReLU included. */
@@ -32,8 +33,11 @@ INLINE void multiply_tile(const int filters, const int vectors, const tile *t) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) sum[k][v] = zero();
     const real *w = t->weights;
-    for (int64_t tap = 0; tap < t->taps; tap++) {
-        const real *p = t->pixels + t->tap_offset[tap];
+    const int64_t skipped = (t->row_taps - t->columns) * t->channels * filters;
+    const int64_t *offset = t->tap_offset;
+    for (int64_t row = t->rows; row > 0; row--, offset += t->row_taps, w += skipped)
+    for (int64_t tap = 0; tap < t->columns; tap++) {
+        const real *p = t->pixels + offset[tap];
         for (int64_t c = t->channels; c > 0; c--, p += t->channel_step, w += filters) {
             vec pixels[4];
 #pragma GCC unroll 4
@@ -79,14 +83,15 @@ static void (*const tiles[KR])(const tile *) = {
 #endif
 };
 
-static int64_t blocks(const operands *o) { return ceil_div(o->filters, KR); }
-
-static int64_t block_start(const operands *o, int64_t block) { return o->filters * block / blocks(o); }
+static blocking blocks(const operands *o) {
+    int64_t count = ceil_div(o->filters, KR);
+    return (blocking){count, o->filters / count, o->filters % count};
+}
 
 /* Blocks differ by one filter at most, and there are several only above KR, so that all have tiles of one width. */
 static int vectors_of(int64_t filters) { return filters <= KR_WIDE ? 4 : 2; }
 
-static int64_t tile_pixels(const operands *o) { return vectors_of(ceil_div(o->filters, blocks(o))) * VL; }
+static int64_t tile_pixels(const operands *o) { return vectors_of(blocks(o).size) * VL; }
 
 static int64_t padded_filters(const operands *o) { return o->filters; }
 
@@ -105,11 +110,12 @@ static void do_tile(const job *j, const place *p, const real *source, const real
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
     tile_input in = input_of(j, p, source);
-    int64_t k0 = block_start(o, block), filters = block_start(o, block + 1) - k0;
+    int64_t k0 = block_start(&j->blocks, block), filters = block_start(&j->blocks, block + 1) - k0;
     int64_t own = vectors_of(filters) * VL;
     static const int64_t nowhere[1] = {0};
-    tile t = {.tap_offset = in.tap_offset, .taps = in.taps, .channels = o->channels,
-              .channel_step = j->s->channel_step, .sums = scratch, .sums_step = own, .pixels = in.pixels};
+    tile t = {.pixels = in.pixels, .tap_offset = in.tap_offset, .rows = p->rows, .columns = p->tap_columns,
+              .row_taps = j->s->g.x.taps, .channels = o->channels, .channel_step = j->s->channel_step, .sums = scratch,
+              .sums_step = own};
     t.weights = weights + (k0 * grid_taps(&j->s->g) + in.first_tap * filters) * o->channels;
     if (j->s->in_place && p->count < own) {
         /* A vector would read beyond the image. */
@@ -117,7 +123,7 @@ static void do_tile(const job *j, const place *p, const real *source, const real
         for (int64_t c = 0; c < o->channels; c++) copy_reals(copy + c * own, in.pixels + c * t.channel_step, p->count);
         t.pixels = copy, t.tap_offset = nowhere, t.channel_step = own;
     }
-    run r = next_run(j->s, o, p->y0, p->x0, p->columns, p->at, p->count, 0);
+    run r = first_run(j, p);
     if (r.count == own && r.step == 1 && !e->residual && (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
         t.finished = 1, t.relu = e->activation == FC_RELU;
         t.bias = e->bias ? (const real *)e->bias + p->filter : NULL;
@@ -127,8 +133,7 @@ static void do_tile(const job *j, const place *p, const real *source, const real
         return;
     }
     tiles[filters - 1](&t);
-    for (int64_t done = 0; done < p->count;) {
-        r = next_run(j->s, o, p->y0, p->x0, p->columns, p->at, p->count, done);
+    for (; r.count; r = next_run(j, p, r)) {
         for (int64_t k = 0; k < filters; k++) {
             int64_t filter = p->filter + k;
             int64_t first = p->image * o->out_image + filter * o->out_channel + r.out_pixel;
@@ -145,13 +150,13 @@ static void do_tile(const job *j, const place *p, const real *source, const real
                     finish_strided(out + at, r.step, x, bias, res, n, e);
             }
         }
-        done += r.count;
     }
 }
 
 /* [tap][channel][filter of the block] */
 static void pack_block(const operands *o, const grid *g, const real *weight, int64_t block, real *packed) {
-    int64_t k0 = block_start(o, block), filters = block_start(o, block + 1) - k0, taps = grid_taps(g);
+    blocking b = blocks(o);
+    int64_t k0 = block_start(&b, block), filters = block_start(&b, block + 1) - k0, taps = grid_taps(g);
     packed += k0 * taps * o->channels;
     weight += k0 * o->w_filter;
     for (int64_t t = 0; t < taps; t++) {
@@ -161,25 +166,25 @@ static void pack_block(const operands *o, const grid *g, const real *weight, int
     }
 }
 
-static const family pixels = {tile_pixels, blocks, padded_filters, block_start, spans_rows, scratch, do_tile, pack_block};
+static const family pixels = {tile_pixels, blocks, padded_filters, spans_rows, 0, scratch, do_tile, pack_block};
 
 static int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
 
 static double cost(const fc_conv *p, int threads) {
     operands o = operands_of(p);
     double filters = (double)o.filters, cycles = 0;
-    double width = (double)tile_pixels(&o);
+    double width = (double)tile_pixels(&o), count = (double)blocks(&o).count;
     for (int64_t i = 0; i < o.grids; i++) {
         grid g = grid_of(p, &o, i);
         if (!grid_pixels(&g)) continue;
         int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
         double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
         double tiles_needed = (double)(o.batch * o.groups) * rows * ceil(span / width);
-        double vectors = width / VL, loads = vectors * 1.5 + filters / (double)blocks(&o);
-        double step = vectors * filters / (double)blocks(&o);
-        double multiply = tiles_needed * (double)(blocks(&o) * grid_taps(&g) * o.channels) * (step > loads ? step : loads) / 2;
+        double vectors = width / VL, loads = vectors * 1.5 + filters / count;
+        double step = vectors * filters / count;
+        double multiply = tiles_needed * count * (double)(grid_taps(&g) * o.channels) * (step > loads ? step : loads) / 2;
         double planes = flat ? (double)(g.x.taps * g.y.taps > 1 ? g.x.taps : 1) : 1;
-        double pack = reads_in_place(&g, &o) ? 0 : tiles_needed * vectors * (double)o.channels * planes * 3;
+        double pack = reads_in_place(&g, &o) ? 0 : tiles_needed * vectors * (double)o.channels * planes * 4;
         cycles += multiply * 1.05 + tiles_needed * vectors * filters * 4 + pack;
     }
     return cycles / threads + 400;

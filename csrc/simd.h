@@ -54,36 +54,6 @@ INLINE vec zero(void) { return (vec){0}; }
 /* `yes` where the condition's lanes are all ones, else `no`. */
 INLINE vec choose(lanes condition, vec yes, vec no) { return (vec)((condition & (lanes)yes) | (~condition & (lanes)no)); }
 
-/* The first n lanes, 0 < n < VL; the others are 0, and their memory is not touched. */
-#if defined(__AVX512F__)
-#if FC_DOUBLE
-INLINE vec load_n(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
-INLINE void store_n(real *p, vec v, int64_t n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
-#else
-INLINE vec load_n(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
-INLINE void store_n(real *p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
-#endif
-#else
-INLINE vec load_n(const real *p, int64_t n) {
-    vec v = {0};
-    for (int i = 0; i < VL; i++)
-        if (i < n) v[i] = p[i];
-    return v;
-}
-INLINE void store_n(real *p, vec v, int64_t n) {
-    for (int i = 0; i < VL; i++)
-        if (i < n) p[i] = v[i];
-}
-#endif
-
-INLINE vec load_up_to(const real *p, int64_t n) { return n >= VL ? load(p) : load_n(p, n); }
-INLINE void store_up_to(real *p, vec v, int64_t n) {
-    if (n >= VL)
-        store(p, v);
-    else
-        store_n(p, v, n);
-}
-
 /* Lane l of the two halves of a butterfly of distance s between vectors a (lanes 0..) and b (lanes VL..). */
 #define BUTTERFLY_LOW(s, l) (((l) & (s)) ? VL + (l) - (s) : (l))
 #define BUTTERFLY_HIGH(s, l) (((l) & (s)) ? VL + (l) : (l) + (s))
@@ -114,6 +84,53 @@ INLINE void store_up_to(real *p, vec v, int64_t n) {
 #define EVERY_SECOND(first, l) (2 * (l) + (first))
 #define LANE_NUMBER(unused, l) (l)
 INLINE lanes lane_numbers(void) { return (lanes){LANES(LANE_NUMBER, 0, 0)}; }
+
+/* The first n lanes, 0 < n < VL; the others are 0, and their memory is not touched. */
+#if defined(__AVX512F__)
+#if FC_DOUBLE
+INLINE vec load_n(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
+INLINE void store_n(real *p, vec v, int64_t n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
+#else
+INLINE vec load_n(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+INLINE void store_n(real *p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+#endif
+#else
+INLINE vec load_n(const real *p, int64_t n) {
+    vec v = {0};
+    for (int i = 0; i < VL; i++)
+        if (i < n) v[i] = p[i];
+    return v;
+}
+INLINE void store_n(real *p, vec v, int64_t n) {
+    for (int i = 0; i < VL; i++)
+        if (i < n) p[i] = v[i];
+}
+#endif
+
+/* Elements p[0], p[step], ...; step must fit 32 bits / VL. */
+#if defined(__AVX512F__)
+INLINE vec load_strided(const real *p, int64_t step) {
+#if FC_DOUBLE
+    return (vec)_mm512_i64gather_pd((__m512i)(lane_numbers() * step), p, 8);
+#else
+    return (vec)_mm512_i32gather_ps((__m512i)(lane_numbers() * (lane)step), p, 4);
+#endif
+}
+#else
+INLINE vec load_strided(const real *p, int64_t step) {
+    vec v;
+    for (int i = 0; i < VL; i++) v[i] = p[i * step];
+    return v;
+}
+#endif
+
+INLINE vec load_up_to(const real *p, int64_t n) { return n >= VL ? load(p) : load_n(p, n); }
+INLINE void store_up_to(real *p, vec v, int64_t n) {
+    if (n >= VL)
+        store(p, v);
+    else
+        store_n(p, v, n);
+}
 
 #define TRANSPOSE_STEP(v, s)                                                              \
     if (s < VL) {                                                                         \

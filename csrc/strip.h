@@ -36,6 +36,7 @@ typedef struct {
     int64_t pixel_step, channel_step;
     int64_t channels;
     int64_t *tap_offset;
+    int64_t *edges, segments;  /* columns where another set of taps is inside the image; see `plan_segments` */
     int flat, in_place, nhwc;
     int outside;               /* are rows outside the image packed, as zeros? */
     int64_t *memory;
@@ -91,9 +92,64 @@ static int reads_in_place(const grid *g, const operands *o) {
            g->y.first == 0 && g->x.count == o->width && g->y.count <= o->height;
 }
 
-/* `tile` is the number of pixels of a register tile, `flat` whether tiles should span rows, `bytes` what a strip may hold,
- * `parts` what the number of strips should be a multiple of, where there are enough outputs. 0 or FC_NO_MEMORY. */
-static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile, int flat, int64_t bytes,
+/* Cuts the columns where the set of horizontal taps inside the image changes. With a wide dilation these are few, wide
+ * segments, none of which reads outside the image once the other taps are skipped: then nothing needs to be packed.
+ * Returns whether that is so; otherwise there is one segment. `edges` has room for 2 * taps + 2. */
+static int plan_segments(strips *s, const operands *o) {
+    const axis *x = &s->g.x;
+    int64_t n = 0, *edges = s->edges;
+    edges[n++] = 0;
+    for (int64_t t = 0; t < x->taps; t++) {
+        int64_t at = x->first + t * x->tap_step;
+        int64_t low = at < 0 ? ceil_div(-at, x->step) : 0, high = at < o->width ? ceil_div(o->width - at, x->step) : 0;
+        if (low > 0 && low < x->count) edges[n++] = low;
+        if (high > 0 && high < x->count) edges[n++] = high;
+    }
+    edges[n++] = x->count;
+    for (int64_t i = 1; i < n; i++) /* insertion sort: there are few */
+        for (int64_t k = i; k > 0 && edges[k - 1] > edges[k]; k--) {
+            int64_t swap = edges[k];
+            edges[k] = edges[k - 1], edges[k - 1] = swap;
+        }
+    int64_t last = 0, narrowest = x->count;
+    for (int64_t i = 1; i < n; i++)
+        if (edges[i] != edges[last]) {
+            narrowest = min64(narrowest, edges[i] - edges[last]);
+            edges[++last] = edges[i];
+        }
+    s->segments = last;
+    int worthwhile = (s->nhwc || x->step == 1) && x->tap_step * x->tap_step > 1 && narrowest >= 4;
+    if (!worthwhile) s->segments = 1, edges[1] = x->count;
+    return worthwhile;
+}
+
+/* The strip that packs the fewest pixels for an output, of those that fit: its surroundings are packed with it. */
+static void fit_strip(const strips *s, int64_t tile, int64_t bytes, int64_t *rows, int64_t *columns) {
+    const axis *y = &s->g.y, *x = &s->g.x;
+    double least = 0;
+    for (int64_t parts = 1;; parts *= 2) {
+        int64_t width = parts == 1 ? x->count : round_up(ceil_div(x->count, parts), tile);
+        int64_t low = 1, high = s->flat && parts > 1 ? 1 : y->count; /* a flat strip is as wide as the grid, or one row */
+        while (low < high) {
+            int64_t middle = (low + high + 1) / 2;
+            if (strip_bytes(s, middle, width) <= bytes)
+                low = middle;
+            else
+                high = middle - 1;
+        }
+        int64_t held = strip_bytes(s, low, width);
+        /* Short rows cost more than they hold: two loops' ends, and no help from the hardware's prefetcher. */
+        double packed = (double)held / (double)(low * width) * (1 + 24.0 / (double)width);
+        if (held > bytes) packed *= (double)held / (double)bytes; /* beyond the cache: only where nothing else is left */
+        if (parts == 1 || packed < least) least = packed, *rows = low, *columns = width;
+        if (width <= tile) return;
+    }
+}
+
+/* `tile` is the number of pixels of a register tile, `flat` whether tiles should span rows, `exact` whether they read no
+ * pixel beside their own, `bytes` what a strip may hold, `parts` what the number of strips should be a multiple of, where
+ * there are enough outputs. 0 or FC_NO_MEMORY. */
+static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile, int flat, int exact, int64_t bytes,
                        int64_t parts) {
     memset(s, 0, sizeof *s);
     s->g = *g;
@@ -105,22 +161,25 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
         flat = 0;
     }
     axis *y = &s->g.y, *x = &s->g.x;
-    s->flat = s->outside = flat || s->in_place;
-    s->memory = malloc((4 * (size_t)(y->taps + x->taps) + (size_t)(y->taps * x->taps) + 1) * sizeof(int64_t));
+    s->memory = malloc((4 * (size_t)(y->taps + x->taps) + (size_t)(y->taps * x->taps) + 2 * (size_t)x->taps + 3) *
+                       sizeof(int64_t));
     if (!s->memory) return FC_NO_MEMORY;
     s->tap_offset = s->memory + 4 * (y->taps + x->taps);
+    s->edges = s->tap_offset + y->taps * x->taps;
+    s->flat = flat || s->in_place;
+    if (plan_segments(s, o) && exact && !flat && !s->in_place)
+        s->in_place = 1;
+    else
+        s->segments = 1, s->edges[1] = x->count;
+    s->outside = s->flat;
     spread_best(&s->y, y, s->memory, y->count);
     if (s->flat)
         spread_taps(&s->x, x, s->memory + 4 * y->taps, 1);
     else
         spread_best(&s->x, x, s->memory + 4 * y->taps, x->count);
 
-    int64_t columns = x->count;
-    while (columns > tile && strip_bytes(s, 1, columns) > bytes)
-        columns = round_up(ceil_div(columns, 2), tile);
-    int64_t rows = y->count;
-    if (columns < x->count && s->flat && y->count > 1) rows = 1;
-    while (rows > 1 && strip_bytes(s, rows, columns) > bytes) rows = ceil_div(rows, 2);
+    int64_t rows = 1, columns = tile;
+    fit_strip(s, tile, bytes, &rows, &columns);
     s->strips_x = ceil_div(x->count, columns), s->strips_y = ceil_div(y->count, rows);
     if (parts > 1 && s->strips_x * s->strips_y % parts) {
         if (y->count >= parts)
@@ -135,10 +194,13 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
     s->pitch = s->flat ? s->columns : spread_width(&s->x, s->columns);
     s->plane_rows = spread_extent(&s->y, s->rows);
     if (s->in_place) {
-        s->pitch = o->width;
+        s->pitch = o->width * y->step;
         s->pixels = 0;
-        s->pixel_step = o->x_pixel, s->channel_step = o->x_channel;
-        s->tap_offset[0] = 0;
+        s->pixel_step = o->x_pixel * x->step, s->channel_step = o->x_channel;
+        for (int64_t t = 0; t < y->taps * x->taps; t++) {
+            int64_t row = y->first + t / x->taps * y->tap_step, column = x->first + t % x->taps * x->tap_step;
+            s->tap_offset[t] = (row * o->width + column) * o->x_pixel;
+        }
         return 0;
     }
     s->pixels = s->x.planes * s->plane_rows * s->pitch + READ_BEYOND;
@@ -179,7 +241,8 @@ INLINE void copy_reals(real *to, const real *from, int64_t n) {
 }
 
 INLINE void clear_reals(real *to, int64_t n) {
-    for (int64_t i = 0; i < n; i++) to[i] = 0;
+    for (; n >= VL; n -= VL, to += VL) store(to, zero());
+    if (n > 0) store_n(to, zero(), n);
 }
 
 /* One row of a plane: `n` pixels, of which [low, high) exist; `from` is the image's row, `at` the position of pixel 0. */
@@ -234,42 +297,12 @@ static void pack_strip(const strips *s, const operands *o, const real *x, int64_
     }
 }
 
-/* The taps [first, first + count) of the kernel's rows that output row y sees inside the image. */
-static void rows_inside(const axis *a, int64_t y, int64_t size, int64_t *first, int64_t *count) {
-    int64_t low = 0, high = a->taps;
-    while (low < high) {
-        int64_t at = y * a->step + a->first + low * a->tap_step;
-        if (at >= 0 && at < size) break;
-        low++;
-    }
-    while (high > low) {
-        int64_t at = y * a->step + a->first + (high - 1) * a->tap_step;
-        if (at >= 0 && at < size) break;
-        high--;
-    }
+/* The taps [first, first + count) that output `at` of an axis sees inside an image of that size. */
+static void taps_inside(const axis *a, int64_t at, int64_t size, int64_t *first, int64_t *count) {
+    int64_t low = 0, high = a->taps, position = at * a->step + a->first;
+    while (low < high && (position + low * a->tap_step < 0 || position + low * a->tap_step >= size)) low++;
+    while (high > low && (position + (high - 1) * a->tap_step < 0 || position + (high - 1) * a->tap_step >= size)) high--;
     *first = low, *count = high - low;
-}
-
-/* A run of a tile's pixels that lie in one row of the output, or anywhere where rows follow on each other. */
-typedef struct {
-    int64_t first, count; /* of the tile's pixels */
-    int64_t out_pixel;    /* position of the first one in the output's plane */
-    int64_t step;         /* distance of neighbours there, in pixels */
-} run;
-
-/* The run that starts at pixel `done` of a tile that starts at pixel `at` of the strip at (y0, x0). */
-static inline run next_run(const strips *s, const operands *o, int64_t y0, int64_t x0, int64_t columns, int64_t at,
-                           int64_t count, int64_t done) {
-    const axis *ay = &s->g.y, *ax = &s->g.x;
-    int64_t pixel = at + done, row = pixel / columns, column = pixel % columns;
-    int joined = s->strips_x == 1 && ax->out_step == 1 && ay->out_step == 1 && ax->count == o->out_width;
-    run r;
-    r.first = done;
-    r.count = joined ? count - done : min64(count - done, columns - column);
-    r.out_pixel = ((y0 + row) * ay->out_step + ay->out_first) * o->out_width + (x0 + column) * ax->out_step +
-                  ax->out_first;
-    r.step = ax->out_step;
-    return r;
 }
 
 #endif

@@ -126,5 +126,5 @@ def run_python(code, *, timeout=120, **environment):
     )
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, env=merged, capture_output=True, text=True, timeout=timeout)
-    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-6000:]}"
     return done.stdout.strip()

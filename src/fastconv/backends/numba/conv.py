@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastconv.backends.numba import parallel
+from fastconv.backends.numba.channels import conv_channels
 from fastconv.backends.numba.compile import Array, kernel, optional, read, write
 from fastconv.backends.numba.epilogue import Code, activation_code, finish
 from fastconv.backends.numba.geometry import make_passes, nanoseconds
@@ -12,6 +13,7 @@ from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.nchw import conv_nchw
 from fastconv.backends.numba.nhwc import conv_nhwc
 from fastconv.backends.numba.passes import covers
+from fastconv.backends.numba.weights import method
 from fastconv.options import Activation
 from fastconv.problem import ConvProblem
 
@@ -29,7 +31,10 @@ def conv(
     epilogue = optional(bias, x.dtype), optional(residual, x.dtype), activation_code(activation), write(out)
     if not covers(problem):
         _fill_all(problem, *epilogue)
-    compute = conv_nchw if problem.layout == "NCHW" else conv_nhwc
+    # The three take the same arguments.
+    compute: Any = conv_channels if method(problem) == "channels" else conv_nhwc
+    if problem.layout == "NCHW":
+        compute = conv_nchw
     for p in make_passes(problem, parallel.threads_for(nanoseconds(problem))):
         tables = p.slot_rows, p.columns, p.a_rows, p.a_taps, p.b_taps
         parallel.run(

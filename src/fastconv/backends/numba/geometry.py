@@ -11,7 +11,7 @@ from fastconv.backends.numba.compile import Array, table
 from fastconv.backends.numba.gemm import CHANNEL_ROWS, THIN_VECTORS, TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.passes import Axis, axes, slots
 from fastconv.backends.numba.simd import VECTOR_BYTES, lanes
-from fastconv.backends.numba.weights import channel_counts, method, panel_width, panels
+from fastconv.backends.numba.weights import channel_counts, channel_lanes, method, panel_width, panels
 from fastconv.problem import ConvProblem
 
 # Bytes of the copied band of pixels, and of the block of sums: together they fit a second-level cache.
@@ -43,16 +43,16 @@ class Geometry(NamedTuple):
     flat: int  # NCHW: 1 if a tap meets contiguous pixels over the whole band, 0 if over a row of results
     pitch: int  # columns of copied pixels
     plane: int  # elements of a copied plane (NCHW), or of a copied pixel (NHWC)
-    planes: int  # NCHW: copies of a channel
+    planes: int  # copies of a channel (NCHW), or of a pixel (NHWC)
     block: int  # results whose sums are kept at a time
-    part: int  # filters of a group that an item computes
+    part: int  # filters of a group that an item computes, or lanes of a block of pixels ("channels")
     parts: int
     lanes: int  # of the blocks that a tile computes
-    special: int  # 1 for the "thin" and "channels" methods
+    thin: int  # 1 for the "thin" method
 
 
 class Runs(NamedTuple):
-    """Columns of pixels that are copied side by side: the first pixel, its place in the copy, and how many."""
+    """Columns of pixels that are copied side by side: the first one, its place in the copy, and how many."""
 
     pixel: Array
     place: Array
@@ -66,7 +66,7 @@ class Pass(NamedTuple):
     geometry: Geometry
     slot_rows: Array  # pixel row of each copied row, relative to the first result's
     columns: Runs
-    a_rows: Array  # NCHW: start of each filter's weights; NHWC: see `_expansion`
+    a_rows: Array  # NCHW: start of each filter's weights; "channels": see `_expansion`
     a_taps: Array
     b_taps: Array
     items: int
@@ -76,7 +76,7 @@ class Pass(NamedTuple):
 @lru_cache(maxsize=256)
 def make_passes(problem: ConvProblem, threads: int) -> tuple[Pass, ...]:
     """The passes of a problem, for that many threads."""
-    make = _nchw if problem.layout == "NCHW" else _nhwc
+    make = _nchw if problem.layout == "NCHW" else _channels if method(problem) == "channels" else _nhwc
     columns = axes(problem, 1)
     return tuple(
         make(problem, threads, i * len(columns) + j, row, column)
@@ -88,7 +88,7 @@ def make_passes(problem: ConvProblem, threads: int) -> tuple[Pass, ...]:
 
 def nanoseconds(problem: ConvProblem) -> float:
     """About how long one thread takes."""
-    return problem.flops / (60 if method(problem) == "tile" else 10)
+    return problem.flops / (100 if method(problem) == "tile" else 20)
 
 
 def _geometry(problem: ConvProblem, row: Axis, column: Axis, **rest: int) -> Geometry:
@@ -101,7 +101,7 @@ def _geometry(problem: ConvProblem, row: Axis, column: Axis, **rest: int) -> Geo
         problem.batch, problem.groups, inner, outer, *operand,
         row.results, column.results, row.step, column.step,
         *result, row.start, row.stride, column.start, column.stride,
-        run=column.results * (row.results if whole else 1), special=int(method(problem) != "tile"), **rest,
+        run=column.results * (row.results if whole else 1), thin=int(method(problem) == "thin"), **rest,
     )  # fmt: skip
 
 
@@ -131,8 +131,8 @@ def _nchw(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axi
     itemsize, width = problem.dtype.itemsize, panel_width(problem)
     across, results = len(column.taps), column.results
     wide = lanes(problem.dtype) * (THIN_VECTORS if method(problem) == "thin" else TILE_VECTORS)
-    # A copy of the pixels for each column of taps makes tiles independent of the rows' length. For long rows it
-    # would be too large; there the tiles that end a row waste little.
+    # A copy of the pixels for each column of taps makes tiles independent of the rows' length. For long rows
+    # it would be too large; there the tiles that end a row waste little.
     waste = -(-results // wide) * wide / results
     band = _band(row, inner * across * results * itemsize)
     flat = waste > 1.5 or (waste > 1.1 and band >= min(row.results, len(row.taps)))
@@ -168,26 +168,46 @@ def _nchw(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axi
 
 def _nhwc(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axis) -> Pass:
     inner, _ = channel_counts(problem)
-    itemsize, width, special = problem.dtype.itemsize, panel_width(problem), method(problem) == "channels"
-    plane = inner * (width if special else problem.groups)
-    high = CHANNEL_ROWS if special else TILE_ROWS
+    itemsize, width = problem.dtype.itemsize, panel_width(problem)
+    plane = inner * problem.groups
     first_column, copied = slots(column, column.results)
-    band = max(_band(row, len(copied) * plane * itemsize), min(row.results, -(-high // column.results)))
+    band = max(_band(row, len(copied) * plane * itemsize), min(row.results, -(-TILE_ROWS // column.results)))
     first, pixels = slots(row, band)
     places = np.add.outer(np.array(first) * len(copied), first_column) * plane
-    a_taps = np.add.outer(places, np.arange(inner) * (width if special else 1))
+    a_taps = np.add.outer(places, np.arange(inner))
     units = problem.batch * row.results
     part, parts = _parts(problem, threads, units) if problem.groups == 1 else (panels(problem), 1)
-    block = max(1, _SUMS_BYTES // (part * width * itemsize * high)) * high
-    block = min(block, -(-band * column.results // high) * high)
+    block = max(1, _SUMS_BYTES // (part * width * itemsize * TILE_ROWS)) * TILE_ROWS
+    block = min(block, -(-band * column.results // TILE_ROWS) * TILE_ROWS)
     geometry = _geometry(
         problem, row, column, band=band, flat=1, pitch=len(copied), plane=plane, planes=1,
-        block=block, part=part * width, parts=parts, lanes=lanes(problem.dtype) if special else width,
+        block=block, part=part * width, parts=parts, lanes=width,
     )  # fmt: skip
     return Pass(
-        index, geometry, table(pixels), _runs(copied, column.step),
-        _expansion(problem) if special else table([]), table(a_taps), table(np.arange(a_taps.size) * width),
-        units * parts, _share(problem, row, column),
+        index, geometry, table(pixels), _runs(copied, column.step), table([]), table(a_taps),
+        table(np.arange(a_taps.size) * width), units * parts, _share(problem, row, column),
+    )  # fmt: skip
+
+
+def _channels(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axis) -> Pass:
+    inner, _ = channel_counts(problem)
+    width, plane = channel_lanes(problem)
+    itemsize, blocks = problem.dtype.itemsize, -(-column.results // (width // plane))
+    first_column, copied = slots(column, column.results)
+    row_bytes = inner * len(copied) * plane * itemsize
+    band = max(_band(row, row_bytes), min(row.results, -(-CHANNEL_ROWS // blocks)))
+    first, pixels = slots(row, band)
+    places = np.add.outer(np.array(first) * len(copied), first_column)
+    a_taps = np.add.outer(places, np.arange(inner) * (len(pixels) * len(copied))) * plane
+    block = max(1, _SUMS_BYTES // (width * itemsize * CHANNEL_ROWS)) * CHANNEL_ROWS
+    block = min(block, -(-band * blocks // CHANNEL_ROWS) * CHANNEL_ROWS)
+    geometry = _geometry(
+        problem, row, column, band=band, flat=1, pitch=len(copied), plane=plane, planes=inner,
+        block=block, part=width, parts=1, lanes=lanes(problem.dtype),
+    )  # fmt: skip
+    return Pass(
+        index, geometry, table(pixels), _runs(copied, column.step), _expansion(problem), table(a_taps),
+        table(np.arange(a_taps.size) * width), problem.batch * row.results, _share(problem, row, column),
     )  # fmt: skip
 
 
@@ -198,10 +218,15 @@ def _plane(elements: int, itemsize: int) -> int:
 
 
 def _expansion(problem: ConvProblem) -> Array:
-    """For "channels": the channel that each lane multiplies, for every channel of a group; -1: none."""
+    """For "channels": the channel that each lane of a pixel multiplies, for every channel of a group.
+
+    -1 stands for none; the table is empty where the lanes are the channels.
+    """
     inner, outer = channel_counts(problem)
-    lane = np.arange(panel_width(problem))
-    group = lane // outer
+    plane = channel_lanes(problem)[1]
+    if inner == outer == 1 and plane == problem.groups:
+        return table([])
+    group = np.arange(plane) // outer
     channel = group * inner + np.arange(inner)[:, np.newaxis]
     return table(np.where(group < problem.groups, channel, -1))
 

@@ -126,8 +126,11 @@ def _scatter(
         image, first = item // channels, item % channels
         last = min(channels, first + stop - item)
         origin = image * out_pixels
-        for p in range(origin, origin + out_pixels):
-            clear(out, p * channels + first, p * channels + last)
+        if last - first == channels:
+            clear(out, origin * channels, (origin + out_pixels) * channels)
+        else:
+            for p in range(origin, origin + out_pixels):
+                clear(out, p * channels + first, p * channels + last)
         for p in range(image * pixels, (image + 1) * pixels):
             for c in range(first, last):
                 out[(origin + indices[p * channels + c]) * channels + c] = values[p * channels + c]

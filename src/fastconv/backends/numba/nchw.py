@@ -45,7 +45,7 @@ def conv_nchw(
                 count, place = min(g.block, length - p), line * g.pitch + p
                 filter_sums(
                     weight, a_rows, group, first, filters, a_taps, pixels, place, count, b_taps,
-                    bias, g.outer, g.lanes, g.special, sums, g.block,
+                    bias, g.outer, g.lanes, g.thin, sums, g.block,
                 )  # fmt: skip
                 for f in range(filters):
                     origin = (plane * g.outer + first + f) * g.out_height * g.out_width

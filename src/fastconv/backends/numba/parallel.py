@@ -53,25 +53,34 @@ def run(kernel: Callable[..., None], items: int, nanoseconds: float, *args: Any)
         _call(kernel, 0, items, *args)
         return
     ends = [items * i // count for i in range(count + 1)]
-    shares = [(kernel, ends[i], ends[i + 1], *args) for i in range(count)]
-    futures: list[Future[None]] = []
+    mine, *shares = [(kernel, ends[i], ends[i + 1], *args) for i in range(count)]
+    futures: list[Future[None]] = [Future() for _ in shares]
     try:
         pool = _workers(count - 1)
-        for share in shares[1:]:
-            futures.append(pool.submit(_call, *share))
+        for future, share in zip(futures, shares, strict=True):
+            pool.submit(_work, future, *share)
     except RuntimeError:  # no more threads may start: the system's limit, or the interpreter is shutting down
         pass
-    given = len(futures) + 1
     try:
-        for share in (shares[0], *shares[given:]):
-            _call(*share)
+        _call(*mine)
     finally:
         # A share that no worker has begun is taken back: a caller never waits for a busy pool.
-        for future, share in zip(futures, shares[1:given], strict=True):
+        for future, share in zip(futures, shares, strict=True):
             if future.cancel():
                 _call(*share)
             else:
                 future.result()
+
+
+def _work(future: Future[None], kernel: Callable[..., None], *args: Any) -> None:
+    """A worker's share, unless its caller has taken it back."""
+    if future.set_running_or_notify_cancel():
+        try:
+            _call(kernel, *args)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
 
 
 def _call(kernel: Callable[..., None], *args: Any) -> None:

@@ -58,10 +58,13 @@ def max_rows(start: int, stop: int, x: Any, out: Any, s: Shape, w: Windows) -> N
                 value = x[origin + c]
                 line[c] = value if value > line[c] or value != value else line[c]
         for j in range(s.columns):
-            best = line[w.column_start[j]]
-            for c in range(w.column_start[j] + s.column_step, w.column_stop[j], s.column_step):
+            c = w.column_start[j]
+            best = line[c]
+            # Not a range: with a step, that would cost a division.
+            while c < w.column_stop[j]:
                 value = line[c]
                 best = value if value > best or value != value else best
+                c += s.column_step
             out[item * s.columns + j] = best
 
 
@@ -110,10 +113,12 @@ def max_windows(start: int, stop: int, x: Any, out: Any, indices: Any, s: Shape,
             found = w.row_start[down] * s.width + first
             best = x[origin + found * pixel]
             for row in range(w.row_start[down], w.row_stop[down], s.row_step):
-                for column in range(first, last, s.column_step):
+                column = first
+                while column < last:
                     value = x[origin + (row * s.width + column) * pixel]
                     if value > best or value != value:
                         best, found = value, row * s.width + column
+                    column += s.column_step
             out[to + j * pixel] = best
             if indices.size > 0:
                 indices[to + j * pixel] = found

@@ -66,10 +66,12 @@ def sum_rows(
         for row in range(w.row_start[i], w.row_stop[i], s.row_step):
             _add(line, none, x, unsigned((plane * s.height + row) * s.width), width, width, mode, power)
         for j in range(s.columns):
-            total, squares = x.dtype.type(0), x.dtype.type(0)
-            for c in range(w.column_start[j], w.column_stop[j], s.column_step):
+            total, squares, c = x.dtype.type(0), x.dtype.type(0), w.column_start[j]
+            # Not a range: with a step, that would cost a division.
+            while c < w.column_stop[j]:
                 total += line[c]
                 squares += line[s.width + c]
+                c += s.column_step
             divisor = x.dtype.type(d.rows[i] * d.columns[j])
             out[item * s.columns + j] = _result(total, squares, divisor, mode, power)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from typing import Any
 
@@ -22,7 +23,7 @@ def channel_counts(problem: ConvProblem) -> tuple[int, int]:
 
 
 def method(problem: ConvProblem) -> str:
-    """ "tile"; or for groups that would leave most of a tile empty "thin" (NCHW) or "channels" (NHWC)."""
+    """Which kernels do it: "tile"; for groups that would leave most of a tile empty "thin" or "channels"."""
     results = channel_counts(problem)[1]
     if problem.layout == "NCHW":
         return "thin" if results <= 2 else "tile"
@@ -32,16 +33,26 @@ def method(problem: ConvProblem) -> str:
 
 def panel_width(problem: ConvProblem) -> int:
     """Filters that are packed side by side."""
-    name, vector = method(problem), lanes(problem.dtype)
+    name = method(problem)
     if name == "channels":
-        return -(-problem.groups * channel_counts(problem)[1] // vector) * vector
+        return channel_lanes(problem)[0]
     if name == "thin":
         return 1
-    return TILE_ROWS if problem.layout == "NCHW" else TILE_VECTORS * vector
+    return TILE_ROWS if problem.layout == "NCHW" else TILE_VECTORS * lanes(problem.dtype)
+
+
+def channel_lanes(problem: ConvProblem) -> tuple[int, int]:
+    """For "channels" the lanes of a block of pixels, and of each pixel in it.
+
+    A block is whole vectors: many channels are padded to them; of few channels it holds several pixels.
+    """
+    results, vector = problem.groups * channel_counts(problem)[1], lanes(problem.dtype)
+    padded = -(-results // vector) * vector
+    return (padded, padded) if results >= 4 * vector else (math.lcm(results, vector), results)
 
 
 def panels(problem: ConvProblem) -> int:
-    """Blocks of `panel_width` filters in a group; with "channels" one block holds all groups."""
+    """Blocks of `panel_width` filters in a group; with "channels" one holds all groups."""
     if method(problem) == "channels":
         return 1
     return -(-channel_counts(problem)[1] // panel_width(problem))
@@ -84,10 +95,12 @@ def _strides(problem: ConvProblem, weight: Array) -> tuple[Array, int, tuple[int
     if problem.transposed:
         filter_step, channel_step, group_step = channel_step, filter_step, operands * filter_step
     starts = np.add.outer(np.arange(problem.groups) * group_step, np.arange(results) * filter_step)
+    length = panels(problem) * panel_width(problem)
     if method(problem) == "channels":
-        starts = starts.reshape(1, -1)
-    missing = panels(problem) * panel_width(problem) - starts.shape[1]
-    starts = np.pad(starts, ((0, 0), (0, missing)), constant_values=-1)
+        starts, length = starts.reshape(1, -1), channel_lanes(problem)[1]
+    starts = np.pad(starts, ((0, 0), (0, length - starts.shape[1])), constant_values=-1)
+    if method(problem) == "channels":
+        starts = np.tile(starts, panel_width(problem) // length)
     return table(starts), channel_step, (kernel_steps[0], kernel_steps[1])
 
 
