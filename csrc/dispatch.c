@@ -70,7 +70,13 @@ int fc_openmp(void) {
 }
 
 static const char *const kernel_names[] = {
-#define FC_KERNEL(name) #name,
+#define FC_KERNEL(name, textbook) #name,
+#include "kernels.def"
+#undef FC_KERNEL
+};
+
+static const int kernel_is_textbook[] = {
+#define FC_KERNEL(name, textbook) textbook,
 #include "kernels.def"
 #undef FC_KERNEL
 };
@@ -80,6 +86,8 @@ static const fc_conv_kernel *kernel_of(const fc_conv *p, int kernel) { return is
 int fc_conv_kernel_count(void) { return (int)(sizeof kernel_names / sizeof *kernel_names); }
 
 const char *fc_conv_kernel_name(int kernel) { return kernel_names[kernel]; }
+
+int fc_conv_kernel_is_textbook(int kernel) { return kernel_is_textbook[kernel]; }
 
 int fc_conv_accepts(const fc_conv *p, int kernel) { return kernel_of(p, kernel)->accepts(p); }
 

@@ -42,6 +42,7 @@ int fc_openmp(void);
 /* ---- convolution ---- */
 int fc_conv_kernel_count(void);
 const char *fc_conv_kernel_name(int kernel);
+int fc_conv_kernel_is_textbook(int kernel);  /* a NaN reaches only the outputs whose window holds it */
 int fc_conv_accepts(const fc_conv *p, int kernel);
 double fc_conv_cost(const fc_conv *p, int kernel, int threads);  /* predicted cycles */
 int fc_conv_choose(const fc_conv *p, int threads);

@@ -6,7 +6,7 @@
 #include "grid.h"
 #include "simd.h"
 
-#define FC_KERNEL(name) extern const fc_conv_kernel FC_NAME(name);
+#define FC_KERNEL(name, textbook) extern const fc_conv_kernel FC_NAME(name);
 #include "kernels.def"
 #undef FC_KERNEL
 
@@ -213,7 +213,7 @@ static int norm(const void *x, void *out, int64_t batch, int64_t channels, int64
 
 /* ---- the table ---- */
 
-#define FC_KERNEL(name) &FC_NAME(name),
+#define FC_KERNEL(name, textbook) &FC_NAME(name),
 static const fc_conv_kernel *const conv[] = {
 #include "kernels.def"
 };

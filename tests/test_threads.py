@@ -120,9 +120,8 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("backend", ["cython"], indirect=True)
 def test_bits_do_not_depend_on_the_number_of_threads(backend, layout, name):
-    if backend != "cython":
-        pytest.skip("only the cython backend promises it")
     function, shape, weight, options = LAYERS[name]
     arrays = [to_layout(normal(shape, dtype=np.float32), layout)]
     if weight:

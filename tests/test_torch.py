@@ -184,9 +184,7 @@ def test_activations(implementation, name):
     same(actual, expected(tensor(x)))
 
 
-def test_layouts_are_channels_last(implementation):
-    if implementation is reference:
-        pytest.skip("the reference is NCHW only")
+def test_nhwc_is_keras_order(backend):
     x, weight = normal((2, 6, 7, 8)), normal((4, 3, 3, 3))
     actual = fastconv.conv2d(x.transpose(0, 2, 3, 1), weight.transpose(2, 3, 1, 0), groups=2, layout="NHWC")
     same(from_layout(actual, "NHWC"), F.conv2d(tensor(x), tensor(weight), groups=2))

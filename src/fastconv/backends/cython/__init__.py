@@ -34,9 +34,8 @@ _POOL_TYPES = {
     for number, name in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"))
 }
 _POOL_TYPES[np.dtype(bool)] = _POOL_TYPES[np.dtype(np.uint8)]
-_KERNELS = tuple(_engine.kernel_names())
-# The kernels that compute the textbook sum.
-_DIRECT = ("depthwise", "direct_pixels", "direct_channels")
+_KERNELS = tuple(name for name, _ in _engine.kernels())
+_DIRECT = tuple(name for name, textbook in _engine.kernels() if textbook)
 
 
 class Choice(NamedTuple):
@@ -166,11 +165,8 @@ class CythonBackend:
         _engine.scatter(values, indices, out, sizes, _LAYOUTS[layout], get_num_threads())
 
     def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
-        if layout == "NCHW":
-            sizes = (x.shape[0] * x.shape[1], x.shape[2], x.shape[3], 1)
-        else:
-            sizes = x.shape
-        _engine.pad(x, out, sizes, rows, columns, np.array([value]).astype(x.dtype), get_num_threads())
+        planes = (x.shape[0] * x.shape[1], *x.shape[2:], 1) if layout == "NCHW" else x.shape
+        _engine.pad(x, out, planes, rows, columns, np.array([value]).astype(x.dtype), get_num_threads())
 
     def local_response_norm(
         self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array

@@ -42,6 +42,7 @@ cdef extern from "fastconv.h" nogil:
     int fc_openmp()
     int fc_conv_kernel_count()
     const char *fc_conv_kernel_name(int kernel)
+    int fc_conv_kernel_is_textbook(int kernel)
     int fc_conv_accepts(const fc_conv *p, int kernel)
     double fc_conv_cost(const fc_conv *p, int kernel, int threads)
     int fc_conv_choose(const fc_conv *p, int threads)
@@ -87,8 +88,11 @@ def select_instruction_set(int index) -> None:
     fc_select_isa(index)
 
 
-def kernel_names() -> list[str]:
-    return [fc_conv_kernel_name(k).decode() for k in range(fc_conv_kernel_count())]
+def kernels() -> list[tuple[str, bool]]:
+    """Names of the convolution kernels, and whether each computes the textbook sum."""
+    return [
+        (fc_conv_kernel_name(k).decode(), bool(fc_conv_kernel_is_textbook(k))) for k in range(fc_conv_kernel_count())
+    ]
 
 
 # ---- arrays ----
