@@ -97,12 +97,13 @@ static inline run next_run(const job *j, const place *p, run r) {
     return r;
 }
 
-/* The tiles of pixels [p->column, p->column + span) from p->row on, each with the blocks [low, high) of filters. */
+/* The tiles of pixels [p->column, p->column + span) from p->row on, each with the blocks [low, high) of filters. Tiles are
+ * of equal size, or, where that is whole vectors, as large as possible. */
 static void do_span(const job *j, place *p, int64_t span, const real *source, const real *weights, int64_t first_filter,
                     int64_t low, int64_t high, real *scratch) {
     int64_t count = ceil_div(span, j->tile_pixels), size = span / count, larger = span % count;
     for (int64_t i = 0; i < count; i++) {
-        p->count = size + (i < larger);
+        p->count = j->f->exact ? size + (i < larger) : min64(j->tile_pixels, span - i * j->tile_pixels);
         for (int64_t block = low; block < high; block++) {
             p->filter = first_filter + block_start(&j->blocks, block);
             j->f->do_tile(j, p, source, weights, block, scratch);
