@@ -180,7 +180,8 @@ static T NAMED(window)(const fc_pool *p, const T *x, int64_t step, int64_t r0, i
             for (int64_t s = s0; s < s1; s += column_step) {
                 T value = x[(r * p->width + s) * step];
                 running += (double)value;
-                if (running > uniform * total) {
+                /* The whole total too, as the share may have been rounded up to it. */
+                if (running > uniform * total || (running == total && total > 0)) {
                     *index = r * p->width + s;
                     return value;
                 }

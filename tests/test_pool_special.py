@@ -103,6 +103,23 @@ def test_stochastic_sampling(backend, layout, dtype, name):
     assert_close(alone, value, 0, dtype)
 
 
+class Largest(np.random.Generator):
+    """Draws the largest uniform below 1, always."""
+
+    def random(self, size=None, **options):
+        return np.full(size, 1 - 2**-53)
+
+
+def test_stochastic_with_the_largest_uniform(backend, layout):
+    """The total has the rounding of the running sum: the last element is chosen, never nothing."""
+    x = np.random.default_rng(0).random((1, 2, 60, 60))
+    value, index = reference.stochastic_pool2d(x, 4, uniforms=np.full((1, 2, 15, 15), 1 - 2**-53))
+    options = {"rng": Largest(np.random.PCG64(0)), "return_indices": True, "layout": layout}
+    actual = run("stochastic_pool2d", x, 4, **options)
+    assert_close(actual[0], value, 0, np.float64)
+    assert_close(actual[1], index, 0, np.int64)
+
+
 def test_stochastic_follows_the_probabilities(backend, layout):
     x = np.broadcast_to(np.array([[0.0, 1], [2, 5]], dtype=np.float32), (4000, 1, 2, 2))
     value = fastconv.stochastic_pool2d(to_layout(x, layout), 2, layout=layout, rng=np.random.default_rng(0))

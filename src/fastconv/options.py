@@ -18,7 +18,9 @@ _LIMIT = 2**31 - 1
 
 
 def choice(op: str, name: str, value: Any, valid: tuple[str, ...]) -> str:
-    if not isinstance(value, str) or value not in valid:
+    if not isinstance(value, str):
+        raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs a string")
+    if value not in valid:
         raise ValueError(f"{op}: {name} is {value!r}, but needs to be one of {', '.join(map(repr, valid))}")
     return value
 
@@ -120,7 +122,7 @@ def activation(op: str, value: Any) -> Activation | None:
             raise ValueError(f"{op}: activation is {value!r}, but needs low <= high")
         return Activation(value[0], *numbers)
     names = ", ".join(map(repr, _PLAIN))
-    raise ValueError(
+    raise (ValueError if isinstance(value, (str, tuple, list)) else TypeError)(
         f"{op}: activation is {value!r}, but needs None, one of {names}, ('leaky_relu', slope) or ('clip', low, high)"
     )
 

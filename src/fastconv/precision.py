@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
+from fastconv.options import choice
 from fastconv.settings import Setting
 
 __all__ = ["get_precision", "set_precision", "use_precision"]
@@ -13,9 +14,7 @@ PRECISIONS = ("fast", "strict")
 
 
 def check_precision(value: Any, source: str) -> str:
-    if value not in PRECISIONS:
-        raise ValueError(f"{source}: precision is {value!r}, but needs to be 'fast' or 'strict'")
-    return str(value)
+    return choice(source, "precision", value, PRECISIONS)
 
 
 _precision = Setting(("FASTCONV_PRECISION",), check_precision, lambda: "fast")

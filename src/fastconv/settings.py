@@ -25,11 +25,18 @@ class Setting(Generic[T]):
         Turns a user's value into a valid one or raises; gets the value and where it came from.
     default
         Computes the value where nobody chose one.
+    parse
+        Turns an environment variable's text into a valid value or raises; by default `check` does.
     """
 
     def __init__(
-        self, variables: tuple[str, ...], check: Callable[[Any, str], T], default: Callable[[], T]
+        self,
+        variables: tuple[str, ...],
+        check: Callable[[Any, str], T],
+        default: Callable[[], T],
+        parse: Callable[[str, str], T] | None = None,
     ) -> None:
+        self._parse = parse or check
         self._variables, self._check, self._default = variables, check, default
         self._local: ContextVar[T | None] = ContextVar(variables[0], default=None)
         self._chosen: T | None = None
@@ -49,7 +56,7 @@ class Setting(Generic[T]):
         for variable in self._variables:
             value = os.environ.get(variable, "").strip()
             if value:
-                return self._check(value, f"the environment variable {variable}")
+                return self._parse(value, f"the environment variable {variable}")
         return self._default()
 
     def set(self, value: Any, caller: str) -> None:

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import math
-import operator
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from fastconv.options import integer
 from fastconv.settings import Setting
 
 __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 
+_MOST = 1024
+
 
 def _check(value: Any, source: str) -> int:
-    if isinstance(value, str):
-        # OMP_NUM_THREADS may be a list, one number for each nesting level; ours is the outermost.
-        value = value.split(",")[0].strip()
-        if not value.isdecimal():
-            raise ValueError(f"{source} is {value!r}, but needs a number of threads of at least 1")
-        count = int(value)
-    else:
-        if isinstance(value, bool):
-            raise TypeError(f"{source}: n is a bool, but needs an integer")
-        try:
-            count = operator.index(value)
-        except TypeError:
-            raise TypeError(f"{source}: n is {type(value).__name__}, but needs an integer") from None
-    if not 1 <= count <= 1024:
-        raise ValueError(f"{source}: the number of threads is {count}, but needs to be from 1 to 1024")
+    count = integer(source, "n", value, 1)
+    if count > _MOST:
+        raise ValueError(f"{source}: n is {count}, but needs an integer from 1 to {_MOST}")
     return count
+
+
+def _parse(text: str, source: str) -> int:
+    # OMP_NUM_THREADS may be a list, one number for each nesting level; ours is the outermost.
+    number = text.split(",")[0].strip()
+    if not number.isdecimal() or not 1 <= int(number) <= _MOST:
+        raise ValueError(f"{source} is {text!r}, but needs a number of threads from 1 to {_MOST}")
+    return int(number)
 
 
 def available_cores(root: Path = Path("/")) -> int:
@@ -84,7 +82,7 @@ def _quota_v1(folder: Path) -> float:
         return math.inf
 
 
-_threads = Setting(("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS"), _check, available_cores)
+_threads = Setting(("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS"), _check, available_cores, _parse)
 
 
 def get_num_threads() -> int:

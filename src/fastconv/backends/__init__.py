@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from fastconv.options import Activation
+from fastconv.options import Activation, choice
 from fastconv.problem import ConvProblem
 from fastconv.settings import Setting
 from fastconv.windows import PoolProblem
@@ -117,12 +117,9 @@ def load(name: str) -> Backend:
 
 
 def _check(value: Any, source: str) -> str:
-    if not isinstance(value, str) or value not in _BACKENDS:
-        raise ValueError(
-            f"{source}: backend is {value!r}, but needs to be one of {', '.join(map(repr, _BACKENDS))}"
-        )
-    load(value)
-    return value
+    name = choice(source, "backend", value, names())
+    load(name)
+    return name
 
 
 def _loadable() -> Iterator[str]:

@@ -131,17 +131,16 @@ def sample_windows(
             first, last = w.column_start[across + j], w.column_stop[across + j]
             total = 0.0
             for row in range(w.row_start[down], w.row_stop[down], s.row_step):
-                line = 0.0
                 for column in range(first, last, s.column_step):
-                    line += np.float64(x[origin + (row * s.width + column) * pixel])
-                total += line
+                    total += np.float64(x[origin + (row * s.width + column) * pixel])
             share = uniforms[to + j * pixel] * total
             running, best, found = 0.0, x.dtype.type(0), -1
             for row in range(w.row_start[down], w.row_stop[down], s.row_step):
                 for column in range(first, last, s.column_step):
                     value = x[origin + (row * s.width + column) * pixel]
                     running += np.float64(value)
-                    if found < 0 and running > share:
+                    # The whole total too, as `share` may have been rounded up to it.
+                    if found < 0 and (running > share or (running == total and total > 0)):
                         best, found = value, row * s.width + column
             out[to + j * pixel] = best
             if indices.size > 0:

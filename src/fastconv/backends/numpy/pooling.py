@@ -84,20 +84,27 @@ def _max_axis(x: Array, windows: Windows, axis: int) -> tuple[Array, Array]:
 
 
 def _sample(problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array) -> None:
-    """Element by element in row-major order, until the running sum exceeds the sampled share of the total."""
-    total = _sum(problem, x.astype(np.float64))
-    running = np.zeros_like(total)
+    """Element by element in row-major order, until the running sum exceeds the sampled share of the last one."""
+    total: Any = 0.0
+    for value, _, exists in _row_major(problem, x):
+        total = total + np.where(exists, value, 0.0)
+    running, best = np.zeros_like(total), np.zeros_like(total)
     found = np.zeros(total.shape, bool)
-    best = np.zeros_like(total)
     where: Any = None
-    for values, row, row_exists in _elements(x, problem.rows, 2):
-        for value, column, exists in _elements(values, problem.columns, 3):
-            at = row * problem.size[1] + column
-            if where is None:
-                where = np.broadcast_to(at, total.shape)
-            running = running + np.where(exists & row_exists, value, 0.0)
-            wins = ~found & exists & row_exists & (running > uniforms * total)
-            best, where, found = np.where(wins, value, best), np.where(wins, at, where), found | wins
+    for value, at, exists in _row_major(problem, x):
+        if where is None:
+            where = np.broadcast_to(at, total.shape)
+        running += np.where(exists, value, 0.0)
+        # The whole total too, as a share may have been rounded up to it.
+        wins = ~found & exists & ((running > uniforms * total) | ((running == total) & (total > 0)))
+        best, where, found = np.where(wins, value, best), np.where(wins, at, where), found | wins
     out[...] = best
     if indices is not None:
         indices[...] = where
+
+
+def _row_major(problem: PoolProblem, x: Array) -> Iterator[tuple[Array, Array, Array]]:
+    """For every element of the windows in turn: its float64 values, flat positions, and whether it exists."""
+    for values, row, row_exists in _elements(x.astype(np.float64), problem.rows, 2):
+        for value, column, exists in _elements(values, problem.columns, 3):
+            yield value, row * problem.size[1] + column, exists & row_exists
