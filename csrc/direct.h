@@ -6,10 +6,11 @@
 #include "epilogue.h"
 #include "strip.h"
 
-/* A strip shares a core's L2 cache with a panel of weights. */
-enum { STRIP_BYTES = 320 << 10 };
+/* A strip shares a core's L2 cache with a panel of weights; a whole image may lie beyond it. */
+enum { STRIP_BYTES = 320 << 10, IMAGE_BYTES = 5 << 19 };
 
 typedef struct job job;
+typedef struct packing packing;
 
 /* A tile and where its results go: its image and first filter, the strip at (y0, x0) of `columns` columns, the tile's first
  * pixel there and how many pixels it has; and the taps that it sees inside the image. */
@@ -38,7 +39,7 @@ typedef struct {
     /* `weights` are the group's; the block's begin at its first filter * taps * channels. */
     void (*do_tile)(const job *j, const place *p, const real *source, const real *weights, int64_t block,
                     real *scratch);
-    void (*pack_block)(const operands *o, const grid *g, const real *weight, int64_t block, real *packed);
+    void (*pack_block)(const packing *j, const real *weight, int64_t group, int64_t block);
 } family;
 
 struct job {
@@ -170,20 +171,25 @@ static int work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* Threads share the filters where that saves them from streaming all weights of a small image each. */
+/* Threads share the filters rather than the image where that moves less through the outer caches: either each streams all
+ * weights for every strip of its part of the image, or the image for every block of its part of the filters. */
 static int64_t filter_parts(const family *f, const operands *o, const grid *g, int threads) {
     int64_t weights = o->filters * o->channels * grid_taps(g) * (int64_t)sizeof(real);
     int64_t image = o->channels * o->height * o->width * (int64_t)sizeof(real);
     int64_t tasks = o->batch * o->groups, blocks = f->blocks(o).count;
-    if (tasks % threads == 0 || blocks % threads) return 1;
-    return weights > 512 << 10 && image <= 512 << 10 ? threads : 1;
+    int64_t most = g->x.tap_step * g->x.tap_step > 1 ? STRIP_BYTES : IMAGE_BYTES; /* wide dilations: rows do not overlap */
+    if (tasks % threads == 0 || blocks % threads || weights < 512 << 10 || image > most) return 1;
+    int64_t by_image = ceil_div(ceil_div(image, STRIP_BYTES), threads) * weights;
+    int64_t by_filters = (image <= STRIP_BYTES ? image : image * (blocks / threads)) + weights / threads;
+    return by_filters < by_image ? threads : 1;
 }
 
 static int plan(const family *f, const operands *o, const grid *g, int threads, strips *s, int64_t *parts) {
     *parts = filter_parts(f, o, g, threads);
     int spread = *parts == 1 && o->batch * o->groups % threads;
     int flat = g->x.taps > 0 && g->y.taps > 0 && f->spans_rows(o, g);
-    return plan_strips(s, g, o, f->tile_pixels(o), flat, f->exact, STRIP_BYTES, spread ? threads : 1);
+    int64_t bytes = *parts > 1 ? IMAGE_BYTES : STRIP_BYTES;
+    return plan_strips(s, g, o, f->tile_pixels(o), flat, f->exact, bytes, spread ? threads : 1);
 }
 
 static size_t family_workspace(const family *f, const fc_conv *p, int threads) {
@@ -207,37 +213,52 @@ static size_t family_weights(const family *f, const fc_conv *p) {
     return (size_t)(f->padded_filters(&o) * o.channels * o.groups * p->kernel_h * p->kernel_w) * sizeof(real);
 }
 
+/* Where the packed weights of a kernel's element begin: those of its grid, in which it is tap `index` of `taps`. */
 typedef struct {
+    int64_t start, taps, index;
+} element_place;
+
+struct packing {
     const family *f;
     const operands *o;
-    const grid *g;
+    const element_place *elements; /* of the kernel, row after row */
+    int64_t kernel_h, kernel_w, padded_filters;
     const real *weight;
     real *packed;
-} packing;
+};
+
+/* The packed weights of an element and of the block of filters that begins at k0: [channel][filter of the block]. */
+static inline real *packed_element(const packing *j, int64_t element, int64_t group, int64_t k0, int64_t width) {
+    const element_place *e = j->elements + element;
+    int64_t first = group * j->padded_filters + k0;
+    return j->packed + e->start + (first * e->taps + e->index * width) * j->o->channels;
+}
 
 static int pack_blocks(const void *context, int64_t begin, int64_t end) {
     const packing *j = context;
-    const operands *o = j->o;
-    int64_t blocks = j->f->blocks(o).count;
-    for (int64_t task = begin; task < end; task++) {
-        int64_t group = task / blocks;
-        real *to = j->packed + group * j->f->padded_filters(o) * grid_taps(j->g) * o->channels;
-        j->f->pack_block(o, j->g, j->weight + group * o->w_group, task % blocks, to);
-    }
+    int64_t blocks = j->f->blocks(j->o).count;
+    for (int64_t task = begin; task < end; task++)
+        j->f->pack_block(j, j->weight + task / blocks * j->o->w_group, task / blocks, task % blocks);
     return 0;
 }
 
 static int family_prepare(const family *f, const fc_conv *p, const void *weight, void *packed, int threads) {
     operands o = operands_of(p);
-    real *to = packed;
-    int status = 0;
-    for (int64_t i = 0; i < o.grids && !status; i++) {
+    element_place *elements = malloc((size_t)(p->kernel_h * p->kernel_w) * sizeof *elements);
+    if (!elements) return FC_NO_MEMORY;
+    int64_t start = 0;
+    for (int64_t i = 0; i < o.grids; i++) {
         grid g = grid_of(p, &o, i);
-        packing j = {f, &o, &g, weight, to};
-        int64_t size = f->padded_filters(&o) * o.groups * grid_taps(&g) * o.channels;
-        status = fc_parallel(o.groups * f->blocks(&o).count, fc_worth((double)size, threads), pack_blocks, &j);
-        to += size;
+        for (int64_t t = 0; t < grid_taps(&g); t++) {
+            int64_t r = g.y.kernel_first + t / g.x.taps * g.y.kernel_step;
+            int64_t s = g.x.kernel_first + t % g.x.taps * g.x.kernel_step;
+            elements[r * p->kernel_w + s] = (element_place){start, grid_taps(&g), t};
+        }
+        start += f->padded_filters(&o) * o.groups * grid_taps(&g) * o.channels;
     }
+    packing j = {f, &o, elements, p->kernel_h, p->kernel_w, f->padded_filters(&o), weight, packed};
+    int status = fc_parallel(o.groups * f->blocks(&o).count, fc_worth((double)start, threads), pack_blocks, &j);
+    free(elements);
     return status;
 }
 
@@ -262,13 +283,6 @@ static int family_run(const family *f, const fc_conv *p, const void *x, const vo
         weights += f->padded_filters(&o) * o.groups * grid_taps(&g) * o.channels;
     }
     return status;
-}
-
-/* The first element of the user's weights for tap t of a grid. */
-static inline const real *tap_weights(const operands *o, const grid *g, const real *weight, int64_t t) {
-    int64_t r = g->y.kernel_first + t / g->x.taps * g->y.kernel_step;
-    int64_t s = g->x.kernel_first + t % g->x.taps * g->x.kernel_step;
-    return weight + r * o->w_row + s * o->w_column;
 }
 
 #endif

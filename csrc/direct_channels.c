@@ -148,46 +148,45 @@ static size_t scratch(const operands *o) {
     return (MR + VL) * NR * sizeof(real);
 }
 
-/* Filters [0, filters) of NCHW weights, whose (channel, tap) elements follow on each other: VL x VL at a time. */
-static void pack_transposed(const operands *o, const real *weight, int64_t taps, int64_t filters, int64_t width,
-                            real *packed) {
-    int64_t elements = o->channels * taps;
-    for (int64_t k = 0; k < width; k += VL)
-        for (int64_t e0 = 0; e0 < elements; e0 += VL) {
-            int64_t n = min64(VL, elements - e0), channel = e0 / taps, tap = e0 % taps;
-            vec block[VL];
-            for (int i = 0; i < VL; i++)
-                block[i] = k + i < filters ? load_up_to(weight + (k + i) * o->w_filter + e0, n) : zero();
-            transpose(block);
-            for (int64_t i = 0; i < n; i++) {
-                store(packed + (tap * o->channels + channel) * width + k, block[i]);
-                if (++tap == taps) tap = 0, channel++;
+/* Filters are contiguous in a vector. Where the user's are not, VL filters x VL of what is contiguous there are transposed:
+ * (channel, element) for a convolution, elements for a transposed one, channels in NHWC. */
+static void pack_block(const packing *j, const real *weight, int64_t group, int64_t block) {
+    const operands *o = j->o;
+    int64_t k0 = block * NR, filters = min64(NR, o->filters - k0), width = filters > VL ? NR : VL;
+    int64_t elements = j->kernel_h * j->kernel_w, channels = o->channels;
+    weight += k0 * o->w_filter;
+    if (o->w_filter == 1) {
+        for (int64_t e = 0; e < elements; e++) {
+            const real *from = weight + e / j->kernel_w * o->w_row + e % j->kernel_w * o->w_column;
+            real *to = packed_element(j, e, group, k0, width);
+            for (int64_t c = 0; c < channels; c++, to += width, from += o->w_channel) {
+                copy_reals(to, from, filters);
+                clear_reals(to + filters, width - filters);
             }
         }
-}
-
-/* [tap][channel][filters of the block]: filters are contiguous in a vector. */
-static void pack_block(const operands *o, const grid *g, const real *weight, int64_t block, real *packed) {
-    int64_t k0 = block * NR, taps = grid_taps(g);
-    int64_t filters = min64(NR, o->filters - k0), width = filters > VL ? NR : VL;
-    packed += k0 * taps * o->channels;
-    weight += k0 * o->w_filter;
-    if (o->w_column == 1 && o->w_channel == taps && o->w_filter == taps * o->channels && g->y.kernel_step == 1 &&
-        g->x.kernel_step == 1) {
-        pack_transposed(o, weight, taps, filters, width, packed);
         return;
     }
-    for (int64_t c0 = 0; c0 < o->channels; c0 += VL)
-        for (int64_t t = 0; t < taps; t++) {
-            const real *tap = tap_weights(o, g, weight, t);
-            for (int64_t c = c0; c < min64(c0 + VL, o->channels); c++) {
-                real *row = packed + (t * o->channels + c) * width;
-                const real *from = tap + c * o->w_channel;
-                int64_t k = 0;
-                for (; k + VL <= filters; k += VL)
-                    store(row + k, o->w_filter == 1 ? load(from + k) : load_strided(from + k * o->w_filter, o->w_filter));
-                for (; k < filters; k++) row[k] = from[k * o->w_filter];
-                clear_reals(row + filters, width - filters);
+    int by_channel = o->w_channel == 1 && o->nhwc, joined = !o->nhwc && o->w_channel == elements;
+    int64_t runs = by_channel ? elements : joined ? 1 : channels;
+    int64_t length = by_channel ? channels : joined ? channels * elements : elements;
+    for (int64_t k = 0; k < width; k += VL) /* outermost: the hardware prefetches some 16 streams, not 32 */
+        for (int64_t run = 0; run < runs; run++) {
+            const real *from = weight + k * o->w_filter;
+            from += by_channel ? run / j->kernel_w * o->w_row + run % j->kernel_w * o->w_column : run * o->w_channel;
+            int64_t e = by_channel ? run : 0, c = by_channel ? 0 : run;
+            for (int64_t first = 0; first < length; first += VL) {
+                int64_t n = min64(VL, length - first);
+                vec rows[VL];
+                for (int i = 0; i < VL; i++)
+                    rows[i] = k + i < filters ? load_up_to(from + i * o->w_filter + first, n) : zero();
+                transpose(rows);
+                for (int64_t i = 0; i < n; i++) {
+                    store(packed_element(j, e, group, k0, width) + c * width + k, rows[i]);
+                    if (by_channel)
+                        c++;
+                    else if (++e == elements)
+                        e = 0, c++;
+                }
             }
         }
 }

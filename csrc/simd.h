@@ -107,23 +107,6 @@ INLINE void store_n(real *p, vec v, int64_t n) {
 }
 #endif
 
-/* Elements p[0], p[step], ...; step must fit 32 bits / VL. */
-#if defined(__AVX512F__)
-INLINE vec load_strided(const real *p, int64_t step) {
-#if FC_DOUBLE
-    return (vec)_mm512_i64gather_pd((__m512i)(lane_numbers() * step), p, 8);
-#else
-    return (vec)_mm512_i32gather_ps((__m512i)(lane_numbers() * (lane)step), p, 4);
-#endif
-}
-#else
-INLINE vec load_strided(const real *p, int64_t step) {
-    vec v;
-    for (int i = 0; i < VL; i++) v[i] = p[i * step];
-    return v;
-}
-#endif
-
 INLINE vec load_up_to(const real *p, int64_t n) { return n >= VL ? load(p) : load_n(p, n); }
 INLINE void store_up_to(real *p, vec v, int64_t n) {
     if (n >= VL)
