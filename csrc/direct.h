@@ -39,7 +39,8 @@ typedef struct {
     /* `weights` are the group's; the block's begin at its first filter * taps * channels. */
     void (*do_tile)(const job *j, const place *p, const real *source, const real *weights, int64_t block,
                     real *scratch);
-    void (*pack_block)(const packing *j, const real *weight, int64_t group, int64_t block);
+    /* `places[e]` takes element e of the kernel: [channel][filter of the block]. */
+    void (*pack_block)(const packing *j, const real *weight, int64_t block, real *const *places);
 } family;
 
 struct job {
@@ -222,23 +223,29 @@ struct packing {
     const family *f;
     const operands *o;
     const element_place *elements; /* of the kernel, row after row */
-    int64_t kernel_h, kernel_w, padded_filters;
+    int64_t kernel_h, kernel_w;
     const real *weight;
     real *packed;
 };
 
-/* The packed weights of an element and of the block of filters that begins at k0: [channel][filter of the block]. */
-static inline real *packed_element(const packing *j, int64_t element, int64_t group, int64_t k0, int64_t width) {
-    const element_place *e = j->elements + element;
-    int64_t first = group * j->padded_filters + k0;
-    return j->packed + e->start + (first * e->taps + e->index * width) * j->o->channels;
-}
-
 static int pack_blocks(const void *context, int64_t begin, int64_t end) {
     const packing *j = context;
-    int64_t blocks = j->f->blocks(j->o).count;
-    for (int64_t task = begin; task < end; task++)
-        j->f->pack_block(j, j->weight + task / blocks * j->o->w_group, task / blocks, task % blocks);
+    const operands *o = j->o;
+    blocking blocks = j->f->blocks(o);
+    int64_t elements = j->kernel_h * j->kernel_w, padded = j->f->padded_filters(o);
+    real **places = fc_workspace((size_t)elements * sizeof *places);
+    if (!places) return FC_NO_MEMORY;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t group = task / blocks.count, block = task % blocks.count;
+        int64_t first = block_start(&blocks, block), width = block_start(&blocks, block + 1) - first;
+        width = min64(width, padded - first); /* the last block may be narrower */
+        for (int64_t e = 0; e < elements; e++) {
+            const element_place *to = j->elements + e;
+            places[e] = j->packed + to->start +
+                        ((group * padded + first) * to->taps + to->index * width) * o->channels;
+        }
+        j->f->pack_block(j, j->weight + group * o->w_group, block, places);
+    }
     return 0;
 }
 
@@ -256,7 +263,7 @@ static int family_prepare(const family *f, const fc_conv *p, const void *weight,
         }
         start += f->padded_filters(&o) * o.groups * grid_taps(&g) * o.channels;
     }
-    packing j = {f, &o, elements, p->kernel_h, p->kernel_w, f->padded_filters(&o), weight, packed};
+    packing j = {f, &o, elements, p->kernel_h, p->kernel_w, weight, packed};
     int status = fc_parallel(o.groups * f->blocks(&o).count, fc_worth((double)start, threads), pack_blocks, &j);
     free(elements);
     return status;

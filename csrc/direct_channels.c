@@ -150,7 +150,7 @@ static size_t scratch(const operands *o) {
 
 /* Filters are contiguous in a vector. Where the user's are not, VL filters x VL of what is contiguous there are transposed:
  * (channel, element) for a convolution, elements for a transposed one, channels in NHWC. */
-static void pack_block(const packing *j, const real *weight, int64_t group, int64_t block) {
+static void pack_block(const packing *j, const real *weight, int64_t block, real *const *places) {
     const operands *o = j->o;
     int64_t k0 = block * NR, filters = min64(NR, o->filters - k0), width = filters > VL ? NR : VL;
     int64_t elements = j->kernel_h * j->kernel_w, channels = o->channels;
@@ -158,7 +158,7 @@ static void pack_block(const packing *j, const real *weight, int64_t group, int6
     if (o->w_filter == 1) {
         for (int64_t e = 0; e < elements; e++) {
             const real *from = weight + e / j->kernel_w * o->w_row + e % j->kernel_w * o->w_column;
-            real *to = packed_element(j, e, group, k0, width);
+            real *to = places[e];
             for (int64_t c = 0; c < channels; c++, to += width, from += o->w_channel) {
                 copy_reals(to, from, filters);
                 clear_reals(to + filters, width - filters);
@@ -181,7 +181,7 @@ static void pack_block(const packing *j, const real *weight, int64_t group, int6
                     rows[i] = k + i < filters ? load_up_to(from + i * o->w_filter + first, n) : zero();
                 transpose(rows);
                 for (int64_t i = 0; i < n; i++) {
-                    store(packed_element(j, e, group, k0, width) + c * width + k, rows[i]);
+                    store(places[e] + c * width + k, rows[i]);
                     if (by_channel)
                         c++;
                     else if (++e == elements)

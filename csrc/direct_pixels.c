@@ -153,14 +153,14 @@ static void do_tile(const job *j, const place *p, const real *source, const real
     }
 }
 
-static void pack_block(const packing *j, const real *weight, int64_t group, int64_t block) {
+static void pack_block(const packing *j, const real *weight, int64_t block, real *const *places) {
     const operands *o = j->o;
     blocking b = blocks(o);
     int64_t k0 = block_start(&b, block), filters = block_start(&b, block + 1) - k0;
     weight += k0 * o->w_filter;
     for (int64_t e = 0; e < j->kernel_h * j->kernel_w; e++) {
         const real *from = weight + e / j->kernel_w * o->w_row + e % j->kernel_w * o->w_column;
-        real *to = packed_element(j, e, group, k0, filters);
+        real *to = places[e];
         for (int64_t c = 0; c < o->channels; c++)
             for (int64_t k = 0; k < filters; k++) *to++ = from[c * o->w_channel + k * o->w_filter];
     }
