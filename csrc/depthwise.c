@@ -116,7 +116,7 @@ static int work_unrolled(const void *context, int64_t begin, int64_t end) {
     const fc_conv *p = j->p;
     int64_t kernel = p->kernel_h, stride = p->stride_h, beyond = margin(p), plane_size = p->height * p->width;
     int64_t multiplier = p->filters / p->channels;
-    real *memory = fc_workspace((size_t)rows_room(p->width, beyond) * sizeof(real));
+    real *memory = fc_workspace(FC_OWN, (size_t)rows_room(p->width, beyond) * sizeof(real));
     if (!memory) return FC_NO_MEMORY;
     row_source source = open_rows(j->x, p->batch * p->channels, p->height, p->width, beyond, 0, memory);
     for (int64_t task = begin; task < end; task++) {
@@ -175,7 +175,7 @@ static int work_bands(const void *context, int64_t begin, int64_t end) {
     const strips *s = j->s;
     const operands *o = j->o;
     int64_t filters = o->groups * o->filters, each = s->strips_y * s->strips_x;
-    real *packed = fc_workspace(packed_strip_bytes(s));
+    real *packed = fc_workspace(FC_OWN, packed_strip_bytes(s));
     if (!packed) return FC_NO_MEMORY;
     int64_t last = -1;
     for (int64_t task = begin; task < end; task++) {
@@ -261,11 +261,11 @@ static int accepts(const fc_conv *p) {
     return !reads_in_place(&g, &o); /* vectors would read beyond the image */
 }
 
-static double cost(const fc_conv *p, int threads) {
+static double cost(const fc_conv *p) {
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width);
     double waste = p->layout == FC_NCHW ? (double)round_up(p->out_width, VL) / (double)p->out_width
                                         : (double)round_up(p->channels, VL) / (double)p->channels;
-    return outputs * waste / VL * (8 + 0.7 * (double)(p->kernel_h * p->kernel_w)) / threads + 400;
+    return outputs * waste / VL * (8 + 0.7 * (double)(p->kernel_h * p->kernel_w)) + 400;
 }
 
 static size_t weight_bytes(const fc_conv *p) {
@@ -299,7 +299,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
     operands o = operands_of(p);
     job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
-    threads = fc_worth(cost(p, 1), threads);
+    threads = fc_worth(cost(p), threads);
     if (p->layout == FC_NHWC) return fc_parallel(p->batch * p->out_height, threads, work_nhwc, &j);
     if (unrolled(p)) {
         int64_t planes = p->batch * p->filters;
@@ -314,4 +314,4 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     return status;
 }
 
-const fc_conv_kernel FC_NAME(depthwise) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all};
+const fc_conv_kernel FC_NAME(depthwise) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL};

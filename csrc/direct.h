@@ -143,7 +143,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
     const operands *o = j->o;
     const family *f = j->f;
     size_t strip = (packed_strip_bytes(s) + 63) & ~(size_t)63;
-    char *memory = fc_workspace(strip + f->scratch(o));
+    char *memory = fc_workspace(FC_OWN, strip + f->scratch(o));
     if (!memory) return FC_NO_MEMORY;
     real *packed = (real *)memory, *scratch = (real *)(memory + strip);
     int64_t blocks = j->blocks.count, last = -1;
@@ -233,7 +233,7 @@ static int pack_blocks(const void *context, int64_t begin, int64_t end) {
     const operands *o = j->o;
     blocking blocks = j->f->blocks(o);
     int64_t elements = j->kernel_h * j->kernel_w, padded = j->f->padded_filters(o);
-    real **places = fc_workspace((size_t)elements * sizeof *places);
+    real **places = fc_workspace(FC_OWN, (size_t)elements * sizeof *places);
     if (!places) return FC_NO_MEMORY;
     for (int64_t task = begin; task < end; task++) {
         int64_t group = task / blocks.count, block = task % blocks.count;

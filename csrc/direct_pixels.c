@@ -170,7 +170,7 @@ static const family pixels = {tile_pixels, blocks, padded_filters, spans_rows, 0
 
 static int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
 
-static double cost(const fc_conv *p, int threads) {
+static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     double filters = (double)o.filters, cycles = 0;
     double width = (double)tile_pixels(&o), count = (double)blocks(&o).count;
@@ -187,7 +187,7 @@ static double cost(const fc_conv *p, int threads) {
         double pack = reads_in_place(&g, &o) ? 0 : tiles_needed * vectors * (double)o.channels * planes * 4;
         cycles += multiply * 1.05 + tiles_needed * vectors * filters * 4 + pack;
     }
-    return cycles / threads + 400;
+    return cycles + 400;
 }
 
 static size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p); }
@@ -199,7 +199,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 }
 
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    return family_run(&pixels, p, x, packed, e, out, cost(p, 1), threads);
+    return family_run(&pixels, p, x, packed, e, out, cost(p), threads);
 }
 
-const fc_conv_kernel FC_NAME(direct_pixels) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all};
+const fc_conv_kernel FC_NAME(direct_pixels) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL};

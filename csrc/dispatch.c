@@ -89,16 +89,21 @@ const char *fc_conv_kernel_name(int kernel) { return kernel_names[kernel]; }
 
 int fc_conv_kernel_is_textbook(int kernel) { return kernel_is_textbook[kernel]; }
 
-int fc_conv_accepts(const fc_conv *p, int kernel) { return kernel_of(p, kernel)->accepts(p); }
+int fc_conv_accepts(const fc_conv *p, int kernel) {
+    return kernel_of(p, kernel)->accepts(p) && fc_conv_error(p, kernel) <= (p->strict ? 3 : 8);
+}
 
-double fc_conv_cost(const fc_conv *p, int kernel, int threads) { return kernel_of(p, kernel)->cost(p, threads); }
+double fc_conv_cost(const fc_conv *p, int kernel) { return kernel_of(p, kernel)->cost(p); }
 
-int fc_conv_choose(const fc_conv *p, int threads) {
+double fc_conv_error(const fc_conv *p, int kernel) { return kernel_is_textbook[kernel] ? 1 : kernel_of(p, kernel)->error(p); }
+
+/* The number of threads has no say: results must not depend on it. */
+int fc_conv_choose(const fc_conv *p) {
     int best = -1;
     double least = 0;
     for (int k = 0; k < fc_conv_kernel_count(); k++) {
         if (!fc_conv_accepts(p, k)) continue;
-        double cost = fc_conv_cost(p, k, threads);
+        double cost = fc_conv_cost(p, k);
         if (best < 0 || cost < least) best = k, least = cost;
     }
     return best;

@@ -21,6 +21,7 @@ typedef struct {
     int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
     int64_t out_height, out_width;
     int layout, dtype, transposed, strict;
+    int once; /* are the weights prepared for this call alone? */
 } fc_conv;
 
 /* What happens to a finished sum: + bias[channel], + residual (of the output's shape), activation. */
@@ -43,9 +44,10 @@ int fc_openmp(void);
 int fc_conv_kernel_count(void);
 const char *fc_conv_kernel_name(int kernel);
 int fc_conv_kernel_is_textbook(int kernel);  /* a NaN reaches only the outputs whose window holds it */
-int fc_conv_accepts(const fc_conv *p, int kernel);
-double fc_conv_cost(const fc_conv *p, int kernel, int threads);  /* predicted cycles */
-int fc_conv_choose(const fc_conv *p, int threads);
+int fc_conv_accepts(const fc_conv *p, int kernel); /* can it do that, as precisely as is wanted? */
+double fc_conv_cost(const fc_conv *p, int kernel);  /* predicted cycles of one thread */
+double fc_conv_error(const fc_conv *p, int kernel); /* predicted, in multiples of the textbook sum's */
+int fc_conv_choose(const fc_conv *p);
 size_t fc_conv_weight_bytes(const fc_conv *p, int kernel);
 size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads);  /* of one thread */
 int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads);

@@ -23,11 +23,12 @@ typedef float real;
 /* One convolution algorithm; `kernels.def` lists them. */
 typedef struct {
     int (*accepts)(const fc_conv *p);
-    double (*cost)(const fc_conv *p, int threads);
+    double (*cost)(const fc_conv *p); /* of one thread */
     size_t (*weight_bytes)(const fc_conv *p);
     size_t (*workspace_bytes)(const fc_conv *p, int threads);
     int (*prepare)(const fc_conv *p, const void *weight, void *packed, int threads);
     int (*run)(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads);
+    double (*error)(const fc_conv *p); /* NULL where it computes the textbook sum */
 } fc_conv_kernel;
 
 /* Everything that one instruction set offers for one floating-point type. */

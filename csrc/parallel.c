@@ -21,14 +21,14 @@ static void in_child(void) {
 
 /* ---- workspaces ---- */
 typedef struct {
-    void *memory;
-    size_t bytes;
-} workspace;
+    void *memory[FC_SHARED + 1];
+    size_t bytes[FC_SHARED + 1];
+} workspaces;
 
 static pthread_key_t key;
 
 static void release(void *value) {
-    free(((workspace *)value)->memory);
+    for (int i = 0; i <= FC_SHARED; i++) free(((workspaces *)value)->memory[i]);
     free(value);
 }
 
@@ -39,9 +39,9 @@ static void set_up(void) {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-void *fc_workspace(size_t bytes) {
+void *fc_workspace(int which, size_t bytes) {
     pthread_once(&once, set_up);
-    workspace *own = pthread_getspecific(key);
+    workspaces *own = pthread_getspecific(key);
     if (!own) {
         own = calloc(1, sizeof *own);
         if (!own || pthread_setspecific(key, own)) {
@@ -49,15 +49,15 @@ void *fc_workspace(size_t bytes) {
             return NULL;
         }
     }
-    if (own->bytes < bytes) {
-        free(own->memory);
-        own->bytes = 0;
+    if (own->bytes[which] < bytes) {
+        free(own->memory[which]);
+        own->bytes[which] = 0;
         bytes = (bytes + 4095) & ~(size_t)4095;
-        own->memory = aligned_alloc(4096, bytes);
-        if (!own->memory) return NULL;
-        own->bytes = bytes;
+        own->memory[which] = aligned_alloc(4096, bytes);
+        if (!own->memory[which]) return NULL;
+        own->bytes[which] = bytes;
     }
-    return own->memory;
+    return own->memory[which];
 }
 
 /* ---- flushing of subnormal numbers ---- */

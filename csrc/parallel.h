@@ -12,8 +12,10 @@ typedef int (*fc_body)(const void *context, int64_t begin, int64_t end);
  * within, on every thread. */
 int fc_parallel(int64_t count, int threads, fc_body body, const void *context);
 
-/* This thread's scratch memory, 64-byte aligned, kept from call to call; NULL where there is none. */
-void *fc_workspace(size_t bytes);
+/* This thread's scratch memory, aligned to a page, kept from call to call; NULL where there is none. A caller of fc_parallel
+ * keeps what its threads share in a memory of its own, as one of them is the caller. */
+enum { FC_OWN, FC_SHARED };
+void *fc_workspace(int which, size_t bytes);
 
 /* So many threads are worth waking for so many cycles of work in all. */
 int fc_worth(double cycles, int threads);

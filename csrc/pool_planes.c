@@ -85,7 +85,7 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
     int64_t reach = columns->first + (columns->count + VL) * stride + kernel - p->width; /* ceil_mode, padding */
     beyond = max64(beyond, reach + VL * stride);
     int64_t room = rows_room(p->width, beyond);
-    real *memory = fc_workspace((size_t)(room + columns->count) * sizeof(real));
+    real *memory = fc_workspace(FC_OWN, (size_t)(room + columns->count) * sizeof(real));
     if (!memory) return FC_NO_MEMORY;
     row_source source = open_rows(j->x, p->batch * p->channels, p->height, p->width, beyond,
                                   sum ? 0 : -(real)INFINITY, memory);

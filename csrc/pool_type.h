@@ -222,7 +222,7 @@ static int NAMED(planes_work)(const void *context, int64_t begin, int64_t end) {
     const fc_pool *p = j->p;
     const fc_windows *c = &p->columns;
     int64_t beyond = c->kernel ? c->kernel * c->step + c->stride : 0;
-    T *scratch = fc_workspace((size_t)(p->width + 2 * beyond + c->count) * sizeof(T));
+    T *scratch = fc_workspace(FC_OWN, (size_t)(p->width + 2 * beyond + c->count) * sizeof(T));
     if (!scratch) return FC_NO_MEMORY;
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts;

@@ -107,12 +107,48 @@ INLINE void store_n(real *p, vec v, int64_t n) {
 }
 #endif
 
+/* Lanes [low, high), 0 <= low <= high <= VL; the others are 0, and their memory is not touched. */
+#if defined(__AVX512F__)
+#if FC_DOUBLE
+INLINE vec load_between(const real *p, int64_t low, int64_t high) {
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << high) - (1u << low)), p);
+}
+#else
+INLINE vec load_between(const real *p, int64_t low, int64_t high) {
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << high) - (1u << low)), p);
+}
+#endif
+#else
+INLINE vec load_between(const real *p, int64_t low, int64_t high) {
+    vec v = {0};
+    for (int i = 0; i < VL; i++)
+        if (i >= low && i < high) v[i] = p[i];
+    return v;
+}
+#endif
+
 INLINE vec load_up_to(const real *p, int64_t n) { return n >= VL ? load(p) : load_n(p, n); }
 INLINE void store_up_to(real *p, vec v, int64_t n) {
     if (n >= VL)
         store(p, v);
     else
         store_n(p, v, n);
+}
+
+INLINE void copy_reals(real *to, const real *from, int64_t n) {
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) store(to + i, load(from + i));
+    if (i < n) {
+        if (n >= VL)
+            store(to + n - VL, load(from + n - VL));
+        else
+            store_n(to + i, load_n(from + i, n - i), n - i);
+    }
+}
+
+INLINE void clear_reals(real *to, int64_t n) {
+    for (; n >= VL; n -= VL, to += VL) store(to, zero());
+    if (n > 0) store_n(to, zero(), n);
 }
 
 #define TRANSPOSE_STEP(v, s)                                                              \

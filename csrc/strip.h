@@ -229,22 +229,6 @@ static size_t packed_strip_bytes(const strips *s) {
     return (size_t)((s->nhwc ? s->pixels * s->pixel_step : s->channels * s->channel_step) + VL) * sizeof(real);
 }
 
-INLINE void copy_reals(real *to, const real *from, int64_t n) {
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL) store(to + i, load(from + i));
-    if (i < n) {
-        if (n >= VL)
-            store(to + n - VL, load(from + n - VL));
-        else
-            store_n(to + i, load_n(from + i, n - i), n - i);
-    }
-}
-
-INLINE void clear_reals(real *to, int64_t n) {
-    for (; n >= VL; n -= VL, to += VL) store(to, zero());
-    if (n > 0) store_n(to, zero(), n);
-}
-
 /* One row of a plane: `n` pixels, of which [low, high) exist; `from` is the image's row, `at` the position of pixel 0. */
 static void pack_row(const strips *s, const operands *o, real *to, const real *from, int64_t at, int64_t n, int64_t low,
                      int64_t high) {

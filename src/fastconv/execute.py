@@ -143,7 +143,7 @@ class Call:
             if case.sides is not None:
                 x = pad_sides(o.op, backend, x, case.sides, o.padding_mode, 0.0, o.layout)
             if prepare is None:
-                prepared = backend.prepare(problem, native(weight, case.dtype))
+                prepared = backend.prepare(problem, native(weight, case.dtype), once=True)
             else:
                 prepared = prepare(backend, problem)
             backend.conv(problem, x, prepared, self._bias, self._residual, o.activation, self._buffer)

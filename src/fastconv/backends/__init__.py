@@ -35,8 +35,8 @@ class Backend(Protocol):
     def weight_form(self, problem: ConvProblem) -> Hashable:
         """Names the form of weights that `prepare` makes: problems of equal form can share them."""
 
-    def prepare(self, problem: ConvProblem, weight: Array) -> Any:
-        """The weights in the form that `conv` takes."""
+    def prepare(self, problem: ConvProblem, weight: Array, once: bool = False) -> Any:
+        """The weights in the form that `conv` takes; with `once`, that form is for one call alone."""
 
     def conv(
         self,

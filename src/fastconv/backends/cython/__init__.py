@@ -46,10 +46,11 @@ class Choice(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _choose(problem: ConvProblem, threads: int) -> Choice:
-    conv = _conv(problem)
+def _choose(problem: ConvProblem, once: bool = False) -> Choice:
+    """With `once`, the weights are prepared for one call alone."""
+    conv = _conv(problem, once)
     if problem.algorithm is None:
-        return Choice(conv, conv.choose(threads))
+        return Choice(conv, conv.choose())
     wanted = _DIRECT if problem.algorithm == "direct" else (problem.algorithm,)
     kernels = [_KERNELS.index(name) for name in wanted]
     kernels = [kernel for kernel in kernels if conv.accepts(kernel)]
@@ -57,21 +58,20 @@ def _choose(problem: ConvProblem, threads: int) -> Choice:
         raise ValueError(
             f"{problem.op}: algorithm is {problem.algorithm!r}, which cannot do a convolution of {problem.channels} "
             f"to {problem.filters} channels in {problem.groups} groups, kernel {problem.kernel}, stride "
-            f"{problem.stride}, dilation {problem.dilation}, {problem.layout}"
+            f"{problem.stride}, dilation {problem.dilation}, {problem.layout}, with precision {problem.precision!r}"
         )
-    return Choice(conv, min(kernels, key=lambda kernel: conv.cost(kernel, threads)))
+    return Choice(conv, min(kernels, key=conv.cost))
 
 
-def _conv(problem: ConvProblem) -> _engine.Conv:
+def _conv(problem: ConvProblem, once: bool = False) -> _engine.Conv:
     top, _, left, _ = problem.padding
     sizes = (
         problem.batch, problem.channels, *problem.size, problem.filters, *problem.kernel, *problem.stride, top, left,
         *problem.dilation, problem.groups, *problem.out_size,
     )  # fmt: skip
     dtype = _DTYPES.get(problem.dtype, 0)
-    return _engine.Conv(
-        sizes, _LAYOUTS[problem.layout], dtype, problem.transposed, problem.precision == "strict"
-    )
+    strict = problem.precision == "strict"
+    return _engine.Conv(sizes, _LAYOUTS[problem.layout], dtype, problem.transposed, strict, once)
 
 
 class CythonBackend:
@@ -82,7 +82,7 @@ class CythonBackend:
 
     def explain(self, problem: ConvProblem) -> str:
         threads = get_num_threads()
-        conv, chosen = _choose(problem, threads)
+        conv, chosen = _choose(problem)
         operands = [problem.input_shape, problem.output_shape]
         size = problem.dtype.itemsize
         data = sum(int(np.prod(shape)) for shape in operands) * size
@@ -95,22 +95,23 @@ class CythonBackend:
             f"bytes: {data + weights:,} (images {data:,}, prepared weights {weights:,})",
             f"arithmetic intensity: {problem.flops / (data + weights):.1f} FLOPs per byte",
             f"workspace: {conv.workspace_bytes(chosen, threads):,} bytes per thread",
-            "candidates (predicted cycles):",
+            "candidates (predicted cycles of one thread; error as a multiple of the direct sum's):",
         ]
         for kernel, name in enumerate(_KERNELS):
-            cost = f"{conv.cost(kernel, threads):,.0f}" if conv.accepts(kernel) else "cannot do it"
-            lines.append(f"  {name}: {cost}")
+            verdict = "cannot do it"
+            if conv.accepts(kernel):
+                verdict = f"{conv.cost(kernel):,.0f}; {conv.error(kernel):g}"
+            lines.append(f"  {name}: {verdict}")
         return "\n".join(lines)
 
     def weight_form(self, problem: ConvProblem) -> int:
-        return _choose(problem, get_num_threads()).kernel
+        return _choose(problem).kernel
 
-    def prepare(self, problem: ConvProblem, weight: Array) -> tuple[int, Array]:
+    def prepare(self, problem: ConvProblem, weight: Array, once: bool = False) -> tuple[int, Array]:
         """The kernel, and the weights packed for it."""
-        threads = get_num_threads()
-        conv, kernel = _choose(problem, threads)
+        conv, kernel = _choose(problem, once)
         packed = _engine.aligned_bytes(conv.weight_bytes(kernel))
-        conv.prepare(kernel, weight, packed, threads)
+        conv.prepare(kernel, weight, packed, get_num_threads())
         return kernel, packed
 
     def conv(
@@ -126,7 +127,7 @@ class CythonBackend:
         threads = get_num_threads()
         name, a, b = activation or _LINEAR
         kernel, packed = prepared
-        conv = _choose(problem, threads).conv
+        conv = _choose(problem).conv
         conv.run(kernel, x, packed, bias, residual, _ACTIVATIONS[name], a, b, out, threads)
 
     def deform_conv(

@@ -14,7 +14,7 @@ cdef extern from "fastconv.h" nogil:
         int64_t batch, channels, height, width
         int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
         int64_t out_height, out_width
-        int layout, dtype, transposed, strict
+        int layout, dtype, transposed, strict, once
     ctypedef struct fc_epilogue:
         const void *bias
         const void *residual
@@ -44,8 +44,9 @@ cdef extern from "fastconv.h" nogil:
     const char *fc_conv_kernel_name(int kernel)
     int fc_conv_kernel_is_textbook(int kernel)
     int fc_conv_accepts(const fc_conv *p, int kernel)
-    double fc_conv_cost(const fc_conv *p, int kernel, int threads)
-    int fc_conv_choose(const fc_conv *p, int threads)
+    double fc_conv_cost(const fc_conv *p, int kernel)
+    double fc_conv_error(const fc_conv *p, int kernel)
+    int fc_conv_choose(const fc_conv *p)
     size_t fc_conv_weight_bytes(const fc_conv *p, int kernel)
     size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads)
     int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads)
@@ -120,20 +121,23 @@ cdef class Conv:
 
     cdef fc_conv p
 
-    def __init__(self, sizes, int layout, int dtype, bint transposed, bint strict):
+    def __init__(self, sizes, int layout, int dtype, bint transposed, bint strict, bint once):
         p = &self.p
         (p.batch, p.channels, p.height, p.width, p.filters, p.kernel_h, p.kernel_w, p.stride_h, p.stride_w,
          p.pad_top, p.pad_left, p.dilation_h, p.dilation_w, p.groups, p.out_height, p.out_width) = sizes
-        p.layout, p.dtype, p.transposed, p.strict = layout, dtype, transposed, strict
+        p.layout, p.dtype, p.transposed, p.strict, p.once = layout, dtype, transposed, strict, once
 
     def accepts(self, int kernel):
         return bool(fc_conv_accepts(&self.p, kernel))
 
-    def cost(self, int kernel, int threads):
-        return fc_conv_cost(&self.p, kernel, threads)
+    def cost(self, int kernel):
+        return fc_conv_cost(&self.p, kernel)
 
-    def choose(self, int threads):
-        return fc_conv_choose(&self.p, threads)
+    def error(self, int kernel):
+        return fc_conv_error(&self.p, kernel)
+
+    def choose(self):
+        return fc_conv_choose(&self.p)
 
     def weight_bytes(self, int kernel):
         return fc_conv_weight_bytes(&self.p, kernel)

@@ -35,7 +35,7 @@ class NumbaBackend:
     def weight_form(self, problem: ConvProblem) -> Hashable:
         return weights.form(problem)
 
-    def prepare(self, problem: ConvProblem, weight: Array) -> tuple[Array, ...]:
+    def prepare(self, problem: ConvProblem, weight: Array, once: bool = False) -> tuple[Array, ...]:
         return weights.pack(problem, weight)
 
     def conv(

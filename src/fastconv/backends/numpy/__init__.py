@@ -39,7 +39,7 @@ class NumpyBackend:
     def weight_form(self, problem: ConvProblem) -> Hashable:
         return "grouped"
 
-    def prepare(self, problem: ConvProblem, weight: Array) -> Array:
+    def prepare(self, problem: ConvProblem, weight: Array, once: bool = False) -> Array:
         """The weights as (groups, filters per group, channels per group, kH, kW)."""
         if problem.layout == "NHWC":
             weight = weight.transpose(3, 2, 0, 1)
