@@ -91,4 +91,12 @@ int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t ba
 int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int64_t size,
                            double alpha, double beta, double k, int layout, int dtype, int threads);
 
+/* ---- recycled memory, for large results ---- */
+void *fc_recycle_alloc(size_t bytes);
+void *fc_recycle_realloc(void *memory, size_t bytes);
+void fc_recycle_free(void *memory);
+void fc_recycle_limit(size_t bytes); /* of what is kept; 256 MiB at first */
+size_t fc_recycle_bytes(void);       /* kept now */
+void fc_recycle_clear(void);
+
 #endif

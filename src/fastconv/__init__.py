@@ -25,6 +25,7 @@ from fastconv.plan import (
     plan_conv_transpose2d,
     plan_depthwise_conv2d,
 )
+from fastconv.memory import clear_cache, get_cache_size, set_cache_size
 from fastconv.pool import avg_pool2d, lp_pool2d, max_pool2d, max_unpool2d
 from fastconv.pool_adaptive import (
     adaptive_avg_pool2d,
@@ -50,6 +51,7 @@ __all__ = [
     "algorithms",
     "available_backends",
     "avg_pool2d",
+    "clear_cache",
     "conv1d",
     "conv2d",
     "conv_transpose1d",
@@ -61,6 +63,7 @@ __all__ = [
     "fractional_max_pool2d",
     "geometry",
     "get_backend",
+    "get_cache_size",
     "get_num_threads",
     "get_precision",
     "global_avg_pool2d",
@@ -76,6 +79,7 @@ __all__ = [
     "plan_depthwise_conv2d",
     "separable_conv2d",
     "set_backend",
+    "set_cache_size",
     "set_num_threads",
     "set_precision",
     "show_config",

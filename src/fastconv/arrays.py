@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastconv.memory import new_array
+
 Array = NDArray[Any]
 
 _FLOATS = frozenset(map(np.dtype, (np.float16, np.float32, np.float64)))
@@ -95,10 +97,10 @@ def images(op: str, name: str, value: Any, layout: str) -> tuple[Array, bool]:
 
 def empty(op: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """A new array; too large a one is a `MemoryError` that names the operation and the size."""
+    size = math.prod(shape) * dtype.itemsize
     try:
-        return np.empty(shape, dtype)
+        return new_array(shape, dtype, size)
     except (MemoryError, ValueError):  # ValueError: more bytes than a pointer can count
-        size = math.prod(shape) * dtype.itemsize
         raise MemoryError(f"{op}: the result of shape {shape} needs {size / 2**30:.1f} GiB") from None
 
 

@@ -25,7 +25,7 @@ def choice(op: str, name: str, value: Any, valid: tuple[str, ...]) -> str:
     return value
 
 
-def integer(op: str, name: str, value: Any, minimum: int) -> int:
+def integer(op: str, name: str, value: Any, minimum: int, most: int = _LIMIT) -> int:
     if type(value) is not int:
         try:
             if isinstance(value, bool):
@@ -35,8 +35,8 @@ def integer(op: str, name: str, value: Any, minimum: int) -> int:
             raise TypeError(
                 f"{op}: {name} is {value!r} ({type(value).__name__}), but needs an integer"
             ) from None
-    if not minimum <= value <= _LIMIT:
-        raise ValueError(f"{op}: {name} is {value}, but needs an integer from {minimum} to {_LIMIT}")
+    if not minimum <= value <= most:
+        raise ValueError(f"{op}: {name} is {value}, but needs an integer from {minimum} to {most}")
     return int(value)
 
 

@@ -1,7 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """The door to the C kernels: unpacks arrays, releases the GIL, calls one C function."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
+from libc.stddef cimport size_t
+from libc.string cimport memset, strcpy
+from cpython.pycapsule cimport PyCapsule_New
 cimport numpy as cnp
 
 import numpy as np
@@ -64,6 +67,26 @@ cdef extern from "fastconv.h" nogil:
                    int64_t count, int64_t plane, int layout, int item, int threads)
     int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels,
                                int64_t size, double alpha, double beta, double k, int layout, int dtype, int threads)
+    void *fc_recycle_alloc(size_t bytes)
+    void *fc_recycle_realloc(void *memory, size_t bytes)
+    void fc_recycle_free(void *memory)
+    void fc_recycle_limit(size_t bytes)
+    size_t fc_recycle_bytes()
+    void fc_recycle_clear()
+
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyDataMemAllocator:
+        void *ctx
+        void *(*malloc)(void *ctx, size_t size) noexcept nogil
+        void *(*calloc)(void *ctx, size_t count, size_t size) noexcept nogil
+        void *(*realloc)(void *ctx, void *memory, size_t size) noexcept nogil
+        void (*free)(void *ctx, void *memory, size_t size) noexcept nogil
+    ctypedef struct PyDataMem_Handler:
+        char name[127]
+        uint8_t version
+        PyDataMemAllocator allocator
+    object PyDataMem_SetHandler(object handler)
 
 
 # ---- the build and its instruction sets ----
@@ -97,6 +120,58 @@ def kernels() -> list[tuple[str, bool]]:
 
 
 # ---- arrays ----
+
+cdef void *pool_malloc(void *ctx, size_t size) noexcept nogil:
+    return fc_recycle_alloc(size)
+
+
+cdef void *pool_calloc(void *ctx, size_t count, size_t size) noexcept nogil:
+    cdef void *memory = fc_recycle_alloc(count * size)
+    if memory != NULL:
+        memset(memory, 0, count * size)
+    return memory
+
+
+cdef void *pool_realloc(void *ctx, void *memory, size_t size) noexcept nogil:
+    return fc_recycle_realloc(memory, size)
+
+
+cdef void pool_free(void *ctx, void *memory, size_t size) noexcept nogil:
+    fc_recycle_free(memory)
+
+
+cdef PyDataMem_Handler pool_handler
+strcpy(pool_handler.name, b"fastconv")
+pool_handler.version = 1
+pool_handler.allocator.ctx = NULL
+pool_handler.allocator.malloc = pool_malloc
+pool_handler.allocator.calloc = pool_calloc
+pool_handler.allocator.realloc = pool_realloc
+pool_handler.allocator.free = pool_free
+cdef object pool_capsule = PyCapsule_New(&pool_handler, b"mem_handler", NULL)
+
+
+def recycled(shape, dtype):
+    """`np.empty` whose memory comes from the pool, and returns to it."""
+    before = PyDataMem_SetHandler(pool_capsule)
+    try:
+        return np.empty(shape, dtype)
+    finally:
+        PyDataMem_SetHandler(before)
+
+
+def limit_recycling(size_t size):
+    fc_recycle_limit(size)
+
+
+def recycled_bytes():
+    """How much the pool keeps now."""
+    return fc_recycle_bytes()
+
+
+def clear_recycled():
+    fc_recycle_clear()
+
 
 cdef inline void *data(cnp.ndarray array) noexcept:
     return NULL if array is None else cnp.PyArray_DATA(array)

@@ -1,0 +1,117 @@
+"""Memory of results: large ones come from a bounded pool of what earlier results gave back.
+
+Fresh pages cost more than many a convolution. The arrays are ordinary ones that own their data; it returns to the
+pool when the last array or view of it is gone. Called by `arrays.py`, for every result that fastconv makes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv import backends
+from fastconv.options import integer
+
+__all__ = ["clear_cache", "get_cache_size", "set_cache_size"]
+
+Array = NDArray[Any]
+
+_DEFAULT = 256 << 20
+_RECYCLED = 64 << 10  # smaller ones are quick to get from malloc
+_VARIABLE = "FASTCONV_CACHE_SIZE"
+_size: int | None = None
+
+
+@cache
+def _engine() -> Any:
+    """The compiled extension, told the pool's size; None where it was not built."""
+    try:
+        backends.load("cython")
+    except backends.BackendUnavailableError:
+        return None
+    from fastconv.backends.cython import _engine
+
+    _engine.limit_recycling(get_cache_size())
+    return _engine
+
+
+@cache
+def _allocator() -> Callable[[tuple[int, ...], Any], Array]:
+    engine = _engine()
+    return np.empty if engine is None else cast(Callable[[tuple[int, ...], Any], Array], engine.recycled)
+
+
+def new_array(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> Array:
+    """`np.empty`, from the pool where it is large; `size` in bytes."""
+    return np.empty(shape, dtype) if size < _RECYCLED else _allocator()(shape, dtype)
+
+
+def get_cache_size() -> int:
+    """How many bytes of freed results may be kept for the next ones.
+
+    Returns
+    -------
+    int
+        What `set_cache_size` or the environment variable ``FASTCONV_CACHE_SIZE`` said, else 256 MiB.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.get_cache_size() >= 0
+    True
+    """
+    if _size is not None:
+        return _size
+    text = os.environ.get(_VARIABLE, "").strip()
+    if not text:
+        return _DEFAULT
+    if not text.isdecimal():
+        raise ValueError(f"the environment variable {_VARIABLE} is {text!r}, but needs a number of bytes")
+    return int(text)
+
+
+def set_cache_size(size: int) -> None:
+    """Set how many bytes of freed results may be kept for the next ones; 0 keeps none.
+
+    Parameters
+    ----------
+    size : int
+        In bytes, for the whole process. What is kept beyond it is released at once.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `size` is not an integer from 0 on.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> before = fastconv.get_cache_size()
+    >>> fastconv.set_cache_size(64 * 2**20)
+    >>> fastconv.set_cache_size(before)
+    """
+    global _size
+    _size = integer("set_cache_size", "size", size, 0, most=2**62)
+    engine = _engine()
+    if engine is not None:
+        engine.limit_recycling(_size)
+
+
+def clear_cache() -> None:
+    """Give all memory that is kept for coming results back to the system.
+
+    Results that are still in use are not touched.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.clear_cache()
+    """
+    engine = _engine()
+    if engine is not None:
+        engine.clear_recycled()
