@@ -61,14 +61,6 @@ const char *fc_compiler(void) {
 
 const char *fc_flags(void) { return FC_FLAGS; }
 
-int fc_openmp(void) {
-#ifdef _OPENMP
-    return _OPENMP;
-#else
-    return 0;
-#endif
-}
-
 static const char *const kernel_names[] = {
 #define FC_KERNEL(name, textbook) #name,
 #include "kernels.def"

@@ -38,7 +38,6 @@ int fc_isa_runs_here(int isa);
 void fc_select_isa(int isa);
 const char *fc_compiler(void);
 const char *fc_flags(void);
-int fc_openmp(void);
 
 /* ---- convolution ---- */
 int fc_conv_kernel_count(void);

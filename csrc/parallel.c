@@ -1,23 +1,22 @@
+/* Threads that claim their work: a call publishes its tasks in a slot, works on them itself, and waits at the end for those
+ * tasks alone that another thread has claimed. Workers spin for a while after a job, then sleep. So a thread that the system
+ * does not let run delays nobody, unless it is stopped amid a task; then the caller sleeps, and leaves it its core. OpenMP
+ * cannot do that: the barrier at the end of a parallel region waits for every thread of the team, working or not. */
+#define _GNU_SOURCE
 #include "parallel.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "fastconv.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
-
-/* ---- after fork() the threads of OpenMP are gone, but it does not know: the child stays on one ---- */
-static int used_threads, lost_threads;
-
-static void in_child(void) {
-    if (used_threads) lost_threads = 1;
-}
 
 /* ---- workspaces ---- */
 typedef struct {
@@ -32,9 +31,11 @@ static void release(void *value) {
     free(value);
 }
 
+static void forget_workers(void);
+
 static void set_up(void) {
     pthread_key_create(&key, release);
-    pthread_atfork(NULL, NULL, in_child);
+    pthread_atfork(NULL, NULL, forget_workers); /* they do not survive fork() */
 }
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -96,20 +97,171 @@ int fc_worth(double cycles, int threads) {
     return worth < threads ? (int)worth : threads;
 }
 
+/* ---- jobs ---- */
+enum { SLOTS = 8, MOST_WORKERS = 255, SPIN_NS = 100000, JOIN_SPIN_NS = 20000 };
+
+/* Tasks [0, left) have not been claimed; they are claimed from the end, ever fewer at once ("guided self-scheduling",
+ * Polychronopoulos and Kuck 1987). A claim is a compare-and-swap of `left`; what is not atomic may be read after it: the slot
+ * is not used again before all that was claimed is done. */
+typedef struct {
+    atomic_flag taken;
+    atomic_llong left, done;
+    atomic_int threads, seats; /* that share the tasks; workers that may still join */
+    atomic_int status, sleeps; /* of the caller: does it sleep? */
+    int64_t count;
+    fc_body body;
+    const void *context;
+    pthread_cond_t finished;
+} slot;
+
+static slot slots[SLOTS] = {[0 ... SLOTS - 1] = {.taken = ATOMIC_FLAG_INIT, .finished = PTHREAD_COND_INITIALIZER}};
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+    atomic_int workers, sleepers;
+    atomic_uint jobs; /* published so far */
+} pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
+
+static void forget_workers(void) {
+    memset(&pool, 0, sizeof pool);
+    pool.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER, pool.work = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    for (int i = 0; i < SLOTS; i++) {
+        memset(&slots[i], 0, sizeof slots[i]);
+        atomic_flag_clear(&slots[i].taken);
+        slots[i].finished = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    }
+}
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void relax(void) {
+    for (int i = 0; i < 16; i++) {
+#if defined(__x86_64__)
+        _mm_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("yield");
+#endif
+    }
+}
+
+/* Does tasks of a slot until all are claimed; returns whether there were any. */
+static int work_on(slot *s) {
+    int worked = 0;
+    long long old = atomic_load(&s->left);
+    while (old > 0) {
+        long long share = old / (2 * atomic_load(&s->threads) + 1), from = old - (share ? share : 1);
+        if (!atomic_compare_exchange_weak(&s->left, &old, from)) continue;
+        int status = run(s->body, s->context, from, old);
+        if (status) atomic_store(&s->status, status);
+        worked = 1;
+        int64_t count = s->count;
+        if (atomic_fetch_add(&s->done, old - from) + old - from == count && atomic_load(&s->sleeps)) {
+            pthread_mutex_lock(&pool.mutex);
+            pthread_cond_signal(&s->finished);
+            pthread_mutex_unlock(&pool.mutex);
+        }
+        old = atomic_load(&s->left);
+    }
+    return worked;
+}
+
+static int work_on_any(void) {
+    int worked = 0;
+    for (int i = 0; i < SLOTS; i++)
+        if (atomic_load(&slots[i].left) > 0) {
+            int seats = atomic_load(&slots[i].seats);
+            while (seats > 0 && !atomic_compare_exchange_weak(&slots[i].seats, &seats, seats - 1)) continue;
+            if (seats > 0) worked |= work_on(&slots[i]);
+        }
+    return worked;
+}
+
+static void *worker(void *unused) {
+    (void)unused;
+    unsigned seen = atomic_load(&pool.jobs);
+    int64_t since = now_ns();
+    for (;;) {
+        if (work_on_any()) {
+            since = now_ns();
+            continue;
+        }
+        unsigned jobs = atomic_load(&pool.jobs);
+        if (jobs != seen) {
+            seen = jobs, since = now_ns();
+        } else if (now_ns() - since < SPIN_NS) {
+            relax();
+        } else {
+            pthread_mutex_lock(&pool.mutex);
+            atomic_fetch_add(&pool.sleepers, 1);
+            while (atomic_load(&pool.jobs) == seen) pthread_cond_wait(&pool.work, &pool.mutex);
+            atomic_fetch_sub(&pool.sleepers, 1);
+            pthread_mutex_unlock(&pool.mutex);
+        }
+    }
+    return NULL;
+}
+
+/* As many as there can be: where a thread cannot be had, the caller does more. */
+static void have_workers(int wanted) {
+    if (wanted > MOST_WORKERS) wanted = MOST_WORKERS;
+    if (atomic_load(&pool.workers) >= wanted) return;
+    pthread_mutex_lock(&pool.mutex);
+    sigset_t all, before; /* signals are for the program's own threads */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (atomic_load(&pool.workers) < wanted) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, worker, NULL)) break;
+        pthread_detach(thread);
+        atomic_fetch_add(&pool.workers, 1);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_mutex_unlock(&pool.mutex);
+}
+
+static void wake_workers(int wanted) {
+    atomic_fetch_add(&pool.jobs, 1);
+    if (!atomic_load(&pool.sleepers)) return;
+    pthread_mutex_lock(&pool.mutex);
+    for (int i = 0; i < wanted; i++) pthread_cond_signal(&pool.work);
+    pthread_mutex_unlock(&pool.mutex);
+}
+
+static void join(slot *s) {
+    int64_t since = now_ns();
+    while (atomic_load(&s->done) < s->count) {
+        if (now_ns() - since < JOIN_SPIN_NS) {
+            relax();
+            continue;
+        }
+        pthread_mutex_lock(&pool.mutex);
+        atomic_store(&s->sleeps, 1);
+        while (atomic_load(&s->done) < s->count) pthread_cond_wait(&s->finished, &pool.mutex);
+        atomic_store(&s->sleeps, 0);
+        pthread_mutex_unlock(&pool.mutex);
+    }
+}
+
 int fc_parallel(int64_t count, int threads, fc_body body, const void *context) {
     pthread_once(&once, set_up);
     if (count < threads) threads = (int)count;
-    if (threads <= 1 || lost_threads) return run(body, context, 0, count);
-    int status = 0;
-#ifdef _OPENMP
-    used_threads = 1;
-#pragma omp parallel num_threads(threads) reduction(| : status)
-    {
-        int64_t team = omp_get_num_threads(), me = omp_get_thread_num();
-        status |= run(body, context, count * me / team, count * (me + 1) / team);
-    }
-#else
-    status = run(body, context, 0, count);
-#endif
+    slot *s = NULL;
+    for (int i = 0; threads > 1 && i < SLOTS && !s; i++)
+        if (!atomic_flag_test_and_set(&slots[i].taken)) s = &slots[i];
+    if (!s) return run(body, context, 0, count);
+    have_workers(threads - 1);
+    s->body = body, s->context = context, s->count = count;
+    atomic_store(&s->done, 0), atomic_store(&s->status, 0);
+    atomic_store(&s->threads, threads), atomic_store(&s->seats, threads - 1);
+    atomic_store(&s->left, count);
+    wake_workers(threads - 1);
+    work_on(s);
+    join(s);
+    int status = atomic_load(&s->status);
+    atomic_flag_clear(&s->taken);
     return status;
 }

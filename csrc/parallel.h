@@ -1,4 +1,4 @@
-/* Threads and their workspaces: the one place that knows OpenMP. Called by every kernel. */
+/* Threads and their workspaces: the one place that knows threads. Called by every kernel. */
 #ifndef FC_PARALLEL_H
 #define FC_PARALLEL_H
 
@@ -8,8 +8,8 @@
 /* Does tasks [begin, end); 0 or FC_NO_MEMORY. */
 typedef int (*fc_body)(const void *context, int64_t begin, int64_t end);
 
-/* Splits tasks [0, count) into one contiguous range for each thread. Subnormal numbers are flushed to zero
- * within, on every thread. */
+/* Does tasks [0, count), in ranges that the calling thread and up to threads - 1 others claim. Subnormal numbers are flushed
+ * to zero within, on every thread. */
 int fc_parallel(int64_t count, int threads, fc_body body, const void *context);
 
 /* This thread's scratch memory, aligned to a page, kept from call to call; NULL where there is none. A caller of fc_parallel

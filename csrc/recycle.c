@@ -65,7 +65,7 @@ void *fc_recycle_alloc(size_t bytes) {
     size_t best = pool.count;
     for (size_t i = 0; i < pool.count; i++) {
         size_t has = capacity(pool.block[i]);
-        if (has >= bytes && has / 2 <= bytes && (best == pool.count || has <= capacity(pool.block[best]))) best = i;
+        if (has >= bytes && (has <= PAGE || has / 2 <= bytes) && (best == pool.count || has <= capacity(pool.block[best]))) best = i;
     }
     char *block = best < pool.count ? take(best) : NULL;
     unlock();

@@ -15,6 +15,7 @@ from fastconv.backends import (
 from fastconv.config import show_config
 from fastconv.conv import conv1d, conv2d, depthwise_conv2d, separable_conv2d
 from fastconv.deform import deform_conv2d
+from fastconv.memory import clear_cache, get_cache_size, set_cache_size
 from fastconv.norm import fold_batch_norm, local_response_norm
 from fastconv.pad import pad2d
 from fastconv.plan import (
@@ -25,7 +26,6 @@ from fastconv.plan import (
     plan_conv_transpose2d,
     plan_depthwise_conv2d,
 )
-from fastconv.memory import clear_cache, get_cache_size, set_cache_size
 from fastconv.pool import avg_pool2d, lp_pool2d, max_pool2d, max_unpool2d
 from fastconv.pool_adaptive import (
     adaptive_avg_pool2d,

@@ -7,7 +7,7 @@ from typing import Any
 from fastconv import options as opt
 from fastconv.arrays import Array, as_array, compute_dtype, float_result
 from fastconv.backends import resolve
-from fastconv.execute import Call, execute, find_case, read_weight
+from fastconv.execute import Call, convolve, execute, find_case, read_weight
 from fastconv.one_dimensional import expand, expand_out, expand_weight, options_1d, squeeze
 from fastconv.precision import get_precision
 from fastconv.problem import ConvOptions
@@ -102,12 +102,8 @@ def conv2d(
     >>> fastconv.conv2d(x, box, stride=2, padding="same").shape
     (1, 2, 2)
     """
-    op = "conv2d"
-    options = ConvOptions.read(
-        op, stride, padding, dilation, groups,
-        padding_mode=padding_mode, layout=layout, activation=activation, precision=precision, algorithm=algorithm,
-    )  # fmt: skip
-    return execute(options, resolve(op, backend), x, read_weight(op, "weight", weight), bias, residual, out)
+    given = (stride, padding, dilation, groups, padding_mode, layout, activation, precision, algorithm)
+    return convolve("conv2d", x, weight, bias, residual, out, backend, given)
 
 
 def depthwise_conv2d(
@@ -157,12 +153,8 @@ def depthwise_conv2d(
     >>> fastconv.depthwise_conv2d(x, weight).ravel()
     array([ 9., 18.], dtype=float32)
     """
-    op = "depthwise_conv2d"
-    options = ConvOptions.read(
-        op, stride, padding, dilation, None,
-        padding_mode=padding_mode, layout=layout, activation=activation, precision=precision, algorithm=algorithm,
-    )  # fmt: skip
-    return execute(options, resolve(op, backend), x, read_weight(op, "weight", weight), bias, residual, out)
+    given = (stride, padding, dilation, None, padding_mode, layout, activation, precision, algorithm)
+    return convolve("depthwise_conv2d", x, weight, bias, residual, out, backend, given)
 
 
 def separable_conv2d(

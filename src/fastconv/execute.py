@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from fastconv.arrays import Array, Result, as_array, check_image, compute_dtype, empty, float_result, native
-from fastconv.backends import Backend
+from fastconv.backends import Backend, resolve
 from fastconv.options import Sides
 from fastconv.pad import check_sides, pad_sides
 from fastconv.precision import get_precision
 from fastconv.problem import ConvOptions, ConvProblem, padding_tables
+from fastconv.shortcuts import Given, recall_conv, remember
 
 Prepare = Callable[[Backend, ConvProblem], Any]
 
@@ -166,3 +167,30 @@ def execute(
     x = as_array(o.op, "x", x)
     case = find_case(o, o.precision or get_precision(), x.shape, x.dtype, weight.shape, weight.dtype)
     return Call(o, backend, case, bias, residual, out, x, weight).run(x, weight, prepare)
+
+
+def shortcut_of(backend: Backend, o: ConvOptions, x: Array, weight: Array, once: bool) -> Any:
+    """What does the same call again with less ado; None where there is no such thing."""
+    case = find_case(o, o.precision or get_precision(), x.shape, x.dtype, weight.shape, weight.dtype)
+    if case.sides is not None or case.dtype != case.result_dtype or not case.shape[0]:
+        return None
+    shape = case.shape if case.batched else case.shape[1:]
+    return backend.conv_shortcut(case.problem, o.activation, shape, once)
+
+
+def convolve(
+    op: str, x: Any, weight: Any, bias: Any, residual: Any, out: Any, backend: Any, given: Given
+) -> Array:
+    """One call of a public function; `given` are its options, in the order of `ConvOptions.read`."""
+    plain = residual is None and out is None
+    if plain:
+        result = recall_conv(op, x, weight, bias, given, backend)
+        if result is not None:
+            return result
+    options = ConvOptions.read(op, *given)
+    engine = resolve(op, backend)
+    array = read_weight(op, "weight", weight)
+    result = execute(options, engine, x, array, bias, residual, out)
+    if plain and type(x) is np.ndarray and array is weight:
+        remember(shortcut_of(engine, options, x, array, once=True), op, given, backend, x, array)
+    return result

@@ -6,11 +6,15 @@ import threading
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
+
 from fastconv import backends
 from fastconv.arrays import Array, compute_dtype, float_result, native
 from fastconv.backends import Backend, resolve
-from fastconv.execute import check_algorithm, execute, read_bias, read_weight
+from fastconv.execute import check_algorithm, execute, read_bias, read_weight, shortcut_of
+from fastconv.precision import get_precision
 from fastconv.problem import ConvOptions, ConvProblem, padding_tables
+from fastconv.threads import get_num_threads
 
 __all__ = [
     "Conv2dPlan",
@@ -20,6 +24,9 @@ __all__ = [
     "plan_conv_transpose2d",
     "plan_depthwise_conv2d",
 ]
+
+
+_MOST_KNOWN = 256
 
 
 class _Plan:
@@ -34,6 +41,9 @@ class _Plan:
     ) -> None:
         self._options, self._weight, self._bias, self._backend_name = options, weight, bias, backend
         self._prepared: dict[Hashable, Any] = {}
+        self._known: dict[
+            Hashable, Any
+        ] = {}  # by shape, dtype and precision of `x`: a shortcut and its weights
         self._lock = threading.Lock()
         self._last: ConvProblem | None = None  # for `explain`
         self._input_shape = None if input_shape is None else self._full_shape(input_shape)
@@ -77,9 +87,24 @@ class _Plan:
 
     def __call__(self, x: Any, out: Array | None = None, *, residual: Any = None) -> Array:
         """The convolution of `x`; `out` and `residual` as for `conv2d`."""
-        return execute(
-            self._options, self._backend, x, self._weight, self._bias, residual, out, self._prepare
-        )
+        plain = out is None and residual is None and type(x) is np.ndarray
+        if plain:
+            known = self._known.get((x.shape, x.dtype, get_precision()))
+            if known is not None:
+                shortcut, packed = known
+                result: Array | None = shortcut.prepared(x, packed, self._bias, get_num_threads())
+                if result is not None:
+                    return result
+        backend = self._backend
+        result = execute(self._options, backend, x, self._weight, self._bias, residual, out, self._prepare)
+        if plain and x.dtype == self._weight.dtype:
+            shortcut = shortcut_of(backend, self._options, x, self._weight, once=False)
+            if shortcut is not None:
+                _, packed = self._prepare(backend, self._problem(x.shape if x.ndim == 4 else (1, *x.shape)))
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[x.shape, x.dtype, get_precision()] = shortcut, packed
+        return result
 
     def explain(self, input_shape: Any = None) -> str:
         """How this convolution is done: kernel, instruction set, work and memory, for a person to read.

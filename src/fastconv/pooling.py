@@ -11,6 +11,7 @@ from fastconv import options as opt
 from fastconv.arrays import Array, Result, compute_dtype, empty, float_result, images, native
 from fastconv.backends import resolve
 from fastconv.options import Pair
+from fastconv.shortcuts import Given, remember
 from fastconv.windows import PoolProblem, Reducer, Windows, axis_padding, sliding
 
 AXES = ("height", "width")
@@ -68,7 +69,9 @@ def pool(
     return_indices: bool = False,
     power: float = 1.0,
     uniforms: Array | None = None,
+    given: Given | None = None,
 ) -> Any:
+    """`given` are the call's options as the user wrote them, where `recall` may find it again by them."""
     engine = resolve(op, backend)
     dtype = array.dtype.newbyteorder("=") if reducer == "max" else float_result(array.dtype)
     compute = compute_dtype(dtype)
@@ -82,5 +85,8 @@ def pool(
     if problem.batch:
         engine.pool(problem, native(array, compute), result.buffer, indices, uniforms)
     if indices is None:
+        if given is not None and out is None and dtype == compute == array.dtype and problem.batch:
+            plain = array if batched else array[0]
+            remember(engine.pool_shortcut(problem, plain.shape[:-3] + shape[1:]), op, given, backend, plain)
         return result.value()
     return result.value(), indices if batched else indices[0]

@@ -53,13 +53,12 @@ class ConvOptions:
         padding: Any,
         dilation: Any,
         groups: Any,
-        *,
-        output_padding: Any = None,
         padding_mode: Any = "zeros",
         layout: Any = "NCHW",
         activation: Any = None,
         precision: Any = None,
         algorithm: Any = None,
+        output_padding: Any = None,
     ) -> ConvOptions:
         if algorithm is not None and not isinstance(algorithm, str):
             raise TypeError(f"{op}: algorithm is {algorithm!r}, but needs None or a name")

@@ -7,7 +7,7 @@ from typing import Any
 from fastconv import options as opt
 from fastconv.arrays import Array
 from fastconv.backends import resolve
-from fastconv.execute import execute, read_weight
+from fastconv.execute import convolve, execute
 from fastconv.one_dimensional import expand, expand_out, expand_weight, options_1d, squeeze
 from fastconv.problem import ConvOptions
 
@@ -75,12 +75,12 @@ def conv_transpose2d(
     >>> fastconv.conv_transpose2d(x, np.array([[[[1, 10, 100]]]], np.float32), stride=(1, 2))
     array([[[  1.,  10., 102.,  20., 200.]]], dtype=float32)
     """
-    op = "conv_transpose2d"
-    options = ConvOptions.read(
-        op, stride, padding, dilation, groups, output_padding=output_padding,
-        layout=layout, activation=activation, precision=precision, algorithm=algorithm,
+    if output_padding is None:
+        raise TypeError("conv_transpose2d: output_padding is None, but needs an integer or a pair")
+    given = (
+        stride, padding, dilation, groups, "zeros", layout, activation, precision, algorithm, output_padding,
     )  # fmt: skip
-    return execute(options, resolve(op, backend), x, read_weight(op, "weight", weight), bias, residual, out)
+    return convolve("conv_transpose2d", x, weight, bias, residual, out, backend, given)
 
 
 def conv_transpose1d(

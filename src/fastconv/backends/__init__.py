@@ -84,6 +84,26 @@ class Backend(Protocol):
     ) -> None:
         """x / (k + alpha / size * sum of squares over `size` neighbouring channels)**beta."""
 
+    def conv_shortcut(
+        self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool
+    ) -> Any:
+        """What does this very convolution on plain arrays with less ado (`shortcuts.py`), or None."""
+
+    def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> Any:
+        """The same for a pooling without indices and random numbers."""
+
+
+class NoShortcuts:
+    """For backends whose calls all go the long way."""
+
+    def conv_shortcut(
+        self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool
+    ) -> None:
+        return None
+
+    def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> None:
+        return None
+
 
 class BackendUnavailableError(ImportError):
     """A backend exists, but cannot be loaded here; the message says why and what to install."""

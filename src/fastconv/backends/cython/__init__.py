@@ -110,7 +110,7 @@ class CythonBackend:
     def prepare(self, problem: ConvProblem, weight: Array, once: bool = False) -> tuple[int, Array]:
         """The kernel, and the weights packed for it."""
         conv, kernel = _choose(problem, once)
-        packed = _engine.aligned_bytes(conv.weight_bytes(kernel))
+        packed = _engine.recycled((conv.weight_bytes(kernel),), np.uint8)
         conv.prepare(kernel, weight, packed, get_num_threads())
         return kernel, packed
 
@@ -152,11 +152,18 @@ class CythonBackend:
     def pool(
         self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
     ) -> None:
-        _engine.pool(
-            (problem.batch, problem.channels, *problem.size), _table(problem.rows), _table(problem.columns),
-            _LAYOUTS[problem.layout], _POOL_TYPES[problem.dtype], _REDUCERS.index(problem.reducer), problem.power,
-            x, out, indices, uniforms, get_num_threads(),
-        )  # fmt: skip
+        _engine.pool(*_pool(problem), x, out, indices, uniforms, get_num_threads())
+
+    def conv_shortcut(
+        self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool
+    ) -> _engine.ConvShortcut:
+        name, a, b = activation or _LINEAR
+        conv, kernel = _choose(problem, once)
+        channels = problem.result_channels
+        return _engine.ConvShortcut(conv, kernel, _ACTIVATIONS[name], a, b, channels, shape, problem.dtype)
+
+    def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> _engine.PoolShortcut:
+        return _engine.PoolShortcut(*_pool(problem), shape, problem.dtype)
 
     def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
         axis = 1 if layout == "NCHW" else 3
@@ -177,6 +184,13 @@ class CythonBackend:
         _engine.local_response_norm(
             x, out, sizes, size, alpha, beta, k, _LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads()
         )  # fmt: skip
+
+
+def _pool(problem: PoolProblem) -> tuple[Any, ...]:
+    return (
+        (problem.batch, problem.channels, *problem.size), _table(problem.rows), _table(problem.columns),
+        _LAYOUTS[problem.layout], _POOL_TYPES[problem.dtype], _REDUCERS.index(problem.reducer), problem.power,
+    )  # fmt: skip
 
 
 def _table(windows: Windows) -> tuple[Any, ...]:
@@ -207,7 +221,6 @@ def build_info() -> dict[str, Any]:
     return {
         "compiler": _engine.compiler(),
         "flags": _engine.flags(),
-        "openmp": bool(_engine.openmp()),
         "built_for": platform.machine(),
         "instruction_set": INSTRUCTION_SET,
         "instruction_sets": instruction_sets(),

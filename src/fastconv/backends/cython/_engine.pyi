@@ -7,7 +7,6 @@ Array = NDArray[Any]
 
 def compiler() -> str: ...
 def flags() -> str: ...
-def openmp() -> int: ...
 def instruction_sets() -> list[tuple[str, bool]]: ...
 def select_instruction_set(index: int) -> None: ...
 def kernels() -> list[tuple[str, bool]]: ...
@@ -15,7 +14,6 @@ def recycled(shape: tuple[int, ...], dtype: Any) -> Array: ...
 def limit_recycling(size: int) -> None: ...
 def recycled_bytes() -> int: ...
 def clear_recycled() -> None: ...
-def aligned_bytes(size: int) -> Array: ...
 
 class Conv:
     def __init__(
@@ -87,3 +85,49 @@ def local_response_norm(
     dtype: int,
     threads: int,
 ) -> None: ...
+
+class ConvShortcut:
+    def __init__(
+        self,
+        conv: Conv,
+        kernel: int,
+        activation: int,
+        a: float,
+        b: float,
+        channels: int,
+        shape: Sequence[int],
+        dtype: Any,
+    ) -> None: ...
+    def prepared(self, x: Any, packed: Array, bias: Array | None, threads: int) -> Array | None: ...
+
+class PoolShortcut:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        rows: tuple[Any, ...],
+        columns: tuple[Any, ...],
+        layout: int,
+        type: int,
+        reducer: int,
+        power: float,
+        shape: Sequence[int],
+        dtype: Any,
+    ) -> None: ...
+
+class Memo:
+    def recall_conv(
+        self,
+        op: str,
+        x: Any,
+        weight: Any,
+        bias: Any,
+        given: tuple[Any, ...],
+        settings: tuple[Any, ...],
+        threads: int,
+    ) -> Array | None: ...
+    def recall_pool(
+        self, op: str, x: Any, given: tuple[Any, ...], settings: tuple[Any, ...], threads: int
+    ) -> Array | None: ...
+    def remember(
+        self, shortcut: Any, op: str, given: tuple[Any, ...], settings: tuple[Any, ...], *arrays: Any
+    ) -> None: ...

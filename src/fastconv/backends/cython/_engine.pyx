@@ -11,6 +11,10 @@ import numpy as np
 
 cnp.import_array()
 
+cdef enum:
+    LARGE = 65536  # bytes from which on results are recycled, as in memory.py
+    MOST_SHORTCUTS = 1024
+
 
 cdef extern from "fastconv.h" nogil:
     ctypedef struct fc_conv:
@@ -42,7 +46,6 @@ cdef extern from "fastconv.h" nogil:
     void fc_select_isa(int isa)
     const char *fc_compiler()
     const char *fc_flags()
-    int fc_openmp()
     int fc_conv_kernel_count()
     const char *fc_conv_kernel_name(int kernel)
     int fc_conv_kernel_is_textbook(int kernel)
@@ -97,10 +100,6 @@ def compiler() -> str:
 
 def flags() -> str:
     return fc_flags().decode()
-
-
-def openmp() -> int:
-    return fc_openmp()
 
 
 def instruction_sets() -> list[tuple[str, bool]]:
@@ -175,14 +174,6 @@ def clear_recycled():
 
 cdef inline void *data(cnp.ndarray array) noexcept:
     return NULL if array is None else cnp.PyArray_DATA(array)
-
-
-def aligned_bytes(cnp.npy_intp size):
-    """A new byte array that starts on a cache line."""
-    cdef cnp.npy_intp room = size + 64
-    cdef cnp.ndarray memory = cnp.PyArray_EMPTY(1, &room, cnp.NPY_UINT8, 0)
-    cdef Py_ssize_t start = -<Py_ssize_t> cnp.PyArray_DATA(memory) & 63
-    return memory[start:start + size]
 
 
 cdef int checked(int status) except -1:
@@ -280,15 +271,19 @@ cdef void set_windows(fc_windows *w, cnp.ndarray start, cnp.ndarray stop, cnp.nd
         w.kernel, w.stride, w.first = grid[0], grid[1], grid[2]
 
 
-def pool(sizes, rows, columns, int layout, int type, int reducer, double power, cnp.ndarray x, cnp.ndarray out,
-         cnp.ndarray indices, cnp.ndarray uniforms, int threads):
+cdef void set_pool(fc_pool *p, sizes, rows, columns, int layout, int type, int reducer, double power):
     """`rows` and `columns` are (start, stop, divisor, step, grid) of `Windows`."""
-    cdef fc_pool p
-    cdef int status
     p.batch, p.channels, p.height, p.width = sizes
     set_windows(&p.rows, rows[0], rows[1], rows[2], rows[3], rows[4])
     set_windows(&p.columns, columns[0], columns[1], columns[2], columns[3], columns[4])
     p.layout, p.type, p.reducer, p.power = layout, type, reducer, power
+
+
+def pool(sizes, rows, columns, int layout, int type, int reducer, double power, cnp.ndarray x, cnp.ndarray out,
+         cnp.ndarray indices, cnp.ndarray uniforms, int threads):
+    cdef fc_pool p
+    cdef int status
+    set_pool(&p, sizes, rows, columns, layout, type, reducer, power)
     cdef void *source = data(x)
     cdef void *to = data(out)
     cdef int64_t *at = <int64_t *> data(indices)
@@ -339,3 +334,6 @@ def local_response_norm(cnp.ndarray x, cnp.ndarray out, sizes, int64_t size, dou
         status = fc_local_response_norm(source, to, batch, channels, pixels, size, alpha, beta, k, layout, dtype,
                                         threads)
     checked(status)
+
+
+include "_shortcut.pxi"

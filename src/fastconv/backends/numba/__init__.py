@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+from fastconv.backends import NoShortcuts
 from fastconv.backends.numba import weights
 from fastconv.backends.numba.compile import Array
 from fastconv.backends.numba.conv import conv
@@ -23,7 +24,7 @@ from fastconv.problem import ConvProblem
 from fastconv.windows import PoolProblem
 
 
-class NumbaBackend:
+class NumbaBackend(NoShortcuts):
     name = "numba"
 
     def algorithms(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.backends import NoShortcuts
 from fastconv.backends.numpy.activations import apply
 from fastconv.backends.numpy.pooling import pool
 from fastconv.options import Activation
@@ -25,7 +26,7 @@ def channels_first(array: Array, layout: str) -> Array:
     return array if layout == "NCHW" else np.moveaxis(array, -1, 1)
 
 
-class NumpyBackend:
+class NumpyBackend(NoShortcuts):
     name = "numpy"
 
     def algorithms(self) -> tuple[str, ...]:

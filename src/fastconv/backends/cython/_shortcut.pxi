@@ -1,0 +1,164 @@
+# Calls that were made before with the same options, shapes and dtypes, on plain arrays: all checks are done, what is left is
+# to allocate, to prepare and to run. Part of `_engine.pyx`, called by `fastconv/shortcuts.py`.
+
+
+cdef inline bint is_plain(array, int typenum):
+    """Is it exactly an ndarray, contiguous, aligned, native, and of this type (or, if that is -1, float32 or float64)?"""
+    if type(array) is not cnp.ndarray:
+        return False
+    cdef int own = cnp.PyArray_TYPE(array)
+    if own != typenum if typenum >= 0 else own != cnp.NPY_FLOAT32 and own != cnp.NPY_FLOAT64:
+        return False
+    cdef int wanted = cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_NOTSWAPPED
+    return cnp.PyArray_CHKFLAGS(array, wanted & ~cnp.NPY_ARRAY_NOTSWAPPED) and cnp.PyArray_ISNOTSWAPPED(array)
+
+
+cdef bint can_key(value):
+    """Integers, strings, None and tuples of these: equal ones mean the same, which True and 1.0 do not."""
+    kind = type(value)
+    if kind is int or kind is str or value is None:
+        return True
+    if kind is not tuple:
+        return False
+    for item in <tuple> value:
+        if not can_key(item):
+            return False
+    return True
+
+
+cdef class Shortcut:
+    """What is known of the result."""
+
+    cdef int typenum, axes
+    cdef cnp.npy_intp sizes[4]
+    cdef size_t size
+
+    cdef set_result(self, shape, dtype):
+        self.typenum, self.axes = np.dtype(dtype).num, len(shape)
+        self.size = np.dtype(dtype).itemsize
+        for axis, n in enumerate(shape):
+            self.sizes[axis] = n
+            self.size *= <size_t> n
+
+    cdef cnp.ndarray result(self):
+        if self.size < LARGE:
+            return cnp.PyArray_EMPTY(self.axes, self.sizes, self.typenum, 0)
+        before = PyDataMem_SetHandler(pool_capsule)
+        try:
+            return cnp.PyArray_EMPTY(self.axes, self.sizes, self.typenum, 0)
+        finally:
+            PyDataMem_SetHandler(before)
+
+
+cdef class ConvShortcut(Shortcut):
+    """A convolution without residual; `shape` is that of the result as the user gets it."""
+
+    cdef fc_conv p
+    cdef int kernel, activation
+    cdef double a, b
+    cdef size_t weight_bytes
+    cdef cnp.npy_intp channels
+
+    def __init__(self, Conv conv, int kernel, int activation, double a, double b, cnp.npy_intp channels, shape, dtype):
+        self.p, self.kernel, self.channels = conv.p, kernel, channels
+        self.activation, self.a, self.b = activation, a, b
+        self.weight_bytes = fc_conv_weight_bytes(&self.p, kernel)
+        self.set_result(shape, dtype)
+
+    cdef bint fits(self, bias):
+        return bias is None or (
+            is_plain(bias, self.typenum) and cnp.PyArray_NDIM(bias) == 1 and cnp.PyArray_DIM(bias, 0) == self.channels
+        )
+
+    cdef object run(self, x, const void *weight, void *packed, bias, int threads):
+        """`weight` is NULL where `packed` is ready. None where memory is short: the long way says so."""
+        cdef fc_epilogue e
+        cdef cnp.ndarray out
+        cdef const void *source = cnp.PyArray_DATA(x)
+        cdef int status = 0
+        try:
+            out = self.result()
+        except MemoryError:
+            return None
+        cdef void *to = cnp.PyArray_DATA(out)
+        e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
+        e.residual, e.activation, e.a, e.b = NULL, self.activation, self.a, self.b
+        with nogil:
+            if weight != NULL:
+                status = fc_conv_prepare(&self.p, self.kernel, weight, packed, threads)
+            if not status:
+                status = fc_conv_run(&self.p, self.kernel, source, packed, &e, to, threads)
+        return None if status else out
+
+    def prepared(self, x, cnp.ndarray packed, bias, int threads):
+        """The result for an `x` of the known shape, or None."""
+        if not is_plain(x, self.typenum):
+            return None
+        return self.run(x, NULL, cnp.PyArray_DATA(packed), bias, threads)
+
+
+cdef class PoolShortcut(Shortcut):
+    """A pooling without indices and random numbers."""
+
+    cdef fc_pool p
+    cdef object tables
+
+    def __init__(self, sizes, rows, columns, int layout, int type, int reducer, double power, shape, dtype):
+        set_pool(&self.p, sizes, rows, columns, layout, type, reducer, power)
+        self.tables = rows, columns
+        self.set_result(shape, dtype)
+
+    cdef object run(self, x, int threads):
+        cdef const void *source = cnp.PyArray_DATA(x)
+        cdef cnp.ndarray out
+        cdef int status
+        try:
+            out = self.result()
+        except MemoryError:
+            return None
+        cdef void *to = cnp.PyArray_DATA(out)
+        with nogil:
+            status = fc_pool_run(&self.p, source, to, NULL, NULL, threads)
+        return None if status else out
+
+
+cdef class Memo:
+    """Shortcuts by operation, options, settings and shapes; forgets all where there are too many."""
+
+    cdef dict known
+
+    def __init__(self):
+        self.known = {}
+
+    def recall_conv(self, str op, x, weight, bias, tuple given, tuple settings, int threads):
+        """The result, or None where the call has to go the long way."""
+        if not is_plain(x, -1) or not is_plain(weight, cnp.PyArray_TYPE(x)) or not can_key(given):
+            return None
+        found = self.known.get((op, given, settings, x.shape, weight.shape, cnp.PyArray_TYPE(x)))
+        if found is None:
+            return None
+        cdef ConvShortcut shortcut = <ConvShortcut> found
+        if not shortcut.fits(bias):
+            return None
+        cdef void *packed = fc_recycle_alloc(shortcut.weight_bytes)
+        if packed == NULL:
+            return None
+        try:
+            return shortcut.run(x, cnp.PyArray_DATA(weight), packed, bias, threads)
+        finally:
+            fc_recycle_free(packed)
+
+    def recall_pool(self, str op, x, tuple given, tuple settings, int threads):
+        if not is_plain(x, -1) or not can_key(given):
+            return None
+        found = self.known.get((op, given, settings, x.shape, cnp.PyArray_TYPE(x)))
+        return None if found is None else (<PoolShortcut> found).run(x, threads)
+
+    def remember(self, shortcut, str op, tuple given, tuple settings, *arrays):
+        """Keep `shortcut` for calls with arrays like these."""
+        if not can_key(given) or not all([is_plain(array, -1) for array in arrays]):
+            return
+        if len(self.known) >= MOST_SHORTCUTS:
+            self.known.clear()
+        shapes = [array.shape for array in arrays]
+        self.known[(op, given, settings, *shapes, cnp.PyArray_TYPE(arrays[0]))] = shortcut
