@@ -3,7 +3,8 @@
  * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, are unrolled: a
  * register tile is ROWS rows x 1 or 2 vectors, read in place, so that an input row that several outputs see is loaded once
  * ("rolling rows"). All others take one row at a time from a band that is packed into L1.
- * NHWC: vectors over channels, in place; a tile of PIXELS neighbouring outputs shares the weights' loads.
+ * NHWC: vectors over channels, in place but for the edges; a tile is PIXELS neighbouring outputs, which share the loads of weights
+ * and, for kernels of 3, 5 and 7 columns, of pixels.
  * Limit: two loads a cycle from L1; for stride 2 the shuffles that split even and odd columns. */
 #include "epilogue.h"
 #include "rolling.h"
@@ -193,59 +194,98 @@ static int work_bands(const void *context, int64_t begin, int64_t end) {
 
 /* ---- NHWC ---- */
 
-/* `n` lanes of the outputs [x, x + pixels) of a row; taps [s0, s1) of its kernel rows [r0, r0 + rows) are inside. */
-INLINE void pixels_nhwc(const int pixels, const job *j, const real *image, real *out, const real *residual, int64_t x,
-                        int64_t y, int64_t r0, int64_t rows, int64_t s0, int64_t s1, int64_t c, int64_t n) {
-    const fc_conv *p = j->p;
-    int64_t channels = p->channels, step = p->stride_w * channels;
-    vec sum[PIXELS];
-    for (int m = 0; m < pixels; m++) sum[m] = zero();
-    for (int64_t r = r0; r < r0 + rows; r++) {
-        int64_t row = y * p->stride_h - p->pad_top + r * p->dilation_h;
-        for (int64_t s = s0; s < s1; s++) {
-            int64_t column = x * p->stride_w - p->pad_left + s * p->dilation_w;
-            const real *from = image + (row * p->width + column) * channels + c;
-            vec weight = load_up_to(j->weights + (r * p->kernel_w + s) * channels + c, n);
-            if (n >= VL) {
+/* A tile: PIXELS outputs of a row, VL channels; what it reads may be the image itself or a copy with zeros around it. */
+typedef struct {
+    const real *pixels, *weights;
+    int64_t row_step, pixel_step; /* of input that neighbouring taps see */
+    int64_t stride, rows, columns, channels;
+    int64_t n; /* channels that count */
+} tile_nhwc;
+
+/* With `kernel` columns of neighbouring taps, an input pixel is loaded once for all outputs that see it; 0 is any kernel. */
+INLINE void sum_nhwc(const int kernel, const int stride, const tile_nhwc *t, vec *sum) {
+    const real *row = t->pixels, *weights = t->weights;
+    for (int64_t r = t->rows; r > 0; r--, row += t->row_step) {
+        if (kernel) {
+            vec weight[7];
 #pragma GCC unroll 8
-                for (int m = 0; m < pixels; m++) sum[m] += weight * load(from + m * step);
-            } else {
-                for (int m = 0; m < pixels; m++) sum[m] += weight * load_n(from + m * step, n);
+            for (int s = 0; s < kernel; s++, weights += t->channels) weight[s] = load_up_to(weights, t->n);
+#pragma GCC unroll 32
+            for (int i = 0; i < (PIXELS - 1) * stride + kernel; i++) {
+                vec pixel = load(row + i * t->pixel_step);
+#pragma GCC unroll 8
+                for (int m = 0; m < PIXELS; m++)
+                    if (i - m * stride >= 0 && i - m * stride < kernel) sum[m] += weight[i - m * stride] * pixel;
             }
+            continue;
+        }
+        for (int64_t s = 0; s < t->columns; s++, weights += t->channels) {
+            vec weight = load_up_to(weights, t->n);
+#pragma GCC unroll 8
+            for (int m = 0; m < PIXELS; m++) sum[m] += weight * load(row + m * t->stride + s * t->pixel_step);
         }
     }
-    vec bias = j->e->bias ? load_up_to((const real *)j->e->bias + c, n) : zero();
-    for (int m = 0; m < pixels; m++) {
-        int64_t at = (x + m) * channels + c;
-        finish(out + at, sum[m], bias, residual ? residual + at : NULL, n, j->e);
-    }
 }
+
+static void sum_any(const tile_nhwc *t, vec *sum) { sum_nhwc(0, 0, t, sum); }
+#define SUM(kernel, stride) \
+    static void sum_##kernel##_##stride(const tile_nhwc *t, vec *sum) { sum_nhwc(kernel, stride, t, sum); }
+SUM(3, 1) SUM(3, 2) SUM(5, 1) SUM(5, 2) SUM(7, 1) SUM(7, 2)
+
+static void (*sum_for(const fc_conv *p))(const tile_nhwc *t, vec *sum) {
+    int64_t k = p->kernel_w, s = p->stride_w;
+    if (p->dilation_w > 1 || s > 2) return sum_any;
+    return k == 3 ? (s == 1 ? sum_3_1 : sum_3_2) : k == 5 ? (s == 1 ? sum_5_1 : sum_5_2)
+         : k == 7 ? (s == 1 ? sum_7_1 : sum_7_2) : sum_any;
+}
+
+static int64_t tile_span(const fc_conv *p) {
+    return (PIXELS - 1) * p->stride_w + (p->kernel_w - 1) * p->dilation_w + 1;
+}
+
+static size_t tile_room(const fc_conv *p) { return (size_t)(p->kernel_h * tile_span(p) * VL) * sizeof(real); }
 
 static int work_nhwc(const void *context, int64_t begin, int64_t end) {
     const job *j = context;
     const fc_conv *p = j->p;
-    axis ax = plain_axis(p->out_width, p->kernel_w, p->stride_w, p->pad_left, p->dilation_w);
+    const int64_t channels = p->channels, span = tile_span(p), image_row = p->width * channels;
     axis ay = plain_axis(p->out_height, p->kernel_h, p->stride_h, p->pad_top, p->dilation_h);
+    void (*sum_tile)(const tile_nhwc *, vec *) = sum_for(p);
+    real *copy = fc_workspace(FC_OWN, tile_room(p));
+    if (!copy) return FC_NO_MEMORY;
     for (int64_t task = begin; task < end; task++) {
         int64_t image = task / p->out_height, y = task % p->out_height, r0, rows;
         taps_inside(&ay, y, p->height, &r0, &rows);
-        const real *from = j->x + image * p->height * p->width * p->channels;
-        int64_t row = (image * p->out_height + y) * p->out_width * p->channels;
-        real *out = j->out + row;
+        const real *top = j->x + image * p->height * image_row + (y * p->stride_h - p->pad_top + r0 * p->dilation_h) * image_row;
+        int64_t row = (image * p->out_height + y) * p->out_width * channels;
         const real *residual = j->e->residual ? (const real *)j->e->residual + row : NULL;
-        for (int64_t x = 0; x < p->out_width;) {
-            int64_t s0, taps, end_s0, end_taps, last = min64(x + PIXELS, p->out_width) - 1;
-            taps_inside(&ax, x, p->width, &s0, &taps);
-            taps_inside(&ax, last, p->width, &end_s0, &end_taps);
-            int whole = last - x == PIXELS - 1 && taps == p->kernel_w && end_taps == p->kernel_w;
-            for (int64_t c = 0; c < p->channels; c += VL) {
-                int64_t n = min64(VL, p->channels - c);
-                if (whole)
-                    pixels_nhwc(PIXELS, j, from, out, residual, x, y, r0, rows, 0, p->kernel_w, c, n);
-                else
-                    pixels_nhwc(1, j, from, out, residual, x, y, r0, rows, s0, s0 + taps, c, n);
+        for (int64_t x = 0; x < p->out_width; x += PIXELS) {
+            int64_t first = x * p->stride_w - p->pad_left, count = min64(PIXELS, p->out_width - x);
+            int64_t low = min64(max64(-first, 0), span), high = max64(low, min64(span, p->width - first));
+            for (int64_t c = 0; c < channels; c += VL) {
+                tile_nhwc t = {.pixels = top + first * channels + c, .weights = j->weights + r0 * p->kernel_w * channels + c,
+                               .row_step = p->dilation_h * image_row, .pixel_step = p->dilation_w * channels,
+                               .stride = p->stride_w * channels, .rows = rows, .columns = p->kernel_w,
+                               .channels = channels, .n = min64(VL, channels - c)};
+                if (low > 0 || high < span || t.n < VL) {
+                    for (int64_t r = 0; r < rows; r++) {
+                        const real *from = t.pixels + r * t.row_step;
+                        real *to = copy + r * span * VL;
+                        clear_reals(to, low * VL);
+                        for (int64_t i = low; i < high; i++) store(to + i * VL, load_up_to(from + i * channels, t.n));
+                        clear_reals(to + high * VL, (span - high) * VL);
+                    }
+                    t.pixels = copy, t.row_step = span * VL, t.pixel_step = p->dilation_w * VL, t.stride = p->stride_w * VL;
+                }
+                vec sum[PIXELS] = {zero()};
+                for (int m = 1; m < PIXELS; m++) sum[m] = zero();
+                sum_tile(&t, sum);
+                vec bias = j->e->bias ? load_up_to((const real *)j->e->bias + c, t.n) : zero();
+                for (int64_t m = 0; m < count; m++) {
+                    int64_t at = (x + m) * channels + c;
+                    finish(j->out + row + at, sum[m], bias, residual ? residual + at : NULL, t.n, j->e);
+                }
             }
-            x += whole ? PIXELS : 1;
         }
     }
     return 0;
@@ -265,7 +305,7 @@ static double cost(const fc_conv *p) {
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width);
     double waste = p->layout == FC_NCHW ? (double)round_up(p->out_width, VL) / (double)p->out_width
                                         : (double)round_up(p->channels, VL) / (double)p->channels;
-    return outputs * waste / VL * (8 + 0.7 * (double)(p->kernel_h * p->kernel_w)) + 400;
+    return outputs * waste / VL * (8 + 0.7 * (double)(p->kernel_h * p->kernel_w)) / 2 + 400;
 }
 
 static size_t weight_bytes(const fc_conv *p) {
@@ -281,7 +321,7 @@ static int plan(const fc_conv *p, const operands *o, int threads, strips *s) {
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) {
-    if (p->layout == FC_NHWC) return 0;
+    if (p->layout == FC_NHWC) return tile_room(p);
     if (unrolled(p)) return (size_t)rows_room(p->width, margin(p)) * sizeof(real);
     operands o = operands_of(p);
     strips s;
@@ -299,7 +339,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
     operands o = operands_of(p);
     job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
-    threads = fc_worth(cost(p), threads);
+    threads = fc_worth(2 * cost(p), threads);
     if (p->layout == FC_NHWC) return fc_parallel(p->batch * p->out_height, threads, work_nhwc, &j);
     if (unrolled(p)) {
         int64_t planes = p->batch * p->filters;

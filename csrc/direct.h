@@ -3,6 +3,8 @@
 #ifndef FC_DIRECT_H
 #define FC_DIRECT_H
 
+#include <math.h>
+
 #include "epilogue.h"
 #include "strip.h"
 
@@ -183,6 +185,16 @@ static int64_t filter_parts(const family *f, const operands *o, const grid *g, i
     int64_t by_image = ceil_div(ceil_div(image, STRIP_BYTES), threads) * weights;
     int64_t by_filters = (image <= STRIP_BYTES ? image : image * (blocks / threads)) + weights / threads;
     return by_filters < by_image ? threads : 1;
+}
+
+/* Bytes of weights and images that each of two threads moves through the outer caches, beyond reading the image once. */
+static double family_traffic(const family *f, const operands *o, const grid *g) {
+    double weights = (double)(o->filters * o->channels * grid_taps(g)) * sizeof(real);
+    double image = (double)(o->channels * o->height * o->width) * sizeof(real);
+    double tasks = (double)(o->batch * o->groups);
+    if (weights <= L2_SHARE) return 0;
+    if (filter_parts(f, o, g, 2) > 1) return tasks * weights / 2;
+    return ceil(tasks * ceil(image / STRIP_BYTES) / 2) * weights;
 }
 
 static int plan(const family *f, const operands *o, const grid *g, int threads, strips *s, int64_t *parts) {

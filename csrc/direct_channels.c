@@ -108,7 +108,7 @@ static double cost(const fc_conv *p) {
         double multiply = pixels * full * (double)(grid_taps(&g) * o.channels) * NV / 2;
         double finish = pixels * full * NV * (o.nhwc ? 2 : 6);
         double pack = reads_in_place(&g, &o) ? 0 : pixels * (double)(g.y.taps * o.channels) * 2 / VL;
-        cycles += multiply * 1.05 + finish + pack;
+        cycles += (multiply * 1.05 + finish + pack) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
     }
     return cycles + 400;
 }
@@ -122,7 +122,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 }
 
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    return family_run(&channels, p, x, packed, e, out, cost(p), threads);
+    return family_run(&channels, p, x, packed, e, out, 2 * cost(p), threads);
 }
 
 const fc_conv_kernel FC_NAME(direct_channels) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL};

@@ -185,7 +185,7 @@ static double cost(const fc_conv *p) {
         double multiply = tiles_needed * count * (double)(grid_taps(&g) * o.channels) * (step > loads ? step : loads) / 2;
         double planes = flat ? (double)(g.x.taps * g.y.taps > 1 ? g.x.taps : 1) : 1;
         double pack = reads_in_place(&g, &o) ? 0 : tiles_needed * vectors * (double)o.channels * planes * 4;
-        cycles += multiply * 1.05 + tiles_needed * vectors * filters * 4 + pack;
+        cycles += (multiply * 1.05 + tiles_needed * vectors * filters * 4 + pack) / 2 + stream_cycles(family_traffic(&pixels, &o, &g));
     }
     return cycles + 400;
 }
@@ -199,7 +199,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 }
 
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    return family_run(&pixels, p, x, packed, e, out, cost(p), threads);
+    return family_run(&pixels, p, x, packed, e, out, 2 * cost(p), threads);
 }
 
 const fc_conv_kernel FC_NAME(direct_pixels) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL};

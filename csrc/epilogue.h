@@ -69,6 +69,10 @@ INLINE void finish_strided(real *out, int64_t step, vec x, vec bias, const real 
         for (int i = 0; i < VL; i++)
             if (i < n) bias[i] += residual[i * step];
     x = finished(x, bias, e);
+    if (step == 2 && n >= VL) {
+        store_every_second(out, x);
+        return;
+    }
     for (int i = 0; i < VL; i++)
         if (i < n) out[i * step] = x[i];
 }

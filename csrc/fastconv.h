@@ -44,7 +44,7 @@ int fc_conv_kernel_count(void);
 const char *fc_conv_kernel_name(int kernel);
 int fc_conv_kernel_is_textbook(int kernel);  /* a NaN reaches only the outputs whose window holds it */
 int fc_conv_accepts(const fc_conv *p, int kernel); /* can it do that, as precisely as is wanted? */
-double fc_conv_cost(const fc_conv *p, int kernel);  /* predicted cycles of one thread */
+double fc_conv_cost(const fc_conv *p, int kernel);  /* predicted cycles, where two threads share the work */
 double fc_conv_error(const fc_conv *p, int kernel); /* predicted, in multiples of the textbook sum's */
 int fc_conv_choose(const fc_conv *p);
 size_t fc_conv_weight_bytes(const fc_conv *p, int kernel);

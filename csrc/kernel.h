@@ -23,7 +23,7 @@ typedef float real;
 /* One convolution algorithm; `kernels.def` lists them. */
 typedef struct {
     int (*accepts)(const fc_conv *p);
-    double (*cost)(const fc_conv *p); /* of one thread */
+    double (*cost)(const fc_conv *p); /* cycles, where two threads share the work */
     size_t (*weight_bytes)(const fc_conv *p);
     size_t (*workspace_bytes)(const fc_conv *p, int threads);
     int (*prepare)(const fc_conv *p, const void *weight, void *packed, int threads);
@@ -44,6 +44,11 @@ typedef struct {
 
 /* What `pool_planes` returns for a problem that is not of its kind. */
 enum { FC_NOT_MINE = -1 };
+
+/* Cycles in which a thread gets so many bytes from beyond its L2, next to others that do the same. Weights of up to L2_SHARE
+ * stay in L2. */
+enum { L2_SHARE = 1 << 20 };
+static inline double stream_cycles(double bytes) { return bytes / 8; }
 
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -127,6 +127,29 @@ INLINE vec load_between(const real *p, int64_t low, int64_t high) {
 }
 #endif
 
+/* All lanes, to every second element from p on. */
+#define HALF_LOW(unused, l) ((l) / 2)
+#define HALF_HIGH(unused, l) (VL / 2 + (l) / 2)
+INLINE void store_every_second(real *p, vec v) {
+#if defined(__AVX2__)
+    vec low = __builtin_shufflevector(v, v, LANES(HALF_LOW, 0, 0)), high = __builtin_shufflevector(v, v, LANES(HALF_HIGH, 0, 0));
+#if defined(__AVX512F__) && FC_DOUBLE
+    _mm512_mask_storeu_pd(p, 0x55, (__m512d)low), _mm512_mask_storeu_pd(p + VL, 0x55, (__m512d)high);
+#elif defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, 0x5555, (__m512)low), _mm512_mask_storeu_ps(p + VL, 0x5555, (__m512)high);
+#else
+    lanes even = (lane_numbers() & 1) == 0;
+#if FC_DOUBLE
+    _mm256_maskstore_pd(p, (__m256i)even, (__m256d)low), _mm256_maskstore_pd(p + VL, (__m256i)even, (__m256d)high);
+#else
+    _mm256_maskstore_ps(p, (__m256i)even, (__m256)low), _mm256_maskstore_ps(p + VL, (__m256i)even, (__m256)high);
+#endif
+#endif
+#else
+    for (int i = 0; i < VL; i++) p[2 * i] = v[i];
+#endif
+}
+
 INLINE vec load_up_to(const real *p, int64_t n) { return n >= VL ? load(p) : load_n(p, n); }
 INLINE void store_up_to(real *p, vec v, int64_t n) {
     if (n >= VL)

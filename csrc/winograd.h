@@ -365,6 +365,7 @@ typedef struct {
     int shared;
     int64_t tiles; /* in a block, or sharing V */
     size_t workspace; /* of one thread */
+    double traffic;   /* bytes of weights and V that each thread moves through the outer caches */
 } split;
 
 static split split_of(const tiling *w, const operands *o, int threads) {
@@ -376,12 +377,13 @@ static split split_of(const tiling *w, const operands *o, int threads) {
     int64_t filter_blocks = ceil_div(o->filters, NR), weights = group_weights(w, o) * (int64_t)sizeof(real);
     int64_t v_bytes = w->planes * w->row_step * (int64_t)sizeof(real);
     int64_t together = min64(min64(w->tiles, SHARED_TILES), max64(1, threads * (int64_t)SHARED_BYTES / v_bytes));
-    if (threads > 1 && filter_blocks >= threads && weights > 1 << 20) {
-        /* Bytes through the outer caches, for each thread. */
-        double apart = (double)ceil_div(blocks, threads) * (double)weights;
+    double apart = weights <= L2_SHARE ? 0 : (double)ceil_div(blocks, threads) * (double)weights;
+    s.traffic = apart;
+    if (threads > 1 && filter_blocks >= threads && apart > 0) {
         double rounds = (double)ceil_div(w->tiles, together), share = (double)ceil_div(filter_blocks, threads);
         double shared = rounds * ((double)weights / threads + (share + 1) * (double)(together * v_bytes));
         s.shared = shared < apart;
+        if (s.shared) s.traffic = shared;
     }
     if (s.shared) s.tiles = ceil_div(w->tiles, ceil_div(w->tiles, together));
     int64_t v = w->planes * v_plane(w, s.tiles);
@@ -484,9 +486,6 @@ static int transform_blocks(const void *context, int64_t begin, int64_t end) {
 
 /* ---- the kernel ---- */
 
-/* Transformed weights of small images are streamed from wherever they fit. */
-static double weight_cycles(double bytes) { return bytes / (bytes > 1 << 20 ? 12 : 40); }
-
 /* Calls for each grid; weights are laid out grid after grid, whether an image has pixels of it or not. */
 #define FOR_GRIDS(p, o, g, w)                                                                              \
     for (int64_t index = 0; index < (o).grids; index++)                                                    \
@@ -511,9 +510,8 @@ static double cost(const fc_conv *p) {
     double cycles = 0;
     FOR_GRIDS(p, o, g, w) {
         double weights = (double)(group_weights(&w, &o) * o.groups) * sizeof(real);
-        double passes = (double)ceil_div(w.tiles, split_of(&w, &o, 2).tiles);
-        cycles += tiling_cycles(&w, &o) + weight_cycles(weights) * passes * 0.3 + 2000;
-        if (p->once) cycles += weights * 0.35;
+        cycles += tiling_cycles(&w, &o) / 2 + stream_cycles(split_of(&w, &o, 2).traffic * (double)o.groups) + 1000;
+        if (p->once) cycles += weights * 0.3;
     }
     return cycles;
 }
@@ -574,7 +572,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
     operands o = operands_of(p);
-    threads = fc_worth(cost(p), threads);
+    threads = fc_worth(2 * cost(p), threads);
     const real *weights = packed;
     grid g;
     tiling w;

@@ -182,15 +182,14 @@ def convolve(
     op: str, x: Any, weight: Any, bias: Any, residual: Any, out: Any, backend: Any, given: Given
 ) -> Array:
     """One call of a public function; `given` are its options, in the order of `ConvOptions.read`."""
-    plain = residual is None and out is None
-    if plain:
-        result = recall_conv(op, x, weight, bias, given, backend)
+    if residual is None:
+        result = recall_conv(op, x, weight, bias, out, given, backend)
         if result is not None:
             return result
     options = ConvOptions.read(op, *given)
     engine = resolve(op, backend)
     array = read_weight(op, "weight", weight)
     result = execute(options, engine, x, array, bias, residual, out)
-    if plain and type(x) is np.ndarray and array is weight:
+    if residual is None and type(x) is np.ndarray and array is weight:
         remember(shortcut_of(engine, options, x, array, once=True), op, given, backend, x, array)
     return result

@@ -87,12 +87,12 @@ class _Plan:
 
     def __call__(self, x: Any, out: Array | None = None, *, residual: Any = None) -> Array:
         """The convolution of `x`; `out` and `residual` as for `conv2d`."""
-        plain = out is None and residual is None and type(x) is np.ndarray
+        plain = residual is None and type(x) is np.ndarray
         if plain:
             known = self._known.get((x.shape, x.dtype, get_precision()))
             if known is not None:
                 shortcut, packed = known
-                result: Array | None = shortcut.prepared(x, packed, self._bias, get_num_threads())
+                result: Array | None = shortcut.prepared(x, packed, self._bias, out, get_num_threads())
                 if result is not None:
                     return result
         backend = self._backend

@@ -72,14 +72,15 @@ def max_pool2d(
     """
     op = "max_pool2d"
     given = (kernel_size, stride, padding, dilation, "ceil" if ceil_mode else "floor", layout)
-    if out is None and not return_indices:
-        known = recall_pool(op, x, given, backend)
+    if not return_indices:
+        known = recall_pool(op, x, out, given, backend)
         if known is not None:
             return known
     array, batched, size = read(op, x, layout)
     windows = sliding_windows(op, size, kernel_size, stride, padding, dilation, ceil_mode)
     return pool(
-        op, array, batched, layout, windows, "max", out=out, backend=backend, return_indices=return_indices, given=given,
+        op, array, batched, layout, windows, "max",
+        out=out, backend=backend, return_indices=return_indices, given=given,
     )  # fmt: skip
 
 
@@ -127,10 +128,9 @@ def avg_pool2d(
     op = "avg_pool2d"
     rounding, pads = "ceil" if ceil_mode else "floor", "counted" if count_include_pad else "not counted"
     given = (kernel_size, stride, padding, rounding, pads, divisor_override, layout)
-    if out is None:
-        known = recall_pool(op, x, given, backend)
-        if known is not None:
-            return known
+    known = recall_pool(op, x, out, given, backend)
+    if known is not None:
+        return known
     array, batched, size = read(op, x, layout)
     rows, columns = sliding_windows(
         op, size, kernel_size, stride, padding, 1, ceil_mode, count_padding=bool(count_include_pad)

@@ -85,7 +85,7 @@ def pool(
     if problem.batch:
         engine.pool(problem, native(array, compute), result.buffer, indices, uniforms)
     if indices is None:
-        if given is not None and out is None and dtype == compute == array.dtype and problem.batch:
+        if given is not None and dtype == compute == array.dtype and problem.batch:
             plain = array if batched else array[0]
             remember(engine.pool_shortcut(problem, plain.shape[:-3] + shape[1:]), op, given, backend, plain)
         return result.value()

@@ -1,6 +1,6 @@
-"""Repeated calls on plain arrays go straight to the C kernels: with the same options, shapes and dtypes, all that could be
-refused has been accepted before. Called by the public functions; where the ``cython`` backend is not in use, nothing is
-ever remembered, and every call goes the long way.
+"""Repeated calls on plain arrays go straight to the C kernels: with the same options, shapes and dtypes, all that
+could be refused has been accepted before. Called by the public functions; where the ``cython`` backend is not in use,
+nothing is ever remembered, and every call goes the long way.
 """
 
 from __future__ import annotations
@@ -34,20 +34,22 @@ def _settings(backend: Any) -> tuple[Any, ...]:
     return backend or backends.get_backend(), get_precision()
 
 
-def recall_conv(op: str, x: Any, weight: Any, bias: Any, given: Given, backend: Any) -> Array | None:
+def recall_conv(
+    op: str, x: Any, weight: Any, bias: Any, out: Any, given: Given, backend: Any
+) -> Array | None:
     """The result of a convolution that is known; None where it has to go the long way."""
     memo = _memo()
     if memo is None:
         return None
-    return memo.recall_conv(op, x, weight, bias, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
+    return memo.recall_conv(op, x, weight, bias, out, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
 
 
-def recall_pool(op: str, x: Any, given: Given, backend: Any) -> Array | None:
+def recall_pool(op: str, x: Any, out: Any, given: Given, backend: Any) -> Array | None:
     """The result of a pooling that is known."""
     memo = _memo()
     if memo is None:
         return None
-    return memo.recall_pool(op, x, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
+    return memo.recall_pool(op, x, out, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
 
 
 def remember(shortcut: Any, op: str, given: Given, backend: Any, *arrays: Any) -> None:

@@ -95,7 +95,7 @@ class CythonBackend:
             f"bytes: {data + weights:,} (images {data:,}, prepared weights {weights:,})",
             f"arithmetic intensity: {problem.flops / (data + weights):.1f} FLOPs per byte",
             f"workspace: {conv.workspace_bytes(chosen, threads):,} bytes per thread",
-            "candidates (predicted cycles of one thread; error as a multiple of the direct sum's):",
+            "candidates (predicted cycles, where two threads share the work; error as a multiple of the direct sum's):",
         ]
         for kernel, name in enumerate(_KERNELS):
             verdict = "cannot do it"

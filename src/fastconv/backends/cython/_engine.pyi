@@ -98,7 +98,7 @@ class ConvShortcut:
         shape: Sequence[int],
         dtype: Any,
     ) -> None: ...
-    def prepared(self, x: Any, packed: Array, bias: Array | None, threads: int) -> Array | None: ...
+    def prepared(self, x: Any, packed: Array, bias: Array | None, out: Any, threads: int) -> Array | None: ...
 
 class PoolShortcut:
     def __init__(
@@ -121,12 +121,13 @@ class Memo:
         x: Any,
         weight: Any,
         bias: Any,
+        out: Any,
         given: tuple[Any, ...],
         settings: tuple[Any, ...],
         threads: int,
     ) -> Array | None: ...
     def recall_pool(
-        self, op: str, x: Any, given: tuple[Any, ...], settings: tuple[Any, ...], threads: int
+        self, op: str, x: Any, out: Any, given: tuple[Any, ...], settings: tuple[Any, ...], threads: int
     ) -> Array | None: ...
     def remember(
         self, shortcut: Any, op: str, given: tuple[Any, ...], settings: tuple[Any, ...], *arrays: Any

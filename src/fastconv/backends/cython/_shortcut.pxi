@@ -41,6 +41,7 @@ cdef class Shortcut:
             self.size *= <size_t> n
 
     cdef cnp.ndarray result(self):
+        """A new array; raises MemoryError."""
         if self.size < LARGE:
             return cnp.PyArray_EMPTY(self.axes, self.sizes, self.typenum, 0)
         before = PyDataMem_SetHandler(pool_capsule)
@@ -48,6 +49,22 @@ cdef class Shortcut:
             return cnp.PyArray_EMPTY(self.axes, self.sizes, self.typenum, 0)
         finally:
             PyDataMem_SetHandler(before)
+
+    cdef bint takes(self, out):
+        """Is `out` where the result can go as it is?"""
+        if not is_plain(out, self.typenum) or not cnp.PyArray_ISWRITEABLE(out) or cnp.PyArray_NDIM(out) != self.axes:
+            return False
+        for axis in range(self.axes):
+            if cnp.PyArray_DIM(out, axis) != self.sizes[axis]:
+                return False
+        return True
+
+
+cdef inline bint apart(out, array):
+    """Do two contiguous arrays share no memory?"""
+    cdef char *a = <char *> cnp.PyArray_DATA(out)
+    cdef char *b = <char *> cnp.PyArray_DATA(array)
+    return a + cnp.PyArray_NBYTES(out) <= b or b + cnp.PyArray_NBYTES(array) <= a
 
 
 cdef class ConvShortcut(Shortcut):
@@ -70,15 +87,17 @@ cdef class ConvShortcut(Shortcut):
             is_plain(bias, self.typenum) and cnp.PyArray_NDIM(bias) == 1 and cnp.PyArray_DIM(bias, 0) == self.channels
         )
 
-    cdef object run(self, x, const void *weight, void *packed, bias, int threads):
+    cdef object run(self, x, const void *weight, void *packed, bias, out, int threads):
         """`weight` is NULL where `packed` is ready. None where memory is short: the long way says so."""
         cdef fc_epilogue e
-        cdef cnp.ndarray out
         cdef const void *source = cnp.PyArray_DATA(x)
         cdef int status = 0
-        try:
-            out = self.result()
-        except MemoryError:
+        if out is None:
+            try:
+                out = self.result()
+            except MemoryError:
+                return None
+        elif not self.takes(out) or not apart(out, x) or not (bias is None or apart(out, bias)):
             return None
         cdef void *to = cnp.PyArray_DATA(out)
         e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
@@ -90,11 +109,11 @@ cdef class ConvShortcut(Shortcut):
                 status = fc_conv_run(&self.p, self.kernel, source, packed, &e, to, threads)
         return None if status else out
 
-    def prepared(self, x, cnp.ndarray packed, bias, int threads):
+    def prepared(self, x, cnp.ndarray packed, bias, out, int threads):
         """The result for an `x` of the known shape, or None."""
         if not is_plain(x, self.typenum):
             return None
-        return self.run(x, NULL, cnp.PyArray_DATA(packed), bias, threads)
+        return self.run(x, NULL, cnp.PyArray_DATA(packed), bias, out, threads)
 
 
 cdef class PoolShortcut(Shortcut):
@@ -108,13 +127,15 @@ cdef class PoolShortcut(Shortcut):
         self.tables = rows, columns
         self.set_result(shape, dtype)
 
-    cdef object run(self, x, int threads):
+    cdef object run(self, x, out, int threads):
         cdef const void *source = cnp.PyArray_DATA(x)
-        cdef cnp.ndarray out
         cdef int status
-        try:
-            out = self.result()
-        except MemoryError:
+        if out is None:
+            try:
+                out = self.result()
+            except MemoryError:
+                return None
+        elif not self.takes(out) or not apart(out, x):
             return None
         cdef void *to = cnp.PyArray_DATA(out)
         with nogil:
@@ -130,7 +151,7 @@ cdef class Memo:
     def __init__(self):
         self.known = {}
 
-    def recall_conv(self, str op, x, weight, bias, tuple given, tuple settings, int threads):
+    def recall_conv(self, str op, x, weight, bias, out, tuple given, tuple settings, int threads):
         """The result, or None where the call has to go the long way."""
         if not is_plain(x, -1) or not is_plain(weight, cnp.PyArray_TYPE(x)) or not can_key(given):
             return None
@@ -138,21 +159,21 @@ cdef class Memo:
         if found is None:
             return None
         cdef ConvShortcut shortcut = <ConvShortcut> found
-        if not shortcut.fits(bias):
+        if not shortcut.fits(bias) or not (out is None or type(out) is cnp.ndarray and apart(out, weight)):
             return None
         cdef void *packed = fc_recycle_alloc(shortcut.weight_bytes)
         if packed == NULL:
             return None
         try:
-            return shortcut.run(x, cnp.PyArray_DATA(weight), packed, bias, threads)
+            return shortcut.run(x, cnp.PyArray_DATA(weight), packed, bias, out, threads)
         finally:
             fc_recycle_free(packed)
 
-    def recall_pool(self, str op, x, tuple given, tuple settings, int threads):
+    def recall_pool(self, str op, x, out, tuple given, tuple settings, int threads):
         if not is_plain(x, -1) or not can_key(given):
             return None
         found = self.known.get((op, given, settings, x.shape, cnp.PyArray_TYPE(x)))
-        return None if found is None else (<PoolShortcut> found).run(x, threads)
+        return None if found is None else (<PoolShortcut> found).run(x, out, threads)
 
     def remember(self, shortcut, str op, tuple given, tuple settings, *arrays):
         """Keep `shortcut` for calls with arrays like these."""
