@@ -3,7 +3,7 @@
  *
  * Windows: rows are combined horizontally as they are read, then vertically in registers, ROWS rows of outputs at a time.
  * Whole planes: VL planes at a time, whose partial sums are transposed and combined.
- * Limit: cache or memory bandwidth; for averages over windows that are no power of two, the division. */
+ * Limit: cache or memory bandwidth. */
 #include <math.h>
 
 #include "kernel.h"
@@ -26,10 +26,17 @@ INLINE vec neutral(const int sum) { return splat(sum ? 0 : -(real)INFINITY); }
 typedef struct {
     const real *rows[MOST_ROWS];
     real *out;
-    const real *divisors; /* of the columns */
-    const double *row_divisors;
+    const real *by_column, *by_row; /* divisors, ... */
+    const real *column_inverses, *row_inverses; /* ... and 1 / them */
     int64_t width, out_width, first, x, row_count;
 } tile;
+
+/* x / d by a multiplication with r, which is nearly 1 / d, and one correction (Markstein 1990): the same in a tenth of the
+ * time. */
+INLINE vec divided(vec x, vec d, vec r) {
+    vec q = x * r, rest = x - q * d;
+    return choose(rest - rest == zero(), q + rest * r, q);
+}
 
 INLINE void slide(const int kernel, const int stride, const int sum, const int edge, const tile *t) {
     const int64_t at = t->x * stride + t->first;
@@ -54,11 +61,12 @@ INLINE void slide(const int kernel, const int stride, const int sum, const int e
         PIN(total[i]);
     }
     int64_t n = t->out_width - t->x;
-    vec divisor = sum ? load_up_to(t->divisors + t->x, n) : zero();
+    vec divisor = zero(), inverse = zero();
+    if (sum) divisor = load_up_to(t->by_column + t->x, n), inverse = load_up_to(t->column_inverses + t->x, n);
 #pragma GCC unroll 4
     for (int i = 0; i < ROWS; i++) {
         if (i >= t->row_count) break;
-        if (sum) total[i] /= divisor * splat((real)t->row_divisors[i]);
+        if (sum) total[i] = divided(total[i], divisor * splat(t->by_row[i]), inverse * splat(t->row_inverses[i]));
         store_up_to(t->out + i * t->out_width + t->x, total[i], n);
     }
 }
@@ -85,18 +93,22 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
     int64_t reach = columns->first + (columns->count + VL) * stride + kernel - p->width; /* ceil_mode, padding */
     beyond = max64(beyond, reach + VL * stride);
     int64_t room = rows_room(p->width, beyond);
-    real *memory = fc_workspace(FC_OWN, (size_t)(room + columns->count) * sizeof(real));
+    real *memory = fc_workspace(FC_OWN, (size_t)(room + 2 * (columns->count + rows->count)) * sizeof(real));
     if (!memory) return FC_NO_MEMORY;
     row_source source = open_rows(j->x, p->batch * p->channels, p->height, p->width, beyond,
                                   sum ? 0 : -(real)INFINITY, memory);
-    real *divisors = memory + room;
-    for (int64_t o = 0; o < columns->count; o++) divisors[o] = (real)columns->divisor[o];
+    real *by_column = memory + room, *column_inverses = by_column + columns->count;
+    real *by_row = column_inverses + columns->count, *row_inverses = by_row + rows->count;
+    for (int64_t o = 0; o < columns->count; o++)
+        by_column[o] = (real)columns->divisor[o], column_inverses[o] = (real)(1 / columns->divisor[o]);
+    for (int64_t o = 0; o < rows->count; o++)
+        by_row[o] = (real)rows->divisor[o], row_inverses[o] = (real)(1 / rows->divisor[o]);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts, y_end = rows->count * (part + 1) / j->parts;
-        tile t = {.divisors = divisors, .width = p->width, .out_width = columns->count, .first = columns->first};
+        tile t = {.by_column = by_column, .column_inverses = column_inverses, .width = p->width, .out_width = columns->count, .first = columns->first};
         for (int64_t y = rows->count * part / j->parts; y < y_end; y += ROWS) {
             t.row_count = min64(ROWS, y_end - y);
-            t.row_divisors = rows->divisor + y;
+            t.by_row = by_row + y, t.row_inverses = row_inverses + y;
             t.out = j->out + (plane * rows->count + y) * columns->count;
             rows_of(&source, j->x + plane * p->height * p->width, y * stride + rows->first,
                     (int)(stride * (ROWS - 1) + kernel), t.rows);

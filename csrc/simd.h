@@ -85,47 +85,39 @@ INLINE vec choose(lanes condition, vec yes, vec no) { return (vec)((condition & 
 #define LANE_NUMBER(unused, l) (l)
 INLINE lanes lane_numbers(void) { return (lanes){LANES(LANE_NUMBER, 0, 0)}; }
 
-/* The first n lanes, 0 < n < VL; the others are 0, and their memory is not touched. */
-#if defined(__AVX512F__)
-#if FC_DOUBLE
-INLINE vec load_n(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
-INLINE void store_n(real *p, vec v, int64_t n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
-#else
-INLINE vec load_n(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
-INLINE void store_n(real *p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
-#endif
-#else
-INLINE vec load_n(const real *p, int64_t n) {
-    vec v = {0};
-    for (int i = 0; i < VL; i++)
-        if (i < n) v[i] = p[i];
-    return v;
-}
-INLINE void store_n(real *p, vec v, int64_t n) {
-    for (int i = 0; i < VL; i++)
-        if (i < n) p[i] = v[i];
-}
-#endif
-
 /* Lanes [low, high), 0 <= low <= high <= VL; the others are 0, and their memory is not touched. */
-#if defined(__AVX512F__)
-#if FC_DOUBLE
 INLINE vec load_between(const real *p, int64_t low, int64_t high) {
+#if defined(__AVX512F__) && FC_DOUBLE
     return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << high) - (1u << low)), p);
-}
-#else
-INLINE vec load_between(const real *p, int64_t low, int64_t high) {
+#elif defined(__AVX512F__)
     return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << high) - (1u << low)), p);
-}
+#elif defined(__AVX2__)
+    lanes inside = (lane_numbers() >= (lane)low) & (lane_numbers() < (lane)high);
+#if FC_DOUBLE
+    return (vec)_mm256_maskload_pd(p, (__m256i)inside);
+#else
+    return (vec)_mm256_maskload_ps(p, (__m256i)inside);
 #endif
 #else
-INLINE vec load_between(const real *p, int64_t low, int64_t high) {
     vec v = {0};
     for (int i = 0; i < VL; i++)
         if (i >= low && i < high) v[i] = p[i];
     return v;
-}
 #endif
+}
+
+/* The first n lanes, 0 < n < VL. */
+INLINE vec load_n(const real *p, int64_t n) { return load_between(p, 0, n); }
+INLINE void store_n(real *p, vec v, int64_t n) {
+#if defined(__AVX512F__) && FC_DOUBLE
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+#elif defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+    for (int i = 0; i < VL; i++) /* masked stores of AVX2 are slow on many processors */
+        if (i < n) p[i] = v[i];
+#endif
+}
 
 /* All lanes, to every second element from p on. */
 #define HALF_LOW(unused, l) ((l) / 2)

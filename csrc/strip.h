@@ -243,6 +243,12 @@ static void pack_row(const strips *s, const operands *o, real *to, const real *f
         }
         return;
     }
+    if (step == 1 && n <= VL) {
+        /* What is written beyond the row is a later row's, or slack. */
+        for (int64_t c = 0; c < o->channels; c++, to += s->channel_step, from += o->x_channel)
+            store(to, load_between(from + at, low, high));
+        return;
+    }
     for (int64_t c = 0; c < o->channels; c++, to += s->channel_step, from += o->x_channel) {
         clear_reals(to, low);
         if (step == 1)
