@@ -192,7 +192,7 @@ static double family_traffic(const family *f, const operands *o, const grid *g) 
     double weights = (double)(o->filters * o->channels * grid_taps(g)) * sizeof(real);
     double image = (double)(o->channels * o->height * o->width) * sizeof(real);
     double tasks = (double)(o->batch * o->groups);
-    if (weights <= L2_SHARE) return 0;
+    if (weights <= (double)fc_l2_bytes() / 2) return 0;
     if (filter_parts(f, o, g, 2) > 1) return tasks * weights / 2;
     return ceil(tasks * ceil(image / STRIP_BYTES) / 2) * weights;
 }

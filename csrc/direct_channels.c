@@ -96,6 +96,8 @@ static int accepts(const fc_conv *p) {
     return 1;
 }
 
+static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, p); }
+
 /* Cycles: NV FMAs for each pixel in half as many; packing and storing a few cycles for a vector. */
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
@@ -108,12 +110,11 @@ static double cost(const fc_conv *p) {
         double multiply = pixels * full * (double)(grid_taps(&g) * o.channels) * NV / 2;
         double finish = pixels * full * NV * (o.nhwc ? 2 : 6);
         double pack = reads_in_place(&g, &o) ? 0 : pixels * (double)(g.y.taps * o.channels) * 2 / VL;
-        cycles += (multiply * 1.05 + finish + pack) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
+        cycles += (multiply * 1.15 + finish + pack) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
     }
+    if (p->once) cycles += (double)weight_bytes(p) * 0.1;
     return cycles + 400;
 }
-
-static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, p); }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&channels, p, threads); }
 

@@ -170,6 +170,8 @@ static const family pixels = {tile_pixels, blocks, padded_filters, spans_rows, 0
 
 static int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
 
+static size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p); }
+
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     double filters = (double)o.filters, cycles = 0;
@@ -185,12 +187,11 @@ static double cost(const fc_conv *p) {
         double multiply = tiles_needed * count * (double)(grid_taps(&g) * o.channels) * (step > loads ? step : loads) / 2;
         double planes = flat ? (double)(g.x.taps * g.y.taps > 1 ? g.x.taps : 1) : 1;
         double pack = reads_in_place(&g, &o) ? 0 : tiles_needed * vectors * (double)o.channels * planes * 4;
-        cycles += (multiply * 1.05 + tiles_needed * vectors * filters * 4 + pack) / 2 + stream_cycles(family_traffic(&pixels, &o, &g));
+        cycles += (multiply * 1.15 + tiles_needed * vectors * filters * 4 + pack) / 2 + stream_cycles(family_traffic(&pixels, &o, &g));
     }
+    if (p->once) cycles += (double)weight_bytes(p) * 0.1;
     return cycles + 400;
 }
-
-static size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p); }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&pixels, p, threads); }
 

@@ -45,10 +45,8 @@ typedef struct {
 /* What `pool_planes` returns for a problem that is not of its kind. */
 enum { FC_NOT_MINE = -1 };
 
-/* Cycles in which a thread gets so many bytes from beyond its L2, next to others that do the same. Weights of up to L2_SHARE
- * stay in L2. */
-enum { L2_SHARE = 1 << 20 };
-static inline double stream_cycles(double bytes) { return bytes / 8; }
+/* Cycles in which a thread gets so many bytes from beyond its L2, next to others that do the same. */
+static inline double stream_cycles(double bytes) { return bytes / 16; }
 
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fastconv.h"
 
@@ -92,13 +93,29 @@ static int run(fc_body body, const void *context, int64_t begin, int64_t end) {
     return status;
 }
 
+static int64_t l2_bytes;
+
+static void find_l2(void) {
+    long bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    l2_bytes = bytes <= 0 ? 1 << 20 : bytes < 512 << 10 ? 512 << 10 : bytes > 2 << 20 ? 2 << 20 : bytes;
+}
+
+int64_t fc_l2_bytes(void) {
+    static pthread_once_t found = PTHREAD_ONCE_INIT;
+    pthread_once(&found, find_l2);
+    return l2_bytes;
+}
+
 int fc_worth(double cycles, int threads) {
     double worth = 1 + cycles / 12000;
     return worth < threads ? (int)worth : threads;
 }
 
 /* ---- jobs ---- */
-enum { SLOTS = 8, MOST_WORKERS = 255, SPIN_NS = 100000, JOIN_SPIN_NS = 20000 };
+enum { SLOTS = 8, MOST_WORKERS = 255, SPIN_NS = 200000, JOIN_SPIN_NS = 200000 };
 
 /* Tasks [0, left) have not been claimed; they are claimed from the end, ever fewer at once ("guided self-scheduling",
  * Polychronopoulos and Kuck 1987). A claim is a compare-and-swap of `left`; what is not atomic may be read after it: the slot

@@ -17,6 +17,9 @@ int fc_parallel(int64_t count, int threads, fc_body body, const void *context);
 enum { FC_OWN, FC_SHARED };
 void *fc_workspace(int which, size_t bytes);
 
+/* Of a core's L2 cache, as far as the kernels' block sizes should follow it. */
+int64_t fc_l2_bytes(void);
+
 /* So many threads are worth waking for so many cycles of work in all. */
 int fc_worth(double cycles, int threads);
 

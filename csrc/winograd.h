@@ -17,7 +17,6 @@
 
 enum {
     RUN = 16,               /* tiles that are transformed together, to stay in L1 */
-    BLOCK_BYTES = 768 << 10, /* V and sums of a thread */
     SHARED_TILES = 128,
     SHARED_BYTES = 2 << 20, /* V for each thread */
     STAGE_BYTES = 1 << 20,
@@ -370,18 +369,20 @@ typedef struct {
 
 static split split_of(const tiling *w, const operands *o, int threads) {
     int64_t tile_bytes = w->planes * (w->row_step + NR) * (int64_t)sizeof(real);
-    int64_t own = max64(1, BLOCK_BYTES / tile_bytes);
-    int64_t blocks = max64(1, ceil_div(w->tiles, own));
+    int64_t filter_blocks = ceil_div(o->filters, NR), weights = group_weights(w, o) * (int64_t)sizeof(real);
+    int64_t l2 = fc_l2_bytes(), room = l2 / 4 * 3; /* for V and sums, and for weights where they stay there too */
+    if (weights <= l2 / 2) room = max64(room - weights, l2 / 4);
+    int64_t blocks = max64(1, ceil_div(w->tiles, max64(1, room / tile_bytes)));
     if (w->tiles >= threads) blocks = round_up(blocks, threads);
     split s = {.tiles = max64(1, ceil_div(w->tiles, blocks))};
-    int64_t filter_blocks = ceil_div(o->filters, NR), weights = group_weights(w, o) * (int64_t)sizeof(real);
     int64_t v_bytes = w->planes * w->row_step * (int64_t)sizeof(real);
     int64_t together = min64(min64(w->tiles, SHARED_TILES), max64(1, threads * (int64_t)SHARED_BYTES / v_bytes));
-    double apart = weights <= L2_SHARE ? 0 : (double)ceil_div(blocks, threads) * (double)weights;
+    double apart = weights <= l2 / 2 ? 0 : (double)ceil_div(blocks, threads) * (double)weights;
     s.traffic = apart;
     if (threads > 1 && filter_blocks >= threads && apart > 0) {
-        double rounds = (double)ceil_div(w->tiles, together), share = (double)ceil_div(filter_blocks, threads);
-        double shared = rounds * ((double)weights / threads + (share + 1) * (double)(together * v_bytes));
+        double rounds = (double)ceil_div(w->tiles, together), v = (double)(together * v_bytes);
+        double readings = v > (double)l2 / 2 ? (double)ceil_div(filter_blocks, threads) : 1;
+        double shared = rounds * ((double)weights / threads + (readings + 1) * v);
         s.shared = shared < apart;
         if (s.shared) s.traffic = shared;
     }
