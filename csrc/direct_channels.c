@@ -112,7 +112,7 @@ static double cost(const fc_conv *p) {
         double pack = reads_in_place(&g, &o) ? 0 : pixels * (double)(g.y.taps * o.channels) * 2 / VL;
         cycles += (multiply * 1.15 + finish + pack) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
     }
-    if (p->once) cycles += (double)weight_bytes(p) * 0.1;
+    if (p->once) cycles += (double)weight_bytes(p) * 0.15;
     return cycles + 400;
 }
 

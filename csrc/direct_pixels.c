@@ -189,7 +189,7 @@ static double cost(const fc_conv *p) {
         double pack = reads_in_place(&g, &o) ? 0 : tiles_needed * vectors * (double)o.channels * planes * 4;
         cycles += (multiply * 1.15 + tiles_needed * vectors * filters * 4 + pack) / 2 + stream_cycles(family_traffic(&pixels, &o, &g));
     }
-    if (p->once) cycles += (double)weight_bytes(p) * 0.1;
+    if (p->once) cycles += (double)weight_bytes(p) * 0.15;
     return cycles + 400;
 }
 

@@ -29,7 +29,8 @@ typedef struct {
     int64_t low, high; /* inputs that tile 0 of phase 0 sees: [low, high) */
 } tiled_axis;
 
-static int points_for(int64_t taps) { return taps == 1 ? M : M + (int)taps - 1; }
+static inline int points_for(int64_t taps) { return taps == 1 ? M : M + (int)taps - 1; }
+static inline int taps_for(int points) { return points - M + 1; }
 
 /* 0 where the axis cannot be tiled. */
 static int tile_axis(tiled_axis *w, const axis *a) {
