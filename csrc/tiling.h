@@ -5,7 +5,8 @@
  * q, q + s, ...: s segments ("polyphase"). With dilation d, outputs p, p + d, ... form d interleaved images ("phases") in
  * which the taps are neighbours. More than 5 taps in a row are cut up. Every pair of a vertical and a horizontal segment adds
  * its share to the sums: either with interpolation points of its own ("planes"), added up after the inverse transform, or
- * all with the same points, added up before it like further channels ("merged"), which pays with few channels. */
+ * all with the same points, added up before it like further channels ("merged"), which pays with few channels. A merged
+ * segment may have fewer taps than the points could serve; pixels beyond its own then count as 0. */
 #ifndef FC_TILING_H
 #define FC_TILING_H
 

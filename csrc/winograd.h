@@ -75,13 +75,14 @@ INLINE void input_rows(const int t, const transform *f, real *rows, int64_t step
     }
 }
 
-/* Along x: `tiles` neighbouring tiles from pixels `unit` apart, to planes `plane_step` apart; n lanes count. */
-INLINE void input_columns(const int t, const transform *f, const real *pixels, int64_t unit, int64_t tiles, real *to,
-                          int64_t plane_step, int64_t tile_step, int64_t n) {
+/* Along x: `tiles` neighbouring tiles from pixels `unit` apart, `seen` of which count, to planes `plane_step` apart; n lanes
+ * count. */
+INLINE void input_columns(const int t, const transform *f, const real *pixels, int64_t unit, int seen, int64_t tiles,
+                          real *to, int64_t plane_step, int64_t tile_step, int64_t n) {
     for (int64_t i = 0; i < tiles; i++, pixels += M * unit * VL, to += tile_step) {
         vec d[MOST_POINTS], v[MOST_POINTS];
 #pragma GCC unroll 8
-        for (int j = 0; j < t; j++) d[j] = load(pixels + j * unit * VL);
+        for (int j = 0; j < t; j++) d[j] = j < M || j < seen ? load(pixels + j * unit * VL) : zero();
         if (t == M)
             for (int j = 0; j < t; j++) v[j] = d[j];
         else
@@ -92,7 +93,7 @@ INLINE void input_columns(const int t, const transform *f, const real *pixels, i
 }
 
 typedef void input_rows_function(const transform *f, real *rows, int64_t step, int64_t columns);
-typedef void input_columns_function(const transform *f, const real *pixels, int64_t unit, int64_t tiles, real *to,
+typedef void input_columns_function(const transform *f, const real *pixels, int64_t unit, int seen, int64_t tiles, real *to,
                                     int64_t plane_step, int64_t tile_step, int64_t n);
 typedef void output_columns_function(const transform *f, const real *sums, int64_t plane_step, int rows, real *to);
 typedef void output_rows_function(const transform *f, const real *from, real *to, int64_t row_step, int add);
@@ -134,12 +135,12 @@ INLINE void output_rows(const int t, const transform *f, const real *from, real 
     static void input_rows_##k(const transform *f, real *rows, int64_t step, int64_t columns) {                    \
         input_rows(M + k, f, rows, step, columns);                                                                 \
     }                                                                                                              \
-    static void input_columns_##k(const transform *f, const real *pixels, int64_t unit, int64_t tiles, real *to,   \
-                                  int64_t plane_step, int64_t tile_step, int64_t n) {                              \
+    static void input_columns_##k(const transform *f, const real *pixels, int64_t unit, int seen, int64_t tiles,   \
+                                  real *to, int64_t plane_step, int64_t tile_step, int64_t n) {                    \
         if (n >= VL)                                                                                               \
-            input_columns(M + k, f, pixels, unit, tiles, to, plane_step, tile_step, VL);                           \
+            input_columns(M + k, f, pixels, unit, seen, tiles, to, plane_step, tile_step, VL);                     \
         else                                                                                                       \
-            input_columns(M + k, f, pixels, unit, tiles, to, plane_step, tile_step, n);                            \
+            input_columns(M + k, f, pixels, unit, seen, tiles, to, plane_step, tile_step, n);                      \
     }                                                                                                              \
     static void output_columns_##k(const transform *f, const real *sums, int64_t plane_step, int rows, real *to) { \
         output_columns(M + k, f, sums, plane_step, rows, to);                                                      \
@@ -182,7 +183,7 @@ static void transform_tiles(const winograd_job *j, int64_t first, int64_t count,
                 int64_t top = sy->first + r.y_phase + w->y.unit * M * r.y_tile;
                 for (int k = 0; k < sy->points; k++) {
                     int64_t y = top + k * w->y.unit;
-                    if (y >= 0 && y < o->height)
+                    if (y >= 0 && y < o->height && k < M + (int)sy->taps - 1)
                         stage_row(stage + k * row_step, image + c * o->x_channel + y * o->width * o->x_pixel, o, n, at, span);
                     else
                         memset(stage + k * row_step, 0, (size_t)(span * VL) * sizeof(real));
@@ -197,7 +198,7 @@ static void transform_tiles(const winograd_job *j, int64_t first, int64_t count,
                         const real *pixels = stage + (sx->first - at + phase + w->x.unit * M * in_phase) * VL;
                         for (int k = 0; k < sy->points; k++)
                             functions[sx->points - M].input_columns(
-                                &j->transforms[sx->points], pixels + k * row_step, w->x.unit, tiles,
+                                &j->transforms[sx->points], pixels + k * row_step, w->x.unit, M + (int)sx->taps - 1, tiles,
                                 to + k * sx->points * plane_step + (done + tile) * w->row_step, plane_step, w->row_step, n);
                         tile += tiles;
                     }

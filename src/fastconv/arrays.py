@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv.memory import new_array
+from fastconv.memory import allocator
 
 Array = NDArray[Any]
 
@@ -98,8 +98,9 @@ def images(op: str, name: str, value: Any, layout: str) -> tuple[Array, bool]:
 def empty(op: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """A new array; too large a one is a `MemoryError` that names the operation and the size."""
     size = math.prod(shape) * dtype.itemsize
+    allocate = allocator(size)
     try:
-        return new_array(shape, dtype, size)
+        return allocate(shape, dtype)
     except (MemoryError, ValueError):  # ValueError: more bytes than a pointer can count
         raise MemoryError(f"{op}: the result of shape {shape} needs {size / 2**30:.1f} GiB") from None
 
@@ -124,7 +125,8 @@ class Result:
             if out.dtype == compute and out.dtype.isnative and out.flags.c_contiguous and out.flags.aligned:
                 self.buffer = out.reshape(shape)
                 return
-        self.buffer = empty(op, shape, compute)
+        self._own = empty(op, self._shape, compute)
+        self.buffer = self._own.reshape(shape)
 
     def _check(self, op: str, out: Any, inputs: tuple[Any, ...]) -> None:
         if not isinstance(out, np.ndarray):
@@ -142,7 +144,7 @@ class Result:
     def value(self) -> Array:
         out = self._out
         if out is None:
-            return self.buffer.astype(self._dtype, copy=False).reshape(self._shape)
+            return self._own.astype(self._dtype, copy=False)
         if not np.may_share_memory(out, self.buffer):
             out[...] = self.buffer.reshape(self._shape)
         return out

@@ -128,7 +128,8 @@ class Call:
             backend.weight_form(case.problem)  # refuses what the algorithm cannot do
         self._result: Result | None = None
         if out is None and case.dtype == case.result_dtype:
-            self._buffer = empty(o.op, case.shape, case.dtype)
+            self._own = empty(o.op, shape, case.dtype)
+            self._buffer = self._own.reshape(case.shape)
         else:
             self._result = Result(
                 o.op, case.shape, case.result_dtype, out, *inputs, bias, residual, batched=case.batched
@@ -150,7 +151,7 @@ class Call:
             backend.conv(problem, x, prepared, self._bias, self._residual, o.activation, self._buffer)
         if self._result is not None:
             return self._result.value()
-        return self._buffer if case.batched else self._buffer[0]
+        return self._own
 
 
 def execute(

@@ -41,14 +41,14 @@ def _engine() -> Any:
 
 
 @cache
-def _allocator() -> Callable[[tuple[int, ...], Any], Array]:
+def _pool() -> Callable[[tuple[int, ...], Any], Array]:
     engine = _engine()
     return np.empty if engine is None else cast(Callable[[tuple[int, ...], Any], Array], engine.recycled)
 
 
-def new_array(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> Array:
-    """`np.empty`, from the pool where it is large; `size` in bytes."""
-    return np.empty(shape, dtype) if size < _RECYCLED else _allocator()(shape, dtype)
+def allocator(size: int) -> Callable[[tuple[int, ...], Any], Array]:
+    """`np.empty`, or for so large a `size` (in bytes) the same from the pool."""
+    return np.empty if size < _RECYCLED else _pool()
 
 
 def get_cache_size() -> int:
