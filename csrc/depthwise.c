@@ -305,7 +305,8 @@ static double cost(const fc_conv *p) {
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width);
     double waste = p->layout == FC_NCHW ? (double)round_up(p->out_width, VL) / (double)p->out_width
                                         : (double)round_up(p->channels, VL) / (double)p->channels;
-    return outputs * waste / VL * (8 + 0.7 * (double)(p->kernel_h * p->kernel_w)) / 2 + 400;
+    return outputs * waste / VL * (8 + 0.7 * (double)(p->kernel_h * p->kernel_w)) * (p->layout == FC_NHWC || unrolled(p) ? 0.3 : 0.8) +
+           30 * (double)(p->batch * p->filters) + 400;
 }
 
 static size_t weight_bytes(const fc_conv *p) {

@@ -197,6 +197,25 @@ static double family_traffic(const family *f, const operands *o, const grid *g) 
     return ceil(tasks * ceil(image / STRIP_BYTES) / 2) * weights;
 }
 
+/* Positions that `n` neighbouring outputs of an axis need packed; taps share them as in `spread_best`. */
+static double packed_extent(const axis *a, double n) {
+    double taps = (double)a->taps, spread = fabs((double)a->tap_step), planes = (double)min64(a->step, a->taps);
+    double around = a->step > 1 && spread > 1 ? (taps - planes) * spread / (double)a->step : (taps - planes) * spread;
+    return (double)a->count * planes + around <= taps * (double)a->count ? n * planes + around : n * taps;
+}
+
+/* Cycles of packing: for every strip its rows and those around it. */
+static double family_packing(const family *f, const operands *o, const grid *g) {
+    const axis *x = &g->x, *y = &g->y;
+    int flat = f->spans_rows(o, g), dilated = x->tap_step * x->tap_step > 1;
+    if (reads_in_place(g, o) || (f->exact && !flat && x->step == 1 && dilated && x->count > 4 * labs(x->tap_step))) return 0;
+    double width = flat ? (double)(x->count * x->taps) : packed_extent(x, (double)x->count), channels = (double)o->channels;
+    double rows = fmin(fmax(floor(STRIP_BYTES / (channels * width * sizeof(real))), 1), (double)y->count);
+    double packed = (double)(o->batch * o->groups * y->count) * packed_extent(y, rows) / rows;
+    if (o->nhwc) return packed * width * (double)ceil_div(o->channels, VL) * 2.5;
+    return packed * channels * (10 * width / (double)x->count + (x->step > 1 ? 8 : 5) * width / VL);
+}
+
 static int plan(const family *f, const operands *o, const grid *g, int threads, strips *s, int64_t *parts) {
     *parts = filter_parts(f, o, g, threads);
     int spread = *parts == 1 && o->batch * o->groups % threads;

@@ -98,7 +98,12 @@ static int accepts(const fc_conv *p) {
 
 static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, p); }
 
-/* Cycles: NV FMAs for each pixel in half as many; packing and storing a few cycles for a vector. */
+/* Cycles of one step of the reduction: an FMA port for each vector, unless the sums' latency or the weights take longer. */
+static double step_cycles(const operands *o, const grid *g, double pixels) {
+    double block = (double)(grid_taps(g) * o->channels * NR) * sizeof(real);
+    return fmax(pixels * NV / 2, block > (double)fc_l2_bytes() / 2 ? 10 : 4);
+}
+
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     double rest = (double)(o.filters % NR), cycles = 0;
@@ -106,11 +111,12 @@ static double cost(const fc_conv *p) {
     for (int64_t i = 0; i < o.grids; i++) {
         grid g = grid_of(p, &o, i);
         if (!grid_pixels(&g)) continue;
-        double pixels = (double)(o.batch * o.groups * g.y.count * g.x.count);
-        double multiply = pixels * full * (double)(grid_taps(&g) * o.channels) * NV / 2;
-        double finish = pixels * full * NV * (o.nhwc ? 2 : 6);
-        double pack = reads_in_place(&g, &o) ? 0 : pixels * (double)(g.y.taps * o.channels) * 2 / VL;
-        cycles += (multiply * 1.15 + finish + pack) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
+        int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
+        double rows = flat ? 1 : (double)g.y.count, span = (double)(flat ? g.y.count * g.x.count : g.x.count);
+        double in_row = ceil(span / MR), tiles = (double)(o.batch * o.groups) * rows * in_row;
+        double step = step_cycles(&o, &g, span / in_row), finish = NV * (o.nhwc ? 2 * span / in_row : 90);
+        cycles += (tiles * full * ((double)(grid_taps(&g) * o.channels) * step * 1.15 + finish) +
+                   family_packing(&channels, &o, &g)) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
     }
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;
     return cycles + 400;

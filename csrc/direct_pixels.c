@@ -185,9 +185,8 @@ static double cost(const fc_conv *p) {
         double vectors = width / VL, loads = vectors * 1.5 + filters / count;
         double step = vectors * filters / count;
         double multiply = tiles_needed * count * (double)(grid_taps(&g) * o.channels) * (step > loads ? step : loads) / 2;
-        double planes = flat ? (double)(g.x.taps * g.y.taps > 1 ? g.x.taps : 1) : 1;
-        double pack = reads_in_place(&g, &o) ? 0 : tiles_needed * vectors * (double)o.channels * planes * 4;
-        cycles += (multiply * 1.15 + tiles_needed * vectors * filters * 4 + pack) / 2 + stream_cycles(family_traffic(&pixels, &o, &g));
+        cycles += (multiply * 1.15 + tiles_needed * vectors * filters * 4 + family_packing(&pixels, &o, &g)) / 2 +
+                  stream_cycles(family_traffic(&pixels, &o, &g));
     }
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;
     return cycles + 400;

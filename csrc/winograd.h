@@ -529,7 +529,7 @@ static double cost(const fc_conv *p) {
     double cycles = 0;
     FOR_GRIDS(p, o, g, w) {
         double weights = (double)(group_weights(&w, &o) * o.groups) * sizeof(real);
-        cycles += tiling_cycles(&w, &o) / 2 + stream_cycles(split_of(&w, &o, 2).traffic * (double)o.groups) + 1000;
+        cycles += tiling_cycles(&w, &o) / 2 + stream_cycles(split_of(&w, &o, 2).traffic * (double)o.groups) + 12000;
         if (p->once) cycles += weights * 0.1;
     }
     return cycles;
