@@ -16,7 +16,7 @@
 #include "simd.h"
 
 /* A vector kernel may read so many pixels beyond a strip's last. */
-enum { READ_BEYOND = 4 * VL };
+enum { READ_BEYOND = 4 * VL, PAGE_BYTES = 4096 };
 
 /* How one axis' taps are spread over planes. */
 typedef struct {
@@ -35,6 +35,7 @@ typedef struct {
     int64_t pixels;            /* packed, for one channel */
     int64_t pixel_step, channel_step;
     int64_t channels;
+    int64_t width, height; /* of the input, as it is cut */
     int64_t *tap_offset;
     int64_t *edges, segments;  /* columns where another set of taps is inside the image; see `plan_segments` */
     int flat, in_place, nhwc;
@@ -87,9 +88,15 @@ static int64_t strip_bytes(const strips *s, int64_t rows, int64_t columns) {
 }
 
 /* Is the grid's input the image itself, pixel for pixel? */
-static int reads_in_place(const grid *g, const operands *o) {
+static int covers_image(const grid *g, const operands *o) {
     return g->x.taps == 1 && g->y.taps == 1 && g->x.step == 1 && g->y.step == 1 && g->x.first == 0 &&
            g->y.first == 0 && g->x.count == o->width && g->y.count <= o->height;
+}
+
+/* Then it need not be packed, unless channels are whole pages apart: they would compete for a few sets of every cache, and each
+ * need an entry of the TLB. */
+static int reads_in_place(const grid *g, const operands *o) {
+    return covers_image(g, o) && (o->nhwc || o->x_channel * (int64_t)sizeof(real) < PAGE_BYTES);
 }
 
 /* Cuts the columns where the set of horizontal taps inside the image changes. With a wide dilation these are few, wide
@@ -155,9 +162,11 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
     s->g = *g;
     s->nhwc = o->nhwc, s->channels = o->channels;
     s->in_place = reads_in_place(g, o);
-    if (s->in_place && g->x.out_step == 1 && g->y.out_step == 1 && g->x.count == o->out_width) {
+    s->width = o->width, s->height = o->height;
+    if (covers_image(g, o) && g->x.out_step == 1 && g->y.out_step == 1 && g->x.count == o->out_width) {
         /* One long row: nothing distinguishes rows any more. */
         s->g.x.count *= g->y.count, s->g.y.count = 1;
+        s->width *= s->height, s->height = 1;
         flat = 0;
     }
     axis *y = &s->g.y, *x = &s->g.x;
@@ -266,18 +275,18 @@ static void pack_row(const strips *s, const operands *o, real *to, const real *f
 static void pack_strip(const strips *s, const operands *o, const real *x, int64_t y0, int64_t rows, int64_t x0,
                        int64_t columns, real *packed) {
     const axis *ay = &s->g.y, *ax = &s->g.x;
-    int64_t row_stride = o->width * o->x_pixel;
+    int64_t row_stride = s->width * o->x_pixel;
     for (int64_t px = 0; px < s->x.planes; px++) {
         int64_t width = columns + s->x.shift[px], at = x0 * ax->step + s->x.base[px];
         int64_t low = at < 0 ? ceil_div(-at, ax->step) : 0;
-        int64_t high = o->width > at ? ceil_div(o->width - at, ax->step) : 0;
+        int64_t high = s->width > at ? ceil_div(s->width - at, ax->step) : 0;
         low = min64(low, width), high = max64(low, min64(high, width));
         real *plane = packed + px * s->plane_rows * s->pitch * s->pixel_step;
         for (int64_t py = 0; py < s->y.planes; py++) {
             for (int64_t q = 0; q < rows + s->y.shift[py]; q++) {
                 int64_t y = (y0 + q) * ay->step + s->y.base[py];
                 real *to = plane + q * s->pitch * s->pixel_step;
-                if (y >= 0 && y < o->height)
+                if (y >= 0 && y < s->height)
                     pack_row(s, o, to, x + y * row_stride, at, width, low, high);
                 else if (s->outside)
                     pack_row(s, o, to, x, at, width, width, width);
