@@ -6,11 +6,11 @@
  * NHWC: vectors over channels, in place but for the edges; a tile is PIXELS neighbouring outputs, which share the loads of weights
  * and, for kernels of 3, 5 and 7 columns, of pixels.
  * Limit: two loads a cycle from L1; for stride 2 the shuffles that split even and odd columns. */
-#include "epilogue.h"
+#include "pixels_nhwc.h"
 #include "rolling.h"
 #include "strip.h"
 
-enum { PIXELS = 8, BAND_BYTES = 20 << 10 };
+enum { BAND_BYTES = 20 << 10 };
 
 typedef struct {
     const fc_conv *p;
@@ -194,14 +194,6 @@ static int work_bands(const void *context, int64_t begin, int64_t end) {
 
 /* ---- NHWC ---- */
 
-/* A tile: PIXELS outputs of a row, VL channels; what it reads may be the image itself or a copy with zeros around it. */
-typedef struct {
-    const real *pixels, *weights;
-    int64_t row_step, pixel_step; /* of input that neighbouring taps see */
-    int64_t stride, rows, columns, channels;
-    int64_t n; /* channels that count */
-} tile_nhwc;
-
 /* With `kernel` columns of neighbouring taps, an input pixel is loaded once for all outputs that see it; 0 is any kernel. */
 INLINE void sum_nhwc(const int kernel, const int stride, const tile_nhwc *t, vec *sum) {
     const real *row = t->pixels, *weights = t->weights;
@@ -209,7 +201,7 @@ INLINE void sum_nhwc(const int kernel, const int stride, const tile_nhwc *t, vec
         if (kernel) {
             vec weight[7];
 #pragma GCC unroll 8
-            for (int s = 0; s < kernel; s++, weights += t->channels) weight[s] = load_up_to(weights, t->n);
+            for (int s = 0; s < kernel; s++, weights += t->tap_step) weight[s] = load_up_to(weights, t->n);
 #pragma GCC unroll 32
             for (int i = 0; i < (PIXELS - 1) * stride + kernel; i++) {
                 vec pixel = load(row + i * t->pixel_step);
@@ -219,7 +211,7 @@ INLINE void sum_nhwc(const int kernel, const int stride, const tile_nhwc *t, vec
             }
             continue;
         }
-        for (int64_t s = 0; s < t->columns; s++, weights += t->channels) {
+        for (int64_t s = 0; s < t->columns; s++, weights += t->tap_step) {
             vec weight = load_up_to(weights, t->n);
 #pragma GCC unroll 8
             for (int m = 0; m < PIXELS; m++) sum[m] += weight * load(row + m * t->stride + s * t->pixel_step);
@@ -232,63 +224,11 @@ static void sum_any(const tile_nhwc *t, vec *sum) { sum_nhwc(0, 0, t, sum); }
     static void sum_##kernel##_##stride(const tile_nhwc *t, vec *sum) { sum_nhwc(kernel, stride, t, sum); }
 SUM(3, 1) SUM(3, 2) SUM(5, 1) SUM(5, 2) SUM(7, 1) SUM(7, 2)
 
-static void (*sum_for(const fc_conv *p))(const tile_nhwc *t, vec *sum) {
+static sum_nhwc_function *sum_for(const fc_conv *p) {
     int64_t k = p->kernel_w, s = p->stride_w;
     if (p->dilation_w > 1 || s > 2) return sum_any;
     return k == 3 ? (s == 1 ? sum_3_1 : sum_3_2) : k == 5 ? (s == 1 ? sum_5_1 : sum_5_2)
          : k == 7 ? (s == 1 ? sum_7_1 : sum_7_2) : sum_any;
-}
-
-static int64_t tile_span(const fc_conv *p) {
-    return (PIXELS - 1) * p->stride_w + (p->kernel_w - 1) * p->dilation_w + 1;
-}
-
-static size_t tile_room(const fc_conv *p) { return (size_t)(p->kernel_h * tile_span(p) * VL) * sizeof(real); }
-
-static int work_nhwc(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
-    const fc_conv *p = j->p;
-    const int64_t channels = p->channels, span = tile_span(p), image_row = p->width * channels;
-    axis ay = plain_axis(p->out_height, p->kernel_h, p->stride_h, p->pad_top, p->dilation_h);
-    void (*sum_tile)(const tile_nhwc *, vec *) = sum_for(p);
-    real *copy = fc_workspace(FC_OWN, tile_room(p));
-    if (!copy) return FC_NO_MEMORY;
-    for (int64_t task = begin; task < end; task++) {
-        int64_t image = task / p->out_height, y = task % p->out_height, r0, rows;
-        taps_inside(&ay, y, p->height, &r0, &rows);
-        const real *top = j->x + image * p->height * image_row + (y * p->stride_h - p->pad_top + r0 * p->dilation_h) * image_row;
-        int64_t row = (image * p->out_height + y) * p->out_width * channels;
-        const real *residual = j->e->residual ? (const real *)j->e->residual + row : NULL;
-        for (int64_t x = 0; x < p->out_width; x += PIXELS) {
-            int64_t first = x * p->stride_w - p->pad_left, count = min64(PIXELS, p->out_width - x);
-            int64_t low = min64(max64(-first, 0), span), high = max64(low, min64(span, p->width - first));
-            for (int64_t c = 0; c < channels; c += VL) {
-                tile_nhwc t = {.pixels = top + first * channels + c, .weights = j->weights + r0 * p->kernel_w * channels + c,
-                               .row_step = p->dilation_h * image_row, .pixel_step = p->dilation_w * channels,
-                               .stride = p->stride_w * channels, .rows = rows, .columns = p->kernel_w,
-                               .channels = channels, .n = min64(VL, channels - c)};
-                if (low > 0 || high < span || t.n < VL) {
-                    for (int64_t r = 0; r < rows; r++) {
-                        const real *from = t.pixels + r * t.row_step;
-                        real *to = copy + r * span * VL;
-                        clear_reals(to, low * VL);
-                        for (int64_t i = low; i < high; i++) store(to + i * VL, load_up_to(from + i * channels, t.n));
-                        clear_reals(to + high * VL, (span - high) * VL);
-                    }
-                    t.pixels = copy, t.row_step = span * VL, t.pixel_step = p->dilation_w * VL, t.stride = p->stride_w * VL;
-                }
-                vec sum[PIXELS] = {zero()};
-                for (int m = 1; m < PIXELS; m++) sum[m] = zero();
-                sum_tile(&t, sum);
-                vec bias = j->e->bias ? load_up_to((const real *)j->e->bias + c, t.n) : zero();
-                for (int64_t m = 0; m < count; m++) {
-                    int64_t at = (x + m) * channels + c;
-                    finish(j->out + row + at, sum[m], bias, residual ? residual + at : NULL, t.n, j->e);
-                }
-            }
-        }
-    }
-    return 0;
 }
 
 /* ---- the kernel's interface ---- */
@@ -341,7 +281,11 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     operands o = operands_of(p);
     job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     threads = fc_worth(2 * cost(p), threads);
-    if (p->layout == FC_NHWC) return fc_parallel(p->batch * p->out_height, threads, work_nhwc, &j);
+    if (p->layout == FC_NHWC) {
+        job_nhwc rows = {.p = p, .e = e, .x = x, .weights = packed, .out = out, .sum = sum_for(p), .in_lanes = VL,
+                         .out_lanes = VL, .tap_step = p->channels, .block_step = VL};
+        return fc_parallel(p->batch * p->out_height, threads, work_nhwc, &rows);
+    }
     if (unrolled(p)) {
         int64_t planes = p->batch * p->filters;
         j.parts = planes < 4 * threads ? min64(ceil_div(p->out_height, ROWS), ceil_div(4 * threads, planes)) : 1;

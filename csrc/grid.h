@@ -96,6 +96,14 @@ static inline grid grid_of(const fc_conv *p, const operands *o, int64_t index) {
     return g;
 }
 
+/* The taps [first, first + count) that output `at` of an axis sees inside an image of that size. */
+static inline void taps_inside(const axis *a, int64_t at, int64_t size, int64_t *first, int64_t *count) {
+    int64_t low = 0, high = a->taps, position = at * a->step + a->first;
+    while (low < high && (position + low * a->tap_step < 0 || position + low * a->tap_step >= size)) low++;
+    while (high > low && (position + (high - 1) * a->tap_step < 0 || position + (high - 1) * a->tap_step >= size)) high--;
+    *first = low, *count = high - low;
+}
+
 /* A phase beyond a small output has no pixels. */
 static inline int64_t grid_pixels(const grid *g) { return g->y.count * g->x.count; }
 

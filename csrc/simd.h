@@ -85,6 +85,17 @@ INLINE vec choose(lanes condition, vec yes, vec no) { return (vec)((condition & 
 #define LANE_NUMBER(unused, l) (l)
 INLINE lanes lane_numbers(void) { return (lanes){LANES(LANE_NUMBER, 0, 0)}; }
 
+/* Lane i is v[index[i]]. */
+INLINE vec permute(vec v, lanes index) {
+#if defined(__clang__)
+    vec result;
+    for (int i = 0; i < VL; i++) result[i] = v[index[i]];
+    return result;
+#else
+    return __builtin_shuffle(v, index);
+#endif
+}
+
 /* Lanes [low, high), 0 <= low <= high <= VL; the others are 0, and their memory is not touched. */
 INLINE vec load_between(const real *p, int64_t low, int64_t high) {
 #if defined(__AVX512F__) && FC_DOUBLE

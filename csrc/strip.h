@@ -296,12 +296,4 @@ static void pack_strip(const strips *s, const operands *o, const real *x, int64_
     }
 }
 
-/* The taps [first, first + count) that output `at` of an axis sees inside an image of that size. */
-static void taps_inside(const axis *a, int64_t at, int64_t size, int64_t *first, int64_t *count) {
-    int64_t low = 0, high = a->taps, position = at * a->step + a->first;
-    while (low < high && (position + low * a->tap_step < 0 || position + low * a->tap_step >= size)) low++;
-    while (high > low && (position + (high - 1) * a->tap_step < 0 || position + (high - 1) * a->tap_step >= size)) high--;
-    *first = low, *count = high - low;
-}
-
 #endif
