@@ -193,7 +193,7 @@ def report(outcomes):
     print(
         f"regret: median {np.median(regrets):.1%}, 90th percentile {np.percentile(regrets, 90):.1%}, ", end=""
     )
-    print(f"worst {max(regrets):.1%}\n\nthe worst, with predicted cycles of one thread:")
+    print(f"worst {max(regrets):.1%}\n\nthe worst, with predicted cycles, where two threads share the work:")
     for outcome in sorted(outcomes, key=lambda outcome: -outcome.regret)[:WORST]:
         print(outcome)
         for name, cost in sorted(outcome.costs.items(), key=lambda item: item[1]):

@@ -101,17 +101,17 @@ static void set_tiling(tiling *w, int64_t channels, int merged) {
     if (w->row_step / VL % 2 == 0) w->row_step += VL;
 }
 
-/* Cycles of one thread for everything but memory: products, and transforms of input and output. */
-static double tiling_cycles(const tiling *w, const operands *o) {
+/* Cycles of a tile for everything but memory: products, and transforms of input and output. */
+static double tile_cycles(const tiling *w, const operands *o) {
     double blocks = (double)(o->filters / NR) + (o->filters % NR > VL ? 1 : o->filters % NR ? 0.55 : 0);
-    double tiles = (double)(w->tiles * o->groups), pairs = w->y.segments * w->x.segments;
+    double pairs = w->y.segments * w->x.segments;
     double inputs = pairs * (double)ceil_div(o->channels, VL), outputs = ceil((double)o->filters / VL);
     double patch = w->y.segments * w->y.most_points * (M * (double)w->x.unit + w->x.most_points - M);
     double planes = w->planes, sets = w->merged ? 1 : pairs;
     double products = planes * blocks * ((double)w->reduction * NV / 2 * 1.1 + 6);
     double input = inputs * ((w->merged ? planes : planes / pairs) * 2.5 + 10) + (double)ceil_div(o->channels, VL) * patch * 6;
     double output = outputs * (planes * 2.5 + sets * 20 + M * M * (o->nhwc ? 3 : 8));
-    return tiles * (products + input + output);
+    return products + input + output;
 }
 
 /* 0 where the grid cannot be tiled. */
@@ -122,9 +122,9 @@ static int tile_grid(tiling *w, const grid *g, const operands *o) {
     w->tiles = o->batch * w->rows * w->row_tiles;
     set_tiling(w, o->channels, 0);
     if (w->y.segments * w->x.segments > 1) {
-        double apart = tiling_cycles(w, o);
+        double apart = tile_cycles(w, o); /* whatever the image's size: prepared weights must fit any */
         set_tiling(w, o->channels, 1);
-        if (tiling_cycles(w, o) > apart) set_tiling(w, o->channels, 0);
+        if (tile_cycles(w, o) > apart) set_tiling(w, o->channels, 0);
     }
     return 1;
 }

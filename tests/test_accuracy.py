@@ -17,6 +17,7 @@ pytestmark = pytest.mark.parametrize("backend", ["cython"], indirect=True)
 
 LIMITS = {"fast": 8, "strict": 3}
 FILTERS = 16
+GROUPED = ("depthwise", "grouped")  # need groups of few channels, and the second NHWC
 CHANNELS = (1, 2, 4, 16, 64, 256, 1024)
 KERNELS = {
     "3x3": ("conv2d", (3, 3), {"padding": 1}),
@@ -27,6 +28,7 @@ KERNELS = {
     "1x7": ("conv2d", (1, 7), {"padding": (0, 3)}),
     "transposed 4x4 stride 2": ("conv_transpose2d", (4, 4), {"padding": 1, "stride": 2}),
     "depthwise 3x3": ("depthwise_conv2d", (3, 3), {"padding": 1}),
+    "depthwise 3x3, NHWC": ("depthwise_conv2d", (3, 3), {"padding": 1, "layout": "NHWC"}),
 }
 
 
@@ -69,7 +71,8 @@ class Problem(NamedTuple):
             outer, inner = max(FILTERS, self.channels), 1
         elif operation == "conv_transpose2d":
             outer, inner = inner, outer
-        return x, normal((outer, inner, *size), seed, np.float32)
+        layout = KERNELS[self.kernel][2].get("layout", "NCHW")
+        return to_layout(x, layout), weight_to_layout(normal((outer, inner, *size), seed, np.float32), layout)
 
     def run(self, seed, dtype, algorithm, precision="fast"):
         operation, _, options = KERNELS[self.kernel]
@@ -127,9 +130,9 @@ def multiples(algorithm, precision, data):
 
 
 def least_accepted(algorithm, precision):
-    """Of the 56 problems: a precision that refuses everything is kept as well, and of no use."""
-    if algorithm == "depthwise":
-        return 12
+    """Of the 63 problems: a precision that refuses everything is kept as well, and of no use."""
+    if algorithm in GROUPED:
+        return 5
     return 40 if precision == "fast" else 5
 
 
@@ -182,14 +185,15 @@ def outputs_that_see(pixel, size, stride):
 @pytest.mark.parametrize("algorithm", ["direct", *algorithms()])
 def test_nan_and_infinity_stay_in_their_tile(backend, algorithm, stride, channels, layout):
     """Every output whose window holds the pixel shows it, and nothing beyond the tiles of these outputs does."""
-    size, at, depthwise = (14, 17), channels // 2, algorithm == "depthwise"
+    size, at, depthwise = (14, 17), channels // 2, algorithm in GROUPED
     x = normal((1, channels, *size), dtype=np.float32)
     weight = normal((channels, 1, 3, 3) if depthwise else (19, channels, 3, 3), dtype=np.float32)
     weight = weight_to_layout(weight, layout)
     options = {"stride": stride, "padding": 1, "groups": channels if depthwise else 1}
     options |= {"layout": layout, "algorithm": algorithm}
     if unless_refused(fastconv.conv2d, to_layout(x, layout), weight, **options) is None:
-        assert (algorithm, layout) == ("direct_pixels", "NHWC") or (algorithm, channels) == ("winograd4", 1)
+        refused = {("direct_pixels", "NHWC"), ("grouped", "NCHW"), ("grouped", 1), ("winograd4", 1)}
+        assert refused & {(algorithm, layout), (algorithm, channels)}
         return
     planes = slice(at, at + 1) if depthwise else slice(None)
     for pixel in np.ndindex(size):
@@ -232,5 +236,5 @@ def test_bits_of_every_algorithm_do_not_depend_on_the_number_of_threads(backend,
         for count in range(2, 9):
             with fastconv.num_threads(count):
                 np.testing.assert_array_equal(fastconv.conv2d(*arrays, **options), expected)
-    if (algorithm, layout) != ("direct_pixels", "NHWC"):  # which it does not do
-        assert accepted >= (1 if algorithm == "depthwise" else 2)
+    if (algorithm, layout) not in (("direct_pixels", "NHWC"), ("grouped", "NCHW")):  # which they do not do
+        assert accepted >= (1 if algorithm in GROUPED else 2)

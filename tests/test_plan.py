@@ -141,3 +141,23 @@ def test_wrong_images_are_refused(backend, shape):
     assert caught.type is ValueError
     with pytest.raises(TypeError, match=r"^(plan_)?conv2d: "):
         plan(np.zeros((1, 3, 7, 8), dtype=complex))
+
+
+@pytest.mark.parametrize("backend", ["cython"], indirect=True)
+def test_weights_of_every_algorithm_fit_any_image(backend):
+    """Also one so small that some of a transposed convolution's interleaved grids have no pixel."""
+    weight = normal((128, 8, 14, 14), dtype=np.float32)
+    options = {"stride": 2, "padding": (2, 7), "output_padding": (0, 1)}
+    wide, narrow = (normal((1, 128, 9, columns), dtype=np.float32) for columns in (9, 1))
+    used = 0
+    for name in fastconv.algorithms():
+        try:
+            plan = fastconv.plan_conv_transpose2d(weight, algorithm=name, input_shape=wide.shape, **options)
+        except ValueError:
+            continue
+        used += 1
+        for x in (wide, narrow):
+            expected = fastconv.conv_transpose2d(x, weight, algorithm="direct", **options)
+            tolerance = 1e-4 * np.abs(expected).max()
+            assert_close(plan(x), expected.astype(np.float64), tolerance, np.float32)
+    assert used >= 4

@@ -33,6 +33,7 @@ environment:
   FASTCONV_NUM_THREADS  threads (default: the cores this process may use)
   FASTCONV_PRECISION    fast or strict
   FASTCONV_ISA          baseline, avx2 or avx512: no higher instruction set
+  FASTCONV_CACHE_SIZE   bytes of freed results kept for coming ones (default: 256 MiB)
 """
 
 DEMO_DESCRIPTION = """\

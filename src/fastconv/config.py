@@ -23,6 +23,7 @@ VARIABLES = (
     "FASTCONV_NUM_THREADS",
     "FASTCONV_PRECISION",
     "FASTCONV_ISA",
+    "FASTCONV_CACHE_SIZE",
     "OMP_NUM_THREADS",
 )
 
@@ -37,7 +38,7 @@ def build_config() -> dict[str, Any]:
         ``processor``, ``machine`` : its name and architecture.
         ``threads``, ``backend`` : what a call uses here, or the reason why it cannot run.
         ``backends`` : each backend's name, with ``None`` where it works and otherwise why it does not.
-        ``build`` : what the ``cython`` backend was built with (compiler, flags, instruction sets, OpenMP);
+        ``build`` : what the ``cython`` backend was built with (compiler, flags, instruction sets);
         empty where that backend is missing.
         ``environment`` : those of the package's environment variables that are set.
 

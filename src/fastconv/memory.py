@@ -29,14 +29,13 @@ _size: int | None = None
 
 @cache
 def _engine() -> Any:
-    """The compiled extension, told the pool's size; None where it was not built."""
+    """The compiled extension, which holds the pool; None where it was not built."""
     try:
         backends.load("cython")
     except backends.BackendUnavailableError:
         return None
     from fastconv.backends.cython import _engine
 
-    _engine.limit_recycling(get_cache_size())
     return _engine
 
 

@@ -31,7 +31,7 @@ def _memo() -> Any:
 
 
 def _settings(backend: Any) -> tuple[Any, ...]:
-    return backend or backends.get_backend(), get_precision()
+    return backends.get_backend() if backend is None else backend, get_precision()
 
 
 def recall_conv(

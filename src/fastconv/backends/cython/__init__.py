@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.backends.cython import _engine
+from fastconv.memory import get_cache_size
 from fastconv.options import Activation
 from fastconv.problem import ConvProblem
 from fastconv.threads import get_num_threads
@@ -186,7 +187,10 @@ class CythonBackend:
         )  # fmt: skip
 
 
-def _pool(problem: PoolProblem) -> tuple[Any, ...]:
+def _pool(
+    problem: PoolProblem,
+) -> tuple[tuple[int, ...], tuple[Any, ...], tuple[Any, ...], int, int, int, float]:
+    """The first arguments of the engine's `pool` and `PoolShortcut`."""
     return (
         (problem.batch, problem.channels, *problem.size), _table(problem.rows), _table(problem.columns),
         _LAYOUTS[problem.layout], _POOL_TYPES[problem.dtype], _REDUCERS.index(problem.reducer), problem.power,
@@ -228,4 +232,5 @@ def build_info() -> dict[str, Any]:
 
 
 INSTRUCTION_SET = _select()
+_engine.limit_recycling(get_cache_size())
 BACKEND = CythonBackend()

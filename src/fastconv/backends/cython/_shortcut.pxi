@@ -153,7 +153,7 @@ cdef class Memo:
 
     def recall_conv(self, str op, x, weight, bias, out, tuple given, tuple settings, int threads):
         """The result, or None where the call has to go the long way."""
-        if not is_plain(x, -1) or not is_plain(weight, cnp.PyArray_TYPE(x)) or not can_key(given):
+        if not is_plain(x, -1) or not is_plain(weight, cnp.PyArray_TYPE(x)) or not can_key(given) or not can_key(settings):
             return None
         found = self.known.get((op, given, settings, x.shape, weight.shape, cnp.PyArray_TYPE(x)))
         if found is None:
@@ -170,14 +170,14 @@ cdef class Memo:
             fc_recycle_free(packed)
 
     def recall_pool(self, str op, x, out, tuple given, tuple settings, int threads):
-        if not is_plain(x, -1) or not can_key(given):
+        if not is_plain(x, -1) or not can_key(given) or not can_key(settings):
             return None
         found = self.known.get((op, given, settings, x.shape, cnp.PyArray_TYPE(x)))
         return None if found is None else (<PoolShortcut> found).run(x, out, threads)
 
     def remember(self, shortcut, str op, tuple given, tuple settings, *arrays):
         """Keep `shortcut` for calls with arrays like these."""
-        if not can_key(given) or not all([is_plain(array, -1) for array in arrays]):
+        if not can_key(given) or not can_key(settings) or not all([is_plain(array, -1) for array in arrays]):
             return
         if len(self.known) >= MOST_SHORTCUTS:
             self.known.clear()
