@@ -2,32 +2,8 @@
 #ifndef FC_EPILOGUE_H
 #define FC_EPILOGUE_H
 
-#include <math.h>
-
+#include "exponential.h"
 #include "simd.h"
-
-INLINE vec map_lanes(vec x, double (*f)(double)) {
-    for (int i = 0; i < VL; i++) x[i] = (real)f((double)x[i]);
-    return x;
-}
-
-static double sigmoid_scalar(double x) { return 1 / (1 + exp(-x)); }
-static double gelu_scalar(double x) { return 0.5 * x * (1 + erf(x * 0.70710678118654752440)); }
-static double tanh_scalar(double x) { return tanh(x); }
-
-/* Those that need the mathematical library, a lane at a time; out of line to keep the kernels small. */
-static __attribute__((noinline)) vec activate_lanes(vec x, int activation) {
-    switch (activation) {
-        case FC_SIGMOID:
-            return map_lanes(x, sigmoid_scalar);
-        case FC_SILU:
-            return x * map_lanes(x, sigmoid_scalar);
-        case FC_TANH:
-            return map_lanes(x, tanh_scalar);
-        default:
-            return map_lanes(x, gelu_scalar);
-    }
-}
 
 /* Comparisons are written so that NaN stays NaN. */
 static __attribute__((noinline)) vec activate(vec x, const fc_epilogue *e) {
@@ -44,8 +20,14 @@ static __attribute__((noinline)) vec activate(vec x, const fc_epilogue *e) {
             gate = choose(gate < zero(), zero(), gate);
             gate = choose(gate > splat(6), splat(6), gate);
             return x * gate / splat(6);
+        case FC_SIGMOID:
+            return sigmoid(x);
+        case FC_SILU:
+            return x * sigmoid(x);
+        case FC_TANH:
+            return hyperbolic_tangent(x);
         default:
-            return activate_lanes(x, e->activation);
+            return gelu(x);
     }
 }
 
