@@ -55,8 +55,9 @@ INLINE void finish_strided(real *out, int64_t step, vec x, vec bias, const real 
         store_every_second(out, x);
         return;
     }
-    for (int i = 0; i < VL; i++)
-        if (i < n) out[i * step] = x[i];
+    real elements[VL];
+    store(elements, x);
+    for (int64_t i = 0; i < min64(n, VL); i++) out[i * step] = elements[i];
 }
 
 #endif
