@@ -299,4 +299,4 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     return status;
 }
 
-const fc_conv_kernel FC_NAME(depthwise) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL};
+const fc_conv_kernel FC_NAME(depthwise) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL, NULL};

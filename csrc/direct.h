@@ -51,6 +51,7 @@ struct job {
     const strips *s;
     const operands *o;
     const real *x, *weights;
+    const packing *unpacked; /* where each block of weights is packed when it is used */
     real *out;
     blocking blocks;
     int64_t filter_parts, tile_pixels;
@@ -139,15 +140,45 @@ static void do_strip(const job *j, place *p, int64_t rows, const real *source, c
     }
 }
 
+/* Where the packed weights of a kernel's element begin: those of its grid, in which it is tap `index` of `taps`. */
+typedef struct {
+    int64_t start, taps, index;
+} element_place;
+
+struct packing {
+    const family *f;
+    const operands *o;
+    const element_place *elements; /* of the kernel, row after row */
+    int64_t kernel_h, kernel_w;
+    const real *weight;
+    real *packed;
+};
+
+static int64_t block_reals(const job *j, int64_t block) {
+    int64_t first = block_start(&j->blocks, block), width = block_start(&j->blocks, block + 1) - first;
+    width = min64(width, j->f->padded_filters(j->o) - first); /* the last block may be narrower */
+    return width * grid_taps(&j->s->g) * j->o->channels;
+}
+
+/* Packs a block of a plain convolution, whose taps are the kernel's elements. */
+static void pack_own(const job *j, int64_t block, real *to, real **places) {
+    int64_t elements = grid_taps(&j->s->g), each = block_reals(j, block) / elements;
+    for (int64_t e = 0; e < elements; e++) places[e] = to + e * each;
+    j->f->pack_block(j->unpacked, j->unpacked->weight, block, places);
+}
+
 static int work(const void *context, int64_t begin, int64_t end) {
     const job *j = context;
     const strips *s = j->s;
     const operands *o = j->o;
     const family *f = j->f;
     size_t strip = (packed_strip_bytes(s) + 63) & ~(size_t)63;
-    char *memory = fc_workspace(FC_OWN, strip + f->scratch(o));
+    size_t own_block = j->unpacked ? (size_t)round_up(block_reals(j, 0), VL) * sizeof(real) : 0;
+    size_t places_bytes = j->unpacked ? (size_t)grid_taps(&s->g) * sizeof(real *) : 0;
+    char *memory = fc_workspace(FC_OWN, strip + own_block + places_bytes + f->scratch(o) + 64);
     if (!memory) return FC_NO_MEMORY;
-    real *packed = (real *)memory, *scratch = (real *)(memory + strip);
+    real *packed = (real *)memory, *own = (real *)(memory + strip), **places = (real **)(memory + strip + own_block);
+    real *scratch = (real *)(memory + ((strip + own_block + places_bytes + 63) & ~(size_t)63));
     int64_t blocks = j->blocks.count, last = -1;
     int64_t group_weights = f->padded_filters(o) * grid_taps(&s->g) * o->channels;
     for (int64_t task = begin; task < end; task++) {
@@ -166,10 +197,15 @@ static int work(const void *context, int64_t begin, int64_t end) {
         int64_t low = blocks * part / j->filter_parts, high = blocks * (part + 1) / j->filter_parts;
         /* Where the blocks' weights stay in L2, a tile's pixels stay in L1; otherwise a block is used for all pixels. */
         int64_t bytes = group_weights / blocks * (high - low) * (int64_t)sizeof(real);
-        int64_t together = bytes <= 384 << 10 ? high - low : 1;
-        for (int64_t first = low; first < high; first += together)
-            do_strip(j, &p, rows, source, j->weights + group * group_weights, group * o->filters, first, first + together,
-                     scratch);
+        int64_t together = bytes <= 384 << 10 && !j->unpacked ? high - low : 1;
+        for (int64_t first = low; first < high; first += together) {
+            const real *weights = j->weights + group * group_weights;
+            if (j->unpacked) {
+                pack_own(j, first, own, places);
+                weights = own - block_start(&j->blocks, first) * grid_taps(&s->g) * o->channels;
+            }
+            do_strip(j, &p, rows, source, weights, group * o->filters, first, first + together, scratch);
+        }
     }
     return 0;
 }
@@ -245,20 +281,6 @@ static size_t family_weights(const family *f, const fc_conv *p) {
     return (size_t)(f->padded_filters(&o) * o.channels * o.groups * p->kernel_h * p->kernel_w) * sizeof(real);
 }
 
-/* Where the packed weights of a kernel's element begin: those of its grid, in which it is tap `index` of `taps`. */
-typedef struct {
-    int64_t start, taps, index;
-} element_place;
-
-struct packing {
-    const family *f;
-    const operands *o;
-    const element_place *elements; /* of the kernel, row after row */
-    int64_t kernel_h, kernel_w;
-    const real *weight;
-    real *packed;
-};
-
 static int pack_blocks(const void *context, int64_t begin, int64_t end) {
     const packing *j = context;
     const operands *o = j->o;
@@ -300,6 +322,12 @@ static int family_prepare(const family *f, const fc_conv *p, const void *weight,
     return status;
 }
 
+static void set_job(job *j) {
+    const strips *s = j->s;
+    j->blocks = j->f->blocks(j->o), j->tile_pixels = j->f->tile_pixels(j->o);
+    j->joined = s->strips_x == 1 && s->g.x.out_step == 1 && s->g.y.out_step == 1 && s->g.x.count == j->o->out_width;
+}
+
 static int family_run(const family *f, const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e,
                       void *out, double cycles, int threads) {
     operands o = operands_of(p);
@@ -312,8 +340,7 @@ static int family_run(const family *f, const fc_conv *p, const void *x, const vo
         job j = {.f = f, .e = e, .s = &s, .o = &o, .x = x, .weights = weights, .out = out};
         if (grid_pixels(&g)) {
             if (plan(f, &o, &g, threads, &s, &j.filter_parts)) return FC_NO_MEMORY;
-            j.blocks = f->blocks(&o), j.tile_pixels = f->tile_pixels(&o);
-            j.joined = s.strips_x == 1 && s.g.x.out_step == 1 && s.g.y.out_step == 1 && s.g.x.count == o.out_width;
+            set_job(&j);
             int64_t tasks = o.batch * o.groups * s.strips_y * s.strips_x * j.filter_parts;
             status = fc_parallel(tasks, threads, work, &j);
             free(s.memory);
@@ -321,6 +348,30 @@ static int family_run(const family *f, const fc_conv *p, const void *x, const vo
         weights += f->padded_filters(&o) * o.groups * grid_taps(&g) * o.channels;
     }
     return status;
+}
+
+/* Weights that are used once, and for few pixels: each block is packed into L2 just before its use, instead of all of them
+ * into memory and back. */
+static int family_run_once(const family *f, const fc_conv *p, const void *x, const void *weight, void *packed,
+                           const fc_epilogue *e, void *out, double cycles, int threads) {
+    operands o = operands_of(p);
+    int sharing = fc_worth(cycles, threads);
+    if (!p->transposed && o.groups == 1 && o.batch == 1) {
+        grid g = grid_of(p, &o, 0);
+        strips s;
+        packing unpacked = {f, &o, NULL, p->kernel_h, p->kernel_w, weight, NULL};
+        job j = {.f = f, .e = e, .s = &s, .o = &o, .x = x, .unpacked = &unpacked, .out = out};
+        if (plan(f, &o, &g, sharing, &s, &j.filter_parts)) return FC_NO_MEMORY;
+        if (j.filter_parts > 1 && s.strips_y * s.strips_x == 1) {
+            set_job(&j);
+            int status = fc_parallel(j.filter_parts, sharing, work, &j);
+            free(s.memory);
+            return status;
+        }
+        free(s.memory);
+    }
+    int status = family_prepare(f, p, weight, packed, threads);
+    return status ? status : family_run(f, p, x, packed, e, out, cycles, threads);
 }
 
 #endif

@@ -202,4 +202,9 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     return family_run(&pixels, p, x, packed, e, out, 2 * cost(p), threads);
 }
 
-const fc_conv_kernel FC_NAME(direct_pixels) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL};
+static int run_once(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
+                    int threads) {
+    return family_run_once(&pixels, p, x, weight, packed, e, out, 2 * cost(p), threads);
+}
+
+const fc_conv_kernel FC_NAME(direct_pixels) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL, run_once};

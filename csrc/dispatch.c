@@ -116,6 +116,14 @@ int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed,
     return kernel_of(p, kernel)->run(p, x, packed, e, out, threads);
 }
 
+int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed, const fc_epilogue *e,
+                     void *out, int threads) {
+    const fc_conv_kernel *k = kernel_of(p, kernel);
+    if (k->run_once) return k->run_once(p, x, weight, packed, e, out, threads);
+    int status = k->prepare(p, weight, packed, threads);
+    return status ? status : k->run(p, x, packed, e, out, threads);
+}
+
 int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
                    const void *weight, const void *bias, void *out, int threads) {
     return isas[selected].ops[p->dtype]->deform(p, x, offset, mask, offset_groups, weight, bias, out, threads);

@@ -52,6 +52,9 @@ size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads);  /* o
 int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads);
 int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
                 int threads);
+/* Both at once; `packed` has room for the prepared weights, which it may or may not hold afterwards. */
+int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed, const fc_epilogue *e,
+                     void *out, int threads);
 
 /* x (NCHW), offset and mask (or NULL) as in deform_conv2d; bias may be NULL. */
 int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,

@@ -78,4 +78,4 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     return fc_parallel(p->batch * p->out_height, fc_worth(2 * cost(p), threads), work_nhwc, &rows);
 }
 
-const fc_conv_kernel FC_NAME(grouped) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL};
+const fc_conv_kernel FC_NAME(grouped) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL, NULL};

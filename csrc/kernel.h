@@ -29,6 +29,9 @@ typedef struct {
     int (*prepare)(const fc_conv *p, const void *weight, void *packed, int threads);
     int (*run)(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads);
     double (*error)(const fc_conv *p); /* NULL where it computes the textbook sum */
+    /* `prepare` and `run` in one, with room for `packed`; NULL where that saves nothing. */
+    int (*run_once)(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
+                    int threads);
 } fc_conv_kernel;
 
 /* Everything that one instruction set offers for one floating-point type. */

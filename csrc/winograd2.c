@@ -2,4 +2,4 @@
 #define M 2
 #include "winograd.h"
 
-const fc_conv_kernel FC_NAME(winograd2) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, error};
+const fc_conv_kernel FC_NAME(winograd2) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, error, NULL};

@@ -2,4 +2,4 @@
 #define M 4
 #include "winograd.h"
 
-const fc_conv_kernel FC_NAME(winograd4) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, error};
+const fc_conv_kernel FC_NAME(winograd4) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, error, NULL};

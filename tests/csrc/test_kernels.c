@@ -105,7 +105,11 @@ static int check_conv(void) {
         if (!fc_conv_accepts(&p, kernel)) continue;
         void *packed = aligned_alloc(64, (fc_conv_weight_bytes(&p, kernel) + 127) & ~(size_t)63);
         int threads = (int)pick(1, 3);
-        int status = fc_conv_prepare(&p, kernel, w, packed, threads) | fc_conv_run(&p, kernel, x, packed, &e, out, threads);
+        int status = 0;
+        if (pick(0, 1))
+            status = fc_conv_run_once(&p, kernel, x, w, packed, &e, out, threads);
+        else
+            status = fc_conv_prepare(&p, kernel, w, packed, threads) | fc_conv_run(&p, kernel, x, packed, &e, out, threads);
         double worst = 0;
         for (int64_t i = 0; i < results; i++) worst = fmax(worst, fabs(get(out, p.dtype, i) - want[i]));
         if (status || !(worst <= tolerance)) {

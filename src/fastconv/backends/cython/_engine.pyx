@@ -58,6 +58,8 @@ cdef extern from "fastconv.h" nogil:
     int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads)
     int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
                     int threads)
+    int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed,
+                         const fc_epilogue *e, void *out, int threads)
     int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
                        const void *weight, const void *bias, void *out, int threads)
     int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads)

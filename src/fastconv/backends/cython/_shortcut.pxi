@@ -103,10 +103,10 @@ cdef class ConvShortcut(Shortcut):
         e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
         e.residual, e.activation, e.a, e.b = NULL, self.activation, self.a, self.b
         with nogil:
-            if weight != NULL:
-                status = fc_conv_prepare(&self.p, self.kernel, weight, packed, threads)
-            if not status:
+            if weight == NULL:
                 status = fc_conv_run(&self.p, self.kernel, source, packed, &e, to, threads)
+            else:
+                status = fc_conv_run_once(&self.p, self.kernel, source, weight, packed, &e, to, threads)
         return None if status else out
 
     def prepared(self, x, cnp.ndarray packed, bias, out, int threads):
