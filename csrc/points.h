@@ -5,7 +5,7 @@
  *   A^T[i][x] = x^i,   G[x][j] = x^j / prod of (x - x') over the other finite points x',
  *   B^T[x][j] = the coefficient of z^j in that product of (z - x'),
  * and for infinity the highest powers alone. Points in pairs share their even and odd halves, which is all that the three
- * functions below exploit. The choice of points decides the error: these have the least of a search over sixteenths. */
+ * functions below exploit. The choice of points decides the error: these are near the least of a search over sixteenths. */
 #ifndef FC_POINTS_H
 #define FC_POINTS_H
 

@@ -31,8 +31,8 @@ typedef struct {
     int64_t width, out_width, first, x, row_count;
 } tile;
 
-/* x / d by a multiplication with r, which is nearly 1 / d, and one correction (Markstein 1990): the same in a tenth of the
- * time. */
+/* x / d by a multiplication with r, which is nearly 1 / d, and one correction (Markstein 1990): divisions of vectors are
+ * slow. */
 INLINE vec divided(vec x, vec d, vec r) {
     vec q = x * r, rest = x - q * d;
     return choose(rest - rest == zero(), q + rest * r, q);

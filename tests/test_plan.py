@@ -161,3 +161,12 @@ def test_weights_of_every_algorithm_fit_any_image(backend):
             tolerance = 1e-4 * np.abs(expected).max()
             assert_close(plan(x), expected.astype(np.float64), tolerance, np.float32)
     assert used >= 4
+
+
+def test_explain_describes_the_last_call(backend):
+    """Also where that call took a shortcut, as the third one does."""
+    plan = fastconv.plan_conv2d(normal((4, 3, 3, 3), dtype=np.float32))
+    for size in (9, 11, 9):
+        plan(normal((1, 3, size, size), dtype=np.float32))
+        assert plan.explain() == plan.explain((1, 3, size, size))
+    assert plan.explain() != plan.explain((1, 3, 11, 11))

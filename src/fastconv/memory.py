@@ -28,7 +28,7 @@ _size: int | None = None
 
 
 @cache
-def _engine() -> Any:
+def extension() -> Any:
     """The compiled extension, which holds the pool; None where it was not built."""
     try:
         backends.load("cython")
@@ -41,7 +41,7 @@ def _engine() -> Any:
 
 @cache
 def _pool() -> Callable[[tuple[int, ...], Any], Array]:
-    engine = _engine()
+    engine = extension()
     return np.empty if engine is None else cast(Callable[[tuple[int, ...], Any], Array], engine.recycled)
 
 
@@ -96,7 +96,7 @@ def set_cache_size(size: int) -> None:
     """
     global _size
     _size = integer("set_cache_size", "size", size, 0, most=2**62)
-    engine = _engine()
+    engine = extension()
     if engine is not None:
         engine.limit_recycling(_size)
 
@@ -111,6 +111,6 @@ def clear_cache() -> None:
     >>> import fastconv
     >>> fastconv.clear_cache()
     """
-    engine = _engine()
+    engine = extension()
     if engine is not None:
         engine.clear_recycled()

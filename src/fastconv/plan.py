@@ -41,9 +41,8 @@ class _Plan:
     ) -> None:
         self._options, self._weight, self._bias, self._backend_name = options, weight, bias, backend
         self._prepared: dict[Hashable, Any] = {}
-        self._known: dict[
-            Hashable, Any
-        ] = {}  # by shape, dtype and precision of `x`: a shortcut and its weights
+        # By shape, dtype and precision of `x`: a shortcut, its weights, and the problem.
+        self._known: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
         self._last: ConvProblem | None = None  # for `explain`
         self._input_shape = None if input_shape is None else self._full_shape(input_shape)
@@ -91,7 +90,7 @@ class _Plan:
         if plain:
             known = self._known.get((x.shape, x.dtype, get_precision()))
             if known is not None:
-                shortcut, packed = known
+                shortcut, packed, self._last = known
                 result: Array | None = shortcut.prepared(x, packed, self._bias, out, get_num_threads())
                 if result is not None:
                     return result
@@ -100,10 +99,11 @@ class _Plan:
         if plain and x.dtype == self._weight.dtype:
             shortcut = shortcut_of(backend, self._options, x, self._weight, once=False)
             if shortcut is not None:
-                _, packed = self._prepare(backend, self._problem(x.shape if x.ndim == 4 else (1, *x.shape)))
+                problem = self._problem(x.shape if x.ndim == 4 else (1, *x.shape))
+                _, packed = self._prepare(backend, problem)
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
-                self._known[x.shape, x.dtype, get_precision()] = shortcut, packed
+                self._known[x.shape, x.dtype, get_precision()] = shortcut, packed, problem
         return result
 
     def explain(self, input_shape: Any = None) -> str:

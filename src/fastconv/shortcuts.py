@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastconv import backends
+from fastconv.memory import extension
 from fastconv.precision import get_precision
 from fastconv.threads import get_num_threads
 
@@ -21,13 +22,8 @@ Given = tuple[Any, ...]  # a call's options, as the user wrote them
 @cache
 def _memo() -> Any:
     """The memory of calls; None where the extension was not built."""
-    try:
-        backends.load("cython")
-    except backends.BackendUnavailableError:
-        return None
-    from fastconv.backends.cython import _engine
-
-    return _engine.Memo()
+    engine = extension()
+    return None if engine is None else engine.Memo()
 
 
 def _settings(backend: Any) -> tuple[Any, ...]:
