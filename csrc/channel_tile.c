@@ -35,7 +35,7 @@ INLINE void multiply_tile(const int rows, const int vectors, const int unit, con
 #pragma GCC unroll 16
     for (int m = 0; m < rows; m++)
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) store(t->sums + m * NR + v * VL, sum[m][v]);
+        for (int v = 0; v < vectors; v++) store(t->sums + m * t->sums_step + v * VL, sum[m][v]);
 }
 
 #define TILE(rows)                                                                    \

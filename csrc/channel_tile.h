@@ -15,7 +15,8 @@ typedef struct {
     const int64_t *tap_offset;
     int64_t rows, columns, row_taps; /* taps that count, and all of a kernel's row */
     int64_t channels, pixel_step, channel_step;
-    real *sums; /* [pixel][NR] */
+    real *sums;
+    int64_t sums_step; /* from pixel to pixel */
 } channel_tile;
 
 typedef void channel_tile_function(const channel_tile *t);

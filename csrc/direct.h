@@ -14,10 +14,20 @@ enum { STRIP_BYTES = 320 << 10, IMAGE_BYTES = 5 << 19 };
 typedef struct job job;
 typedef struct packing packing;
 
-/* A tile and where its results go: its image and first filter, the strip at (y0, x0) of `columns` columns, the tile's first
- * pixel there and how many pixels it has; and the taps that it sees inside the image. */
+/* A grid of the convolution: one of `out_step` x `out_step` interleaved ones of a transposed convolution, which a strip's
+ * outputs stand for. Its taps' offsets in the strip; and its place in the packed weights, behind those of so many taps. */
 typedef struct {
-    int64_t image, filter;
+    axis y, x;
+    const int64_t *tap_offset;
+    int64_t taps_before;
+} phase;
+
+/* A tile and where its results go: its image, group and block of filters, the row of phases, the strip at (y0, x0) of `columns`
+ * columns, the tile's first pixel there and how many pixels it has; and the taps that it sees inside the image. */
+typedef struct {
+    int64_t image, group, block, filter; /* the block's first filter, of all groups */
+    const phase *phases;
+    const real *own_weights; /* the block's, where each is packed when it is used */
     int64_t y0, x0, columns;
     int64_t row, column, count;
     int64_t first_row, rows, first_column, tap_columns;
@@ -38,9 +48,8 @@ typedef struct {
     int (*spans_rows)(const operands *o, const grid *g);
     int exact;                                    /* does a tile read its own pixels only? */
     size_t (*scratch)(const operands *o);         /* bytes for do_tile */
-    /* `weights` are the group's; the block's begin at its first filter * taps * channels. */
-    void (*do_tile)(const job *j, const place *p, const real *source, const real *weights, int64_t block,
-                    real *scratch);
+    /* The tile's pixels in every phase of its row. */
+    void (*do_tile)(const job *j, const place *p, const real *source, real *scratch);
     /* `places[e]` takes element e of the kernel: [channel][filter of the block]. */
     void (*pack_block)(const packing *j, const real *weight, int64_t block, real *const *places);
 } family;
@@ -53,44 +62,60 @@ struct job {
     const real *x, *weights;
     const packing *unpacked; /* where each block of weights is packed when it is used */
     real *out;
+    const phase *phases;
     blocking blocks;
-    int64_t filter_parts, tile_pixels;
+    int64_t padded_filters, filter_parts, tile_pixels;
     int joined; /* do the output's rows follow on each other, so that a tile's pixels are one run? */
 };
 
-/* The first pixel of a tile, and its taps' offsets from there. */
+/* Filters of a block, as packed. */
+static inline int64_t block_width(const job *j, int64_t block) {
+    int64_t first = block_start(&j->blocks, block);
+    return min64(block_start(&j->blocks, block + 1), j->padded_filters) - first; /* the last block may be narrower */
+}
+
+/* What a tile reads in one phase: its first pixel, the taps' offsets from there, their weights. */
 typedef struct {
-    const real *pixels;
+    const real *pixels, *weights;
     const int64_t *tap_offset;
-    int64_t first_tap; /* of the kernel's, for the weights */
+    int64_t columns;
 } tile_input;
 
-static inline tile_input input_of(const job *j, const place *p, const real *source) {
+static inline tile_input input_of(const job *j, const place *p, const phase *q, const real *source) {
     const strips *s = j->s;
     int64_t pixel = s->in_place ? (p->y0 + p->row) * s->pitch * j->o->x_pixel + (p->x0 + p->column) * s->pixel_step
                                 : (p->row * s->pitch + p->column) * s->pixel_step;
-    tile_input t = {.pixels = source + pixel, .first_tap = p->first_row * s->g.x.taps + p->first_column};
-    t.tap_offset = s->tap_offset + t.first_tap;
-    return t;
+    int64_t first_tap = p->first_row * q->x.taps + p->first_column, width = block_width(j, p->block), before = first_tap * width;
+    const real *weights = p->own_weights;
+    if (weights)
+        before += q->taps_before * width;
+    else {
+        int64_t all = j->padded_filters * j->o->groups, first = p->group * j->padded_filters + block_start(&j->blocks, p->block);
+        weights = j->weights;
+        before += q->taps_before * all + first * q->x.taps * q->y.taps;
+    }
+    return (tile_input){.pixels = source + pixel, .weights = weights + before * j->o->channels,
+                        .tap_offset = q->tap_offset + first_tap,
+                        .columns = j->o->grid_columns == 1 ? p->tap_columns : q->x.taps};
 }
 
 /* Some of a tile's pixels that lie in one row of the output, or anywhere where rows follow on each other. */
 typedef struct {
     int64_t first, count; /* of the tile's pixels */
     int64_t row, column;  /* of the strip */
-    int64_t out_pixel;    /* position of the first one in the output's plane */
-    int64_t step;         /* distance of neighbours there, in pixels */
+    int64_t out_pixel;    /* position of the first one in the output's plane, in the first phase of its row */
+    int64_t outputs;      /* of all phases of the row together, from there on */
 } run;
 
 static inline void place_run(const job *j, const place *p, run *r) {
-    const axis *y = &j->s->g.y, *x = &j->s->g.x;
+    int64_t step = j->s->g.x.out_step, column = (p->x0 + r->column) * step;
     r->count = j->joined ? p->count - r->first : min64(p->count - r->first, p->columns - r->column);
-    r->out_pixel = ((p->y0 + r->row) * y->out_step + y->out_first) * j->o->out_width +
-                   (p->x0 + r->column) * x->out_step + x->out_first;
+    r->outputs = step == 1 ? r->count : min64(r->count * step, j->o->out_width - column);
+    r->out_pixel = ((p->y0 + r->row) * j->s->g.y.out_step + p->phases->y.out_first) * j->o->out_width + column;
 }
 
 static inline run first_run(const job *j, const place *p) {
-    run r = {.first = 0, .row = p->row, .column = p->column, .step = j->s->g.x.out_step};
+    run r = {.first = 0, .row = p->row, .column = p->column};
     place_run(j, p, &r);
     return r;
 }
@@ -104,45 +129,48 @@ static inline run next_run(const job *j, const place *p, run r) {
 
 /* The tiles of pixels [p->column, p->column + span) from p->row on, each with the blocks [low, high) of filters. Tiles are
  * of equal size, or, where that is whole vectors, as large as possible. */
-static void do_span(const job *j, place *p, int64_t span, const real *source, const real *weights, int64_t first_filter,
-                    int64_t low, int64_t high, real *scratch) {
+static void do_span(const job *j, place *p, int64_t span, const real *source, int64_t low, int64_t high, real *scratch) {
     int64_t count = ceil_div(span, j->tile_pixels), size = span / count, larger = span % count;
     for (int64_t i = 0; i < count; i++) {
         p->count = j->f->exact ? size + (i < larger) : min64(j->tile_pixels, span - i * j->tile_pixels);
-        for (int64_t block = low; block < high; block++) {
-            p->filter = first_filter + block_start(&j->blocks, block);
-            j->f->do_tile(j, p, source, weights, block, scratch);
+        for (p->block = low; p->block < high; p->block++) {
+            p->filter = p->group * j->o->filters + block_start(&j->blocks, p->block);
+            j->f->do_tile(j, p, source, scratch);
         }
         p->column += p->count;
         while (j->s->flat && p->column >= p->columns) p->column -= p->columns, p->row++;
     }
 }
 
-/* A strip, row by row and segment by segment, or at once where tiles span rows. */
-static void do_strip(const job *j, place *p, int64_t rows, const real *source, const real *weights, int64_t first_filter,
-                     int64_t low, int64_t high, real *scratch) {
+/* A strip, row by row and segment by segment, or at once where tiles span rows; one row of phases after the other. */
+static void do_strip(const job *j, place *p, const real *source, int64_t low, int64_t high, real *scratch) {
     const strips *s = j->s;
-    p->first_row = p->first_column = 0, p->rows = s->g.y.taps, p->tap_columns = s->g.x.taps;
-    if (s->flat) {
-        p->row = p->column = 0;
-        do_span(j, p, rows * p->columns, source, weights, first_filter, low, high, scratch);
-        return;
-    }
-    for (int64_t row = 0; row < rows; row++) {
-        taps_inside(&s->g.y, p->y0 + row, j->o->height, &p->first_row, &p->rows);
-        for (int64_t i = 0; i < s->segments; i++) {
-            int64_t from = max64(s->edges[i], p->x0), to = min64(s->edges[i + 1], p->x0 + p->columns);
-            if (from >= to) continue;
-            if (s->in_place) taps_inside(&s->g.x, from, j->o->width, &p->first_column, &p->tap_columns);
-            p->row = row, p->column = from - p->x0;
-            do_span(j, p, to - from, source, weights, first_filter, low, high, scratch);
+    for (int64_t i = 0; i < j->o->grids; i += j->o->grid_columns) {
+        const axis *y = &j->phases[i].y, *x = &j->phases[i].x;
+        int64_t rows = min64(s->rows, y->count - p->y0);
+        p->phases = j->phases + i;
+        p->first_row = p->first_column = 0, p->rows = y->taps, p->tap_columns = x->taps;
+        if (s->flat) {
+            p->row = p->column = 0;
+            if (rows > 0) do_span(j, p, rows * p->columns, source, low, high, scratch);
+            continue;
+        }
+        for (int64_t row = 0; row < rows; row++) {
+            taps_inside(y, p->y0 + row, j->o->height, &p->first_row, &p->rows);
+            for (int64_t k = 0; k < s->segments; k++) {
+                int64_t from = max64(s->edges[k], p->x0), to = min64(s->edges[k + 1], p->x0 + p->columns);
+                if (from >= to) continue;
+                if (s->in_place) taps_inside(x, from, j->o->width, &p->first_column, &p->tap_columns);
+                p->row = row, p->column = from - p->x0;
+                do_span(j, p, to - from, source, low, high, scratch);
+            }
         }
     }
 }
 
-/* Where the packed weights of a kernel's element begin: those of its grid, in which it is tap `index` of `taps`. */
+/* Of an element of the kernel: its phase has `taps` taps, of which it is number `index`, and is packed behind so many others. */
 typedef struct {
-    int64_t start, taps, index;
+    int64_t taps_before, taps, index;
 } element_place;
 
 struct packing {
@@ -154,16 +182,28 @@ struct packing {
     real *packed;
 };
 
-static int64_t block_reals(const job *j, int64_t block) {
-    int64_t first = block_start(&j->blocks, block), width = block_start(&j->blocks, block + 1) - first;
-    width = min64(width, j->f->padded_filters(j->o) - first); /* the last block may be narrower */
-    return width * grid_taps(&j->s->g) * j->o->channels;
+static element_place *element_places(const fc_conv *p, const operands *o) {
+    element_place *elements = malloc((size_t)o->elements * sizeof *elements);
+    int64_t before = 0;
+    for (int64_t i = 0; elements && i < o->grids; i++) {
+        grid g = grid_of(p, o, i);
+        for (int64_t t = 0; t < grid_taps(&g); t++) {
+            int64_t r = g.y.kernel_first + t / g.x.taps * g.y.kernel_step;
+            int64_t s = g.x.kernel_first + t % g.x.taps * g.x.kernel_step;
+            elements[r * p->kernel_w + s] = (element_place){before, grid_taps(&g), t};
+        }
+        before += grid_taps(&g);
+    }
+    return elements;
 }
 
-/* Packs a block of a plain convolution, whose taps are the kernel's elements. */
+/* A block by itself. */
 static void pack_own(const job *j, int64_t block, real *to, real **places) {
-    int64_t elements = grid_taps(&j->s->g), each = block_reals(j, block) / elements;
-    for (int64_t e = 0; e < elements; e++) places[e] = to + e * each;
+    int64_t each = block_width(j, block) * j->o->channels;
+    for (int64_t e = 0; e < j->o->elements; e++) {
+        const element_place *at = j->unpacked->elements + e;
+        places[e] = to + (at->taps_before + at->index) * each;
+    }
     j->f->pack_block(j->unpacked, j->unpacked->weight, block, places);
 }
 
@@ -173,38 +213,36 @@ static int work(const void *context, int64_t begin, int64_t end) {
     const operands *o = j->o;
     const family *f = j->f;
     size_t strip = (packed_strip_bytes(s) + 63) & ~(size_t)63;
-    size_t own_block = j->unpacked ? (size_t)round_up(block_reals(j, 0), VL) * sizeof(real) : 0;
-    size_t places_bytes = j->unpacked ? (size_t)grid_taps(&s->g) * sizeof(real *) : 0;
+    size_t own_block = j->unpacked ? (size_t)round_up(block_width(j, 0) * o->elements * o->channels, VL) * sizeof(real) : 0;
+    size_t places_bytes = j->unpacked ? (size_t)o->elements * sizeof(real *) : 0;
     char *memory = fc_workspace(FC_OWN, strip + own_block + places_bytes + f->scratch(o) + 64);
     if (!memory) return FC_NO_MEMORY;
     real *packed = (real *)memory, *own = (real *)(memory + strip), **places = (real **)(memory + strip + own_block);
     real *scratch = (real *)(memory + ((strip + own_block + places_bytes + 63) & ~(size_t)63));
     int64_t blocks = j->blocks.count, last = -1;
-    int64_t group_weights = f->padded_filters(o) * grid_taps(&s->g) * o->channels;
     for (int64_t task = begin; task < end; task++) {
         int64_t part = task % j->filter_parts, strip_index = task / j->filter_parts;
         int64_t sx = strip_index % s->strips_x, sy = strip_index / s->strips_x % s->strips_y;
-        int64_t group = strip_index / (s->strips_x * s->strips_y) % o->groups;
         place p = {.image = strip_index / (s->strips_x * s->strips_y * o->groups),
-                   .y0 = sy * s->rows, .x0 = sx * s->columns};
-        int64_t rows = min64(s->rows, s->g.y.count - p.y0);
+                   .group = strip_index / (s->strips_x * s->strips_y) % o->groups, .y0 = sy * s->rows, .x0 = sx * s->columns};
         p.columns = min64(s->columns, s->g.x.count - p.x0);
-        const real *source = j->x + p.image * o->x_image + group * o->channels * o->x_channel;
+        const real *source = j->x + p.image * o->x_image + p.group * o->channels * o->x_channel;
         if (!s->in_place) {
+            int64_t rows = min64(s->rows, s->g.y.count - p.y0);
             if (strip_index != last) pack_strip(s, o, source, p.y0, rows, p.x0, p.columns, packed);
             source = packed, last = strip_index;
         }
         int64_t low = blocks * part / j->filter_parts, high = blocks * (part + 1) / j->filter_parts;
         /* Where the blocks' weights stay in L2, a tile's pixels stay in L1; otherwise a block is used for all pixels. */
-        int64_t bytes = group_weights / blocks * (high - low) * (int64_t)sizeof(real);
+        int64_t weights = j->padded_filters * o->elements * o->channels / (o->grids / o->grid_columns);
+        int64_t bytes = weights / blocks * (high - low) * (int64_t)sizeof(real);
         int64_t together = bytes <= 384 << 10 && !j->unpacked ? high - low : 1;
         for (int64_t first = low; first < high; first += together) {
-            const real *weights = j->weights + group * group_weights;
             if (j->unpacked) {
                 pack_own(j, first, own, places);
-                weights = own - block_start(&j->blocks, first) * grid_taps(&s->g) * o->channels;
+                p.own_weights = own;
             }
-            do_strip(j, &p, rows, source, weights, group * o->filters, first, first + together, scratch);
+            do_strip(j, &p, source, first, first + together, scratch);
         }
     }
     return 0;
@@ -213,7 +251,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
 /* Threads share the filters rather than the image where that moves less through the outer caches: either each streams all
  * weights for every strip of its part of the image, or the image for every block of its part of the filters. */
 static int64_t filter_parts(const family *f, const operands *o, const grid *g, int threads) {
-    int64_t weights = o->filters * o->channels * grid_taps(g) * (int64_t)sizeof(real);
+    int64_t weights = o->filters * o->channels * o->elements * (int64_t)sizeof(real);
     int64_t image = o->channels * o->height * o->width * (int64_t)sizeof(real);
     int64_t tasks = o->batch * o->groups, blocks = f->blocks(o).count;
     int64_t most = g->x.tap_step * g->x.tap_step > 1 ? STRIP_BYTES : IMAGE_BYTES; /* wide dilations: rows do not overlap */
@@ -225,7 +263,7 @@ static int64_t filter_parts(const family *f, const operands *o, const grid *g, i
 
 /* Bytes of weights and images that each of two threads moves through the outer caches, beyond reading the image once. */
 static double family_traffic(const family *f, const operands *o, const grid *g) {
-    double weights = (double)(o->filters * o->channels * grid_taps(g)) * sizeof(real);
+    double weights = (double)(o->filters * o->channels * o->elements) * sizeof(real);
     double image = (double)(o->channels * o->height * o->width) * sizeof(real);
     double tasks = (double)(o->batch * o->groups);
     if (weights <= (double)fc_l2_bytes() / 2) return 0;
@@ -262,40 +300,33 @@ static int plan(const family *f, const operands *o, const grid *g, int threads, 
 
 static size_t family_workspace(const family *f, const fc_conv *p, int threads) {
     operands o = operands_of(p);
-    size_t largest = 0;
-    for (int64_t i = 0; i < o.grids; i++) {
-        grid g = grid_of(p, &o, i);
-        strips s;
-        int64_t parts;
-        if (!grid_pixels(&g)) continue;
-        if (plan(f, &o, &g, threads, &s, &parts)) return 0;
-        size_t bytes = packed_strip_bytes(&s) + f->scratch(&o) + 64;
-        if (bytes > largest) largest = bytes;
-        free(s.memory);
-    }
-    return largest;
+    grid g = whole_grid(p);
+    strips s;
+    int64_t parts;
+    if (!grid_pixels(&g) || plan(f, &o, &g, threads, &s, &parts)) return 0;
+    free(s.memory);
+    return packed_strip_bytes(&s) + f->scratch(&o) + 64;
 }
 
 static size_t family_weights(const family *f, const fc_conv *p) {
     operands o = operands_of(p);
-    return (size_t)(f->padded_filters(&o) * o.channels * o.groups * p->kernel_h * p->kernel_w) * sizeof(real);
+    return (size_t)(f->padded_filters(&o) * o.channels * o.groups * o.elements) * sizeof(real);
 }
 
 static int pack_blocks(const void *context, int64_t begin, int64_t end) {
     const packing *j = context;
     const operands *o = j->o;
     blocking blocks = j->f->blocks(o);
-    int64_t elements = j->kernel_h * j->kernel_w, padded = j->f->padded_filters(o);
-    real **places = fc_workspace(FC_OWN, (size_t)elements * sizeof *places);
+    int64_t padded = j->f->padded_filters(o);
+    real **places = fc_workspace(FC_OWN, (size_t)o->elements * sizeof *places);
     if (!places) return FC_NO_MEMORY;
     for (int64_t task = begin; task < end; task++) {
         int64_t group = task / blocks.count, block = task % blocks.count;
-        int64_t first = block_start(&blocks, block), width = block_start(&blocks, block + 1) - first;
-        width = min64(width, padded - first); /* the last block may be narrower */
-        for (int64_t e = 0; e < elements; e++) {
-            const element_place *to = j->elements + e;
-            places[e] = j->packed + to->start +
-                        ((group * padded + first) * to->taps + to->index * width) * o->channels;
+        int64_t first = block_start(&blocks, block), width = min64(block_start(&blocks, block + 1), padded) - first;
+        for (int64_t e = 0; e < o->elements; e++) {
+            const element_place *at = j->elements + e;
+            int64_t before = at->taps_before * padded * o->groups + (group * padded + first) * at->taps + at->index * width;
+            places[e] = j->packed + before * o->channels;
         }
         j->f->pack_block(j, j->weight + group * o->w_group, block, places);
     }
@@ -304,50 +335,60 @@ static int pack_blocks(const void *context, int64_t begin, int64_t end) {
 
 static int family_prepare(const family *f, const fc_conv *p, const void *weight, void *packed, int threads) {
     operands o = operands_of(p);
-    element_place *elements = malloc((size_t)(p->kernel_h * p->kernel_w) * sizeof *elements);
+    element_place *elements = element_places(p, &o);
     if (!elements) return FC_NO_MEMORY;
-    int64_t start = 0;
-    for (int64_t i = 0; i < o.grids; i++) {
-        grid g = grid_of(p, &o, i);
-        for (int64_t t = 0; t < grid_taps(&g); t++) {
-            int64_t r = g.y.kernel_first + t / g.x.taps * g.y.kernel_step;
-            int64_t s = g.x.kernel_first + t % g.x.taps * g.x.kernel_step;
-            elements[r * p->kernel_w + s] = (element_place){start, grid_taps(&g), t};
-        }
-        start += f->padded_filters(&o) * o.groups * grid_taps(&g) * o.channels;
-    }
     packing j = {f, &o, elements, p->kernel_h, p->kernel_w, weight, packed};
-    int status = fc_parallel(o.groups * f->blocks(&o).count, fc_worth((double)start, threads), pack_blocks, &j);
+    threads = fc_worth((double)(family_weights(f, p) / sizeof(real)), threads);
+    int status = fc_parallel(o.groups * f->blocks(&o).count, threads, pack_blocks, &j);
     free(elements);
     return status;
 }
 
-static void set_job(job *j) {
-    const strips *s = j->s;
-    j->blocks = j->f->blocks(j->o), j->tile_pixels = j->f->tile_pixels(j->o);
-    j->joined = s->strips_x == 1 && s->g.x.out_step == 1 && s->g.y.out_step == 1 && s->g.x.count == j->o->out_width;
+/* The phases of a planned strip, row after row; NULL where there is no memory. */
+static phase *phases_of(const fc_conv *p, const operands *o, const strips *s) {
+    phase *phases = malloc((size_t)o->grids * sizeof *phases + (size_t)o->elements * sizeof(int64_t));
+    if (!phases) return NULL;
+    int64_t *offset = (int64_t *)(phases + o->grids), before = 0;
+    for (int64_t i = 0; i < o->grids; i++) {
+        grid g = o->grids == 1 ? s->g : grid_of(p, o, i);
+        phases[i] = (phase){g.y, g.x, offset, before};
+        for (int64_t t = 0; t < grid_taps(&g); t++) {
+            int64_t row = g.y.first + t / g.x.taps * g.y.tap_step, column = g.x.first + t % g.x.taps * g.x.tap_step;
+            *offset++ = s->tap_offset[(row - s->g.y.first) / s->g.y.tap_step * s->g.x.taps +
+                                      (column - s->g.x.first) / s->g.x.tap_step];
+        }
+        before += grid_taps(&g);
+    }
+    return phases;
+}
+
+/* Runs what `j` holds; with weights that are packed already, or block by block where that is possible. */
+static int run_job(job *j, const fc_conv *p, double cycles, int threads) {
+    const operands *o = j->o;
+    grid g = whole_grid(p);
+    strips s;
+    if (!grid_pixels(&g)) return 0;
+    threads = fc_worth(cycles, threads);
+    if (plan(j->f, o, &g, threads, &s, &j->filter_parts)) return FC_NO_MEMORY;
+    int status = FC_NOT_MINE;
+    if (!j->unpacked || (o->groups == 1 && o->batch == 1 && j->filter_parts > 1 && s.strips_y * s.strips_x == 1)) {
+        phase *phases = phases_of(p, o, &s);
+        j->s = &s, j->phases = phases;
+        j->blocks = j->f->blocks(o), j->padded_filters = j->f->padded_filters(o), j->tile_pixels = j->f->tile_pixels(o);
+        j->joined = s.strips_x == 1 && s.g.x.out_step == 1 && s.g.y.out_step == 1 && s.g.x.count == o->out_width;
+        int64_t tasks = o->batch * o->groups * s.strips_y * s.strips_x * j->filter_parts;
+        status = phases ? fc_parallel(tasks, threads, work, j) : FC_NO_MEMORY;
+        free(phases);
+    }
+    free(s.memory);
+    return status;
 }
 
 static int family_run(const family *f, const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e,
                       void *out, double cycles, int threads) {
     operands o = operands_of(p);
-    const real *weights = packed;
-    threads = fc_worth(cycles, threads);
-    int status = 0;
-    for (int64_t i = 0; i < o.grids && !status; i++) {
-        grid g = grid_of(p, &o, i);
-        strips s;
-        job j = {.f = f, .e = e, .s = &s, .o = &o, .x = x, .weights = weights, .out = out};
-        if (grid_pixels(&g)) {
-            if (plan(f, &o, &g, threads, &s, &j.filter_parts)) return FC_NO_MEMORY;
-            set_job(&j);
-            int64_t tasks = o.batch * o.groups * s.strips_y * s.strips_x * j.filter_parts;
-            status = fc_parallel(tasks, threads, work, &j);
-            free(s.memory);
-        }
-        weights += f->padded_filters(&o) * o.groups * grid_taps(&g) * o.channels;
-    }
-    return status;
+    job j = {.f = f, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
+    return run_job(&j, p, cycles, threads);
 }
 
 /* Weights that are used once, and for few pixels: each block is packed into L2 just before its use, instead of all of them
@@ -355,22 +396,14 @@ static int family_run(const family *f, const fc_conv *p, const void *x, const vo
 static int family_run_once(const family *f, const fc_conv *p, const void *x, const void *weight, void *packed,
                            const fc_epilogue *e, void *out, double cycles, int threads) {
     operands o = operands_of(p);
-    int sharing = fc_worth(cycles, threads);
-    if (!p->transposed && o.groups == 1 && o.batch == 1) {
-        grid g = grid_of(p, &o, 0);
-        strips s;
-        packing unpacked = {f, &o, NULL, p->kernel_h, p->kernel_w, weight, NULL};
-        job j = {.f = f, .e = e, .s = &s, .o = &o, .x = x, .unpacked = &unpacked, .out = out};
-        if (plan(f, &o, &g, sharing, &s, &j.filter_parts)) return FC_NO_MEMORY;
-        if (j.filter_parts > 1 && s.strips_y * s.strips_x == 1) {
-            set_job(&j);
-            int status = fc_parallel(j.filter_parts, sharing, work, &j);
-            free(s.memory);
-            return status;
-        }
-        free(s.memory);
-    }
-    int status = family_prepare(f, p, weight, packed, threads);
+    element_place *elements = element_places(p, &o);
+    if (!elements) return FC_NO_MEMORY;
+    packing unpacked = {f, &o, elements, p->kernel_h, p->kernel_w, weight, NULL};
+    job j = {.f = f, .e = e, .o = &o, .x = x, .unpacked = &unpacked, .out = out};
+    int status = run_job(&j, p, cycles, threads);
+    free(elements);
+    if (status != FC_NOT_MINE) return status;
+    status = family_prepare(f, p, weight, packed, threads);
     return status ? status : family_run(f, p, x, packed, e, out, cycles, threads);
 }
 

@@ -7,67 +7,61 @@
 #include "channel_tile.h"
 #include "direct.h"
 
-static void store_nhwc(const job *j, const run *r, int64_t filters, const real *sums, int64_t first,
-                       const real *bias) {
+/* Outputs follow on each other in `sums`, [output][NR], whatever their phase. */
+static void store_nhwc(const job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first, const real *bias) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
     real *out = j->out + first;
     const real *residual = e->residual ? (const real *)e->residual + first : NULL;
-    for (int64_t m = 0; m < r->count; m++)
+    for (int64_t m = 0; m < outputs; m++)
         for (int64_t k = 0; k < filters; k += VL) {
-            int64_t n = min64(VL, filters - k), at = m * r->step * o->out_pixel + k;
-            finish(out + at, load(sums + (r->first + m) * NR + k), bias ? load_up_to(bias + k, n) : zero(),
+            int64_t n = min64(VL, filters - k), at = m * o->out_pixel + k;
+            finish(out + at, load(sums + m * NR + k), bias ? load_up_to(bias + k, n) : zero(),
                    residual ? residual + at : NULL, n, e);
         }
 }
 
-static void store_nchw(const job *j, const run *r, int64_t filters, const real *sums, int64_t first,
-                       const real *bias) {
+static void store_nchw(const job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first, const real *bias) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
     real *out = j->out + first;
     const real *residual = e->residual ? (const real *)e->residual + first : NULL;
     for (int64_t k0 = 0; k0 < filters; k0 += VL)
-        for (int64_t m = 0; m < r->count; m += VL) {
+        for (int64_t m = 0; m < outputs; m += VL) {
             vec block[VL];
 #pragma GCC unroll 16
-            for (int i = 0; i < VL; i++) block[i] = load(sums + (r->first + m + i) * NR + k0);
+            for (int i = 0; i < VL; i++) block[i] = load(sums + (m + i) * NR + k0);
             transpose(block);
-            int64_t n = min64(VL, r->count - m), lanes_used = min64(VL, filters - k0);
+            int64_t n = min64(VL, outputs - m), lanes_used = min64(VL, filters - k0);
             for (int64_t i = 0; i < lanes_used; i++) {
-                int64_t at = (k0 + i) * o->out_channel + m * r->step;
-                vec b = bias ? splat(bias[k0 + i]) : zero();
-                const real *res = residual ? residual + at : NULL;
-                if (r->step == 1)
-                    finish(out + at, block[i], b, res, n, e);
-                else
-                    finish_strided(out + at, r->step, block[i], b, res, n, e);
+                int64_t at = (k0 + i) * o->out_channel + m;
+                finish(out + at, block[i], bias ? splat(bias[k0 + i]) : zero(), residual ? residual + at : NULL, n, e);
             }
         }
 }
 
-static void do_tile(const job *j, const place *p, const real *source, const real *weights, int64_t block,
-                    real *scratch) {
+static void do_tile(const job *j, const place *p, const real *source, real *scratch) {
     const operands *o = j->o;
-    tile_input in = input_of(j, p, source);
-    int64_t k0 = block * NR, filters = min64(NR, o->filters - k0);
+    int64_t filters = min64(NR, o->filters - block_start(&j->blocks, p->block)), step = o->grid_columns;
     int vectors = filters > VL ? 2 : 1;
-    channel_tile t = {.pixels = in.pixels, .tap_offset = in.tap_offset, .rows = p->rows, .columns = p->tap_columns,
-              .row_taps = j->s->g.x.taps, .channels = o->channels, .pixel_step = j->s->pixel_step,
-              .channel_step = j->s->channel_step, .sums = scratch};
-    t.weights = weights + (k0 * grid_taps(&j->s->g) + in.first_tap * vectors * VL) * o->channels;
-    FC_NAME(channel_tiles)[p->count - 1][t.pixel_step == 1][vectors - 1](&t);
+    channel_tile t = {.rows = p->rows, .channels = o->channels, .pixel_step = j->s->pixel_step,
+                      .channel_step = j->s->channel_step, .sums_step = step * NR};
+    for (int64_t i = 0; i < step; i++) {
+        tile_input in = input_of(j, p, p->phases + i, source);
+        t.pixels = in.pixels, t.weights = in.weights, t.tap_offset = in.tap_offset;
+        t.columns = in.columns, t.row_taps = p->phases[i].x.taps;
+        t.sums = scratch + i * NR;
+        FC_NAME(channel_tiles)[p->count - 1][t.pixel_step == 1][vectors - 1](&t);
+    }
     const real *bias = j->e->bias ? (const real *)j->e->bias + p->filter : NULL;
     for (run r = first_run(j, p); r.count; r = next_run(j, p, r)) {
         int64_t first = p->image * o->out_image + p->filter * o->out_channel + r.out_pixel * o->out_pixel;
-        (o->nhwc ? store_nhwc : store_nchw)(j, &r, filters, scratch, first, bias);
+        (o->nhwc ? store_nhwc : store_nchw)(j, r.outputs, filters, scratch + r.first * t.sums_step, first, bias);
     }
 }
 
-static int64_t tile_pixels(const operands *o) {
-    (void)o;
-    return MR;
-}
+/* All phases of a tile together should fit L1. */
+static int64_t tile_pixels(const operands *o) { return max64(1, min64(MR, 256 / o->grid_columns)); }
 
 static blocking blocks(const operands *o) { return (blocking){ceil_div(o->filters, NR), NR, 0}; }
 
@@ -80,10 +74,7 @@ static int spans_rows(const operands *o, const grid *g) {
     return smallest < 4 && g->y.count > 1;
 }
 
-static size_t scratch(const operands *o) {
-    (void)o;
-    return (MR + VL) * NR * sizeof(real);
-}
+static size_t scratch(const operands *o) { return (size_t)(tile_pixels(o) * o->grid_columns + VL) * NR * sizeof(real); }
 
 static void pack_block(const packing *j, const real *weight, int64_t block, real *const *places) {
     FC_NAME(pack_channel_block)(j->o, j->kernel_h, j->kernel_w, weight, block, places);
@@ -99,25 +90,22 @@ static int accepts(const fc_conv *p) {
 static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, p); }
 
 /* Cycles of one step of the reduction: an FMA port for each vector, unless the sums' latency or the weights take longer. */
-static double step_cycles(const operands *o, const grid *g, double pixels) {
-    double block = (double)(grid_taps(g) * o->channels * NR) * sizeof(real);
+static double step_cycles(const operands *o, double pixels) {
+    double block = (double)(o->elements / o->grids * o->grid_columns * o->channels * NR) * sizeof(real);
     return fmax(pixels * NV / 2, block > (double)fc_l2_bytes() / 2 ? 10 : 4);
 }
 
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
-    double rest = (double)(o.filters % NR), cycles = 0;
-    double full = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.55 : 0);
-    for (int64_t i = 0; i < o.grids; i++) {
-        grid g = grid_of(p, &o, i);
-        if (!grid_pixels(&g)) continue;
-        int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
-        double rows = flat ? 1 : (double)g.y.count, span = (double)(flat ? g.y.count * g.x.count : g.x.count);
-        double in_row = ceil(span / MR), tiles = (double)(o.batch * o.groups) * rows * in_row;
-        double step = step_cycles(&o, &g, span / in_row), finish = NV * (o.nhwc ? 2 * span / in_row : 90);
-        cycles += (tiles * full * ((double)(grid_taps(&g) * o.channels) * step * 1.15 + finish) +
-                   family_packing(&channels, &o, &g)) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
-    }
+    grid g = whole_grid(p);
+    if (!grid_pixels(&g)) return 400;
+    double rest = (double)(o.filters % NR), blocks = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.55 : 0);
+    int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
+    double rows = flat ? 1 : (double)g.y.count, span = (double)(flat ? g.y.count * g.x.count : g.x.count);
+    double in_row = ceil(span / (double)tile_pixels(&o)), tiles = (double)(o.batch * o.groups) * rows * in_row;
+    double step = step_cycles(&o, span / in_row), finish = (double)o.grids * NV * (o.nhwc ? 2 * span / in_row : 90);
+    double cycles = tiles * blocks * ((double)(o.elements * o.channels) * step * 1.15 + finish);
+    cycles = (cycles + family_packing(&channels, &o, &g)) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;
     return cycles + 400;
 }

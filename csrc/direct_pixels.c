@@ -105,51 +105,59 @@ static size_t scratch(const operands *o) {
     return (size_t)(KR + o->channels + 1) * 4 * VL * sizeof(real);
 }
 
-static void do_tile(const job *j, const place *p, const real *source, const real *weights, int64_t block,
-                    real *scratch) {
+/* One phase of a tile's outputs: row after row of it, every `step`-th from `first_column` on. */
+static void store_rows(const job *j, const place *p, const axis *x, int64_t filters, const real *sums, int64_t sums_step) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
-    tile_input in = input_of(j, p, source);
-    int64_t k0 = block_start(&j->blocks, block), filters = block_start(&j->blocks, block + 1) - k0;
-    int64_t own = vectors_of(filters) * VL;
-    static const int64_t nowhere[1] = {0};
-    tile t = {.pixels = in.pixels, .tap_offset = in.tap_offset, .rows = p->rows, .columns = p->tap_columns,
-              .row_taps = j->s->g.x.taps, .channels = o->channels, .channel_step = j->s->channel_step, .sums = scratch,
-              .sums_step = own};
-    t.weights = weights + (k0 * grid_taps(&j->s->g) + in.first_tap * filters) * o->channels;
-    if (j->s->in_place && p->count < own) {
-        /* A vector would read beyond the image. */
-        real *copy = scratch + KR * 4 * VL;
-        for (int64_t c = 0; c < o->channels; c++) copy_reals(copy + c * own, in.pixels + c * t.channel_step, p->count);
-        t.pixels = copy, t.tap_offset = nowhere, t.channel_step = own;
-    }
-    run r = first_run(j, p);
-    if (r.count == own && r.step == 1 && !e->residual && (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
-        t.finished = 1, t.relu = e->activation == FC_RELU;
-        t.bias = e->bias ? (const real *)e->bias + p->filter : NULL;
-        t.sums = j->out + p->image * o->out_image + p->filter * o->out_channel + r.out_pixel;
-        t.sums_step = o->out_channel;
-        tiles[filters - 1](&t);
-        return;
-    }
-    tiles[filters - 1](&t);
-    for (; r.count; r = next_run(j, p, r)) {
+    for (run r = first_run(j, p); r.count; r = next_run(j, p, r)) {
+        int64_t count = ceil_div(r.outputs - x->out_first, x->out_step);
         for (int64_t k = 0; k < filters; k++) {
-            int64_t filter = p->filter + k;
-            int64_t first = p->image * o->out_image + filter * o->out_channel + r.out_pixel;
+            int64_t first = p->image * o->out_image + (p->filter + k) * o->out_channel + r.out_pixel + x->out_first;
             real *out = j->out + first;
             const real *residual = e->residual ? (const real *)e->residual + first : NULL;
-            vec bias = e->bias ? splat(((const real *)e->bias)[filter]) : zero();
-            for (int64_t m = 0; m < r.count; m += VL) {
-                int64_t n = min64(VL, r.count - m), at = m * r.step;
-                vec x = load(scratch + k * own + r.first + m);
+            vec bias = e->bias ? splat(((const real *)e->bias)[p->filter + k]) : zero();
+            for (int64_t m = 0; m < count; m += VL) {
+                int64_t n = min64(VL, count - m), at = m * x->out_step;
+                vec v = load(sums + k * sums_step + r.first + m);
                 const real *res = residual ? residual + at : NULL;
-                if (r.step == 1)
-                    finish(out + at, x, bias, res, n, e);
+                if (x->out_step == 1)
+                    finish(out + at, v, bias, res, n, e);
                 else
-                    finish_strided(out + at, r.step, x, bias, res, n, e);
+                    finish_strided(out + at, x->out_step, v, bias, res, n, e);
             }
         }
+    }
+}
+
+static void do_tile(const job *j, const place *p, const real *source, real *scratch) {
+    const operands *o = j->o;
+    const fc_epilogue *e = j->e;
+    int64_t filters = block_width(j, p->block), own = vectors_of(filters) * VL;
+    static const int64_t nowhere[1] = {0};
+    real *copy = NULL;
+    if (j->s->in_place && p->count < own) {
+        /* A vector would read beyond the image. */
+        copy = scratch + KR * 4 * VL;
+        const real *from = input_of(j, p, p->phases, source).pixels;
+        for (int64_t c = 0; c < o->channels; c++) copy_reals(copy + c * own, from + c * j->s->channel_step, p->count);
+    }
+    for (int64_t i = 0; i < o->grid_columns; i++) {
+        const phase *q = p->phases + i;
+        tile_input in = input_of(j, p, q, source);
+        tile t = {.pixels = in.pixels, .weights = in.weights, .tap_offset = in.tap_offset, .rows = p->rows,
+                  .columns = in.columns, .row_taps = q->x.taps, .channels = o->channels,
+                  .channel_step = j->s->channel_step, .sums = scratch, .sums_step = own};
+        if (copy) t.pixels = copy, t.tap_offset = nowhere, t.channel_step = own;
+        run r = first_run(j, p);
+        if (r.count == own && q->x.out_step == 1 && !e->residual &&
+            (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
+            t.finished = 1, t.relu = e->activation == FC_RELU;
+            t.bias = e->bias ? (const real *)e->bias + p->filter : NULL;
+            t.sums = j->out + p->image * o->out_image + p->filter * o->out_channel + r.out_pixel;
+            t.sums_step = o->out_channel;
+        }
+        tiles[filters - 1](&t);
+        if (!t.finished) store_rows(j, p, &q->x, filters, scratch, own);
     }
 }
 
@@ -174,20 +182,16 @@ static size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p)
 
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
-    double filters = (double)o.filters, cycles = 0;
-    double width = (double)tile_pixels(&o), count = (double)blocks(&o).count;
-    for (int64_t i = 0; i < o.grids; i++) {
-        grid g = grid_of(p, &o, i);
-        if (!grid_pixels(&g)) continue;
-        int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
-        double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
-        double tiles_needed = (double)(o.batch * o.groups) * rows * ceil(span / width);
-        double vectors = width / VL, loads = vectors * 1.5 + filters / count;
-        double step = vectors * filters / count;
-        double multiply = tiles_needed * count * (double)(grid_taps(&g) * o.channels) * (step > loads ? step : loads) / 2;
-        cycles += (multiply * 1.15 + tiles_needed * vectors * filters * 4 + family_packing(&pixels, &o, &g)) / 2 +
-                  stream_cycles(family_traffic(&pixels, &o, &g));
-    }
+    grid g = whole_grid(p);
+    if (!grid_pixels(&g)) return 400;
+    double filters = (double)o.filters, width = (double)tile_pixels(&o), count = (double)blocks(&o).count;
+    int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
+    double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
+    double tiles_needed = (double)(o.batch * o.groups) * rows * ceil(span / width);
+    double vectors = width / VL, loads = vectors * 1.5 + filters / count, step = fmax(vectors * filters / count, loads);
+    double multiply = tiles_needed * count * (double)(o.elements * o.channels) * step / 2;
+    double store = tiles_needed * vectors * filters * (o.grid_columns > 2 ? 3 * VL : 4) * (double)o.grids;
+    double cycles = (multiply * 1.15 + store + family_packing(&pixels, &o, &g)) / 2 + stream_cycles(family_traffic(&pixels, &o, &g));
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;
     return cycles + 400;
 }

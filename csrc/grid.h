@@ -12,6 +12,7 @@
 typedef struct {
     int64_t batch, groups;
     int64_t channels, filters; /* of one group */
+    int64_t elements;          /* of a kernel */
     int64_t height, width, out_height, out_width;
     int64_t x_pixel, x_channel, x_image;       /* strides of x */
     int64_t out_pixel, out_channel, out_image; /* strides of out */
@@ -34,7 +35,7 @@ typedef struct {
 static inline operands operands_of(const fc_conv *p) {
     operands o;
     int64_t in = p->transposed ? p->filters : p->channels, out = p->transposed ? p->channels : p->filters;
-    int64_t taps = p->kernel_h * p->kernel_w;
+    int64_t taps = o.elements = p->kernel_h * p->kernel_w;
     o.batch = p->batch, o.groups = p->groups;
     o.channels = in / p->groups, o.filters = out / p->groups;
     o.height = p->transposed ? p->out_height : p->height, o.width = p->transposed ? p->out_width : p->width;
@@ -84,16 +85,39 @@ static inline axis phase_axis(int64_t size, int64_t taps, int64_t stride, int64_
     return a;
 }
 
-static inline grid grid_of(const fc_conv *p, const operands *o, int64_t index) {
+/* All phases together: output o stands for `stride` outputs, and the taps are those of every phase. */
+static inline axis all_phases(int64_t size, int64_t taps, int64_t stride, int64_t pad, int64_t dilation) {
+    axis all = phase_axis(size, taps, stride, pad, dilation, 0);
+    if (stride == 1) return all;
+    int64_t low = INT64_MAX, high = INT64_MIN;
+    for (int64_t i = 0; i < stride; i++) {
+        axis a = phase_axis(size, taps, stride, pad, dilation, i);
+        if (!a.taps) continue;
+        high = max64(high, a.first), low = min64(low, a.first + (a.taps - 1) * a.tap_step);
+    }
+    all.first = low, all.taps = high - low + 1, all.tap_step = 1;
+    return all;
+}
+
+/* The convolution as one grid. */
+static inline grid whole_grid(const fc_conv *p) {
     grid g;
     if (p->transposed) {
-        g.y = phase_axis(p->height, p->kernel_h, p->stride_h, p->pad_top, p->dilation_h, index / o->grid_columns);
-        g.x = phase_axis(p->width, p->kernel_w, p->stride_w, p->pad_left, p->dilation_w, index % o->grid_columns);
+        g.y = all_phases(p->height, p->kernel_h, p->stride_h, p->pad_top, p->dilation_h);
+        g.x = all_phases(p->width, p->kernel_w, p->stride_w, p->pad_left, p->dilation_w);
     } else {
         g.y = plain_axis(p->out_height, p->kernel_h, p->stride_h, p->pad_top, p->dilation_h);
         g.x = plain_axis(p->out_width, p->kernel_w, p->stride_w, p->pad_left, p->dilation_w);
     }
     return g;
+}
+
+/* One phase, or a plain convolution. */
+static inline grid grid_of(const fc_conv *p, const operands *o, int64_t index) {
+    if (!p->transposed) return whole_grid(p);
+    int64_t row = index / o->grid_columns, column = index % o->grid_columns;
+    return (grid){phase_axis(p->height, p->kernel_h, p->stride_h, p->pad_top, p->dilation_h, row),
+                  phase_axis(p->width, p->kernel_w, p->stride_w, p->pad_left, p->dilation_w, column)};
 }
 
 /* The taps [first, first + count) that output `at` of an axis sees inside an image of that size. */

@@ -201,7 +201,7 @@ static void multiply_tiles(const winograd_job *j, int64_t first, int64_t count, 
     int64_t parts = ceil_div(count, MR);
     for (int plane = 0; plane < w->planes; plane++, v += v_step, weights += plane_weights(w, width)) {
         channel_tile t = {.weights = weights, .tap_offset = nowhere, .rows = 1, .columns = 1, .row_taps = 1,
-                          .channels = w->reduction, .pixel_step = w->row_step};
+                          .channels = w->reduction, .pixel_step = w->row_step, .sums_step = NR};
         for (int64_t part = 0; part < parts; part++) {
             int64_t from = count * part / parts, to = count * (part + 1) / parts;
             t.pixels = v + from * w->row_step, t.sums = sums + plane * sum_step + from * NR;
