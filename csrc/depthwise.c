@@ -10,7 +10,7 @@
 #include "rolling.h"
 #include "strip.h"
 
-enum { BAND_BYTES = 20 << 10 };
+enum { BAND_BYTES = 96 << 10 };
 
 typedef struct {
     const fc_conv *p;
@@ -144,30 +144,104 @@ static int work_unrolled(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-static void store_row(const job *j, int64_t plane, int64_t channel, int64_t y, int64_t x, int64_t n, const vec *sum,
-                      int vectors) {
-    int64_t first = plane * j->o->out_channel + y * j->o->out_width + x;
-    const real *residual = j->e->residual ? (const real *)j->e->residual + first : NULL;
-    vec bias = j->e->bias ? splat(((const real *)j->e->bias)[channel]) : zero();
-    for (int v = 0; v < vectors && v * VL < n; v++)
-        finish(j->out + first + v * VL, sum[v], bias, residual ? residual + v * VL : NULL, min64(VL, n - v * VL),
-               j->e);
+/* In a packed band: R outputs below each other, `row_distance` apart, of V vectors. */
+typedef struct {
+    const real *pixels, *weights, *residual;
+    const int64_t *tap_offset; /* of the kernel's first row, or, where rows lie in several planes, of all */
+    int64_t kernel_h, kernel_w, row_distance, offset_step;
+    real *out;
+    int64_t out_distance, count; /* of rows; outputs in each */
+    vec bias;
+    const fc_epilogue *e;
+} band_tile;
+
+/* An input row that outputs [low, high] see; `weights` are those of output 0. */
+INLINE void add_row(const int V, const int low, const int high, const real *row, const int64_t *offset, const real *weights,
+                    int64_t kernel_w, vec (*sum)[4]) {
+    for (int64_t s = 0; s < kernel_w; s++) {
+        vec pixels[4];
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) pixels[v] = load(row + offset[s] + v * VL);
+#pragma GCC unroll 4
+        for (int i = low; i <= high; i++) {
+            vec weight = splat(weights[s - i * kernel_w]);
+#pragma GCC unroll 4
+            for (int v = 0; v < V; v++) sum[i][v] += weight * pixels[v];
+        }
+    }
 }
 
-static void band(const job *j, const real *packed, const real *weights, int64_t plane, int64_t channel, int64_t y0,
-                 int64_t rows, int64_t x0, int64_t columns) {
-    const strips *s = j->s;
-    int64_t taps = grid_taps(&s->g);
-    for (int64_t y = 0; y < rows; y++)
-        for (int64_t x = 0; x < columns; x += 4 * VL) {
-            vec sum[4] = {zero(), zero(), zero(), zero()};
-            const real *row = packed + y * s->pitch + x;
-            for (int64_t t = 0; t < taps; t++) {
-                vec weight = splat(weights[t]);
+/* The kernel has at least R rows; those that all outputs see are the main loop. */
+INLINE void sum_band(const int R, const int V, const band_tile *t) {
+    vec sum[4][4];
+    const real *row = t->pixels, *weights = t->weights;
+    const int64_t *offset = t->tap_offset;
 #pragma GCC unroll 4
-                for (int v = 0; v < 4; v++) sum[v] += weight * load(row + s->tap_offset[t] + v * VL);
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) sum[i][v] = zero();
+#pragma GCC unroll 4
+    for (int j = 0; j < R - 1; j++, row += t->row_distance, weights += t->kernel_w)
+        add_row(V, 0, j, row, offset, weights, t->kernel_w, sum);
+    for (int64_t j = R - 1; j < t->kernel_h; j++, row += t->row_distance, weights += t->kernel_w, offset += t->offset_step)
+        add_row(V, 0, R - 1, row, offset, weights, t->kernel_w, sum);
+#pragma GCC unroll 4
+    for (int j = 1; j < R; j++, row += t->row_distance, weights += t->kernel_w)
+        add_row(V, j, R - 1, row, offset, weights, t->kernel_w, sum);
+#pragma GCC unroll 4
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) PIN(sum[i][v]);
+#pragma GCC unroll 4
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) {
+            int64_t at = i * t->out_distance + v * VL, n = t->count - v * VL;
+            if (n > 0) finish(t->out + at, sum[i][v], t->bias, t->residual ? t->residual + at : NULL, n, t->e);
+        }
+}
+
+#if MR > 6
+#define BAND_VECTORS 4
+#else
+#define BAND_VECTORS 2
+#endif
+
+#define BAND(R)                                                           \
+    static void band_##R##_1(const band_tile *t) { sum_band(R, 1, t); }   \
+    static void band_##R##_2(const band_tile *t) { sum_band(R, 2, t); }   \
+    static void band_##R##_4(const band_tile *t) { sum_band(R, BAND_VECTORS, t); }
+#define BANDS(R) {band_##R##_1, band_##R##_2, band_##R##_4}
+BAND(1) BAND(2) BAND(4)
+
+/* [rows / 2][vectors / 2] */
+static void (*const bands[3][3])(const band_tile *) = {BANDS(1), BANDS(2), BANDS(4)};
+
+/* Output rows that share input rows, where these are not interleaved. */
+static int64_t rows_together(const grid *g) { return g->y.step > 1 || g->y.taps < 2 ? 1 : g->y.taps < 4 ? 2 : 4; }
+
+/* A packed band; rows that share input rows are a dilation apart. */
+static void band(const job *j, const real *packed, int64_t plane, int64_t channel, int64_t y0, int64_t rows, int64_t x0,
+                 int64_t columns) {
+    const strips *s = j->s;
+    const axis *ay = &s->g.y;
+    int64_t most = s->y.planes > 1 ? 1 : rows_together(&s->g);
+    int64_t distance = most > 1 ? ay->tap_step : 1;
+    band_tile t = {.weights = j->weights + channel * grid_taps(&s->g), .tap_offset = s->tap_offset, .e = j->e,
+                   .kernel_h = ay->taps, .kernel_w = s->g.x.taps, .out_distance = distance * j->o->out_width,
+                   .bias = j->e->bias ? splat(((const real *)j->e->bias)[channel]) : zero()};
+    for (int64_t first = 0; first < distance; first++)
+        for (int64_t y = first, step; y < rows; y += step * distance) {
+            int64_t left = ceil_div(rows - y, distance), together = left >= most ? most : 1;
+            int64_t row = plane * j->o->out_channel + (y0 + y) * j->o->out_width + x0;
+            step = together;
+            t.row_distance = together > 1 ? distance * s->pitch : 0, t.offset_step = together > 1 ? 0 : t.kernel_w;
+            for (int64_t x = 0, vectors; x < columns; x += vectors * VL) {
+                t.pixels = packed + y * s->pitch + x, t.count = columns - x, t.out = j->out + row + x;
+                t.residual = j->e->residual ? (const real *)j->e->residual + row + x : NULL;
+                vectors = t.count > 3 * VL ? BAND_VECTORS : t.count > VL ? 2 : 1;
+                bands[together / 2][vectors / 2](&t);
             }
-            store_row(j, plane, channel, y0 + y, x0 + x, columns - x, sum, 4);
         }
 }
 
@@ -186,49 +260,15 @@ static int work_bands(const void *context, int64_t begin, int64_t end) {
         int64_t source = (plane / o->filters) * each + strip;
         if (source != last) pack_strip(s, o, j->x + plane / o->filters * o->x_channel, y0, rows, x0, columns, packed);
         last = source;
-        const real *weights = j->weights + channel * grid_taps(&s->g);
-        band(j, packed, weights, plane, channel, y0, rows, x0, columns);
+        band(j, packed, plane, channel, y0, rows, x0, columns);
     }
     return 0;
 }
 
 /* ---- NHWC ---- */
 
-/* With `kernel` columns of neighbouring taps, an input pixel is loaded once for all outputs that see it; 0 is any kernel. */
-INLINE void sum_nhwc(const int kernel, const int stride, const tile_nhwc *t, vec *sum) {
-    const real *row = t->pixels, *weights = t->weights;
-    for (int64_t r = t->rows; r > 0; r--, row += t->row_step) {
-        if (kernel) {
-            vec weight[7];
-#pragma GCC unroll 8
-            for (int s = 0; s < kernel; s++, weights += t->tap_step) weight[s] = load_up_to(weights, t->n);
-#pragma GCC unroll 32
-            for (int i = 0; i < (PIXELS - 1) * stride + kernel; i++) {
-                vec pixel = load(row + i * t->pixel_step);
-#pragma GCC unroll 8
-                for (int m = 0; m < PIXELS; m++)
-                    if (i - m * stride >= 0 && i - m * stride < kernel) sum[m] += weight[i - m * stride] * pixel;
-            }
-            continue;
-        }
-        for (int64_t s = 0; s < t->columns; s++, weights += t->tap_step) {
-            vec weight = load_up_to(weights, t->n);
-#pragma GCC unroll 8
-            for (int m = 0; m < PIXELS; m++) sum[m] += weight * load(row + m * t->stride + s * t->pixel_step);
-        }
-    }
-}
-
-static void sum_any(const tile_nhwc *t, vec *sum) { sum_nhwc(0, 0, t, sum); }
-#define SUM(kernel, stride) \
-    static void sum_##kernel##_##stride(const tile_nhwc *t, vec *sum) { sum_nhwc(kernel, stride, t, sum); }
-SUM(3, 1) SUM(3, 2) SUM(5, 1) SUM(5, 2) SUM(7, 1) SUM(7, 2)
-
-static sum_nhwc_function *sum_for(const fc_conv *p) {
-    int64_t k = p->kernel_w, s = p->stride_w;
-    if (p->dilation_w > 1 || s > 2) return sum_any;
-    return k == 3 ? (s == 1 ? sum_3_1 : sum_3_2) : k == 5 ? (s == 1 ? sum_5_1 : sum_5_2)
-         : k == 7 ? (s == 1 ? sum_7_1 : sum_7_2) : sum_any;
+static job_nhwc job_nhwc_of(const fc_conv *p) {
+    return (job_nhwc){.p = p, .in_lanes = VL, .out_lanes = VL, .channels_each = 1, .blocks = ceil_div(p->channels, VL)};
 }
 
 /* ---- the kernel's interface ---- */
@@ -242,27 +282,34 @@ static int accepts(const fc_conv *p) {
 }
 
 static double cost(const fc_conv *p) {
-    double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width);
+    double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width), taps = (double)(p->kernel_h * p->kernel_w);
     double waste = p->layout == FC_NCHW ? (double)round_up(p->out_width, VL) / (double)p->out_width
                                         : (double)round_up(p->channels, VL) / (double)p->channels;
-    return outputs * waste / VL * (8 + 0.7 * (double)(p->kernel_h * p->kernel_w)) * (p->layout == FC_NHWC || unrolled(p) ? 0.3 : 0.8) +
-           30 * (double)(p->batch * p->filters) + 400;
+    grid g = whole_grid(p);
+    double each = p->layout == FC_NHWC || unrolled(p) ? 2.4 + 0.21 * taps : 5 + (rows_together(&g) > 1 ? 0.45 : 1.1) * taps;
+    return outputs * waste / VL * each + 30 * (double)(p->batch * p->filters) + 400;
 }
 
 static size_t weight_bytes(const fc_conv *p) {
-    return (size_t)(p->filters * p->kernel_h * p->kernel_w) * sizeof(real);
+    int64_t filters = p->layout == FC_NHWC ? round_up(p->filters, VL) : p->filters;
+    return (size_t)(filters * p->kernel_h * p->kernel_w) * sizeof(real);
 }
 
 static int plan(const fc_conv *p, const operands *o, int threads, strips *s) {
     grid g = grid_of(p, o, 0);
     int64_t planes = p->batch * p->filters;
-    int status = plan_strips(s, &g, o, 2 * VL, 0, 0, BAND_BYTES, planes % threads && planes < 4 * threads ? threads : 1);
+    int64_t together = rows_together(&g);
+    int status = plan_strips(s, &g, o, BAND_VECTORS * VL, together > 1 ? together * g.y.tap_step : 1, 0, 0, BAND_BYTES, planes % threads && planes < 4 * threads ? threads : 1);
     s->outside = 1;
     return status;
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) {
-    if (p->layout == FC_NHWC) return tile_room(p);
+    if (p->layout == FC_NHWC) {
+        job_nhwc j = job_nhwc_of(p);
+        set_ring(&j);
+        return ring_bytes(&j);
+    }
     if (unrolled(p)) return (size_t)rows_room(p->width, margin(p)) * sizeof(real);
     operands o = operands_of(p);
     strips s;
@@ -273,7 +320,15 @@ static size_t workspace_bytes(const fc_conv *p, int threads) {
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
     (void)threads;
-    memcpy(packed, weight, weight_bytes(p));
+    if (p->layout == FC_NCHW) {
+        memcpy(packed, weight, weight_bytes(p));
+        return 0;
+    }
+    int64_t taps = p->kernel_h * p->kernel_w;
+    real *to = packed;
+    for (int64_t c = 0; c < p->channels; c += VL)
+        for (int64_t t = 0; t < taps; t++, to += VL)
+            store(to, load_up_to((const real *)weight + t * p->channels + c, p->channels - c));
     return 0;
 }
 
@@ -282,9 +337,9 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     threads = fc_worth(2 * cost(p), threads);
     if (p->layout == FC_NHWC) {
-        job_nhwc rows = {.p = p, .e = e, .x = x, .weights = packed, .out = out, .sum = sum_for(p), .in_lanes = VL,
-                         .out_lanes = VL, .tap_step = p->channels, .block_step = VL};
-        return fc_parallel(p->batch * p->out_height, threads, work_nhwc, &rows);
+        job_nhwc n = job_nhwc_of(p);
+        n.e = e, n.x = x, n.weights = packed, n.out = out;
+        return run_nhwc(&n, threads);
     }
     if (unrolled(p)) {
         int64_t planes = p->batch * p->filters;

@@ -295,7 +295,7 @@ static int plan(const family *f, const operands *o, const grid *g, int threads, 
     int spread = *parts == 1 && o->batch * o->groups % threads;
     int flat = g->x.taps > 0 && g->y.taps > 0 && f->spans_rows(o, g);
     int64_t bytes = *parts > 1 ? IMAGE_BYTES : STRIP_BYTES;
-    return plan_strips(s, g, o, f->tile_pixels(o), flat, f->exact, bytes, spread ? threads : 1);
+    return plan_strips(s, g, o, f->tile_pixels(o), 1, flat, f->exact, bytes, spread ? threads : 1);
 }
 
 static size_t family_workspace(const family *f, const fc_conv *p, int threads) {

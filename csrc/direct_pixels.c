@@ -101,63 +101,75 @@ static int spans_rows(const operands *o, const grid *g) {
     return g->y.count > 1 && (double)(spent - used) > 0.1 * (double)spent;
 }
 
+/* The sums; then a copy of pixels, or what is being interleaved. */
 static size_t scratch(const operands *o) {
-    return (size_t)(KR + o->channels + 1) * 4 * VL * sizeof(real);
+    return (size_t)((KR + 3) * o->grid_columns + o->channels + 1) * 4 * VL * sizeof(real);
 }
 
-/* One phase of a tile's outputs: row after row of it, every `step`-th from `first_column` on. */
-static void store_rows(const job *j, const place *p, const axis *x, int64_t filters, const real *sums, int64_t sums_step) {
-    const operands *o = j->o;
-    const fc_epilogue *e = j->e;
-    for (run r = first_run(j, p); r.count; r = next_run(j, p, r)) {
-        int64_t count = ceil_div(r.outputs - x->out_first, x->out_step);
-        for (int64_t k = 0; k < filters; k++) {
-            int64_t first = p->image * o->out_image + (p->filter + k) * o->out_channel + r.out_pixel + x->out_first;
-            real *out = j->out + first;
-            const real *residual = e->residual ? (const real *)e->residual + first : NULL;
-            vec bias = e->bias ? splat(((const real *)e->bias)[p->filter + k]) : zero();
-            for (int64_t m = 0; m < count; m += VL) {
-                int64_t n = min64(VL, count - m), at = m * x->out_step;
-                vec v = load(sums + k * sums_step + r.first + m);
-                const real *res = residual ? residual + at : NULL;
-                if (x->out_step == 1)
-                    finish(out + at, v, bias, res, n, e);
-                else
-                    finish_strided(out + at, x->out_step, v, bias, res, n, e);
-            }
-        }
+/* Row i of `rows`, each of n numbers, to every `count`-th element from i on. Halves of the rows are joined pair by
+ * pair; `room` and `next_room` hold what is half done. */
+static void interleave(const real *rows, int64_t rows_step, int64_t count, int64_t n, real *to, real *room, real *next_room) {
+    if (count % 2 || n % VL) {
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t m = 0; m < n; m++) to[m * count + i] = rows[i * rows_step + m];
+        return;
     }
+    real *half = count == 2 ? to : room;
+    int64_t pairs = count / 2;
+    for (int64_t i = 0; i < pairs; i++)
+        for (int64_t m = 0; m < n; m += VL) {
+            vec a = load(rows + i * rows_step + m), b = load(rows + (i + pairs) * rows_step + m);
+            store(half + 2 * (i * n + m), __builtin_shufflevector(a, b, LANES(ZIP_LOW, 0, 0)));
+            store(half + 2 * (i * n + m) + VL, __builtin_shufflevector(a, b, LANES(ZIP_HIGH, 0, 0)));
+        }
+    if (count > 2) interleave(half, 2 * n, pairs, 2 * n, to, next_room, room);
 }
 
 static void do_tile(const job *j, const place *p, const real *source, real *scratch) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
-    int64_t filters = block_width(j, p->block), own = vectors_of(filters) * VL;
+    int64_t filters = block_width(j, p->block), own = vectors_of(filters) * VL, phases = o->grid_columns;
     static const int64_t nowhere[1] = {0};
-    real *copy = NULL;
+    tile t = {.rows = p->rows, .channels = o->channels, .channel_step = j->s->channel_step, .sums_step = own * phases};
+    real *room = scratch + KR * own * phases, *copy = NULL;
     if (j->s->in_place && p->count < own) {
         /* A vector would read beyond the image. */
-        copy = scratch + KR * 4 * VL;
         const real *from = input_of(j, p, p->phases, source).pixels;
-        for (int64_t c = 0; c < o->channels; c++) copy_reals(copy + c * own, from + c * j->s->channel_step, p->count);
+        for (int64_t c = 0; c < o->channels; c++) copy_reals(room + c * own, from + c * t.channel_step, p->count);
+        copy = room, t.channel_step = own;
     }
-    for (int64_t i = 0; i < o->grid_columns; i++) {
-        const phase *q = p->phases + i;
-        tile_input in = input_of(j, p, q, source);
-        tile t = {.pixels = in.pixels, .weights = in.weights, .tap_offset = in.tap_offset, .rows = p->rows,
-                  .columns = in.columns, .row_taps = q->x.taps, .channels = o->channels,
-                  .channel_step = j->s->channel_step, .sums = scratch, .sums_step = own};
-        if (copy) t.pixels = copy, t.tap_offset = nowhere, t.channel_step = own;
-        run r = first_run(j, p);
-        if (r.count == own && q->x.out_step == 1 && !e->residual &&
-            (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
-            t.finished = 1, t.relu = e->activation == FC_RELU;
-            t.bias = e->bias ? (const real *)e->bias + p->filter : NULL;
+    run r = first_run(j, p);
+    if (r.count == own && phases == 1 && !e->residual && (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
+        t.finished = 1, t.relu = e->activation == FC_RELU;
+        t.bias = e->bias ? (const real *)e->bias + p->filter : NULL;
+    }
+    for (int64_t i = 0; i < phases; i++) {
+        tile_input in = input_of(j, p, p->phases + i, source);
+        t.pixels = copy ? copy : in.pixels, t.tap_offset = copy ? nowhere : in.tap_offset;
+        t.weights = in.weights, t.columns = in.columns, t.row_taps = p->phases[i].x.taps;
+        t.sums = scratch + i * own;
+        if (t.finished) {
             t.sums = j->out + p->image * o->out_image + p->filter * o->out_channel + r.out_pixel;
             t.sums_step = o->out_channel;
         }
         tiles[filters - 1](&t);
-        if (!t.finished) store_rows(j, p, &q->x, filters, scratch, own);
+    }
+    if (t.finished) return;
+    for (; r.count; r = next_run(j, p, r)) {
+        for (int64_t k = 0; k < filters; k++) {
+            int64_t first = p->image * o->out_image + (p->filter + k) * o->out_channel + r.out_pixel;
+            real *out = j->out + first;
+            const real *residual = e->residual ? (const real *)e->residual + first : NULL;
+            vec bias = e->bias ? splat(((const real *)e->bias)[p->filter + k]) : zero();
+            const real *sums = scratch + k * t.sums_step + r.first;
+            if (phases > 1) {
+                int64_t whole = r.first ? r.count : own; /* beyond the run, but in whole vectors */
+                interleave(sums, own, phases, whole, room, room + own * phases, room + 2 * own * phases);
+                sums = room;
+            }
+            for (int64_t m = 0; m < r.outputs; m += VL)
+                finish(out + m, load(sums + m), bias, residual ? residual + m : NULL, min64(VL, r.outputs - m), e);
+        }
     }
 }
 
@@ -188,9 +200,9 @@ static double cost(const fc_conv *p) {
     int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
     double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
     double tiles_needed = (double)(o.batch * o.groups) * rows * ceil(span / width);
-    double vectors = width / VL, loads = vectors * 1.5 + filters / count, step = fmax(vectors * filters / count, loads);
+    double vectors = width / VL, loads = fmax(vectors * 1.9 + filters / count, 8), step = fmax(vectors * filters / count, loads);
     double multiply = tiles_needed * count * (double)(o.elements * o.channels) * step / 2;
-    double store = tiles_needed * vectors * filters * (o.grid_columns > 2 ? 3 * VL : 4) * (double)o.grids;
+    double store = tiles_needed * vectors * filters * (o.grid_columns > 1 ? 8 : 4) * (double)o.grids;
     double cycles = (multiply * 1.15 + store + family_packing(&pixels, &o, &g)) / 2 + stream_cycles(family_traffic(&pixels, &o, &g));
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;
     return cycles + 400;

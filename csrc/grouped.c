@@ -1,30 +1,14 @@
 /* Grouped convolution of NHWC images with few channels in a group. Called through `kernels.def`.
  *
  * A vector holds the output channels of several groups, whose input channels fit a vector as well: for each of a group's
- * channels, a permutation of the pixel brings to every lane what it multiplies. Weights are packed [block of groups][tap]
- * [channel of the group][VL]. Limit: one permutation for each FMA. */
+ * channels, a permutation of the pixel brings to every lane what it multiplies. Limit: FMA throughput with 3, 5 and 7
+ * columns of taps; with others one permutation for each FMA. */
 #include "pixels_nhwc.h"
 
 /* Groups in a vector. */
 static int64_t groups_together(const operands *o) { return VL / max64(o->channels, o->filters); }
 
 static int64_t blocks(const operands *o) { return ceil_div(o->groups, groups_together(o)); }
-
-static void sum_groups(const tile_nhwc *t, vec *sum) {
-    const real *row = t->pixels, *weights = t->weights;
-    for (int64_t r = t->rows; r > 0; r--, row += t->row_step)
-        for (int64_t s = 0; s < t->columns; s++) {
-            vec pixel[PIXELS];
-#pragma GCC unroll 8
-            for (int m = 0; m < PIXELS; m++) pixel[m] = load(row + m * t->stride + s * t->pixel_step);
-            for (int64_t c = 0; c < t->channels_each; c++, weights += VL) {
-                vec weight = load(weights);
-                lanes place = t->places[c];
-#pragma GCC unroll 8
-                for (int m = 0; m < PIXELS; m++) sum[m] += weight * permute(pixel[m], place);
-            }
-        }
-}
 
 static int accepts(const fc_conv *p) {
     operands o = operands_of(p);
@@ -34,8 +18,11 @@ static int accepts(const fc_conv *p) {
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     double tiles = (double)(p->batch * p->out_height * ceil_div(p->out_width, PIXELS) * blocks(&o));
-    double taps = (double)(p->kernel_h * p->kernel_w), permutation = VECTOR_BYTES >= 32 ? 1.2 : 8;
-    return tiles * (taps * (10 + PIXELS * permutation * (double)o.channels) + 60) / 2 + 400;
+    double taps = (double)(p->kernel_h * p->kernel_w), permutation = VECTOR_BYTES >= 32 ? 1 : 16, permutations = PIXELS;
+    if (unrolled_nhwc(p))
+        permutations = (double)((PIXELS - 1) * p->stride_w + p->kernel_w) / (double)p->kernel_w; /* for each tap */
+    double sums = taps * (double)o.channels * (PIXELS + permutation * permutations) / 2;
+    return tiles * (sums + 15 * PIXELS) / 2 + 400;
 }
 
 static size_t weight_bytes(const fc_conv *p) {
@@ -43,9 +30,18 @@ static size_t weight_bytes(const fc_conv *p) {
     return (size_t)(blocks(&o) * p->kernel_h * p->kernel_w * o.channels * VL) * sizeof(real);
 }
 
+static job_nhwc job_of(const fc_conv *p, const operands *o) {
+    int64_t together = groups_together(o);
+    return (job_nhwc){.p = p, .in_lanes = together * o->channels, .out_lanes = together * o->filters,
+                      .channels_each = o->channels, .blocks = blocks(o)};
+}
+
 static size_t workspace_bytes(const fc_conv *p, int threads) {
     (void)threads;
-    return tile_room(p);
+    operands o = operands_of(p);
+    job_nhwc j = job_of(p, &o);
+    set_ring(&j);
+    return ring_bytes(&j);
 }
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
@@ -71,11 +67,9 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     lanes places[VL];
     for (int64_t c = 0; c < o.channels; c++)
         for (int64_t l = 0; l < VL; l++) places[c][l] = (lane)min64(l / o.filters * o.channels + c, VL - 1);
-    int64_t taps = p->kernel_h * p->kernel_w, together = groups_together(&o);
-    job_nhwc rows = {.p = p, .e = e, .x = x, .weights = packed, .out = out, .sum = sum_groups,
-                     .in_lanes = together * o.channels, .out_lanes = together * o.filters, .tap_step = o.channels * VL,
-                     .block_step = taps * o.channels * VL, .channels_each = o.channels, .places = places};
-    return fc_parallel(p->batch * p->out_height, fc_worth(2 * cost(p), threads), work_nhwc, &rows);
+    job_nhwc j = job_of(p, &o);
+    j.e = e, j.x = x, j.weights = packed, j.out = out, j.places = places;
+    return run_nhwc(&j, fc_worth(2 * cost(p), threads));
 }
 
 const fc_conv_kernel FC_NAME(grouped) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL, NULL};

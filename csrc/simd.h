@@ -153,6 +153,10 @@ INLINE void store_every_second(real *p, vec v) {
 #endif
 }
 
+/* The lower and the upper lanes of two vectors, in turn. */
+#define ZIP_LOW(unused, l) ((l) / 2 + ((l) & 1) * VL)
+#define ZIP_HIGH(unused, l) (VL / 2 + (l) / 2 + ((l) & 1) * VL)
+
 INLINE vec load_up_to(const real *p, int64_t n) { return n >= VL ? load(p) : load_n(p, n); }
 INLINE void store_up_to(real *p, vec v, int64_t n) {
     if (n >= VL)

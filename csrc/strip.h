@@ -153,11 +153,11 @@ static void fit_strip(const strips *s, int64_t tile, int64_t bytes, int64_t *row
     }
 }
 
-/* `tile` is the number of pixels of a register tile, `flat` whether tiles should span rows, `exact` whether they read no
+/* A register tile is `tile` pixels of `tile_rows` rows; `flat` whether tiles should span rows, `exact` whether they read no
  * pixel beside their own, `bytes` what a strip may hold, `parts` what the number of strips should be a multiple of, where
  * there are enough outputs. 0 or FC_NO_MEMORY. */
-static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile, int flat, int exact, int64_t bytes,
-                       int64_t parts) {
+static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile, int64_t tile_rows, int flat, int exact,
+                       int64_t bytes, int64_t parts) {
     memset(s, 0, sizeof *s);
     s->g = *g;
     s->nhwc = o->nhwc, s->channels = o->channels;
@@ -197,6 +197,7 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
             s->strips_x = min64(ceil_div(x->count, tile), round_up(s->strips_x, parts));
     }
     s->rows = ceil_div(y->count, s->strips_y);
+    if (s->rows > tile_rows && s->rows < y->count) s->rows -= s->rows % tile_rows;
     s->columns = s->strips_x == 1 ? x->count : round_up(ceil_div(x->count, s->strips_x), tile);
     s->strips_y = ceil_div(y->count, s->rows), s->strips_x = ceil_div(x->count, s->columns);
 

