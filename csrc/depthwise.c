@@ -1,14 +1,21 @@
 /* Depthwise convolution: every output channel sees one input channel. Called through `kernels.def`.
  *
  * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, are unrolled: a
- * register tile is ROWS rows x 1 or 2 vectors, read in place, so that an input row that several outputs see is loaded once
- * ("rolling rows"). All others take one row at a time from a band that is packed into L1.
- * NHWC: vectors over channels, in place but for the edges; a tile is PIXELS neighbouring outputs, which share the loads of weights
- * and, for kernels of 3, 5 and 7 columns, of pixels.
- * Limit: two loads a cycle from L1; for stride 2 the shuffles that split even and odd columns. */
+ * register tile is ROWS rows x up to MOST_VECTORS vectors, so that an input row that several outputs see is loaded once
+ * ("rolling rows"). All others read a packed band, four rows of outputs at once where these share input rows.
+ * NHWC: vectors over channels, see pixels_nhwc.h.
+ * Limit: two loads a cycle from L1, of which every other one crosses a cache line; for stride 2 the shuffles that split even
+ * and odd columns; memory bandwidth for kernels of 3. */
 #include "pixels_nhwc.h"
 #include "rolling.h"
 #include "strip.h"
+
+/* A register tile's width, as the registers allow. */
+#if MR > 6
+#define MOST_VECTORS 4
+#else
+#define MOST_VECTORS 2
+#endif
 
 enum { BAND_BYTES = 96 << 10 };
 
@@ -36,23 +43,23 @@ typedef struct {
 
 /* With `edge`, pixels left and right of the image are read, but do not count. */
 INLINE void roll(const int kernel, const int stride, const int vectors, const int edge, const rolling *t) {
-    vec sum[ROWS][2];
-    lanes inside[2][8];
+    vec sum[ROWS][4];
+    lanes inside[4][8];
     const int64_t at = t->x * stride - t->pad;
 #pragma GCC unroll 4
     for (int i = 0; i < ROWS; i++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) sum[i][v] = zero();
     if (edge)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) edge_masks(kernel, stride, at + v * VL * stride, t->width, inside[v]);
 #pragma GCC unroll 16
     for (int j = 0; j < stride * (ROWS - 1) + kernel; j++) {
         const real *row = t->rows[j] + at;
 #pragma GCC unroll 4
         for (int s = 0; s < kernel; s += 2) {
-            vec pixels[2][2];
-#pragma GCC unroll 2
+            vec pixels[4][2];
+#pragma GCC unroll 4
             for (int v = 0; v < vectors; v++) {
                 load_taps(stride, row + s + v * VL * stride, &pixels[v][0], &pixels[v][1]);
                 if (edge) {
@@ -66,7 +73,7 @@ INLINE void roll(const int kernel, const int stride, const int vectors, const in
                 if (r < 0 || r >= kernel) continue;
                 for (int h = 0; h < (s + 1 < kernel ? 2 : 1); h++) {
                     vec weight = splat(t->weights[r * kernel + s + h]);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
                     for (int v = 0; v < vectors; v++) sum[i][v] += weight * pixels[v][h];
                 }
             }
@@ -74,13 +81,13 @@ INLINE void roll(const int kernel, const int stride, const int vectors, const in
     }
 #pragma GCC unroll 4
     for (int i = 0; i < ROWS; i++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) PIN(sum[i][v]);
     vec bias = splat(t->bias);
 #pragma GCC unroll 4
     for (int i = 0; i < ROWS; i++) {
         if (i >= t->row_count) break;
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
             int64_t first = i * t->out_width + t->x + v * VL, n = t->out_width - t->x - v * VL;
             if (n > 0) finish(t->out + first, sum[i][v], bias, t->residual ? t->residual + first : NULL, n, t->e);
@@ -88,19 +95,24 @@ INLINE void roll(const int kernel, const int stride, const int vectors, const in
     }
 }
 
-#define ROLL(kernel, stride)                                                                         \
-    static void roll_##kernel##_##stride##_1_inner(const rolling *t) { roll(kernel, stride, 1, 0, t); } \
-    static void roll_##kernel##_##stride##_2_inner(const rolling *t) { roll(kernel, stride, 2, 0, t); } \
-    static void roll_##kernel##_##stride##_1_edge(const rolling *t) { roll(kernel, stride, 1, 1, t); }  \
-    static void roll_##kernel##_##stride##_2_edge(const rolling *t) { roll(kernel, stride, 2, 1, t); }
-#define ROLLS(kernel, stride)                                                       \
-    {{roll_##kernel##_##stride##_1_inner, roll_##kernel##_##stride##_2_inner},      \
-     {roll_##kernel##_##stride##_1_edge, roll_##kernel##_##stride##_2_edge}}
-ROLL(3, 1) ROLL(3, 2) ROLL(5, 1) ROLL(5, 2) ROLL(7, 1) ROLL(7, 2)
+/* Kernels of 3 read in place, in wide tiles, with a variant for edges; for larger ones, copies with zeros around pay. */
+#define ROLL(kernel, stride, name, vectors, edge) \
+    static void roll_##kernel##_##stride##_##name(const rolling *t) { roll(kernel, stride, vectors, edge, t); }
+#define ROLLS_IN_PLACE(kernel, stride)                                                                \
+    ROLL(kernel, stride, 1_inner, 1, 0) ROLL(kernel, stride, 1_edge, 1, 1)                            \
+    ROLL(kernel, stride, 2_inner, 2, 0) ROLL(kernel, stride, 2_edge, 2, 1)                            \
+    ROLL(kernel, stride, 4_inner, MOST_VECTORS, 0) ROLL(kernel, stride, 4_edge, MOST_VECTORS, 1)
+#define ROLLS_COPIED(kernel, stride) ROLL(kernel, stride, 1_inner, 1, 0) ROLL(kernel, stride, 2_inner, 2, 0)
+#define IN_PLACE(kernel, stride)                                                                              \
+    {{roll_##kernel##_##stride##_1_inner, roll_##kernel##_##stride##_2_inner, roll_##kernel##_##stride##_4_inner}, \
+     {roll_##kernel##_##stride##_1_edge, roll_##kernel##_##stride##_2_edge, roll_##kernel##_##stride##_4_edge}}
+#define COPIED(kernel, stride) {{roll_##kernel##_##stride##_1_inner, roll_##kernel##_##stride##_2_inner}}
+ROLLS_IN_PLACE(3, 1) ROLLS_IN_PLACE(3, 2)
+ROLLS_COPIED(5, 1) ROLLS_COPIED(5, 2) ROLLS_COPIED(7, 1) ROLLS_COPIED(7, 2)
 
-/* [kernel / 2 - 1][stride - 1][edge][vectors - 1] */
-static void (*const rolls[3][2][2][2])(const rolling *) = {
-    {ROLLS(3, 1), ROLLS(3, 2)}, {ROLLS(5, 1), ROLLS(5, 2)}, {ROLLS(7, 1), ROLLS(7, 2)}};
+/* [kernel / 2 - 1][stride - 1][edge][vectors / 2] */
+static void (*const rolls[3][2][2][3])(const rolling *) = {
+    {IN_PLACE(3, 1), IN_PLACE(3, 2)}, {COPIED(5, 1), COPIED(5, 2)}, {COPIED(7, 1), COPIED(7, 2)}};
 
 static int unrolled(const fc_conv *p) {
     int64_t k = p->kernel_h;
@@ -109,7 +121,7 @@ static int unrolled(const fc_conv *p) {
 }
 
 /* What a tile may read to the left and right of a row. */
-static int64_t margin(const fc_conv *p) { return p->pad_left + p->kernel_w + 4 * VL; }
+static int64_t margin(const fc_conv *p) { return p->pad_left + p->kernel_w + 2 * MOST_VECTORS * VL; }
 
 /* Tasks are (plane, part of its rows). */
 static int work_unrolled(const void *context, int64_t begin, int64_t end) {
@@ -117,9 +129,10 @@ static int work_unrolled(const void *context, int64_t begin, int64_t end) {
     const fc_conv *p = j->p;
     int64_t kernel = p->kernel_h, stride = p->stride_h, beyond = margin(p), plane_size = p->height * p->width;
     int64_t multiplier = p->filters / p->channels;
+    int copied = kernel > 3;
     real *memory = fc_workspace(FC_OWN, (size_t)rows_room(p->width, beyond) * sizeof(real));
     if (!memory) return FC_NO_MEMORY;
-    row_source source = open_rows(j->x, p->batch * p->channels, p->height, p->width, beyond, 0, memory);
+    row_source source = open_rows(j->x, p->batch * p->channels, p->height, p->width, beyond, 0, copied, memory);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts, filter = plane % p->filters;
         const real *x = j->x + plane / multiplier * plane_size;
@@ -132,11 +145,11 @@ static int work_unrolled(const void *context, int64_t begin, int64_t end) {
             t.row_count = min64(ROWS, y_end - y);
             t.out = j->out + first + y * p->out_width;
             t.residual = j->e->residual ? (const real *)j->e->residual + first + y * p->out_width : NULL;
-            rows_of(&source, x, y * stride - p->pad_top, (int)(stride * (ROWS - 1) + kernel), t.rows);
+            (copied ? rows_copied : rows_of)(&source, x, y * stride - p->pad_top, (int)(stride * (ROWS - 1) + kernel), t.rows);
             for (t.x = 0; t.x < p->out_width;) {
-                int vectors = p->out_width - t.x > VL ? 2 : 1;
+                int vectors = !copied && p->out_width - t.x > 3 * VL ? MOST_VECTORS : p->out_width - t.x > VL ? 2 : 1;
                 int64_t left = t.x * stride - p->pad_left, right = left + (vectors * VL - 1) * stride + kernel;
-                rolls[kernel / 2 - 1][stride - 1][left < 0 || right > p->width][vectors - 1](&t);
+                rolls[kernel / 2 - 1][stride - 1][!copied && (left < 0 || right > p->width)][vectors / 2](&t);
                 t.x += vectors * VL;
             }
         }
@@ -201,16 +214,10 @@ INLINE void sum_band(const int R, const int V, const band_tile *t) {
         }
 }
 
-#if MR > 6
-#define BAND_VECTORS 4
-#else
-#define BAND_VECTORS 2
-#endif
-
 #define BAND(R)                                                           \
     static void band_##R##_1(const band_tile *t) { sum_band(R, 1, t); }   \
     static void band_##R##_2(const band_tile *t) { sum_band(R, 2, t); }   \
-    static void band_##R##_4(const band_tile *t) { sum_band(R, BAND_VECTORS, t); }
+    static void band_##R##_4(const band_tile *t) { sum_band(R, MOST_VECTORS, t); }
 #define BANDS(R) {band_##R##_1, band_##R##_2, band_##R##_4}
 BAND(1) BAND(2) BAND(4)
 
@@ -239,7 +246,7 @@ static void band(const job *j, const real *packed, int64_t plane, int64_t channe
             for (int64_t x = 0, vectors; x < columns; x += vectors * VL) {
                 t.pixels = packed + y * s->pitch + x, t.count = columns - x, t.out = j->out + row + x;
                 t.residual = j->e->residual ? (const real *)j->e->residual + row + x : NULL;
-                vectors = t.count > 3 * VL ? BAND_VECTORS : t.count > VL ? 2 : 1;
+                vectors = t.count > 3 * VL ? MOST_VECTORS : t.count > VL ? 2 : 1;
                 bands[together / 2][vectors / 2](&t);
             }
         }
@@ -299,7 +306,7 @@ static int plan(const fc_conv *p, const operands *o, int threads, strips *s) {
     grid g = grid_of(p, o, 0);
     int64_t planes = p->batch * p->filters;
     int64_t together = rows_together(&g);
-    int status = plan_strips(s, &g, o, BAND_VECTORS * VL, together > 1 ? together * g.y.tap_step : 1, 0, 0, BAND_BYTES, planes % threads && planes < 4 * threads ? threads : 1);
+    int status = plan_strips(s, &g, o, MOST_VECTORS * VL, together > 1 ? together * g.y.tap_step : 1, 0, 0, BAND_BYTES, planes % threads && planes < 4 * threads ? threads : 1);
     s->outside = 1;
     return status;
 }

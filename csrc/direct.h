@@ -219,9 +219,9 @@ static int work(const void *context, int64_t begin, int64_t end) {
     if (!memory) return FC_NO_MEMORY;
     real *packed = (real *)memory, *own = (real *)(memory + strip), **places = (real **)(memory + strip + own_block);
     real *scratch = (real *)(memory + ((strip + own_block + places_bytes + 63) & ~(size_t)63));
-    int64_t blocks = j->blocks.count, last = -1;
+    int64_t blocks = j->blocks.count, last = -1, each_part = o->batch * o->groups * s->strips_y * s->strips_x;
     for (int64_t task = begin; task < end; task++) {
-        int64_t part = task % j->filter_parts, strip_index = task / j->filter_parts;
+        int64_t part = task / each_part, strip_index = task % each_part; /* a thread stays with its weights */
         int64_t sx = strip_index % s->strips_x, sy = strip_index / s->strips_x % s->strips_y;
         place p = {.image = strip_index / (s->strips_x * s->strips_y * o->groups),
                    .group = strip_index / (s->strips_x * s->strips_y) % o->groups, .y0 = sy * s->rows, .x0 = sx * s->columns};

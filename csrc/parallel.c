@@ -117,18 +117,25 @@ int fc_worth(double cycles, int threads) {
 /* ---- jobs ---- */
 enum { SLOTS = 8, MOST_WORKERS = 255, SPIN_NS = 200000, JOIN_SPIN_NS = 200000 };
 
-/* Tasks [0, left) have not been claimed; they are claimed from the end, ever fewer at once ("guided self-scheduling",
- * Polychronopoulos and Kuck 1987). A claim is a compare-and-swap of `left`; what is not atomic may be read after it: the slot
- * is not used again before all that was claimed is done. */
+/* Tasks [first, end) that nobody has claimed, in one word: first << 32 | end. */
+typedef struct {
+    _Alignas(64) atomic_ullong unclaimed;
+} range;
+
+/* Every thread has a range of its own, the same one in every call like this, so that it finds in its cache what it wrote in
+ * the last one. It claims from the front, ever fewer tasks at once; when nothing is left there, from the back of the others'
+ * ("work stealing"). A claim is a compare-and-swap; what is not atomic may be read after it: the slot is not used again before
+ * all that was claimed is done. */
 typedef struct {
     atomic_flag taken;
-    atomic_llong left, done;
-    atomic_int threads, seats; /* that share the tasks; workers that may still join */
+    atomic_llong done;
+    atomic_int threads, seats; /* that share the tasks, 0 when there are none; workers that may still join */
     atomic_int status, sleeps; /* of the caller: does it sleep? */
-    int64_t count;
+    int64_t count, unit;       /* tasks; so many of them are claimed as one, to fit the word */
     fc_body body;
     const void *context;
     pthread_cond_t finished;
+    range ranges[MOST_WORKERS + 1];
 } slot;
 
 static slot slots[SLOTS] = {[0 ... SLOTS - 1] = {.taken = ATOMIC_FLAG_INIT, .finished = PTHREAD_COND_INITIALIZER}};
@@ -165,44 +172,60 @@ static void relax(void) {
     }
 }
 
-/* Does tasks of a slot until all are claimed; returns whether there were any. */
-static int work_on(slot *s) {
+/* Claims a third of what is left of a range: the first of them, from which `claimed` go on; or -1. */
+static int64_t claim(range *r, int own, int64_t *claimed) {
+    unsigned long long old = atomic_load(&r->unclaimed);
+    for (;;) {
+        int64_t first = (int64_t)(old >> 32), end = (int64_t)(old & UINT32_MAX), share = (end - first + 2) / 3;
+        if (first >= end) return -1;
+        unsigned long long rest = own ? (unsigned long long)(first + share) << 32 | (unsigned long long)end
+                                      : (unsigned long long)first << 32 | (unsigned long long)(end - share);
+        if (!atomic_compare_exchange_weak(&r->unclaimed, &old, rest)) continue;
+        *claimed = share;
+        return own ? first : end - share;
+    }
+}
+
+/* Does tasks of a slot until all are claimed, those of range `home` first; returns whether there were any. */
+static int work_on(slot *s, int home) {
     int worked = 0;
-    long long old = atomic_load(&s->left);
-    while (old > 0) {
-        long long share = old / (2 * atomic_load(&s->threads) + 1), from = old - (share ? share : 1);
-        if (!atomic_compare_exchange_weak(&s->left, &old, from)) continue;
-        int status = run(s->body, s->context, from, old);
-        if (status) atomic_store(&s->status, status);
-        worked = 1;
-        int64_t count = s->count;
-        if (atomic_fetch_add(&s->done, old - from) + old - from == count && atomic_load(&s->sleeps)) {
-            pthread_mutex_lock(&pool.mutex);
-            pthread_cond_signal(&s->finished);
-            pthread_mutex_unlock(&pool.mutex);
+    for (int i = 0, threads = atomic_load(&s->threads); i < threads; i++) {
+        int at = (home + i) % threads;
+        int64_t first, claimed;
+        while ((first = claim(&s->ranges[at], i == 0, &claimed)) >= 0) {
+            int64_t from = first * s->unit, to = (first + claimed) * s->unit, count = s->count;
+            if (to > count) to = count;
+            int status = run(s->body, s->context, from, to);
+            if (status) atomic_store(&s->status, status);
+            worked = 1;
+            if (atomic_fetch_add(&s->done, to - from) + to - from == count && atomic_load(&s->sleeps)) {
+                pthread_mutex_lock(&pool.mutex);
+                pthread_cond_signal(&s->finished);
+                pthread_mutex_unlock(&pool.mutex);
+            }
         }
-        old = atomic_load(&s->left);
     }
     return worked;
 }
 
-static int work_on_any(void) {
+static int work_on_any(int worker) {
     int worked = 0;
-    for (int i = 0; i < SLOTS; i++)
-        if (atomic_load(&slots[i].left) > 0) {
-            int seats = atomic_load(&slots[i].seats);
-            while (seats > 0 && !atomic_compare_exchange_weak(&slots[i].seats, &seats, seats - 1)) continue;
-            if (seats > 0) worked |= work_on(&slots[i]);
-        }
+    for (int i = 0; i < SLOTS; i++) {
+        int threads = atomic_load(&slots[i].threads);
+        if (threads < 2) continue;
+        int seats = atomic_load(&slots[i].seats);
+        while (seats > 0 && !atomic_compare_exchange_weak(&slots[i].seats, &seats, seats - 1)) continue;
+        if (seats > 0) worked |= work_on(&slots[i], 1 + worker % (threads - 1));
+    }
     return worked;
 }
 
-static void *worker(void *unused) {
-    (void)unused;
+static void *worker(void *number) {
+    int self = (int)(intptr_t)number;
     unsigned seen = atomic_load(&pool.jobs);
     int64_t since = now_ns();
     for (;;) {
-        if (work_on_any()) {
+        if (work_on_any(self)) {
             since = now_ns();
             continue;
         }
@@ -232,7 +255,7 @@ static void have_workers(int wanted) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (atomic_load(&pool.workers) < wanted) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, worker, NULL)) break;
+        if (pthread_create(&thread, NULL, worker, (void *)(intptr_t)atomic_load(&pool.workers))) break;
         pthread_detach(thread);
         atomic_fetch_add(&pool.workers, 1);
     }
@@ -271,13 +294,19 @@ int fc_parallel(int64_t count, int threads, fc_body body, const void *context) {
         if (!atomic_flag_test_and_set(&slots[i].taken)) s = &slots[i];
     if (!s) return run(body, context, 0, count);
     have_workers(threads - 1);
-    s->body = body, s->context = context, s->count = count;
+    if (threads > MOST_WORKERS + 1) threads = MOST_WORKERS + 1;
+    s->body = body, s->context = context, s->count = count, s->unit = (count >> 31) + 1;
+    int64_t units = (count + s->unit - 1) / s->unit;
     atomic_store(&s->done, 0), atomic_store(&s->status, 0);
-    atomic_store(&s->threads, threads), atomic_store(&s->seats, threads - 1);
-    atomic_store(&s->left, count);
+    for (int64_t i = 0; i < threads; i++) {
+        unsigned long long first = (unsigned long long)(units * i / threads), end = (unsigned long long)(units * (i + 1) / threads);
+        atomic_store(&s->ranges[i].unclaimed, first << 32 | end);
+    }
+    atomic_store(&s->threads, threads), atomic_store(&s->seats, threads - 1); /* in this order: a seat is for these threads */
     wake_workers(threads - 1);
-    work_on(s);
+    work_on(s, 0);
     join(s);
+    atomic_store(&s->threads, 0);
     int status = atomic_load(&s->status);
     atomic_flag_clear(&s->taken);
     return status;

@@ -96,7 +96,7 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
     real *memory = fc_workspace(FC_OWN, (size_t)(room + 2 * (columns->count + rows->count)) * sizeof(real));
     if (!memory) return FC_NO_MEMORY;
     row_source source = open_rows(j->x, p->batch * p->channels, p->height, p->width, beyond,
-                                  sum ? 0 : -(real)INFINITY, memory);
+                                  sum ? 0 : -(real)INFINITY, 0, memory);
     real *by_column = memory + room, *column_inverses = by_column + columns->count;
     real *by_row = column_inverses + columns->count, *row_inverses = by_row + rows->count;
     for (int64_t o = 0; o < columns->count; o++)
@@ -127,7 +127,10 @@ INLINE vec partial(const int sum, const real *x, int64_t n) {
     int64_t i = 0;
     for (; i + 2 * VL <= n; i += 2 * VL) a = combine(sum, a, load(x + i)), b = combine(sum, b, load(x + i + VL));
     if (i + VL <= n) a = combine(sum, a, load(x + i)), i += VL;
-    if (i < n) b = combine(sum, b, choose(lane_numbers() < (lane)(n - i), load_n(x + i, n - i), neutral(sum)));
+    if (i < n && sum)
+        b += load_n(x + i, n - i);
+    else if (i < n)
+        b = combine(0, b, choose(lane_numbers() < (lane)(n - i), load_n(x + i, n - i), neutral(0)));
     return combine(sum, a, b);
 }
 

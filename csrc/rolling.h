@@ -1,8 +1,9 @@
-/* Sliding windows over the rows of a plane, read in place: what depthwise convolution and pooling of NCHW share.
+/* Sliding windows over the rows of a plane: what depthwise convolution and pooling of NCHW share.
  *
  * A register tile is ROWS rows of outputs, some vectors wide. Tiles see input rows through pointers: rows outside the image
- * are one row of neutral values, and the few rows whose surroundings are not ours to read are copies. Tiles at the left and
- * right edge read beyond a row and mask what does not count. */
+ * are one row of neutral values. Inside, either they are copied with neutral values around ("copied"), or read in place, but
+ * for the few whose surroundings are not ours to read; tiles at the left and right edge then read beyond a row and mask what
+ * does not count. */
 #ifndef FC_ROLLING_H
 #define FC_ROLLING_H
 
@@ -15,7 +16,9 @@ typedef struct {
     int64_t height, width;   /* of one */
     int64_t beyond;          /* how far a tile may read to the left and right of a row */
     const real *outside;     /* a row of neutral values */
-    real *copies;            /* MOST_ROWS rows */
+    real *copies;            /* MOST_ROWS rows, with neutral values around those of `rows_copied` ... */
+    const real *plane;       /* ... which hold the rows of this plane before `filled` */
+    int64_t filled;
 } row_source;
 
 static inline int64_t row_room(int64_t width, int64_t beyond) { return width + 2 * beyond; }
@@ -23,16 +26,18 @@ static inline int64_t row_room(int64_t width, int64_t beyond) { return width + 2
 /* Workspace for `open_rows`, in elements. */
 static inline int64_t rows_room(int64_t width, int64_t beyond) { return (MOST_ROWS + 1) * row_room(width, beyond); }
 
+/* `copied`: for `rows_copied`. */
 static inline row_source open_rows(const real *array, int64_t planes, int64_t height, int64_t width, int64_t beyond,
-                                   real neutral, real *memory) {
-    row_source s = {array, array + planes * height * width, height, width, beyond, memory + beyond, NULL};
-    for (int64_t i = 0; i < row_room(width, beyond); i++) memory[i] = neutral;
+                                   real neutral, int copied, real *memory) {
+    row_source s = {array, array + planes * height * width, height, width, beyond, memory + beyond, NULL, NULL, 0};
+    int64_t neutral_room = copied ? rows_room(width, beyond) : row_room(width, beyond);
+    for (int64_t i = 0; i < neutral_room; i++) memory[i] = neutral;
     s.copies = memory + row_room(width, beyond);
     return s;
 }
 
 /* Pointers to rows first, first + 1, ... of a plane. */
-static inline void rows_of(const row_source *s, const real *plane, int64_t first, int count, const real **rows) {
+static inline void rows_of(row_source *s, const real *plane, int64_t first, int count, const real **rows) {
     for (int i = 0; i < count; i++) {
         const real *row = plane + (first + i) * s->width;
         if (first + i < 0 || first + i >= s->height) {
@@ -43,6 +48,19 @@ static inline void rows_of(const row_source *s, const real *plane, int64_t first
             row = copy;
         }
         rows[i] = row;
+    }
+}
+
+/* The same, as copies with neutral values left and right. */
+static inline void rows_copied(row_source *s, const real *plane, int64_t first, int count, const real **rows) {
+    if (plane != s->plane || first > s->filled || first + MOST_ROWS < s->filled) s->plane = plane, s->filled = max64(first, 0);
+    for (int i = 0; i < count; i++) {
+        int64_t row = first + i;
+        rows[i] = s->outside;
+        if (row < 0 || row >= s->height) continue;
+        real *copy = s->copies + row % MOST_ROWS * row_room(s->width, s->beyond) + s->beyond;
+        if (row >= s->filled) copy_reals(copy, plane + row * s->width, s->width), s->filled = row + 1;
+        rows[i] = copy;
     }
 }
 

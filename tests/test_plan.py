@@ -88,7 +88,7 @@ def test_threads_share_a_plan(planned):
     expected = {size: function(image(*size)) for size in sizes}
     with ThreadPoolExecutor(4) as pool:
         for size, result in [(size, pool.submit(plan, image(*size))) for size in sizes * 6]:
-            np.testing.assert_array_equal(result.result(), expected[size])
+            assert_same(result.result(), expected[size])
 
 
 def test_explain(planned, backend):

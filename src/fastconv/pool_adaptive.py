@@ -10,7 +10,8 @@ from fastconv import options as opt
 from fastconv.arrays import Array
 from fastconv.options import Pair
 from fastconv.pooling import pool, read
-from fastconv.windows import Windows, adaptive
+from fastconv.shortcuts import recall_pool
+from fastconv.windows import Reducer, Windows, adaptive
 
 __all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d", "global_avg_pool2d", "global_max_pool2d"]
 
@@ -49,10 +50,7 @@ def adaptive_avg_pool2d(
     >>> fastconv.adaptive_avg_pool2d(np.array([[[1.0, 2.0, 6.0]]]), (1, 2))
     array([[[1.5, 4. ]]])
     """
-    op = "adaptive_avg_pool2d"
-    array, batched, size = read(op, x, layout)
-    windows = _adaptive(op, size, output_size)
-    return pool(op, array, batched, layout, windows, "sum", out=out, backend=backend)  # type: ignore[no-any-return]
+    return _pool("adaptive_avg_pool2d", x, output_size, "sum", layout, out, backend)  # type: ignore[no-any-return]
 
 
 def adaptive_max_pool2d(
@@ -88,12 +86,30 @@ def adaptive_max_pool2d(
     >>> fastconv.adaptive_max_pool2d(np.array([[[1.0, 2.0, 6.0]]]), (1, 2))
     array([[[2., 6.]]])
     """
-    op = "adaptive_max_pool2d"
+    return _pool("adaptive_max_pool2d", x, output_size, "max", layout, out, backend, return_indices)
+
+
+def _pool(
+    op: str,
+    x: Any,
+    output_size: Any,
+    reducer: Reducer,
+    layout: str,
+    out: Any,
+    backend: Any,
+    return_indices: bool = False,
+) -> Any:
+    given = (output_size, layout)
+    if not return_indices:
+        known = recall_pool(op, x, out, given, backend)
+        if known is not None:
+            return known
     array, batched, size = read(op, x, layout)
     windows = _adaptive(op, size, output_size)
     return pool(
-        op, array, batched, layout, windows, "max", out=out, backend=backend, return_indices=return_indices
-    )
+        op, array, batched, layout, windows, reducer,
+        out=out, backend=backend, return_indices=return_indices, given=given,
+    )  # fmt: skip
 
 
 def _adaptive(op: str, size: Pair, output_size: Any) -> tuple[Windows, Windows]:
@@ -138,11 +154,8 @@ def global_avg_pool2d(
     >>> fastconv.global_avg_pool2d(np.array([[[1.0, 2.0], [3.0, 6.0]]]), keepdims=False)
     array([3.])
     """
-    op = "global_avg_pool2d"
-    array, batched, size = read(op, x, layout)
-    windows = adaptive(size[0], 1), adaptive(size[1], 1)
     inner = _expand_out(out, keepdims, layout)
-    result = pool(op, array, batched, layout, windows, "sum", out=inner, backend=backend)
+    result = _pool("global_avg_pool2d", x, 1, "sum", layout, inner, backend)
     return _squeeze(result, keepdims, layout, out)
 
 
@@ -179,13 +192,8 @@ def global_max_pool2d(
     >>> fastconv.global_max_pool2d(np.array([[[1.0, 2.0], [3.0, 6.0]]]), keepdims=False, return_indices=True)
     (array([6.]), array([3]))
     """
-    op = "global_max_pool2d"
-    array, batched, size = read(op, x, layout)
-    windows = adaptive(size[0], 1), adaptive(size[1], 1)
     inner = _expand_out(out, keepdims, layout)
-    result = pool(
-        op, array, batched, layout, windows, "max", out=inner, backend=backend, return_indices=return_indices
-    )  # fmt: skip
+    result = _pool("global_max_pool2d", x, 1, "max", layout, inner, backend, return_indices)
     if return_indices:
         return _squeeze(result[0], keepdims, layout, out), _squeeze(result[1], keepdims, layout, None)
     return _squeeze(result, keepdims, layout, out)
