@@ -47,6 +47,7 @@ typedef struct {
     int64_t (*padded_filters)(const operands *o); /* of a group, as packed */
     int (*spans_rows)(const operands *o, const grid *g);
     int exact;                                    /* does a tile read its own pixels only? */
+    int (*block_by_block)(const operands *o);     /* is it better to have all pixels of a strip for one block after the other? */
     size_t (*scratch)(const operands *o);         /* bytes for do_tile */
     /* The tile's pixels in every phase of its row. */
     void (*do_tile)(const job *j, const place *p, const real *source, real *scratch);
@@ -236,7 +237,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
         /* Where the blocks' weights stay in L2, a tile's pixels stay in L1; otherwise a block is used for all pixels. */
         int64_t weights = j->padded_filters * o->elements * o->channels / (o->grids / o->grid_columns);
         int64_t bytes = weights / blocks * (high - low) * (int64_t)sizeof(real);
-        int64_t together = bytes <= 384 << 10 && !j->unpacked ? high - low : 1;
+        int64_t together = bytes <= 384 << 10 && !f->block_by_block(o) && !j->unpacked ? high - low : 1;
         for (int64_t first = low; first < high; first += together) {
             if (j->unpacked) {
                 pack_own(j, first, own, places);
@@ -286,7 +287,7 @@ static double family_packing(const family *f, const operands *o, const grid *g) 
     double width = flat ? (double)(x->count * x->taps) : packed_extent(x, (double)x->count), channels = (double)o->channels;
     double rows = fmin(fmax(floor(STRIP_BYTES / (channels * width * sizeof(real))), 1), (double)y->count);
     double packed = (double)(o->batch * o->groups * y->count) * packed_extent(y, rows) / rows;
-    if (o->nhwc) return packed * width * (double)ceil_div(o->channels, VL) * 2.5;
+    if (o->nhwc) return packed * width * ((double)ceil_div(o->channels, VL) * 2.5 + 8);
     return packed * channels * (10 * width / (double)x->count + (x->step > 1 ? 8 : 5) * width / VL);
 }
 

@@ -74,13 +74,19 @@ static int spans_rows(const operands *o, const grid *g) {
     return smallest < 4 && g->y.count > 1;
 }
 
+/* Where L1 holds a block's weights, pixels are the smaller part to come from L2; and fewer planes of NCHW are written at once.
+ */
+static int block_by_block(const operands *o) {
+    return !o->nhwc && o->elements * o->channels * NR * (int64_t)sizeof(real) <= 24 << 10;
+}
+
 static size_t scratch(const operands *o) { return (size_t)(tile_pixels(o) * o->grid_columns + VL) * NR * sizeof(real); }
 
 static void pack_block(const packing *j, const real *weight, int64_t block, real *const *places) {
     FC_NAME(pack_channel_block)(j->o, j->kernel_h, j->kernel_w, weight, block, places);
 }
 
-static const family channels = {tile_pixels, blocks, padded_filters, spans_rows, 1, scratch, do_tile, pack_block};
+static const family channels = {tile_pixels, blocks, padded_filters, spans_rows, 1, block_by_block, scratch, do_tile, pack_block};
 
 static int accepts(const fc_conv *p) {
     (void)p;
@@ -95,6 +101,11 @@ static double step_cycles(const operands *o, double pixels) {
     return fmax(pixels * NV / 2, block > (double)fc_l2_bytes() / 2 ? 10 : 4);
 }
 
+/* Cycles of storing a vector of filters of a tile. The planes of NCHW filters that are pages apart need a TLB entry each. */
+static double store_cycles(const operands *o, double pixels) {
+    return o->nhwc ? 2 * pixels : o->out_channel * (int64_t)sizeof(real) < PAGE_BYTES ? 90 : 160;
+}
+
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
@@ -103,8 +114,8 @@ static double cost(const fc_conv *p) {
     int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
     double rows = flat ? 1 : (double)g.y.count, span = (double)(flat ? g.y.count * g.x.count : g.x.count);
     double in_row = ceil(span / (double)tile_pixels(&o)), tiles = (double)(o.batch * o.groups) * rows * in_row;
-    double step = step_cycles(&o, span / in_row), finish = (double)o.grids * NV * (o.nhwc ? 2 * span / in_row : 90);
-    double cycles = tiles * blocks * ((double)(o.elements * o.channels) * step * 1.15 + finish);
+    double step = step_cycles(&o, span / in_row), finish = (double)o.grids * NV * store_cycles(&o, span / in_row);
+    double cycles = tiles * blocks * ((double)o.elements * ((double)o.channels * step * 1.15 + 10) + finish);
     cycles = (cycles + family_packing(&channels, &o, &g)) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;
     return cycles + 400;

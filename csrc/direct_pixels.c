@@ -101,6 +101,9 @@ static int spans_rows(const operands *o, const grid *g) {
     return g->y.count > 1 && (double)(spent - used) > 0.1 * (double)spent;
 }
 
+/* Where there is little but stores: fewer planes are written at once, which the hardware then fetches ahead. */
+static int block_by_block(const operands *o) { return o->elements * o->channels <= 32; }
+
 /* The sums; then a copy of pixels, or what is being interleaved. */
 static size_t scratch(const operands *o) {
     return (size_t)((KR + 3) * o->grid_columns + o->channels + 1) * 4 * VL * sizeof(real);
@@ -186,7 +189,7 @@ static void pack_block(const packing *j, const real *weight, int64_t block, real
     }
 }
 
-static const family pixels = {tile_pixels, blocks, padded_filters, spans_rows, 0, scratch, do_tile, pack_block};
+static const family pixels = {tile_pixels, blocks, padded_filters, spans_rows, 0, block_by_block, scratch, do_tile, pack_block};
 
 static int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
 
@@ -201,7 +204,7 @@ static double cost(const fc_conv *p) {
     double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
     double tiles_needed = (double)(o.batch * o.groups) * rows * ceil(span / width);
     double vectors = width / VL, loads = fmax(vectors * 1.9 + filters / count, 8), step = fmax(vectors * filters / count, loads);
-    double multiply = tiles_needed * count * (double)(o.elements * o.channels) * step / 2;
+    double multiply = tiles_needed * count * (double)o.elements * ((double)o.channels * step / 2 + 5);
     double store = tiles_needed * vectors * filters * (o.grid_columns > 1 ? 8 : 4) * (double)o.grids;
     double cycles = (multiply * 1.15 + store + family_packing(&pixels, &o, &g)) / 2 + stream_cycles(family_traffic(&pixels, &o, &g));
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;

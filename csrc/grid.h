@@ -59,7 +59,7 @@ static inline operands operands_of(const fc_conv *p) {
 
 static inline axis plain_axis(int64_t count, int64_t taps, int64_t stride, int64_t pad, int64_t dilation) {
     axis a = {.count = count, .out_first = 0, .out_step = 1, .taps = taps, .step = stride, .first = -pad,
-              .tap_step = dilation, .kernel_first = 0, .kernel_step = 1};
+              .tap_step = taps > 1 ? dilation : 1, .kernel_first = 0, .kernel_step = 1};
     return a;
 }
 

@@ -109,8 +109,8 @@ static double tile_cycles(const tiling *w, const operands *o) {
     double patch = w->y.segments * w->y.most_points * (M * (double)w->x.unit + w->x.most_points - M);
     double planes = w->planes, sets = w->merged ? 1 : pairs;
     double products = planes * blocks * ((double)w->reduction * NV / 2 * 1.1 + 6);
-    double input = inputs * ((w->merged ? planes : planes / pairs) * 2.5 + 10) + (double)ceil_div(o->channels, VL) * patch * 6;
-    double output = outputs * (planes * 2.5 + sets * 20 + M * M * (o->nhwc ? 3 : 8));
+    double input = inputs * ((w->merged ? planes : planes / pairs) * 4 + 15) + (double)ceil_div(o->channels, VL) * patch * 9;
+    double output = outputs * (planes * 4 + sets * 30 + M * M * (o->nhwc ? 4 : 12));
     return products + input + output;
 }
 

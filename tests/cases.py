@@ -135,3 +135,27 @@ TRANSPOSE = {
     "empty batch": case((0, 3, 4, 5), (3, 4, 3, 3), stride=2),
     "deep": case((1, 130, 7, 6), (130, 70, 4, 4), stride=2, padding=1),
 }
+
+# Planes of several pages, images beyond L2, rows of several tiles: (operation, case).
+LARGE = {
+    "1x1": ("conv2d", case((2, 40, 64, 66), (24, 40, 1, 1))),
+    "1x1 with dilation": ("conv2d", case((1, 40, 70, 70), (24, 40, 1, 1), dilation=2)),
+    "1x1 stride 2": ("conv2d", case((1, 20, 70, 71), (24, 20, 1, 1), stride=2)),
+    "3x3, wide": ("conv2d", case((1, 20, 12, 350), (40, 20, 3, 3), padding=1)),
+    "3x3, wide dilation": ("conv2d", case((1, 24, 40, 150), (20, 24, 3, 3), padding=12, dilation=12)),
+    "7x7 stride 2": ("conv2d", case((1, 3, 90, 130), (36, 3, 7, 7), padding=3, stride=2)),
+    "many filters of one channel": ("conv2d", case((1, 4, 40, 41), (80, 1, 1, 1), groups=4)),
+    "narrow": ("conv2d", case((1, 12, 300, 3), (20, 12, 3, 3), padding=1)),
+    "transposed 2x2": ("conv_transpose2d", case((1, 20, 40, 70), (20, 36, 2, 2), stride=2)),
+    "transposed 16x16": ("conv_transpose2d", case((1, 5, 9, 20), (5, 15, 16, 16), stride=8, padding=4)),
+    "transposed 5x3": (
+        "conv_transpose2d",
+        case((1, 5, 20, 43), (5, 36, 5, 3), stride=(2, 3), padding=1, dilation=(3, 2)),
+    ),
+    "transposed with stride 6": ("conv_transpose2d", case((1, 5, 9, 43), (5, 3, 7, 7), stride=6, padding=2)),
+    "depthwise, read in place": ("depthwise_conv2d", case((1, 40, 92, 80), (40, 1, 3, 3), padding=1, stride=2)),
+    "depthwise 9x9": ("depthwise_conv2d", case((1, 5, 45, 150), (5, 1, 9, 9), padding=4)),
+    "depthwise 7x7": ("depthwise_conv2d", case((1, 18, 45, 90), (18, 1, 7, 7), padding=3)),
+    "depthwise with dilation": ("depthwise_conv2d", case((1, 5, 45, 90), (5, 1, 4, 3), dilation=(3, 2))),
+    "depthwise 31x31": ("depthwise_conv2d", case((1, 18, 20, 14), (18, 1, 31, 31), padding=15)),
+}

@@ -153,6 +153,13 @@ def test_every_algorithm_is_right_or_refuses(backend, layout, dtype):
         assert all(count for name, count in accepted.items() if name != other), accepted
 
 
+@pytest.mark.parametrize("name", cases.LARGE)
+def test_every_algorithm_on_large_images(backend, layout, name):
+    operation, problem = cases.LARGE[name]
+    refusals = [refuses(solved(operation, problem), layout, np.float32, a) for a in fastconv.algorithms()]
+    assert None in refusals
+
+
 def refuses(problem, layout, dtype, algorithm):
     """None if the algorithm gives the right answer, the message if it raises ValueError."""
     try:
