@@ -183,7 +183,17 @@ def run(problem, layout, once, rng):
             calls[name] = partial(fastconv.conv2d, x, weight, out=out, algorithm=name, **options)
         else:
             calls[name] = partial(fastconv.plan_conv2d(weight, algorithm=name, **options), x, out)
+    check(problem, {name: call().copy() for name, call in calls.items()})
     return Outcome(problem, chosen, costs, measure(calls, chosen, rng))
+
+
+def check(problem, results):
+    """A wrong result would be no competitor: all agree, far within what a wrong tap would change."""
+    expected = next(iter(results.values()))
+    for name, result in results.items():
+        error = np.abs(result - expected).max()
+        if error > 1e-3 * np.abs(expected).max():
+            raise AssertionError(f"{problem}: {name} differs by {error}")
 
 
 def report(outcomes):

@@ -294,7 +294,8 @@ static double cost(const fc_conv *p) {
                                         : (double)round_up(p->channels, VL) / (double)p->channels;
     grid g = whole_grid(p);
     double each = p->layout == FC_NHWC || unrolled(p) ? 2.4 + 0.21 * taps : 5 + (rows_together(&g) > 1 ? 0.45 : 1.1) * taps;
-    return outputs * waste / VL * each + 30 * (double)(p->batch * p->filters) + 400;
+    double planes = p->layout == FC_NCHW ? (double)(p->batch * p->filters) : 0;
+    return outputs * waste / VL * each + 30 * planes + 400;
 }
 
 static size_t weight_bytes(const fc_conv *p) {

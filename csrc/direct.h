@@ -61,7 +61,7 @@ struct job {
     const strips *s;
     const operands *o;
     const real *x, *weights;
-    const packing *unpacked; /* where each block of weights is packed when it is used */
+    packing *unpacked; /* where each block of weights is packed when it is used */
     real *out;
     const phase *phases;
     blocking blocks;
@@ -288,7 +288,7 @@ static double family_packing(const family *f, const operands *o, const grid *g) 
     double rows = fmin(fmax(floor(STRIP_BYTES / (channels * width * sizeof(real))), 1), (double)y->count);
     double packed = (double)(o->batch * o->groups * y->count) * packed_extent(y, rows) / rows;
     if (o->nhwc) return packed * width * ((double)ceil_div(o->channels, VL) * 2.5 + 8);
-    return packed * channels * (10 * width / (double)x->count + (x->step > 1 ? 8 : 5) * width / VL);
+    return packed * channels * (10 * width / (double)x->count + (x->step > 1 ? 16 : 5) * width / VL);
 }
 
 static int plan(const family *f, const operands *o, const grid *g, int threads, strips *s, int64_t *parts) {
@@ -351,7 +351,7 @@ static phase *phases_of(const fc_conv *p, const operands *o, const strips *s) {
     if (!phases) return NULL;
     int64_t *offset = (int64_t *)(phases + o->grids), before = 0;
     for (int64_t i = 0; i < o->grids; i++) {
-        grid g = o->grids == 1 ? s->g : grid_of(p, o, i);
+        grid g = grid_of(p, o, i);
         phases[i] = (phase){g.y, g.x, offset, before};
         for (int64_t t = 0; t < grid_taps(&g); t++) {
             int64_t row = g.y.first + t / g.x.taps * g.y.tap_step, column = g.x.first + t % g.x.taps * g.x.tap_step;
@@ -363,23 +363,27 @@ static phase *phases_of(const fc_conv *p, const operands *o, const strips *s) {
     return phases;
 }
 
-/* Runs what `j` holds; with weights that are packed already, or block by block where that is possible. */
+/* Runs what `j` holds; FC_NOT_MINE where weights cannot be packed block by block. */
 static int run_job(job *j, const fc_conv *p, double cycles, int threads) {
     const operands *o = j->o;
     grid g = whole_grid(p);
     strips s;
     if (!grid_pixels(&g)) return 0;
     threads = fc_worth(cycles, threads);
+    if (j->unpacked && (o->groups > 1 || o->batch > 1 || filter_parts(j->f, o, &g, threads) == 1)) return FC_NOT_MINE;
     if (plan(j->f, o, &g, threads, &s, &j->filter_parts)) return FC_NO_MEMORY;
     int status = FC_NOT_MINE;
-    if (!j->unpacked || (o->groups == 1 && o->batch == 1 && j->filter_parts > 1 && s.strips_y * s.strips_x == 1)) {
-        phase *phases = phases_of(p, o, &s);
+    if (!j->unpacked || s.strips_y * s.strips_x == 1) {
+        phase only = {s.g.y, s.g.x, s.tap_offset, 0}, *phases = o->grids == 1 ? &only : phases_of(p, o, &s);
         j->s = &s, j->phases = phases;
         j->blocks = j->f->blocks(o), j->padded_filters = j->f->padded_filters(o), j->tile_pixels = j->f->tile_pixels(o);
         j->joined = s.strips_x == 1 && s.g.x.out_step == 1 && s.g.y.out_step == 1 && s.g.x.count == o->out_width;
         int64_t tasks = o->batch * o->groups * s.strips_y * s.strips_x * j->filter_parts;
-        status = phases ? fc_parallel(tasks, threads, work, j) : FC_NO_MEMORY;
-        free(phases);
+        element_place *elements = j->unpacked ? element_places(p, o) : NULL;
+        if (j->unpacked) j->unpacked->elements = elements;
+        status = phases && (elements || !j->unpacked) ? fc_parallel(tasks, threads, work, j) : FC_NO_MEMORY;
+        if (phases != &only) free(phases);
+        free(elements);
     }
     free(s.memory);
     return status;
@@ -397,12 +401,9 @@ static int family_run(const family *f, const fc_conv *p, const void *x, const vo
 static int family_run_once(const family *f, const fc_conv *p, const void *x, const void *weight, void *packed,
                            const fc_epilogue *e, void *out, double cycles, int threads) {
     operands o = operands_of(p);
-    element_place *elements = element_places(p, &o);
-    if (!elements) return FC_NO_MEMORY;
-    packing unpacked = {f, &o, elements, p->kernel_h, p->kernel_w, weight, NULL};
+    packing unpacked = {f, &o, NULL, p->kernel_h, p->kernel_w, weight, NULL};
     job j = {.f = f, .e = e, .o = &o, .x = x, .unpacked = &unpacked, .out = out};
     int status = run_job(&j, p, cycles, threads);
-    free(elements);
     if (status != FC_NOT_MINE) return status;
     status = family_prepare(f, p, weight, packed, threads);
     return status ? status : family_run(f, p, x, packed, e, out, cycles, threads);
