@@ -293,7 +293,8 @@ static double cost(const fc_conv *p) {
     double waste = p->layout == FC_NCHW ? (double)round_up(p->out_width, VL) / (double)p->out_width
                                         : (double)round_up(p->channels, VL) / (double)p->channels;
     grid g = whole_grid(p);
-    double each = p->layout == FC_NHWC || unrolled(p) ? 2.4 + 0.21 * taps : 5 + (rows_together(&g) > 1 ? 0.45 : 1.1) * taps;
+    int shared = p->layout == FC_NHWC || unrolled(p) || rows_together(&g) > 1; /* are loads? */
+    double each = 5.5 + (shared ? 0.45 : 1.1) * taps;
     double planes = p->layout == FC_NCHW ? (double)(p->batch * p->filters) : 0;
     return outputs * waste / VL * each + 30 * planes + 400;
 }

@@ -101,9 +101,12 @@ static double step_cycles(const operands *o, double pixels) {
     return fmax(pixels * NV / 2, block > (double)fc_l2_bytes() / 2 ? 10 : 4);
 }
 
-/* Cycles of storing a vector of filters of a tile. The planes of NCHW filters that are pages apart need a TLB entry each. */
+/* Cycles of storing a vector of filters of a tile. The planes of NCHW filters that are pages apart need a TLB entry each; a
+ * pixel's groups that are done one after the other fetch its cache lines each time. */
 static double store_cycles(const operands *o, double pixels) {
-    return o->nhwc ? 2 * pixels : o->out_channel * (int64_t)sizeof(real) < PAGE_BYTES ? 90 : 160;
+    int beyond_l2 = o->out_image * (int64_t)sizeof(real) > fc_l2_bytes() / 2;
+    if (o->nhwc) return (o->groups > 1 && o->filters < NR && beyond_l2 ? 40 : 2) * pixels;
+    return o->out_channel * (int64_t)sizeof(real) < PAGE_BYTES ? 90 : 160;
 }
 
 static double cost(const fc_conv *p) {

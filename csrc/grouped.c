@@ -22,7 +22,7 @@ static double cost(const fc_conv *p) {
     if (unrolled_nhwc(p))
         permutations = (double)((PIXELS - 1) * p->stride_w + p->kernel_w) / (double)p->kernel_w; /* for each tap */
     double sums = taps * (double)o.channels * (PIXELS + permutation * permutations) / 2;
-    return tiles * (sums + 15 * PIXELS) / 2 + 400;
+    return tiles * (sums + 25 * PIXELS) / 2 + 400;
 }
 
 static size_t weight_bytes(const fc_conv *p) {
