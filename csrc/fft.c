@@ -1,8 +1,8 @@
 /* Convolution with large kernels by the fast Fourier transform, in overlapping tiles ("overlap-save"). Called through
  * `kernels.def`.
  *
- * Lanes are tiles: VL of them in the real parts and VL others in the imaginary parts of one complex transform. The kernel being
- * real, both come out apart, so that nothing need be known of the symmetries of real transforms. Transforms are radix 4, out
+ * Lanes are pairs of neighbouring tiles of an image, one in the real and one in the imaginary part of a complex transform. The
+ * kernel being real, both come out apart, so that nothing need be known of the symmetries of real transforms. Transforms are radix 4, out
  * of order forwards (decimation in frequency) and back from that order (decimation in time). Kernels that would leave a tile
  * too few outputs are cut into pieces, which are summed like channels. The kernels' transforms are weights:
  * [filter][channel of the group][piece][frequency][2]. Limit: L1 and L2 bandwidth. */
@@ -131,7 +131,7 @@ typedef struct {
     real *packed, *out;
     const fc_epilogue *e;
     twiddles y, x_twiddles;
-    int64_t tiles, blocks; /* of the batch; of a group's filters */
+    int64_t pairs, blocks; /* of tiles, in the batch; of a group's filters */
 } fft_job;
 
 /* VL kernels at once, in lanes. Tasks are vectors of (filter, channel, piece), numbered through. */
@@ -171,39 +171,41 @@ static int transform_weights(const void *context, int64_t begin, int64_t end) {
 
 /* ---- images ---- */
 
-/* The first input or output of a tile in an image. */
+/* The first input or output of a tile in an image; of none, where a pair is not complete. */
 typedef struct {
     int64_t image, y, x;
+    int exists;
 } corner;
 
-static corner corner_of(const fft_tiling *w, int64_t tile) {
-    int64_t in_image = tile % (w->y.tiles * w->x.tiles);
-    return (corner){tile / (w->y.tiles * w->x.tiles), in_image / w->x.tiles * w->y.outputs, in_image % w->x.tiles * w->x.outputs};
+static int64_t pairs_of(const fft_tiling *w) { return ceil_div(w->y.tiles * w->x.tiles, 2); }
+
+static corner corner_of(const fft_job *j, int64_t pair, int half) {
+    const fft_tiling *w = j->w;
+    int64_t tile = pair % pairs_of(w) * 2 + half;
+    return (corner){pair / pairs_of(w), tile / w->x.tiles * w->y.outputs, tile % w->x.tiles * w->x.outputs,
+                    pair < j->pairs && tile < w->y.tiles * w->x.tiles};
 }
 
-/* Rows of 2 VL tiles from number `first` on, transformed. */
+/* VL pairs of tiles from number `first` on, their rows transformed. */
 static void load_tiles(const fft_job *j, int64_t first, int64_t channel, int64_t piece, real *buffer) {
     const fft_tiling *w = j->w;
     const operands *o = j->o;
     int64_t y0 = piece / w->x.pieces * w->y.taps - j->p->pad_top, x0 = piece % w->x.pieces * w->x.taps - j->p->pad_left;
-    const real *rows[2 * MOST_POINTS_X];
-    int64_t lows[2 * MOST_POINTS_X], tops[2 * MOST_POINTS_X];
-    for (int l = 0; l < 2 * VL; l++) {
-        corner at = corner_of(w, min64(first + l, j->tiles - 1));
-        lows[l] = at.x + x0, tops[l] = at.y + y0;
-        rows[l] = j->x + at.image * o->x_image + channel * o->x_channel;
-    }
+    corner corners[2][VL];
+    for (int half = 0; half < 2; half++)
+        for (int l = 0; l < VL; l++) corners[half][l] = corner_of(j, first + l, half);
     for (int64_t r = 0; r < w->y.points; r++) {
         real *to = buffer + r * w->row_step * VL;
         for (int64_t s = 0; s < w->x.points; s += VL)
             for (int half = 0; half < 2; half++) {
                 vec block[VL];
                 for (int l = 0; l < VL; l++) {
-                    int64_t y = tops[half * VL + l] + r, x = lows[half * VL + l] + s, tile = first + half * VL + l;
+                    const corner *at = &corners[half][l];
+                    int64_t y = at->y + y0 + r, x = at->x + x0 + s;
                     int64_t low = max64(-x, 0), high = min64(o->width - x, VL);
                     block[l] = zero();
-                    if (tile >= j->tiles || y < 0 || y >= o->height || high <= low) continue;
-                    const real *from = rows[half * VL + l] + y * o->width * o->x_pixel;
+                    if (!at->exists || y < 0 || y >= o->height || high <= low) continue;
+                    const real *from = j->x + at->image * o->x_image + channel * o->x_channel + y * o->width * o->x_pixel;
                     if (o->x_pixel == 1) {
                         block[l] = low == 0 && high == VL ? load(from + x) : load_between(from + x, low, high);
                         continue;
@@ -235,9 +237,8 @@ static void store_tiles(const fft_job *j, int64_t first, int64_t filter, real *b
                 for (int i = 0; i < VL; i++) block[i] = load(row + (2 * (s + i) + half) * VL);
                 transpose(block);
                 for (int l = 0; l < VL; l++) {
-                    int64_t tile = first + half * VL + l;
-                    if (tile >= j->tiles) break;
-                    corner at = corner_of(w, tile);
+                    corner at = corner_of(j, first + l, half);
+                    if (!at.exists) continue;
                     int64_t y = at.y + r, x = at.x + s;
                     int64_t n = min64(min64(VL, w->x.outputs - s), o->out_width - x);
                     if (y >= o->out_height || n <= 0) continue;
@@ -252,17 +253,17 @@ static void store_tiles(const fft_job *j, int64_t first, int64_t filter, real *b
     }
 }
 
-/* Tasks are (group, block of filters, 2 VL tiles). */
+/* Tasks are (group, block of filters, VL pairs of tiles). */
 static int work_tiles(const void *context, int64_t begin, int64_t end) {
     const fft_job *j = context;
     const fft_tiling *w = j->w;
     const operands *o = j->o;
-    int64_t batches = ceil_div(j->tiles, 2 * VL), pieces = w->y.pieces * w->x.pieces, column = 2 * w->y.points;
+    int64_t batches = ceil_div(j->pairs, VL), pieces = w->y.pieces * w->x.pieces, column = 2 * w->y.points;
     real *buffer = fc_workspace(FC_OWN, (size_t)((w->reduction > 1 ? 1 + w->together : 1) * w->area * VL) * sizeof(real));
     if (!buffer) return FC_NO_MEMORY;
     real *sums = w->reduction > 1 ? buffer + w->area * VL : buffer; /* a single one is multiplied in place */
     for (int64_t task = begin; task < end; task++) {
-        int64_t first = task % batches * 2 * VL, block = task / batches % j->blocks, group = task / batches / j->blocks;
+        int64_t first = task % batches * VL, block = task / batches % j->blocks, group = task / batches / j->blocks;
         int64_t k0 = block * w->together, filters = min64(w->together, o->filters - k0);
         for (int64_t i = 0; i < w->reduction; i++) {
             load_tiles(j, first, group * o->channels + i / pieces, i % pieces, buffer);
@@ -309,7 +310,7 @@ static double cost(const fc_conv *p) {
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 0;
     double points = (double)(w.y.points * w.x.points), stages = log2(points) / 2;
-    double batches = (double)ceil_div(p->batch * w.y.tiles * w.x.tiles, 2 * VL);
+    double batches = (double)ceil_div(p->batch * pairs_of(&w), VL);
     double transform = points * (stages * 8 + 20), blocks = (double)ceil_div(o.filters, w.together);
     double there = blocks * (double)w.reduction * transform, back = (double)o.filters * transform;
     double products = (double)(o.filters * w.reduction) * points * (w.reduction > 1 ? 30 : 8); /* sums stream through L2 */
@@ -329,7 +330,7 @@ static size_t workspace_bytes(const fc_conv *p, int threads) {
 static void set_job(fft_job *j, const fc_conv *p, const operands *o, fft_tiling *w) {
     tile_fft(p, o, w);
     *j = (fft_job){.p = p, .o = o, .w = w, .y = twiddles_of(w->y.points), .x_twiddles = twiddles_of(w->x.points),
-                   .tiles = p->batch * w->y.tiles * w->x.tiles, .blocks = ceil_div(o->filters, w->together)};
+                   .pairs = p->batch * pairs_of(w), .blocks = ceil_div(o->filters, w->together)};
 }
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
@@ -348,7 +349,7 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     fft_job j;
     set_job(&j, p, &o, &w);
     j.x = x, j.packed = (real *)packed, j.e = e, j.out = out;
-    int64_t tasks = o.groups * j.blocks * ceil_div(j.tiles, 2 * VL);
+    int64_t tasks = o.groups * j.blocks * ceil_div(j.pairs, VL);
     return fc_parallel(tasks, fc_worth(2 * cost(p), threads), work_tiles, &j);
 }
 

@@ -145,6 +145,8 @@ LARGE = {
     "3x3, wide dilation": ("conv2d", case((1, 24, 40, 150), (20, 24, 3, 3), padding=12, dilation=12)),
     "7x7 stride 2": ("conv2d", case((1, 3, 90, 130), (36, 3, 7, 7), padding=3, stride=2)),
     "many filters of one channel": ("conv2d", case((1, 4, 40, 41), (80, 1, 1, 1), groups=4)),
+    "large kernel": ("conv2d", case((2, 3, 70, 150), (5, 3, 13, 9), padding=((6, 3), (0, 5)))),
+    "kernel in pieces": ("conv2d", case((1, 2, 80, 131), (2, 1, 70, 90), padding=(20, 30), groups=2)),
     "narrow": ("conv2d", case((1, 12, 300, 3), (20, 12, 3, 3), padding=1)),
     "transposed 2x2": ("conv_transpose2d", case((1, 20, 40, 70), (20, 36, 2, 2), stride=2)),
     "transposed 16x16": ("conv_transpose2d", case((1, 5, 9, 20), (5, 15, 16, 16), stride=8, padding=4)),

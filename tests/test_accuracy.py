@@ -26,6 +26,7 @@ KERNELS = {
     "5x5": ("conv2d", (5, 5), {"padding": 2}),
     "7x7 stride 2": ("conv2d", (7, 7), {"padding": 3, "stride": 2}),
     "1x7": ("conv2d", (1, 7), {"padding": (0, 3)}),
+    "11x11": ("conv2d", (11, 11), {"padding": 2}),
     "transposed 4x4 stride 2": ("conv_transpose2d", (4, 4), {"padding": 1, "stride": 2}),
     "depthwise 3x3": ("depthwise_conv2d", (3, 3), {"padding": 1}),
     "depthwise 3x3, NHWC": ("depthwise_conv2d", (3, 3), {"padding": 1, "layout": "NHWC"}),
@@ -130,9 +131,11 @@ def multiples(algorithm, precision, data):
 
 
 def least_accepted(algorithm, precision):
-    """Of the 63 problems: a precision that refuses everything is kept as well, and of no use."""
+    """Of the 70 problems: a precision that refuses everything is kept as well, and of no use."""
     if algorithm in GROUPED:
         return 5
+    if algorithm == "fft":
+        return 10
     return 40 if precision == "fast" else 5
 
 
@@ -193,6 +196,7 @@ def test_nan_and_infinity_stay_in_their_tile(backend, algorithm, stride, channel
     options |= {"layout": layout, "algorithm": algorithm}
     if unless_refused(fastconv.conv2d, to_layout(x, layout), weight, **options) is None:
         refused = {("direct_pixels", "NHWC"), ("grouped", "NCHW"), ("grouped", 1), ("winograd4", 1)}
+        refused |= {("fft", layout)}  # see below
         assert refused & {(algorithm, layout), (algorithm, channels)}
         return
     planes = slice(at, at + 1) if depthwise else slice(None)
@@ -210,12 +214,26 @@ def test_nan_and_infinity_stay_in_their_tile(backend, algorithm, stride, channel
         )
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_with_fft_nan_and_infinity_reach_what_sees_them_and_no_other_image_or_group(backend, layout, value):
+    x = normal((3, 4, 90, 150), dtype=np.float32)
+    x[1, 2, 40, 70] = value
+    weight = weight_to_layout(normal((6, 2, 9, 7), dtype=np.float32), layout)
+    with np.errstate(invalid="ignore"):
+        actual = fastconv.conv2d(to_layout(x, layout), weight, groups=2, layout=layout, algorithm="fft")
+    shown = ~np.isfinite(from_layout(actual, layout))
+    assert shown[1, 3:, 32:41, 64:71].all()
+    shown[1, 3:] = False
+    assert not shown.any()
+
+
 # ---- threads ----
 
 LAYERS = {
     "many pixels": ((3, 48, 40, 37), (80, 48, 3, 3), 1),
     "many weights": ((1, 256, 7, 7), (256, 256, 3, 3), 1),
     "depthwise": ((3, 96, 40, 37), (96, 1, 3, 3), 96),
+    "large kernel": ((3, 3, 60, 130), (5, 3, 13, 9), 1),
 }
 
 
@@ -237,4 +255,4 @@ def test_bits_of_every_algorithm_do_not_depend_on_the_number_of_threads(backend,
             with fastconv.num_threads(count):
                 np.testing.assert_array_equal(fastconv.conv2d(*arrays, **options), expected)
     if (algorithm, layout) not in (("direct_pixels", "NHWC"), ("grouped", "NCHW")):  # which they do not do
-        assert accepted >= (1 if algorithm in GROUPED else 2)
+        assert accepted >= (1 if algorithm in (*GROUPED, "fft") else 2)
