@@ -341,7 +341,7 @@ static double cost(const fc_conv *p) {
     FOR_GRIDS(p, o, g, w) {
         double weights = (double)(group_weights(&w, &o) * o.groups) * sizeof(real);
         cycles += tile_cycles(&w, &o) * (double)(w.tiles * o.groups) / 2 + stream_cycles(split_of(&w, &o, 2).traffic * (double)o.groups) + 12000;
-        if (p->once) cycles += weights * 0.12;
+        if (p->once) cycles += weights * (p->transposed ? 0.4 : 0.12); /* every phase reads all the kernel's elements */
     }
     return cycles;
 }
