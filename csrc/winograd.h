@@ -269,6 +269,8 @@ static split split_of(const tiling *w, const operands *o, int threads) {
     int64_t l2 = fc_l2_bytes(), room = l2 / 4 * 3; /* for V and sums, and for weights where they stay there too */
     if (weights <= l2 / 2) room = max64(room - weights, l2 / 4);
     int64_t blocks = max64(1, ceil_div(w->tiles, max64(1, room / tile_bytes)));
+    /* Small ones where that costs little, for a thread on a slower core to do fewer. */
+    if (weights <= l2 / 2) blocks = max64(blocks, min64(4 * threads, w->tiles / (2 * MR)));
     if (w->tiles >= threads) blocks = round_up(blocks, threads);
     split s = {.tiles = max64(1, ceil_div(w->tiles, blocks))};
     int64_t v_bytes = w->planes * w->row_step * (int64_t)sizeof(real);
