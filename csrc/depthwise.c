@@ -115,13 +115,13 @@ static void (*const rolls[3][2][2][3])(const rolling *) = {
     {IN_PLACE(3, 1), IN_PLACE(3, 2)}, {COPIED(5, 1), COPIED(5, 2)}, {COPIED(7, 1), COPIED(7, 2)}};
 
 static int unrolled(const fc_conv *p) {
-    int64_t k = p->kernel_h;
-    return k == p->kernel_w && (k == 3 || k == 5 || k == 7) && p->stride_h == p->stride_w && p->stride_h <= 2 &&
+    int64_t k = p->kernel_h, pad_right = (p->out_width - 1) * p->stride_w + k - p->pad_left - p->width;
+    return p->pad_left <= k && pad_right <= k && k == p->kernel_w && (k == 3 || k == 5 || k == 7) && p->stride_h == p->stride_w && p->stride_h <= 2 &&
            p->dilation_h == 1 && p->dilation_w == 1 && p->layout == FC_NCHW;
 }
 
 /* What a tile may read to the left and right of a row. */
-static int64_t margin(const fc_conv *p) { return p->pad_left + p->kernel_w + 2 * MOST_VECTORS * VL; }
+static int64_t margin(const fc_conv *p) { return 2 * p->kernel_w + 2 * MOST_VECTORS * VL; }
 
 /* Tasks are (plane, part of its rows). */
 static int work_unrolled(const void *context, int64_t begin, int64_t end) {
@@ -282,7 +282,7 @@ static job_nhwc job_nhwc_of(const fc_conv *p) {
 
 static int accepts(const fc_conv *p) {
     if (p->transposed || p->groups != p->channels) return 0;
-    if (p->layout == FC_NHWC) return p->filters == p->channels;
+    if (p->layout == FC_NHWC) return p->filters == p->channels && ring_fits(p);
     operands o = operands_of(p);
     grid g = grid_of(p, &o, 0);
     return !reads_in_place(&g, &o); /* vectors would read beyond the image */

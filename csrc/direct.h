@@ -157,11 +157,11 @@ static void do_strip(const job *j, place *p, const real *source, int64_t low, in
             continue;
         }
         for (int64_t row = 0; row < rows; row++) {
-            taps_inside(y, p->y0 + row, j->o->height, &p->first_row, &p->rows);
+            taps_inside(y, p->y0 + row, s->height, &p->first_row, &p->rows);
             for (int64_t k = 0; k < s->segments; k++) {
                 int64_t from = max64(s->edges[k], p->x0), to = min64(s->edges[k + 1], p->x0 + p->columns);
                 if (from >= to) continue;
-                if (s->in_place) taps_inside(x, from, j->o->width, &p->first_column, &p->tap_columns);
+                if (s->in_place) taps_inside(x, from, s->width, &p->first_column, &p->tap_columns);
                 p->row = row, p->column = from - p->x0;
                 do_span(j, p, to - from, source, low, high, scratch);
             }

@@ -113,12 +113,13 @@ int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *pack
 
 int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
                 int threads) {
-    return kernel_of(p, kernel)->run(p, x, packed, e, out, threads);
+    return p->batch ? kernel_of(p, kernel)->run(p, x, packed, e, out, threads) : 0;
 }
 
 int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed, const fc_epilogue *e,
                      void *out, int threads) {
     const fc_conv_kernel *k = kernel_of(p, kernel);
+    if (!p->batch) return 0;
     if (k->run_once) return k->run_once(p, x, weight, packed, e, out, threads);
     int status = k->prepare(p, weight, packed, threads);
     return status ? status : k->run(p, x, packed, e, out, threads);
@@ -130,6 +131,7 @@ int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const vo
 }
 
 int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads) {
+    if (!p->batch) return 0;
     if ((p->type == FC_P_F32 || p->type == FC_P_F64) && !indices) {
         int status = isas[selected].ops[p->type - FC_P_F32]->pool_planes(p, x, out, threads);
         if (status != FC_NOT_MINE) return status;

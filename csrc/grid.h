@@ -82,6 +82,7 @@ static inline axis phase_axis(int64_t size, int64_t taps, int64_t stride, int64_
             a.taps = ceil_div(taps - r, a.kernel_step);
             break;
         }
+    if (a.taps <= 1) a.tap_step = 1;
     return a;
 }
 

@@ -12,7 +12,7 @@ static int64_t blocks(const operands *o) { return ceil_div(o->groups, groups_tog
 
 static int accepts(const fc_conv *p) {
     operands o = operands_of(p);
-    return p->layout == FC_NHWC && !p->transposed && p->groups > 1 && groups_together(&o) > 0;
+    return p->layout == FC_NHWC && !p->transposed && p->groups > 1 && groups_together(&o) > 0 && ring_fits(p);
 }
 
 static double cost(const fc_conv *p) {
@@ -33,7 +33,7 @@ static size_t weight_bytes(const fc_conv *p) {
 static job_nhwc job_of(const fc_conv *p, const operands *o) {
     int64_t together = groups_together(o);
     return (job_nhwc){.p = p, .in_lanes = together * o->channels, .out_lanes = together * o->filters,
-                      .channels_each = o->channels, .blocks = blocks(o)};
+                      .grouped = 1, .channels_each = o->channels, .blocks = blocks(o)};
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) {

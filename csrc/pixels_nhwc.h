@@ -88,14 +88,21 @@ typedef struct {
     int64_t channels_each;       /* of a group; where they differ from a lane's own, ... */
     const lanes *places;         /* ... for each the lane that every output lane takes from the input, else NULL */
     int64_t blocks, parts, columns, ring_rows, pitch;
-    int in_place;
+    int grouped, in_place;
 } job_nhwc;
+
+/* A ring far beyond L1 would be of no use, and its size could overflow. */
+static int ring_fits(const fc_conv *p) {
+    double rows = (double)(p->kernel_h - 1) * (double)p->dilation_h + 1;
+    double columns = 2.0 * PIXELS * (double)p->stride_w + (double)(p->kernel_w - 1) * (double)p->dilation_w;
+    return rows * columns * VECTOR_BYTES <= 1 << 20;
+}
 
 /* The ring's size. A band is as wide as L1 allows. */
 static void set_ring(job_nhwc *j) {
     const fc_conv *p = j->p;
     int64_t around = (p->kernel_w - 1) * p->dilation_w, image = p->height * p->width * p->channels * (int64_t)sizeof(real);
-    j->in_place = p->kernel_h * p->kernel_w <= 4 * p->stride_h * p->stride_w && image > fc_l2_bytes() / 2 && !j->places;
+    j->in_place = p->kernel_h * p->kernel_w <= 4 * p->stride_h * p->stride_w && image > fc_l2_bytes() / 2 && !j->grouped;
     j->ring_rows = j->in_place ? p->kernel_h : (p->kernel_h - 1) * p->dilation_h + 1;
     int64_t most = j->in_place ? 0 : RING_BYTES / (j->ring_rows * VECTOR_BYTES) - around;
     int64_t bands = ceil_div(p->out_width, max64(most / p->stride_w, 2 * PIXELS));
@@ -208,7 +215,7 @@ static int work_nhwc(const void *context, int64_t begin, int64_t end) {
     real *ring = fc_workspace(FC_OWN, ring_bytes(j));
     if (!ring) return FC_NO_MEMORY;
     const real **rows = (const real **)(ring + j->ring_rows * j->pitch);
-    sum_nhwc_function *sum = sum_for(p, j->places != NULL);
+    sum_nhwc_function *sum = sum_for(p, j->grouped);
     for (int64_t task = begin; task < end; task++) {
         if (j->in_place) {
             do_row(j, task / p->out_height, task % p->out_height, &ay, sum, ring, rows);

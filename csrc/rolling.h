@@ -17,8 +17,8 @@ typedef struct {
     int64_t beyond;          /* how far a tile may read to the left and right of a row */
     const real *outside;     /* a row of neutral values */
     real *copies;            /* MOST_ROWS rows, with neutral values around those of `rows_copied` ... */
-    const real *plane;       /* ... which hold the rows of this plane before `filled` */
-    int64_t filled;
+    const real *plane;       /* ... which hold the rows [begun, filled) of this plane, or the last of them */
+    int64_t begun, filled;
 } row_source;
 
 static inline int64_t row_room(int64_t width, int64_t beyond) { return width + 2 * beyond; }
@@ -29,7 +29,7 @@ static inline int64_t rows_room(int64_t width, int64_t beyond) { return (MOST_RO
 /* `copied`: for `rows_copied`. */
 static inline row_source open_rows(const real *array, int64_t planes, int64_t height, int64_t width, int64_t beyond,
                                    real neutral, int copied, real *memory) {
-    row_source s = {array, array + planes * height * width, height, width, beyond, memory + beyond, NULL, NULL, 0};
+    row_source s = {array, array + planes * height * width, height, width, beyond, memory + beyond, NULL, NULL, 0, 0};
     int64_t neutral_room = copied ? rows_room(width, beyond) : row_room(width, beyond);
     for (int64_t i = 0; i < neutral_room; i++) memory[i] = neutral;
     s.copies = memory + row_room(width, beyond);
@@ -53,7 +53,9 @@ static inline void rows_of(row_source *s, const real *plane, int64_t first, int 
 
 /* The same, as copies with neutral values left and right. */
 static inline void rows_copied(row_source *s, const real *plane, int64_t first, int count, const real **rows) {
-    if (plane != s->plane || first > s->filled || first + MOST_ROWS < s->filled) s->plane = plane, s->filled = max64(first, 0);
+    int64_t from = max64(first, 0);
+    if (plane != s->plane || from > s->filled || from < max64(s->begun, s->filled - MOST_ROWS))
+        s->plane = plane, s->begun = s->filled = from;
     for (int i = 0; i < count; i++) {
         int64_t row = first + i;
         rows[i] = s->outside;

@@ -101,14 +101,15 @@ static int reads_in_place(const grid *g, const operands *o) {
 
 /* Cuts the columns where the set of horizontal taps inside the image changes. With a wide dilation these are few, wide
  * segments, none of which reads outside the image once the other taps are skipped: then nothing needs to be packed.
- * Returns whether that is so; otherwise there is one segment. `edges` has room for 2 * taps + 2. */
-static int plan_segments(strips *s, const operands *o) {
+ * Returns whether that is so. `edges` has room for 2 * taps + 2. */
+static int plan_segments(strips *s) {
     const axis *x = &s->g.x;
+    if (x->tap_step * x->tap_step == 1 || (!s->nhwc && x->step > 1)) return 0;
     int64_t n = 0, *edges = s->edges;
     edges[n++] = 0;
     for (int64_t t = 0; t < x->taps; t++) {
         int64_t at = x->first + t * x->tap_step;
-        int64_t low = at < 0 ? ceil_div(-at, x->step) : 0, high = at < o->width ? ceil_div(o->width - at, x->step) : 0;
+        int64_t low = at < 0 ? ceil_div(-at, x->step) : 0, high = at < s->width ? ceil_div(s->width - at, x->step) : 0;
         if (low > 0 && low < x->count) edges[n++] = low;
         if (high > 0 && high < x->count) edges[n++] = high;
     }
@@ -125,9 +126,7 @@ static int plan_segments(strips *s, const operands *o) {
             edges[++last] = edges[i];
         }
     s->segments = last;
-    int worthwhile = (s->nhwc || x->step == 1) && x->tap_step * x->tap_step > 1 && narrowest >= 4;
-    if (!worthwhile) s->segments = 1, edges[1] = x->count;
-    return worthwhile;
+    return narrowest >= 4;
 }
 
 /* The strip that packs the fewest pixels for an output, of those that fit: its surroundings are packed with it. */
@@ -176,10 +175,10 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
     s->tap_offset = s->memory + 4 * (y->taps + x->taps);
     s->edges = s->tap_offset + y->taps * x->taps;
     s->flat = flat || s->in_place;
-    if (plan_segments(s, o) && exact && !flat && !s->in_place)
+    if (exact && !flat && !s->in_place && plan_segments(s))
         s->in_place = 1;
     else
-        s->segments = 1, s->edges[1] = x->count;
+        s->segments = 1, s->edges[0] = 0, s->edges[1] = x->count;
     s->outside = s->flat;
     spread_best(&s->y, y, s->memory, y->count);
     if (s->flat)

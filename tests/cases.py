@@ -140,6 +140,19 @@ TRANSPOSE = {
 LARGE = {
     "1x1": ("conv2d", case((2, 40, 64, 66), (24, 40, 1, 1))),
     "1x1 with dilation": ("conv2d", case((1, 40, 70, 70), (24, 40, 1, 1), dilation=2)),
+    "transposed 1x1 with dilation": ("conv_transpose2d", case((1, 5, 35, 36), (5, 4, 1, 1), dilation=2)),
+    "depthwise 3x3, much padding": (
+        "depthwise_conv2d",
+        case((1, 2, 9, 9), (2, 1, 3, 3), padding=((1, 1), (0, 300))),
+    ),
+    "depthwise 5x5, much padding": (
+        "depthwise_conv2d",
+        case((1, 2, 9, 9), (2, 1, 5, 5), padding=((0, 0), (0, 300))),
+    ),
+    "wide dilation of little": (
+        "depthwise_conv2d",
+        case((1, 18, 2, 3), (18, 1, 3, 2), padding=(2000, 1000), dilation=(2000, 1000), stride=(900, 400)),
+    ),
     "1x1 stride 2": ("conv2d", case((1, 20, 70, 71), (24, 20, 1, 1), stride=2)),
     "3x3, wide": ("conv2d", case((1, 20, 12, 350), (40, 20, 3, 3), padding=1)),
     "3x3, wide dilation": ("conv2d", case((1, 24, 40, 150), (20, 24, 3, 3), padding=12, dilation=12)),
@@ -155,7 +168,10 @@ LARGE = {
         case((1, 5, 20, 43), (5, 36, 5, 3), stride=(2, 3), padding=1, dilation=(3, 2)),
     ),
     "transposed with stride 6": ("conv_transpose2d", case((1, 5, 9, 43), (5, 3, 7, 7), stride=6, padding=2)),
-    "depthwise, read in place": ("depthwise_conv2d", case((1, 40, 92, 80), (40, 1, 3, 3), padding=1, stride=2)),
+    "depthwise, read in place": (
+        "depthwise_conv2d",
+        case((1, 40, 92, 80), (40, 1, 3, 3), padding=1, stride=2),
+    ),
     "depthwise 9x9": ("depthwise_conv2d", case((1, 5, 45, 150), (5, 1, 9, 9), padding=4)),
     "depthwise 7x7": ("depthwise_conv2d", case((1, 18, 45, 90), (18, 1, 7, 7), padding=3)),
     "depthwise with dilation": ("depthwise_conv2d", case((1, 5, 45, 90), (5, 1, 4, 3), dilation=(3, 2))),

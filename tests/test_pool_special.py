@@ -169,3 +169,14 @@ def test_max_unpool_unbatched(backend, dtype):
     actual = fastconv.max_unpool2d(value, index, 2)
     np.testing.assert_array_equal(actual, [[[0, 0, 3, 0], [0, 4, 0, 0]]])
     assert actual.dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["global_avg_pool2d", "global_max_pool2d"])
+def test_global_out_without_the_kept_axes(backend, layout, name):
+    x = to_layout(normal((2, 3, 4, 5), dtype=np.float32), layout)
+    function, out = getattr(fastconv, name), np.empty((2, 3), np.float32)
+    assert function(x, keepdims=False, layout=layout, out=out) is out
+    np.testing.assert_array_equal(out, function(x, keepdims=False, layout=layout))
+    for shape in [(), (3,), (2, 4), (2, 3, 1, 1)]:
+        with pytest.raises(ValueError, match=f"{name}: out has shape"):
+            function(x, keepdims=False, layout=layout, out=np.empty(shape, np.float32))

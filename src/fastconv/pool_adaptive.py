@@ -154,7 +154,7 @@ def global_avg_pool2d(
     >>> fastconv.global_avg_pool2d(np.array([[[1.0, 2.0], [3.0, 6.0]]]), keepdims=False)
     array([3.])
     """
-    inner = _expand_out(out, keepdims, layout)
+    inner = _expand_out("global_avg_pool2d", x, out, keepdims, layout)
     result = _pool("global_avg_pool2d", x, 1, "sum", layout, inner, backend)
     return _squeeze(result, keepdims, layout, out)
 
@@ -192,7 +192,7 @@ def global_max_pool2d(
     >>> fastconv.global_max_pool2d(np.array([[[1.0, 2.0], [3.0, 6.0]]]), keepdims=False, return_indices=True)
     (array([6.]), array([3]))
     """
-    inner = _expand_out(out, keepdims, layout)
+    inner = _expand_out("global_max_pool2d", x, out, keepdims, layout)
     result = _pool("global_max_pool2d", x, 1, "max", layout, inner, backend, return_indices)
     if return_indices:
         return _squeeze(result[0], keepdims, layout, out), _squeeze(result[1], keepdims, layout, None)
@@ -203,9 +203,14 @@ def _spatial_axes(layout: str) -> tuple[int, int]:
     return (-2, -1) if layout == "NCHW" else (-3, -2)
 
 
-def _expand_out(out: Any, keepdims: bool, layout: str) -> Any:
+def _expand_out(op: str, x: Any, out: Any, keepdims: bool, layout: str) -> Any:
     if keepdims or not isinstance(out, np.ndarray):
         return out
+    opt.choice(op, "layout", layout, opt.LAYOUTS)
+    if out.ndim != np.ndim(x) - 2:
+        raise ValueError(
+            f"{op}: out has shape {out.shape}, but needs (N, C), or (C,) where x is one image, with keepdims=False"
+        )
     return np.expand_dims(out, _spatial_axes(layout))
 
 
