@@ -19,6 +19,11 @@
 #include <xmmintrin.h>
 #endif
 
+/* Workspaces are new each time, no larger than asked for, and full of NaN: for a checker of memory to see what is wrong. */
+#ifndef FC_CHECKED
+#define FC_CHECKED 0
+#endif
+
 /* ---- workspaces ---- */
 typedef struct {
     void *memory[FC_SHARED + 1];
@@ -51,13 +56,15 @@ void *fc_workspace(int which, size_t bytes) {
             return NULL;
         }
     }
-    if (own->bytes[which] < bytes) {
+    if (own->bytes[which] < bytes || FC_CHECKED) {
         free(own->memory[which]);
         own->bytes[which] = 0;
-        bytes = (bytes + 4095) & ~(size_t)4095;
-        own->memory[which] = aligned_alloc(4096, bytes);
+        size_t unit = FC_CHECKED ? 64 : 4096;
+        bytes = (bytes + unit - 1) & ~(unit - 1);
+        own->memory[which] = aligned_alloc(unit, bytes);
         if (!own->memory[which]) return NULL;
         own->bytes[which] = bytes;
+        if (FC_CHECKED) memset(own->memory[which], 0xff, bytes);
     }
     return own->memory[which];
 }
