@@ -116,7 +116,8 @@ static void (*const rolls[3][2][2][3])(const rolling *) = {
 
 static int unrolled(const fc_conv *p) {
     int64_t k = p->kernel_h, pad_right = (p->out_width - 1) * p->stride_w + k - p->pad_left - p->width;
-    return p->pad_left <= k && pad_right <= k && k == p->kernel_w && (k == 3 || k == 5 || k == 7) && p->stride_h == p->stride_w && p->stride_h <= 2 &&
+    if (p->pad_left > k || pad_right > k) return 0; /* tiles read rows no further than `margin` */
+    return k == p->kernel_w && (k == 3 || k == 5 || k == 7) && p->stride_h == p->stride_w && p->stride_h <= 2 &&
            p->dilation_h == 1 && p->dilation_w == 1 && p->layout == FC_NCHW;
 }
 
