@@ -125,6 +125,47 @@ int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *we
     return status ? status : k->run(p, x, packed, e, out, threads);
 }
 
+/* ---- the gradient of the weights ---- */
+
+static const char *const gradient_names[] = {
+#define FC_GRADIENT(name, textbook) #name,
+#include "gradients.def"
+#undef FC_GRADIENT
+};
+
+static const fc_gradient_kernel *gradient_of(const fc_conv *p, int kernel) {
+    return isas[selected].ops[p->dtype]->gradients[kernel];
+}
+
+int fc_gradient_count(void) { return (int)(sizeof gradient_names / sizeof *gradient_names); }
+
+const char *fc_gradient_name(int kernel) { return gradient_names[kernel]; }
+
+int fc_gradient_accepts(const fc_conv *p, int kernel) {
+    const fc_gradient_kernel *k = gradient_of(p, kernel);
+    return k->accepts(p) && (!k->error || k->error(p) <= (p->strict ? 3 : 8));
+}
+
+double fc_gradient_cost(const fc_conv *p, int kernel) { return gradient_of(p, kernel)->cost(p); }
+
+int fc_gradient_choose(const fc_conv *p) {
+    int best = -1;
+    double least = 0;
+    for (int k = 0; k < fc_gradient_count(); k++) {
+        if (!fc_gradient_accepts(p, k)) continue;
+        double cost = fc_gradient_cost(p, k);
+        if (best < 0 || cost < least) best = k, least = cost;
+    }
+    return best;
+}
+
+int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gradient, void *weights, void *bias,
+                    int threads) {
+    return gradient_of(p, kernel)->run(p, x, gradient, weights, bias, threads);
+}
+
+/* ---- everything else ---- */
+
 int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
                    const void *weight, const void *bias, void *out, int threads) {
     return isas[selected].ops[p->dtype]->deform(p, x, offset, mask, offset_groups, weight, bias, out, threads);

@@ -56,6 +56,16 @@ int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed,
 int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed, const fc_epilogue *e,
                      void *out, int threads);
 
+/* ---- the gradient of a plain convolution's weights; that of its input is the transposed convolution ---- */
+int fc_gradient_count(void);
+const char *fc_gradient_name(int kernel);
+int fc_gradient_accepts(const fc_conv *p, int kernel);
+double fc_gradient_cost(const fc_conv *p, int kernel); /* predicted cycles, where two threads share the work */
+int fc_gradient_choose(const fc_conv *p);
+/* `gradient` is that of the output; `weights` has the user's layout; `bias`, or NULL, takes the sums of `gradient`. */
+int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gradient, void *weights, void *bias, int threads);
+
+/* ---- other operations ---- */
 /* x (NCHW), offset and mask (or NULL) as in deform_conv2d; bias may be NULL. */
 int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
                    const void *weight, const void *bias, void *out, int threads);

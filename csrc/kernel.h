@@ -34,9 +34,19 @@ typedef struct {
                     int threads);
 } fc_conv_kernel;
 
+/* One algorithm for the gradient of a convolution's weights; `gradients.def` lists them. weights[k, c, r, s] = sum of gradient[n, k, i, j] * x[n, c, i * stride + r * dilation - pad, ...] over n, i, j, of a plain
+ * convolution; bias[k] = sum of gradient[n, k, i, j], where `bias` is not NULL. `weights` has the user's layout. */
+typedef struct {
+    int (*accepts)(const fc_conv *p);
+    double (*cost)(const fc_conv *p); /* cycles, where two threads share the work */
+    int (*run)(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads);
+    double (*error)(const fc_conv *p); /* NULL where it computes the textbook sum */
+} fc_gradient_kernel;
+
 /* Everything that one instruction set offers for one floating-point type. */
 typedef struct {
     const fc_conv_kernel *const *conv;
+    const fc_gradient_kernel *const *gradients;
     int (*deform)(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
                   const void *weight, const void *bias, void *out, int threads);
     int (*fold)(const fc_conv *p, const void *columns, void *out, int threads);

@@ -9,6 +9,9 @@
 #define FC_KERNEL(name, textbook) extern const fc_conv_kernel FC_NAME(name);
 #include "kernels.def"
 #undef FC_KERNEL
+#define FC_GRADIENT(name, textbook) extern const fc_gradient_kernel FC_NAME(name);
+#include "gradients.def"
+#undef FC_GRADIENT
 
 extern int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads);
 
@@ -219,4 +222,10 @@ static const fc_conv_kernel *const conv[] = {
 };
 #undef FC_KERNEL
 
-const fc_ops FC_NAME(ops) = {conv, deform, fold, norm, FC_NAME(pool_planes)};
+#define FC_GRADIENT(name, textbook) &FC_NAME(name),
+static const fc_gradient_kernel *const gradients[] = {
+#include "gradients.def"
+};
+#undef FC_GRADIENT
+
+const fc_ops FC_NAME(ops) = {conv, gradients, deform, fold, norm, FC_NAME(pool_planes)};

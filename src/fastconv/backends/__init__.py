@@ -84,6 +84,63 @@ class Backend(Protocol):
     ) -> None:
         """x / (k + alpha / size * sum of squares over `size` neighbouring channels)**beta."""
 
+    # The gradients. That of a convolution's input is `conv` of the transposed problem, and back.
+
+    def conv_weight_gradient(
+        self, problem: ConvProblem, x: Array, grad_output: Array, out: Array, bias: Array | None
+    ) -> None:
+        """That of a plain problem's weights, in their own shape; `bias` (filters,) takes the sums of `grad_output`."""
+
+    def channel_sums(self, x: Array, layout: str, out: Array) -> None:
+        """`out` (C,): the sum of every channel over the batch and its planes."""
+
+    def deform_conv_gradient(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        offset: Array,
+        mask: Array | None,
+        weight: Array,
+        grad_output: Array,
+        grad_x: Array,
+        grad_offset: Array,
+        grad_weight: Array,
+        grad_mask: Array | None,
+    ) -> None:
+        """All of `deform_conv`, but that of the bias; `grad_mask` is None where `mask` is."""
+
+    def pool_gradient(self, problem: PoolProblem, grad_output: Array, out: Array) -> None:
+        """That of the reducer ``sum``: every pixel's sum of `grad_output / divisor` over the windows that hold it."""
+
+    def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+        """As `scatter`, but what goes to one place is added."""
+
+    def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
+        """`out[i]` is the pixel at the flat plane position `indices[i]` of `x`."""
+
+    def pad_gradient(
+        self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array
+    ) -> None:
+        """`out[.., rows[i], columns[j]]` is the sum of all such `grad_output[.., i, j]`; nothing where a table says -1."""
+
+    def local_response_norm_gradient(
+        self,
+        x: Array,
+        grad_output: Array,
+        size: int,
+        alpha: float,
+        beta: float,
+        k: float,
+        layout: str,
+        out: Array,
+    ) -> None:
+        """That of `local_response_norm`."""
+
+    def activation_gradient(
+        self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
+    ) -> None:
+        """`grad_output` times the slope at `value`, which is the activation's output, or else its input."""
+
     def conv_shortcut(
         self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool
     ) -> Any:

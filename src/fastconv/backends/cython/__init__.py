@@ -64,6 +64,13 @@ def _choose(problem: ConvProblem, once: bool = False) -> Choice:
     return Choice(conv, min(kernels, key=conv.cost))
 
 
+@lru_cache(maxsize=1024)
+def _choose_gradient(problem: ConvProblem) -> Choice:
+    """The kernel for the gradient of the weights."""
+    conv = _conv(problem)
+    return Choice(conv, conv.choose_gradient())
+
+
 def _conv(problem: ConvProblem, once: bool = False) -> _engine.Conv:
     top, _, left, _ = problem.padding
     sizes = (
@@ -130,6 +137,12 @@ class CythonBackend:
         kernel, packed = prepared
         conv = _choose(problem).conv
         conv.run(kernel, x, packed, bias, residual, _ACTIVATIONS[name], a, b, out, threads)
+
+    def conv_weight_gradient(
+        self, problem: ConvProblem, x: Array, grad_output: Array, out: Array, bias: Array | None
+    ) -> None:
+        conv, kernel = _choose_gradient(problem)
+        conv.gradient(kernel, x, grad_output, out, bias, get_num_threads())
 
     def deform_conv(
         self,

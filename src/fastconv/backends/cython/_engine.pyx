@@ -60,6 +60,13 @@ cdef extern from "fastconv.h" nogil:
                     int threads)
     int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed,
                          const fc_epilogue *e, void *out, int threads)
+    int fc_gradient_count()
+    const char *fc_gradient_name(int kernel)
+    int fc_gradient_accepts(const fc_conv *p, int kernel)
+    double fc_gradient_cost(const fc_conv *p, int kernel)
+    int fc_gradient_choose(const fc_conv *p)
+    int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gradient, void *weights, void *bias,
+                        int threads)
     int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
                        const void *weight, const void *bias, void *out, int threads)
     int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads)
@@ -120,6 +127,11 @@ def kernels() -> list[tuple[str, bool]]:
     ]
 
 
+def gradients() -> list[str]:
+    """Names of the kernels for the gradient of weights."""
+    return [fc_gradient_name(k).decode() for k in range(fc_gradient_count())]
+
+
 # ---- arrays ----
 
 cdef int checked(int status) except -1:
@@ -176,6 +188,25 @@ cdef class Conv:
         e.activation, e.a, e.b = activation, a, b
         with nogil:
             status = fc_conv_run(&self.p, kernel, source, weights, &e, to, threads)
+        checked(status)
+
+    def gradient_accepts(self, int kernel):
+        return bool(fc_gradient_accepts(&self.p, kernel))
+
+    def gradient_cost(self, int kernel):
+        return fc_gradient_cost(&self.p, kernel)
+
+    def choose_gradient(self):
+        return fc_gradient_choose(&self.p)
+
+    def gradient(self, int kernel, cnp.ndarray x, cnp.ndarray gradient, cnp.ndarray weights, cnp.ndarray bias, int threads):
+        cdef int status
+        cdef void *source = data(x)
+        cdef void *g = data(gradient)
+        cdef void *to = data(weights)
+        cdef void *b = data(bias)
+        with nogil:
+            status = fc_gradient_run(&self.p, kernel, source, g, to, b, threads)
         checked(status)
 
     def deform(self, cnp.ndarray x, cnp.ndarray offset, cnp.ndarray mask, int64_t offset_groups, cnp.ndarray weight,
