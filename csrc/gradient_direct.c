@@ -8,10 +8,7 @@
  * A task is a share of the strips, a chunk of channels and a part of the filters; each strip's sums are added to the task's
  * own weights, and these transposed to the user's layout at its end. Shares and their order follow from the problem alone, so
  * that results do not depend on the number of threads. Limit: FMA throughput; packing, where one side has few channels. */
-#include <stdlib.h>
-
-#include "grid.h"
-#include "simd.h"
+#include "gradient.h"
 
 enum {
     STEP_BYTES = 40 << 10,    /* of L1, for what a tile reads in one strip */
@@ -22,75 +19,7 @@ enum {
     WANTED_TASKS = 16,
 };
 
-/* ---- register tile ---- */
-
-/* Pixels of one row of the strip: where they lie in a panel and in a block, and how many they are. */
-typedef struct {
-    int64_t cell, pixel, count;
-} stretch;
-
-typedef struct {
-    const real *x, *gradient;
-    const stretch *stretches, *end;
-    int64_t width, step; /* channels of a cell; reals from pixel to pixel */
-    real *sums;          /* [row][vectors * VL], added to unless `first` */
-    int first;
-} tile;
-
-INLINE void multiply_tile(const int rows, const int vectors, const tile *t) {
-    vec sum[MR][NV];
-#pragma GCC unroll 16
-    for (int m = 0; m < rows; m++)
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) sum[m][v] = zero();
-    const int64_t step = t->step;
-    for (const stretch *s = t->stretches; s < t->end; s++) {
-        const real *x = t->x + s->cell * t->width, *g = t->gradient + s->pixel * vectors * VL;
-        for (int64_t i = s->count; i > 0; i--, x += step, g += vectors * VL) {
-            vec gradient[NV];
-#pragma GCC unroll 2
-            for (int v = 0; v < vectors; v++) gradient[v] = load(g + v * VL);
-#pragma GCC unroll 16
-            for (int m = 0; m < rows; m++) {
-                vec pixel = splat(x[m]);
-#pragma GCC unroll 2
-                for (int v = 0; v < vectors; v++) sum[m][v] += pixel * gradient[v];
-            }
-        }
-    }
-    if (!t->first) {
-#pragma GCC unroll 16
-        for (int m = 0; m < rows; m++)
-#pragma GCC unroll 2
-            for (int v = 0; v < vectors; v++) sum[m][v] += load(t->sums + (m * vectors + v) * VL);
-    }
-#pragma GCC unroll 16
-    for (int m = 0; m < rows; m++)
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) store(t->sums + (m * vectors + v) * VL, sum[m][v]);
-}
-
-#define TILE(rows)                                                      \
-    static void tile_##rows##_1(const tile *t) { multiply_tile(rows, 1, t); } \
-    static void tile_##rows##_2(const tile *t) { multiply_tile(rows, 2, t); }
-#define ROW(rows) {tile_##rows##_1, tile_##rows##_2}
-
-TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
-#if MR > 6
-TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
-#endif
-
-static void (*const tiles[MR][NV])(const tile *) = {
-    ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6),
-#if MR > 6
-    ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
-#endif
-};
-
 /* ---- plan ---- */
-
-/* `whole` in `count` parts that differ by one at most. */
-static int64_t part_start(int64_t whole, int64_t count, int64_t i) { return whole / count * i + min64(i, whole % count); }
 
 /* How one axis of the input is packed: every input position once, or, where that is less, those of each tap by themselves. */
 typedef struct {
@@ -329,8 +258,6 @@ static int64_t find_stretches(const plan *w, const strip *s, int64_t tap, stretc
 
 static int64_t panel_start(const plan *w, int64_t panel) { return part_start(w->o.channels, w->panels, panel); }
 
-static int64_t block_width(const plan *w, int64_t block) { return w->o.filters - block * NR > VL ? NR : VL; }
-
 /* A task's chunk of panels and part of blocks. */
 typedef struct {
     int64_t panel, panels, channel, channels;
@@ -344,8 +271,8 @@ static void multiply_strip(const plan *w, const strip *s, const region *r, const
     for (int64_t row = 0; row < w->y.taps; row++) {
         int64_t found = find_stretches(w, s, row, stretches), runs = w->joined ? 1 : w->x.taps;
         for (int64_t b = 0; b < r->blocks; b++) {
-            int64_t width = block_width(w, r->block + b);
-            tile t = {.gradient = blocks + b * strip_pixels * NR, .stretches = stretches, .end = stretches + found,
+            int64_t width = gradient_block_width(&w->o, r->block + b);
+            gradient_tile t = {.gradient = blocks + b * strip_pixels * NR, .stretches = stretches, .end = stretches + found,
                       .first = first};
             for (int64_t i = 0; i < r->panels; i++) {
                 int64_t channel = panel_start(w, r->panel + i) - r->channel;
@@ -358,7 +285,7 @@ static void multiply_strip(const plan *w, const strip *s, const region *r, const
                         int64_t from = part_start(length, count, k), rows = part_start(length, count, k + 1) - from;
                         t.x = panels + channel * w->panel_cells + run * w->x.tap_step * channels + from;
                         t.sums = panel_sums + (run * channels + from) * width;
-                        tiles[rows - 1][width / VL - 1](&t);
+                        FC_NAME(gradient_tiles)[rows - 1][width / VL - 1](&t);
                     }
             }
         }
@@ -368,40 +295,13 @@ static void multiply_strip(const plan *w, const strip *s, const region *r, const
 /* From `sums` to the user's layout. */
 static void unpack(const plan *w, const region *r, int64_t group, const real *sums, real *weights) {
     const operands *o = &w->o;
-    for (int64_t b = 0; b < r->blocks; b++) {
-        int64_t k0 = (r->block + b) * NR, width = block_width(w, r->block + b), filters = min64(NR, o->filters - k0);
-        real *to = weights + group * o->w_group + k0 * o->w_filter + r->channel * o->w_channel;
-        const real *block = sums + b * r->channels * w->taps * NR;
+    for (int64_t b = 0; b < r->blocks; b++)
         for (int64_t i = 0; i < r->panels; i++) {
-            int64_t channel = panel_start(w, r->panel + i) - r->channel;
-            int64_t channels = panel_start(w, r->panel + i + 1) - r->channel - channel, rows = channels * w->taps;
-            const real *panel = block + channel * w->taps * NR;
-            if (o->nhwc) {
-                for (int64_t row = 0; row < rows; row++)
-                    copy_reals(to + (channel + row % channels) * o->w_channel + row / channels * o->w_column,
-                               panel + row * width, filters);
-                continue;
-            }
-            real *run = to + channel * w->taps; /* channels and their taps follow on each other */
-            int64_t c = 0, tap = 0;
-            for (int64_t at = 0; at < rows; at += VL) {
-                const real *from[VL];
-                int64_t n = min64(VL, rows - at);
-                for (int64_t l = 0; l < VL; l++) {
-                    from[l] = panel + (tap * channels + c) * width;
-                    if (l < n && ++tap == w->taps) tap = 0, c++;
-                    if (c == channels) c = 0;
-                }
-                for (int64_t k = 0; k < filters; k += VL) {
-                    vec lanes[VL];
-                    for (int l = 0; l < VL; l++) lanes[l] = load(from[l] + k);
-                    transpose(lanes);
-                    for (int64_t l = 0; l < min64(VL, filters - k); l++)
-                        store_up_to(run + (k + l) * o->w_filter + at, lanes[l], n);
-                }
-            }
+            int64_t k = (r->block + b) * NR, channel = panel_start(w, r->panel + i);
+            unpack_sums(o, sums + (b * r->channels + channel - r->channel) * w->taps * NR, w->taps,
+                        panel_start(w, r->panel + i + 1) - channel, gradient_block_width(o, r->block + b),
+                        min64(NR, o->filters - k), weights + group * o->w_group + k * o->w_filter + channel * o->w_channel);
         }
-    }
 }
 
 static int work(const void *context, int64_t begin, int64_t end) {
@@ -444,7 +344,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
             for (int64_t b = 0; b < r.blocks && (bias || packed != wanted); b++) {
                 int64_t k = (r.block + b) * NR;
                 pack_block(w, &s, j->gradient + (group * o->filters + k) * o->out_channel, min64(NR, o->filters - k),
-                           block_width(w, r.block + b), packed_blocks + b * strip_pixels * NR, bias ? bias + k : NULL);
+                           gradient_block_width(&w->o, r.block + b), packed_blocks + b * strip_pixels * NR, bias ? bias + k : NULL);
             }
             packed = wanted;
             multiply_strip(w, &s, &r, packed_panels, packed_blocks, own, stretches, i == first);
@@ -452,32 +352,6 @@ static int work(const void *context, int64_t begin, int64_t end) {
         unpack(w, &r, group, own, share ? j->partial_weights + (share - 1) * all_weights : j->weights);
     }
     return 0;
-}
-
-/* ---- the shares together ---- */
-
-typedef struct {
-    const real *partial;
-    real *out;
-    int64_t size, shares;
-} sum_job;
-
-enum { SUM_REALS = 4096 };
-
-static int sum_work(const void *context, int64_t begin, int64_t end) {
-    const sum_job *j = context;
-    for (int64_t i = begin * SUM_REALS; i < min64(end * SUM_REALS, j->size); i += VL) {
-        int64_t n = min64(VL, j->size - i);
-        vec sum = load_up_to(j->out + i, n);
-        for (int64_t s = 0; s < j->shares - 1; s++) sum += load_up_to(j->partial + s * j->size + i, n);
-        store_up_to(j->out + i, sum, n);
-    }
-    return 0;
-}
-
-static int add_shares(real *out, const real *partial, int64_t size, int64_t shares, int threads) {
-    sum_job j = {partial, out, size, shares};
-    return fc_parallel(ceil_div(size, SUM_REALS), fc_worth((double)(size * shares) / VL, threads), sum_work, &j);
 }
 
 static int accepts(const fc_conv *p) {
