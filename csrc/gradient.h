@@ -34,6 +34,9 @@ static inline int64_t gradient_block_width(const operands *o, int64_t block) { r
 /* `whole` in `count` parts that differ by one at most. */
 static inline int64_t part_start(int64_t whole, int64_t count, int64_t i) { return whole / count * i + min64(i, whole % count); }
 
+/* sums.c */
+int FC_NAME(channel_sums)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout, int threads);
+
 /* ---- results ---- */
 
 /* The sums [tap][channel][width] of a block of filters and `channels` channels to the user's layout; `to` is the place of the

@@ -126,4 +126,38 @@ INLINE void transform_weights(const int t, const int r, const transform *f, cons
     v[t - 1] = g[r - 1];
 }
 
+/* The transposes of the last two, for the gradient of the weights, g = G^T [(A y) * (B^T d)]. A y: */
+INLINE void transform_gradient(const int t, const int m, const transform *f, const vec *y, vec *v) {
+    const int zero = HAS_ZERO(t), pairs = PAIRS(t);
+    if (zero) v[0] = y[0];
+#pragma GCC unroll 4
+    for (int k = 0; k < pairs; k++) {
+        vec even = y[0], odd = y[1] * splat(f->power[k][1]);
+#pragma GCC unroll 8
+        for (int i = 2; i < m; i++) {
+            if (i % 2)
+                odd += y[i] * splat(f->power[k][i]);
+            else
+                even += y[i] * splat(f->power[k][i]);
+        }
+        v[zero + 2 * k] = even + odd, v[zero + 2 * k + 1] = even - odd;
+    }
+    v[t - 1] = y[m - 1];
+}
+
+/* G^T v. */
+INLINE void transform_products(const int t, const int r, const transform *f, const vec *v, vec *g) {
+    const int zero = HAS_ZERO(t), pairs = PAIRS(t);
+#pragma GCC unroll 8
+    for (int j = 0; j < r; j++) {
+        g[j] = j == r - 1 ? v[t - 1] : (vec){0};
+        if (j == 0 && zero) g[j] += v[0] * splat(f->norm_zero);
+#pragma GCC unroll 4
+        for (int k = 0; k < pairs; k++) {
+            vec plus = v[zero + 2 * k], minus = v[zero + 2 * k + 1];
+            g[j] += (j % 2 == zero ? plus - minus : plus + minus) * splat(f->norm[k] * f->power[k][j]);
+        }
+    }
+}
+
 #endif

@@ -12,14 +12,13 @@
 #include <math.h>
 
 #include "epilogue.h"
+#include "winograd_input.h"
 #include "winograd_passes.h"
 #include "winograd_weights.h"
 
 enum {
-    RUN = 16,               /* tiles that are transformed together, to stay in L1 */
     SHARED_TILES = 128,
     SHARED_BYTES = 2 << 20, /* V for each thread */
-    STAGE_BYTES = 1 << 20,
 };
 
 typedef struct {
@@ -33,85 +32,11 @@ typedef struct {
     transform transforms[MOST_POINTS + 1];
 } winograd_job;
 
-/* ---- input ---- */
-
-/* Channels in lanes: `span` pixels from position `first` on of n channels' rows; zeros outside the image. */
-static void stage_row(real *to, const real *row, const operands *o, int64_t n, int64_t first, int64_t span) {
-    if (o->nhwc) {
-        for (int64_t i = 0; i < span; i++, to += VL) {
-            int64_t at = first + i;
-            store(to, at >= 0 && at < o->width ? load_up_to(row + at * o->x_pixel, n) : zero());
-        }
-        return;
-    }
-    for (int64_t i = 0; i < span; i += VL, to += VL * VL) {
-        int64_t at = first + i, low = max64(-at, 0), high = min64(o->width - at, VL);
-        vec lanes[VL];
-        if (high <= low) {
-            for (int l = 0; l < VL; l++) store(to + l * VL, zero());
-            continue;
-        }
-        if (low == 0 && high == VL && n >= VL) {
-#pragma GCC unroll 16
-            for (int l = 0; l < VL; l++) lanes[l] = load(row + l * o->x_channel + at);
-        } else {
-            for (int l = 0; l < VL; l++) lanes[l] = l < n ? load_between(row + l * o->x_channel + at, low, high) : zero();
-        }
-        transpose(lanes);
-#pragma GCC unroll 16
-        for (int l = 0; l < VL; l++) store(to + l * VL, lanes[l]);
-    }
+static winograd_input input_of(const winograd_job *j) {
+    return (winograd_input){j->w, j->o, j->x + j->group * j->o->channels * j->o->x_channel, j->transforms};
 }
 
-static int64_t stage_reals(const tiling *w) {
-    int64_t first, span;
-    run_span(w, 0, min64(RUN, w->row_tiles), &first, &span);
-    return w->y.most_points * round_up(span, VL) * VL;
-}
-
-/* V of tiles [first, first + count), of the channels of vectors [low, high). */
-static void transform_tiles(const winograd_job *j, int64_t first, int64_t count, int64_t low, int64_t high, real *v,
-                            int64_t plane_step, real *stage) {
-    const tiling *w = j->w;
-    const operands *o = j->o;
-    for (int64_t done = 0; done < count;) {
-        tile_run r = run_at(w, first + done, min64(count - done, w->x.phases > 1 ? count : RUN));
-        int64_t at, span;
-        run_span(w, r.column, r.count, &at, &span);
-        int64_t row_step = round_up(span, VL) * VL;
-        const real *image = j->x + r.image * o->x_image + j->group * o->channels * o->x_channel;
-        for (int64_t block = low; block < high; block++) {
-            int64_t c = block * VL, n = min64(VL, o->channels - c);
-            for (int i = 0; i < w->y.segments; i++) {
-                const segment *sy = &w->y.segment[i];
-                int64_t top = sy->first + r.y_phase + w->y.unit * M * r.y_tile;
-                for (int k = 0; k < sy->points; k++) {
-                    int64_t y = top + k * w->y.unit;
-                    if (y >= 0 && y < o->height && k < M + (int)sy->taps - 1)
-                        stage_row(stage + k * row_step, image + c * o->x_channel + y * o->width * o->x_pixel, o, n, at, span);
-                    else
-                        memset(stage + k * row_step, 0, (size_t)(span * VL) * sizeof(real));
-                }
-                if (sy->points > M) functions[sy->points - M].input_rows(&j->transforms[sy->points], stage, row_step, span);
-                for (int l = 0; l < w->x.segments; l++) {
-                    const segment *sx = &w->x.segment[l];
-                    real *to = v + w->plane[i][l] * plane_step + w->channel[i][l] + c;
-                    for (int64_t tile = 0; tile < r.count;) {
-                        int64_t column = r.column + tile, phase = column / w->x.tiles, in_phase = column % w->x.tiles;
-                        int64_t tiles = min64(r.count - tile, w->x.tiles - in_phase);
-                        const real *pixels = stage + (sx->first - at + phase + w->x.unit * M * in_phase) * VL;
-                        for (int k = 0; k < sy->points; k++)
-                            functions[sx->points - M].input_columns(
-                                &j->transforms[sx->points], pixels + k * row_step, w->x.unit, M + (int)sx->taps - 1, tiles,
-                                to + k * sx->points * plane_step + (done + tile) * w->row_step, plane_step, w->row_step, n);
-                        tile += tiles;
-                    }
-                }
-            }
-        }
-        done += r.count;
-    }
-}
+/* ---- output ---- */
 
 /* Finishes the rows [M][columns][VL] of VL filters at most: `count` of the tile row's pixels, from output (y, x) on. */
 static void finish_rows(const winograd_job *j, const tile_run *r, int64_t column, int64_t tiles, int64_t filter, int64_t n,
@@ -172,8 +97,8 @@ static void inverse_tiles(const winograd_job *j, int64_t first, int64_t count, i
                     for (int l = 0; l < (w->merged ? 1 : w->x.segments); l++) {
                         int ty = w->y.segment[i].points, tx = w->x.segment[l].points;
                         const real *from = sums + w->plane[i][l] * plane_step + (done + tile) * NR + k;
-                        functions[tx - M].output_columns(&j->transforms[tx], from, plane_step, ty, columns);
-                        functions[ty - M].output_rows(&j->transforms[ty], columns, rows + tile * M * VL, row_step, i + l > 0);
+                        output_functions[tx - M].columns(&j->transforms[tx], from, plane_step, ty, columns);
+                        output_functions[ty - M].rows(&j->transforms[ty], columns, rows + tile * M * VL, row_step, i + l > 0);
                     }
             finish_rows(j, &r, r.column, r.count, block * NR + k, min64(VL, filters - k), rows, row_step);
         }
@@ -183,8 +108,7 @@ static void inverse_tiles(const winograd_job *j, int64_t first, int64_t count, i
 
 /* ---- products ---- */
 
-/* Of V and of the sums. An odd number of vectors: planes then spread over all sets of a cache. */
-static int64_t v_plane(const tiling *w, int64_t tiles) { return (tiles * w->row_step / VL | 1) * VL; }
+/* Of the sums, as `v_plane`. */
 static int64_t sum_plane(int64_t tiles) { return (tiles * NV | 1) * VL; }
 
 static int64_t scratch_reals(const tiling *w) {
@@ -219,10 +143,11 @@ static int do_blocks(const void *context, int64_t begin, int64_t end) {
     real *v = fc_workspace(FC_OWN, (size_t)(v_reals + sum_reals + scratch_reals(w)) * sizeof(real));
     if (!v) return FC_NO_MEMORY;
     real *sums = v + v_reals, *scratch = sums + sum_reals;
+    winograd_input in = input_of(j);
     for (int64_t task = begin; task < end; task++) {
         int64_t first = task * j->block, count = min64(j->block, w->tiles - first);
         if (count <= 0) break;
-        transform_tiles(j, first, count, 0, ceil_div(j->o->channels, VL), v, v_step, scratch);
+        transform_tiles(&in, first, count, 0, ceil_div(j->o->channels, VL), v, v_step, scratch);
         for (int64_t block = 0; block < ceil_div(j->o->filters, NR); block++)
             multiply_tiles(j, first, count, block, v, v_step, sums, scratch);
     }
@@ -235,10 +160,11 @@ static int fill_shared(const void *context, int64_t begin, int64_t end) {
     real *stage = fc_workspace(FC_OWN, (size_t)scratch_reals(j->w) * sizeof(real));
     if (!stage) return FC_NO_MEMORY;
     int64_t vectors = ceil_div(j->o->channels, VL);
+    winograd_input in = input_of(j);
     for (int64_t task = begin; task < end; task++) {
         int64_t part = task % j->channel_parts, from = task / j->channel_parts * j->block;
         int64_t count = min64(j->block, j->tiles - from);
-        transform_tiles(j, j->first + from, count, vectors * part / j->channel_parts,
+        transform_tiles(&in, j->first + from, count, vectors * part / j->channel_parts,
                         vectors * (part + 1) / j->channel_parts, j->shared + from * j->w->row_step, v_plane(j->w, j->tiles), stage);
     }
     return 0;
@@ -294,7 +220,7 @@ static int run_grid(winograd_job *j, int threads) {
     const tiling *w = j->w;
     const operands *o = j->o;
     split s = split_of(w, o, threads);
-    for (int t = 3; t <= MOST_POINTS; t++) j->transforms[t] = transform_of(t);
+    set_transforms(j->transforms);
     int status = 0;
     for (j->group = 0; j->group < o->groups && !status; j->group++) {
         if (!s.shared) {
@@ -388,7 +314,7 @@ static size_t workspace_bytes(const fc_conv *p, int threads) {
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
     operands o = operands_of(p);
     weights_job j = {.o = &o, .kernel_h = p->kernel_h, .kernel_w = p->kernel_w, .weight = weight, .packed = packed};
-    for (int t = 3; t <= MOST_POINTS; t++) j.transforms[t] = transform_of(t);
+    set_transforms(j.transforms);
     grid g;
     tiling w;
     int status = 0;
