@@ -281,15 +281,17 @@ static job_nhwc job_nhwc_of(const fc_conv *p) {
 
 /* ---- the kernel's interface ---- */
 
-static int accepts(const fc_conv *p) {
-    if (p->transposed || p->groups != p->channels) return 0;
+static int accepts(const fc_conv *given) {
+    fc_conv plain, *p = &plain;
+    if (!as_plain(given, p) || p->groups != p->channels || (given->transposed && p->filters != p->channels)) return 0;
     if (p->layout == FC_NHWC) return p->filters == p->channels && ring_fits(p);
     operands o = operands_of(p);
     grid g = grid_of(p, &o, 0);
     return !reads_in_place(&g, &o); /* vectors would read beyond the image */
 }
 
-static double cost(const fc_conv *p) {
+static double cost(const fc_conv *given) {
+    const fc_conv plain = plain_of(given), *p = &plain;
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width), taps = (double)(p->kernel_h * p->kernel_w);
     double waste = p->layout == FC_NCHW ? (double)round_up(p->out_width, VL) / (double)p->out_width
                                         : (double)round_up(p->channels, VL) / (double)p->channels;
@@ -300,7 +302,8 @@ static double cost(const fc_conv *p) {
     return outputs * waste / VL * each + 30 * planes + 400;
 }
 
-static size_t weight_bytes(const fc_conv *p) {
+static size_t weight_bytes(const fc_conv *given) {
+    const fc_conv plain = plain_of(given), *p = &plain;
     int64_t filters = p->layout == FC_NHWC ? round_up(p->filters, VL) : p->filters;
     return (size_t)(filters * p->kernel_h * p->kernel_w) * sizeof(real);
 }
@@ -314,7 +317,8 @@ static int plan(const fc_conv *p, const operands *o, int threads, strips *s) {
     return status;
 }
 
-static size_t workspace_bytes(const fc_conv *p, int threads) {
+static size_t workspace_bytes(const fc_conv *given, int threads) {
+    const fc_conv plain = plain_of(given), *p = &plain;
     if (p->layout == FC_NHWC) {
         job_nhwc j = job_nhwc_of(p);
         set_ring(&j);
@@ -330,19 +334,22 @@ static size_t workspace_bytes(const fc_conv *p, int threads) {
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
     (void)threads;
+    int64_t taps = p->kernel_h * p->kernel_w;
+    const real *from = weight;
+    real *to = packed;
     if (p->layout == FC_NCHW) {
-        memcpy(packed, weight, weight_bytes(p));
+        for (int64_t k = 0; k < p->filters; k++, from += taps)
+            for (int64_t t = 0; t < taps; t++) *to++ = from[element_of_tap(p, t)];
         return 0;
     }
-    int64_t taps = p->kernel_h * p->kernel_w;
-    real *to = packed;
     for (int64_t c = 0; c < p->channels; c += VL)
         for (int64_t t = 0; t < taps; t++, to += VL)
-            store(to, load_up_to((const real *)weight + t * p->channels + c, p->channels - c));
+            store(to, load_up_to(from + element_of_tap(p, t) * p->channels + c, p->channels - c));
     return 0;
 }
 
-static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
+static int run_all(const fc_conv *given, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
+    const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
     job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     threads = fc_worth(2 * cost(p), threads);

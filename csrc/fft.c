@@ -124,7 +124,7 @@ static void backwards(real *line, int64_t step, const twiddles *t) {
 /* ---- weights ---- */
 
 typedef struct {
-    const fc_conv *p;
+    const fc_conv *p, *given; /* as a plain convolution, and as it is */
     const operands *o;
     const fft_tiling *w;
     const real *x, *weight;
@@ -152,8 +152,11 @@ static int transform_weights(const void *context, int64_t begin, int64_t end) {
             int64_t r0 = piece / w->x.pieces * w->y.taps, s0 = piece % w->x.pieces * w->x.taps;
             const real *from = j->weight + filter / o->filters * o->w_group + filter % o->filters * o->w_filter + channel * o->w_channel;
             for (int64_t r = r0; r < min64(r0 + w->y.taps, j->p->kernel_h); r++)
-                for (int64_t s = s0; s < min64(s0 + w->x.taps, j->p->kernel_w); s++)
-                    buffer[((r - r0) * w->row_step + 2 * (s - s0)) * VL + l] = scale * from[r * o->w_row + s * o->w_column];
+                for (int64_t s = s0; s < min64(s0 + w->x.taps, j->p->kernel_w); s++) {
+                    int64_t element = element_of_tap(j->given, r * j->p->kernel_w + s);
+                    real weight = from[element / j->p->kernel_w * o->w_row + element % j->p->kernel_w * o->w_column];
+                    buffer[((r - r0) * w->row_step + 2 * (s - s0)) * VL + l] = scale * weight;
+                }
         }
         for (int64_t r = 0; r < w->y.taps; r++) forwards(buffer + r * w->row_step * VL, 2 * VL, &j->x_twiddles);
         for (int64_t s = 0; s < w->x.points; s++) forwards(buffer + 2 * s * VL, w->row_step * VL, &j->y);
@@ -291,21 +294,24 @@ static int work_tiles(const void *context, int64_t begin, int64_t end) {
 
 /* ---- the kernel ---- */
 
-static size_t weight_bytes(const fc_conv *p) {
+static size_t weight_bytes(const fc_conv *given) {
+    const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 0;
     return (size_t)(o.groups * o.filters * w.reduction * w.y.points * w.x.points * 2) * sizeof(real);
 }
 
-static int accepts(const fc_conv *p) {
-    if (p->transposed || p->stride_h > 1 || p->stride_w > 1 || p->dilation_h > 1 || p->dilation_w > 1) return 0;
+static int accepts(const fc_conv *given) {
+    fc_conv plain, *p = &plain;
+    if (!as_plain(given, p) || p->stride_h > 1 || p->stride_w > 1 || p->dilation_h > 1 || p->dilation_w > 1) return 0;
     if (p->kernel_h < 5 || p->kernel_w < 5) return 0;
-    size_t bytes = weight_bytes(p);
+    size_t bytes = weight_bytes(given);
     return bytes > 0 && bytes <= MOST_WEIGHTS;
 }
 
-static double cost(const fc_conv *p) {
+static double cost(const fc_conv *given) {
+    const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 0;
@@ -319,7 +325,8 @@ static double cost(const fc_conv *p) {
     return cycles;
 }
 
-static size_t workspace_bytes(const fc_conv *p, int threads) {
+static size_t workspace_bytes(const fc_conv *given, int threads) {
+    const fc_conv plain = plain_of(given), *p = &plain;
     (void)threads;
     operands o = operands_of(p);
     fft_tiling w;
@@ -327,27 +334,29 @@ static size_t workspace_bytes(const fc_conv *p, int threads) {
     return (size_t)((w.reduction > 1 ? 1 + w.together : 1) * w.area * VL) * sizeof(real);
 }
 
-static void set_job(fft_job *j, const fc_conv *p, const operands *o, fft_tiling *w) {
+static void set_job(fft_job *j, const fc_conv *given, const fc_conv *p, const operands *o, fft_tiling *w) {
     tile_fft(p, o, w);
-    *j = (fft_job){.p = p, .o = o, .w = w, .y = twiddles_of(w->y.points), .x_twiddles = twiddles_of(w->x.points),
+    *j = (fft_job){.p = p, .given = given, .o = o, .w = w, .y = twiddles_of(w->y.points), .x_twiddles = twiddles_of(w->x.points),
                    .pairs = p->batch * pairs_of(w), .blocks = ceil_div(o->filters, w->together)};
 }
 
-static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
-    operands o = operands_of(p);
+static int prepare(const fc_conv *given, const void *weight, void *packed, int threads) {
+    const fc_conv plain = plain_of(given), *p = &plain;
+    operands o = operands_of(given);
     fft_tiling w;
     fft_job j;
-    set_job(&j, p, &o, &w);
+    set_job(&j, given, p, &o, &w);
     j.weight = weight, j.packed = packed;
     int64_t kernels = o.groups * o.filters * w.reduction;
     return fc_parallel(ceil_div(kernels, VL), fc_worth((double)(kernels * w.area) * 2, threads), transform_weights, &j);
 }
 
-static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
+static int run_all(const fc_conv *given, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
+    const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
     fft_tiling w;
     fft_job j;
-    set_job(&j, p, &o, &w);
+    set_job(&j, given, p, &o, &w);
     j.x = x, j.packed = (real *)packed, j.e = e, j.out = out;
     int64_t tasks = o.groups * j.blocks * ceil_div(j.pairs, VL);
     return fc_parallel(tasks, fc_worth(2 * cost(p), threads), work_tiles, &j);

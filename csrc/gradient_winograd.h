@@ -450,9 +450,9 @@ static double cost(const fc_conv *p) {
     return (double)o->groups * cycles / 2 + 12000;
 }
 
-/* As winograd.h's. */
+/* An upper bound of what is measured, as a multiple of the direct sum's error: the number of points decides. */
 static double error(const fc_conv *p) {
-    static const double of_points[MOST_POINTS + 1] = {[3] = 1, [4] = 1.2, [5] = 1.6, [6] = 3.5, [7] = 3.5, [8] = 5.6};
+    static const double of_points[MOST_POINTS + 1] = {[3] = 1, [4] = 2.2, [5] = 3, [6] = 4, [7] = 5.5, [8] = 13};
     plan s;
     plan_of(p, &s);
     int t = s.w.y.most_points > s.w.x.most_points ? s.w.y.most_points : s.w.x.most_points;

@@ -113,6 +113,30 @@ static inline grid whole_grid(const fc_conv *p) {
     return g;
 }
 
+/* A transposed convolution of stride 1 is a plain one whose kernel is reversed. 0 where `p` is not such a one, or takes less than
+ * nothing from outside the image; otherwise, and where it is plain anyway, `plain` is what it comes to. */
+static inline int as_plain(const fc_conv *p, fc_conv *plain) {
+    *plain = *p;
+    if (!p->transposed) return 1;
+    plain->pad_top = (p->kernel_h - 1) * p->dilation_h - p->pad_top;
+    plain->pad_left = (p->kernel_w - 1) * p->dilation_w - p->pad_left;
+    if (p->stride_h > 1 || p->stride_w > 1 || plain->pad_top < 0 || plain->pad_left < 0) return 0;
+    plain->transposed = 0, plain->channels = p->filters, plain->filters = p->channels;
+    plain->height = p->out_height, plain->width = p->out_width, plain->out_height = p->height, plain->out_width = p->width;
+    return 1;
+}
+
+static inline fc_conv plain_of(const fc_conv *p) {
+    fc_conv plain;
+    as_plain(p, &plain);
+    return plain;
+}
+
+/* Where a plain kernel's tap is in the weights of `p`. */
+static inline int64_t element_of_tap(const fc_conv *p, int64_t tap) {
+    return p->transposed ? p->kernel_h * p->kernel_w - 1 - tap : tap;
+}
+
 /* One phase, or a plain convolution. */
 static inline grid grid_of(const fc_conv *p, const operands *o, int64_t index) {
     if (!p->transposed) return whole_grid(p);

@@ -12,10 +12,12 @@ static int64_t blocks(const operands *o) { return ceil_div(o->groups, groups_tog
 
 static int accepts(const fc_conv *p) {
     operands o = operands_of(p);
-    return p->layout == FC_NHWC && !p->transposed && p->groups > 1 && groups_together(&o) > 0 && ring_fits(p);
+    fc_conv plain;
+    return p->layout == FC_NHWC && as_plain(p, &plain) && p->groups > 1 && groups_together(&o) > 0 && ring_fits(&plain);
 }
 
-static double cost(const fc_conv *p) {
+static double cost(const fc_conv *given) {
+    const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
     double tiles = (double)(p->batch * p->out_height * ceil_div(p->out_width, PIXELS) * blocks(&o));
     double taps = (double)(p->kernel_h * p->kernel_w), permutation = VECTOR_BYTES >= 32 ? 1 : 16, permutations = PIXELS;
@@ -36,7 +38,8 @@ static job_nhwc job_of(const fc_conv *p, const operands *o) {
                       .grouped = 1, .channels_each = o->channels, .blocks = blocks(o)};
 }
 
-static size_t workspace_bytes(const fc_conv *p, int threads) {
+static size_t workspace_bytes(const fc_conv *given, int threads) {
+    const fc_conv plain = plain_of(given), *p = &plain;
     (void)threads;
     operands o = operands_of(p);
     job_nhwc j = job_of(p, &o);
@@ -52,7 +55,8 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
     for (int64_t block = 0; block < blocks(&o); block++)
         for (int64_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++)
             for (int64_t c = 0; c < o.channels; c++, to += VL) {
-                const real *from = (const real *)weight + tap / p->kernel_w * o.w_row + tap % p->kernel_w * o.w_column;
+                int64_t element = element_of_tap(p, tap);
+                const real *from = (const real *)weight + element / p->kernel_w * o.w_row + element % p->kernel_w * o.w_column;
                 for (int64_t l = 0; l < VL; l++) {
                     int64_t in_block = l / o.filters, group = block * together + in_block;
                     int used = in_block < together && group < o.groups;
@@ -62,7 +66,8 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
     return 0;
 }
 
-static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
+static int run_all(const fc_conv *given, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
+    const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
     lanes places[VL];
     for (int64_t c = 0; c < o.channels; c++)
