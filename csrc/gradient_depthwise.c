@@ -130,14 +130,6 @@ static plan plan_of(const fc_conv *p) {
 
 /* ---- packing ---- */
 
-/* Every second element. */
-static void copy_every_second(real *to, const real *from, int64_t n) {
-    int64_t i = 0;
-    for (; i + VL < n; i += VL) /* the last vector would be read beyond the end */
-        store(to + i, __builtin_shufflevector(load(from + 2 * i), load(from + 2 * i + VL), LANES(EVERY_SECOND, 0, 0)));
-    for (; i < n; i++) to[i] = from[2 * i];
-}
-
 /* A row of the image's channel in planes. */
 static void pack_pixels(const plan *w, const real *row, real *to) {
     int64_t step = w->stride_w;
@@ -152,7 +144,8 @@ static void pack_pixels(const plan *w, const real *row, real *to) {
         if (step == 1)
             copy_reals(plane + low, from, high - low);
         else if (step == 2)
-            copy_every_second(plane + low, from, high - low);
+            for (int64_t i = low; i < high; i += VL)
+                store_up_to(plane + i, load_every_second(from + 2 * (i - low), min64(VL, high - i)), high - i);
         else
             for (int64_t i = low; i < high; i++) plane[i] = from[(i - low) * step];
         clear_reals(plane + high, w->plane - high);

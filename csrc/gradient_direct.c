@@ -12,9 +12,7 @@
 
 enum {
     STEP_BYTES = 40 << 10,    /* of L1, for what a tile reads in one strip */
-    PANELS_BYTES = 192 << 10, /* of L2, for a chunk of channels */
-    BLOCKS_BYTES = 384 << 10, /* of L2, for a part of the filters */
-    SUMS_BYTES = 1 << 20,     /* of L2, for the weights of a task */
+    SUMS_BYTES = 1 << 20,     /* for the weights of a task */
     PARTIAL_BYTES = 4 << 20,  /* weights of all shares but the first */
     WANTED_TASKS = 16,
 };
@@ -66,9 +64,9 @@ static plan plan_of(const fc_conv *p) {
 
     int64_t strip = w.images * w.y.outputs * w.x.outputs, size = (int64_t)sizeof(real);
     w.panels = ceil_div(o->channels, MR), w.blocks = ceil_div(o->filters, NR);
-    int64_t panel = w.panel_cells * ceil_div(o->channels, w.panels) * size;
-    w.chunks = min64(w.panels, ceil_div(w.panels * panel, PANELS_BYTES));
-    w.parts = min64(w.blocks, ceil_div(w.blocks * strip * NR * size, BLOCKS_BYTES));
+    int64_t panel = w.panel_cells * ceil_div(o->channels, w.panels) * size, room = fc_l2_bytes() / 4;
+    w.chunks = min64(w.panels, ceil_div(w.panels * panel, room));
+    w.parts = min64(w.blocks, ceil_div(w.blocks * strip * NR * size, room));
     while (ceil_div(w.panels, w.chunks) * MR * w.taps * ceil_div(w.blocks, w.parts) * NR * size > SUMS_BYTES &&
            (w.chunks < w.panels || w.parts < w.blocks)) {
         if (w.parts < w.blocks && (w.chunks == w.panels || ceil_div(w.blocks, w.parts) * NR > ceil_div(w.panels, w.chunks) * MR))
@@ -140,6 +138,8 @@ static void pack_cells(const operands *o, real *to, int64_t width, const real *f
                 if (c + l >= width) continue;
                 if (step == 1)
                     rows[l] = load_up_to(row, n);
+                else if (step == 2)
+                    rows[l] = load_every_second(row, n);
                 else
                     for (int k = 0; k < n; k++) rows[l][k] = row[k * step];
             }

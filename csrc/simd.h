@@ -165,6 +165,12 @@ INLINE void store_up_to(real *p, vec v, int64_t n) {
         store_n(p, v, n);
 }
 
+/* Elements 0, 2, ... of which there are n; the memory behind the last is not touched. */
+INLINE vec load_every_second(const real *p, int64_t n) {
+    vec a = load_up_to(p, 2 * n - 1), b = 2 * n - 1 > VL ? load_up_to(p + VL, 2 * n - 1 - VL) : zero();
+    return __builtin_shufflevector(a, b, LANES(EVERY_SECOND, 0, 0));
+}
+
 INLINE void copy_reals(real *to, const real *from, int64_t n) {
     int64_t i = 0;
     for (; i + VL <= n; i += VL) store(to + i, load(from + i));

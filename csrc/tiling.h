@@ -115,7 +115,7 @@ static double tile_cycles(const tiling *w, const operands *o) {
 }
 
 /* 0 where the grid cannot be tiled. */
-static int tile_grid(tiling *w, const grid *g, const operands *o) {
+static inline int tile_grid(tiling *w, const grid *g, const operands *o) {
     memset(w, 0, sizeof *w);
     if (!tile_axis(&w->y, &g->y) || !tile_axis(&w->x, &g->x)) return 0;
     w->row_tiles = w->x.phases * w->x.tiles, w->rows = w->y.phases * w->y.tiles;

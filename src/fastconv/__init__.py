@@ -3,7 +3,7 @@
 The public names are those in `__all__`; `fastconv.geometry` holds the arithmetic of shapes.
 """
 
-from fastconv import geometry
+from fastconv import geometry, grad
 from fastconv.backends import (
     BackendUnavailableError,
     algorithms,
@@ -68,6 +68,7 @@ __all__ = [
     "get_precision",
     "global_avg_pool2d",
     "global_max_pool2d",
+    "grad",
     "local_response_norm",
     "lp_pool2d",
     "max_pool2d",

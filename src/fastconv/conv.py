@@ -216,13 +216,26 @@ def separable_conv2d(
     op = "separable_conv2d"
     engine = resolve(op, backend)
     array = as_array(op, "x", x)
-    depthwise = read_weight(op, "depthwise_weight", depthwise_weight)
-    pointwise = read_weight(op, "pointwise_weight", pointwise_weight)
     first = ConvOptions.read(
         op, stride, padding, dilation, None,
         padding_mode=padding_mode, layout=layout, precision=precision, algorithm=algorithm,
     )  # fmt: skip
     second = ConvOptions.read(op, 1, 0, 1, 1, layout=layout, activation=activation, precision=precision)
+    depthwise, pointwise = read_separable(op, depthwise_weight, pointwise_weight, layout)
+    accuracy = precision or get_precision()
+    dtype = float_result(array.dtype, depthwise.dtype, pointwise.dtype)
+    spatial = find_case(first, accuracy, array.shape, compute_dtype(dtype), depthwise.shape, depthwise.dtype)
+    between = spatial.shape if spatial.batched else spatial.shape[1:]
+    across = find_case(second, accuracy, between, dtype, pointwise.shape, pointwise.dtype)
+    last = Call(second, engine, across, bias, residual, out, array, depthwise, pointwise)
+    middle = Call(first, engine, spatial, None, None, None).run(array, depthwise)
+    return last.run(middle, pointwise)
+
+
+def read_separable(op: str, depthwise_weight: Any, pointwise_weight: Any, layout: str) -> tuple[Array, Array]:
+    """Both weights, which fit each other; `layout` has been checked."""
+    depthwise = read_weight(op, "depthwise_weight", depthwise_weight)
+    pointwise = read_weight(op, "pointwise_weight", pointwise_weight)
     kernel = pointwise.shape[2:] if layout == "NCHW" else pointwise.shape[:2]
     filters = depthwise.shape[0 if layout == "NCHW" else 3]
     inner = pointwise.shape[1 if layout == "NCHW" else 2]
@@ -232,14 +245,7 @@ def separable_conv2d(
         raise ValueError(
             f"{op}: pointwise_weight has {inner} input channels, but depthwise_weight has {filters} output channels"
         )
-    accuracy = precision or get_precision()
-    dtype = float_result(array.dtype, depthwise.dtype, pointwise.dtype)
-    spatial = find_case(first, accuracy, array.shape, compute_dtype(dtype), depthwise.shape, depthwise.dtype)
-    between = spatial.shape if spatial.batched else spatial.shape[1:]
-    across = find_case(second, accuracy, between, dtype, pointwise.shape, pointwise.dtype)
-    last = Call(second, engine, across, bias, residual, out, array, depthwise, pointwise)
-    middle = Call(first, engine, spatial, None, None, None).run(array, depthwise)
-    return last.run(middle, pointwise)
+    return depthwise, pointwise
 
 
 def conv1d(

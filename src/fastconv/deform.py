@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastconv.arrays import Array, Result, as_array, compute_dtype, float_result, images, native
 from fastconv.backends import resolve
 from fastconv.execute import read_bias, read_weight
-from fastconv.problem import ConvOptions
+from fastconv.problem import ConvOptions, ConvProblem
 
 __all__ = ["deform_conv2d"]
 
@@ -69,6 +69,47 @@ def deform_conv2d(
     array([[[0.5, 1.5, 2.5, 1.5]]])
     """
     op = "deform_conv2d"
+    arrays = read_deform(op, x, offset, weight, stride, padding, dilation, mask)
+    problem, compute = arrays.problem, arrays.problem.dtype
+    bias_array = read_bias(op, bias, problem.filters, compute)
+    engine = resolve(op, backend)
+    result = Result(op, problem.output_shape, arrays.dtype, None, batched=arrays.batched)
+    if problem.batch:
+        image, offsets, weights, masks = arrays.native()
+        engine.deform_conv(problem, image, offsets, masks, weights, bias_array, result.buffer)
+    return result.value()
+
+
+class Deformable(NamedTuple):
+    """The operands of one deformable convolution, batched and checked."""
+
+    problem: ConvProblem
+    batched: bool
+    dtype: np.dtype[Any]  # of the result
+    x: Array
+    offset: Array
+    weight: Array
+    mask: Array | None
+
+    def native(self) -> tuple[Array, Array, Array, Array | None]:
+        """Image, offsets, weights and mask as a backend takes them."""
+        dtype = self.problem.dtype
+        masks = None if self.mask is None else native(self.mask, dtype)
+        return native(self.x, dtype), native(self.offset, dtype), native(self.weight, dtype), masks
+
+
+def read_deform(
+    op: str,
+    x: Any,
+    offset: Any,
+    weight: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    mask: Any,
+    *others: np.dtype[Any],
+) -> Deformable:
+    """All but the bias; `others` are dtypes that the result is promoted with as well."""
     image, batched = images(op, "x", x, "NCHW")
     w = read_weight(op, "weight", weight)
     channels = image.shape[1]
@@ -79,9 +120,8 @@ def deform_conv2d(
     options = ConvOptions.read(op, stride, padding, dilation, channels // w.shape[1])
     offsets = _field(op, "offset", offset, batched)
     masks = None if mask is None else _field(op, "mask", mask, batched)
-    dtype = float_result(image.dtype, w.dtype)
-    compute = compute_dtype(dtype)
-    problem = options.problem(image.shape, w.shape, compute)
+    dtype = float_result(image.dtype, w.dtype, *others)
+    problem = options.problem(image.shape, w.shape, compute_dtype(dtype))
     taps = problem.kernel[0] * problem.kernel[1]
     deform_groups = offsets.shape[1] // (2 * taps)
     if offsets.shape[1] != 2 * taps * deform_groups or not deform_groups or channels % deform_groups:
@@ -92,15 +132,7 @@ def deform_conv2d(
     _check_field(op, "offset", offsets, (problem.batch, 2 * taps * deform_groups, *problem.out_size))
     if masks is not None:
         _check_field(op, "mask", masks, (problem.batch, taps * deform_groups, *problem.out_size))
-    bias_array = read_bias(op, bias, problem.filters, compute)
-    engine = resolve(op, backend)
-    result = Result(op, problem.output_shape, dtype, None, batched=batched)
-    if problem.batch:
-        engine.deform_conv(
-            problem, native(image, compute), native(offsets, compute),
-            None if masks is None else native(masks, compute), native(w, compute), bias_array, result.buffer,
-        )  # fmt: skip
-    return result.value()
+    return Deformable(problem, batched, dtype, image, offsets, w, masks)
 
 
 def _field(op: str, name: str, value: Any, batched: bool) -> Array:

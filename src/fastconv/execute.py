@@ -26,15 +26,15 @@ Prepare = Callable[[Backend, ConvProblem], Any]
 
 def read_weight(op: str, name: str, value: Any) -> Array:
     weight = as_array(op, name, value)
-    if weight.ndim != 4:
-        raise ValueError(f"{op}: {name} has {weight.ndim} dimensions (shape {weight.shape}), but needs 4")
-    check_weight(op, name, weight)
+    check_weight(op, name, weight.shape)
     return weight
 
 
-def check_weight(op: str, name: str, weight: Array) -> None:
-    if 0 in weight.shape:
-        raise ValueError(f"{op}: {name} has shape {weight.shape}: no size may be 0")
+def check_weight(op: str, name: str, shape: tuple[int, ...], dimensions: int = 4) -> None:
+    if len(shape) != dimensions:
+        raise ValueError(f"{op}: {name} has {len(shape)} dimensions (shape {shape}), but needs {dimensions}")
+    if 0 in shape:
+        raise ValueError(f"{op}: {name} has shape {shape}: no size may be 0")
 
 
 def read_bias(op: str, bias: Any, channels: int, dtype: np.dtype[Any]) -> Array | None:
@@ -92,7 +92,7 @@ def find_case(
     weight_dtype: Any,
 ) -> Case:
     """The case of a call; all errors about shapes are raised here."""
-    batched = check_image(o.op, "x", x_shape, o.layout)
+    batched = check_image(o.op, o.x_name, x_shape, o.layout)
     full = x_shape if batched else (1, *x_shape)
     result_dtype = float_result(x_dtype, weight_dtype)
     dtype = compute_dtype(result_dtype)

@@ -50,12 +50,15 @@ def expand_out(op: str, out: Any, layout: str) -> Any:
 def expand_weight(op: str, value: Any, layout: str) -> Array:
     """(K, C, k) as (K, C, 1, k), (k, C, K) as (1, k, C, K)."""
     array = as_array(op, "weight", value)
-    if array.ndim != 3:
-        raise ValueError(f"{op}: weight has {array.ndim} dimensions (shape {array.shape}), but needs 3")
-    check_weight(op, "weight", array)
+    check_weight(op, "weight", array.shape, 3)
     return array[:, :, None] if layout == "NCHW" else array[None]
 
 
 def squeeze(result: Array, layout: str, out: Array | None) -> Array:
     """The result without its one row; the user's own `out` where there is one."""
     return result.squeeze(_row_axis(layout)) if out is None else out
+
+
+def squeeze_weight(weight: Array, layout: str) -> Array:
+    """The inverse of `expand_weight`."""
+    return weight[:, :, 0] if layout == "NCHW" else weight[0]

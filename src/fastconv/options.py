@@ -108,7 +108,7 @@ _PLAIN = {
 }
 
 
-def activation(op: str, value: Any) -> Activation | None:
+def activation(op: str, value: Any, argument: str = "activation") -> Activation | None:
     if value is None:
         return None
     if isinstance(value, str) and value in _PLAIN:
@@ -116,14 +116,14 @@ def activation(op: str, value: Any) -> Activation | None:
     if isinstance(value, (tuple, list)) and value and value[0] in ("leaky_relu", "clip"):
         needed = {"leaky_relu": ("slope",), "clip": ("low", "high")}[value[0]]
         if len(value) - 1 != len(needed):
-            raise ValueError(f"{op}: activation is {value!r}, but needs ({value[0]!r}, {', '.join(needed)})")
-        numbers = [_number(op, f"activation's {n}", v) for n, v in zip(needed, value[1:], strict=True)]
+            raise ValueError(f"{op}: {argument} is {value!r}, but needs ({value[0]!r}, {', '.join(needed)})")
+        numbers = [_number(op, f"{argument}'s {n}", v) for n, v in zip(needed, value[1:], strict=True)]
         if value[0] == "clip" and not numbers[0] <= numbers[1]:
-            raise ValueError(f"{op}: activation is {value!r}, but needs low <= high")
+            raise ValueError(f"{op}: {argument} is {value!r}, but needs low <= high")
         return Activation(value[0], *numbers)
     names = ", ".join(map(repr, _PLAIN))
     raise (ValueError if isinstance(value, (str, tuple, list)) else TypeError)(
-        f"{op}: activation is {value!r}, but needs None, one of {names}, ('leaky_relu', slope) or ('clip', low, high)"
+        f"{op}: {argument} is {value!r}, but needs one of {names}, ('leaky_relu', slope) or ('clip', low, high)"
     )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fastconv import options as opt
-from fastconv.arrays import Array, Result, as_array, compute_dtype, float_result, native
+from fastconv.arrays import Array, Result, compute_dtype, float_result, native
 from fastconv.backends import resolve
 from fastconv.options import Pair
-from fastconv.pooling import AXES, pool, read, sliding_windows
+from fastconv.pooling import AXES, pool, read, read_indices, sliding_windows
 from fastconv.shortcuts import recall_pool
 from fastconv.windows import Windows
 
@@ -132,16 +132,30 @@ def avg_pool2d(
     if known is not None:
         return known
     array, batched, size = read(op, x, layout)
+    windows = average_windows(
+        op, size, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+    return pool(op, array, batched, layout, windows, "sum", out=out, backend=backend, given=given)  # type: ignore[no-any-return]
+
+
+def average_windows(
+    op: str,
+    size: Pair,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: Any,
+    count_include_pad: Any,
+    divisor_override: Any,
+) -> tuple[Windows, Windows]:
+    """The windows whose sums, divided by their divisors, are the averages."""
     rows, columns = sliding_windows(
         op, size, kernel_size, stride, padding, 1, ceil_mode, count_padding=bool(count_include_pad)
-    )  # fmt: skip
-    if divisor_override is not None:
-        divisor = opt.integer(op, "divisor_override", divisor_override, 1)
-        rows = _with_divisor(rows, float(divisor))
-        columns = _with_divisor(columns, 1.0)
-    return pool(  # type: ignore[no-any-return]
-        op, array, batched, layout, (rows, columns), "sum", out=out, backend=backend, given=given
     )
+    if divisor_override is None:
+        return rows, columns
+    divisor = opt.integer(op, "divisor_override", divisor_override, 1)
+    return _with_divisor(rows, float(divisor)), _with_divisor(columns, 1.0)
 
 
 def _with_divisor(windows: Windows, value: float) -> Windows:
@@ -192,21 +206,32 @@ def lp_pool2d(
     array([[[5.]]])
     """
     op = "lp_pool2d"
-    power = opt.number(op, "norm_type", norm_type)
-    if not power > 0:
-        raise ValueError(f"{op}: norm_type is {norm_type!r}, but needs a number above 0")
+    power = read_power(op, norm_type)
     array, batched, size = read(op, x, layout)
-    rows, columns = sliding_windows(op, size, kernel_size, stride, padding, dilation, ceil_mode)
+    windows = norm_windows(op, size, kernel_size, stride, padding, dilation, ceil_mode)
     if math.isinf(power):
         array = np.abs(
             native(array, compute_dtype(float_result(array.dtype))) if array.dtype.kind in "biu" else array
         )
-        return pool(op, array, batched, layout, (rows, columns), "max", out=out, backend=backend)  # type: ignore[no-any-return]
+        return pool(op, array, batched, layout, windows, "max", out=out, backend=backend)  # type: ignore[no-any-return]
+    return pool(op, array, batched, layout, windows, "power", out=out, backend=backend, power=power)  # type: ignore[no-any-return]
+
+
+def read_power(op: str, norm_type: Any) -> float:
+    power = opt.number(op, "norm_type", norm_type)
+    if not power > 0:
+        raise ValueError(f"{op}: norm_type is {norm_type!r}, but needs a number above 0")
+    return power
+
+
+def norm_windows(
+    op: str, size: Pair, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
+) -> tuple[Windows, Windows]:
+    """The windows of `lp_pool2d`: their divisors scale what `ceil_mode` cuts short up to the full window."""
+    rows, columns = sliding_windows(op, size, kernel_size, stride, padding, dilation, ceil_mode)
     if ceil_mode:
-        rows, columns = (_with_divisor_table(w) for w in (rows, columns))
-    else:
-        rows, columns = (_with_divisor(w, 1.0) for w in (rows, columns))
-    return pool(op, array, batched, layout, (rows, columns), "power", out=out, backend=backend, power=power)  # type: ignore[no-any-return]
+        return _with_divisor_table(rows), _with_divisor_table(columns)
+    return _with_divisor(rows, 1.0), _with_divisor(columns, 1.0)
 
 
 def _with_divisor_table(windows: Windows) -> Windows:
@@ -268,31 +293,18 @@ def max_unpool2d(
     sides = opt.padding(op, padding)
     if isinstance(sides, str):
         raise ValueError(f"{op}: padding is {sides!r}, but needs numbers")
-    positions = as_array(op, "indices", indices)
-    if positions.dtype.kind not in "iu":
-        raise TypeError(f"{op}: indices has dtype {positions.dtype}, but needs integers")
-    if not batched and positions.ndim == 3:
-        positions = positions[np.newaxis]
-    if positions.shape != array.shape:
-        raise ValueError(
-            f"{op}: indices has shape {positions.shape}, but needs the shape of x, {array.shape}"
-        )
     height, width = _unpooled_size(op, size, kernel, steps, sides, output_size, layout)
-    if positions.size and not 0 <= positions.min() <= positions.max() < height * width:
-        raise ValueError(
-            f"{op}: indices go from {positions.min()} to {positions.max()}, but the output of {height}x{width} "
-            f"has positions 0 to {height * width - 1}"
-        )
+    own_shape = array.shape if batched else array.shape[1:]
+    positions = read_indices(op, indices, own_shape, "x", (height, width), "the output")
     engine = resolve(op, backend)
     dtype = array.dtype.newbyteorder("=")
     shape: tuple[int, ...] = (*array.shape[:2], height, width)
     if layout == "NHWC":
         shape = (array.shape[0], height, width, array.shape[3])
-    result = Result(op, shape, dtype, out, array, positions, batched=batched)
+    result = Result(op, shape, dtype, out, array, indices, batched=batched)
     if array.shape[0]:
-        engine.scatter(
-            native(array, compute_dtype(dtype)), native(positions, np.int64), layout, result.buffer
-        )
+        source = native(array, compute_dtype(dtype))
+        engine.scatter(source, positions.reshape(array.shape), layout, result.buffer)
     return result.value()
 
 

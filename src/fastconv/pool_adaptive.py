@@ -9,7 +9,7 @@ import numpy as np
 from fastconv import options as opt
 from fastconv.arrays import Array
 from fastconv.options import Pair
-from fastconv.pooling import pool, read
+from fastconv.pooling import pool, read, spatial_axes
 from fastconv.shortcuts import recall_pool
 from fastconv.windows import Reducer, Windows, adaptive
 
@@ -105,14 +105,14 @@ def _pool(
         if known is not None:
             return known
     array, batched, size = read(op, x, layout)
-    windows = _adaptive(op, size, output_size)
+    windows = adaptive_windows(op, size, output_size)
     return pool(
         op, array, batched, layout, windows, reducer,
         out=out, backend=backend, return_indices=return_indices, given=given,
     )  # fmt: skip
 
 
-def _adaptive(op: str, size: Pair, output_size: Any) -> tuple[Windows, Windows]:
+def adaptive_windows(op: str, size: Pair, output_size: Any) -> tuple[Windows, Windows]:
     if output_size is None or (isinstance(output_size, (tuple, list)) and None in output_size):
         wanted = (None, None) if output_size is None else tuple(output_size)
         if len(wanted) != 2:
@@ -199,10 +199,6 @@ def global_max_pool2d(
     return _squeeze(result, keepdims, layout, out)
 
 
-def _spatial_axes(layout: str) -> tuple[int, int]:
-    return (-2, -1) if layout == "NCHW" else (-3, -2)
-
-
 def _expand_out(op: str, x: Any, out: Any, keepdims: bool, layout: str) -> Any:
     if keepdims or not isinstance(out, np.ndarray):
         return out
@@ -211,10 +207,10 @@ def _expand_out(op: str, x: Any, out: Any, keepdims: bool, layout: str) -> Any:
         raise ValueError(
             f"{op}: out has shape {out.shape}, but needs (N, C), or (C,) where x is one image, with keepdims=False"
         )
-    return np.expand_dims(out, _spatial_axes(layout))
+    return np.expand_dims(out, spatial_axes(layout))
 
 
 def _squeeze(result: Array, keepdims: bool, layout: str, out: Array | None) -> Array:
     if out is not None:
         return out
-    return result if keepdims else result.squeeze(_spatial_axes(layout))
+    return result if keepdims else result.squeeze(spatial_axes(layout))

@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastconv import options as opt
-from fastconv.arrays import Array, Result, compute_dtype, empty, float_result, images, native
+from fastconv.arrays import Array, Result, as_array, compute_dtype, empty, float_result, images, native
 from fastconv.backends import resolve
 from fastconv.options import Pair
 from fastconv.shortcuts import Given, remember
@@ -17,12 +18,36 @@ from fastconv.windows import PoolProblem, Reducer, Windows, axis_padding, slidin
 AXES = ("height", "width")
 
 
+def spatial_axes(layout: str) -> tuple[int, int]:
+    """Those of height and width, counted from the end: of a batch as of an image."""
+    return (-2, -1) if layout == "NCHW" else (-3, -2)
+
+
 def read(op: str, x: Any, layout: str) -> tuple[Array, bool, Pair]:
     """The batch, whether it was one, and the size of an image."""
     opt.choice(op, "layout", layout, opt.LAYOUTS)
     array, batched = images(op, "x", x, layout)
     first = 2 if layout == "NCHW" else 1
     return array, batched, (array.shape[first], array.shape[first + 1])
+
+
+def read_indices(
+    op: str, value: Any, shape: tuple[int, ...], of: str, plane: Pair, place: str
+) -> NDArray[np.int64]:
+    """`indices` of the `shape` that the array `of` has, all within a `plane`, which is that of `place`."""
+    indices = as_array(op, "indices", value)
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"{op}: indices has dtype {indices.dtype}, but needs integers")
+    if indices.shape != shape:
+        raise ValueError(f"{op}: indices has shape {indices.shape}, but needs the shape of {of}, {shape}")
+    positions = native(indices, np.int64)
+    # Read as unsigned numbers, negative ones are too large: one pass finds both.
+    if positions.size and positions.view(np.uint64).max() >= plane[0] * plane[1]:
+        raise ValueError(
+            f"{op}: indices go from {indices.min()} to {indices.max()}, but {place} of {plane[0]}x{plane[1]} "
+            f"has positions 0 to {plane[0] * plane[1] - 1}"
+        )
+    return positions
 
 
 def sliding_windows(

@@ -36,6 +36,8 @@ class ConvOptions:
     activation: Activation | None
     precision: str | None
     algorithm: str | None
+    x_name: str  # what the user calls the two operands: a gradient may be given their sizes alone
+    weight_name: str
 
     @classmethod
     def read(cls, op: str, *options: Any, **named: Any) -> ConvOptions:
@@ -59,6 +61,8 @@ class ConvOptions:
         precision: Any = None,
         algorithm: Any = None,
         output_padding: Any = None,
+        x_name: str = "x",
+        weight_name: str = "weight",
     ) -> ConvOptions:
         if algorithm is not None and not isinstance(algorithm, str):
             raise TypeError(f"{op}: algorithm is {algorithm!r}, but needs None or a name")
@@ -74,6 +78,8 @@ class ConvOptions:
             opt.activation(op, activation),
             None if precision is None else check_precision(precision, op),
             algorithm,
+            x_name,
+            weight_name,
         )
 
     def problem(
@@ -161,22 +167,27 @@ def _problem(
     transposed = o.output_padding is not None
     groups = o.groups
     if groups is None:
-        groups = _depthwise_groups(o.op, in_channels, inner, outer)
+        groups = _depthwise_groups(o, in_channels, inner, outer)
     if in_channels % groups:
-        raise ValueError(f"{o.op}: x has {in_channels} channels, which groups={groups} does not divide")
+        raise ValueError(
+            f"{o.op}: {o.x_name} has {in_channels} channels, which groups={groups} does not divide"
+        )
     if transposed:
         if outer != in_channels:
-            raise ValueError(f"{o.op}: weight has {outer} input channels, but x has {in_channels}")
+            raise ValueError(
+                f"{o.op}: {o.weight_name} has {outer} input channels, but {o.x_name} has {in_channels}"
+            )
         filters, channels = in_channels, inner * groups
     else:
         if inner != in_channels // groups:
             where = f"in {groups} groups (expected {in_channels // groups})" if groups > 1 else "in all"
             raise ValueError(
-                f"{o.op}: weight has {inner} input channels per group, but x has {in_channels} channels {where}"
+                f"{o.op}: {o.weight_name} has {inner} input channels per group, "
+                f"but {o.x_name} has {in_channels} channels {where}"
             )
         if outer % groups:
             raise ValueError(
-                f"{o.op}: weight has {outer} output channels, which groups={groups} does not divide"
+                f"{o.op}: {o.weight_name} has {outer} output channels, which groups={groups} does not divide"
             )
         filters, channels = outer, in_channels
     kernel_size: Pair = (kernel[0], kernel[1])
@@ -198,14 +209,15 @@ def _logical(shape: tuple[int, ...], channels_first: bool) -> tuple[int, ...]:
     return shape if channels_first else (shape[0], shape[3], shape[1], shape[2])
 
 
-def _depthwise_groups(op: str, in_channels: int, inner: int, outer: int) -> int:
+def _depthwise_groups(o: ConvOptions, in_channels: int, inner: int, outer: int) -> int:
     if inner != 1:
         raise ValueError(
-            f"{op}: weight has {inner} input channels per group, but needs 1 (one for each channel)"
+            f"{o.op}: {o.weight_name} has {inner} input channels per group, but needs 1 (one for each channel)"
         )
     if outer % in_channels:
         raise ValueError(
-            f"{op}: weight has {outer} output channels, but needs a multiple of x's {in_channels} channels"
+            f"{o.op}: {o.weight_name} has {outer} output channels, "
+            f"but needs a multiple of {o.x_name}'s {in_channels} channels"
         )
     return in_channels
 

@@ -14,7 +14,7 @@ from fastconv.problem import ConvOptions, ConvProblem
 __all__ = ["fold", "unfold"]
 
 
-def _problem(
+def window_problem(
     op: str,
     shape: tuple[int, ...],
     kernel_size: Any,
@@ -27,6 +27,11 @@ def _problem(
     kernel = opt.pair(op, "kernel_size", kernel_size, 1)
     options = ConvOptions.read(op, stride, padding, dilation, 1)
     return options.problem(shape, (1, shape[1], *kernel), dtype)
+
+
+def columns_shape(problem: ConvProblem) -> tuple[int, int, int]:
+    rows = problem.channels * problem.kernel[0] * problem.kernel[1]
+    return problem.batch, rows, problem.out_size[0] * problem.out_size[1]
 
 
 def unfold(
@@ -70,11 +75,9 @@ def unfold(
     op = "unfold"
     array, batched = images(op, "x", x, "NCHW")
     dtype = array.dtype.newbyteorder("=")
-    problem = _problem(op, array.shape, kernel_size, dilation, padding, stride, dtype)
+    problem = window_problem(op, array.shape, kernel_size, dilation, padding, stride, dtype)
     engine = resolve(op, backend)
-    shape = (problem.batch, problem.channels * problem.kernel[0] * problem.kernel[1],
-             problem.out_size[0] * problem.out_size[1])  # fmt: skip
-    result = Result(op, shape, dtype, None, batched=batched)
+    result = Result(op, columns_shape(problem), dtype, None, batched=batched)
     if problem.batch:
         engine.unfold(problem, native(array, compute_dtype(dtype)), result.buffer)
     return result.value()
@@ -137,7 +140,7 @@ def fold(
         )
     dtype = float_result(array.dtype)
     shape = (columns.shape[0], columns.shape[1] // taps, *size)
-    problem = _problem(op, shape, kernel, dilation, padding, stride, compute_dtype(dtype))
+    problem = window_problem(op, shape, kernel, dilation, padding, stride, compute_dtype(dtype))
     windows = problem.out_size[0] * problem.out_size[1]
     if columns.shape[2] != windows:
         raise ValueError(

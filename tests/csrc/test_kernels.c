@@ -1,4 +1,4 @@
-/* Every convolution kernel and the pooling of every instruction set that runs here, against obvious loops, without Python:
+/* Every convolution kernel, those for the gradient of weights, and the pooling of every instruction set that runs here, against obvious loops, without Python:
  * for processors that are only at hand as an emulator. Prints a line for each instruction set; exit status 1 on a failure.
  *
  *     test_kernels [SEED] [ROUNDS] */
@@ -78,11 +78,11 @@ static void reference(const fc_conv *p, const void *x, const void *w, const fc_e
     }
 }
 
-static int check_conv(void) {
-    fc_conv p = {.batch = pick(1, 2), .groups = pick(1, 3), .kernel_h = pick(1, 4), .kernel_w = pick(1, 4),
+/* A convolution that may have no image: then its height or width is below 1. */
+static fc_conv random_conv(int largest_batch) {
+    fc_conv p = {.batch = pick(1, largest_batch), .groups = pick(1, 3), .kernel_h = pick(1, 4), .kernel_w = pick(1, 4),
                  .stride_h = pick(1, 3), .stride_w = pick(1, 3), .dilation_h = pick(1, 2), .dilation_w = pick(1, 2),
-                 .pad_top = pick(0, 2), .pad_left = pick(0, 2), .layout = (int)pick(0, 1), .dtype = (int)pick(0, 1),
-                 .transposed = pick(0, 3) == 0};
+                 .pad_top = pick(0, 2), .pad_left = pick(0, 2), .layout = (int)pick(0, 1), .dtype = (int)pick(0, 1)};
     int depthwise = pick(0, 3) == 0;
     if (pick(0, 29) == 0) p.kernel_h = pick(5, 20), p.kernel_w = pick(5, 70), p.stride_h = p.stride_w = p.dilation_h = p.dilation_w = 1;
     if (depthwise) p.kernel_h = p.kernel_w = 2 * pick(1, 3) + 1, p.stride_h = p.stride_w = pick(1, 2), p.dilation_h = 1;
@@ -98,6 +98,12 @@ static int check_conv(void) {
         p.out_width += pick(0, 400), p.pad_left = pick(0, 1) ? pick(0, 300) : p.pad_left;
         p.width = pick(1, 9);
     }
+    return p;
+}
+
+static int check_conv(void) {
+    fc_conv p = random_conv(2);
+    p.transposed = pick(0, 3) == 0;
     if (p.height < 1 || p.width < 1) return 0;
     int64_t inputs = p.batch * p.channels * p.height * p.width, outputs = p.batch * p.filters * p.out_height * p.out_width;
     int64_t results = p.transposed ? inputs : outputs;
@@ -134,6 +140,61 @@ static int check_conv(void) {
     return failures;
 }
 
+/* For every product of the convolution: adds x * gradient to its weight; and the sums of the gradient. */
+static void gradient_reference(const fc_conv *p, const void *x, const void *gradient, double *weights, double *bias) {
+    int64_t per_group = p->filters / p->groups, inner = p->channels / p->groups;
+    for (int64_t i = 0; i < p->filters * inner * p->kernel_h * p->kernel_w; i++) weights[i] = 0;
+    for (int64_t k = 0; k < p->filters; k++) {
+        bias[k] = 0;
+        for (int64_t n = 0; n < p->batch; n++)
+            for (int64_t i = 0; i < p->out_height * p->out_width; i++) {
+                int64_t oy = i / p->out_width, ox = i % p->out_width;
+                double g = get(gradient, p->dtype, at(p->layout, p->filters, p->out_height, p->out_width, n, k, oy, ox));
+                bias[k] += g;
+                for (int64_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++) {
+                    int64_t r = tap / p->kernel_w, s = tap % p->kernel_w, y = oy * p->stride_h + r * p->dilation_h - p->pad_top;
+                    int64_t xx = ox * p->stride_w + s * p->dilation_w - p->pad_left;
+                    if (y < 0 || y >= p->height || xx < 0 || xx >= p->width) continue;
+                    for (int64_t c = 0; c < inner; c++)
+                        weights[weight_at(p, k, c, r, s)] +=
+                            g * get(x, p->dtype, at(p->layout, p->channels, p->height, p->width, n, k / per_group * inner + c, y, xx));
+                }
+            }
+    }
+}
+
+static int check_gradient(void) {
+    fc_conv p = random_conv(5);
+    if (p.height < 1 || p.width < 1) return 0;
+    int64_t weights = p.filters * p.channels / p.groups * p.kernel_h * p.kernel_w;
+    void *x = fill(p.batch * p.channels * p.height * p.width, p.dtype);
+    void *gradient = fill(p.batch * p.filters * p.out_height * p.out_width, p.dtype);
+    void *out = fill(weights, p.dtype), *bias = fill(p.filters, p.dtype), *again = fill(weights, p.dtype);
+    double *want = malloc((size_t)(weights + p.filters) * sizeof(double)), *want_bias = want + weights;
+    gradient_reference(&p, x, gradient, want, want_bias);
+    double terms = (double)(p.batch * p.out_height * p.out_width), tolerance = p.dtype == FC_F32 ? 1e-3 + 1e-5 * terms : 1e-11 + 1e-13 * terms;
+    int failures = 0;
+    for (int kernel = 0; kernel < fc_gradient_count(); kernel++) {
+        if (!fc_gradient_accepts(&p, kernel)) continue;
+        int with_bias = (int)pick(0, 1);
+        int status = fc_gradient_run(&p, kernel, x, gradient, out, with_bias ? bias : NULL, 1);
+        status |= fc_gradient_run(&p, kernel, x, gradient, again, NULL, (int)pick(2, 4));
+        double worst = 0;
+        for (int64_t i = 0; i < weights; i++) worst = fmax(worst, fabs(get(out, p.dtype, i) - want[i]));
+        for (int64_t k = 0; k < p.filters && with_bias; k++) worst = fmax(worst, fabs(get(bias, p.dtype, k) - want_bias[k]));
+        int same = memcmp(out, again, (size_t)weights * (p.dtype == FC_F32 ? 4 : 8)) == 0;
+        if (status || !(worst <= tolerance) || !same) {
+            printf("%s: error %g (status %d, same for all threads: %d), x %ldx%ldx%ldx%ld, %ld filters, kernel %ldx%ld, groups "
+                   "%ld, layout %d, dtype %d\n", fc_gradient_name(kernel), worst, status, same, (long)p.batch, (long)p.channels,
+                   (long)p.height, (long)p.width, (long)p.filters, (long)p.kernel_h, (long)p.kernel_w, (long)p.groups, p.layout,
+                   p.dtype);
+            failures++;
+        }
+    }
+    free(x), free(gradient), free(out), free(bias), free(again), free(want);
+    return failures;
+}
+
 static int check_pool(void) {
     int64_t kernel = pick(1, 3), stride = pick(1, 3), count = pick(1, 12), size = (count - 1) * stride + kernel;
     int64_t start[12], stop[12];
@@ -166,7 +227,7 @@ int main(int count, char **arguments) {
         if (!fc_isa_runs_here(isa)) continue;
         fc_select_isa(isa);
         state = seed;
-        for (int round = 0; round < rounds; round++) failures += check_conv() + check_pool();
+        for (int round = 0; round < rounds; round++) failures += check_conv() + check_gradient() + check_pool();
         printf("%s: %d rounds, %d failures so far\n", fc_isa_name(isa), rounds, failures);
     }
     return failures != 0;

@@ -118,9 +118,7 @@ class Backend(Protocol):
     def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
         """`out[i]` is the pixel at the flat plane position `indices[i]` of `x`."""
 
-    def pad_gradient(
-        self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array
-    ) -> None:
+    def pad_gradient(self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
         """`out[.., rows[i], columns[j]]` is the sum of all such `grad_output[.., i, j]`; nothing where a table says -1."""
 
     def local_response_norm_gradient(

@@ -16,9 +16,17 @@ from fastconv.backends.numba.conv import conv
 from fastconv.backends.numba.deform import deform_conv
 from fastconv.backends.numba.explain import explain
 from fastconv.backends.numba.fold import fold
-from fastconv.backends.numba.move import pad, scatter, unfold
+from fastconv.backends.numba.grad_activation import activation_gradient
+from fastconv.backends.numba.grad_deform import deform_conv_gradient
+from fastconv.backends.numba.grad_norm import local_response_norm_gradient
+from fastconv.backends.numba.grad_pad import pad_gradient
+from fastconv.backends.numba.grad_pool import pool_gradient
+from fastconv.backends.numba.grad_weight import conv_weight_gradient
+from fastconv.backends.numba.move import pad, unfold
 from fastconv.backends.numba.norm import local_response_norm
 from fastconv.backends.numba.pool import pool
+from fastconv.backends.numba.scatter import gather, scatter, scatter_add
+from fastconv.backends.numba.sums import channel_sums
 from fastconv.options import Activation
 from fastconv.problem import ConvProblem
 from fastconv.windows import PoolProblem
@@ -84,6 +92,61 @@ class NumbaBackend(NoShortcuts):
         self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
     ) -> None:
         local_response_norm(x, size, alpha, beta, k, layout, out)
+
+    def conv_weight_gradient(
+        self, problem: ConvProblem, x: Array, grad_output: Array, out: Array, bias: Array | None
+    ) -> None:
+        conv_weight_gradient(problem, x, grad_output, out, bias)
+
+    def channel_sums(self, x: Array, layout: str, out: Array) -> None:
+        channel_sums(x, layout, out)
+
+    def deform_conv_gradient(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        offset: Array,
+        mask: Array | None,
+        weight: Array,
+        grad_output: Array,
+        grad_x: Array,
+        grad_offset: Array,
+        grad_weight: Array,
+        grad_mask: Array | None,
+    ) -> None:
+        deform_conv_gradient(
+            problem, x, offset, mask, weight, grad_output, grad_x, grad_offset, grad_weight, grad_mask
+        )
+
+    def pool_gradient(self, problem: PoolProblem, grad_output: Array, out: Array) -> None:
+        pool_gradient(problem, grad_output, out)
+
+    def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+        scatter_add(values, indices, layout, out)
+
+    def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
+        gather(x, indices, layout, out)
+
+    def pad_gradient(self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
+        pad_gradient(grad_output, rows, columns, layout, out)
+
+    def local_response_norm_gradient(
+        self,
+        x: Array,
+        grad_output: Array,
+        size: int,
+        alpha: float,
+        beta: float,
+        k: float,
+        layout: str,
+        out: Array,
+    ) -> None:
+        local_response_norm_gradient(x, grad_output, size, alpha, beta, k, layout, out)
+
+    def activation_gradient(
+        self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
+    ) -> None:
+        activation_gradient(activation, grad_output, value, from_output, out)
 
 
 BACKEND = NumbaBackend()

@@ -21,7 +21,7 @@ from fastconv.problem import ConvProblem
 _SAMPLE_BYTES = 256 * 1024
 
 
-class _Shape(NamedTuple):
+class Shape(NamedTuple):
     """Plain numbers of a problem."""
 
     channels: int
@@ -45,6 +45,21 @@ class _Shape(NamedTuple):
     thin: int
 
 
+def block_size(problem: ConvProblem, wide: int) -> int:
+    """Results at a time, a multiple of `wide`, so that the pixels sampled for them stay in cache."""
+    sampled = problem.channels * problem.kernel[0] * problem.kernel[1] * problem.dtype.itemsize
+    blocks = max(1, _SAMPLE_BYTES // (sampled * wide))
+    return min(blocks, -(-problem.out_size[0] * problem.out_size[1] // wide)) * wide
+
+
+def make_shape(problem: ConvProblem, fields: int, block: int, wide: int, thin: bool = False) -> Shape:
+    return Shape(
+        problem.channels, *problem.size, *problem.kernel, *problem.stride, *problem.dilation,
+        problem.padding[0], problem.padding[2], *problem.out_size,
+        problem.groups, problem.filters // problem.groups, fields, block, wide, int(thin),
+    )  # fmt: skip
+
+
 def deform_conv(
     problem: ConvProblem,
     x: Array,
@@ -55,18 +70,13 @@ def deform_conv(
     out: Array,
 ) -> None:
     (weights,) = pack(problem, weight)
-    inner, outer = channel_counts(problem)
-    thin, width, itemsize = method(problem) == "thin", panel_width(problem), problem.dtype.itemsize
+    inner, _ = channel_counts(problem)
+    thin, width = method(problem) == "thin", panel_width(problem)
     wide = lanes(problem.dtype) * (THIN_VECTORS if thin else TILE_VECTORS)
     places = problem.kernel[0] * problem.kernel[1]
     results = problem.out_size[0] * problem.out_size[1]
-    blocks = max(1, _SAMPLE_BYTES // (problem.channels * places * wide * itemsize))
-    block = min(blocks, -(-results // wide)) * wide
-    shape = _Shape(
-        problem.channels, *problem.size, *problem.kernel, *problem.stride, *problem.dilation,
-        problem.padding[0], problem.padding[2], *problem.out_size,
-        problem.groups, outer, offset.shape[1] // (2 * places), block, wide, int(thin),
-    )  # fmt: skip
+    block = block_size(problem, wide)
+    shape = make_shape(problem, offset.shape[1] // (2 * places), block, wide, thin)
     filters, taps = np.arange(problem.groups * panels(problem) * width), np.arange(inner * places)
     sampled = 5 * problem.batch * results * problem.channels * places
     parallel.run(
@@ -79,7 +89,7 @@ def deform_conv(
 
 @kernel
 def _deform(
-    start: int, stop: int, x: Any, offset: Any, mask: Any, weight: Any, bias: Any, out: Any, s: _Shape,
+    start: int, stop: int, x: Any, offset: Any, mask: Any, weight: Any, bias: Any, out: Any, s: Shape,
     a_rows: Any, a_taps: Any, b_taps: Any,
 ) -> None:  # fmt: skip
     """An item is a block of results of an image."""
@@ -91,7 +101,7 @@ def _deform(
     for item in range(start, stop):
         image, first = item // blocks, item % blocks * s.block
         count = min(s.block, results - first)
-        _sample(x, offset, mask, image, first, count, s, corners, shares, sampled)
+        sample(x, offset, mask, image, first, count, s, corners, shares, sampled)
         for group in range(s.groups):
             position = group * a_taps.size * s.block
             filter_sums(
@@ -104,8 +114,8 @@ def _deform(
 
 
 @device
-def _sample(
-    x: Any, offset: Any, mask: Any, image: int, first: int, count: int, s: _Shape,
+def sample(
+    x: Any, offset: Any, mask: Any, image: int, first: int, count: int, s: Shape,
     corners: Any, shares: Any, sampled: Any,
 ) -> None:  # fmt: skip
     """Pixels (channel, tap, result) of `count` results, bilinear between pixels and 0 outside the image."""
@@ -145,7 +155,8 @@ def _interpolate(
     below, beside = row - top, column - left
     for corner in range(4):
         r, c = top + corner // 2, left + corner % 2
-        if 0 <= r < height and 0 <= c < width:
+        vertical = below if corner // 2 == 1 else 1 - below
+        share = vertical * (beside if corner % 2 == 1 else 1 - beside)
+        if 0 <= r < height and 0 <= c < width and share != 0:
             corners[at + corner] = r * width + c
-            vertical = below if corner // 2 == 1 else 1 - below
-            shares[at + corner] = factor * vertical * (beside if corner % 2 == 1 else 1 - beside)
+            shares[at + corner] = factor * share

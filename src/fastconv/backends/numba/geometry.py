@@ -15,7 +15,7 @@ from fastconv.backends.numba.weights import channel_counts, channel_lanes, metho
 from fastconv.problem import ConvProblem
 
 # Bytes of the copied band of pixels, and of the block of sums: together they fit a second-level cache.
-_BAND_BYTES = 512 * 1024
+BAND_BYTES = 512 * 1024
 _SUMS_BYTES = 64 * 1024
 
 
@@ -113,14 +113,14 @@ def _parts(problem: ConvProblem, threads: int, units: int) -> tuple[int, int]:
     return part, -(-count // part)
 
 
-def _band(axis: Axis, row_bytes: int) -> int:
-    """Rows of results at a time, so that the pixels they need stay in cache."""
+def band_rows(axis: Axis, row_bytes: int, most: int = BAND_BYTES) -> int:
+    """Rows of results at a time, so that the pixels they need stay in cache, of which they take `most` bytes."""
     halo = -(-(max(axis.offsets) - min(axis.offsets)) // axis.step)
-    affordable = _BAND_BYTES // row_bytes
+    affordable = most // row_bytes
     return min(axis.results, max(1, affordable - halo, affordable // len(axis.taps)))
 
 
-def _runs(columns: list[int], step: int) -> Runs:
+def runs(columns: list[int], step: int) -> Runs:
     """The runs of a list of pixel columns that are to be copied."""
     starts = [i for i in range(len(columns)) if i == 0 or columns[i] - columns[i - 1] != step]
     return Runs(table([columns[i] for i in starts]), table(starts), table(np.diff([*starts, len(columns)])))
@@ -134,20 +134,20 @@ def _nchw(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axi
     # A copy of the pixels for each column of taps makes tiles independent of the rows' length. For long rows
     # it would be too large; there the tiles that end a row waste little.
     waste = -(-results // wide) * wide / results
-    band = _band(row, inner * across * results * itemsize)
+    band = band_rows(row, inner * across * results * itemsize)
     flat = waste > 1.5 or (waste > 1.1 and band >= min(row.results, len(row.taps)))
     if flat:
         band = max(band, min(row.results, -(-2 * wide // results)))
         first, pixels = slots(row, band)
-        pitch, planes, plane = results, across, _plane(len(pixels) * results, itemsize)
+        pitch, planes, plane = results, across, plane_size(len(pixels) * results, itemsize)
         columns = Runs(table(column.offsets), table(np.arange(across) * plane), table([results] * across))
         tap_columns = np.arange(across) * plane
     else:
         first_column, copied = slots(column, results)
-        band = _band(row, inner * len(copied) * itemsize)
+        band = band_rows(row, inner * len(copied) * itemsize)
         first, pixels = slots(row, band)
-        pitch, planes, plane = len(copied), 1, _plane(len(pixels) * len(copied), itemsize)
-        columns, tap_columns = _runs(copied, column.step), np.array(first_column)
+        pitch, planes, plane = len(copied), 1, plane_size(len(pixels) * len(copied), itemsize)
+        columns, tap_columns = runs(copied, column.step), np.array(first_column)
     places = np.add.outer(np.array(first) * pitch, tap_columns)
     b_taps = np.add.outer(np.arange(inner) * (planes * plane), places)
     filters = np.arange(problem.groups * panels(problem) * width)
@@ -171,7 +171,9 @@ def _nhwc(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axi
     itemsize, width = problem.dtype.itemsize, panel_width(problem)
     plane = inner * problem.groups
     first_column, copied = slots(column, column.results)
-    band = max(_band(row, len(copied) * plane * itemsize), min(row.results, -(-TILE_ROWS // column.results)))
+    band = max(
+        band_rows(row, len(copied) * plane * itemsize), min(row.results, -(-TILE_ROWS // column.results))
+    )
     first, pixels = slots(row, band)
     places = np.add.outer(np.array(first) * len(copied), first_column) * plane
     a_taps = np.add.outer(places, np.arange(inner))
@@ -184,7 +186,7 @@ def _nhwc(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axi
         block=block, part=part * width, parts=parts, lanes=width,
     )  # fmt: skip
     return Pass(
-        index, geometry, table(pixels), _runs(copied, column.step), table([]), table(a_taps),
+        index, geometry, table(pixels), runs(copied, column.step), table([]), table(a_taps),
         table(np.arange(a_taps.size) * width), units * parts, _share(problem, row, column),
     )  # fmt: skip
 
@@ -195,7 +197,7 @@ def _channels(problem: ConvProblem, threads: int, index: int, row: Axis, column:
     itemsize, blocks = problem.dtype.itemsize, -(-column.results // (width // plane))
     first_column, copied = slots(column, column.results)
     row_bytes = inner * len(copied) * plane * itemsize
-    band = max(_band(row, row_bytes), min(row.results, -(-CHANNEL_ROWS // blocks)))
+    band = max(band_rows(row, row_bytes), min(row.results, -(-CHANNEL_ROWS // blocks)))
     first, pixels = slots(row, band)
     places = np.add.outer(np.array(first) * len(copied), first_column)
     a_taps = np.add.outer(places, np.arange(inner) * (len(pixels) * len(copied))) * plane
@@ -206,12 +208,12 @@ def _channels(problem: ConvProblem, threads: int, index: int, row: Axis, column:
         block=block, part=width, parts=1, lanes=lanes(problem.dtype),
     )  # fmt: skip
     return Pass(
-        index, geometry, table(pixels), _runs(copied, column.step), _expansion(problem), table(a_taps),
+        index, geometry, table(pixels), runs(copied, column.step), _expansion(problem), table(a_taps),
         table(np.arange(a_taps.size) * width), problem.batch * row.results, _share(problem, row, column),
     )  # fmt: skip
 
 
-def _plane(elements: int, itemsize: int) -> int:
+def plane_size(elements: int, itemsize: int) -> int:
     """Room for so many elements, in an odd number of vectors: powers of two share few lines of a cache."""
     vectors = -(-elements * itemsize // VECTOR_BYTES)
     return (vectors | 1) * VECTOR_BYTES // itemsize

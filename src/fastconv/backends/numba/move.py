@@ -1,4 +1,4 @@
-"""Primitives that move elements without computing: pad, unfold and scatter, for elements of any dtype.
+"""Primitives that move elements without computing: pad and unfold, for elements of any dtype.
 
 They are compiled for unsigned integers of each size (`compile.bits`), and called by the backend.
 """
@@ -22,14 +22,14 @@ def pad(x: Array, rows: Array, columns: Array, value: float, layout: str, out: A
     filler = np.zeros(1, x.dtype)
     if (rows < 0).any() or (columns < 0).any():
         filler[0] = value
-    run = _longest_run(columns)
+    run = longest_run(columns)
     parallel.run(
         _pad, planes * rows.size, out.size, read(bits(x)), read(rows), read(columns), read(bits(filler)),
         x.shape[first], x.shape[first + 1], channels, *run, write(bits(out)),
     )  # fmt: skip
 
 
-def _longest_run(columns: Array) -> tuple[int, int]:
+def longest_run(columns: Array) -> tuple[int, int]:
     """Start and end of the longest part of the table that counts up by one: it is copied in one go."""
     starts = np.flatnonzero(np.diff(columns, prepend=columns[0] - 2) != 1)
     ends = np.append(starts[1:], columns.size)
@@ -102,36 +102,3 @@ def _unfold(
             clear(out, to + high, to + columns)
             source = (plane * height + row) * width + low * stride_w + across
             copy(x, source, stride_w, high - low, out, to + low)
-
-
-def scatter(values: Array, indices: Array, layout: str, out: Array) -> None:
-    """`out` is 0 but for `values` at flat positions of their planes; the last value for a position stays."""
-    last = layout == "NHWC"
-    channels = values.shape[3 if last else 1]
-    planes = values.shape[0] * channels
-    parallel.run(
-        _scatter, planes, out.size + 4 * values.size, read(bits(values)), read(indices),
-        channels if last else 1, values.size // planes, out.size // planes, write(bits(out)),
-    )  # fmt: skip
-
-
-@kernel
-def _scatter(
-    start: int, stop: int, values: Any, indices: Any, channels: int, pixels: int, out_pixels: int, out: Any
-) -> None:
-    """An item is a plane; channels first, `channels` is 1 and planes count as images."""
-    item = start
-    while item < stop:
-        # Planes of one image together: channels last, they are neighbours in memory.
-        image, first = item // channels, item % channels
-        last = min(channels, first + stop - item)
-        origin = image * out_pixels
-        if last - first == channels:
-            clear(out, origin * channels, (origin + out_pixels) * channels)
-        else:
-            for p in range(origin, origin + out_pixels):
-                clear(out, p * channels + first, p * channels + last)
-        for p in range(image * pixels, (image + 1) * pixels):
-            for c in range(first, last):
-                out[(origin + indices[p * channels + c]) * channels + c] = values[p * channels + c]
-        item += last - first

@@ -38,7 +38,7 @@ def conv_nchw(
         rows = min(g.band, g.rows - row, stop - item)
         filters = min(g.part, g.outer - first)
         plane = image * g.groups + group
-        _copy(x, plane * g.inner * g.height * g.width, row * g.row_step, g, slot_rows, columns, pixels)
+        copy_planes(x, plane * g.inner * g.height * g.width, row * g.row_step, g, slot_rows, columns, pixels)
         length = g.columns * rows if g.flat == 1 else g.columns
         for line in range(1 if g.flat == 1 else rows):
             for p in range(0, length, g.block):
@@ -78,8 +78,8 @@ def filter_sums(
 
 
 @device
-def _copy(
-    x: Any, origin: int, first_row: int, g: Geometry, slot_rows: Any, columns: Runs, pixels: Any
+def copy_planes(
+    x: Any, origin: int, first_row: int, g: Any, slot_rows: Any, columns: Runs, pixels: Any
 ) -> None:
     """Pixels (channel, copy of it, row, column), 0 outside the image."""
     for v in range(columns.pixel.size):

@@ -31,7 +31,7 @@ def conv_nhwc(
         image, first = rest % g.batch, rest // g.batch * g.part
         rows = min(g.band, g.rows - row, stop - item)
         filters = min(g.part, g.outer - first)
-        _copy(x, image * g.height * g.width, row * g.row_step, g, slot_rows, columns, pixels)
+        copy_pixels(x, image, row * g.row_step, 0, g, slot_rows, columns, pixels)
         for p in range(0, rows * g.columns, g.block):
             count = min(g.block, rows * g.columns - p)
             for group in range(g.groups):
@@ -68,10 +68,12 @@ def _pixel_sums(
 
 
 @device
-def _copy(
-    x: Any, origin: int, first_row: int, g: Geometry, slot_rows: Any, columns: Runs, pixels: Any
+def copy_pixels(
+    x: Any, image: int, first_row: int, first: int, g: Any, slot_rows: Any, columns: Runs, pixels: Any
 ) -> None:
-    """Pixels (row, column, channel), 0 outside the image."""
+    """Pixels (row, column, channel) of at most `g.plane` channels from `first` on, 0 outside the image."""
+    channels = g.groups * g.inner
+    copied = min(g.plane, channels)
     for s in range(slot_rows.size):
         row = first_row + slot_rows[s]
         for v in range(columns.pixel.size):
@@ -81,12 +83,12 @@ def _copy(
                 low = high = 0
             clear(pixels, to, to + low * g.plane)
             clear(pixels, to + high * g.plane, to + columns.length[v] * g.plane)
-            line = (origin + row * g.width + columns.pixel[v]) * g.plane
-            if g.column_step == 1:
-                copy(x, line + low * g.plane, 1, (high - low) * g.plane, pixels, to + low * g.plane)
+            line = ((image * g.height + row) * g.width + columns.pixel[v]) * channels + first
+            if g.column_step == 1 and g.plane == channels:
+                copy(x, line + low * channels, 1, (high - low) * channels, pixels, to + low * channels)
             else:
                 for j in range(low, high):
-                    copy(x, line + j * g.column_step * g.plane, 1, g.plane, pixels, to + j * g.plane)
+                    copy(x, line + j * g.column_step * channels, 1, copied, pixels, to + j * g.plane)
 
 
 @device

@@ -34,7 +34,7 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
         x, out = bits(x), bits(out)
     source, target = read(x), write(out)
     found = np.empty(0, np.int64) if indices is None else write(indices)
-    shape, windows = _shape(problem), _windows(problem)
+    shape, windows = make_shape(problem), make_windows(problem)
     planes = problem.batch * problem.channels * shape.rows
     lines = problem.batch * shape.rows if shape.channels_last else planes
     work = out.size * _window_size(problem)
@@ -60,7 +60,7 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
         parallel.run(kernel, lines, cost, source, target, shape, windows, divisors, mode, power)
 
 
-def _shape(problem: PoolProblem) -> Shape:
+def make_shape(problem: PoolProblem) -> Shape:
     rows, columns = problem.rows, problem.columns
     own = rows.start.shape[0] > 1 or columns.start.shape[0] > 1
     return Shape(
@@ -69,7 +69,7 @@ def _shape(problem: PoolProblem) -> Shape:
     )  # fmt: skip
 
 
-def _windows(problem: PoolProblem) -> Windows:
+def make_windows(problem: PoolProblem) -> Windows:
     """The tables, both with a row for every plane where one of them has."""
     planes = max(problem.rows.start.shape[0], problem.columns.start.shape[0])
     return Windows(

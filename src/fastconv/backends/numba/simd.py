@@ -1,4 +1,4 @@
-"""Register tiles written as LLVM vector code, which the loops around them in `gemm.py` call.
+"""Register tiles written as LLVM vector code, which the loops in `gemm.py` and the gradients call.
 
 LLVM's vectoriser keeps accumulators in memory, and checks pointers for overlap before every loop; a tile
 keeps ``rows x vectors`` of them in registers over all taps, and comes close to the processor's peak.
@@ -57,11 +57,25 @@ class _Code:
     def store(self, name: str, index: Any, value: Any) -> None:
         self.builder.store(value, self._at(name, index), align=self._bytes[name])
 
+    def zero(self, name: str) -> Any:
+        """A vector of zeros."""
+        return ir.Constant(self._vector(name), None)
+
     def splat(self, name: str, index: Any) -> Any:
         """One element in all lanes."""
-        vector, i32 = self._vector(name), ir.IntType(32)
+        return self._repeat(self.scalar(name, index), self._vector(name))
+
+    def below(self, name: str, count: Any) -> Any:
+        """For each lane of a vector of `name` whether its number is below `count`."""
+        lanes = ir.VectorType(count.type, self._vector(name).count)
+        return self.builder.icmp_unsigned(
+            "<", ir.Constant(lanes, list(range(lanes.count))), self._repeat(count, lanes)
+        )
+
+    def _repeat(self, value: Any, vector: Any) -> Any:
+        i32 = ir.IntType(32)
         empty = ir.Constant(vector, ir.Undefined)
-        first = self.builder.insert_element(empty, self.scalar(name, index), ir.Constant(i32, 0))
+        first = self.builder.insert_element(empty, value, ir.Constant(i32, 0))
         lane_0 = ir.Constant(ir.VectorType(i32, vector.count), None)
         return self.builder.shuffle_vector(first, empty, lane_0)
 
@@ -78,12 +92,13 @@ _PARAMETERS = (
 )  # fmt: skip
 
 
-def make_tile(rows: int, vectors: int, *, broadcast: bool) -> Any:
+def make_tile(rows: int, vectors: int, *, broadcast: bool, apart: bool = False) -> Any:
     """A function ``tile(a, a_rows, row, a_taps, b, column, b_taps, first, last, c, origin, pitch)``.
 
     For every row `i`, lane `j` and tap `t` from `first` to `last` it adds
     ``a[a_rows[row + i] + a_taps[t]] * b[column + b_taps[t] + j]`` to ``c[origin + i * pitch + j]``;
-    without `broadcast` the elements of `a` follow the lanes too (``... + a_taps[t] + j``).
+    without `broadcast` the elements of `a` follow the lanes too (``... + a_taps[t] + j``). With `apart` the
+    taps are summed by themselves before they are added to `c`: over many calls, that errs less.
     """
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -96,7 +111,8 @@ def make_tile(rows: int, vectors: int, *, broadcast: bool) -> Any:
         place = value["origin"]
         for _ in range(rows):
             places.append([code.add(place, j * width) for j in range(vectors)])
-            sums.append([cgutils.alloca_once_value(builder, code.load("c", p)) for p in places[-1]])
+            first = [code.zero("c") if apart else code.load("c", p) for p in places[-1]]
+            sums.append([cgutils.alloca_once_value(builder, vector) for vector in first])
             place = builder.add(place, value["pitch"])
         one = ir.Constant(value["first"].type, 1)
         with cgutils.for_range_slice(builder, value["first"], value["last"], one, inc=True) as (tap, _):
@@ -112,7 +128,10 @@ def make_tile(rows: int, vectors: int, *, broadcast: bool) -> Any:
                     builder.store(total, sums[i][j])
         for i in range(rows):
             for j in range(vectors):
-                code.store("c", places[i][j], builder.load(sums[i][j]))
+                total = builder.load(sums[i][j])
+                if apart:
+                    total = builder.fadd(code.load("c", places[i][j]), total)
+                code.store("c", places[i][j], total)
         return context.get_dummy_value()
 
     def tile(
@@ -123,3 +142,49 @@ def make_tile(rows: int, vectors: int, *, broadcast: bool) -> Any:
         return types.void(a, a_rows, n, a_taps, b, n, b_taps, n, n, c, n, n), emit
 
     return intrinsic(tile)
+
+
+_DOT_PARAMETERS = (
+    "a", "place", "a_rows", "row", "a_taps", "b", "start", "b_taps", "first", "last", "used", "c", "origin",
+)  # fmt: skip
+
+
+def make_dots(rows: int) -> Any:
+    """A function ``dots(a, place, a_rows, row, a_taps, b, start, b_taps, first, last, used, c, origin)``.
+
+    For every row `i` and lane `j` it sums over the taps `t` from `first` to `last`
+    ``a[place + a_rows[row + i] + a_taps[t] + j] * b[start + b_taps[t] + j]``, and adds that to
+    ``c[origin + i * lanes + j]``. Lanes of `a` from `used` on count as 0, whatever is there.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        typed = dict(zip(_DOT_PARAMETERS, zip(signature.args, args, strict=True), strict=True))
+        code = _Code(context, builder, {n: v for n, v in typed.items() if isinstance(v[0], types.Array)})
+        value = {n: v for n, (_, v) in typed.items()}
+        width = VECTOR_BYTES // (signature.args[0].dtype.bitwidth // 8)
+        zero, mask = code.zero("a"), code.below("a", value["used"])
+        starts = [
+            builder.add(value["place"], code.scalar("a_rows", code.add(value["row"], i))) for i in range(rows)
+        ]
+        sums = [cgutils.alloca_once_value(builder, zero) for _ in range(rows)]
+        one = ir.Constant(value["first"].type, 1)
+        with cgutils.for_range_slice(builder, value["first"], value["last"], one, inc=True) as (tap, _):
+            right = code.load("b", builder.add(value["start"], code.scalar("b_taps", tap)))
+            shift = code.scalar("a_taps", tap)
+            for i in range(rows):
+                left = builder.select(mask, code.load("a", builder.add(starts[i], shift)), zero)
+                product = builder.fmul(left, right, flags=("contract",))
+                builder.store(builder.fadd(builder.load(sums[i]), product, flags=("contract",)), sums[i])
+        for i in range(rows):
+            place = code.add(value["origin"], i * width)
+            code.store("c", place, builder.fadd(code.load("c", place), builder.load(sums[i])))
+        return context.get_dummy_value()
+
+    def dots(
+        typing: Any, a: Any, place: Any, a_rows: Any, row: Any, a_taps: Any, b: Any, start: Any, b_taps: Any,
+        first: Any, last: Any, used: Any, c: Any, origin: Any,
+    ) -> Any:  # fmt: skip
+        n = types.intp
+        return types.void(a, n, a_rows, n, a_taps, b, n, b_taps, n, n, n, c, n), emit
+
+    return intrinsic(dots)

@@ -12,18 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.backends import NoShortcuts
-from fastconv.backends.numpy.activations import apply
+from fastconv.backends.numpy import deform, gradients
+from fastconv.backends.numpy.activations import apply, apply_slope
+from fastconv.backends.numpy.geometry import (
+    channels_first,
+    cropped,
+    flat_planes,
+    neighbour_sums,
+    padded,
+    tap_view,
+)
 from fastconv.backends.numpy.pooling import pool
 from fastconv.options import Activation
 from fastconv.problem import ConvProblem
 from fastconv.windows import PoolProblem
 
 Array = NDArray[Any]
-
-
-def channels_first(array: Array, layout: str) -> Array:
-    """A view of `array` as (N, C, H, W)."""
-    return array if layout == "NCHW" else np.moveaxis(array, -1, 1)
 
 
 class NumpyBackend(NoShortcuts):
@@ -74,26 +78,22 @@ class NumpyBackend(NoShortcuts):
         bias: Array | None,
         out: Array,
     ) -> None:
-        columns = _sample(problem, x, offset, mask)
-        columns = columns.reshape(
-            problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1]
-        )
-        out[...] = (weight.reshape(problem.groups, -1, columns.shape[2]) @ columns).reshape(out.shape)
+        out[...] = deform.forward(problem, x, offset, mask, weight)
         if bias is not None:
             out += bias[:, np.newaxis, np.newaxis]
 
     def unfold(self, problem: ConvProblem, x: Array, out: Array) -> None:
         columns = out.reshape(*x.shape[:2], *problem.kernel, *problem.out_size)
-        padded = _padded(problem, x)
+        image = padded(problem, x)
         for tap in np.ndindex(problem.kernel):
-            columns[:, :, *tap] = _tap(problem, padded, tap)
+            columns[:, :, *tap] = tap_view(problem, image, tap)
 
     def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
         columns = columns.reshape(*out.shape[:2], *problem.kernel, *problem.out_size)
-        padded = _padded(problem, np.zeros_like(out))
+        image = padded(problem, np.zeros_like(out))
         for tap in np.ndindex(problem.kernel):
-            _tap(problem, padded, tap)[...] += columns[:, :, *tap]
-        out[...] = _cropped(problem, padded)
+            tap_view(problem, image, tap)[...] += columns[:, :, *tap]
+        out[...] = cropped(problem, image)
 
     def pool(
         self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
@@ -103,9 +103,8 @@ class NumpyBackend(NoShortcuts):
         pool(problem, source, target, at, samples)
 
     def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
-        flat = channels_first(np.zeros_like(out), layout).reshape(*_planes(values, layout), -1)
-        source, at = (channels_first(a, layout).reshape(*flat.shape[:2], -1) for a in (values, indices))
-        np.put_along_axis(flat, at, source, axis=2)
+        flat = flat_planes(np.zeros_like(out), layout)
+        np.put_along_axis(flat, flat_planes(indices, layout), flat_planes(values, layout), axis=2)
         view = channels_first(out, layout)
         view[...] = flat.reshape(view.shape)
 
@@ -119,47 +118,80 @@ class NumpyBackend(NoShortcuts):
     def local_response_norm(
         self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
     ) -> None:
-        squares = np.square(channels_first(x, layout))
-        channels = squares.shape[1]
-        energy = np.zeros_like(squares)
-        for shift in range(-(size // 2), (size - 1) // 2 + 1):
-            low, high = max(0, -shift), min(channels, channels - shift)
-            if low < high:
-                energy[:, low:high] += squares[:, low + shift : high + shift]
+        energy = neighbour_sums(np.square(channels_first(x, layout)), size // 2, (size - 1) // 2)
         target = channels_first(out, layout)
         target[...] = channels_first(x, layout) / (k + alpha / size * energy) ** beta
 
+    def conv_weight_gradient(
+        self, problem: ConvProblem, x: Array, grad_output: Array, out: Array, bias: Array | None
+    ) -> None:
+        image, slopes = (channels_first(a, problem.layout) for a in (x, grad_output))
+        result = gradients.conv_weight(problem, image, slopes)
+        out[...] = result if problem.layout == "NCHW" else result.transpose(2, 3, 1, 0)
+        if bias is not None:
+            self.channel_sums(grad_output, problem.layout, bias)
 
-def _planes(array: Array, layout: str) -> tuple[int, int]:
-    return array.shape[0], array.shape[1 if layout == "NCHW" else 3]
+    def channel_sums(self, x: Array, layout: str, out: Array) -> None:
+        out[...] = channels_first(x, layout).sum((0, 2, 3))
 
+    def deform_conv_gradient(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        offset: Array,
+        mask: Array | None,
+        weight: Array,
+        grad_output: Array,
+        grad_x: Array,
+        grad_offset: Array,
+        grad_weight: Array,
+        grad_mask: Array | None,
+    ) -> None:
+        deform.gradient(
+            problem, x, offset, mask, weight, grad_output, grad_x, grad_offset, grad_weight, grad_mask
+        )
 
-def _padded(problem: ConvProblem, x: Array) -> Array:
-    top, bottom, left, right = problem.padding
-    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right))) if any(problem.padding) else x
+    def pool_gradient(self, problem: PoolProblem, grad_output: Array, out: Array) -> None:
+        source, target = (channels_first(a, problem.layout) for a in (grad_output, out))
+        gradients.pool(problem, source, target)
 
+    def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+        gradients.scatter_add(values, indices, layout, out)
 
-def _cropped(problem: ConvProblem, padded: Array) -> Array:
-    top, _, left, _ = problem.padding
-    return padded[:, :, top : top + problem.size[0], left : left + problem.size[1]]
+    def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
+        gradients.gather(x, indices, layout, out)
 
+    def pad_gradient(self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
+        gradients.pad(channels_first(grad_output, layout), rows, columns, channels_first(out, layout))
 
-def _tap(problem: ConvProblem, padded: Array, tap: tuple[int, ...]) -> Array:
-    """View of the padded image's pixels that one tap of the kernel sees, one for each output pixel."""
-    rows, columns = (
-        slice(t * d, t * d + (o - 1) * s + 1, s)
-        for t, d, s, o in zip(tap, problem.dilation, problem.stride, problem.out_size, strict=True)
-    )
-    return padded[:, :, rows, columns]
+    def local_response_norm_gradient(
+        self,
+        x: Array,
+        grad_output: Array,
+        size: int,
+        alpha: float,
+        beta: float,
+        k: float,
+        layout: str,
+        out: Array,
+    ) -> None:
+        image, slopes = (channels_first(a, layout) for a in (x, grad_output))
+        result = gradients.local_response_norm(image, slopes, size, alpha, beta, k)
+        channels_first(out, layout)[...] = result
+
+    def activation_gradient(
+        self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
+    ) -> None:
+        out[...] = apply_slope(activation, grad_output, value, from_output)
 
 
 def _conv(problem: ConvProblem, x: Array, weight: Array) -> Array:
     """(N, K, oH, oW): the sum over taps of a matrix product over channels."""
-    padded = _padded(problem, x)
+    image = padded(problem, x)
     shape = problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1]
     y = np.zeros((*shape[:2], weight.shape[1], shape[3]), x.dtype)
     for tap in np.ndindex(problem.kernel):
-        y += weight[..., *tap] @ _tap(problem, padded, tap).reshape(shape)
+        y += weight[..., *tap] @ tap_view(problem, image, tap).reshape(shape)
     return y.reshape(problem.batch, problem.filters, *problem.out_size)
 
 
@@ -170,42 +202,9 @@ def _conv_transpose(problem: ConvProblem, x: Array, weight: Array) -> Array:
     y = np.zeros((problem.batch, problem.channels, height + top + bottom, width + left + right), x.dtype)
     source = x.reshape(problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1])
     for tap in np.ndindex(problem.kernel):
-        view = _tap(problem, y, tap)
+        view = tap_view(problem, y, tap)
         view += (weight[..., *tap].swapaxes(1, 2) @ source).reshape(view.shape)
-    return _cropped(problem, y)
-
-
-def _sample(problem: ConvProblem, x: Array, offset: Array, mask: Array | None) -> Array:
-    """(N, C, kH, kW, oH, oW): the image at every tap's place, bilinear between pixels, 0 outside."""
-    batch, channels, height, width = x.shape
-    (kernel_h, kernel_w), out_size = problem.kernel, problem.out_size
-    shifts = offset.reshape(batch, -1, kernel_h, kernel_w, 2, *out_size)
-    grid = np.ix_(*(range(n) for n in (kernel_h, kernel_w, *out_size)))
-    row = shifts[:, :, :, :, 0] + (
-        grid[0] * problem.dilation[0] + grid[2] * problem.stride[0] - problem.padding[0]
-    )
-    column = shifts[:, :, :, :, 1] + (
-        grid[1] * problem.dilation[1] + grid[3] * problem.stride[1] - problem.padding[2]
-    )
-    planes = x.reshape(batch, shifts.shape[1], -1, height, width)
-    image, group, plane = np.ix_(*(range(n) for n in planes.shape[:3]))
-    image, group, plane = (
-        i[..., np.newaxis, np.newaxis, np.newaxis, np.newaxis] for i in (image, group, plane)
-    )
-    result = np.zeros((*planes.shape[:3], *row.shape[2:]), x.dtype)
-    inside = (row > -1) & (row < height) & (column > -1) & (column < width)
-    row, column = np.where(inside, row, 0), np.where(inside, column, 0)
-    for corner_row, corner_column in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        r, c = np.floor(row).astype(np.int64) + corner_row, np.floor(column).astype(np.int64) + corner_column
-        weight = (1 - np.abs(row - r)) * (1 - np.abs(column - c))
-        weight = np.where(inside & (r >= 0) & (r < height) & (c >= 0) & (c < width), weight, 0)
-        r, c = np.clip(r, 0, height - 1), np.clip(c, 0, width - 1)
-        result += (
-            weight[:, :, np.newaxis] * planes[image, group, plane, r[:, :, np.newaxis], c[:, :, np.newaxis]]
-        )
-    if mask is not None:
-        result *= mask.reshape(batch, -1, 1, kernel_h, kernel_w, *out_size)
-    return result.reshape(batch, channels, kernel_h, kernel_w, *out_size)
+    return cropped(problem, y)
 
 
 BACKEND = NumpyBackend()

@@ -1,4 +1,4 @@
-"""Elementwise activations, and the error function that NumPy lacks."""
+"""Elementwise activations, their slopes, and the error function that NumPy lacks."""
 
 from __future__ import annotations
 
@@ -35,6 +35,43 @@ def _apply(name: str, a: float, b: float, x: Array) -> Any:
         return x * np.clip(x + 3, 0, 6) / 6
     assert name == "gelu", name
     return (x * 0.5 * (1 + erf(x * math.sqrt(0.5)))).astype(x.dtype)
+
+
+def apply_slope(activation: Activation, grad_output: Array, value: Array, from_output: bool) -> Array:
+    """`grad_output` times the slope at `value`, which is the activation's output, or else its input."""
+    name, a, b = activation
+    slope: Any
+    if name == "relu":
+        return np.where(value <= 0, 0, grad_output)
+    if name == "clip":
+        return np.where((value <= a) | (value >= b), 0, grad_output)
+    if name == "leaky_relu":
+        slope = np.where(value > 0, value.dtype.type(1), a)
+    else:
+        slope = _slope_of_output(name, value) if from_output else _slope_of_input(name, value)
+    result: Array = grad_output * slope
+    return result
+
+
+def _slope_of_output(name: str, y: Array) -> Any:
+    if name == "sigmoid":
+        return y * (1 - y)
+    assert name == "tanh", name
+    return 1 - y * y
+
+
+def _slope_of_input(name: str, x: Array) -> Any:
+    if name in ("sigmoid", "tanh"):
+        return _slope_of_output(name, _sigmoid(x) if name == "sigmoid" else np.tanh(x))
+    if name == "silu":
+        y = _sigmoid(x)
+        return y * (1 + x * (1 - y))
+    if name == "hardswish":
+        return np.where(x <= -3, 0, np.where(x < 3, x / 3 + 0.5, 1))
+    assert name == "gelu", name
+    with np.errstate(over="ignore"):  # x * x = inf gives the right 0
+        density = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    return 0.5 * (1 + erf(x * math.sqrt(0.5))) + x * density
 
 
 def _sigmoid(x: Array) -> Array:

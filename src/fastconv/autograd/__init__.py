@@ -1,0 +1,73 @@
+"""The operations of `fastconv` for HIPS autograd: ``autograd.grad`` and its relatives go through them.
+
+Names, arguments and results are those of `fastconv`; arrays may be given by position or by name. Without anything to
+differentiate by, these functions call those of `fastconv` and do nothing else. Needs the ``autograd`` extra.
+
+Examples
+--------
+>>> import numpy as np
+>>> import autograd
+>>> import autograd.numpy as anp
+>>> import fastconv.autograd as fa
+>>> def loss(weight, x):
+...     return anp.sum(fa.max_pool2d(fa.conv2d(x, weight=weight, activation="relu"), 2) ** 2)
+>>> autograd.grad(loss)(np.ones((1, 1, 1, 2)), np.array([[[1.0, 0.0, 2.0], [0.0, 3.0, -1.0]]]))
+array([[[[ 0., 18.]]]])
+"""
+
+try:
+    import autograd as _autograd  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f'fastconv.autograd cannot be loaded: {error}; install it with: pip install "fastconv[autograd]"'
+    ) from error
+
+from fastconv.autograd.operations import (
+    activation,
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool2d,
+    conv1d,
+    conv2d,
+    conv_transpose1d,
+    conv_transpose2d,
+    deform_conv2d,
+    depthwise_conv2d,
+    fold,
+    fractional_max_pool2d,
+    global_avg_pool2d,
+    global_max_pool2d,
+    local_response_norm,
+    lp_pool2d,
+    max_pool2d,
+    max_unpool2d,
+    pad2d,
+    separable_conv2d,
+    stochastic_pool2d,
+    unfold,
+)
+
+__all__ = [
+    "activation",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "deform_conv2d",
+    "depthwise_conv2d",
+    "fold",
+    "fractional_max_pool2d",
+    "global_avg_pool2d",
+    "global_max_pool2d",
+    "local_response_norm",
+    "lp_pool2d",
+    "max_pool2d",
+    "max_unpool2d",
+    "pad2d",
+    "separable_conv2d",
+    "stochastic_pool2d",
+    "unfold",
+]

@@ -1,0 +1,205 @@
+"""Gradients of deformable convolution; called by the backend.
+
+That of the weights samples pixels as the forward pass does, and multiplies them with `grad_output` in the tiles of
+`grad_tile.py`. For the others, `grad_output` is multiplied with the weights, which gives the gradient of every
+sampled pixel: it goes to the four pixels around, and to the place from which they were taken.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends.numba import parallel
+from fastconv.backends.numba.compile import Array, device, kernel, optional, read, table, write
+from fastconv.backends.numba.deform import Shape, block_size, make_shape, sample
+from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
+from fastconv.backends.numba.grad_plan import BLOCK, chunk_count, filled_rows, lane_table, weight_index
+from fastconv.backends.numba.grad_tile import sum_tile
+from fastconv.backends.numba.grad_weight import place_sums
+from fastconv.backends.numba.lines import clear, copy
+from fastconv.backends.numba.simd import lanes
+from fastconv.problem import ConvProblem
+
+# Parts of the channels are shared among threads where images and fields are fewer than this.
+_ITEMS = 16
+
+
+def deform_conv_gradient(
+    problem: ConvProblem,
+    x: Array,
+    offset: Array,
+    mask: Array | None,
+    weight: Array,
+    grad_output: Array,
+    grad_x: Array,
+    grad_offset: Array,
+    grad_weight: Array,
+    grad_mask: Array | None,
+) -> None:
+    wide = TILE_VECTORS * lanes(problem.dtype)
+    block = min(block_size(problem, wide), BLOCK)
+    taps, results = problem.kernel[0] * problem.kernel[1], problem.out_size[0] * problem.out_size[1]
+    shape = make_shape(problem, offset.shape[1] // (2 * taps), block, wide)
+    operands = read(x), read(offset), optional(mask, x.dtype), read(grad_output)
+    _weights(problem, shape, operands, grad_weight)
+    fields = shape.fields
+    # Channels of a field are few enough for all threads to have some.
+    parts = min(problem.channels // fields, -(-_ITEMS // (problem.batch * fields)))
+    inner = problem.channels // problem.groups
+    slopes = np.zeros((problem.batch, parts, fields * taps, 3, results), x.dtype)
+    work = problem.flops / 80 + 10 * problem.batch * problem.channels * taps * results
+    parallel.run(
+        _spread, problem.batch * fields * parts, work, *operands, read(weight), write(grad_x), write(slopes),
+        shape, parts, table(np.pad(np.arange(inner * taps), (0, TILE_ROWS))),
+        table(np.arange(problem.filters) * (inner * taps)), table(np.arange(problem.filters) * block),
+    )  # fmt: skip
+    total = slopes.sum(axis=1)
+    grad_offset.reshape(problem.batch, fields * taps, 2, results)[...] = total[:, :, :2]
+    if grad_mask is not None:
+        grad_mask.reshape(problem.batch, fields * taps, results)[...] = total[:, :, 2]
+
+
+def _weights(problem: ConvProblem, s: Shape, operands: tuple[Array, ...], out: Array) -> None:
+    index = weight_index(problem)
+    rows, lane_at = index.shape[2] * index.shape[3], lane_table(index[:, :, 0, 0], s.lanes)
+    a_rows = filled_rows(np.arange(rows) * s.block, TILE_ROWS)
+    units = problem.batch * -(-s.rows * s.columns // s.block)
+    chunks = chunk_count(units, a_rows.size * lane_at.size * problem.dtype.itemsize)
+    sums = np.zeros(chunks * lane_at.size * a_rows.size, problem.dtype)
+    work = problem.flops / 80 + 5 * units * s.block * problem.channels * s.kernel_h * s.kernel_w
+    parallel.run(_weight_sums, chunks, work, *operands, sums, s, units, chunks, a_rows)
+    place_sums(sums, lane_at, rows, a_rows.size, s.lanes, chunks, 1, out)
+
+
+@kernel
+def _weight_sums(
+    start: int, stop: int, x: Any, offset: Any, mask: Any, grad: Any, sums: Any, s: Shape,
+    units: int, chunks: int, a_rows: Any,
+) -> None:  # fmt: skip
+    """An item is a chunk of the blocks of results of all images."""
+    results, taps = s.rows * s.columns, s.kernel_h * s.kernel_w
+    blocks, panels = (results + s.block - 1) // s.block, (s.outer + s.lanes - 1) // s.lanes
+    sampled = np.zeros(s.channels * taps * s.block, x.dtype)
+    corners, shares = np.empty(4 * s.block, np.int64), np.empty(4 * s.block, x.dtype)
+    panel = np.zeros(s.block * s.lanes, x.dtype)
+    a_taps, b_taps = np.arange(s.block), np.arange(s.block) * s.lanes
+    size = a_rows.size * s.lanes
+    for chunk in range(start, stop):
+        for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
+            image, first = unit // blocks, unit % blocks * s.block
+            count = min(s.block, results - first)
+            sample(x, offset, mask, image, first, count, s, corners, shares, sampled)
+            for group in range(s.groups):
+                pixels = sampled[group * (s.channels // s.groups) * taps * s.block :]
+                for number in range(panels):
+                    f = number * s.lanes
+                    for lane in range(min(s.lanes, s.outer - f)):
+                        line = ((image * s.groups + group) * s.outer + f + lane) * results + first
+                        for i in range(count):
+                            panel[i * s.lanes + lane] = grad[line + i]
+                    at = ((chunk * s.groups + group) * panels + number) * size
+                    for r in range(0, a_rows.size, TILE_ROWS):
+                        sum_tile(
+                            pixels, a_rows, r, a_taps, panel, 0, b_taps, 0, count, sums, at + r * s.lanes, s.lanes
+                        )  # fmt: skip
+
+
+@kernel
+def _spread(
+    start: int, stop: int, x: Any, offset: Any, mask: Any, grad: Any, weight: Any, grad_x: Any, slopes: Any,
+    s: Shape, parts: int, a_rows: Any, a_taps: Any, b_taps: Any,
+) -> None:  # fmt: skip
+    """An item is a part of the channels of a field of an image. `slopes` are (image, part, tap, 3, result)."""
+    results, taps, pixels = s.rows * s.columns, s.kernel_h * s.kernel_w, s.height * s.width
+    shared, inner, filters = s.channels // s.fields, s.channels // s.groups, a_taps.size
+    lines = np.zeros(filters * s.block, x.dtype)
+    sampled = np.empty((shared * taps + TILE_ROWS) * s.block, x.dtype)
+    corners, factors = np.empty(4 * s.block, np.int64), np.empty(12 * s.block, x.dtype)
+    for item in range(start, stop):
+        image, field, part = item // (s.fields * parts), item // parts % s.fields, item % parts
+        low = field * shared + part * shared // parts
+        high = field * shared + (part + 1) * shared // parts
+        clear(grad_x, (image * s.channels + low) * pixels, (image * s.channels + high) * pixels)
+        for first in range(0, results, s.block):
+            count = min(s.block, results - first)
+            for f in range(filters):
+                copy(grad, (image * filters + f) * results + first, 1, count, lines, f * s.block)
+            for group in range(low // inner, (high - 1) // inner + 1):
+                begin, end = max(low, group * inner), min(high, (group + 1) * inner)
+                row, rows = (begin - group * inner) * taps, (end - begin) * taps
+                rows = (rows + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
+                to = (begin - low) * taps * s.block
+                clear(sampled, to, to + rows * s.block)
+                for column in range(0, count, s.lanes):
+                    for r in range(0, rows, TILE_ROWS):
+                        sum_tile(
+                            weight, a_rows, row + r, a_taps, lines, column, b_taps,
+                            group * s.outer, (group + 1) * s.outer, sampled, to + r * s.block + column, s.block,
+                        )  # fmt: skip
+            for tap in range(taps):
+                line = (image * s.fields + field) * taps + tap
+                _surround(offset, line, tap, first, count, s, corners, factors)
+                to = (((image * parts + part) * s.fields + field) * taps + tap) * 3 * results + first
+                for c in range(low, high):
+                    plane, at = (image * s.channels + c) * pixels, ((c - low) * taps + tap) * s.block
+                    _give(
+                        sampled, at, x, plane, mask, line * results + first, count, corners, factors, grad_x,
+                        slopes, to, results,
+                    )  # fmt: skip
+
+
+@device
+def _surround(
+    offset: Any, line: int, tap: int, first: int, count: int, s: Shape, corners: Any, factors: Any
+) -> None:
+    """For each of the four pixels around a place: where it is in its plane (-1: outside), its share in the
+    sampled pixel, and how much that grows as the place moves down and to the right."""
+    results = s.rows * s.columns
+    down = tap // s.kernel_w * s.dilation_h - s.top
+    across = tap % s.kernel_w * s.dilation_w - s.left
+    for i in range(count):
+        p = first + i
+        row = offset[2 * line * results + p] + (p // s.columns * s.stride_h + down)
+        column = offset[(2 * line + 1) * results + p] + (p % s.columns * s.stride_w + across)
+        corners[4 * i : 4 * i + 4] = -1
+        # At -1 the sampled pixel is still 0, but grows to the right. Also false for NaN.
+        if not (row >= -1 and row < s.height and column >= -1 and column < s.width):
+            continue
+        top, left = math.floor(row), math.floor(column)
+        below, beside = row - top, column - left
+        for corner in range(4):
+            r, c = top + corner // 2, left + corner % 2
+            if 0 <= r < s.height and 0 <= c < s.width:
+                vertical = below if corner // 2 == 1 else 1 - below
+                horizontal = beside if corner % 2 == 1 else 1 - beside
+                corners[4 * i + corner] = r * s.width + c
+                factors[12 * i + corner] = vertical * horizontal
+                factors[12 * i + 4 + corner] = horizontal if corner // 2 == 1 else -horizontal
+                factors[12 * i + 8 + corner] = vertical if corner % 2 == 1 else -vertical
+
+
+@device
+def _give(
+    sampled: Any, at: int, x: Any, plane: int, mask: Any, line: int, count: int, corners: Any, factors: Any,
+    grad_x: Any, slopes: Any, to: int, results: int,
+) -> None:  # fmt: skip
+    """What a channel's sampled pixels give to the pixels around them, to their places and to the mask."""
+    for i in range(count):
+        given = sampled[at + i]
+        slope = given * mask[line + i] if mask.size > 0 else given
+        value, down, across = x.dtype.type(0), x.dtype.type(0), x.dtype.type(0)
+        for k in range(4):
+            corner, share = corners[4 * i + k], factors[12 * i + k]
+            if corner >= 0:
+                pixel = x[plane + corner]
+                down += factors[12 * i + 4 + k] * pixel
+                across += factors[12 * i + 8 + k] * pixel
+                if share != 0:
+                    value += share * pixel
+                    grad_x[plane + corner] += slope * share
+        slopes[to + i] += slope * down
+        slopes[to + results + i] += slope * across
+        slopes[to + 2 * results + i] += given * value

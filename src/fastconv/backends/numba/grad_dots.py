@@ -1,0 +1,112 @@
+"""Gradient of a convolution's weights by dot products, for few filters in a group, as in depthwise convolution.
+
+Nine rows of sums share the vectors of `grad_output`. Channels first, a vector's lanes are pixels of a row, which
+are added up at last, and an item is a chunk of the pixels of a group. Channels last, they are channels, and an
+item is a chunk. Called by `grad_weight.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends.numba.compile import device, kernel
+from fastconv.backends.numba.geometry import Runs
+from fastconv.backends.numba.grad_plan import DOT_ROWS, Reduction
+from fastconv.backends.numba.lines import clear, copy
+from fastconv.backends.numba.nchw import copy_planes
+from fastconv.backends.numba.nhwc import copy_pixels
+from fastconv.backends.numba.simd import VECTOR_BYTES, make_dots
+
+_dots = make_dots(DOT_ROWS)
+
+
+@kernel
+def plane_sums(
+    start: int, stop: int, x: Any, grad: Any, sums: Any, g: Reduction, slot_rows: Any, columns: Runs,
+    a_rows: Any,
+) -> None:  # fmt: skip
+    """Channels first."""
+    vector = VECTOR_BYTES // x.itemsize
+    full, rest = g.columns // vector, g.columns % vector
+    padded = full * vector + (vector if rest > 0 else 0)
+    # Tiles read, but do not use, a little beyond the last pixel.
+    pixels = np.empty(g.copied + vector, x.dtype)
+    lines = np.zeros(g.outer * g.band * padded, x.dtype)
+    a_taps, b_taps = np.empty(g.band * full, np.int64), np.empty(g.band * full, np.int64)
+    for i in range(g.band):
+        for v in range(full):
+            a_taps[i * full + v], b_taps[i * full + v] = i * g.pitch + v * vector, i * padded + v * vector
+    a_ends, b_ends = np.arange(g.band) * g.pitch + full * vector, np.arange(g.band) * padded + full * vector
+    wide = np.empty(g.outer * a_rows.size * vector, x.dtype)
+    for item in range(start, stop):
+        chunk, group = item // g.groups, item % g.groups
+        clear(wide, 0, wide.size)
+        for unit in range(chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks):
+            image, row = unit // g.segments, unit % g.segments * g.band
+            plane, rows = image * g.groups + group, min(g.band, g.rows - row)
+            copy_planes(
+                x, plane * g.inner * g.height * g.width, row * g.row_step, g, slot_rows, columns, pixels
+            )  # fmt: skip
+            for f in range(g.outer):
+                origin, line = ((plane * g.outer + f) * g.rows + row) * g.columns, f * g.band * padded
+                for i in range(rows):
+                    copy(grad, origin + i * g.columns, 1, g.columns, lines, line + i * padded)
+                for r in range(0, a_rows.size, DOT_ROWS):
+                    to = (f * a_rows.size + r) * vector
+                    _dots(pixels, 0, a_rows, r, a_taps, lines, line, b_taps, 0, rows * full, vector, wide, to)
+                    if rest > 0:
+                        _dots(pixels, 0, a_rows, r, a_ends, lines, line, b_ends, 0, rows, rest, wide, to)
+        for s in range(g.outer * a_rows.size):
+            count = vector
+            while count > 1:
+                count //= 2
+                for i in range(s * vector, s * vector + count):
+                    wide[i] += wide[i + count]
+            sums[item * g.outer * a_rows.size + s] = wide[s * vector]
+
+
+@kernel
+def channel_dots(
+    start: int, stop: int, x: Any, grad: Any, sums: Any, g: Reduction, slot_rows: Any, columns: Runs,
+    a_rows: Any,
+) -> None:  # fmt: skip
+    """Channels last. For each filter of a group its `grad_output` stands below all channels of the group."""
+    most, vector = g.band * g.columns, g.lanes
+    # Lanes beyond the last channel are computed, but not used.
+    pixels, lines = np.zeros(g.copied, x.dtype), np.zeros(most * g.plane, x.dtype)
+    a_taps, b_taps = np.empty(most, np.int64), np.arange(most) * g.plane
+    for p in range(most):
+        a_taps[p] = (p // g.columns * g.pitch + p % g.columns) * g.plane
+    size = a_rows.size * vector
+    for chunk in range(start, stop):
+        origin = chunk * g.panels * size
+        clear(sums, origin, origin + g.panels * size)
+        for unit in range(chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks):
+            image, row = unit // g.segments, unit % g.segments * g.band
+            count = min(g.band, g.rows - row) * g.columns
+            copy_pixels(x, image, row * g.row_step, 0, g, slot_rows, columns, pixels)
+            to = origin
+            for f in range(g.outer):
+                _spread(grad, (image * g.rows + row) * g.columns, count, f, g, lines)
+                for lane in range(0, g.plane, vector):
+                    for r in range(0, a_rows.size, DOT_ROWS):
+                        _dots(
+                            pixels, lane, a_rows, r, a_taps, lines, lane, b_taps, 0, count, vector, sums, to
+                        )
+                        to += DOT_ROWS * vector
+
+
+@device
+def _spread(grad: Any, first: int, count: int, f: int, g: Reduction, lines: Any) -> None:
+    """Filter `f` of every group in the lanes of the group's channels, for `count` pixels."""
+    for p in range(count):
+        origin, to = (first + p) * g.groups * g.outer + f, p * g.plane
+        if g.inner == 1:
+            copy(grad, origin, g.outer, g.groups, lines, to)
+            continue
+        for group in range(g.groups):
+            value = grad[origin + group * g.outer]
+            for lane in range(to + group * g.inner, to + (group + 1) * g.inner):
+                lines[lane] = value

@@ -1,0 +1,118 @@
+"""Gradient of normalisation across channels; called by the backend.
+
+With the energies ``S[c] = k + alpha / size * sum of x[i]**2`` it is ``grad[c] / S[c]**beta - 2 * beta * alpha / size
+* x[c] * sum of r[i]``, where ``r[i] = grad[i] * x[i] / S[i]**(beta + 1)``, over the channels whose energy `c` is in.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends.numba import parallel
+from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
+from fastconv.backends.numba.lines import clear
+
+# Channels-first pixels at a time.
+_BLOCK = 128
+
+
+def local_response_norm_gradient(
+    x: Array,
+    grad_output: Array,
+    size: int,
+    alpha: float,
+    beta: float,
+    k: float,
+    layout: str,
+    out: Array,
+) -> None:
+    arguments = read(x), read(grad_output), write(out), size, alpha / size, beta, k
+    work = (2 * size + 25) * x.size
+    if layout == "NHWC":
+        parallel.run(_last, x.size // x.shape[3], work, *arguments, x.shape[3])
+        return
+    plane = x.shape[2] * x.shape[3]
+    blocks = -(-plane // _BLOCK)
+    parallel.run(_first, x.shape[0] * blocks, work, *arguments, x.shape[1], plane, blocks)
+
+
+@device
+def _divide(
+    x: Any, grad: Any, origin: int, energy: Any, count: int, scale: float, beta: float, k: float, out: Any,
+    ratio: Any, at: int,
+) -> None:  # fmt: skip
+    """The first term into `out`, and `ratio` of `count` neighbouring pixels."""
+    start, to = unsigned(origin), unsigned(at)
+    factor, constant, exponent = x.dtype.type(scale), x.dtype.type(k), x.dtype.type(-beta)
+    for i in range(unsigned(count)):
+        total = constant + factor * energy[i]
+        if beta == 0.75:
+            root = math.sqrt(total)
+            share = grad[start + i] / (root * math.sqrt(root))
+        else:
+            share = grad[start + i] * total**exponent
+        out[start + i] = share
+        ratio[to + i] = share * x[start + i] / total
+
+
+@device
+def _subtract(
+    x: Any, origin: int, sums: Any, first: int, count: int, scale: float, beta: float, out: Any
+) -> None:
+    start, factor = unsigned(origin), x.dtype.type(2 * beta * scale)
+    for i in range(unsigned(count)):
+        out[start + i] -= factor * x[start + i] * sums[unsigned(first) + i]
+
+
+@kernel
+def _first(
+    start: int, stop: int, x: Any, grad: Any, out: Any, size: int, scale: float, beta: float, k: float,
+    channels: int, plane: int, blocks: int,
+) -> None:  # fmt: skip
+    """Channels first. An item is a block of pixels of an image, in all channels."""
+    sums, ratio = np.empty(_BLOCK, x.dtype), np.empty(channels * _BLOCK, x.dtype)
+    for item in range(start, stop):
+        image, first = item // blocks, item % blocks * _BLOCK
+        count = min(_BLOCK, plane - first)
+        for channel in range(channels):
+            clear(sums, 0, count)
+            for c in range(max(0, channel - size // 2), min(channels, channel + (size - 1) // 2 + 1)):
+                origin = unsigned((image * channels + c) * plane + first)
+                for i in range(unsigned(count)):
+                    sums[i] += x[origin + i] * x[origin + i]
+            at = (image * channels + channel) * plane + first
+            _divide(x, grad, at, sums, count, scale, beta, k, out, ratio, channel * _BLOCK)
+        for channel in range(channels):
+            clear(sums, 0, count)
+            # The window is read backwards.
+            for c in range(max(0, channel - (size - 1) // 2), min(channels, channel + size // 2 + 1)):
+                for i in range(unsigned(count)):
+                    sums[i] += ratio[unsigned(c * _BLOCK) + i]
+            _subtract(x, (image * channels + channel) * plane + first, sums, 0, count, scale, beta, out)
+
+
+@kernel
+def _last(
+    start: int, stop: int, x: Any, grad: Any, out: Any, size: int, scale: float, beta: float, k: float,
+    channels: int,
+) -> None:  # fmt: skip
+    """Channels last. An item is a pixel."""
+    sums, ratio = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
+    below, above = min(size // 2, channels - 1), min((size - 1) // 2, channels - 1)
+    for item in range(start, stop):
+        clear(sums, 0, channels)
+        for shift in range(-below, above + 1):
+            low, high = max(0, -shift), min(channels, channels - shift)
+            origin = unsigned(item * channels + low + shift)
+            for i in range(unsigned(high - low)):
+                sums[unsigned(low) + i] += x[origin + i] * x[origin + i]
+        _divide(x, grad, item * channels, sums, channels, scale, beta, k, out, ratio, 0)
+        clear(sums, 0, channels)
+        for shift in range(-above, below + 1):
+            low, high = max(0, -shift), min(channels, channels - shift)
+            for i in range(unsigned(high - low)):
+                sums[unsigned(low) + i] += ratio[unsigned(low + shift) + i]
+        _subtract(x, item * channels, sums, 0, channels, scale, beta, out)

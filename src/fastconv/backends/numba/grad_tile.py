@@ -1,0 +1,102 @@
+"""Gradient of a convolution's weights by register tiles of channels and taps x filters, in both layouts.
+
+An item is a chunk of the pixels and a part of the filters. The pixels of x that a segment needs are copied as
+in the forward pass; `grad_output` is packed for a block of pixels and the lanes of a tile at a time. Called by
+`grad_weight.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends.numba.compile import device, kernel, unsigned
+from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
+from fastconv.backends.numba.geometry import Runs
+from fastconv.backends.numba.grad_plan import BLOCK, Reduction
+from fastconv.backends.numba.lines import clear, copy
+from fastconv.backends.numba.nchw import copy_planes
+from fastconv.backends.numba.nhwc import copy_pixels
+from fastconv.backends.numba.simd import make_tile
+
+sum_tile = make_tile(TILE_ROWS, TILE_VECTORS, broadcast=True, apart=True)
+
+
+@kernel
+def tile_sums(
+    start: int, stop: int, x: Any, grad: Any, sums: Any, g: Reduction, slot_rows: Any, columns: Runs,
+    a_rows: Any,
+) -> None:  # fmt: skip
+    most = g.together * g.band * g.columns
+    pixels = np.empty(g.together * g.copied, x.dtype)
+    panel = np.zeros(BLOCK * g.lanes, x.dtype)
+    a_taps, places = np.empty(most, np.int64), np.empty(most, np.int64)
+    b_taps = np.arange(most) % BLOCK * g.lanes
+    size, own = a_rows.size * g.lanes, g.panels // g.groups
+    for item in range(start, stop):
+        chunk, part = item // g.parts, item % g.parts
+        first, last = part * g.panels // g.parts, (part + 1) * g.panels // g.parts
+        origin = chunk * g.panels * size
+        clear(sums, origin + first * size, origin + last * size)
+        for group in range(first // own, (last - 1) // own + 1):
+            low, high = max(first, group * own), min(last, (group + 1) * own)
+            unit, end = chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks
+            while unit < end:
+                count, found = min(g.together, end - unit), 0
+                for segment in range(count):
+                    copied = pixels[segment * g.copied :]
+                    found = _segment(
+                        x, unit + segment, group, segment * g.copied, g, slot_rows, columns, copied,
+                        a_taps, places, found,
+                    )  # fmt: skip
+                for p in range(0, found, BLOCK):
+                    to = min(p + BLOCK, found)
+                    for index in range(low, high):
+                        _pack(grad, places, p, to, group, (index - group * own) * g.lanes, g, panel)
+                        for r in range(0, a_rows.size, TILE_ROWS):
+                            at = origin + index * size + r * g.lanes
+                            sum_tile(pixels, a_rows, r, a_taps, panel, 0, b_taps, p, to, sums, at, g.lanes)
+                unit += count
+
+
+@device
+def _segment(
+    x: Any, unit: int, group: int, offset: int, g: Reduction, slot_rows: Any, columns: Runs, pixels: Any,
+    a_taps: Any, places: Any, found: int,
+) -> int:  # fmt: skip
+    """Copy what a group reads for a segment; where its pixels are in the copies, and in `grad_output`."""
+    image, row = unit // g.segments, unit % g.segments * g.band
+    if g.channels_last == 1:
+        copy_pixels(x, image, row * g.row_step, group * g.inner, g, slot_rows, columns, pixels)
+        step, results = g.inner, g.groups * g.outer
+        start = image * g.rows * g.columns * results
+    else:
+        plane = (image * g.groups + group) * g.inner
+        copy_planes(x, plane * g.height * g.width, row * g.row_step, g, slot_rows, columns, pixels)
+        step, results = 1, 1
+        start = image * g.groups * g.outer * g.rows * g.columns
+    for i in range(min(g.band, g.rows - row)):
+        for j in range(g.columns):
+            a_taps[found] = offset + (i * g.pitch + j) * step
+            places[found] = start + ((row + i) * g.columns + j) * results
+            found += 1
+    return found
+
+
+@device
+def _pack(
+    grad: Any, places: Any, first: int, last: int, group: int, channel: int, g: Reduction, panel: Any
+) -> None:
+    """`grad_output` as (pixel, lane), from a channel of a group on; lanes beyond the group's last are not used."""
+    count, channel = min(g.lanes, g.outer - channel), group * g.outer + channel
+    if g.channels_last == 1:
+        for p in range(first, last):
+            copy(grad, places[p] + channel, 1, count, panel, (p - first) * g.lanes)
+        return
+    plane, lanes = g.rows * g.columns, unsigned(g.lanes)
+    for lane in range(count):
+        origin, to = unsigned((channel + lane) * plane), unsigned(lane)
+        for p in range(unsigned(first), unsigned(last)):
+            panel[to] = grad[origin + unsigned(places[p])]
+            to += lanes

@@ -1,0 +1,76 @@
+"""Gradient of a convolution's weights; called by the backend.
+
+`grad_plan.py` says how; here the chunks' sums are added, and put where the weights are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends.numba import parallel
+from fastconv.backends.numba.compile import Array, kernel, read, write
+from fastconv.backends.numba.grad_dots import channel_dots, plane_sums
+from fastconv.backends.numba.grad_plan import make_plan
+from fastconv.backends.numba.grad_tile import tile_sums
+from fastconv.backends.numba.sums import channel_sums
+from fastconv.problem import ConvProblem
+
+# Rows of sums that an item adds up.
+_ROWS = 64
+
+
+def conv_weight_gradient(
+    problem: ConvProblem, x: Array, grad_output: Array, out: Array, bias: Array | None
+) -> None:
+    plan = make_plan(problem)
+    g = plan.reduction
+    left, right = (grad_output, x) if plan.swapped else (x, grad_output)
+    # The three take the same arguments.
+    compute: Any = tile_sums
+    if plan.dots:
+        compute = channel_dots if problem.layout == "NHWC" else plane_sums
+    sums = np.empty(g.chunks * plan.lane_at.size * plan.a_rows.size, x.dtype)
+    parallel.run(
+        compute, plan.items, problem.flops / (20 if plan.dots else 80), read(left), read(right), sums, g,
+        plan.slot_rows, plan.columns, plan.a_rows,
+    )  # fmt: skip
+    place_sums(sums, plan.lane_at, plan.rows, plan.a_rows.size, g.lanes, g.chunks, plan.row_step, out)
+    if bias is not None:
+        channel_sums(grad_output, problem.layout, bias)
+
+
+def place_sums(
+    sums: Array, lane_at: Array, rows: int, filled: int, lanes: int, chunks: int, row_step: int, out: Array
+) -> None:
+    """Add the chunks of `sums` (chunk, panel, row, lane), whose rows end in some that fill a tile."""
+    items = lane_at.size // lanes * -(-rows // _ROWS)
+    parallel.run(
+        _place, items, sums.size, read(sums), lane_at, rows, filled, lanes, chunks, row_step, write(out)
+    )  # fmt: skip
+
+
+@kernel
+def _place(
+    start: int, stop: int, sums: Any, lane_at: Any, rows: int, filled: int, lanes: int, chunks: int,
+    row_step: int, out: Any,
+) -> None:  # fmt: skip
+    """An item is some rows of a panel."""
+    total = np.empty(_ROWS * lanes, sums.dtype)
+    blocks = (rows + _ROWS - 1) // _ROWS
+    for item in range(start, stop):
+        panel, row = item // blocks, item % blocks * _ROWS
+        count = min(_ROWS, rows - row)
+        total[:] = 0
+        for chunk in range(chunks):
+            origin = ((chunk * (lane_at.size // lanes) + panel) * filled + row) * lanes
+            for i in range(count * lanes):
+                total[i] += sums[origin + i]
+        for block in range(0, count, 16):
+            # Either the rows or the lanes are neighbours in the weights.
+            for lane in range(lanes):
+                at = lane_at[panel * lanes + lane]
+                if at >= 0:
+                    for r in range(block, min(block + 16, count)):
+                        out[at + (row + r) * row_step] = total[r * lanes + lane]

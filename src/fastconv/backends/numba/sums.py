@@ -1,0 +1,69 @@
+"""Sums of channels over a batch and its planes; called by the backend.
+
+Pixels are summed in lanes, which are added in pairs, and so are long runs of pixels: that errs little, and in
+the same way for any number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends.numba import parallel
+from fastconv.backends.numba.compile import Array, kernel, read, unsigned, write
+from fastconv.backends.numba.lines import clear
+
+# Sums side by side, and numbers that an item adds.
+_LANES = 128
+_RUN = 2**15
+
+
+def channel_sums(x: Array, layout: str, out: Array) -> None:
+    """`out` (C,): the sum of every channel over the batch and its planes."""
+    if layout == "NHWC":
+        lines, length, channels = 1, x.size, x.shape[3]
+    else:
+        lines, length, channels = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3], 1
+    lanes = -(-_LANES // channels) * channels
+    run = max(1, _RUN // lanes) * lanes
+    runs = -(-length // run)
+    sums = np.empty(lines * runs * channels, x.dtype)
+    parallel.run(_sum, lines * runs, x.size / 4, read(x), length, run, runs, lanes, channels, sums)
+    # (image, channel, run) or (run, channel)
+    groups, inner = (x.shape[0], runs) if layout == "NCHW" else (runs, 1)
+    _add(read(sums), groups, inner, write(out))
+
+
+@kernel
+def _sum(
+    start: int, stop: int, x: Any, length: int, run: int, runs: int, lanes: int, channels: int, sums: Any
+) -> None:
+    """An item is a run of `channels` that alternate, of a line of `length` numbers."""
+    line = np.empty(lanes, x.dtype)
+    for item in range(start, stop):
+        first = item % runs * run
+        last = min(first + run, length)
+        clear(line, 0, lanes)
+        for p in range(first, last, lanes):
+            origin = unsigned(item // runs * length + p)
+            for i in range(unsigned(min(lanes, last - p))):
+                line[i] += x[origin + i]
+        count = lanes // channels
+        while count > 1:
+            half = (count + 1) // 2
+            for i in range(unsigned((count - half) * channels)):
+                line[i] += line[unsigned(half * channels) + i]
+            count = half
+        for c in range(channels):
+            sums[item * channels + c] = line[c]
+
+
+@kernel
+def _add(sums: Any, groups: int, inner: int, out: Any) -> None:
+    for c in range(out.size):
+        total = out.dtype.type(0)
+        for group in range(groups):
+            for i in range(inner):
+                total += sums[(group * out.size + c) * inner + i]
+        out[c] = total

@@ -1,0 +1,126 @@
+"""Deformable convolution: images read between their pixels, and the gradients of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv.problem import ConvProblem
+
+Array = NDArray[Any]
+
+
+class Corner(NamedTuple):
+    """One of the four pixels around every tap's place; all arrays are (N, G, kH, kW, oH, oW).
+
+    `place` is its flat position in the plane, its share of the value `row` * `column`, and their slopes with the
+    place are `row_slope` and `column_slope`; all is 0 where it lies outside of the image.
+    """
+
+    place: Array
+    row: Array
+    column: Array
+    row_slope: Array
+    column_slope: Array
+
+
+def forward(problem: ConvProblem, x: Array, offset: Array, mask: Array | None, weight: Array) -> Array:
+    """(N, K, oH, oW), without bias."""
+    columns = _matrix(problem, _masked(_sample(problem, x, offset), mask))
+    y: Array = weight.reshape(problem.groups, -1, columns.shape[2]) @ columns
+    return y.reshape(problem.output_shape)
+
+
+def gradient(
+    problem: ConvProblem,
+    x: Array,
+    offset: Array,
+    mask: Array | None,
+    weight: Array,
+    grad_output: Array,
+    grad_x: Array,
+    grad_offset: Array,
+    grad_weight: Array,
+    grad_mask: Array | None,
+) -> None:
+    """Fill the last four."""
+    samples = _sample(problem, x, offset)
+    columns = _matrix(problem, _masked(samples, mask))
+    slopes = grad_output.reshape(*columns.shape[:2], -1, columns.shape[3])
+    grad_weight[...] = (slopes @ columns.swapaxes(2, 3)).sum(0).reshape(weight.shape)
+    by_tap = weight.reshape(problem.groups, -1, columns.shape[2]).swapaxes(1, 2) @ slopes
+    by_tap = by_tap.reshape(samples.shape)
+    if grad_mask is not None:
+        grad_mask[...] = (by_tap * samples).sum(2).reshape(grad_mask.shape)
+    by_tap = _masked(by_tap, mask)
+    planes = x.reshape(*samples.shape[:3], -1)
+    flat = np.zeros(x.size, x.dtype)
+    first = np.arange(x.shape[0] * x.shape[1]).reshape(*samples.shape[:3], 1, 1, 1, 1) * planes.shape[3]
+    shift = grad_offset.reshape(*samples.shape[:2], *problem.kernel, 2, *problem.out_size)
+    shift[...] = 0
+    for corner in _corners(problem, offset, x.shape[2:]):
+        pixels = (by_tap * _pixels(planes, corner.place)).sum(2)
+        shift[:, :, :, :, 0] += np.where(corner.row_slope, pixels * corner.row_slope * corner.column, 0)
+        shift[:, :, :, :, 1] += np.where(corner.column_slope, pixels * corner.row * corner.column_slope, 0)
+        share = (corner.row * corner.column)[:, :, np.newaxis]
+        at = first + corner.place[:, :, np.newaxis]
+        np.add.at(flat, at.ravel(), np.where(share, by_tap * share, 0).ravel())
+    grad_x[...] = flat.reshape(x.shape)
+
+
+def _corners(problem: ConvProblem, offset: Array, size: tuple[int, ...]) -> Iterator[Corner]:
+    height, width = size
+    (kernel_h, kernel_w), out_size = problem.kernel, problem.out_size
+    shifts = offset.reshape(problem.batch, -1, kernel_h, kernel_w, 2, *out_size)
+    grid = np.ix_(*(range(n) for n in (kernel_h, kernel_w, *out_size)))
+    row = shifts[:, :, :, :, 0] + (
+        grid[0] * problem.dilation[0] + grid[2] * problem.stride[0] - problem.padding[0]
+    )
+    column = shifts[:, :, :, :, 1] + (
+        grid[1] * problem.dilation[1] + grid[3] * problem.stride[1] - problem.padding[2]
+    )
+    # At -1 the value is still 0, but no longer its slope to the right.
+    inside = (row >= -1) & (row < height) & (column >= -1) & (column < width)
+    row, column = np.where(inside, row, 0), np.where(inside, column, 0)
+    top, left = np.floor(row), np.floor(column)
+    for below, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        r, c = top + below, left + right
+        exists = inside & (r >= 0) & (r < height) & (c >= 0) & (c < width)
+        yield Corner(
+            np.where(exists, r.astype(np.int64) * width + c.astype(np.int64), 0),
+            np.where(exists, 1 - np.abs(row - r), 0),
+            np.where(exists, 1 - np.abs(column - c), 0),
+            np.where(exists, 2 * below - 1, 0),
+            np.where(exists, 2 * right - 1, 0),
+        )
+
+
+def _sample(problem: ConvProblem, x: Array, offset: Array) -> Array:
+    """(N, G, C // G, kH, kW, oH, oW): the image at every tap's place, bilinear between pixels, 0 outside."""
+    groups = offset.shape[1] // (2 * problem.kernel[0] * problem.kernel[1])
+    planes = x.reshape(problem.batch, groups, -1, x.shape[2] * x.shape[3])
+    result = np.zeros((*planes.shape[:3], *problem.kernel, *problem.out_size), x.dtype)
+    for corner in _corners(problem, offset, x.shape[2:]):
+        share = (corner.row * corner.column)[:, :, np.newaxis]
+        result += np.where(share, share * _pixels(planes, corner.place), 0)
+    return result
+
+
+def _pixels(planes: Array, place: Array) -> Array:
+    """The pixels at the positions `place`, which all channels of a group share."""
+    flat = place.reshape(*place.shape[:2], 1, -1)
+    return np.take_along_axis(planes, flat, axis=3).reshape(*planes.shape[:3], *place.shape[2:])
+
+
+def _masked(columns: Array, mask: Array | None) -> Array:
+    if mask is None:
+        return columns
+    return columns * mask.reshape(*columns.shape[:2], 1, *columns.shape[3:])
+
+
+def _matrix(problem: ConvProblem, columns: Array) -> Array:
+    """(N, groups, C // groups * kH * kW, oH * oW)."""
+    return columns.reshape(problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1])

@@ -1,0 +1,52 @@
+"""The vector-Jacobian product of every operation of `fastconv`, under the operation's name.
+
+Functions that end in ``_input``, ``_weight`` and ``_bias`` give one gradient, and take the full shape of what they do
+not need; those with the name of a convolution give all of its gradients.
+"""
+
+from fastconv.grad.conv import conv2d, conv2d_bias, conv2d_input, conv2d_weight, depthwise_conv2d
+from fastconv.grad.deform import deform_conv2d
+from fastconv.grad.elementwise import activation, local_response_norm
+from fastconv.grad.move import fold, pad2d, unfold
+from fastconv.grad.one_dimensional import conv1d, conv_transpose1d
+from fastconv.grad.pool import adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, lp_pool2d
+from fastconv.grad.pool_max import (
+    adaptive_max_pool2d,
+    fractional_max_pool2d,
+    global_max_pool2d,
+    max_pool2d,
+    max_unpool2d,
+    stochastic_pool2d,
+)
+from fastconv.grad.separable import separable_conv2d
+from fastconv.grad.transpose import conv_transpose2d, conv_transpose2d_input, conv_transpose2d_weight
+
+__all__ = [
+    "activation",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "conv1d",
+    "conv2d",
+    "conv2d_bias",
+    "conv2d_input",
+    "conv2d_weight",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose2d_input",
+    "conv_transpose2d_weight",
+    "deform_conv2d",
+    "depthwise_conv2d",
+    "fold",
+    "fractional_max_pool2d",
+    "global_avg_pool2d",
+    "global_max_pool2d",
+    "local_response_norm",
+    "lp_pool2d",
+    "max_pool2d",
+    "max_unpool2d",
+    "pad2d",
+    "separable_conv2d",
+    "stochastic_pool2d",
+    "unfold",
+]

@@ -1,0 +1,159 @@
+"""Gradients of convolutions with one spatial axis: those of an image with one row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastconv import options as opt
+from fastconv.grad.execute import Gradients, gradients
+from fastconv.grad.operands import read_needs
+from fastconv.one_dimensional import expand, expand_weight, options_1d, squeeze, squeeze_weight
+from fastconv.problem import ConvOptions
+
+__all__ = ["conv1d", "conv_transpose1d"]
+
+
+def conv1d(
+    x: Any,
+    weight: Any,
+    grad_output: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    needs: Any = (True, True, True),
+    padding_mode: str = "zeros",
+    layout: str = "NCHW",
+    activation: Any = None,
+    output: Any = None,
+    preactivation: Any = None,
+    precision: str | None = None,
+    algorithm: str | None = None,
+    backend: str | None = None,
+) -> Gradients:
+    """Gradients of the input, the weights and the bias of `fastconv.conv1d`.
+
+    Parameters
+    ----------
+    x, weight : array_like
+        Those of the forward call.
+    grad_output : array_like
+        The gradient of the forward call's result, of its shape.
+    stride, padding, dilation, groups, padding_mode, layout
+        Those of the forward call, as for `fastconv.conv1d`.
+    needs, activation, output, preactivation, precision, algorithm, backend
+        As for `conv2d`.
+
+    Returns
+    -------
+    grad_x, grad_weight, grad_bias : ndarray or None
+        As for `conv2d`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d_input`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> x, weight = np.array([[1.0, 2.0, 4.0]]), np.array([[[-1.0, 1.0]]])
+    >>> fastconv.grad.conv1d(x, weight, np.array([[1.0, 1.0]]))
+    (array([[-1.,  0.,  1.]]), array([[[3., 6.]]]), array([2.]))
+    """
+    op = "grad.conv1d"
+    opt.choice(op, "layout", layout, opt.LAYOUTS)
+    options = ConvOptions.read(
+        op, *options_1d(op, stride, padding, dilation), groups, padding_mode, layout, None, precision, algorithm
+    )  # fmt: skip
+    return _of_signals(
+        options, x, weight, grad_output, needs, layout, activation, output, preactivation, backend
+    )  # fmt: skip
+
+
+def conv_transpose1d(
+    x: Any,
+    weight: Any,
+    grad_output: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    needs: Any = (True, True, True),
+    layout: str = "NCHW",
+    activation: Any = None,
+    output: Any = None,
+    preactivation: Any = None,
+    precision: str | None = None,
+    algorithm: str | None = None,
+    backend: str | None = None,
+) -> Gradients:
+    """Gradients of the input, the weights and the bias of `fastconv.conv_transpose1d`.
+
+    Parameters
+    ----------
+    x, weight : array_like
+        Those of the forward call.
+    grad_output : array_like
+        The gradient of the forward call's result, of its shape.
+    stride, padding, output_padding, groups, dilation, layout
+        Those of the forward call, as for `fastconv.conv_transpose1d`.
+    needs, activation, output, preactivation, precision, algorithm, backend
+        As for `conv2d`.
+
+    Returns
+    -------
+    grad_x, grad_weight, grad_bias : ndarray or None
+        As for `conv2d`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d_input`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> x, weight = np.array([[1.0, 10.0]]), np.array([[[1.0, 3.0]]])
+    >>> fastconv.grad.conv_transpose1d(x, weight, np.array([[1.0, 2.0, 4.0]]))
+    (array([[ 7., 14.]]), array([[[21., 42.]]]), array([7.]))
+    """
+    op = "grad.conv_transpose1d"
+    opt.choice(op, "layout", layout, opt.LAYOUTS)
+    extra = (0, opt.single(op, "output_padding", output_padding, 0))
+    options = ConvOptions.read(
+        op, *options_1d(op, stride, padding, dilation), groups, "zeros", layout, None, precision, algorithm, extra
+    )  # fmt: skip
+    return _of_signals(
+        options, x, weight, grad_output, needs, layout, activation, output, preactivation, backend
+    )  # fmt: skip
+
+
+def _of_signals(
+    o: ConvOptions,
+    x: Any,
+    weight: Any,
+    grad_output: Any,
+    needs: Any,
+    layout: str,
+    activation: Any,
+    output: Any,
+    preactivation: Any,
+    backend: Any,
+) -> Gradients:
+    op = o.op
+    wanted = read_needs(op, needs)
+    grad_x, grad_weight, grad_bias = gradients(
+        o, expand(op, "x", x, layout), expand_weight(op, weight, layout),
+        expand(op, "grad_output", grad_output, layout), wanted,
+        activation=activation, output=expand(op, "output", output, layout),
+        preactivation=expand(op, "preactivation", preactivation, layout), backend=backend,
+    )  # fmt: skip
+    return (
+        None if grad_x is None else squeeze(grad_x, layout, None),
+        None if grad_weight is None else squeeze_weight(grad_weight, layout),
+        grad_bias,
+    )

@@ -1,0 +1,208 @@
+"""Gradients of transposed convolution, each of which is a plain convolution's other one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastconv.arrays import Array, as_array
+from fastconv.execute import read_weight
+from fastconv.grad.execute import Gradients, conv_operands, gradients, one_gradient
+from fastconv.grad.operands import read_input_size, read_needs, read_weight_size
+from fastconv.problem import ConvOptions
+
+__all__ = ["conv_transpose2d", "conv_transpose2d_input", "conv_transpose2d_weight"]
+
+
+def transpose_options(
+    op: str,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: Any,
+    dilation: Any,
+    layout: Any,
+    precision: Any,
+    algorithm: Any,
+    **names: str,
+) -> ConvOptions:
+    if output_padding is None:
+        raise TypeError(f"{op}: output_padding is None, but needs an integer or a pair")
+    return ConvOptions.read(
+        op, stride, padding, dilation, groups, "zeros", layout, None, precision, algorithm, output_padding, **names
+    )  # fmt: skip
+
+
+def conv_transpose2d_input(
+    input_size: Any,
+    weight: Any,
+    grad_output: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    layout: str = "NCHW",
+    precision: str | None = None,
+    algorithm: str | None = None,
+    out: Array | None = None,
+    backend: str | None = None,
+) -> Array:
+    """Gradient of the input of `fastconv.conv_transpose2d`: a convolution of `grad_output` with the same weights.
+
+    Parameters
+    ----------
+    input_size : sequence of int
+        The full shape of the forward call's `x`: ``(N, C_in, H, W)``, ``(N, H, W, C_in)`` with ``layout="NHWC"``, or
+        without `N`.
+    weight : array_like
+        That of the forward call.
+    grad_output : array_like
+        The gradient of the forward call's result, of its shape.
+    stride, padding, output_padding, groups, dilation, layout
+        Those of the forward call, as for `fastconv.conv_transpose2d`.
+    precision, algorithm, out, backend
+        As for `fastconv.conv2d`.
+
+    Returns
+    -------
+    ndarray
+        Of shape `input_size`. The dtype is that of `weight` and `grad_output` promoted together.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d_input`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> grad_output = np.array([[[1.0, 2.0, 4.0, 8.0]]])
+    >>> fastconv.grad.conv_transpose2d_input((1, 1, 2), np.array([[[[1.0, 10.0]]]]), grad_output, stride=(1, 2))
+    array([[[21., 84.]]])
+    """
+    op = "grad.conv_transpose2d_input"
+    shape, _, _ = read_input_size(op, input_size, layout)
+    array = read_weight(op, "weight", weight)
+    options = transpose_options(
+        op, stride, padding, output_padding, groups, dilation, layout, precision, algorithm, x_name="input_size"
+    )  # fmt: skip
+    return one_gradient(options, shape, array, grad_output, (True, False, False), out=out, backend=backend)
+
+
+def conv_transpose2d_weight(
+    x: Any,
+    weight_size: Any,
+    grad_output: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    layout: str = "NCHW",
+    precision: str | None = None,
+    out: Array | None = None,
+    backend: str | None = None,
+) -> Array:
+    """Gradient of the weights of `fastconv.conv_transpose2d`: `conv2d_weight` with `x` and `grad_output` exchanged.
+
+    Parameters
+    ----------
+    x : array_like
+        That of the forward call.
+    weight_size : sequence of int
+        The full shape of the forward call's `weight`: ``(C_in, C_out // groups, kH, kW)``, or
+        ``(kH, kW, C_out // groups, C_in)`` with ``layout="NHWC"``.
+    grad_output : array_like
+        The gradient of the forward call's result, of its shape.
+    stride, padding, output_padding, groups, dilation, layout
+        Those of the forward call, as for `fastconv.conv_transpose2d`.
+    precision, out, backend
+        As for `fastconv.conv2d`.
+
+    Returns
+    -------
+    ndarray
+        Of shape `weight_size`; zeros where the batch is empty. The dtype is that of `x` and `grad_output` promoted
+        together.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d_input`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> x, grad_output = np.array([[[1.0, 10.0]]]), np.array([[[1.0, 2.0, 4.0, 8.0]]])
+    >>> fastconv.grad.conv_transpose2d_weight(x, (1, 1, 1, 2), grad_output, stride=(1, 2))
+    array([[[[41., 82.]]]])
+    """
+    op = "grad.conv_transpose2d_weight"
+    array, size = as_array(op, "x", x), read_weight_size(op, weight_size)
+    options = transpose_options(
+        op, stride, padding, output_padding, groups, dilation, layout, precision, None, weight_name="weight_size"
+    )  # fmt: skip
+    return one_gradient(options, array, size, grad_output, (False, True, False), out=out, backend=backend)
+
+
+def conv_transpose2d(
+    x: Any,
+    weight: Any,
+    grad_output: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    needs: Any = (True, True, True),
+    layout: str = "NCHW",
+    activation: Any = None,
+    output: Any = None,
+    preactivation: Any = None,
+    precision: str | None = None,
+    algorithm: str | None = None,
+    backend: str | None = None,
+) -> Gradients:
+    """Gradients of the input, the weights and the bias of `fastconv.conv_transpose2d`, which share what they can.
+
+    Parameters
+    ----------
+    x, weight : array_like
+        Those of the forward call.
+    grad_output : array_like
+        The gradient of the forward call's result, of its shape.
+    stride, padding, output_padding, groups, dilation, layout
+        Those of the forward call, as for `fastconv.conv_transpose2d`.
+    needs, activation, output, preactivation, precision, algorithm, backend
+        As for `conv2d`.
+
+    Returns
+    -------
+    grad_x, grad_weight, grad_bias : ndarray or None
+        As for `conv2d`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d_input`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> x, weight = np.array([[[1.0, 10.0]]]), np.array([[[[1.0, 3.0]]]])
+    >>> fastconv.grad.conv_transpose2d(x, weight, np.array([[[1.0, 2.0, 4.0]]]))
+    (array([[[ 7., 14.]]]), array([[[[21., 42.]]]]), array([7.]))
+    """
+    op = "grad.conv_transpose2d"
+    wanted = read_needs(op, needs)
+    image, array = conv_operands(op, x, weight)
+    options = transpose_options(
+        op, stride, padding, output_padding, groups, dilation, layout, precision, algorithm
+    )
+    return gradients(
+        options, image, array, grad_output, wanted,
+        activation=activation, output=output, preactivation=preactivation, backend=backend,
+    )  # fmt: skip

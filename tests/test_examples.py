@@ -1,0 +1,33 @@
+"""The programs in `examples/` run, and do what they say."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("autograd")
+pytest.importorskip("sklearn")
+SPEC = importlib.util.spec_from_file_location(
+    "digits", Path(__file__).parent.parent / "examples" / "digits.py"
+)
+digits = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(digits)
+
+
+def test_digits_are_learned():
+    assert digits.train(seed=0) >= 0.98
+
+
+def test_digits_same_seed_same_result(backend):
+    images, _, labels, _ = digits.load()
+    (parameters, losses), (again, same) = (digits.fit(images, labels, seed=1, epochs=1) for _ in range(2))
+    assert losses == same
+    for one, other in zip(parameters, again, strict=True):
+        assert one.dtype == np.float32
+        np.testing.assert_array_equal(one, other)
+    assert losses[-1] < losses[0] / 2
+
+
+def test_digits_is_short():
+    assert len(Path(SPEC.origin).read_text(encoding="utf-8").splitlines()) < 100
