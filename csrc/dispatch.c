@@ -188,3 +188,46 @@ int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t chan
                            double alpha, double beta, double k, int layout, int dtype, int threads) {
     return isas[selected].ops[dtype]->norm(x, out, batch, channels, pixels, size, alpha, beta, k, layout, threads);
 }
+
+/* ---- gradients of everything else ---- */
+
+static const fc_ops *ops_of(int dtype) { return isas[selected].ops[dtype]; }
+
+int fc_deform_conv_gradient(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
+                            const void *weight, const void *gradient, void *grad_x, void *grad_offset, void *grad_weight,
+                            void *grad_mask, int threads) {
+    return ops_of(p->dtype)->deform_gradient(p, x, offset, mask, offset_groups, weight, gradient, grad_x, grad_offset,
+                                             grad_weight, grad_mask, threads);
+}
+
+int fc_channel_sums(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout, int dtype,
+                    int threads) {
+    return ops_of(dtype)->channel_sums(x, out, batch, channels, pixels, layout, threads);
+}
+
+int fc_activation_gradient(int activation, double a, double b, const void *gradient, const void *value, int from_output,
+                           void *out, int64_t count, int dtype, int threads) {
+    return ops_of(dtype)->activation_gradient(activation, a, b, gradient, value, from_output, out, count, threads);
+}
+
+int fc_pool_gradient(const fc_pool *p, const void *gradient, void *out, int threads) {
+    return ops_of(p->type - FC_P_F32)->pool_gradient(p, gradient, out, threads);
+}
+
+int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
+                   int64_t plane, int layout, int dtype, int threads) {
+    return ops_of(dtype)->scatter_add(values, indices, out, batch, channels, count, plane, layout, threads);
+}
+
+int fc_pad_gradient(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
+                    const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count, int dtype,
+                    int threads) {
+    return ops_of(dtype)->pad_gradient(gradient, out, planes, height, width, inner, rows, row_count, columns,
+                                       column_count, threads);
+}
+
+int fc_local_response_norm_gradient(const void *x, const void *gradient, void *out, int64_t batch, int64_t channels,
+                                    int64_t pixels, int64_t size, double alpha, double beta, double k, int layout,
+                                    int dtype, int threads) {
+    return ops_of(dtype)->norm_gradient(x, gradient, out, batch, channels, pixels, size, alpha, beta, k, layout, threads);
+}

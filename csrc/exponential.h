@@ -47,15 +47,15 @@ INLINE vec hyperbolic_tangent(vec x) {
     return e / (e + splat(2));
 }
 
-/* x erfc(-x / sqrt 2) / 2. In float by Chebyshev's approximation of erfc (Press et al., Numerical Recipes, 6.2), whose relative
- * error is 1.2e-7 at most; in double by the mathematical library. */
+/* The normal distribution, erfc(-x / sqrt 2) / 2. In float by Chebyshev's approximation of erfc (Press et al., Numerical Recipes,
+ * 6.2), whose relative error is 1.2e-7 at most; in double by the mathematical library. */
 #if FC_DOUBLE
-static __attribute__((noinline)) vec gelu(vec x) {
-    for (int i = 0; i < VL; i++) x[i] = 0.5 * x[i] * erfc(-x[i] * 0.70710678118654752440);
+static __attribute__((noinline)) vec normal_share(vec x) {
+    for (int i = 0; i < VL; i++) x[i] = 0.5 * erfc(-x[i] * 0.70710678118654752440);
     return x;
 }
 #else
-INLINE vec gelu(vec x) {
+INLINE vec normal_share(vec x) {
     static const float series[] = {0.17087277f, -0.82215223f, 1.48851587f, -1.13520398f, 0.27886807f,
                                    -0.18628806f, 0.09678418f, 0.37409196f, 1.00002368f, -1.26551223f};
     vec z = x * splat(-0.70710678118654752440f), size = choose(z < zero(), -z, z);
@@ -63,8 +63,10 @@ INLINE vec gelu(vec x) {
 #pragma GCC unroll 16
     for (int k = 1; k < 10; k++) sum = sum * t + splat(series[k]);
     vec power, rest = exponential_parts(sum - size * size, &power), tail = t * (power * rest + power);
-    return splat(0.5f) * x * choose(z < zero(), splat(2) - tail, tail);
+    return splat(0.5f) * choose(z < zero(), splat(2) - tail, tail);
 }
 #endif
+
+INLINE vec gelu(vec x) { return x * normal_share(x); }
 
 #endif

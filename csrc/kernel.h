@@ -53,6 +53,20 @@ typedef struct {
     int (*norm)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int64_t size,
                 double alpha, double beta, double k, int layout, int threads);
     int (*pool_planes)(const fc_pool *p, const void *x, void *out, int threads);
+    int (*channel_sums)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout, int threads);
+    int (*activation_gradient)(int activation, double a, double b, const void *gradient, const void *value,
+                               int from_output, void *out, int64_t count, int threads);
+    int (*pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads);
+    int (*scatter_add)(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
+                       int64_t count, int64_t plane, int layout, int threads);
+    int (*pad_gradient)(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
+                        const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count,
+                        int threads);
+    int (*norm_gradient)(const void *x, const void *gradient, void *out, int64_t batch, int64_t channels,
+                         int64_t pixels, int64_t size, double alpha, double beta, double k, int layout, int threads);
+    int (*deform_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
+                           const void *weight, const void *gradient, void *grad_x, void *grad_offset, void *grad_weight,
+                           void *grad_mask, int threads);
 } fc_ops;
 
 /* What `pool_planes` returns for a problem that is not of its kind. */

@@ -1,4 +1,4 @@
-/* Operations that only move data, for any element of 1, 2, 4 or 8 bytes: pad, unfold, scatter. */
+/* Operations that only move data, for any element of 1, 2, 4 or 8 bytes: pad, unfold, scatter, gather. */
 #include <string.h>
 
 #include "fastconv.h"
@@ -155,4 +155,53 @@ int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t ba
     scatter_job j = {values, indices, out, channels, count, plane, layout == FC_NHWC, item};
     double elements = (double)(batch * channels) * (double)(count + plane);
     return fc_parallel(j.nhwc ? batch : batch * channels, fc_worth(elements / 2, threads), scatter_work, &j);
+}
+
+/* ---- gather (the gradient of max_unpool2d) ---- */
+
+typedef struct {
+    const char *x;
+    const int64_t *indices;
+    char *out;
+    int64_t channels, count, plane, parts;
+    int nhwc, item;
+} gather_job;
+
+enum { GATHER_PART = 4096 }; /* elements */
+
+/* Tasks are parts of a plane's values (NCHW), or of an image's (NHWC). */
+static int gather_work(const void *context, int64_t begin, int64_t end) {
+    const gather_job *j = context;
+    int64_t inner = j->nhwc ? j->channels : 1;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t of = task / j->parts, part = task % j->parts;
+        int64_t i = j->count * part / j->parts, stop = j->count * (part + 1) / j->parts;
+        const char *from = j->x + of * j->plane * inner * j->item;
+        const int64_t *at = j->indices + of * j->count * inner;
+        char *to = j->out + of * j->count * inner * j->item;
+#define GATHER(type)                                                                                  \
+    if (inner == 1)                                                                                   \
+        for (; i < stop; i++) ((type *)to)[i] = ((const type *)from)[at[i]];                          \
+    else                                                                                              \
+        for (; i < stop; i++)                                                                         \
+            for (int64_t c = 0; c < inner; c++)                                                       \
+                ((type *)to)[i * inner + c] = ((const type *)from)[at[i * inner + c] * inner + c]
+        switch (j->item) {
+            case 1: GATHER(uint8_t); break;
+            case 2: GATHER(uint16_t); break;
+            case 4: GATHER(uint32_t); break;
+            default: GATHER(uint64_t); break;
+        }
+#undef GATHER
+    }
+    return 0;
+}
+
+int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
+              int64_t plane, int layout, int item, int threads) {
+    gather_job j = {x, indices, out, channels, count, plane, 1, layout == FC_NHWC, item};
+    int64_t inner = j.nhwc ? channels : 1, parts = count * inner / GATHER_PART;
+    j.parts = parts < 1 ? 1 : parts > count ? count : parts;
+    double elements = (double)(batch * channels) * (double)count;
+    return fc_parallel(batch * channels / inner * j.parts, fc_worth(elements, threads), gather_work, &j);
 }

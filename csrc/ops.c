@@ -14,6 +14,22 @@
 #undef FC_GRADIENT
 
 extern int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads);
+extern int FC_NAME(channel_sums)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout,
+                                 int threads);
+extern int FC_NAME(activation_gradient)(int activation, double a, double b, const void *gradient, const void *value,
+                                        int from_output, void *out, int64_t count, int threads);
+extern int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads);
+extern int FC_NAME(scatter_add)(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
+                                int64_t count, int64_t plane, int layout, int threads);
+extern int FC_NAME(pad_gradient)(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width,
+                                 int64_t inner, const int64_t *rows, int64_t row_count, const int64_t *columns,
+                                 int64_t column_count, int threads);
+extern int FC_NAME(norm_gradient)(const void *x, const void *gradient, void *out, int64_t batch, int64_t channels,
+                                  int64_t pixels, int64_t size, double alpha, double beta, double k, int layout,
+                                  int threads);
+extern int FC_NAME(deform_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask,
+                                    int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
+                                    void *grad_offset, void *grad_weight, void *grad_mask, int threads);
 
 /* ---- deformable convolution: sampled pixels as the channels of a 1x1 convolution ---- */
 
@@ -228,4 +244,18 @@ static const fc_gradient_kernel *const gradients[] = {
 };
 #undef FC_GRADIENT
 
-const fc_ops FC_NAME(ops) = {conv, gradients, deform, fold, norm, FC_NAME(pool_planes)};
+const fc_ops FC_NAME(ops) = {
+    .conv = conv,
+    .gradients = gradients,
+    .deform = deform,
+    .fold = fold,
+    .norm = norm,
+    .pool_planes = FC_NAME(pool_planes),
+    .channel_sums = FC_NAME(channel_sums),
+    .activation_gradient = FC_NAME(activation_gradient),
+    .pool_gradient = FC_NAME(pool_gradient),
+    .scatter_add = FC_NAME(scatter_add),
+    .pad_gradient = FC_NAME(pad_gradient),
+    .norm_gradient = FC_NAME(norm_gradient),
+    .deform_gradient = FC_NAME(deform_gradient),
+};

@@ -8,6 +8,7 @@
 
 #include "kernel.h"
 #include "rolling.h"
+#include "windows.h"
 
 typedef struct {
     const fc_pool *p;
@@ -30,13 +31,6 @@ typedef struct {
     const real *column_inverses, *row_inverses; /* ... and 1 / them */
     int64_t width, out_width, first, x, row_count;
 } tile;
-
-/* x / d by a multiplication with r, which is nearly 1 / d, and one correction (Markstein 1990): divisions of vectors are
- * slow. */
-INLINE vec divided(vec x, vec d, vec r) {
-    vec q = x * r, rest = x - q * d;
-    return choose(rest - rest == zero(), q + rest * r, q);
-}
 
 INLINE void slide(const int kernel, const int stride, const int sum, const int edge, const tile *t) {
     const int64_t at = t->x * stride + t->first;
@@ -159,10 +153,6 @@ static int work_planes(const void *context, int64_t begin, int64_t end) {
     else
         whole_planes(0, j, begin, end);
     return 0;
-}
-
-static int covers(const fc_windows *w, int64_t size) {
-    return w->count == 1 && w->step == 1 && !w->per_plane && w->start[0] == 0 && w->stop[0] == size;
 }
 
 int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads) {

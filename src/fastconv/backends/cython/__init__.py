@@ -180,24 +180,99 @@ class CythonBackend:
         return _engine.PoolShortcut(*_pool(problem), shape, problem.dtype)
 
     def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
-        axis = 1 if layout == "NCHW" else 3
-        channels = values.shape[axis]
-        planes = values.shape[0] * channels
-        sizes = (values.shape[0], channels, values.size // planes, out.size // planes)
-        _engine.scatter(values, indices, out, sizes, _LAYOUTS[layout], get_num_threads())
+        _engine.scatter(
+            values, indices, out, _places(values, out, layout), _LAYOUTS[layout], get_num_threads()
+        )
 
     def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
-        planes = (x.shape[0] * x.shape[1], *x.shape[2:], 1) if layout == "NCHW" else x.shape
-        _engine.pad(x, out, planes, rows, columns, np.array([value]).astype(x.dtype), get_num_threads())
+        fill = np.array([value]).astype(x.dtype)
+        _engine.pad(x, out, _pixels(x, layout), rows, columns, fill, get_num_threads())
 
     def local_response_norm(
         self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
     ) -> None:
-        batch, channels = x.shape[0], x.shape[1 if layout == "NCHW" else 3]
-        sizes = (batch, channels, x.size // (batch * channels))
+        sizes = _planes(x, layout)
         _engine.local_response_norm(
             x, out, sizes, size, alpha, beta, k, _LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads()
         )  # fmt: skip
+
+    def channel_sums(self, x: Array, layout: str, out: Array) -> None:
+        sizes = _planes(x, layout)
+        _engine.channel_sums(x, out, sizes, _LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads())
+
+    def deform_conv_gradient(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        offset: Array,
+        mask: Array | None,
+        weight: Array,
+        grad_output: Array,
+        grad_x: Array,
+        grad_offset: Array,
+        grad_weight: Array,
+        grad_mask: Array | None,
+    ) -> None:
+        groups = offset.shape[1] // (2 * problem.kernel[0] * problem.kernel[1])
+        _conv(problem).deform_gradient(
+            x, offset, mask, groups, weight, grad_output, grad_x, grad_offset, grad_weight, grad_mask, get_num_threads()
+        )  # fmt: skip
+
+    def pool_gradient(self, problem: PoolProblem, grad_output: Array, out: Array) -> None:
+        _engine.pool_gradient(*_pool(problem), grad_output, out, get_num_threads())
+
+    def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+        sizes = _places(values, out, layout)
+        _engine.scatter_add(
+            values, indices, out, sizes, _LAYOUTS[layout], _DTYPES[out.dtype], get_num_threads()
+        )
+
+    def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
+        _engine.gather(x, indices, out, _places(out, x, layout), _LAYOUTS[layout], get_num_threads())
+
+    def pad_gradient(self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
+        sizes = _pixels(out, layout)
+        _engine.pad_gradient(grad_output, out, sizes, rows, columns, _DTYPES[out.dtype], get_num_threads())
+
+    def local_response_norm_gradient(
+        self,
+        x: Array,
+        grad_output: Array,
+        size: int,
+        alpha: float,
+        beta: float,
+        k: float,
+        layout: str,
+        out: Array,
+    ) -> None:
+        sizes = _planes(x, layout)
+        _engine.local_response_norm_gradient(
+            x, grad_output, out, sizes, size, alpha, beta, k, _LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads()
+        )  # fmt: skip
+
+    def activation_gradient(
+        self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
+    ) -> None:
+        name, a, b = activation
+        _engine.activation_gradient(
+            _ACTIVATIONS[name], a, b, grad_output, value, from_output, out, _DTYPES[out.dtype], get_num_threads()
+        )  # fmt: skip
+
+
+def _planes(x: Array, layout: str) -> tuple[int, int, int]:
+    """Batch, channels and pixels of a plane."""
+    batch, channels = x.shape[0], x.shape[1 if layout == "NCHW" else 3]
+    return batch, channels, x.size // (batch * channels)
+
+
+def _places(values: Array, image: Array, layout: str) -> tuple[int, int, int, int]:
+    """Batch, channels, values of a plane, and pixels of a plane that they have places in."""
+    return *_planes(values, layout), _planes(image, layout)[2]
+
+
+def _pixels(x: Array, layout: str) -> tuple[int, ...]:
+    """Planes of pixels, their height and width, and the elements of a pixel."""
+    return (x.shape[0] * x.shape[1], *x.shape[2:], 1) if layout == "NCHW" else x.shape
 
 
 def _pool(

@@ -50,6 +50,20 @@ class Conv:
         out: Array,
         threads: int,
     ) -> None: ...
+    def deform_gradient(
+        self,
+        x: Array,
+        offset: Array,
+        mask: Array | None,
+        offset_groups: int,
+        weight: Array,
+        gradient: Array,
+        grad_x: Array,
+        grad_offset: Array,
+        grad_weight: Array,
+        grad_mask: Array | None,
+        threads: int,
+    ) -> None: ...
     def unfold(self, x: Array, out: Array, threads: int) -> None: ...
     def fold(self, columns: Array, out: Array, threads: int) -> None: ...
 
@@ -67,14 +81,63 @@ def pool(
     uniforms: Array | None,
     threads: int,
 ) -> None: ...
+def pool_gradient(
+    sizes: Sequence[int],
+    rows: tuple[Any, ...],
+    columns: tuple[Any, ...],
+    layout: int,
+    type: int,
+    reducer: int,
+    power: float,
+    gradient: Array,
+    out: Array,
+    threads: int,
+) -> None: ...
 def pad(
     x: Array, out: Array, sizes: Sequence[int], rows: Array, columns: Array, value: Array, threads: int
+) -> None: ...
+def pad_gradient(
+    gradient: Array, out: Array, sizes: Sequence[int], rows: Array, columns: Array, dtype: int, threads: int
 ) -> None: ...
 def scatter(
     values: Array, indices: Array, out: Array, sizes: Sequence[int], layout: int, threads: int
 ) -> None: ...
+def scatter_add(
+    values: Array, indices: Array, out: Array, sizes: Sequence[int], layout: int, dtype: int, threads: int
+) -> None: ...
+def gather(
+    x: Array, indices: Array, out: Array, sizes: Sequence[int], layout: int, threads: int
+) -> None: ...
+def channel_sums(
+    x: Array, out: Array, sizes: Sequence[int], layout: int, dtype: int, threads: int
+) -> None: ...
+def activation_gradient(
+    activation: int,
+    a: float,
+    b: float,
+    gradient: Array,
+    value: Array,
+    from_output: bool,
+    out: Array,
+    dtype: int,
+    threads: int,
+) -> None: ...
 def local_response_norm(
     x: Array,
+    out: Array,
+    sizes: Sequence[int],
+    size: int,
+    alpha: float,
+    beta: float,
+    k: float,
+    layout: int,
+    dtype: int,
+    threads: int,
+) -> None: ...
+
+def local_response_norm_gradient(
+    x: Array,
+    gradient: Array,
     out: Array,
     sizes: Sequence[int],
     size: int,

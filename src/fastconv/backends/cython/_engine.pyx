@@ -79,6 +79,24 @@ cdef extern from "fastconv.h" nogil:
                    int64_t count, int64_t plane, int layout, int item, int threads)
     int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels,
                                int64_t size, double alpha, double beta, double k, int layout, int dtype, int threads)
+    int fc_deform_conv_gradient(const fc_conv *p, const void *x, const void *offset, const void *mask,
+                                int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
+                                void *grad_offset, void *grad_weight, void *grad_mask, int threads)
+    int fc_channel_sums(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout,
+                        int dtype, int threads)
+    int fc_activation_gradient(int activation, double a, double b, const void *gradient, const void *value,
+                               int from_output, void *out, int64_t count, int dtype, int threads)
+    int fc_pool_gradient(const fc_pool *p, const void *gradient, void *out, int threads)
+    int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
+                       int64_t count, int64_t plane, int layout, int dtype, int threads)
+    int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
+                  int64_t plane, int layout, int item, int threads)
+    int fc_pad_gradient(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width,
+                        int64_t inner, const int64_t *rows, int64_t row_count, const int64_t *columns,
+                        int64_t column_count, int dtype, int threads)
+    int fc_local_response_norm_gradient(const void *x, const void *gradient, void *out, int64_t batch,
+                                        int64_t channels, int64_t pixels, int64_t size, double alpha, double beta,
+                                        double k, int layout, int dtype, int threads)
     void *fc_recycle_alloc(size_t bytes)
     void *fc_recycle_realloc(void *memory, size_t bytes)
     void fc_recycle_free(void *memory)
@@ -222,6 +240,24 @@ cdef class Conv:
             status = fc_deform_conv(&self.p, source, shifts, factors, offset_groups, w, b, to, threads)
         checked(status)
 
+    def deform_gradient(self, cnp.ndarray x, cnp.ndarray offset, cnp.ndarray mask, int64_t offset_groups,
+                        cnp.ndarray weight, cnp.ndarray gradient, cnp.ndarray grad_x, cnp.ndarray grad_offset,
+                        cnp.ndarray grad_weight, cnp.ndarray grad_mask, int threads):
+        cdef int status
+        cdef void *source = data(x)
+        cdef void *shifts = data(offset)
+        cdef void *factors = data(mask)
+        cdef void *w = data(weight)
+        cdef void *g = data(gradient)
+        cdef void *to_x = data(grad_x)
+        cdef void *to_offset = data(grad_offset)
+        cdef void *to_weight = data(grad_weight)
+        cdef void *to_mask = data(grad_mask)
+        with nogil:
+            status = fc_deform_conv_gradient(&self.p, source, shifts, factors, offset_groups, w, g, to_x, to_offset,
+                                             to_weight, to_mask, threads)
+        checked(status)
+
     def unfold(self, cnp.ndarray x, cnp.ndarray out, int threads):
         cdef int status, item = cnp.PyArray_ITEMSIZE(x)
         cdef void *source = data(x)
@@ -270,6 +306,18 @@ def pool(sizes, rows, columns, int layout, int type, int reducer, double power, 
     checked(status)
 
 
+def pool_gradient(sizes, rows, columns, int layout, int type, int reducer, double power, cnp.ndarray gradient,
+                  cnp.ndarray out, int threads):
+    cdef fc_pool p
+    cdef int status
+    set_pool(&p, sizes, rows, columns, layout, type, reducer, power)
+    cdef void *source = data(gradient)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_pool_gradient(&p, source, to, threads)
+    checked(status)
+
+
 def pad(cnp.ndarray x, cnp.ndarray out, sizes, cnp.ndarray rows, cnp.ndarray columns, cnp.ndarray value, int threads):
     """`sizes` is (planes, height, width, elements of a pixel); `value` holds one element."""
     cdef int64_t planes, height, width, inner
@@ -286,6 +334,23 @@ def pad(cnp.ndarray x, cnp.ndarray out, sizes, cnp.ndarray rows, cnp.ndarray col
     checked(status)
 
 
+def pad_gradient(cnp.ndarray gradient, cnp.ndarray out, sizes, cnp.ndarray rows, cnp.ndarray columns, int dtype,
+                 int threads):
+    """`sizes` is (planes, height, width, elements of a pixel) of `out`."""
+    cdef int64_t planes, height, width, inner
+    planes, height, width, inner = sizes
+    cdef int status
+    cdef void *source = data(gradient)
+    cdef void *to = data(out)
+    cdef int64_t *r = <int64_t *> data(rows)
+    cdef int64_t *c = <int64_t *> data(columns)
+    cdef int64_t row_count = rows.shape[0], column_count = columns.shape[0]
+    with nogil:
+        status = fc_pad_gradient(source, to, planes, height, width, inner, r, row_count, c, column_count, dtype,
+                                 threads)
+    checked(status)
+
+
 def scatter(cnp.ndarray values, cnp.ndarray indices, cnp.ndarray out, sizes, int layout, int threads):
     """`sizes` is (batch, channels, values of a plane, pixels of a plane)."""
     cdef int64_t batch, channels, count, plane
@@ -296,6 +361,56 @@ def scatter(cnp.ndarray values, cnp.ndarray indices, cnp.ndarray out, sizes, int
     cdef void *to = data(out)
     with nogil:
         status = fc_scatter(source, at, to, batch, channels, count, plane, layout, item, threads)
+    checked(status)
+
+
+def scatter_add(cnp.ndarray values, cnp.ndarray indices, cnp.ndarray out, sizes, int layout, int dtype, int threads):
+    """`sizes` as for `scatter`."""
+    cdef int64_t batch, channels, count, plane
+    batch, channels, count, plane = sizes
+    cdef int status
+    cdef void *source = data(values)
+    cdef int64_t *at = <int64_t *> data(indices)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_scatter_add(source, at, to, batch, channels, count, plane, layout, dtype, threads)
+    checked(status)
+
+
+def gather(cnp.ndarray x, cnp.ndarray indices, cnp.ndarray out, sizes, int layout, int threads):
+    """`sizes` as for `scatter`."""
+    cdef int64_t batch, channels, count, plane
+    batch, channels, count, plane = sizes
+    cdef int status, item = cnp.PyArray_ITEMSIZE(x)
+    cdef void *source = data(x)
+    cdef int64_t *at = <int64_t *> data(indices)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_gather(source, at, to, batch, channels, count, plane, layout, item, threads)
+    checked(status)
+
+
+def channel_sums(cnp.ndarray x, cnp.ndarray out, sizes, int layout, int dtype, int threads):
+    """`sizes` is (batch, channels, pixels of a plane)."""
+    cdef int64_t batch, channels, pixels
+    batch, channels, pixels = sizes
+    cdef int status
+    cdef void *source = data(x)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_channel_sums(source, to, batch, channels, pixels, layout, dtype, threads)
+    checked(status)
+
+
+def activation_gradient(int activation, double a, double b, cnp.ndarray gradient, cnp.ndarray value,
+                        bint from_output, cnp.ndarray out, int dtype, int threads):
+    cdef int status
+    cdef int64_t count = cnp.PyArray_SIZE(out)
+    cdef void *source = data(gradient)
+    cdef void *at = data(value)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_activation_gradient(activation, a, b, source, at, from_output, to, count, dtype, threads)
     checked(status)
 
 
@@ -310,6 +425,21 @@ def local_response_norm(cnp.ndarray x, cnp.ndarray out, sizes, int64_t size, dou
     with nogil:
         status = fc_local_response_norm(source, to, batch, channels, pixels, size, alpha, beta, k, layout, dtype,
                                         threads)
+    checked(status)
+
+
+def local_response_norm_gradient(cnp.ndarray x, cnp.ndarray gradient, cnp.ndarray out, sizes, int64_t size,
+                                 double alpha, double beta, double k, int layout, int dtype, int threads):
+    """`sizes` is (batch, channels, pixels of a plane)."""
+    cdef int64_t batch, channels, pixels
+    batch, channels, pixels = sizes
+    cdef int status
+    cdef void *source = data(x)
+    cdef void *g = data(gradient)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_local_response_norm_gradient(source, g, to, batch, channels, pixels, size, alpha, beta, k, layout,
+                                                 dtype, threads)
     checked(status)
 
 

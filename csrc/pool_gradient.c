@@ -1,0 +1,269 @@
+/* The gradient of average pooling: every pixel is the sum of its windows' shares. Called by `fc_pool_gradient`.
+ *
+ * A row of outputs is divided, and spread along the row, into a ring of such rows in L1; a row of pixels is the sum of those
+ * whose windows hold it, written once. NCHW has vectors along the row, NHWC over channels. Limit: memory bandwidth. */
+#include "readers.h"
+#include "windows.h"
+
+/* How a row is spread: by the windows' grid, with what is in front of vectors; or by the lists of readers. */
+typedef enum { STRIDE_1, STRIDE_2, BY_TABLE, BY_LIST, BY_CHANNELS } kind;
+
+enum { MOST_TABLES = 4 };
+
+typedef struct {
+    const fc_pool *p;
+    const real *gradient;
+    real *out;
+    int64_t inner, parts; /* reals of a pixel; parts of a plane */
+    readers rows, columns;
+    kind kind;
+    const int32_t *tables; /* [columns.most][width]: readers, or the number of columns where there are no more */
+    int64_t before, shares_room, row_room; /* zeros in front of a row's shares; reals */
+} job;
+
+/* ---- sums of rows ---- */
+
+INLINE void sum_of(const int count, real *out, const real *const *rows, int64_t n) {
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        vec sum = load(rows[0] + i);
+#pragma GCC unroll 4
+        for (int r = 1; r < count; r++) sum += load(rows[r] + i);
+        store(out + i, sum);
+    }
+    if (i == n) return;
+    if (n >= VL) { /* some a second time: nothing here is added to what is there */
+        i = n - VL;
+        vec sum = load(rows[0] + i);
+#pragma GCC unroll 4
+        for (int r = 1; r < count; r++) sum += load(rows[r] + i);
+        store(out + i, sum);
+    } else {
+        vec sum = load_n(rows[0], n);
+#pragma GCC unroll 4
+        for (int r = 1; r < count; r++) sum += load_n(rows[r], n);
+        store_n(out, sum, n);
+    }
+}
+
+static void sum_rows(real *out, const real *const *rows, int64_t count, int64_t n) {
+    switch (count) {
+        case 0: clear_reals(out, n); return;
+        case 1: sum_of(1, out, rows, n); return;
+        case 2: sum_of(2, out, rows, n); return;
+        case 3: sum_of(3, out, rows, n); return;
+        default: break;
+    }
+    for (int64_t i = 0; i < n; i += VL) {
+        vec sum = load_up_to(rows[0] + i, n - i);
+        for (int64_t r = 1; r < count; r++) sum += load_up_to(rows[r] + i, n - i);
+        store_up_to(out + i, sum, n - i);
+    }
+}
+
+/* ---- along a row ---- */
+
+typedef struct {
+    real *by_column, *column_inverses;
+    real *shares;       /* of a row's outputs, with zeros around */
+    real *ring;
+    const real **terms; /* of a sum */
+} scratch;
+
+/* All outputs of row y, divided. Whole vectors are written, of 0 in the end. */
+static void divide_row(const job *j, const scratch *s, const real *from, int64_t y) {
+    int64_t count = j->p->columns.count, inner = j->inner;
+    vec by_row = splat((real)j->p->rows.divisor[y]), inverse = splat((real)(1 / j->p->rows.divisor[y]));
+    if (inner == 1) {
+        for (int64_t o = 0; o < count; o += VL) {
+            vec divisor = by_row * load(s->by_column + o), nearly = inverse * load(s->column_inverses + o);
+            store(s->shares + o, divided(load_up_to(from + o, count - o), divisor, nearly));
+        }
+        return;
+    }
+    for (int64_t o = 0; o < count; o++) {
+        vec divisor = by_row * splat(s->by_column[o]), nearly = inverse * splat(s->column_inverses[o]);
+        for (int64_t c = 0; c < inner; c += VL)
+            store(s->shares + o * inner + c, divided(load_up_to(from + o * inner + c, inner - c), divisor, nearly));
+    }
+}
+
+INLINE void spread_by_1(const int64_t kernel, const int64_t step, const real *shares, real *to, int64_t width) {
+    for (int64_t x = 0; x < width; x += VL) {
+        vec sum = load(shares + x);
+#pragma GCC unroll 4
+        for (int64_t t = 1; t < kernel; t++) sum += load(shares + x - t * step);
+        store(to + x, sum);
+    }
+}
+
+/* Of two pixels in a row, the first is the window's pixel 0, 2, ..., the second 1, 3, ... */
+INLINE void spread_by_2(const int64_t kernel, const real *shares, real *to, int64_t width) {
+    for (int64_t x = 0; x < width; x += 2 * VL, shares += VL) {
+        vec even = load(shares), odd = kernel > 1 ? even : zero();
+#pragma GCC unroll 4
+        for (int64_t t = 1; 2 * t < kernel; t++) {
+            vec share = load(shares - t);
+            even += share;
+            if (2 * t + 1 < kernel) odd += share;
+        }
+        store(to + x, __builtin_shufflevector(even, odd, LANES(ZIP_LOW, 0, 0)));
+        store(to + x + VL, __builtin_shufflevector(even, odd, LANES(ZIP_HIGH, 0, 0)));
+    }
+}
+
+static void spread_by_table(const job *j, const real *restrict shares, real *restrict to) {
+    const int32_t *restrict at = j->tables;
+    int64_t width = j->p->width;
+    for (int64_t x = 0; x < width; x++) to[x] = shares[at[x]];
+    for (int64_t t = 1; t < j->columns.most; t++) {
+        at += width;
+        for (int64_t x = 0; x < width; x++) to[x] += shares[at[x]];
+    }
+}
+
+/* Sums of the shares of a row for each of its pixels; whole vectors are written. */
+static void spread_row(const job *j, const scratch *s, real *to) {
+    const fc_windows *w = &j->p->columns;
+    const readers *r = &j->columns;
+    int64_t width = j->p->width, pad = -w->first;
+    switch (j->kind) {
+        case STRIDE_1:
+            if (w->kernel == 2) spread_by_1(2, w->step, s->shares + pad, to, width);
+            else if (w->kernel == 3) spread_by_1(3, w->step, s->shares + pad, to, width);
+            else spread_by_1(w->kernel, w->step, s->shares + pad, to, width);
+            return;
+        case STRIDE_2:
+            if (w->kernel == 2) spread_by_2(2, s->shares + pad / 2, to, width + pad % 2);
+            else if (w->kernel == 3) spread_by_2(3, s->shares + pad / 2, to, width + pad % 2);
+            else spread_by_2(w->kernel, s->shares + pad / 2, to, width + pad % 2);
+            return;
+        case BY_TABLE: spread_by_table(j, s->shares, to); return;
+        case BY_LIST:
+            for (int64_t x = 0; x < width; x++) {
+                real sum = 0;
+                for (int64_t i = r->begin[x]; i < r->begin[x + 1]; i++) sum += s->shares[r->list[i]];
+                to[x] = sum;
+            }
+            return;
+        default:
+            for (int64_t x = 0; x < width; x++) {
+                int64_t count = r->begin[x + 1] - r->begin[x];
+                for (int64_t i = 0; i < count; i++) s->terms[i] = s->shares + r->list[r->begin[x] + i] * j->inner;
+                sum_rows(to + x * j->inner, s->terms, count, j->inner);
+            }
+    }
+}
+
+/* ---- planes, or images of NHWC ---- */
+
+static int work(const void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const fc_pool *p = j->p;
+    const readers *r = &j->rows;
+    int64_t columns = p->columns.count, padded = round_up(columns, VL), row = p->width * j->inner;
+    int64_t most = max64(r->most, j->columns.most), shift = j->kind == STRIDE_2 ? -p->columns.first % 2 : 0;
+    size_t reals = (size_t)(2 * padded + j->shares_room + r->span * j->row_room) * sizeof(real);
+    char *memory = fc_workspace(FC_OWN, reals + (size_t)most * sizeof(real *));
+    if (!memory) return FC_NO_MEMORY;
+    scratch s = {.by_column = (real *)memory};
+    s.column_inverses = s.by_column + padded;
+    s.ring = s.column_inverses + padded;
+    s.shares = s.ring + r->span * j->row_room;
+    s.terms = (const real **)(memory + reals);
+    clear_reals(s.shares, j->shares_room);
+    s.shares += j->before;
+    for (int64_t o = 0; o < padded; o++) {
+        double divisor = o < columns ? p->columns.divisor[o] : 1;
+        s.by_column[o] = (real)divisor, s.column_inverses[o] = (real)(1 / divisor);
+    }
+    for (int64_t task = begin; task < end; task++) {
+        int64_t plane = task / j->parts, part = task % j->parts;
+        int64_t y = p->height * part / j->parts, y_end = p->height * (part + 1) / j->parts;
+        const real *gradient = j->gradient + plane * p->rows.count * columns * j->inner;
+        real *out = j->out + plane * p->height * row;
+        for (int64_t next = r->first[y]; y < y_end; y++) {
+            for (; next <= r->last[y]; next++) {
+                divide_row(j, &s, gradient + next * columns * j->inner, next);
+                spread_row(j, &s, s.ring + next % r->span * j->row_room);
+            }
+            int64_t count = r->begin[y + 1] - r->begin[y];
+            for (int64_t i = 0; i < count; i++)
+                s.terms[i] = s.ring + r->list[r->begin[y] + i] % r->span * j->row_room + shift;
+            sum_rows(out + y * row, s.terms, count, row);
+        }
+    }
+    return 0;
+}
+
+/* One window over the whole plane: it has one value. */
+static int fill_planes(const void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const fc_pool *p = j->p;
+    int64_t n = p->height * p->width;
+    real divisor = (real)(p->rows.divisor[0] * p->columns.divisor[0]);
+    real *out = j->out + begin * n, *last = j->out + end * n;
+    for (int64_t plane = begin; plane < end; plane++, out += n) {
+        vec value = splat(j->gradient[plane] / divisor);
+        int64_t i = 0;
+        /* The last vector may write into the next plane, which comes next. */
+        for (; i < n && last - out - i >= VL; i += VL) store(out + i, value);
+        if (i < n) store_n(out + i, value, n - i);
+    }
+    return 0;
+}
+
+/* ---- the way through ---- */
+
+static int plan_columns(job *j) {
+    const fc_pool *p = j->p;
+    const fc_windows *w = &p->columns;
+    int64_t width = p->width, reach = w->count + 1; /* BY_TABLE: a zero behind the shares */
+    j->before = 0;
+    j->row_room = round_up(width * j->inner + 1, 2 * VL);
+    if (j->inner > 1) {
+        j->kind = BY_CHANNELS;
+        reach = w->count * j->inner + VL;
+    } else if (w->kernel && w->stride == 1) {
+        j->kind = STRIDE_1;
+        j->before = max64(0, (w->kernel - 1) * w->step + w->first);
+        reach = max64(w->count, width - w->first + VL);
+    } else if (w->kernel && w->stride == 2 && w->step == 1) {
+        j->kind = STRIDE_2;
+        j->before = max64(0, (w->kernel - 1) / 2 + w->first / 2);
+        reach = max64(w->count, -w->first / 2 + j->row_room / 2 + VL);
+    } else if (j->columns.most <= MOST_TABLES && j->columns.most > 0) {
+        j->kind = BY_TABLE;
+        int32_t *tables = malloc((size_t)(j->columns.most * width) * sizeof *tables);
+        if (!tables) return FC_NO_MEMORY;
+        for (int64_t t = 0; t < j->columns.most; t++)
+            for (int64_t x = 0; x < width; x++) {
+                int64_t at = j->columns.begin[x] + t;
+                tables[t * width + x] = (int32_t)(at < j->columns.begin[x + 1] ? j->columns.list[at] : w->count);
+            }
+        j->tables = tables;
+    } else {
+        j->kind = BY_LIST;
+    }
+    j->before = round_up(j->before, VL);
+    j->shares_room = j->before + round_up(reach, VL);
+    return 0;
+}
+
+int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads) {
+    int nhwc = p->layout == FC_NHWC;
+    job j = {.p = p, .gradient = gradient, .out = out, .inner = nhwc ? p->channels : 1, .parts = 1};
+    int64_t planes = nhwc ? p->batch : p->batch * p->channels;
+    double elements = (double)(p->batch * p->channels) * (double)(p->height * p->width + p->rows.count * p->columns.count);
+    threads = fc_worth(elements / 8, threads);
+    if (!nhwc && covers(&p->rows, p->height) && covers(&p->columns, p->width)) return fc_parallel(planes, threads, fill_planes, &j);
+    reading rows = {p->rows.start, p->rows.stop, p->rows.step, p->rows.count};
+    reading columns = {p->columns.start, p->columns.stop, p->columns.step, p->columns.count};
+    if (planes < 4 * threads) j.parts = min64(p->height, ceil_div(4 * threads, planes));
+    int status = find_readers(&j.rows, p->height, &rows);
+    if (!status) status = find_readers(&j.columns, p->width, &columns);
+    if (!status) status = plan_columns(&j);
+    if (!status) status = fc_parallel(planes * j.parts, threads, work, &j);
+    free_readers(&j.rows), free_readers(&j.columns), free((void *)j.tables);
+    return status;
+}
