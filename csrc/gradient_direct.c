@@ -111,9 +111,10 @@ static strip strip_at(const plan *w, int64_t index) {
 
 /* ---- packing the input ---- */
 
-/* `count` pixels of `width` channels each, from every `step`-th pixel. Whole vectors are stored in ascending order: what one
- * writes beyond its channels is written again, or slack. */
-static void pack_cells(const operands *o, real *to, int64_t width, const real *from, int64_t step, int64_t count) {
+/* `count` pixels of `width` channels each, from every `step`-th pixel; what will be wanted `ahead` of them is fetched. Whole
+ * vectors are stored in ascending order: what one writes beyond its channels is written again, or slack. */
+static void pack_cells(const operands *o, real *to, int64_t width, const real *from, int64_t step, int64_t count,
+                       int64_t ahead) {
     step *= o->x_pixel;
     if (o->nhwc && step == width) {
         copy_reals(to, from, count * width);
@@ -128,20 +129,27 @@ static void pack_cells(const operands *o, real *to, int64_t width, const real *f
         copy_reals(to, from, count);
         return;
     }
-    for (int64_t i = 0; i < count; i += VL) {
-        int64_t n = min64(VL, count - i);
-        for (int64_t c = (width - 1) / VL * VL; c >= 0; c -= VL) { /* the last may write over the next pixel's first */
+    for (int64_t c = (width - 1) / VL * VL; c >= 0; c -= VL) { /* the last may write over the next pixel's first */
+        int64_t offset[VL], i = 0;
+        for (int l = 0; l < VL; l++) offset[l] = min64(c + l, width - 1) * o->x_channel;
+        for (; step == 1 && i + VL <= count; i += VL) {
+            vec pixels[VL];
+            for (int l = 0; l < min64(VL, width - c); l++) __builtin_prefetch(from + offset[l] + i + ahead, 0, 2);
+            load_transposed(from + i, offset, pixels);
+#pragma GCC unroll 16
+            for (int k = 0; k < VL; k++) store(to + (i + k) * width + c, pixels[k]);
+        }
+        for (; i < count; i += VL) {
+            int64_t n = min64(VL, count - i);
             vec rows[VL];
             for (int l = 0; l < VL; l++) {
-                const real *row = from + (c + l) * o->x_channel + i * step;
-                rows[l] = zero();
-                if (c + l >= width) continue;
+                const real *row = from + offset[l] + i * step;
                 if (step == 1)
                     rows[l] = load_up_to(row, n);
                 else if (step == 2)
                     rows[l] = load_every_second(row, n);
                 else
-                    for (int k = 0; k < n; k++) rows[l][k] = row[k * step];
+                    for (int k = 0; k < VL; k++) rows[l][k] = k < n ? row[k * step] : 0;
             }
             transpose(rows);
             for (int64_t k = 0; k < n; k++) store(to + (i + k) * width + c, rows[k]);
@@ -150,11 +158,12 @@ static void pack_cells(const operands *o, real *to, int64_t width, const real *f
 }
 
 /* `count` cells of a line, which stand for input columns first, first + step, ... */
-static void pack_line(const operands *o, real *to, int64_t width, const real *row, int64_t first, int64_t step, int64_t count) {
+static void pack_line(const operands *o, real *to, int64_t width, const real *row, int64_t first, int64_t step, int64_t count,
+                      int64_t ahead) {
     int64_t low = first < 0 ? ceil_div(-first, step) : 0, high = first < o->width ? ceil_div(o->width - first, step) : 0;
     low = min64(low, count), high = max64(low, min64(high, count));
     clear_reals(to, low * width);
-    pack_cells(o, to + low * width, width, row + (first + low * step) * o->x_pixel, step, high - low);
+    pack_cells(o, to + low * width, width, row + (first + low * step) * o->x_pixel, step, high - low, ahead);
     clear_reals(to + high * width, (count - high) * width);
 }
 
@@ -171,12 +180,12 @@ static void pack_panel(const plan *w, const strip *s, const real *x, int64_t wid
             if (y < 0 || y >= o->height) continue;
             const real *row = x + (s->image + i) * o->x_image + y * o->width * o->x_pixel;
             real *cells = to + (i * ay->extent + line) * ax->extent * width;
-            int64_t first = s->x * ax->stride - ax->pad;
+            int64_t first = s->x * ax->stride - ax->pad, ahead = s->rows * ay->stride * o->width;
             if (!ax->apart)
-                pack_line(o, cells, width, row, first, 1, (s->columns - 1) * ax->stride + (ax->taps - 1) * ax->dilation + 1);
+                pack_line(o, cells, width, row, first, 1, (s->columns - 1) * ax->stride + (ax->taps - 1) * ax->dilation + 1, ahead);
             else
                 for (int64_t t = 0; t < ax->taps; t++)
-                    pack_line(o, cells + t * ax->tap_step * width, width, row, first + t * ax->dilation, ax->stride, s->columns);
+                    pack_line(o, cells + t * ax->tap_step * width, width, row, first + t * ax->dilation, ax->stride, s->columns, ahead);
         }
 }
 
@@ -187,31 +196,30 @@ static void pack_gradient(const operands *o, real *to, int64_t width, const real
                           real *bias) {
     for (int64_t v = 0; v < width; v += VL) {
         vec sum = zero();
-        int64_t n = min64(VL, filters - v);
+        int64_t n = min64(VL, filters - v), i = 0, offset[VL];
         if (n <= 0) {
-            for (int64_t i = 0; i < count; i++) store(to + i * width + v, zero());
+            for (; i < count; i++) store(to + i * width + v, zero());
             continue;
         }
-        if (o->nhwc) {
-            for (int64_t i = 0; i < count; i++) {
-                vec pixel = load_up_to(from + i * o->out_pixel + v, n);
-                store(to + i * width + v, pixel);
-                sum += pixel;
-            }
-        } else {
-            for (int64_t i = 0; i < count; i += VL) {
-                vec rows[VL];
-                int64_t pixels = min64(VL, count - i);
-                for (int l = 0; l < VL; l++)
-                    rows[l] = l < n ? load_up_to(from + (v + l) * o->out_channel + i, pixels) : zero();
-                transpose(rows);
-                if (pixels == VL) {
+        for (; o->nhwc && i < count; i++) {
+            vec pixel = load_up_to(from + i * o->out_pixel + v, n);
+            store(to + i * width + v, pixel);
+            sum += pixel;
+        }
+        for (int l = 0; l < VL; l++) offset[l] = (v + min64(l, n - 1)) * o->out_channel;
+        for (; n == VL && i + VL <= count; i += VL) {
+            vec pixels[VL];
+            for (int l = 0; l < VL; l++) __builtin_prefetch(from + offset[l] + i + count, 0, 2);
+            load_transposed(from + i, offset, pixels);
 #pragma GCC unroll 16
-                    for (int k = 0; k < VL; k++) store(to + (i + k) * width + v, rows[k]), sum += rows[k];
-                } else {
-                    for (int64_t k = 0; k < pixels; k++) store(to + (i + k) * width + v, rows[k]), sum += rows[k];
-                }
-            }
+            for (int k = 0; k < VL; k++) store(to + (i + k) * width + v, pixels[k]), sum += pixels[k];
+        }
+        for (; i < count; i += VL) {
+            vec rows[VL];
+            int64_t pixels = min64(VL, count - i);
+            for (int l = 0; l < VL; l++) rows[l] = l < n ? load_up_to(from + offset[l] + i, pixels) : zero();
+            transpose(rows);
+            for (int64_t k = 0; k < pixels; k++) store(to + (i + k) * width + v, rows[k]), sum += rows[k];
         }
         if (bias) {
             if (n == VL)

@@ -208,4 +208,30 @@ INLINE void transpose(vec *v) {
 #endif
 }
 
+/* The transpose of the VL x VL matrix whose row i is at p + offset[i]. */
+INLINE void load_transposed(const real *p, const int64_t *offset, vec *v) {
+#if defined(__AVX512F__) && !FC_DOUBLE
+    /* Quarters of rows are put in their places on the way from memory, which needs no port that shuffles need. */
+#pragma GCC unroll 4
+    for (int column = 0; column < VL; column += 4) {
+        __m512 r[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            r[i] = _mm512_castps128_ps512(_mm_loadu_ps(p + offset[i] + column));
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(p + offset[i + 4] + column), 1);
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(p + offset[i + 8] + column), 2);
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(p + offset[i + 12] + column), 3);
+        }
+        __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])), high01 = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+        __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])), high23 = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+        v[column] = (vec)_mm512_unpacklo_pd(low01, low23), v[column + 1] = (vec)_mm512_unpackhi_pd(low01, low23);
+        v[column + 2] = (vec)_mm512_unpacklo_pd(high01, high23), v[column + 3] = (vec)_mm512_unpackhi_pd(high01, high23);
+    }
+#else
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) v[i] = load(p + offset[i]);
+    transpose(v);
+#endif
+}
+
 #endif

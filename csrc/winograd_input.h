@@ -90,6 +90,8 @@ static void stage_row(real *to, const real *row, const operands *o, int64_t n, i
         }
         return;
     }
+    int64_t offset[VL];
+    for (int l = 0; l < VL; l++) offset[l] = l * o->x_channel;
     for (int64_t i = 0; i < span; i += VL, to += VL * VL) {
         int64_t at = first + i, low = max64(-at, 0), high = min64(o->width - at, VL);
         vec lanes[VL];
@@ -98,12 +100,11 @@ static void stage_row(real *to, const real *row, const operands *o, int64_t n, i
             continue;
         }
         if (low == 0 && high == VL && n >= VL) {
-#pragma GCC unroll 16
-            for (int l = 0; l < VL; l++) lanes[l] = load(row + l * o->x_channel + at);
+            load_transposed(row + at, offset, lanes);
         } else {
-            for (int l = 0; l < VL; l++) lanes[l] = l < n ? load_between(row + l * o->x_channel + at, low, high) : zero();
+            for (int l = 0; l < VL; l++) lanes[l] = l < n ? load_between(row + offset[l] + at, low, high) : zero();
+            transpose(lanes);
         }
-        transpose(lanes);
 #pragma GCC unroll 16
         for (int l = 0; l < VL; l++) store(to + l * VL, lanes[l]);
     }

@@ -11,6 +11,7 @@ import fastconv
 from checks import normal, to_layout, weight_to_layout
 
 autograd = pytest.importorskip("autograd")
+anp = pytest.importorskip("autograd.numpy")
 fa = pytest.importorskip("fastconv.autograd")
 from autograd.test_util import check_grads  # noqa: E402
 
@@ -266,6 +267,23 @@ def test_values_are_those_of_fastconv(backend, name):
     _, recorded = autograd.make_vjp(lambda arrays: case.function(**arrays, **options))(arrays)
     np.testing.assert_array_equal(recorded, plain)
     assert recorded.dtype == plain.dtype
+
+
+@every_case
+def test_single_precision_stays_so(name):
+    case, options = CASES[name], CASES[name].keywords()
+    arrays = {key: array.astype(np.float32) for key, array in case.arrays().items()}
+
+    def loss(arrays):
+        return anp.sum(case.function(**{key: arrays[key] for key in case.arrays()}, **options) ** 2)
+
+    def slopes(arrays):
+        gradients = autograd.grad(loss)(arrays)
+        return sum(anp.sum(gradients[key] ** 2) for key in case.arrays())
+
+    with fastconv.use_backend("numpy"):
+        for gradients in (autograd.grad(loss)(arrays), autograd.grad(slopes)(arrays)):
+            assert {gradient.dtype for gradient in gradients.values()} == {np.dtype(np.float32)}
 
 
 def test_all_operations_are_there():

@@ -26,7 +26,7 @@ def test_digits_same_seed_same_result(backend):
     for one, other in zip(parameters, again, strict=True):
         assert one.dtype == np.float32
         np.testing.assert_array_equal(one, other)
-    assert losses[-1] < losses[0] / 2
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
 def test_digits_is_short():

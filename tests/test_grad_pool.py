@@ -239,18 +239,20 @@ def test_nan_of_a_gradient_stays_with_its_pixels(backend, layout, dtype):
     check_max("max_pool2d", indices, shape, layout, dtype, slope)
 
 
-@pytest.mark.parametrize("norm_type", [2, np.inf])
+@pytest.mark.parametrize("norm_type", [2, 3, np.inf])
 def test_lp_of_nan(backend, layout, dtype, norm_type):
-    x = normal((1, 2, 4, 6))
-    x[0, 0, 0, 0] = np.nan
-    x[0, 1, 3, 5] = np.inf
-    arrays = np.ones((1, 2, 2, 3), dtype), x.astype(dtype)
+    """It stays in its window; one that no window sees changes nothing."""
+    x = normal((1, 2, 4, 7))
+    x[0, 0, 0, 0] = x[0, 1, 1, 2] = np.nan
+    x[0, 1, 2, 5] = np.inf
+    arrays = np.ones((1, 2, 2, 2), dtype), x.astype(dtype)
     with np.errstate(invalid="ignore"):
-        actual = run("lp_pool2d", arrays, norm_type, 2, layout=layout)
+        actual = run("lp_pool2d", arrays, norm_type, 2, (2, 4), layout=layout)
     assert np.isnan(actual[0, 0, 0, 0])
     touched = np.zeros(x.shape, bool)
-    touched[0, 0, :2, :2] = touched[0, 1, 2:, 4:] = True
+    touched[0, 0, :2, :2] = touched[0, 1, 2:, 4:6] = True
     assert np.isfinite(actual[~touched]).all()
+    assert not actual[..., 2:4].any()
 
 
 # ---------------------------------------------------------------------------------------------- PyTorch

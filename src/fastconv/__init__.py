@@ -1,6 +1,7 @@
 """Convolution and pooling of NumPy arrays, as fast as this processor can.
 
-The public names are those in `__all__`; `fastconv.geometry` holds the arithmetic of shapes.
+The public names are those in `__all__`; `fastconv.geometry` holds the arithmetic of shapes, `fastconv.grad` the
+gradients.
 """
 
 from fastconv import geometry, grad

@@ -22,7 +22,7 @@ def options_1d(op: str, stride: Any, padding: Any, dilation: Any) -> tuple[Pair,
     return (1, opt.single(op, "stride", stride, 1)), sides_2d, (1, opt.single(op, "dilation", dilation, 1))
 
 
-def _row_axis(layout: str) -> int:
+def row_axis(layout: str) -> int:
     return -2 if layout == "NCHW" else -3
 
 
@@ -37,7 +37,7 @@ def expand(op: str, name: str, value: Any, layout: str) -> Any:
         raise ValueError(
             f"{op}: {name} has {array.ndim} dimensions (shape {array.shape}), but needs {wanted}"
         )
-    return np.expand_dims(array, _row_axis(layout))
+    return np.expand_dims(array, row_axis(layout))
 
 
 def expand_out(op: str, out: Any, layout: str) -> Any:
@@ -56,7 +56,7 @@ def expand_weight(op: str, value: Any, layout: str) -> Array:
 
 def squeeze(result: Array, layout: str, out: Array | None) -> Array:
     """The result without its one row; the user's own `out` where there is one."""
-    return result.squeeze(_row_axis(layout)) if out is None else out
+    return result.squeeze(row_axis(layout)) if out is None else out
 
 
 def squeeze_weight(weight: Array, layout: str) -> Array:

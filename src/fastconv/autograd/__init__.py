@@ -1,7 +1,11 @@
 """The operations of `fastconv` for HIPS autograd: ``autograd.grad`` and its relatives go through them.
 
-Names, arguments and results are those of `fastconv`; arrays may be given by position or by name. Without anything to
-differentiate by, these functions call those of `fastconv` and do nothing else. Needs the ``autograd`` extra.
+Names, arguments and results are those of `fastconv`; arrays may be given by position or by name, and results that
+are not real numbers (indices) are constants. Where there is nothing to differentiate by, these functions are those of
+`fastconv`. Needs the ``autograd`` extra.
+
+First derivatives in reverse mode are computed by `fastconv.grad`. Forward mode and higher derivatives are composed of
+convolutions, windows' sums and NumPy's functions, in which `deform_conv2d` is an im2col of its own, and slow.
 
 Examples
 --------

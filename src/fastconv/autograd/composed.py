@@ -1,6 +1,5 @@
-"""What is not linear, in terms of NumPy as autograd knows it: the derivatives beyond the first follow from these.
-
-Also the forward mode's first ones. Called by `rules.py`.
+"""What is not linear, in terms of autograd's NumPy and of `contract`: forward mode and all derivatives beyond the first
+follow from these. Called by `rules.py`.
 """
 
 from __future__ import annotations
@@ -98,7 +97,10 @@ def _channel_sums(shape: tuple[int, ...], dtype: Any, size: int, layout: str, ba
 def deform_conv2d(
     x: Any, offset: Any, weight: Any, bias: Any, mask: Any, stride: Any, padding: Any, dilation: Any
 ) -> Any:
-    """im2col with a bilinear look-up at every tap, then a matrix product."""
+    """im2col with a bilinear look-up at every tap, then a matrix product.
+
+    `low` is the pixel above and to the left of where a tap looks, a constant; `part` how far it is from there.
+    """
     lead, (channels, height, width) = x.shape[:-3], x.shape[-3:]
     batch, groups = math.prod(lead), channels // weight.shape[1]
     options = ConvOptions.read("deform_conv2d", stride, padding, dilation, groups)

@@ -8,8 +8,8 @@ from fastconv import options as opt
 from fastconv.arrays import Array, Result, as_array, compute_dtype, float_result, images, native
 from fastconv.backends import resolve
 from fastconv.execute import read_weight
-from fastconv.grad.execute import Gradients, conv_operands, gradients, one_gradient
-from fastconv.grad.operands import read_input_size, read_needs, read_weight_size
+from fastconv.grad.execute import Gradients, all_gradients, one_gradient
+from fastconv.grad.operands import read_input_size, read_weight_size
 from fastconv.problem import ConvOptions
 
 __all__ = ["conv2d", "conv2d_bias", "conv2d_input", "conv2d_weight", "depthwise_conv2d"]
@@ -233,8 +233,7 @@ def conv2d(
     -------
     grad_x, grad_weight, grad_bias : ndarray or None
         Of the shapes of `x`, `weight` and the bias; None where not needed. The dtype of all is that of the arrays
-        promoted together. The gradient of a `residual` is that of the bias before it is summed: `grad_output`
-        itself, or what `activation` makes of it.
+        promoted together. That of a `residual` is `grad_output`, or what `activation` makes of it.
 
     Raises
     ------
@@ -251,14 +250,11 @@ def conv2d(
     (array([[[-1.,  0.,  1.]]]), array([[[[3., 6.]]]]), array([2.]))
     """
     op = "grad.conv2d"
-    wanted = read_needs(op, needs)
-    image, array = conv_operands(op, x, weight)
     options = ConvOptions.read(
         op, stride, padding, dilation, groups, padding_mode, layout, None, precision, algorithm
     )
-    return gradients(
-        options, image, array, grad_output, wanted,
-        activation=activation, output=output, preactivation=preactivation, backend=backend,
+    return all_gradients(
+        options, x, weight, grad_output, needs, activation, output, preactivation, backend
     )  # fmt: skip
 
 
@@ -314,12 +310,9 @@ def depthwise_conv2d(
            [[3., 7., 4.]]])
     """
     op = "grad.depthwise_conv2d"
-    wanted = read_needs(op, needs)
-    image, array = conv_operands(op, x, weight)
     options = ConvOptions.read(
         op, stride, padding, dilation, None, padding_mode, layout, None, precision, algorithm
     )
-    return gradients(
-        options, image, array, grad_output, wanted,
-        activation=activation, output=output, preactivation=preactivation, backend=backend,
+    return all_gradients(
+        options, x, weight, grad_output, needs, activation, output, preactivation, backend
     )  # fmt: skip

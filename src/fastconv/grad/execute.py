@@ -18,7 +18,7 @@ from fastconv.backends import Backend, resolve
 from fastconv.execute import Call, Case, check_algorithm, find_case, read_weight
 from fastconv.grad.elementwise import Slope, read_slope, times_slope
 from fastconv.grad.move import add_padding
-from fastconv.grad.operands import Shape, check_grad
+from fastconv.grad.operands import Shape, check_grad, read_needs
 from fastconv.options import Sides
 from fastconv.pad import pad_sides
 from fastconv.precision import get_precision
@@ -193,5 +193,20 @@ def one_gradient(*arguments: Any, **named: Any) -> Array:
     return result
 
 
-def conv_operands(op: str, x: Any, weight: Any) -> tuple[Array, Array]:
-    return as_array(op, "x", x), read_weight(op, "weight", weight)
+def all_gradients(
+    o: ConvOptions,
+    x: Any,
+    weight: Any,
+    grad_output: Any,
+    needs: Any,
+    activation: Any,
+    output: Any,
+    preactivation: Any,
+    backend: Any,
+) -> Gradients:
+    """As `gradients`, of what a user gave."""
+    wanted = read_needs(o.op, needs)
+    return gradients(
+        o, as_array(o.op, "x", x), read_weight(o.op, "weight", weight), grad_output, wanted,
+        activation=activation, output=output, preactivation=preactivation, backend=backend,
+    )  # fmt: skip

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastconv import options as opt
-from fastconv.grad.execute import Gradients, gradients
-from fastconv.grad.operands import read_needs
-from fastconv.one_dimensional import expand, expand_weight, options_1d, squeeze, squeeze_weight
+from fastconv.execute import find_case
+from fastconv.grad.execute import Gradients, all_gradients
+from fastconv.grad.operands import Shape, check_grad
+from fastconv.one_dimensional import expand, expand_weight, options_1d, row_axis, squeeze, squeeze_weight
+from fastconv.precision import get_precision
 from fastconv.problem import ConvOptions
 
 __all__ = ["conv1d", "conv_transpose1d"]
@@ -145,15 +147,26 @@ def _of_signals(
     backend: Any,
 ) -> Gradients:
     op = o.op
-    wanted = read_needs(op, needs)
-    grad_x, grad_weight, grad_bias = gradients(
-        o, expand(op, "x", x, layout), expand_weight(op, weight, layout),
-        expand(op, "grad_output", grad_output, layout), wanted,
-        activation=activation, output=expand(op, "output", output, layout),
-        preactivation=expand(op, "preactivation", preactivation, layout), backend=backend,
+    image, kernel = expand(op, "x", x, layout), expand_weight(op, weight, layout)
+    grad = expand(op, "grad_output", grad_output, layout)
+    forward = find_case(
+        o, o.precision or get_precision(), image.shape, image.dtype, kernel.shape, kernel.dtype
+    )
+    expected = forward.shape if forward.batched else forward.shape[1:]
+    got, wanted, signal = (_signal(shape, layout) for shape in (grad.shape, expected, image.shape))
+    check_grad(op, got, wanted, "x", signal)
+    grad_x, grad_weight, grad_bias = all_gradients(
+        o, image, kernel, grad, needs, activation, expand(op, "output", output, layout),
+        expand(op, "preactivation", preactivation, layout), backend,
     )  # fmt: skip
     return (
         None if grad_x is None else squeeze(grad_x, layout, None),
         None if grad_weight is None else squeeze_weight(grad_weight, layout),
         grad_bias,
     )
+
+
+def _signal(shape: Shape, layout: str) -> Shape:
+    """The shape that the user knows: without the one row."""
+    axis = len(shape) + row_axis(layout)
+    return shape[:axis] + shape[axis + 1 :]

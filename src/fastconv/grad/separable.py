@@ -55,7 +55,7 @@ def separable_conv2d(
     activation, output, preactivation, precision, backend
         As for `conv2d`.
     algorithm : str, optional
-        Of the depthwise convolution and of the gradient of its input.
+        Of the gradient of `x`.
 
     Returns
     -------
@@ -79,9 +79,12 @@ def separable_conv2d(
     of_x, of_depthwise, of_pointwise, of_bias = read_needs(op, needs, _OPERANDS)
     engine = resolve(op, backend)
     image, grad = as_array(op, "x", x), as_array(op, "grad_output", grad_output)
-    first = ConvOptions.read(
-        op, stride, padding, dilation, None, padding_mode, layout, None, precision, algorithm,
-        weight_name="depthwise_weight",
+    again, first = (
+        ConvOptions.read(
+            op, stride, padding, dilation, None, padding_mode, layout, None, precision, name,
+            weight_name="depthwise_weight",
+        )
+        for name in (None, algorithm)
     )  # fmt: skip
     second = ConvOptions.read(
         op, 1, 0, 1, 1, "zeros", layout, None, precision, weight_name="pointwise_weight"
@@ -91,7 +94,7 @@ def separable_conv2d(
     arrays = (image, depthwise, pointwise, grad, *(() if slope is None else (slope.value,)))
     dtype = float_result(*(a.dtype for a in arrays))
     compute, accuracy = compute_dtype(dtype), precision or get_precision()
-    forward = find_case(first, accuracy, image.shape, compute, depthwise.shape, compute)
+    forward = find_case(again, accuracy, image.shape, compute, depthwise.shape, compute)
     between = forward.shape if forward.batched else forward.shape[1:]
     result = find_case(second, accuracy, between, compute, pointwise.shape, compute)
     expected = result.shape if result.batched else result.shape[1:]
@@ -102,7 +105,7 @@ def separable_conv2d(
     rest = GradientCall(first, engine, spatial, (of_x, of_depthwise, False))
     middle: Any = between
     if of_pointwise:
-        middle = Call(first, engine, forward, None, None, None).run(image, depthwise)
+        middle = Call(again, engine, forward, None, None, None).run(image, depthwise)
     grad_middle, grad_pointwise, grad_bias = last.run(middle, pointwise, grad, slope)
     grad_x = grad_depthwise = None
     if grad_middle is not None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastconv.arrays import Array, as_array
 from fastconv.execute import read_weight
-from fastconv.grad.execute import Gradients, conv_operands, gradients, one_gradient
-from fastconv.grad.operands import read_input_size, read_needs, read_weight_size
+from fastconv.grad.execute import Gradients, all_gradients, one_gradient
+from fastconv.grad.operands import read_input_size, read_weight_size
 from fastconv.problem import ConvOptions
 
 __all__ = ["conv_transpose2d", "conv_transpose2d_input", "conv_transpose2d_weight"]
@@ -197,12 +197,9 @@ def conv_transpose2d(
     (array([[[ 7., 14.]]]), array([[[[21., 42.]]]]), array([7.]))
     """
     op = "grad.conv_transpose2d"
-    wanted = read_needs(op, needs)
-    image, array = conv_operands(op, x, weight)
     options = transpose_options(
         op, stride, padding, output_padding, groups, dilation, layout, precision, algorithm
     )
-    return gradients(
-        options, image, array, grad_output, wanted,
-        activation=activation, output=output, preactivation=preactivation, backend=backend,
+    return all_gradients(
+        options, x, weight, grad_output, needs, activation, output, preactivation, backend
     )  # fmt: skip
