@@ -21,36 +21,40 @@ enum {
 /* ---- register tile ---- */
 
 typedef struct {
-    const real *const *lines; /* of the tile's rows, for the first output row */
-    const int64_t *offsets;   /* of the tile's columns in a line */
+    const real *const *lines;      /* what the tile's first row sees for the first row of outputs ... */
+    int64_t line_step, tap_step;   /* ... and how many lines further the next outputs and the next row of the tile are */
+    const int64_t *offsets;        /* of the tile's columns in a line */
     const real *gradient;
-    int64_t count, tail;      /* vectors of a row of outputs; lanes of one more */
-    int64_t lanes;            /* of all others */
-    int64_t x_step, gradient_step;
-    real *sums;               /* [row][row_sums], added to */
+    int64_t rows, gradient_row;    /* rows of outputs, and from one to the next */
+    int64_t count, tail, lanes;    /* vectors of a row of outputs; lanes of the last, and of the others */
+    int64_t x_step, gradient_step; /* from vector to vector */
+    real *sums;                    /* [row][row_sums], added to */
     int64_t row_sums;
 } tile;
 
 INLINE void multiply_tile(const int rows, const int columns, const tile *t) {
     vec sum[MOST_ROWS][MOST_COLUMNS];
-    const real *x[MOST_ROWS], *g = t->gradient;
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-        x[r] = t->lines[r];
-#pragma GCC unroll 8
-        for (int s = 0; s < columns; s++) sum[r][s] = zero();
-    }
+    const real *gradient_row = t->gradient;
+    const real *const *lines = t->lines;
     int64_t offset[MOST_COLUMNS];
 #pragma GCC unroll 8
     for (int s = 0; s < columns; s++) offset[s] = t->offsets[s];
-    for (int64_t i = t->count + (t->tail > 0), lanes = t->lanes; i > 0; i--, g += t->gradient_step) {
-        if (i == 1 && t->tail > 0) lanes = t->tail;
-        vec gradient = load_up_to(g, lanes);
 #pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
-            for (int s = 0; s < columns; s++) sum[r][s] += gradient * load(x[r] + offset[s]);
-            x[r] += t->x_step;
+        for (int s = 0; s < columns; s++) sum[r][s] = zero();
+    for (int64_t y = t->rows; y > 0; y--, lines += t->line_step, gradient_row += t->gradient_row) {
+        const real *x[MOST_ROWS], *g = gradient_row;
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) x[r] = lines[r * t->tap_step];
+        for (int64_t i = t->count; i > 0; i--, g += t->gradient_step) {
+            vec gradient = load_up_to(g, i > 1 ? t->lanes : t->tail);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 8
+                for (int s = 0; s < columns; s++) sum[r][s] += gradient * load(x[r] + offset[s]);
+                x[r] += t->x_step;
+            }
         }
     }
 #pragma GCC unroll 8
@@ -77,28 +81,21 @@ typedef struct {
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int64_t multiplier, units;   /* filters of a channel; filters, or vectors of them */
     int64_t planes, plane, pitch; /* of a line: remainders (NCHW), reals of each, reals in all */
-    int64_t rows, lines, strips; /* output rows of a strip, its lines at most; strips of an image */
+    int64_t rows, seen, lines, strips; /* output rows of a strip, lines it sees, those in the image at most; strips of an image */
     int64_t shares;
 } plan;
 
-/* Lines of the image that `rows` output rows from `y` on see: [*low, *high). */
-static void lines_seen(const plan *w, int64_t y, int64_t rows, int64_t *low, int64_t *high) {
-    *low = max64(0, y * w->stride_h - w->pad_top);
-    *high = min64(w->o.height, (y + rows - 1) * w->stride_h - w->pad_top + (w->kernel_h - 1) * w->dilation_h + 1);
-}
-
-/* The plane of column `s` of the taps, among those that are used; and how far it is shifted there. */
-static int64_t remainder_of(const plan *w, int64_t s) { return s * w->dilation_w % w->stride_w; }
-
-static int64_t plane_of(const plan *w, int64_t s) {
-    int64_t plane = 0;
-    for (int64_t i = 0; i < s; i++) {
-        if (remainder_of(w, i) == remainder_of(w, s)) return plane_of(w, i);
-        int64_t k = 0;
-        while (remainder_of(w, k) != remainder_of(w, i)) k++;
-        plane += k == i;
+/* A line holds a plane for each remainder that the taps' columns have by the stride: numbers them in `plane_of`, one entry for
+ * each column of taps, in the order in which they come up; gives how many they are. */
+static int64_t number_planes(const fc_conv *p, int64_t *plane_of) {
+    int64_t planes = 0;
+    for (int64_t s = 0; s < p->kernel_w; s++) {
+        plane_of[s] = planes;
+        for (int64_t i = 0; i < s; i++)
+            if ((s - i) * p->dilation_w % p->stride_w == 0) plane_of[s] = plane_of[i];
+        planes += plane_of[s] == planes;
     }
-    return plane;
+    return planes;
 }
 
 static plan plan_of(const fc_conv *p) {
@@ -111,7 +108,12 @@ static plan plan_of(const fc_conv *p) {
         w.planes = 1;
         w.plane = w.pitch = ((o->out_width - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1) * VL;
     } else {
-        for (int64_t s = 0; s < w.kernel_w; s++) w.planes = max64(w.planes, plane_of(&w, s) + 1);
+        int64_t period = p->stride_w; /* after which remainders come again */
+        for (int64_t b = p->dilation_w; b;) {
+            int64_t rest = period % b;
+            period = b, b = rest;
+        }
+        w.planes = min64(p->kernel_w, p->stride_w / period);
         w.plane = round_up(o->out_width, VL) + (w.kernel_w - 1) * w.dilation_w / w.stride_w;
         w.pitch = w.planes * w.plane;
     }
@@ -120,7 +122,7 @@ static plan plan_of(const fc_conv *p) {
     w.rows = min64(o->out_height, max64(w.rows, ceil_div(2 * reach, w.stride_h))); /* or lines are packed too often */
     w.strips = ceil_div(o->out_height, w.rows), w.rows = ceil_div(o->out_height, w.strips);
     w.strips = ceil_div(o->out_height, w.rows);
-    w.lines = min64(o->height, (w.rows - 1) * w.stride_h + reach);
+    w.seen = (w.rows - 1) * w.stride_h + reach, w.lines = min64(o->height, w.seen);
     int64_t strips = o->batch * w.strips;
     double bytes = (double)(o->batch * (o->x_image + o->out_image)) * sizeof(real);
     w.shares = o->nhwc ? min64(MOST_SHARES, (int64_t)(bytes / SHARE_BYTES) + 1) : ceil_div(WANTED_TASKS, w.units);
@@ -130,24 +132,28 @@ static plan plan_of(const fc_conv *p) {
 
 /* ---- packing ---- */
 
-/* A row of the image's channel in planes. */
-static void pack_pixels(const plan *w, const real *row, real *to) {
+/* A row of the image's channel in planes, zeros beside it. */
+static void pack_pixels(const plan *w, const int64_t *plane_of, const real *row, real *to) {
     int64_t step = w->stride_w;
-    for (int64_t s = 0, next = 0; s < w->kernel_w && next < w->planes; s++) {
-        if (plane_of(w, s) != next) continue;
+    for (int64_t s = 0, next = 0; next < w->planes; s++) {
+        if (plane_of[s] != next) continue;
         real *plane = to + next++ * w->plane;
-        int64_t first = remainder_of(w, s) - w->pad_left;
+        int64_t first = s * w->dilation_w % step - w->pad_left;
+        if (step == 1) {
+            for (int64_t i = 0; i < w->plane; i += VL) {
+                int64_t low = min64(max64(-first - i, 0), VL), high = max64(low, min64(w->o.width - first - i, VL));
+                vec pixels = low == 0 && high == VL ? load(row + first + i) : load_between(row + first + i, low, high);
+                store_up_to(plane + i, pixels, w->plane - i);
+            }
+            continue;
+        }
         int64_t low = first < 0 ? min64(ceil_div(-first, step), w->plane) : 0;
         int64_t high = max64(low, min64(first < w->o.width ? ceil_div(w->o.width - first, step) : 0, w->plane));
-        clear_reals(plane, low);
         const real *from = row + first + low * step;
-        if (step == 1)
-            copy_reals(plane + low, from, high - low);
-        else if (step == 2)
-            for (int64_t i = low; i < high; i += VL)
-                store_up_to(plane + i, load_every_second(from + 2 * (i - low), min64(VL, high - i)), high - i);
-        else
-            for (int64_t i = low; i < high; i++) plane[i] = from[(i - low) * step];
+        clear_reals(plane, low);
+        for (int64_t i = low; step == 2 && i < high; i += VL)
+            store_up_to(plane + i, load_every_second(from + 2 * (i - low), min64(VL, high - i)), high - i);
+        for (int64_t i = low; step > 2 && i < high; i++) plane[i] = from[(i - low) * step];
         clear_reals(plane + high, w->plane - high);
     }
 }
@@ -171,35 +177,31 @@ static void pack_vectors(const plan *w, const real *row, int64_t k, int64_t n, r
 /* ---- a task ---- */
 
 typedef struct {
+    const fc_conv *p;
     const plan *w;
     const real *x, *gradient;
     real *weights, *bias, *partial_weights, *partial_bias;
 } job;
 
-/* Adds the products of the strip of output rows [y, y + rows) to `sums`, [tap][VL]. `lines` has room for a row's lines. */
-static void multiply_strip(const plan *w, const real *packed, int64_t low, int64_t high, int64_t y, int64_t rows,
-                           const real *gradient, int64_t lanes, const real *zeros, const real **lines, const int64_t *offsets,
-                           real *sums) {
+/* Adds the products of a strip of `rows` rows of outputs to `sums`, [tap][VL]; `lines` are those that its first row sees, and
+ * on. */
+static void multiply_strip(const plan *w, const real *const *lines, int64_t rows, const real *gradient, int64_t lanes,
+                           const int64_t *offsets, real *sums) {
     const operands *o = &w->o;
-    int64_t parts = ceil_div(w->kernel_w, MOST_COLUMNS);
-    int64_t width = ceil_div(w->kernel_w, parts), height = min64(MOST_ROWS, TILE_TAPS / width);
+    int64_t parts = ceil_div(w->kernel_w, MOST_COLUMNS), width = ceil_div(w->kernel_w, parts);
+    int64_t height = min64(MOST_ROWS, TILE_TAPS / width);
     height = ceil_div(w->kernel_h, ceil_div(w->kernel_h, height));
-    tile t = {.count = o->nhwc ? o->out_width : o->out_width / VL, .tail = o->nhwc ? 0 : o->out_width % VL, .lanes = lanes,
+    tile t = {.line_step = w->stride_h, .tap_step = w->dilation_h, .gradient = gradient, .rows = rows,
+              .gradient_row = o->out_width * o->out_pixel, .count = o->nhwc ? o->out_width : ceil_div(o->out_width, VL),
+              .tail = o->nhwc ? lanes : o->out_width - (o->out_width - 1) / VL * VL, .lanes = lanes,
               .x_step = o->nhwc ? w->stride_w * VL : VL, .gradient_step = o->nhwc ? o->out_pixel : VL,
               .row_sums = w->kernel_w * VL};
-    for (int64_t i = 0; i < rows; i++) {
-        for (int64_t r = 0; r < w->kernel_h; r++) {
-            int64_t line = (y + i) * w->stride_h - w->pad_top + r * w->dilation_h;
-            lines[r] = line >= low && line < high ? packed + (line - low) * w->pitch : zeros;
+    for (int64_t r = 0; r < w->kernel_h; r += height)
+        for (int64_t part = 0; part < parts; part++) {
+            int64_t s = part_start(w->kernel_w, parts, part), columns = part_start(w->kernel_w, parts, part + 1) - s;
+            t.lines = lines + r * w->dilation_h, t.offsets = offsets + s, t.sums = sums + (r * w->kernel_w + s) * VL;
+            tiles[min64(height, w->kernel_h - r) - 1][columns - 1](&t);
         }
-        t.gradient = gradient + i * o->out_width * o->out_pixel;
-        for (int64_t r = 0; r < w->kernel_h; r += height)
-            for (int64_t part = 0; part < parts; part++) {
-                int64_t s = part_start(w->kernel_w, parts, part), columns = part_start(w->kernel_w, parts, part + 1) - s;
-                t.lines = lines + r, t.offsets = offsets + s, t.sums = sums + (r * w->kernel_w + s) * VL;
-                tiles[min64(height, w->kernel_h - r) - 1][columns - 1](&t);
-            }
-    }
 }
 
 static real sum_of_lanes(vec v) {
@@ -227,36 +229,39 @@ static int work(const void *context, int64_t begin, int64_t end) {
     const plan *w = j->w;
     const operands *o = &w->o;
     int64_t taps = w->kernel_h * w->kernel_w, packed = w->lines * w->pitch, filters = o->groups * w->multiplier;
-    size_t reals = (size_t)(packed + w->pitch + 2 * taps * VL);
-    char *memory = fc_workspace(FC_OWN, reals * sizeof(real) + (size_t)w->kernel_w * sizeof(int64_t) +
-                                            (size_t)w->kernel_h * sizeof(real *));
+    size_t reals = (size_t)(packed + w->pitch + taps * VL);
+    char *memory = fc_workspace(FC_OWN, reals * sizeof(real) + (size_t)w->kernel_w * 2 * sizeof(int64_t) +
+                                            (size_t)w->seen * sizeof(real *));
     if (!memory) return FC_NO_MEMORY;
-    real *lines = (real *)memory, *zeros = lines + packed, *sums = zeros + w->pitch, *strip_sums = sums + taps * VL;
-    int64_t *offsets = (int64_t *)(memory + reals * sizeof(real));
-    const real **row_lines = (const real **)(offsets + w->kernel_w);
+    real *lines = (real *)memory, *zeros = lines + packed, *sums = zeros + w->pitch;
+    int64_t *offsets = (int64_t *)(memory + reals * sizeof(real)), *plane_of = offsets + w->kernel_w;
+    const real **seen = (const real **)(plane_of + w->kernel_w);
     clear_reals(zeros, w->pitch);
+    number_planes(j->p, plane_of);
     for (int64_t s = 0; s < w->kernel_w; s++)
-        offsets[s] = o->nhwc ? s * w->dilation_w * VL : plane_of(w, s) * w->plane + s * w->dilation_w / w->stride_w;
+        offsets[s] = o->nhwc ? s * w->dilation_w * VL : plane_of[s] * w->plane + s * w->dilation_w / w->stride_w;
     for (int64_t task = begin; task < end; task++) {
         int64_t unit = task % w->units, share = task / w->units, k = o->nhwc ? unit * VL : unit;
         int64_t lanes = o->nhwc ? min64(VL, filters - k) : VL, strips = o->batch * w->strips;
         vec bias = zero();
         clear_reals(sums, taps * VL);
         for (int64_t i = part_start(strips, w->shares, share); i < part_start(strips, w->shares, share + 1); i++) {
-            int64_t image = i / w->strips, y = i % w->strips * w->rows, rows = min64(w->rows, o->out_height - y), low, high;
-            lines_seen(w, y, rows, &low, &high);
+            int64_t image = i / w->strips, y = i % w->strips * w->rows, rows = min64(w->rows, o->out_height - y);
+            int64_t first = y * w->stride_h - w->pad_top;
             const real *x = j->x + image * o->x_image;
-            for (int64_t line = low; line < high; line++) {
-                const real *row = x + line * o->width * o->x_pixel;
+            real *to = lines;
+            for (int64_t line = 0; line < (rows - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1; line++) {
+                seen[line] = zeros;
+                if (first + line < 0 || first + line >= o->height) continue;
+                const real *row = x + (first + line) * o->width * o->x_pixel;
                 if (o->nhwc)
-                    pack_vectors(w, row, k, lanes, lines + (line - low) * w->pitch);
+                    pack_vectors(w, row, k, lanes, to);
                 else
-                    pack_pixels(w, row + k / w->multiplier * o->x_channel, lines + (line - low) * w->pitch);
+                    pack_pixels(w, plane_of, row + k / w->multiplier * o->x_channel, to);
+                seen[line] = to, to += w->pitch;
             }
             const real *gradient = j->gradient + image * o->out_image + k * o->out_channel + y * o->out_width * o->out_pixel;
-            clear_reals(strip_sums, taps * VL);
-            multiply_strip(w, lines, low, high, y, rows, gradient, lanes, zeros, row_lines, offsets, strip_sums);
-            for (int64_t t = 0; t < taps * VL; t += VL) store(sums + t, load(sums + t) + load(strip_sums + t));
+            multiply_strip(w, seen, rows, gradient, lanes, offsets, sums);
             if (j->bias) bias += sum_strip(w, gradient, rows, lanes);
         }
         real *to = share ? j->partial_weights + (share - 1) * filters * taps : j->weights;
@@ -277,7 +282,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
 static int accepts(const fc_conv *p) {
     if (p->channels != p->groups) return 0;
     plan w = plan_of(p);
-    return ((w.lines + 1) * w.pitch + 2 * w.kernel_h * w.kernel_w * VL) * (int64_t)sizeof(real) <= MOST_BYTES;
+    return ((w.lines + 1) * w.pitch + w.seen + w.kernel_h * w.kernel_w * VL) * (int64_t)sizeof(real) <= MOST_BYTES;
 }
 
 static double cost(const fc_conv *p) {
@@ -292,7 +297,7 @@ static double cost(const fc_conv *p) {
 static int run(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads) {
     plan w = plan_of(p);
     int64_t filters = p->filters, size = filters * w.kernel_h * w.kernel_w;
-    job j = {.w = &w, .x = x, .gradient = gradient, .weights = weights, .bias = bias};
+    job j = {.p = p, .w = &w, .x = x, .gradient = gradient, .weights = weights, .bias = bias};
     if (w.shares > 1) {
         j.partial_weights = malloc((size_t)((w.shares - 1) * (size + filters)) * sizeof(real));
         if (!j.partial_weights) return FC_NO_MEMORY;

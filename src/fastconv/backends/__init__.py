@@ -119,7 +119,7 @@ class Backend(Protocol):
         """`out[i]` is the pixel at the flat plane position `indices[i]` of `x`."""
 
     def pad_gradient(self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
-        """`out[.., rows[i], columns[j]]` is the sum of all such `grad_output[.., i, j]`; nothing where a table says -1."""
+        """`out[.., rows[i], columns[j]]`: the sum of all such `grad_output[.., i, j]`, but where a table says -1."""
 
     def local_response_norm_gradient(
         self,
