@@ -16,7 +16,7 @@ typedef struct {
 } sink;
 
 /* Results of so many bytes do not stay in the caches anyway. */
-enum { PAST_BYTES = 32 << 20, SINK_BYTES = 16 << 10 };
+enum { PAST_BYTES = 16 << 20, SINK_BYTES = 16 << 10 };
 
 static inline int goes_past(double reals) { return reals * sizeof(real) >= PAST_BYTES; }
 
