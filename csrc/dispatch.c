@@ -214,9 +214,9 @@ int fc_pool_gradient(const fc_pool *p, const void *gradient, void *out, int thre
     return ops_of(p->type - FC_P_F32)->pool_gradient(p, gradient, out, threads);
 }
 
-int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
-                   int64_t plane, int layout, int dtype, int threads) {
-    return ops_of(dtype)->scatter_add(values, indices, out, batch, channels, count, plane, layout, threads);
+int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t rows,
+                   int64_t columns, int64_t height, int64_t width, int layout, int dtype, int threads) {
+    return ops_of(dtype)->scatter_add(values, indices, out, batch, channels, rows, columns, height, width, layout, threads);
 }
 
 int fc_pad_gradient(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,

@@ -1,14 +1,14 @@
 /* The structs and entry points of the C kernels: the only header that Cython sees.
  *
  * Arrays are C-contiguous and aligned to their elements; shapes have been checked by the caller. Every entry
- * point that does work returns 0, or FC_NO_MEMORY. */
+ * point that does work returns 0, or FC_NO_MEMORY; those that say so, FC_OUT_OF_RANGE. */
 #ifndef FASTCONV_H
 #define FASTCONV_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FC_NO_MEMORY = 1 };
+enum { FC_NO_MEMORY = 1, FC_OUT_OF_RANGE };
 enum { FC_NCHW, FC_NHWC };
 enum { FC_F32, FC_F64 };
 enum {
@@ -113,9 +113,9 @@ int fc_unfold(const fc_conv *p, const void *x, void *out, int item, int threads)
 int fc_fold(const fc_conv *p, const void *columns, void *out, int threads);
 int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
                int64_t count, int64_t plane, int layout, int item, int threads);
-/* The same, where what goes to one place is added. */
-int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
-                   int64_t plane, int layout, int dtype, int threads);
+/* Sums at the places `indices` of planes; FC_OUT_OF_RANGE where one is outside, as from fc_gather. */
+int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t rows,
+                   int64_t columns, int64_t height, int64_t width, int layout, int dtype, int threads);
 int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
               int64_t plane, int layout, int item, int threads);
 /* The gradient of fc_pad; sizes are those of `out`, the image. */

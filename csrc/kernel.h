@@ -58,7 +58,7 @@ typedef struct {
                                int from_output, void *out, int64_t count, int threads);
     int (*pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads);
     int (*scatter_add)(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
-                       int64_t count, int64_t plane, int layout, int threads);
+                       int64_t rows, int64_t columns, int64_t height, int64_t width, int layout, int threads);
     int (*pad_gradient)(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
                         const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count,
                         int threads);

@@ -179,6 +179,8 @@ static int gather_work(const void *context, int64_t begin, int64_t end) {
         const char *from = j->x + of * j->plane * inner * j->item;
         const int64_t *at = j->indices + of * j->count * inner;
         char *to = j->out + of * j->count * inner * j->item;
+        for (int64_t v = i * inner; v < stop * inner; v++)
+            if (at[v] < 0 || at[v] >= j->plane) return FC_OUT_OF_RANGE;
 #define GATHER(type)                                                                                  \
     if (inner == 1)                                                                                   \
         for (; i < stop; i++) ((type *)to)[i] = ((const type *)from)[at[i]];                          \

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Does tasks [begin, end); 0 or FC_NO_MEMORY. */
+/* Does tasks [begin, end); 0, or a status of fastconv.h. */
 typedef int (*fc_body)(const void *context, int64_t begin, int64_t end);
 
 /* Does tasks [0, count), in ranges that the calling thread and up to threads - 1 others claim. Subnormal numbers are flushed

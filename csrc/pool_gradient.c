@@ -3,7 +3,10 @@
  * A row of outputs is divided, and spread along the row, into a ring of such rows in L1; a row of pixels is the sum of those
  * whose windows hold it, written once. NCHW has vectors along the row, NHWC over channels. Limit: memory bandwidth. */
 #include "readers.h"
+#include "sink.h"
 #include "windows.h"
+
+extern int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads);
 
 /* How a row is spread: by the windows' grid, with what is in front of vectors; or by the lists of readers. */
 typedef enum { STRIDE_1, STRIDE_2, BY_TABLE, BY_LIST, BY_CHANNELS } kind;
@@ -15,6 +18,7 @@ typedef struct {
     const real *gradient;
     real *out;
     int64_t inner, parts; /* reals of a pixel; parts of a plane */
+    int past;             /* the caches */
     readers rows, columns;
     kind kind;
     const int32_t *tables; /* [columns.most][width]: readers, or the number of columns where there are no more */
@@ -163,13 +167,15 @@ static int work(const void *context, int64_t begin, int64_t end) {
     const readers *r = &j->rows;
     int64_t columns = p->columns.count, padded = round_up(columns, VL), row = p->width * j->inner;
     int64_t most = max64(r->most, j->columns.most), shift = j->kind == STRIDE_2 ? -p->columns.first % 2 : 0;
-    size_t reals = (size_t)(2 * padded + j->shares_room + r->span * j->row_room) * sizeof(real);
+    int64_t room = j->past ? sink_room(row) : 0;
+    size_t reals = (size_t)(2 * padded + j->shares_room + r->span * j->row_room + round_up(room, VL)) * sizeof(real);
     char *memory = fc_workspace(FC_OWN, reals + (size_t)most * sizeof(real *));
     if (!memory) return FC_NO_MEMORY;
     scratch s = {.by_column = (real *)memory};
     s.column_inverses = s.by_column + padded;
     s.ring = s.column_inverses + padded;
     s.shares = s.ring + r->span * j->row_room;
+    sink to = {.buffer = room ? s.shares + j->shares_room : NULL, .room = room, .past = j->past};
     s.terms = (const real **)(memory + reals);
     clear_reals(s.shares, j->shares_room);
     s.shares += j->before;
@@ -181,7 +187,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
         int64_t plane = task / j->parts, part = task % j->parts;
         int64_t y = p->height * part / j->parts, y_end = p->height * (part + 1) / j->parts;
         const real *gradient = j->gradient + plane * p->rows.count * columns * j->inner;
-        real *out = j->out + plane * p->height * row;
+        to.out = j->out + (plane * p->height + y) * row;
         for (int64_t next = r->first[y]; y < y_end; y++) {
             for (; next <= r->last[y]; next++) {
                 divide_row(j, &s, gradient + next * columns * j->inner, next);
@@ -190,9 +196,11 @@ static int work(const void *context, int64_t begin, int64_t end) {
             int64_t count = r->begin[y + 1] - r->begin[y];
             for (int64_t i = 0; i < count; i++)
                 s.terms[i] = s.ring + r->list[r->begin[y] + i] % r->span * j->row_room + shift;
-            sum_rows(out + y * row, s.terms, count, row);
+            sum_rows(next_row(&to, row), s.terms, count, row);
         }
+        flush(&to);
     }
+    settle();
     return 0;
 }
 
@@ -250,6 +258,29 @@ static int plan_columns(job *j) {
     return 0;
 }
 
+/* Windows of one axis at all distances of 1, each with the same divisor. */
+static int is_uniform(const fc_windows *w) {
+    for (int64_t o = 1; o < w->count; o++)
+        if (w->divisor[o] != w->divisor[0]) return 0;
+    return w->kernel && w->stride == 1 && w->step == 1;
+}
+
+/* Then the gradient is average pooling too: pixel i lies in the windows i + pad - kernel + 1, ..., i + pad. */
+static int pool_back(const fc_pool *p, const void *gradient, void *out, int threads) {
+    fc_pool back = *p;
+    double *divisors = malloc((size_t)(p->height + p->width) * sizeof *divisors);
+    if (!divisors) return FC_NO_MEMORY;
+    for (int64_t y = 0; y < p->height; y++) divisors[y] = p->rows.divisor[0];
+    for (int64_t x = 0; x < p->width; x++) divisors[p->height + x] = p->columns.divisor[0];
+    back.height = p->rows.count, back.width = p->columns.count;
+    back.rows.count = p->height, back.rows.first = 1 - p->rows.kernel - p->rows.first, back.rows.divisor = divisors;
+    back.columns.count = p->width, back.columns.first = 1 - p->columns.kernel - p->columns.first;
+    back.columns.divisor = divisors + p->height;
+    int status = FC_NAME(pool_planes)(&back, gradient, out, threads);
+    free(divisors);
+    return status;
+}
+
 int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads) {
     int nhwc = p->layout == FC_NHWC;
     job j = {.p = p, .gradient = gradient, .out = out, .inner = nhwc ? p->channels : 1, .parts = 1};
@@ -257,8 +288,13 @@ int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, in
     double elements = (double)(p->batch * p->channels) * (double)(p->height * p->width + p->rows.count * p->columns.count);
     threads = fc_worth(elements / 8, threads);
     if (!nhwc && covers(&p->rows, p->height) && covers(&p->columns, p->width)) return fc_parallel(planes, threads, fill_planes, &j);
+    if (!nhwc && is_uniform(&p->rows) && is_uniform(&p->columns)) {
+        int status = pool_back(p, gradient, out, threads);
+        if (status != FC_NOT_MINE) return status;
+    }
     reading rows = {p->rows.start, p->rows.stop, p->rows.step, p->rows.count};
     reading columns = {p->columns.start, p->columns.stop, p->columns.step, p->columns.count};
+    j.past = goes_past((double)(p->batch * p->channels) * (double)(p->height * p->width));
     if (planes < 4 * threads) j.parts = min64(p->height, ceil_div(4 * threads, planes));
     int status = find_readers(&j.rows, p->height, &rows);
     if (!status) status = find_readers(&j.columns, p->width, &columns);

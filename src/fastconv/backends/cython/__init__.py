@@ -222,7 +222,8 @@ class CythonBackend:
         _engine.pool_gradient(*_pool(problem), grad_output, out, get_num_threads())
 
     def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
-        sizes = _places(values, out, layout)
+        rows = 2 if layout == "NCHW" else 1
+        sizes = *_planes(values, layout)[:2], *values.shape[rows : rows + 2], *out.shape[rows : rows + 2]
         _engine.scatter_add(
             values, indices, out, sizes, _LAYOUTS[layout], _DTYPES[out.dtype], get_num_threads()
         )

@@ -17,6 +17,8 @@ cdef enum:
 
 
 cdef extern from "fastconv.h" nogil:
+    enum:
+        FC_OUT_OF_RANGE
     ctypedef struct fc_conv:
         int64_t batch, channels, height, width
         int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
@@ -88,7 +90,8 @@ cdef extern from "fastconv.h" nogil:
                                int from_output, void *out, int64_t count, int dtype, int threads)
     int fc_pool_gradient(const fc_pool *p, const void *gradient, void *out, int threads)
     int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
-                       int64_t count, int64_t plane, int layout, int dtype, int threads)
+                       int64_t rows, int64_t columns, int64_t height, int64_t width, int layout, int dtype,
+                       int threads)
     int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
                   int64_t plane, int layout, int item, int threads)
     int fc_pad_gradient(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width,
@@ -153,6 +156,8 @@ def gradients() -> list[str]:
 # ---- arrays ----
 
 cdef int checked(int status) except -1:
+    if status == FC_OUT_OF_RANGE:
+        raise IndexError("fastconv: an index lies outside of its plane")
     if status:
         raise MemoryError("fastconv: not enough memory for the kernels' workspace")
     return 0
@@ -365,15 +370,15 @@ def scatter(cnp.ndarray values, cnp.ndarray indices, cnp.ndarray out, sizes, int
 
 
 def scatter_add(cnp.ndarray values, cnp.ndarray indices, cnp.ndarray out, sizes, int layout, int dtype, int threads):
-    """`sizes` as for `scatter`."""
-    cdef int64_t batch, channels, count, plane
-    batch, channels, count, plane = sizes
+    """`sizes` is (batch, channels, rows and columns of a plane's values, its height and width)."""
+    cdef int64_t batch, channels, rows, columns, height, width
+    batch, channels, rows, columns, height, width = sizes
     cdef int status
     cdef void *source = data(values)
     cdef int64_t *at = <int64_t *> data(indices)
     cdef void *to = data(out)
     with nogil:
-        status = fc_scatter_add(source, at, to, batch, channels, count, plane, layout, dtype, threads)
+        status = fc_scatter_add(source, at, to, batch, channels, rows, columns, height, width, layout, dtype, threads)
     checked(status)
 
 
