@@ -14,6 +14,7 @@ enum {
     LINES_BYTES = 24 << 10, /* of L1, for a strip's lines */
     MOST_BYTES = 2 << 20,   /* beyond which other kernels are better */
     SHARE_BYTES = 512 << 10, /* NHWC: input and gradient of a share, which all vectors of filters read in turn */
+    PREFETCH_BYTES = 2 << 10, /* of a plane */
     MOST_SHARES = 64,
     WANTED_TASKS = 16,
 };
@@ -204,6 +205,12 @@ static void multiply_strip(const plan *w, const real *const *lines, int64_t rows
         }
 }
 
+/* The processor follows a plane by itself, but does not guess the next one. */
+static void prefetch(const real *p, int64_t reals) {
+    for (int64_t i = 0; i < min64(reals, PREFETCH_BYTES / (int64_t)sizeof(real)); i += 64 / (int64_t)sizeof(real))
+        __builtin_prefetch(p + i);
+}
+
 static real sum_of_lanes(vec v) {
     real sum = 0;
     for (int l = 0; l < VL; l++) sum += v[l];
@@ -250,6 +257,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
             int64_t first = y * w->stride_h - w->pad_top;
             const real *x = j->x + image * o->x_image;
             real *to = lines;
+            if (!o->nhwc && image + 1 < o->batch) prefetch(x + k / w->multiplier * o->x_channel + o->x_image, o->x_channel);
             for (int64_t line = 0; line < (rows - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1; line++) {
                 seen[line] = zeros;
                 if (first + line < 0 || first + line >= o->height) continue;
@@ -261,6 +269,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
                 seen[line] = to, to += w->pitch;
             }
             const real *gradient = j->gradient + image * o->out_image + k * o->out_channel + y * o->out_width * o->out_pixel;
+            if (!o->nhwc && image + 1 < o->batch) prefetch(gradient + o->out_image, o->out_channel);
             multiply_strip(w, seen, rows, gradient, lanes, offsets, sums);
             if (j->bias) bias += sum_strip(w, gradient, rows, lanes);
         }
