@@ -215,17 +215,19 @@ static int double_planes(const void *context, int64_t begin, int64_t end) {
     const job *j = context;
     const fc_pool *p = j->p;
     int64_t columns = p->columns.count, rows = p->rows.count, width = p->width, used = min64(width, 2 * columns);
-    real *by_column = fc_workspace(FC_OWN, (size_t)(2 * round_up(columns, VL)) * sizeof(real));
+    int64_t padded = round_up(columns, VL), room = j->past ? sink_room(2 * width) : 0;
+    real *by_column = fc_workspace(FC_OWN, (size_t)(2 * padded + room) * sizeof(real));
     if (!by_column) return FC_NO_MEMORY;
     real *inverses = open_divisors(&p->columns, by_column);
+    sink s = {.buffer = room ? inverses + padded : NULL, .room = room, .past = j->past};
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts, y_end = rows * (part + 1) / j->parts;
-        real *first_row = j->out + plane * p->height * width;
-        for (int64_t y = rows * part / j->parts; y < y_end; y++) {
+        int64_t y = rows * part / j->parts;
+        for (s.out = j->out + (plane * p->height + 2 * y) * width; y < y_end; y++) {
             const real *gradient = j->gradient + (plane * rows + y) * columns;
             vec by_row = splat((real)p->rows.divisor[y]), inverse = splat((real)(1 / p->rows.divisor[y]));
-            real *to = first_row + 2 * y * width;
-            int both = 2 * y + 1 < p->height;
+            int64_t both = 2 * y + 1 < p->height;
+            real *first = next_row(&s, (1 + both) * width), *to = first;
             for (int64_t o = 0; 2 * o < used; o += VL, to += 2 * VL) {
                 vec share = divided(load_up_to(gradient + o, columns - o), by_row * load(by_column + o), inverse * load(inverses + o));
                 vec left = __builtin_shufflevector(share, share, LANES(ZIP_LOW, 0, 0));
@@ -237,12 +239,12 @@ static int double_planes(const void *context, int64_t begin, int64_t end) {
                 store_up_to(to + width, left, n);
                 if (n > VL) store_up_to(to + width + VL, right, n - VL);
             }
-            for (int64_t row = 2 * y; row < min64(2 * y + 2, p->height); row++)
-                clear_reals(first_row + row * width + used, width - used);
+            for (int64_t row = 0; row <= both; row++) clear_reals(first + row * width + used, width - used);
         }
-        if (part + 1 == j->parts && 2 * rows < p->height)
-            clear_reals(first_row + 2 * rows * width, (p->height - 2 * rows) * width);
+        for (int64_t row = 2 * rows; part + 1 == j->parts && row < p->height; row++) clear_reals(next_row(&s, width), width);
+        flush(&s);
     }
+    settle();
     return 0;
 }
 
@@ -340,11 +342,11 @@ int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, in
     }
     reading rows = {p->rows.start, p->rows.stop, p->rows.step, p->rows.count};
     reading columns = {p->columns.start, p->columns.stop, p->columns.step, p->columns.count};
+    j.past = goes_past((double)(p->batch * p->channels) * (double)(p->height * p->width));
     if (!nhwc && is_doubling(&p->rows) && is_doubling(&p->columns)) {
         if (planes < 4 * threads) j.parts = min64(p->rows.count, ceil_div(4 * threads, planes));
         return fc_parallel(planes * j.parts, threads, double_planes, &j);
     }
-    j.past = goes_past((double)(p->batch * p->channels) * (double)(p->height * p->width));
     if (planes < 4 * threads) j.parts = min64(p->height, ceil_div(4 * threads, planes));
     int status = find_readers(&j.rows, p->height, &rows);
     if (!status) status = find_readers(&j.columns, p->width, &columns);
