@@ -74,6 +74,16 @@ typedef struct {
     const real **terms; /* of a sum */
 } scratch;
 
+/* The divisors of an axis, up to a whole vector; and 1 / them, which follow. */
+static real *open_divisors(const fc_windows *w, real *to) {
+    int64_t padded = round_up(w->count, VL);
+    for (int64_t o = 0; o < padded; o++) {
+        double divisor = o < w->count ? w->divisor[o] : 1;
+        to[o] = (real)divisor, to[padded + o] = (real)(1 / divisor);
+    }
+    return to + padded;
+}
+
 /* All outputs of row y, divided. Whole vectors are written, of 0 in the end. */
 static void divide_row(const job *j, const scratch *s, const real *from, int64_t y) {
     int64_t count = j->p->columns.count, inner = j->inner;
@@ -172,17 +182,13 @@ static int work(const void *context, int64_t begin, int64_t end) {
     char *memory = fc_workspace(FC_OWN, reals + (size_t)most * sizeof(real *));
     if (!memory) return FC_NO_MEMORY;
     scratch s = {.by_column = (real *)memory};
-    s.column_inverses = s.by_column + padded;
+    s.column_inverses = open_divisors(&p->columns, s.by_column);
     s.ring = s.column_inverses + padded;
     s.shares = s.ring + r->span * j->row_room;
     sink to = {.buffer = room ? s.shares + j->shares_room : NULL, .room = room, .past = j->past};
     s.terms = (const real **)(memory + reals);
     clear_reals(s.shares, j->shares_room);
     s.shares += j->before;
-    for (int64_t o = 0; o < padded; o++) {
-        double divisor = o < columns ? p->columns.divisor[o] : 1;
-        s.by_column[o] = (real)divisor, s.column_inverses[o] = (real)(1 / divisor);
-    }
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts;
         int64_t y = p->height * part / j->parts, y_end = p->height * (part + 1) / j->parts;
@@ -202,6 +208,48 @@ static int work(const void *context, int64_t begin, int64_t end) {
     }
     settle();
     return 0;
+}
+
+/* Windows of 2x2, each next to the other, of NCHW: every output is four pixels. Parts are of the outputs' rows. */
+static int double_planes(const void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const fc_pool *p = j->p;
+    int64_t columns = p->columns.count, rows = p->rows.count, width = p->width, used = min64(width, 2 * columns);
+    int64_t padded = round_up(columns, VL), room = j->past ? sink_room(2 * width) : 0;
+    real *by_column = fc_workspace(FC_OWN, (size_t)(2 * padded + room) * sizeof(real));
+    if (!by_column) return FC_NO_MEMORY;
+    real *inverses = open_divisors(&p->columns, by_column);
+    sink s = {.buffer = room ? inverses + padded : NULL, .room = room, .past = j->past};
+    for (int64_t task = begin; task < end; task++) {
+        int64_t plane = task / j->parts, part = task % j->parts, y_end = rows * (part + 1) / j->parts;
+        int64_t y = rows * part / j->parts;
+        for (s.out = j->out + (plane * p->height + 2 * y) * width; y < y_end; y++) {
+            const real *gradient = j->gradient + (plane * rows + y) * columns;
+            vec by_row = splat((real)p->rows.divisor[y]), inverse = splat((real)(1 / p->rows.divisor[y]));
+            int64_t both = 2 * y + 1 < p->height;
+            real *first = next_row(&s, (1 + both) * width), *to = first;
+            for (int64_t o = 0; 2 * o < used; o += VL, to += 2 * VL) {
+                vec share = divided(load_up_to(gradient + o, columns - o), by_row * load(by_column + o), inverse * load(inverses + o));
+                vec left = __builtin_shufflevector(share, share, LANES(ZIP_LOW, 0, 0));
+                vec right = __builtin_shufflevector(share, share, LANES(ZIP_HIGH, 0, 0));
+                int64_t n = used - 2 * o;
+                store_up_to(to, left, n);
+                if (n > VL) store_up_to(to + VL, right, n - VL);
+                if (!both) continue;
+                store_up_to(to + width, left, n);
+                if (n > VL) store_up_to(to + width + VL, right, n - VL);
+            }
+            for (int64_t row = 0; row <= both; row++) clear_reals(first + row * width + used, width - used);
+        }
+        for (int64_t row = 2 * rows; part + 1 == j->parts && row < p->height; row++) clear_reals(next_row(&s, width), width);
+        flush(&s);
+    }
+    settle();
+    return 0;
+}
+
+static int is_doubling(const fc_windows *w) {
+    return w->kernel == 2 && w->stride == 2 && w->step == 1 && w->first == 0;
 }
 
 /* One window over the whole plane: it has one value. */
@@ -295,6 +343,10 @@ int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, in
     reading rows = {p->rows.start, p->rows.stop, p->rows.step, p->rows.count};
     reading columns = {p->columns.start, p->columns.stop, p->columns.step, p->columns.count};
     j.past = goes_past((double)(p->batch * p->channels) * (double)(p->height * p->width));
+    if (!nhwc && is_doubling(&p->rows) && is_doubling(&p->columns)) {
+        if (planes < 4 * threads) j.parts = min64(p->rows.count, ceil_div(4 * threads, planes));
+        return fc_parallel(planes * j.parts, threads, double_planes, &j);
+    }
     if (planes < 4 * threads) j.parts = min64(p->height, ceil_div(4 * threads, planes));
     int status = find_readers(&j.rows, p->height, &rows);
     if (!status) status = find_readers(&j.columns, p->width, &columns);

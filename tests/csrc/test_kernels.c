@@ -1,4 +1,5 @@
-/* Every convolution kernel, those for the gradient of weights, and the pooling of every instruction set that runs here, against obvious loops, without Python:
+/* Every convolution kernel, the pooling and the gradients of every instruction set that runs here, against obvious
+ * loops, without Python:
  * for processors that are only at hand as an emulator. Prints a line for each instruction set; exit status 1 on a failure.
  *
  *     test_kernels [SEED] [ROUNDS] */
@@ -163,7 +164,7 @@ static void gradient_reference(const fc_conv *p, const void *x, const void *grad
     }
 }
 
-static int check_gradient(void) {
+static int check_weight_gradient(void) {
     fc_conv p = random_conv(5);
     if (p.height < 1 || p.width < 1) return 0;
     int64_t weights = p.filters * p.channels / p.groups * p.kernel_h * p.kernel_w;
@@ -220,6 +221,140 @@ static int check_pool(void) {
     return failures;
 }
 
+/* ---- gradients: those of linear operations are their transposes, so that (A x) g = x (A' g) ---- */
+
+static double dot(const void *a, const void *b, int dtype, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += get(a, dtype, i) * get(b, dtype, i);
+    return sum;
+}
+
+static int differ(const char *name, int status, double a, double b, int dtype) {
+    if (!status && fabs(a - b) <= (dtype == FC_F32 ? 2e-3 : 1e-10) * (1 + fabs(a))) return 0;
+    printf("%s: %g is not %g (status %d, dtype %d)\n", name, a, b, status, dtype);
+    return 1;
+}
+
+static int check_pool_gradient(void) {
+    int64_t kernel = pick(1, 5), stride = pick(1, 4), step = pick(1, 2), reach = (kernel - 1) * step + 1, pad = pick(0, reach / 2);
+    int64_t count = pick(1, 12), size = (count - 1) * stride + reach - pad - pick(0, pad);
+    if (size <= (reach - 1 - pad) || (count - 1) * stride - pad >= size) return 0;
+    int64_t start[12], stop[12];
+    double divisor[12];
+    for (int64_t o = 0; o < count; o++) {
+        start[o] = o * stride - pad, stop[o] = start[o] + reach < size ? start[o] + reach : size, divisor[o] = (double)pick(1, 3);
+        while (start[o] < 0) start[o] += step;
+    }
+    fc_windows w = {start, stop, divisor, step, count, 0, pick(0, 1) ? kernel : 0, stride, -pad};
+    int dtype = (int)pick(0, 1), threads = (int)pick(1, 3);
+    fc_pool p = {.batch = pick(1, 2), .channels = pick(1, 20), .height = size, .width = size, .rows = w, .columns = w,
+                 .layout = (int)pick(0, 1), .type = FC_P_F32 + dtype, .reducer = FC_SUM};
+    int64_t planes = p.batch * p.channels, inputs = planes * size * size, outputs = planes * count * count;
+    void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
+    int status = fc_pool_run(&p, x, y, NULL, NULL, threads) | fc_pool_gradient(&p, g, back, threads);
+    int failures = differ("pool gradient", status, dot(y, g, dtype, outputs), dot(x, back, dtype, inputs), dtype);
+    free(x), free(y), free(g), free(back);
+    return failures;
+}
+
+/* The places are those of windows of 3 at distances of 2, or anywhere. */
+static int check_scatter_add(void) {
+    int64_t batch = pick(1, 2), channels = pick(1, 20), rows = pick(1, 9), columns = pick(1, 20), late = pick(0, 1);
+    int64_t height = 2 * rows + pick(-1, 1), width = 2 * columns + pick(-1, 1), plane = height * width;
+    int dtype = (int)pick(0, 1), layout = (int)pick(0, 1), threads = (int)pick(1, 3), anywhere = pick(0, 2) == 0;
+    int64_t outputs = batch * channels * rows * columns, inputs = batch * channels * plane;
+    int64_t *places = malloc((size_t)outputs * sizeof *places);
+    for (int64_t n = 0; n < batch; n++)
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t i = 0; i < rows * columns; i++) {
+                int64_t y = i / columns * 2 + pick(-1, 1) + late, x = i % columns * 2 + pick(-1, 1) + late;
+                y = y < 0 ? 0 : y < height ? y : height - 1, x = x < 0 ? 0 : x < width ? x : width - 1;
+                places[at(layout, channels, rows, columns, n, c, i / columns, i % columns)] = anywhere ? pick(0, plane - 1) : y * width + x;
+            }
+    void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
+    int status = fc_gather(x, places, y, batch, channels, rows * columns, plane, layout, dtype == FC_F32 ? 4 : 8, threads) |
+                 fc_scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout, dtype, threads);
+    int failures = differ("scatter_add", status, dot(y, g, dtype, outputs), dot(x, back, dtype, inputs), dtype);
+    places[pick(0, outputs - 1)] = pick(0, 1) ? plane : -1;
+    if (fc_gather(x, places, y, batch, channels, rows * columns, plane, layout, dtype == FC_F32 ? 4 : 8, threads) != FC_OUT_OF_RANGE ||
+        fc_scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout, dtype, threads) != FC_OUT_OF_RANGE)
+        failures++, printf("a place outside was not seen\n");
+    free(x), free(y), free(g), free(back), free(places);
+    return failures;
+}
+
+static int check_pad_gradient(void) {
+    int64_t rows[30], columns[60], height = pick(1, 12), width = pick(1, 30), row_count = pick(1, 30), column_count = pick(1, 60);
+    int64_t planes = pick(1, 4), inner = pick(0, 1) ? 1 : pick(1, 20), shift = pick(-9, 9), zero[1] = {0};
+    int dtype = (int)pick(0, 1), threads = (int)pick(1, 3);
+    for (int64_t i = 0; i < row_count; i++) rows[i] = pick(-1, height - 1);
+    for (int64_t i = 0; i < column_count; i++) columns[i] = i + shift < width && i + shift >= -1 ? i + shift : pick(-1, width - 1);
+    int64_t inputs = planes * height * width * inner, outputs = planes * row_count * column_count * inner;
+    void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
+    int status = fc_pad(x, y, planes, height, width, inner, rows, row_count, columns, column_count, zero, dtype == FC_F32 ? 4 : 8, threads) |
+                 fc_pad_gradient(g, back, planes, height, width, inner, rows, row_count, columns, column_count, dtype, threads);
+    int failures = differ("pad gradient", status, dot(y, g, dtype, outputs), dot(x, back, dtype, inputs), dtype);
+    free(x), free(y), free(g), free(back);
+    return failures;
+}
+
+/* Linear in the image, in the weights and in the mask. */
+static int check_deform_gradient(void) {
+    int64_t offset_groups = pick(1, 2), groups = pick(1, 2);
+    fc_conv p = {.batch = pick(1, 3), .groups = groups, .channels = 2 * pick(1, 9), .filters = groups * pick(1, 9), .kernel_h = pick(1, 3),
+                 .kernel_w = pick(1, 3), .stride_h = pick(1, 2), .stride_w = pick(1, 2), .dilation_h = 1, .dilation_w = pick(1, 2),
+                 .pad_top = pick(0, 1), .pad_left = pick(0, 1), .height = pick(4, 12), .width = pick(5, 25), .dtype = (int)pick(0, 1)};
+    p.out_height = (p.height + p.pad_top - p.kernel_h) / p.stride_h + 1;
+    p.out_width = (p.width + p.pad_left - p.dilation_w * (p.kernel_w - 1) - 1) / p.stride_w + 1;
+    int64_t fields = offset_groups * p.kernel_h * p.kernel_w * p.out_height * p.out_width;
+    int64_t inputs = p.batch * p.channels * p.height * p.width, outputs = p.batch * p.filters * p.out_height * p.out_width;
+    int64_t weights = p.filters * p.channels / groups * p.kernel_h * p.kernel_w;
+    void *x = fill(inputs, p.dtype), *w = fill(weights, p.dtype), *y = fill(outputs, p.dtype), *g = fill(outputs, p.dtype);
+    void *offset = fill(2 * p.batch * fields, p.dtype), *mask = fill(p.batch * fields, p.dtype);
+    void *back_x = fill(inputs, p.dtype), *back_w = fill(weights, p.dtype), *back_offset = fill(2 * p.batch * fields, p.dtype);
+    void *back_mask = fill(p.batch * fields, p.dtype);
+    int threads = (int)pick(1, 3);
+    int status = fc_deform_conv(&p, x, offset, mask, offset_groups, w, NULL, y, threads) |
+                 fc_deform_conv_gradient(&p, x, offset, mask, offset_groups, w, g, back_x, back_offset, back_w, back_mask, threads);
+    double want = dot(y, g, p.dtype, outputs);
+    int failures = differ("deform_conv: image", status, want, dot(x, back_x, p.dtype, inputs), p.dtype) +
+                   differ("deform_conv: weights", status, want, dot(w, back_w, p.dtype, weights), p.dtype) +
+                   differ("deform_conv: mask", status, want, dot(mask, back_mask, p.dtype, p.batch * fields), p.dtype);
+    free(x), free(w), free(y), free(g), free(offset), free(mask), free(back_x), free(back_w), free(back_offset), free(back_mask);
+    return failures;
+}
+
+/* Against a small step along a direction; and the slope of a sigmoid from its output, sums of channels. */
+static int check_elementwise(void) {
+    int64_t batch = pick(1, 2), channels = pick(1, 20), pixels = pick(1, 40), size = pick(1, 9), n = batch * channels * pixels;
+    int layout = (int)pick(0, 1), threads = (int)pick(1, 3), status = 0;
+    double *x = fill(n, FC_F64), *g = fill(n, FC_F64), *along = fill(n, FC_F64), *y = fill(n, FC_F64), *back = fill(n, FC_F64);
+    double *ones = malloc((size_t)channels * sizeof *ones), *sums = fill(channels, FC_F64), change = 0, step = 1e-5, total = 0, slopes = 0;
+    for (int side = -1; side <= 1; side += 2) {
+        for (int64_t i = 0; i < n; i++) back[i] = x[i] + side * step * along[i];
+        status |= fc_local_response_norm(back, y, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, FC_F64, threads);
+        change += side * dot(y, g, FC_F64, n) / (2 * step);
+    }
+    status |= fc_local_response_norm_gradient(x, g, back, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, FC_F64, threads);
+    double got = dot(along, back, FC_F64, n);
+    int failures = fabs(change - got) > 1e-6 ? differ("norm gradient", status, change, got, FC_F64) : 0;
+    status |= fc_channel_sums(g, sums, batch, channels, pixels, layout, FC_F64, threads);
+    for (int64_t c = 0; c < channels; c++) ones[c] = 1;
+    for (int64_t i = 0; i < n; i++) total += g[i], slopes += g[i] * x[i] * (1 - x[i]);
+    failures += differ("channel sums", status, total, dot(sums, ones, FC_F64, channels), FC_F64);
+    for (int activation = FC_LINEAR; activation <= FC_GELU; activation++)
+        status |= fc_activation_gradient(activation, 0, 1, g, x, 0, back, n, FC_F64, threads);
+    status |= fc_activation_gradient(FC_SIGMOID, 0, 0, g, x, 1, back, n, FC_F64, threads);
+    for (int64_t i = 0; i < n; i++) slopes -= back[i];
+    failures += differ("activation gradient", status, slopes, 0, FC_F64);
+    free(x), free(g), free(along), free(y), free(back), free(ones), free(sums);
+    return failures;
+}
+
+static int check_gradients(void) {
+    return check_pool_gradient() + check_scatter_add() + check_pad_gradient() + check_deform_gradient() + check_elementwise();
+}
+
 int main(int count, char **arguments) {
     uint64_t seed = count > 1 ? strtoull(arguments[1], NULL, 10) : 1;
     int rounds = count > 2 ? atoi(arguments[2]) : 300, failures = 0;
@@ -227,7 +362,7 @@ int main(int count, char **arguments) {
         if (!fc_isa_runs_here(isa)) continue;
         fc_select_isa(isa);
         state = seed;
-        for (int round = 0; round < rounds; round++) failures += check_conv() + check_gradient() + check_pool();
+        for (int round = 0; round < rounds; round++) failures += check_conv() + check_weight_gradient() + check_pool() + check_gradients();
         printf("%s: %d rounds, %d failures so far\n", fc_isa_name(isa), rounds, failures);
     }
     return failures != 0;
