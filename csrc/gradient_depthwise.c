@@ -133,29 +133,31 @@ static plan plan_of(const fc_conv *p) {
 
 /* ---- packing ---- */
 
-/* A row of the image's channel in planes, zeros beside it. */
-static void pack_pixels(const plan *w, const int64_t *plane_of, const real *row, real *to) {
-    int64_t step = w->stride_w;
+/* Rows of the image's channel in lines of planes, zeros beside them: a column of vectors at a time, which all have the same
+ * zeros. */
+static void pack_pixels(const plan *w, const int64_t *plane_of, const real *row, int64_t rows, real *to) {
+    const int64_t step = w->stride_w, width = w->o.width;
     for (int64_t s = 0, next = 0; next < w->planes; s++) {
         if (plane_of[s] != next) continue;
-        real *plane = to + next++ * w->plane;
-        int64_t first = s * w->dilation_w % step - w->pad_left;
-        if (step == 1) {
-            for (int64_t i = 0; i < w->plane; i += VL) {
-                int64_t low = min64(max64(-first - i, 0), VL), high = max64(low, min64(w->o.width - first - i, VL));
-                vec pixels = low == 0 && high == VL ? load(row + first + i) : load_between(row + first + i, low, high);
-                store_up_to(plane + i, pixels, w->plane - i);
+        const int64_t first = s * w->dilation_w % step - w->pad_left;
+        for (int64_t i = 0; i < w->plane; i += VL) {
+            const int64_t at = first + i * step, n = min64(VL, w->plane - i);
+            const int64_t low = at < 0 ? min64(ceil_div(-at, step), n) : 0;
+            const int64_t high = max64(low, min64(at < width ? ceil_div(width - at, step) : 0, n));
+            const real *from = row + at;
+            real *line = to + next * w->plane + i;
+            for (int64_t y = 0; y < rows; y++, from += width, line += w->pitch) {
+                if (step == 1) {
+                    store_up_to(line, high - low == VL ? load(from) : load_between(from, low, high), n);
+                } else if (step == 2 && low == 0 && high > 0) {
+                    store_up_to(line, load_every_second(from, high), n);
+                    clear_reals(line + high, n - high);
+                } else {
+                    for (int64_t l = 0; l < n; l++) line[l] = l >= low && l < high ? from[l * step] : 0;
+                }
             }
-            continue;
         }
-        int64_t low = first < 0 ? min64(ceil_div(-first, step), w->plane) : 0;
-        int64_t high = max64(low, min64(first < w->o.width ? ceil_div(w->o.width - first, step) : 0, w->plane));
-        const real *from = row + first + low * step;
-        clear_reals(plane, low);
-        for (int64_t i = low; step == 2 && i < high; i += VL)
-            store_up_to(plane + i, load_every_second(from + 2 * (i - low), min64(VL, high - i)), high - i);
-        for (int64_t i = low; step > 2 && i < high; i++) plane[i] = from[(i - low) * step];
-        clear_reals(plane + high, w->plane - high);
+        next++;
     }
 }
 
@@ -255,18 +257,19 @@ static int work(const void *context, int64_t begin, int64_t end) {
         for (int64_t i = part_start(strips, w->shares, share); i < part_start(strips, w->shares, share + 1); i++) {
             int64_t image = i / w->strips, y = i % w->strips * w->rows, rows = min64(w->rows, o->out_height - y);
             int64_t first = y * w->stride_h - w->pad_top;
-            const real *x = j->x + image * o->x_image;
-            real *to = lines;
-            if (!o->nhwc && image + 1 < o->batch) prefetch(x + k / w->multiplier * o->x_channel + o->x_image, o->x_channel);
-            for (int64_t line = 0; line < (rows - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1; line++) {
-                seen[line] = zeros;
-                if (first + line < 0 || first + line >= o->height) continue;
-                const real *row = x + (first + line) * o->width * o->x_pixel;
-                if (o->nhwc)
-                    pack_vectors(w, row, k, lanes, to);
-                else
-                    pack_pixels(w, plane_of, row + k / w->multiplier * o->x_channel, to);
-                seen[line] = to, to += w->pitch;
+            int64_t seen_lines = (rows - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1;
+            int64_t low = max64(first, 0), high = min64(first + seen_lines, o->height);
+            const real *x = j->x + image * o->x_image + k / w->multiplier * o->x_channel;
+            if (!o->nhwc) {
+                pack_pixels(w, plane_of, x + low * o->width, high - low, lines);
+                if (image + 1 < o->batch) prefetch(x + o->x_image, o->x_channel);
+            }
+            for (int64_t line = 0; line < seen_lines; line++) {
+                int64_t y_in = first + line;
+                real *to = lines + (y_in - low) * w->pitch;
+                if (o->nhwc && y_in >= low && y_in < high)
+                    pack_vectors(w, j->x + image * o->x_image + y_in * o->width * o->x_pixel, k, lanes, to);
+                seen[line] = y_in >= low && y_in < high ? to : zeros;
             }
             const real *gradient = j->gradient + image * o->out_image + k * o->out_channel + y * o->out_width * o->out_pixel;
             if (!o->nhwc && image + 1 < o->batch) prefetch(gradient + o->out_image, o->out_channel);
