@@ -31,22 +31,32 @@ def read(op: str, x: Any, layout: str) -> tuple[Array, bool, Pair]:
     return array, batched, (array.shape[first], array.shape[first + 1])
 
 
-def read_indices(
-    op: str, value: Any, shape: tuple[int, ...], of: str, plane: Pair, place: str
-) -> NDArray[np.int64]:
-    """`indices` of the `shape` that the array `of` has, all within a `plane`, which is that of `place`."""
+def read_positions(op: str, value: Any, shape: tuple[int, ...], of: str) -> NDArray[np.int64]:
+    """`indices` of the `shape` that the array `of` has, wherever they lie."""
     indices = as_array(op, "indices", value)
     if indices.dtype.kind not in "iu":
         raise TypeError(f"{op}: indices has dtype {indices.dtype}, but needs integers")
     if indices.shape != shape:
         raise ValueError(f"{op}: indices has shape {indices.shape}, but needs the shape of {of}, {shape}")
-    positions = native(indices, np.int64)
+    return native(indices, np.int64)
+
+
+def check_positions(op: str, positions: NDArray[np.int64], plane: Pair, place: str) -> None:
+    """Refuse positions outside of a `plane`, which is that of `place`."""
     # Read as unsigned numbers, negative ones are too large: one pass finds both.
     if positions.size and positions.view(np.uint64).max() >= plane[0] * plane[1]:
         raise ValueError(
-            f"{op}: indices go from {indices.min()} to {indices.max()}, but {place} of {plane[0]}x{plane[1]} "
+            f"{op}: indices go from {positions.min()} to {positions.max()}, but {place} of {plane[0]}x{plane[1]} "
             f"has positions 0 to {plane[0] * plane[1] - 1}"
         )
+
+
+def read_indices(
+    op: str, value: Any, shape: tuple[int, ...], of: str, plane: Pair, place: str
+) -> NDArray[np.int64]:
+    """`indices` of the `shape` that the array `of` has, all within a `plane`, which is that of `place`."""
+    positions = read_positions(op, value, shape, of)
+    check_positions(op, positions, plane, place)
     return positions
 
 

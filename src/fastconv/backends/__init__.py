@@ -25,6 +25,7 @@ class Backend(Protocol):
     """
 
     name: str
+    checks_positions: bool  # does `scatter_add` raise IndexError where one lies outside of its plane?
 
     def algorithms(self) -> tuple[str, ...]:
         """Names that `algorithm=` may have."""
@@ -149,7 +150,9 @@ class Backend(Protocol):
 
 
 class NoShortcuts:
-    """For backends whose calls all go the long way."""
+    """For backends whose calls all go the long way, and whose loops trust their arguments."""
+
+    checks_positions = False
 
     def conv_shortcut(
         self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool

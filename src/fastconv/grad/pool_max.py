@@ -11,7 +11,7 @@ from fastconv.arrays import Array, Result, as_array, compute_dtype, float_result
 from fastconv.backends import Backend, resolve
 from fastconv.grad.operands import Shape, image_size, read_grad, read_input_size, read_planes
 from fastconv.grad.pool import read_global
-from fastconv.pooling import AXES, read_indices, spatial_axes
+from fastconv.pooling import AXES, check_positions, read_indices, read_positions, spatial_axes
 
 __all__ = [
     "adaptive_max_pool2d",
@@ -242,9 +242,7 @@ def global_max_pool2d(
     shape, _, _ = read_input_size(op, input_size, layout)
     grad = as_array(op, "grad_output", grad_output)
     kept = read_global(op, grad, shape, keepdims, layout)
-    positions = read_indices(
-        op, indices, grad.shape, "grad_output", image_size(shape, layout), "the image"
-    ).reshape(kept.shape)
+    positions = read_positions(op, indices, grad.shape, "grad_output").reshape(kept.shape)
     return _to_picked(op, kept, positions, shape, layout, out, backend)
 
 
@@ -253,13 +251,20 @@ def _to_picked(
 ) -> Array:
     shape, full, batched = read_input_size(op, input_size, layout)
     grad = read_grad(op, grad_output, shape, layout)
-    positions = read_indices(op, indices, grad.shape, "grad_output", image_size(full, layout), "input_size")
+    positions = read_positions(op, indices, grad.shape, "grad_output")
     engine = resolve(op, backend)
+    plane = image_size(full, layout)
+    if out is not None or not engine.checks_positions:
+        check_positions(op, positions, plane, "input_size")
     dtype = float_result(grad.dtype)
     result = Result(op, full, dtype, out, grad, indices, batched=batched)
     if full[0]:
         values = native(grad, compute_dtype(dtype))
-        engine.scatter_add(_batch(values), _batch(positions), layout, result.buffer)
+        try:
+            engine.scatter_add(_batch(values), _batch(positions), layout, result.buffer)
+        except IndexError:
+            check_positions(op, positions, plane, "input_size")  # says which
+            raise
     return result.value()
 
 

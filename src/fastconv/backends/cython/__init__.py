@@ -84,6 +84,7 @@ def _conv(problem: ConvProblem, once: bool = False) -> _engine.Conv:
 
 class CythonBackend:
     name = "cython"
+    checks_positions = True
 
     def algorithms(self) -> tuple[str, ...]:
         return ("direct", *_KERNELS)
