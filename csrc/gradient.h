@@ -51,17 +51,15 @@ static inline void unpack_sums(const operands *o, const real *sums, int64_t taps
     }
     int64_t c = 0, tap = 0; /* channels and their taps follow on each other */
     for (int64_t at = 0; at < rows; at += VL) {
-        const real *from[VL];
-        int64_t n = min64(VL, rows - at);
+        int64_t offset[VL], n = min64(VL, rows - at);
         for (int64_t l = 0; l < VL; l++) {
-            from[l] = sums + (tap * channels + c) * width;
+            offset[l] = (tap * channels + c) * width;
             if (l + 1 < n && ++tap == taps) tap = 0, c++;
         }
         if (++tap == taps) tap = 0, c++;
         for (int64_t k = 0; k < filters; k += VL) {
             vec lanes[VL];
-            for (int l = 0; l < VL; l++) lanes[l] = load(from[l] + k);
-            transpose(lanes);
+            load_transposed(sums + k, offset, lanes);
             for (int64_t l = 0; l < min64(VL, filters - k); l++) store_up_to(to + (k + l) * o->w_filter + at, lanes[l], n);
         }
     }
