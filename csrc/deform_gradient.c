@@ -90,6 +90,9 @@ typedef struct {
     real mask[BLOCK], down[BLOCK], right[BLOCK];
 } sums;
 
+/* A pixel that does not count has share 0, and may be anything. */
+static inline real times_share(real x, real share) { return share != 0 ? x * share : 0; }
+
 /* Reads n columns at `at` of the row of one channel and tap, and adds what their gradient gives. */
 static void read_places(const places *s, const real *restrict x, const real *restrict gradient, real *restrict column,
                         sums *restrict to, int64_t n) {
@@ -98,7 +101,8 @@ static void read_places(const places *s, const real *restrict x, const real *res
 #pragma GCC unroll 4
         for (int c = 0; c < 4; c++) {
             real pixel = x[s->corner[c][i]];
-            value += pixel * s->share[c][i], down += pixel * s->down[c][i], right += pixel * s->right[c][i];
+            value += times_share(pixel, s->share[c][i]);
+            down += times_share(pixel, s->down[c][i]), right += times_share(pixel, s->right[c][i]);
         }
         column[i] = value * s->mask[i];
         to->mask[i] += value * gradient[i], to->down[i] += down * gradient[i], to->right[i] += right * gradient[i];
@@ -161,7 +165,7 @@ static int image_work(const void *context, int64_t begin, int64_t end) {
                         real *to = j->grad_x + (image * p->channels + c) * size;
                         for (int corner = 0; corner < 4; corner++)
                             for (int64_t m = 0; m < n; m++)
-                                to[s.corner[corner][m]] += gradient[m] * (s.share[corner][m] * s.mask[m]);
+                                to[s.corner[corner][m]] += times_share(gradient[m] * s.mask[m], s.share[corner][m]);
                     }
                 }
         }

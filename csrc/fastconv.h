@@ -56,7 +56,8 @@ int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed,
 int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed, const fc_epilogue *e,
                      void *out, int threads);
 
-/* ---- the gradient of a plain convolution's weights; that of its input is the transposed convolution ---- */
+/* ---- the gradient of a plain convolution's weights, with a batch of at least 1; that of its input is the transposed
+ * convolution ---- */
 int fc_gradient_count(void);
 const char *fc_gradient_name(int kernel);
 int fc_gradient_accepts(const fc_conv *p, int kernel);

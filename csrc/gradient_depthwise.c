@@ -48,8 +48,8 @@ INLINE void multiply_tile(const int rows, const int columns, const tile *t) {
         const real *x[MOST_ROWS], *g = gradient_row;
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) x[r] = lines[r * t->tap_step];
-        for (int64_t i = t->count; i > 0; i--, g += t->gradient_step) {
-            vec gradient = load_up_to(g, i > 1 ? t->lanes : t->tail);
+        for (int64_t i = t->count; i > 1; i--, g += t->gradient_step) {
+            vec gradient = load_up_to(g, t->lanes);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 8
@@ -57,6 +57,11 @@ INLINE void multiply_tile(const int rows, const int columns, const tile *t) {
                 x[r] += t->x_step;
             }
         }
+        vec gradient = load_up_to(g, t->tail); /* pixels beside the last may be another tap's: infinity is not to meet 0 */
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (int s = 0; s < columns; s++) sum[r][s] += gradient * load_up_to(x[r] + offset[s], t->tail);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
@@ -238,7 +243,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
     const plan *w = j->w;
     const operands *o = &w->o;
     int64_t taps = w->kernel_h * w->kernel_w, packed = w->lines * w->pitch, filters = o->groups * w->multiplier;
-    size_t reals = (size_t)(packed + w->pitch + taps * VL);
+    size_t reals = (size_t)round_up(packed + w->pitch + taps * VL, VL);
     char *memory = fc_workspace(FC_OWN, reals * sizeof(real) + (size_t)w->kernel_w * 2 * sizeof(int64_t) +
                                             (size_t)w->seen * sizeof(real *));
     if (!memory) return FC_NO_MEMORY;

@@ -131,6 +131,7 @@ static int plan_of(const fc_conv *p, plan *s) {
     grid whole = whole_grid(p);
     tiling *w = &s->w;
     if (!tile_axis(&w->y, &whole.y) || !tile_axis(&w->x, &whole.x)) return 0;
+    if (w->y.phases > w->y.count || w->x.phases > w->x.count) return 0; /* mostly empty tiles */
     w->row_tiles = w->x.phases * w->x.tiles, w->rows = w->y.phases * w->y.tiles;
     w->tiles = o->batch * w->rows * w->row_tiles;
     set_tiling(w, o->channels, 0);
@@ -183,6 +184,7 @@ static void set_region(region *r, const plan *s, const transform *transforms, in
     r->o = s->o, r->g = s->g, r->w = s->w;
     r->o.channels = part_start(o->channels, s->channel_parts, channel_part + 1) - r->channel;
     r->g.channels = min64(r->blocks * NR, o->filters - r->block * NR);
+    r->g.filters = o->filters - r->block * NR;
     set_tiling(&r->w, r->o.channels, 0);
     r->input = (winograd_input){&r->w, &r->o, x + (group * o->channels + r->channel) * o->x_channel, transforms};
     r->gradient = (winograd_input){&r->w, &r->g, gradient + (group * o->filters + r->block * NR) * o->out_channel, transforms};

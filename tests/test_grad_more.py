@@ -310,3 +310,22 @@ def test_bits_do_not_depend_on_the_number_of_threads(backend, dtype):
         with fastconv.num_threads(count):
             for ours, theirs in zip(run(), expected, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3, 1.0), (-1.0, 0.1)])
+@pytest.mark.parametrize("half", [np.float16, np.float32])
+def test_limits_of_a_clip_that_the_output_rounds(backend, low, high, half):
+    x = np.array([[[[-2.0, 0.05, 0.5, 2.0]]]], half)
+    y = fastconv.conv2d(x, np.ones((1, 1, 1, 1), half), activation=("clip", low, high))
+    slope = grad.activation(np.ones(y.shape), y, ("clip", low, high))
+    np.testing.assert_array_equal(slope, (low < x) & (x < high))
+
+
+def test_deformable_gradient_of_nan_stays_in_its_window(backend):
+    x, weight = np.ones((1, 1, 5, 5)), np.ones((1, 1, 3, 3))
+    offset, slope = np.zeros((1, 18, 5, 5)), np.ones((1, 1, 5, 5))
+    slope[..., 4, 4] = np.nan
+    grad_x = grad.deform_conv2d(x, offset, weight, slope, padding=1)[0]
+    inside = np.zeros((5, 5), bool)
+    inside[3:, 3:] = True
+    np.testing.assert_array_equal(np.isnan(grad_x[0, 0]), inside)

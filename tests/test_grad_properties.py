@@ -193,3 +193,19 @@ def test_empty_batch_gives_zeros(backend, layout):
     assert grad_x.size == 0
     assert (grad_weight == 0).all()
     assert (grad_bias == 0).all()
+
+
+def test_infinity_reaches_only_the_taps_that_see_it(backend, dtype):
+    """One row of 10 pixels has 8 windows of 3: only the last tap sees the last pixel."""
+    x = np.zeros((1, 1, 1, 10), dtype)
+    x[..., 9] = np.inf
+    grad_weight = grad.conv2d_weight(x, (1, 1, 1, 3), np.ones((1, 1, 1, 8), dtype))
+    np.testing.assert_array_equal(grad_weight.ravel(), [0, 0, np.inf])
+
+
+@pytest.mark.parametrize("backend", ["cython"], indirect=True)  # the others write the padding out
+def test_huge_dilation_of_one_window(backend):
+    far = 2**30
+    one = np.ones((16, 1, 1, 1), np.float32)
+    grad_weight = grad.conv2d_weight(one, (1, 1, 2, 2), one, dilation=far, padding=((far, 0), (far, 0)))
+    np.testing.assert_array_equal(grad_weight.ravel(), [0, 0, 0, 16])

@@ -52,7 +52,12 @@ def times_slope(backend: Backend, slope: Slope, grad_output: Array, out: Array) 
     """`out`, filled; it and `grad_output` are what a backend takes."""
     if out.size:
         value = native(slope.value, out.dtype).reshape(out.shape)
-        backend.activation_gradient(slope.activation, grad_output, value, slope.from_output, out)
+        known = slope.activation
+        if slope.from_output and known.name == "clip" and slope.value.dtype.kind not in "biu":
+            # The limits as they are in the output, which may have been rounded past them.
+            low, high = (float(slope.value.dtype.type(limit)) for limit in (known.a, known.b))
+            known = known._replace(a=low, b=high)
+        backend.activation_gradient(known, grad_output, value, slope.from_output, out)
     return out
 
 

@@ -257,7 +257,7 @@ def _to_picked(
     if out is not None or not engine.checks_positions:
         check_positions(op, positions, plane, "input_size")
     dtype = float_result(grad.dtype)
-    result = Result(op, full, dtype, out, grad, indices, batched=batched)
+    result = Result(op, full, dtype, out, grad, positions, batched=batched)
     if full[0]:
         values = native(grad, compute_dtype(dtype))
         try:
@@ -320,7 +320,7 @@ def max_unpool2d(
     engine = resolve(op, backend)
     dtype = float_result(grad.dtype)
     positions = _batch(positions)
-    result = Result(op, positions.shape, dtype, out, grad, indices, batched=batched)
+    result = Result(op, positions.shape, dtype, out, grad, positions, batched=batched)
     if grad.shape[0]:
         source = native(grad, compute_dtype(dtype))
         engine.gather(source, positions, layout, result.buffer)

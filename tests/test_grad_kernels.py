@@ -1,0 +1,69 @@
+"""Each kernel of the compiled backend for the gradient of weights by itself: right, within its precision, and with the
+same bits for any number of threads."""
+
+import numpy as np
+import pytest
+
+import cases
+from checks import guarded, normal, to_layout, weight_to_layout
+from conftest import skip_unless_available
+from fastconv.problem import ConvOptions
+from reference_grad import conv2d as reference
+
+LIMITS = {"fast": 8, "strict": 3}
+SHAPES = {
+    "3x3": cases.case((2, 16, 28, 28), (16, 16, 3, 3), padding=1),
+    "3x3, few channels": cases.case((4, 2, 20, 20), (3, 2, 3, 3), padding=1),
+    "3x3 stride 2": cases.case((4, 16, 29, 29), (16, 16, 3, 3), padding=1, stride=2),
+    "3x3 dilation 3": cases.case((4, 16, 29, 29), (16, 16, 3, 3), padding=3, dilation=3),
+    "2x2": cases.case((4, 16, 28, 28), (16, 16, 2, 2)),
+    "4x4": cases.case((4, 16, 28, 28), (16, 16, 4, 4), padding=1),
+    "5x5": cases.case((4, 16, 28, 28), (16, 16, 5, 5), padding=2),
+    "1x7": cases.case((2, 8, 14, 28), (8, 8, 1, 7), padding=(0, 3)),
+    "7x7, groups": cases.case((4, 16, 28, 28), (16, 8, 7, 7), padding=3, groups=2),
+    "512 channels": cases.case((2, 512, 7, 7), (80, 512, 3, 3), padding=1),
+    "depthwise": cases.case((2, 5, 30, 30), (10, 1, 5, 5), padding=2, groups=5),
+}
+
+
+@pytest.mark.parametrize("precision", LIMITS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_kernel(layout, name, precision):
+    dtype = np.dtype(np.float32)
+    skip_unless_available("cython")
+    from fastconv.backends import cython
+    from fastconv.backends.cython import _engine
+
+    shapes = SHAPES[name]
+    options = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1} | dict(shapes.options)
+    errors = {}
+    for seed in range(3):
+        x, weight = normal(shapes.x, seed), normal(shapes.weights[0], seed)
+        problem = ConvOptions.read("test", *options.values(), layout=layout).problem(
+            to_layout(x, layout).shape, weight_to_layout(weight, layout).shape, dtype, precision
+        )
+        conv = cython._conv(problem)
+        slope = normal((x.shape[0], problem.filters, *problem.out_size), seed + 7)
+        _, expected, expected_bias = reference(x, weight, slope, **options)
+        image, gradient = (guarded(to_layout(a, layout).astype(dtype)) for a in (x, slope))
+        for kernel, kernel_name in enumerate(_engine.gradients()):
+            if not conv.gradient_accepts(kernel):
+                continue
+            results = []
+            for threads in (1, 2, 3):
+                out = np.full(weight_to_layout(weight, layout).shape, np.nan, dtype)
+                bias = np.full(problem.filters, np.nan, dtype)
+                conv.gradient(kernel, image, gradient, out, bias, threads)
+                results.append((out, bias))
+            for out, bias in results[1:]:
+                np.testing.assert_array_equal(out, results[0][0])
+                np.testing.assert_array_equal(bias, results[0][1])
+            error = results[0][0] - weight_to_layout(expected, layout)
+            errors.setdefault(kernel_name, []).append(np.sqrt(np.mean(error**2)))
+            bound = np.finfo(dtype).eps * np.abs(slope).sum()
+            np.testing.assert_allclose(results[0][1], expected_bias, rtol=0, atol=bound)
+    assert len(errors) >= 2 or precision == "strict"
+    textbook = np.mean(errors["gradient_direct"])
+    assert textbook < 200 * np.finfo(dtype).eps * np.sqrt(slope[:, 0].size)
+    for kernel_name, found in errors.items():
+        assert np.mean(found) <= LIMITS[precision] * textbook, kernel_name
