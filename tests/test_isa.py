@@ -10,7 +10,8 @@ import pytest
 from checks import run_python
 from conftest import skip_unless_available
 
-LEAST = 2500  # tests that must pass on each
+LEAST = 5000  # tests that must pass on each
+WITHOUT_KERNELS = ("test_autograd*.py", "test_examples.py")  # of their own: they call what other tests call
 
 
 def instruction_sets():
@@ -36,6 +37,7 @@ def test_the_suite_on_lower_instruction_sets():
         "--backend=cython",
         "-p",
         "no:cacheprovider",
+        *(f"--ignore-glob=*/{name}" for name in WITHOUT_KERNELS),
     ]
     for name in lower:
         done = subprocess.run(
