@@ -23,7 +23,7 @@ from fastconv import options as opt
 from fastconv.arrays import Array, as_array, float_result
 from fastconv.autograd import composed
 from fastconv.autograd.primitives import Maps, Operation, apply, contract
-from fastconv.grad.elementwise import _determined_by_output
+from fastconv.grad.elementwise import determined_by_output
 
 Named = dict[str, Any]
 
@@ -189,7 +189,7 @@ def convolution(name: str, arrays: Named, options: Named) -> Any:
     raw = {key: getval(array) for key, array in arrays.items()}
     kind = opt.activation(name, options["activation"])
     slope: Named = {"activation": options["activation"], "output": None, "preactivation": None}
-    if kind is None or _determined_by_output(kind):
+    if kind is None or determined_by_output(kind):
         value = slope["output"] = forward(**raw, **options)
     else:
         slope["preactivation"] = forward(**raw, **options | {"activation": None})

@@ -27,9 +27,9 @@ def read_slope(
     known = opt.activation(op, name, argument)
     if known is None:
         return None
-    by_output = output is not None and _determined_by_output(known)
+    by_output = output is not None and determined_by_output(known)
     if not by_output and preactivation is None:
-        if output is None and _determined_by_output(known):
+        if output is None and determined_by_output(known):
             raise ValueError(f"{op}: {argument} is {name!r}, which needs output= or preactivation=")
         raise ValueError(
             f"{op}: {argument} is {name!r}, whose output does not determine its slope: needs preactivation=, "
@@ -42,7 +42,7 @@ def read_slope(
     return Slope(known, value, by_output)
 
 
-def _determined_by_output(known: Activation) -> bool:
+def determined_by_output(known: Activation) -> bool:
     if known.name == "leaky_relu":
         return known.a > 0  # otherwise positive and negative inputs share their outputs
     return known.name in ("relu", "clip", "sigmoid", "tanh")
