@@ -1,5 +1,5 @@
 /* The register tile of vectors of output channels, and the order of weights that it reads. Used by direct_channels.c and
- * winograd.h.
+ * winograd.h; the kernels for the gradient of weights have blocks of the same width.
  *
  * Register tile: MR pixels x NV vectors of channels (AVX-512: 14 x 32 floats). Every step of the reduction over (tap,
  * channel) broadcasts MR pixels and multiplies them with NV vectors of weights, [tap][channel][NR]. No partial sum leaves the

@@ -5,8 +5,7 @@
 
 #include <stdlib.h>
 
-#include "grid.h"
-#include "simd.h"
+#include "channel_tile.h"
 
 /* ---- register tile: gradient_tile.c ---- */
 
@@ -27,9 +26,6 @@ typedef void gradient_tile_function(const gradient_tile *t);
 
 /* [rows - 1][vectors - 1] */
 extern gradient_tile_function *const FC_NAME(gradient_tiles)[MR][NV];
-
-/* A block holds NR filters; the last one VL, where that is enough for what is left. */
-static inline int64_t gradient_block_width(const operands *o, int64_t block) { return o->filters - block * NR > VL ? NR : VL; }
 
 /* `whole` in `count` parts that differ by one at most. */
 static inline int64_t part_start(int64_t whole, int64_t count, int64_t i) { return whole / count * i + min64(i, whole % count); }

@@ -279,7 +279,7 @@ static void multiply_strip(const plan *w, const strip *s, const region *r, const
     for (int64_t row = 0; row < w->y.taps; row++) {
         int64_t found = find_stretches(w, s, row, stretches), runs = w->joined ? 1 : w->x.taps;
         for (int64_t b = 0; b < r->blocks; b++) {
-            int64_t width = gradient_block_width(&w->o, r->block + b);
+            int64_t width = channel_block_width(&w->o, r->block + b);
             gradient_tile t = {.gradient = blocks + b * strip_pixels * NR, .stretches = stretches, .end = stretches + found,
                       .first = first};
             for (int64_t i = 0; i < r->panels; i++) {
@@ -307,7 +307,7 @@ static void unpack(const plan *w, const region *r, int64_t group, const real *su
         for (int64_t i = 0; i < r->panels; i++) {
             int64_t k = (r->block + b) * NR, channel = panel_start(w, r->panel + i);
             unpack_sums(o, sums + (b * r->channels + channel - r->channel) * w->taps * NR, w->taps,
-                        panel_start(w, r->panel + i + 1) - channel, gradient_block_width(o, r->block + b),
+                        panel_start(w, r->panel + i + 1) - channel, channel_block_width(o, r->block + b),
                         min64(NR, o->filters - k), weights + group * o->w_group + k * o->w_filter + channel * o->w_channel);
         }
 }
@@ -352,7 +352,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
             for (int64_t b = 0; b < r.blocks && (bias || packed != wanted); b++) {
                 int64_t k = (r.block + b) * NR;
                 pack_block(w, &s, j->gradient + (group * o->filters + k) * o->out_channel, min64(NR, o->filters - k),
-                           gradient_block_width(&w->o, r.block + b), packed_blocks + b * strip_pixels * NR, bias ? bias + k : NULL);
+                           channel_block_width(&w->o, r.block + b), packed_blocks + b * strip_pixels * NR, bias ? bias + k : NULL);
             }
             packed = wanted;
             multiply_strip(w, &s, &r, packed_panels, packed_blocks, own, stretches, i == first);

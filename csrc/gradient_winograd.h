@@ -226,7 +226,7 @@ static void transform_gradients(const region *r, int64_t first, int64_t count, i
         real *rows = stage + M * row_step;
         for (int64_t vector = low; vector < high; vector++) {
             int64_t k = vector * VL, n = min64(VL, g->channels - k), block = vector / NV;
-            int64_t width = gradient_block_width(g, block);
+            int64_t width = channel_block_width(g, block);
             const real *image = r->gradient.x + run.image * g->x_image + k * g->x_channel;
             for (int i = 0; i < M; i++) {
                 int64_t y = run.y_phase + w->y.phases * (M * run.y_tile + i);
@@ -265,7 +265,7 @@ static void multiply_planes(const region *r, int64_t low, int64_t high) {
     int64_t count = ceil_div(channels, MR);
     for (int64_t plane = low; plane < high; plane++)
         for (int64_t b = 0; b < r->blocks; b++) {
-            int64_t width = gradient_block_width(&r->g, b);
+            int64_t width = channel_block_width(&r->g, b);
             gradient_tile t = {.gradient = r->u + plane * u_step + b * r->tiles * NR, .stretches = &all, .end = &all + 1,
                                .step = r->w.row_step, .first = r->fresh != 0};
             for (int64_t i = 0; i < count; i++) {
@@ -281,7 +281,7 @@ static void multiply_planes(const region *r, int64_t low, int64_t high) {
 static void transform_sums(const region *r, int64_t b, real *weights, real *scratch) {
     const tiling *w = &r->w;
     const operands *o = &r->s->o;
-    int64_t width = gradient_block_width(&r->g, b), plane_step = sum_plane(r), taps = r->s->taps, kernel_w = 1;
+    int64_t width = channel_block_width(&r->g, b), plane_step = sum_plane(r), taps = r->s->taps, kernel_w = 1;
     for (int l = 0; l < w->x.segments; l++) /* the kernel's width: every element belongs to one segment */
         for (int64_t t = 0; t < w->x.segment[l].taps; t++)
             kernel_w = max64(kernel_w, w->x.segment[l].kernel_first + t * w->x.kernel_step + 1);
