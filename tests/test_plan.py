@@ -176,3 +176,14 @@ def test_explain_describes_the_last_call(backend):
         plan(normal((1, 3, size, size), dtype=np.float32))
         assert plan.explain() == plan.explain((1, 3, size, size))
     assert plan.explain() != plan.explain((1, 3, 11, 11))
+
+
+def test_algorithm_is_the_one_that_explain_names(backend):
+    plan = fastconv.plan_conv2d(np.ones((5, 3, 3, 3), np.float32), padding=1, backend=backend)
+    with pytest.raises(ValueError, match="input_shape is None"):
+        plan.algorithm()
+    name = plan.algorithm((1, 3, 20, 20))
+    assert name in fastconv.algorithms(backend)
+    assert name in plan.explain((1, 3, 20, 20)).splitlines()[1 if backend == "cython" else 0]
+    plan(np.ones((1, 3, 9, 9), np.float32))
+    assert plan.algorithm() == plan.algorithm((1, 3, 9, 9))

@@ -106,6 +106,36 @@ class _Plan:
                 self._known[x.shape, x.dtype, get_precision()] = shortcut, packed, problem
         return result
 
+    def algorithm(self, input_shape: Any = None) -> str:
+        """Name the algorithm that is taken.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, optional
+            Shape of `x`; by default that of the last call, or else the one that the plan was made with.
+
+        Returns
+        -------
+        str
+            One of `fastconv.algorithms()`.
+
+        Raises
+        ------
+        ValueError
+            If no shape is known yet.
+
+        Examples
+        --------
+        >>> import numpy as np, fastconv
+        >>> plan = fastconv.plan_conv2d(np.ones((8, 3, 3, 3), np.float32), algorithm="direct")
+        >>> plan.algorithm((1, 3, 32, 32)) in fastconv.algorithms()
+        True
+        """
+        problem = self._last if input_shape is None else self._problem(self._full_shape(input_shape))
+        if problem is None:
+            raise ValueError(f"{self._options.op}: input_shape is None, but needs a shape before the first call")
+        return self._backend.algorithm(problem)
+
     def explain(self, input_shape: Any = None) -> str:
         """How this convolution is done: kernel, instruction set, work and memory, for a person to read.
 

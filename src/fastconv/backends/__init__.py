@@ -30,6 +30,9 @@ class Backend(Protocol):
     def algorithms(self) -> tuple[str, ...]:
         """Names that `algorithm=` may have."""
 
+    def algorithm(self, problem: ConvProblem) -> str:
+        """Which of them `conv` would take."""
+
     def explain(self, problem: ConvProblem) -> str:
         """How `conv` would do this problem, for a person."""
 

@@ -89,6 +89,9 @@ class CythonBackend:
     def algorithms(self) -> tuple[str, ...]:
         return ("direct", *_KERNELS)
 
+    def algorithm(self, problem: ConvProblem) -> str:
+        return _KERNELS[_choose(problem).kernel]
+
     def explain(self, problem: ConvProblem) -> str:
         threads = get_num_threads()
         conv, chosen = _choose(problem)

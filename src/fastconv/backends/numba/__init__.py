@@ -38,6 +38,9 @@ class NumbaBackend(NoShortcuts):
     def algorithms(self) -> tuple[str, ...]:
         return ("direct",)
 
+    def algorithm(self, problem: ConvProblem) -> str:
+        return "direct"
+
     def explain(self, problem: ConvProblem) -> str:
         return explain(problem)
 

@@ -36,9 +36,12 @@ class NumpyBackend(NoShortcuts):
     def algorithms(self) -> tuple[str, ...]:
         return ("direct",)
 
+    def algorithm(self, problem: ConvProblem) -> str:
+        return "direct"
+
     def explain(self, problem: ConvProblem) -> str:
         return (
-            f"numpy backend: one BLAS matrix product for each of the kernel's taps\nFLOPs: {problem.flops:,}"
+            f"numpy backend: direct, one BLAS matrix product for each of the kernel's taps\nFLOPs: {problem.flops:,}"
         )
 
     def weight_form(self, problem: ConvProblem) -> Hashable:
