@@ -13,21 +13,21 @@ from fastconv.settings import Setting
 
 __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 
-_MOST = 1024
+MOST_THREADS = 1024
 
 
 def _check(value: Any, source: str) -> int:
     count = integer(source, "n", value, 1)
-    if count > _MOST:
-        raise ValueError(f"{source}: n is {count}, but needs an integer from 1 to {_MOST}")
+    if count > MOST_THREADS:
+        raise ValueError(f"{source}: n is {count}, but needs an integer from 1 to {MOST_THREADS}")
     return count
 
 
 def _parse(text: str, source: str) -> int:
     # OMP_NUM_THREADS may be a list, one number for each nesting level; ours is the outermost.
     number = text.split(",")[0].strip()
-    if not number.isdecimal() or not 1 <= int(number) <= _MOST:
-        raise ValueError(f"{source} is {text!r}, but needs a number of threads from 1 to {_MOST}")
+    if not number.isdecimal() or not 1 <= int(number) <= MOST_THREADS:
+        raise ValueError(f"{source} is {text!r}, but needs a number of threads from 1 to {MOST_THREADS}")
     return int(number)
 
 

@@ -1,0 +1,202 @@
+"""``fastconv bench``: measures what its arguments ask for, shows it while it comes, and writes the files.
+
+Called by `fastconv.cli`; needs the ``bench`` extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import fastconv
+from fastconv import backends
+from fastconv.bench.arguments import one_layer
+from fastconv.bench.layer import Layer
+from fastconv.bench.networks import NETWORKS, network
+from fastconv.bench.pictures import save_pictures
+from fastconv.bench.report import write_report
+from fastconv.bench.results import Results, Settings
+from fastconv.bench.session import Job, Session
+from fastconv.bench.studies import study
+from fastconv.bench.table import comparison_table, layer_table, markdown_tables, network_table, settings_lines
+from fastconv.limits import Limits, cached_limits, measure_limits, save_limits
+
+WIDTH = 100  # of text that is piped or logged
+
+
+class BenchError(Exception):
+    """The benchmark cannot run; the message is one sentence that says why and what helps."""
+
+
+def run_bench(arguments: argparse.Namespace) -> int:
+    """Do what the arguments of `add_bench` say.
+
+    Returns
+    -------
+    int
+        0, or 1 where a result of fastconv was wrong.
+
+    Raises
+    ------
+    BenchError
+        If something is missing, or a file cannot be read or written.
+    ValueError
+        If the layer is impossible.
+    """
+    _check_files(arguments)
+    console = Console(width=None if Console().is_terminal else WIDTH, highlight=False)
+    before = Results.load(arguments.compare) if arguments.compare else None
+    if arguments.load:
+        results, status = Results.load(arguments.load), 0
+        _show(console, results, live=False)
+    else:
+        results, status = _measure(arguments, console)
+    if before is not None:
+        console.print(comparison_table(before, results), "")
+    for line in settings_lines(results):
+        console.print(line, soft_wrap=True, markup=False)
+    _write(arguments, results, console)
+    return status
+
+
+def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, int]:
+    jobs = _jobs(arguments)
+    threads = arguments.threads or fastconv.get_num_threads()
+    settings = Settings(
+        layout=arguments.layout,
+        dtype=arguments.dtype,
+        threads=threads,
+        mode=arguments.mode,
+        precision=arguments.precision,
+        rounds=arguments.rounds,
+    )
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        live.update("... loading libraries", refresh=console.is_terminal)
+        session = Session(settings, _backends(arguments), _peers(arguments), _limits(live, threads))
+        bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=console, auto_refresh=False,
+        )  # fmt: skip
+        task = bar.add_task("", total=len(jobs) * session.steps)
+        table = Group()
+
+        def progress(job: Job, step: int) -> None:
+            """Show how far it is, and the table of a layer when it is complete."""
+            nonlocal table
+            done = jobs.index(job) * session.steps + step
+            bar.update(task, completed=done, description=f"{job.group}: {job.layer.name}")
+            live.update(Group(table, bar), refresh=console.is_terminal)
+            if step == session.steps:
+                console.print(layer_table(session.results, job.group, job.layer), "")
+
+        results = session.run(jobs, progress)
+        if arguments.html or arguments.pictures or arguments.studies:
+            study(results, lambda text: live.update(f"... {text}", refresh=console.is_terminal))
+    if len(jobs) > 1:
+        console.print(network_table(results), "")
+    return results, int(session.wrong)
+
+
+def _show(console: Console, results: Results, live: bool) -> None:
+    """The tables of a whole measurement."""
+    for group in results.groups:
+        for layer in _layers(results, group):
+            console.print(layer_table(results, group, layer), "")
+    console.print(network_table(results), "")
+
+
+def _layers(results: Results, group: str) -> list[Layer]:
+    layers: list[Layer] = []
+    for row in results.of(group):
+        if row.layer not in layers:
+            layers.append(row.layer)
+    return layers
+
+
+def _jobs(arguments: argparse.Namespace) -> list[Job]:
+    layer = one_layer(arguments)
+    batches = arguments.batch or (1,)
+    if layer is not None:
+        if arguments.network or arguments.batch:
+            raise ValueError("one layer has its batch in --x: --network and --batch are not for it")
+        return [Job("one layer", layer)]
+    names = arguments.network or ("layers",)
+    if "all" in names:
+        names = tuple(NETWORKS)
+    return [
+        Job(name if batch == 1 else f"{name}, batch {batch}", layer, count)
+        for name in names
+        for batch in batches
+        for layer, count in network(name, batch)
+    ]
+
+
+def _backends(arguments: argparse.Namespace) -> Sequence[str]:
+    names: Sequence[str] = arguments.backends or (fastconv.get_backend(),)
+    if "all" in names:
+        names = fastconv.available_backends()
+    for name in names:
+        backends.load(name)
+    return names
+
+
+def _peers(arguments: argparse.Namespace) -> Sequence[str] | None:
+    names: Sequence[str] | None = arguments.peers
+    if names is None or "all" in names:
+        return None
+    return () if "none" in names else names
+
+
+def _limits(live: Live, threads: int) -> Limits:
+    limits = cached_limits()
+    if limits is None or limits.threads < threads:
+        live.update("... measuring the machine's limits", refresh=live.console.is_terminal)
+        limits = measure_limits(threads)
+        save_limits(limits)
+    return limits
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Refuse a bad file before the work rather than after it."""
+    for name in ("json", "html", "markdown", "pictures"):
+        path: Path | None = getattr(arguments, name)
+        if path is None:
+            continue
+        folder = path.resolve().parent
+        if name == "pictures":
+            if path.exists() and not path.is_dir():
+                raise BenchError(f"--pictures needs a folder, but {path} is a file")
+        elif path.is_dir():
+            raise BenchError(f"--{name} needs a file name, but {path} is a folder")
+        if not folder.is_dir():
+            raise BenchError(f"--{name} cannot be written: there is no folder {folder}")
+        if not os.access(path if path.exists() else folder, os.W_OK):
+            raise BenchError(f"--{name} cannot be written: no permission to write {path}")
+    for name in ("load", "compare"):
+        path = getattr(arguments, name)
+        if path is not None and not path.is_file():
+            raise BenchError(f"--{name} cannot be read: there is no file {path}")
+
+
+def _write(arguments: argparse.Namespace, results: Results, console: Console) -> None:
+    def written(what: str, path: Path) -> None:
+        console.print(f"{what}: {path.resolve()}", soft_wrap=True, markup=False)
+
+    if arguments.json:
+        results.save(arguments.json)
+        written("Results", arguments.json)
+    if arguments.markdown:
+        arguments.markdown.write_text(markdown_tables(results), encoding="utf-8")
+        written("Tables", arguments.markdown)
+    if arguments.pictures:
+        for path in save_pictures(results, arguments.pictures):
+            written("Picture", path)
+    if arguments.html:
+        write_report(results, arguments.html)
+        written("Report", arguments.html)

@@ -1,0 +1,164 @@
+"""Runs layers on runners, checks what comes out, times them side by side, and collects the results.
+
+Called by `command.py`.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import fastconv
+from fastconv.bench import peers
+from fastconv.bench.check import WrongResult, check
+from fastconv.bench.layer import Array, Layer
+from fastconv.bench.results import Results, Row, Settings
+from fastconv.bench.runner import Backend, Call, Runner
+from fastconv.bench.timing import Neighbours, measure
+from fastconv.config import build_config
+from fastconv.limits import Limits
+
+NOISE = 1.15  # slowest round over fastest, in the median: above, the machine was not quiet
+BUSY = 0.1  # cores that others use
+
+
+@dataclass(frozen=True)
+class Job:
+    """A layer, and how often its group has it."""
+
+    group: str
+    layer: Layer
+    count: int = 1
+
+
+class Session:
+    """A measurement of some jobs.
+
+    Parameters
+    ----------
+    settings : Settings
+    backends : sequence of str
+        Those of fastconv.
+    peer_names : sequence of str, optional
+        By default all that are installed.
+    limits : Limits, optional
+        The machine's.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        backends: Sequence[str],
+        peer_names: Sequence[str] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        others, versions, missing = peers.available(peer_names, settings.threads)
+        self.runners: list[Runner] = [*map(Backend, backends), *others]
+        self.results = Results(
+            date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            config=build_config(),
+            settings=settings,
+            limits=limits,
+            versions=versions,
+            missing=missing,
+        )
+        self.wrong = False
+
+    def run(self, jobs: Sequence[Job], progress: Callable[[Job, int], None] = lambda job, step: None) -> Results:
+        """Measure all `jobs`.
+
+        Parameters
+        ----------
+        jobs : sequence of Job
+        progress : callable
+            Called with the job and the number of steps of it that are done, of `steps`; after the last one its rows
+            are among the results.
+
+        Returns
+        -------
+        Results
+        """
+        neighbours = Neighbours()
+        with ExitStack() as stack:
+            stack.enter_context(fastconv.num_threads(self.results.settings.threads))
+            stack.enter_context(threadpool_limits(self.results.settings.threads))
+            for job in jobs:
+                self._measure(job, progress)
+        self._judge(neighbours.cores())
+        return self.results
+
+    @property
+    def steps(self) -> int:
+        """Of one job: one for the preparation, one for each round."""
+        return 1 + max(2, self.results.settings.rounds)
+
+    def _measure(self, job: Job, progress: Callable[[Job, int], None]) -> None:
+        done = 0
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            progress(job, done)
+
+        settings, layer = self.results.settings, job.layer
+        arrays = layer.arrays(settings.dtype)
+        ready: dict[str, tuple[Runner, Call, float, tuple[int, ...]]] = {}
+        for runner in self.runners:
+            made = self._prepare(runner, layer, arrays)
+            if made is not None:
+                ready[runner.name] = runner, *made
+        step()
+        seconds = measure({name: call.run for name, (_, call, _, _) in ready.items()}, settings, step)
+        itemsize = np.dtype(settings.dtype).itemsize
+        passes = 2 if settings.mode == "gradient" else 1
+        for name, (runner, call, error, shape) in ready.items():
+            flops, size = passes * layer.flops(shape), passes * layer.bytes(shape, itemsize)
+            bound = 0.0
+            if self.results.limits is not None:
+                bound = self.results.limits.attainable(flops, size, settings.dtype, settings.threads)
+            self.results.rows.append(
+                Row(
+                    job.group, layer, job.count, name, runner.peer, call.detail, seconds[name],
+                    flops, size, bound, error,
+                )  # fmt: skip
+            )
+        progress(job, self.steps)
+
+    def _prepare(
+        self, runner: Runner, layer: Layer, arrays: Mapping[str, Array]
+    ) -> tuple[Call, float, tuple[int, ...]] | None:
+        """The call, its error, and the shape of the layer's result; None where the runner has no part in it."""
+        try:
+            call = runner.prepare(layer, arrays, self.results.settings)
+            if call is None:
+                return None
+            images = call.images(call.run())
+            error = check(layer, arrays, images, self.results.settings)
+        except WrongResult as mistake:
+            self.wrong = self.wrong or not runner.peer
+            self._warn(f"{runner.name} is wrong and was not timed: {mistake}")
+            return None
+        except Exception as mistake:
+            if not runner.peer:
+                raise
+            self._warn(f"{runner.name} failed on {layer.name}: {type(mistake).__name__}: {mistake}")
+            return None
+        return call, error, call.shape or images[0].shape
+
+    def _warn(self, text: str) -> None:
+        self.results.warnings.append(text)
+
+    def _judge(self, others: float) -> None:
+        """Say so where the machine was not quiet."""
+        if others > BUSY:
+            self._warn(f"The machine was not quiet: other programs or guests used {others:.1f} cores meanwhile.")
+        if self.results.noise > NOISE:
+            self._warn(
+                f"The machine was not quiet: in the median the slowest round took {self.results.noise:.2f} times as "
+                "long as the fastest. Ratios within one layer still compare what ran side by side."
+            )
