@@ -1,7 +1,7 @@
-"""The command line: ``fastconv demo``, ``fastconv info``, ``fastconv --version``.
+"""The command line: ``fastconv demo``, ``fastconv bench``, ``fastconv info``, ``fastconv --version``.
 
-Called by the ``fastconv`` entry point and by ``python -m fastconv``. Only ``fastconv demo`` needs more than
-NumPy, so everything of the ``demo`` extra is imported when that command runs.
+Called by the ``fastconv`` entry point and by ``python -m fastconv``. ``demo`` and ``bench`` need more than NumPy:
+what their extras install is imported when they run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import fastconv
 from fastconv import backends
+from fastconv.bench.arguments import add_bench
+from fastconv.command_error import CommandError
 from fastconv.config import show_config
 
 DESCRIPTION = "Fast 2-D convolution, pooling and their relatives on the CPU, on NumPy arrays."
@@ -26,6 +28,8 @@ examples:
   fastconv demo photo.jpg                your own picture (PNG, JPEG, ...)
   fastconv demo photo.jpg --size 800 --output sheet.png
   fastconv demo --backends numpy,cython  only some of the backends
+  fastconv bench                         times, beside other libraries
+  fastconv bench --network resnet50 --html report.html
   fastconv info                          version, build, processor, backends
 
 environment:
@@ -75,35 +79,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "info":
             show_config()
             return 0
-        return _demo(arguments)
+        return _with_extra(arguments)
     except KeyboardInterrupt:
         return 130
 
 
-def _demo(arguments: argparse.Namespace) -> int:
+def _with_extra(arguments: argparse.Namespace) -> int:
+    """Run a command that needs the extra of its name; what its user can mend becomes one line and exit status 2."""
+    command = arguments.command
     try:
-        from fastconv.demo import DemoError, run_demo
+        _check_settings()
+        return _demo(arguments) if command == "demo" else _bench(arguments)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == "fastconv":
             raise
-        return _fail(f'the package {missing} is missing: install the demo with pip install "fastconv[demo]"')
+        message = (
+            f'the package {missing} is missing: install the {command} with pip install "fastconv[{command}]"'
+        )
+    except (CommandError, fastconv.BackendUnavailableError) as error:
+        message = str(error)
+    except MemoryError:
+        smaller = "photograph with --size 2000" if command == "demo" else "layer, or fewer images at once"
+        message = f"not enough memory: try a smaller {smaller}"
+    print(f"fastconv {command}: {message}", file=sys.stderr)
+    return 2
+
+
+def _check_settings() -> None:
     try:
         for setting in (fastconv.get_num_threads, fastconv.get_backend):
             setting()  # a mistake in the environment shows here
     except ValueError as error:
-        return _fail(str(error))
-    try:
-        return run_demo(arguments.image, arguments.output, arguments.backends, arguments.size)
-    except (DemoError, fastconv.BackendUnavailableError) as error:
-        return _fail(str(error))
-    except MemoryError:
-        return _fail("not enough memory for a photograph of this size: try a smaller one with --size 2000")
+        raise CommandError(str(error)) from None
 
 
-def _fail(message: str) -> int:
-    print(f"fastconv demo: {message}", file=sys.stderr)
-    return 2
+def _demo(arguments: argparse.Namespace) -> int:
+    from fastconv.demo import run_demo
+
+    return run_demo(arguments.image, arguments.output, arguments.backends, arguments.size)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from fastconv.bench.command import run_bench
+
+    return run_bench(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -151,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_size,
         help="scale the picture so that its longer side has this many pixels (default: as it is)",
     )
+    add_bench(commands)
     commands.add_parser(
         "info",
         help="print version, build, processor, threads and backends",

@@ -133,7 +133,9 @@ class _Plan:
         """
         problem = self._last if input_shape is None else self._problem(self._full_shape(input_shape))
         if problem is None:
-            raise ValueError(f"{self._options.op}: input_shape is None, but needs a shape before the first call")
+            raise ValueError(
+                f"{self._options.op}: input_shape is None, but needs a shape before the first call"
+            )
         return self._backend.algorithm(problem)
 
     def explain(self, input_shape: Any = None) -> str:

@@ -12,10 +12,18 @@ from fastconv.bench import peers
 from fastconv.bench.layer import LAYOUTS, Layer, Shape
 from fastconv.bench.networks import NETWORKS
 from fastconv.bench.results import Settings
+from fastconv.command_error import CommandError
 from fastconv.precision import PRECISIONS
 from fastconv.threads import MOST_THREADS
 
-OPERATIONS = ("conv2d", "depthwise_conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "global_avg_pool2d")
+OPERATIONS = (
+    "conv2d",
+    "depthwise_conv2d",
+    "conv_transpose2d",
+    "max_pool2d",
+    "avg_pool2d",
+    "global_avg_pool2d",
+)
 MODES = ("plan", "call", "gradient")
 DTYPES = ("float32", "float64")
 
@@ -67,7 +75,13 @@ def add_bench(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("operation", metavar="OPERATION", nargs="?", choices=OPERATIONS, help=f"one of {', '.join(OPERATIONS)}")
+    add(
+        "operation",
+        metavar="OPERATION",
+        nargs="?",
+        choices=OPERATIONS,
+        help=f"one of {', '.join(OPERATIONS)}",
+    )
     layer = parser.add_argument_group("one layer")
     layer.add_argument("--x", metavar="N,C,H,W", type=_shape, help="shape of the input")
     layer.add_argument("--w", metavar="K,C,H,W", type=_shape, help="shape of the weights")
@@ -91,7 +105,9 @@ def add_bench(commands: Any) -> None:
     how.add_argument("--threads", metavar="N", type=_integer(1, MOST_THREADS))
     how.add_argument("--layout", choices=LAYOUTS, default="NCHW", help="of fastconv's arrays (default: NCHW)")
     how.add_argument("--dtype", choices=DTYPES, default="float32")
-    how.add_argument("--mode", choices=MODES, default="plan", help="prepared weights, plain calls, or gradients")
+    how.add_argument(
+        "--mode", choices=MODES, default="plan", help="prepared weights, plain calls, or gradients"
+    )
     how.add_argument("--precision", choices=PRECISIONS, default="fast")
     how.add_argument("--rounds", metavar="N", type=_integer(2, 1000), default=Settings.rounds)
     output = parser.add_argument_group("files")
@@ -99,6 +115,11 @@ def add_bench(commands: Any) -> None:
     output.add_argument("--html", metavar="FILE", type=Path, help="a report with pictures, in one file")
     output.add_argument("--pictures", metavar="FOLDER", type=Path, help="the report's pictures as PNG")
     output.add_argument("--markdown", metavar="FILE", type=Path, help="the tables as Markdown")
+    output.add_argument(
+        "--studies",
+        action="store_true",
+        help="also measure choice, error and threads of the algorithms, as --html and --pictures do",
+    )
     output.add_argument("--load", metavar="FILE", type=Path, help="measure nothing: show what --json wrote")
     output.add_argument("--compare", metavar="FILE", type=Path, help="an earlier --json to compare with")
 
@@ -108,7 +129,7 @@ def one_layer(arguments: argparse.Namespace) -> Layer | None:
 
     Raises
     ------
-    ValueError
+    CommandError
         If a shape is missing, or one was given that the operation does not take.
     """
     operation = arguments.operation
@@ -118,21 +139,25 @@ def one_layer(arguments: argparse.Namespace) -> Layer | None:
         if getattr(arguments, name) is not None
     }
     if operation is None:
-        wrong = [name for name in (*given, "x", "w") if name in given or getattr(arguments, name, None) is not None]
+        wrong = [
+            name for name in (*given, "x", "w") if name in given or getattr(arguments, name, None) is not None
+        ]
         if wrong:
-            raise ValueError(f"--{wrong[0].replace('_', '-')} needs an operation, such as `fastconv bench conv2d`")
+            raise CommandError(
+                f"--{wrong[0].replace('_', '-')} needs an operation, such as `fastconv bench conv2d`"
+            )
         return None
     if arguments.x is None:
-        raise ValueError(f"{operation} needs --x, the shape of its input, such as --x 1,64,56,56")
+        raise CommandError(f"{operation} needs --x, the shape of its input, such as --x 1,64,56,56")
     shapes: dict[str, Shape] = {"x": arguments.x}
     if "pool" in operation:
         if arguments.w is not None:
-            raise ValueError(f"{operation} has no weights: --w is not for it")
+            raise CommandError(f"{operation} has no weights: --w is not for it")
         if operation != "global_avg_pool2d" and "kernel_size" not in given:
-            raise ValueError(f"{operation} needs --kernel-size")
+            raise CommandError(f"{operation} needs --kernel-size")
     else:
         if arguments.w is None:
-            raise ValueError(f"{operation} needs --w, the shape of its weights, such as --w 64,64,3,3")
+            raise CommandError(f"{operation} needs --w, the shape of its weights, such as --w 64,64,3,3")
         filters = arguments.w[0]
         if operation == "conv_transpose2d":
             filters = arguments.w[1] * given.get("groups", 1)

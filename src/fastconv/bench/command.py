@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -25,13 +25,10 @@ from fastconv.bench.results import Results, Settings
 from fastconv.bench.session import Job, Session
 from fastconv.bench.studies import study
 from fastconv.bench.table import comparison_table, layer_table, markdown_tables, network_table, settings_lines
+from fastconv.command_error import CommandError
 from fastconv.limits import Limits, cached_limits, measure_limits, save_limits
 
 WIDTH = 100  # of text that is piped or logged
-
-
-class BenchError(Exception):
-    """The benchmark cannot run; the message is one sentence that says why and what helps."""
 
 
 def run_bench(arguments: argparse.Namespace) -> int:
@@ -44,17 +41,15 @@ def run_bench(arguments: argparse.Namespace) -> int:
 
     Raises
     ------
-    BenchError
-        If something is missing, or a file cannot be read or written.
-    ValueError
-        If the layer is impossible.
+    CommandError
+        If the layer is impossible, something is missing, or a file cannot be read or written.
     """
     _check_files(arguments)
     console = Console(width=None if Console().is_terminal else WIDTH, highlight=False)
-    before = Results.load(arguments.compare) if arguments.compare else None
+    before = _load(arguments.compare) if arguments.compare else None
     if arguments.load:
-        results, status = Results.load(arguments.load), 0
-        _show(console, results, live=False)
+        results, status = _load(arguments.load), 0
+        _show(console, results)
     else:
         results, status = _measure(arguments, console)
     if before is not None:
@@ -84,18 +79,21 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
             console=console, auto_refresh=False,
         )  # fmt: skip
         task = bar.add_task("", total=len(jobs) * session.steps)
-        table = Group()
 
         def progress(job: Job, step: int) -> None:
             """Show how far it is, and the table of a layer when it is complete."""
-            nonlocal table
             done = jobs.index(job) * session.steps + step
             bar.update(task, completed=done, description=f"{job.group}: {job.layer.name}")
-            live.update(Group(table, bar), refresh=console.is_terminal)
+            live.update(bar, refresh=console.is_terminal)
             if step == session.steps:
                 console.print(layer_table(session.results, job.group, job.layer), "")
 
-        results = session.run(jobs, progress)
+        try:
+            results = session.run(jobs, progress)
+        except ValueError as error:
+            if arguments.operation is None:
+                raise
+            raise CommandError(str(error)) from None  # fastconv's own words for what the layer lacks
         if arguments.html or arguments.pictures or arguments.studies:
             study(results, lambda text: live.update(f"... {text}", refresh=console.is_terminal))
     if len(jobs) > 1:
@@ -103,7 +101,14 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
     return results, int(session.wrong)
 
 
-def _show(console: Console, results: Results, live: bool) -> None:
+def _load(path: Path) -> Results:
+    try:
+        return Results.load(path)
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from None
+
+
+def _show(console: Console, results: Results) -> None:
     """The tables of a whole measurement."""
     for group in results.groups:
         for layer in _layers(results, group):
@@ -124,7 +129,7 @@ def _jobs(arguments: argparse.Namespace) -> list[Job]:
     batches = arguments.batch or (1,)
     if layer is not None:
         if arguments.network or arguments.batch:
-            raise ValueError("one layer has its batch in --x: --network and --batch are not for it")
+            raise CommandError("one layer has its batch in --x: --network and --batch are not for it")
         return [Job("one layer", layer)]
     names = arguments.network or ("layers",)
     if "all" in names:
@@ -171,17 +176,17 @@ def _check_files(arguments: argparse.Namespace) -> None:
         folder = path.resolve().parent
         if name == "pictures":
             if path.exists() and not path.is_dir():
-                raise BenchError(f"--pictures needs a folder, but {path} is a file")
+                raise CommandError(f"--pictures needs a folder, but {path} is a file")
         elif path.is_dir():
-            raise BenchError(f"--{name} needs a file name, but {path} is a folder")
+            raise CommandError(f"--{name} needs a file name, but {path} is a folder")
         if not folder.is_dir():
-            raise BenchError(f"--{name} cannot be written: there is no folder {folder}")
+            raise CommandError(f"--{name} cannot be written: there is no folder {folder}")
         if not os.access(path if path.exists() else folder, os.W_OK):
-            raise BenchError(f"--{name} cannot be written: no permission to write {path}")
+            raise CommandError(f"--{name} cannot be written: no permission to write {path}")
     for name in ("load", "compare"):
         path = getattr(arguments, name)
         if path is not None and not path.is_file():
-            raise BenchError(f"--{name} cannot be read: there is no file {path}")
+            raise CommandError(f"--{name} cannot be read: there is no file {path}")
 
 
 def _write(arguments: argparse.Namespace, results: Results, console: Console) -> None:

@@ -131,7 +131,9 @@ def transposed(
 
 def pool(name: str, kind: str, x: Shape, kernel: int, stride: int, padding: int = 0) -> Layer:
     """A pooling of `x`, which is (N, C, H, W); `kind` is ``"max"`` or ``"avg"``."""
-    return _layer(name, f"{kind}_pool2d", {"x": x}, {"kernel_size": kernel, "stride": stride, "padding": padding})
+    return _layer(
+        name, f"{kind}_pool2d", {"x": x}, {"kernel_size": kernel, "stride": stride, "padding": padding}
+    )
 
 
 DEFAULTS = {"padding": 0, "dilation": 1, "groups": 1, "output_padding": 0}  # not worth a word

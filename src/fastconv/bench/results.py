@@ -169,7 +169,11 @@ class Results:
 
     def best_peer(self, row: Row) -> Row | None:
         """The fastest peer on the same layer."""
-        peers = [other for other in self.rows if other.peer and (other.group, other.layer) == (row.group, row.layer)]
+        peers = [
+            other
+            for other in self.rows
+            if other.peer and (other.group, other.layer) == (row.group, row.layer)
+        ]
         return min(peers, key=lambda other: other.time, default=None)
 
     def ratio(self, row: Row) -> float:
@@ -211,7 +215,11 @@ class Results:
             content["settings"] = Settings(**content["settings"])
             content["limits"] = content["limits"] and Limits.from_dict(content["limits"])
             content["rows"] = [_row(row) for row in content["rows"]]
-            for name, kind in (("scaling", ScalingPoint), ("choice", ChoicePoint), ("accuracy", AccuracyPoint)):
+            for name, kind in (
+                ("scaling", ScalingPoint),
+                ("choice", ChoicePoint),
+                ("accuracy", AccuracyPoint),
+            ):
                 content[name] = _points(kind, content[name])
             return cls(**content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

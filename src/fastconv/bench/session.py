@@ -69,7 +69,9 @@ class Session:
         )
         self.wrong = False
 
-    def run(self, jobs: Sequence[Job], progress: Callable[[Job, int], None] = lambda job, step: None) -> Results:
+    def run(
+        self, jobs: Sequence[Job], progress: Callable[[Job, int], None] = lambda job, step: None
+    ) -> Results:
         """Measure all `jobs`.
 
         Parameters
@@ -123,8 +125,17 @@ class Session:
                 bound = self.results.limits.attainable(flops, size, settings.dtype, settings.threads)
             self.results.rows.append(
                 Row(
-                    job.group, layer, job.count, name, runner.peer, call.detail, seconds[name],
-                    flops, size, bound, error,
+                    job.group,
+                    layer,
+                    job.count,
+                    name,
+                    runner.peer,
+                    call.detail,
+                    seconds[name],
+                    flops,
+                    size,
+                    bound,
+                    error,
                 )  # fmt: skip
             )
         progress(job, self.steps)
@@ -156,7 +167,9 @@ class Session:
     def _judge(self, others: float) -> None:
         """Say so where the machine was not quiet."""
         if others > BUSY:
-            self._warn(f"The machine was not quiet: other programs or guests used {others:.1f} cores meanwhile.")
+            self._warn(
+                f"The machine was not quiet: other programs or guests used {others:.1f} cores meanwhile."
+            )
         if self.results.noise > NOISE:
             self._warn(
                 f"The machine was not quiet: in the median the slowest round took {self.results.noise:.2f} times as "

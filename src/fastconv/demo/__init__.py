@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.live import Live
 
 from fastconv import available_backends, backends, get_num_threads
-from fastconv.demo.errors import DemoError
+from fastconv.command_error import CommandError
 from fastconv.demo.measure import Outcome, measure
 from fastconv.demo.photo import load_photo
 from fastconv.demo.sheet import Picture, save_sheet, thumbnail
 from fastconv.demo.steps import PHOTO, chain
 from fastconv.demo.table import outcome_table, outcome_text
 
-__all__ = ["DemoError", "run_demo"]
+__all__ = ["run_demo"]
 
 
 def run_demo(
@@ -49,7 +49,7 @@ def run_demo(
 
     Raises
     ------
-    DemoError
+    CommandError
         If the picture cannot be read or the contact sheet cannot be written.
     fastconv.BackendUnavailableError
         If a backend that was asked for cannot be loaded.
@@ -90,12 +90,16 @@ def _check_output(output: Path, image: Path | None) -> None:
     """Refuse a bad ``output`` before the work rather than after it."""
     folder = output.resolve().parent
     if output.is_dir():
-        raise DemoError(f"cannot write the contact sheet: {output} is a folder, --output needs a file name")
+        raise CommandError(
+            f"cannot write the contact sheet: {output} is a folder, --output needs a file name"
+        )
     if not folder.is_dir():
-        raise DemoError(f"cannot write the contact sheet: there is no folder {folder}")
+        raise CommandError(f"cannot write the contact sheet: there is no folder {folder}")
     if not os.access(output if output.exists() else folder, os.W_OK):
-        raise DemoError(
+        raise CommandError(
             f"cannot write the contact sheet: no permission to write {output}; choose another --output"
         )
     if image is not None and image.exists() and output.exists() and image.samefile(output):
-        raise DemoError(f"the contact sheet would overwrite the photograph {image}; choose another --output")
+        raise CommandError(
+            f"the contact sheet would overwrite the photograph {image}; choose another --output"
+        )

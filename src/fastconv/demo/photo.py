@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from skimage import data
 
-from fastconv.demo.errors import DemoError
+from fastconv.command_error import CommandError
 
 # What Pillow raises on damaged files: each format has its own way to fail.
 DAMAGE = (
@@ -57,7 +57,7 @@ def load_photo(path: Path | None, size: int | None = None) -> Photo:
 
     Raises
     ------
-    DemoError
+    CommandError
         If the file is missing, is not a picture, or is damaged.
     """
     if path is None:
@@ -84,15 +84,15 @@ def _open(path: Path) -> Image.Image:
         with Image.open(path) as picture:
             return _as_rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
-        raise DemoError(f"there is no file {path}") from None
+        raise CommandError(f"there is no file {path}") from None
     except IsADirectoryError:
-        raise DemoError(f"{path} is a folder, not a picture") from None
+        raise CommandError(f"{path} is a folder, not a picture") from None
     except PermissionError:
-        raise DemoError(f"no permission to read {path}") from None
+        raise CommandError(f"no permission to read {path}") from None
     except UnidentifiedImageError:
-        raise DemoError(f"{path} is not a picture that can be read; PNG and JPEG files can") from None
+        raise CommandError(f"{path} is not a picture that can be read; PNG and JPEG files can") from None
     except DAMAGE as error:
-        raise DemoError(f"{path} cannot be read, it seems damaged ({error})") from None
+        raise CommandError(f"{path} cannot be read, it seems damaged ({error})") from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

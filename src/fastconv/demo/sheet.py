@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from fastconv.demo.errors import DemoError
+from fastconv.command_error import CommandError
 from fastconv.demo.steps import Array
 from fastconv.demo.table import shape_text
 
@@ -48,7 +48,7 @@ def save_sheet(pictures: Sequence[Picture], path: Path, title: str) -> None:
 
     Raises
     ------
-    DemoError
+    CommandError
         If the file cannot be written.
     """
     height, width = pictures[0].pixels.shape[:2]
@@ -72,4 +72,4 @@ def save_sheet(pictures: Sequence[Picture], path: Path, title: str) -> None:
             warnings.filterwarnings("ignore", "Glyph")  # a file name may hold letters that the font has not
             figure.savefig(path, format="png")
     except OSError as error:
-        raise DemoError(f"cannot write the contact sheet to {path}: {error.strerror or error}") from None
+        raise CommandError(f"cannot write the contact sheet to {path}: {error.strerror or error}") from None

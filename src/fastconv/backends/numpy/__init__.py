@@ -40,9 +40,7 @@ class NumpyBackend(NoShortcuts):
         return "direct"
 
     def explain(self, problem: ConvProblem) -> str:
-        return (
-            f"numpy backend: direct, one BLAS matrix product for each of the kernel's taps\nFLOPs: {problem.flops:,}"
-        )
+        return f"numpy backend: direct, one BLAS matrix product for each of the kernel's taps\nFLOPs: {problem.flops:,}"
 
     def weight_form(self, problem: ConvProblem) -> Hashable:
         return "grouped"
