@@ -1,4 +1,4 @@
 """Measures fastconv's backends, and other libraries beside them, on the layers of networks.
 
-Called by ``fastconv bench`` and by the suite in ``bench/``; needs the ``bench`` extra (rich, matplotlib, threadpoolctl).
+Called by ``fastconv bench`` and by the suite in ``bench/``; needs the ``bench`` extra.
 """

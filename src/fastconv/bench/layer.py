@@ -90,10 +90,8 @@ def _text(value: Any) -> str:
 def to_layout(name: str, array: Array, layout: str) -> Array:
     """An NCHW argument of that name as ``layout`` has it, contiguous."""
     if layout == "NHWC" and array.ndim > 2:
-        if name.endswith("weight"):
-            array = array.transpose(*range(2, array.ndim), 1, 0)
-        else:
-            array = np.moveaxis(array, 1, -1)
+        axes = range(2, array.ndim)
+        array = array.transpose(*axes, 1, 0) if name.endswith("weight") else array.transpose(0, *axes, 1)
     return np.ascontiguousarray(array)
 
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 import fastconv
 from fastconv.bench import peers
 from fastconv.bench.check import WrongResult, check
-from fastconv.bench.layer import Array, Layer
+from fastconv.bench.layer import Array, Layer, Shape
 from fastconv.bench.results import Results, Row, Settings
 from fastconv.bench.runner import Backend, Call, Runner
 from fastconv.bench.timing import Neighbours, measure
@@ -109,40 +109,42 @@ class Session:
 
         settings, layer = self.results.settings, job.layer
         arrays = layer.arrays(settings.dtype)
-        ready: dict[str, tuple[Runner, Call, float, tuple[int, ...]]] = {}
+        ready: dict[str, tuple[Runner, Call, float, Shape]] = {}
         for runner in self.runners:
             made = self._prepare(runner, layer, arrays)
             if made is not None:
                 ready[runner.name] = runner, *made
         step()
         seconds = measure({name: call.run for name, (_, call, _, _) in ready.items()}, settings, step)
-        itemsize = np.dtype(settings.dtype).itemsize
-        passes = 2 if settings.mode == "gradient" else 1
         for name, (runner, call, error, shape) in ready.items():
-            flops, size = passes * layer.flops(shape), passes * layer.bytes(shape, itemsize)
-            bound = 0.0
-            if self.results.limits is not None:
-                bound = self.results.limits.attainable(flops, size, settings.dtype, settings.threads)
-            self.results.rows.append(
-                Row(
-                    job.group,
-                    layer,
-                    job.count,
-                    name,
-                    runner.peer,
-                    call.detail,
-                    seconds[name],
-                    flops,
-                    size,
-                    bound,
-                    error,
-                )  # fmt: skip
-            )
+            self.results.rows.append(self._row(job, runner, call, error, shape, seconds[name]))
         progress(job, self.steps)
+
+    def _row(
+        self, job: Job, runner: Runner, call: Call, error: float, shape: Shape, seconds: tuple[float, ...]
+    ) -> Row:
+        settings, limits = self.results.settings, self.results.limits
+        passes = 2 if settings.mode == "gradient" else 1  # by the input, and by the weights
+        flops = passes * job.layer.flops(shape)
+        size = passes * job.layer.bytes(shape, np.dtype(settings.dtype).itemsize)
+        bound = limits.attainable(flops, size, settings.dtype, settings.threads) if limits else 0.0
+        return Row(
+            group=job.group,
+            layer=job.layer,
+            count=job.count,
+            runner=runner.name,
+            peer=runner.peer,
+            detail=call.detail,
+            seconds=seconds,
+            flops=flops,
+            bytes=size,
+            bound=bound,
+            error=error,
+        )
 
     def _prepare(
         self, runner: Runner, layer: Layer, arrays: Mapping[str, Array]
-    ) -> tuple[Call, float, tuple[int, ...]] | None:
+    ) -> tuple[Call, float, Shape] | None:
         """The call, its error, and the shape of the layer's result; None where the runner has no part in it."""
         try:
             call = runner.prepare(layer, arrays, self.results.settings)
