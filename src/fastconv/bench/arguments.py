@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fastconv
 from fastconv import backends
 from fastconv.bench import peers
 from fastconv.bench.layer import LAYOUTS, Layer, Shape
@@ -147,6 +149,10 @@ def one_layer(arguments: argparse.Namespace) -> Layer | None:
                 f"--{wrong[0].replace('_', '-')} needs an operation, such as `fastconv bench conv2d`"
             )
         return None
+    known = inspect.signature(getattr(fastconv, operation)).parameters
+    for name in given:
+        if name not in known:
+            raise CommandError(f"{operation} has no {name}: --{name.replace('_', '-')} is not for it")
     if arguments.x is None:
         raise CommandError(f"{operation} needs --x, the shape of its input, such as --x 1,64,56,56")
     shapes: dict[str, Shape] = {"x": arguments.x}

@@ -96,8 +96,8 @@ class Session:
 
     @property
     def steps(self) -> int:
-        """Of one job: one for the preparation, one for each round."""
-        return 1 + max(2, self.results.settings.rounds)
+        """Of one job: one for the preparation, one for each round, one when all is there."""
+        return 2 + max(2, self.results.settings.rounds)
 
     def _measure(self, job: Job, progress: Callable[[Job, int], None]) -> None:
         done = 0

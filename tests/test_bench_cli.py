@@ -1,0 +1,167 @@
+"""``fastconv bench`` as its users meet it: layers, networks, files, and what is refused."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastconv
+
+for package in ("rich", "matplotlib", "threadpoolctl", "PIL"):
+    pytest.importorskip(package)
+
+from fastconv import limits
+from fastconv.bench import session
+from fastconv.bench.check import WrongResult
+from fastconv.bench.results import Results
+from fastconv.cli import main
+
+LAYER = ["conv2d", "--x", "1,4,9,9", "--w", "6,4,3,3", "--padding", "1"]
+QUICK = ["--rounds", "2", "--peers", "none"]
+
+
+@pytest.fixture(autouse=True)
+def known_limits(monkeypatch, tmp_path):
+    """Measured once for all tests, and never written to the user's cache."""
+    monkeypatch.setenv("FASTCONV_CACHE_DIR", str(tmp_path / "cache"))
+    peak = limits.Peak("any", "float32", 1e11, 2e11)
+    level = limits.Bandwidth("memory", 1 << 28, 1e10, 2e10, 1e10, 2e10)
+    made = limits.Limits("some processor", "0", "2026-01-01", 1024, "any", (peak,), (level,), 1.0)
+    monkeypatch.setattr("fastconv.bench.command.cached_limits", lambda: made)
+
+
+def test_one_layer_on_every_backend_with_all_files(tmp_path, capsys):
+    files = {name: tmp_path / f"run.{name}" for name in ("json", "html", "markdown")}
+    output = [argument for name, path in files.items() for argument in (f"--{name}", str(path))]
+    folder = tmp_path / "pictures"
+    assert main(["bench", *LAYER, *QUICK, "--backends", "all", *output, "--pictures", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    results = Results.load(files["json"])
+    assert [row.runner for row in results.rows] == list(fastconv.available_backends())
+    for row in results.rows:
+        assert row.runner in shown
+        assert row.layer.shapes == {"x": (1, 4, 9, 9), "weight": (6, 4, 3, 3), "bias": (6,)}
+        assert row.flops == 2 * 6 * 81 * 36
+        assert row.bytes == 4 * (4 * 81 + 6 * 36 + 6 + 6 * 81)
+        assert row.bound == pytest.approx(max(row.flops / min(2e11, row_threads(results) * 1e11), row.bytes / 1e10), rel=1)
+        assert row.error < 1e-5
+        assert len(row.seconds) == 2
+    assert "GFLOP/s" in shown
+    assert results.choice
+    assert {point.threads for point in results.scaling} >= {1}
+    assert {point.algorithm for point in results.accuracy} <= set(fastconv.algorithms())
+    assert "<html" in files["html"].read_text(encoding="utf-8")
+    assert "| " in files["markdown"].read_text(encoding="utf-8")
+    assert list(folder.glob("*.png"))
+
+
+def row_threads(results):
+    return results.settings.threads
+
+
+def test_pooling_counts_bytes(tmp_path, capsys):
+    file = tmp_path / "run.json"
+    arguments = ["max_pool2d", "--x", "2,8,16,16", "--kernel-size", "3", "--stride", "2", "--padding", "1"]
+    assert main(["bench", *arguments, *QUICK, "--layout", "NHWC", "--threads", "1", "--json", str(file)]) == 0
+    (row,) = Results.load(file).rows
+    assert row.flops == 0
+    assert row.bytes == 4 * 2 * 8 * (256 + 64)
+    assert "GB/s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mode", ["plan", "call", "gradient"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_transposed_in_groups_in_every_mode(mode, layout, tmp_path):
+    file = tmp_path / "run.json"
+    arguments = ["conv_transpose2d", "--x", "1,4,5,5", "--w", "4,3,4,4", "--groups", "2", "--stride", "2"]
+    arguments += [*QUICK, "--mode", mode, "--layout", layout, "--dtype", "float64", "--json", str(file)]
+    assert main(["bench", *arguments]) == 0
+    (row,) = Results.load(file).rows
+    assert row.flops == (2 if mode == "gradient" else 1) * 2 * 4 * 25 * 3 * 16
+    assert row.error < 1e-12
+
+
+def test_network(tmp_path, capsys):
+    file = tmp_path / "run.json"
+    assert main(["bench", "--network", "dqn", "--batch", "1,2", *QUICK, "--json", str(file)]) == 0
+    results = Results.load(file)
+    assert results.groups == ["dqn", "dqn, batch 2"]
+    assert {row.layer.batch for row in results.of("dqn, batch 2")} == {2}
+    assert results.total("dqn", fastconv.get_backend()) > 0
+    assert "dqn, batch 2" in capsys.readouterr().out
+
+
+def test_load_shows_what_was_measured_and_compares(tmp_path, capsys):
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    for path in (before, after):
+        assert main(["bench", *LAYER, *QUICK, "--json", str(path)]) == 0
+    content = json.loads(after.read_text())
+    content["rows"][0]["seconds"] = [2 * s for s in json.loads(before.read_text())["rows"][0]["seconds"]]
+    after.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert main(["bench", "--load", str(after), "--compare", str(before)]) == 0
+    assert "0.50" in capsys.readouterr().out
+
+
+def test_a_wrong_result_is_not_timed(monkeypatch, tmp_path, capsys):
+    def wrong(*arguments):
+        raise WrongResult("off by one")
+
+    monkeypatch.setattr(session, "check", wrong)
+    file = tmp_path / "run.json"
+    assert main(["bench", *LAYER, *QUICK, "--json", str(file)]) == 1
+    assert "off by one" in capsys.readouterr().out
+    assert Results.load(file).rows == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["conv2d", "--w", "6,4,3,3"], "--x"),
+        (["conv2d", "--x", "1,4,9,9"], "--w"),
+        (["max_pool2d", "--x", "1,4,9,9"], "--kernel-size"),
+        (["max_pool2d", "--x", "1,4,9,9", "--kernel-size", "2", "--w", "1,1,2,2"], "no weights"),
+        (["conv2d", "--x", "1,4,9,9", "--w", "6,5,3,3"], "weight has 5 input channels"),
+        (["conv2d", "--x", "1,4,9,9", "--w", "6,4,3,3", "--kernel-size", "3"], "has no kernel_size"),
+        (["--x", "1,4,9,9"], "needs an operation"),
+        (["--stride", "2"], "needs an operation"),
+        ([*LAYER, "--network", "dqn"], "--network"),
+        (["--load", "no such file.json"], "no such file.json"),
+        ([*LAYER, "--json", "no such folder/run.json"], "no folder"),
+        ([*LAYER, "--html", "."], "a folder"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_measured(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", *arguments, *QUICK]) == 2
+    assert message in capsys.readouterr().err
+    assert os.listdir(tmp_path) in ([], ["cache"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["conv3d"], ["--network", "lenet"], ["--backends", "torch"], ["--peers", "cudnn"], ["--threads", "0"],
+     ["--batch", "0"], ["conv2d", "--x", "1,4,9"], ["--layout", "CHWN"], ["--rounds", "1"]],
+)  # fmt: skip
+def test_bad_arguments(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", *arguments])
+    assert stop.value.code == 2
+    assert arguments[-1] in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_ours(tmp_path, capsys):
+    path = Path(tmp_path / "other.json")
+    path.write_text("{}")
+    assert main(["bench", "--load", str(path)]) == 2
+    assert "other.json" in capsys.readouterr().err
+
+
+def test_arrays_depend_on_the_layer_alone():
+    from fastconv.bench.layer import conv
+
+    layer = conv("a", (1, 3, 5, 5), 4, 3)
+    for first, second in zip(layer.arrays().values(), layer.arrays().values(), strict=True):
+        np.testing.assert_array_equal(first, second)

@@ -1,0 +1,88 @@
+"""The stopwatch of the benchmarks, with a clock of its own."""
+
+import numpy as np
+import pytest
+
+from fastconv.bench import timing
+from fastconv.bench.results import Settings
+
+
+class Clock:
+    """Time passes only in calls and pauses."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.log = 0.0, []
+        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(timing.time, "sleep", self.pause)
+
+    def pause(self, seconds):
+        self.now += seconds
+        self.log.append("pause")
+
+    def call(self, name, seconds):
+        def run():
+            self.now += seconds() if callable(seconds) else seconds
+            self.log.append(name)
+
+        return run
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def test_a_sample_is_the_mean_of_as_many_calls_as_fill_a_block(clock):
+    calls = {"quick": clock.call("quick", 0.001), "slow": clock.call("slow", 0.02)}
+    seconds = timing.measure(calls, Settings(rounds=3, block=0.01, idle=0.5))
+    assert seconds["quick"] == pytest.approx([0.001] * 3)
+    assert seconds["slow"] == pytest.approx([0.02] * 3)
+    assert clock.log.count("quick") == 3 + 3 * 2 * 10  # first calls; then warm-up and sample, each round
+    assert clock.log.count("slow") == 3 + 3  # as long as a block: needs no warm-up
+    assert clock.log.count("pause") == 6
+
+
+def test_runners_take_turns_and_change_their_order(clock):
+    calls = {name: clock.call(name, 0.02) for name in "abc"}
+    timing.measure(calls, Settings(rounds=3, block=0.01, idle=0.1))
+    turns = [name for name in clock.log[9:] if name != "pause"]
+    assert turns == list("abccbaabc")
+
+
+def test_calls_of_seconds_have_two_samples(clock):
+    calls = {"slow": clock.call("slow", 1.5), "quick": clock.call("quick", 0.1)}
+    seconds = timing.measure(calls, Settings(rounds=5))
+    assert len(seconds["slow"]) == 2
+    assert len(seconds["quick"]) == 5
+
+
+def test_progress_is_told_of_every_round_outside_of_the_samples(clock):
+    told = []
+
+    def progress():
+        told.append(len(clock.log))
+        clock.now += 100
+
+    seconds = timing.measure({"a": clock.call("a", 0.02)}, Settings(rounds=4, block=0.01), progress)
+    assert len(told) == 4
+    assert seconds["a"] == pytest.approx([0.02] * 4)
+
+
+def test_spread_keeps_a_disturbed_round_apart(clock):
+    times = iter([0.02] * 4 + [0.08] + [0.02] * 10)
+    seconds = timing.measure({"a": clock.call("a", lambda: next(times))}, Settings(rounds=5, block=0.01))
+    assert np.median(seconds["a"]) == pytest.approx(0.02)
+    assert max(seconds["a"]) == pytest.approx(0.08)
+
+
+def test_neighbours(monkeypatch):
+    """Two seconds on the clock; 3 busy, 1 of them this process's: others use one core."""
+    now = iter([(10.0, 5.0, 100.0), (12.0, 6.0, 103.0)])
+    monkeypatch.setattr(timing.Neighbours, "_now", lambda self: next(now))
+    assert timing.Neighbours().cores() == pytest.approx(1.0)
+
+
+def test_busy_seconds_are_read_where_the_system_tells_them():
+    before = timing._busy()
+    assert before >= 0
+    assert timing._busy() >= before
