@@ -87,6 +87,11 @@ def _text(value: Any) -> str:
     return "x".join(map(_text, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
+def grad_output(shape: Shape, dtype: DTypeLike) -> Array:
+    """The gradient of a result of that shape, NCHW, with which every runner's gradients start."""
+    return np.random.default_rng(1).standard_normal(shape, np.float32).astype(dtype, copy=False)
+
+
 def to_layout(name: str, array: Array, layout: str) -> Array:
     """An NCHW argument of that name as ``layout`` has it, contiguous."""
     if layout == "NHWC" and array.ndim > 2:
