@@ -40,6 +40,10 @@ class Layer:
     shapes: Mapping[str, Shape]
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        """By the names: mappings have no hash."""
+        return hash((self.name, self.operation))
+
     @property
     def batch(self) -> int:
         """Number of images."""
