@@ -40,6 +40,10 @@ class Layer:
     shapes: Mapping[str, Shape]
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        """By the names: mappings have no hash."""
+        return hash((self.name, self.operation))
+
     @property
     def batch(self) -> int:
         """Number of images."""
@@ -85,6 +89,11 @@ class Layer:
 
 def _text(value: Any) -> str:
     return "x".join(map(_text, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def grad_output(shape: Shape, dtype: DTypeLike) -> Array:
+    """The gradient of a result of that shape, NCHW, with which every runner's gradients start."""
+    return np.random.default_rng(1).standard_normal(shape, np.float32).astype(dtype, copy=False)
 
 
 def to_layout(name: str, array: Array, layout: str) -> Array:

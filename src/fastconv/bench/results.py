@@ -167,19 +167,33 @@ class Results:
             if (group is None or row.group == group) and (runner is None or row.runner == runner)
         ]
 
+    def layers(self, group: str) -> list[Layer]:
+        """Those of a group, in the order of their first rows."""
+        return list(dict.fromkeys(row.layer for row in self.of(group)))
+
+    def best_peers(self) -> dict[tuple[str, Layer], Row]:
+        """The fastest peer on each layer, by group and layer; those that no peer has are not in it."""
+        best: dict[tuple[str, Layer], Row] = {}
+        for row in self.rows:
+            key = row.group, row.layer
+            if row.peer and (key not in best or row.time < best[key].time):
+                best[key] = row
+        return best
+
     def best_peer(self, row: Row) -> Row | None:
         """The fastest peer on the same layer."""
-        peers = [
-            other
-            for other in self.rows
-            if other.peer and (other.group, other.layer) == (row.group, row.layer)
-        ]
-        return min(peers, key=lambda other: other.time, default=None)
+        return self.best_peers().get((row.group, row.layer))
 
     def ratio(self, row: Row) -> float:
         """The time of the best peer over that of `row`: above 1, `row` is faster. NaN without a peer."""
         best = self.best_peer(row)
         return best.time / row.time if best else math.nan
+
+    def ratios(self) -> dict[Row, float]:
+        """`ratio` of every row, found at once."""
+        best = self.best_peers()
+        peers = ((row, best.get((row.group, row.layer))) for row in self.rows)
+        return {row: peer.time / row.time if peer else math.nan for row, peer in peers}
 
     def total(self, group: str, runner: str) -> float:
         """Seconds for all layers of a network, each as often as it has it; NaN where the runner lacks one."""
@@ -230,7 +244,9 @@ def _row(content: dict[str, Any]) -> Row:
     layer = content.pop("layer")
     shapes = {name: tuple(shape) for name, shape in layer["shapes"].items()}
     options = {name: _tuples(value) for name, value in layer["options"].items()}
-    seconds = tuple(content.pop("seconds"))
+    seconds = tuple(map(float, content.pop("seconds")))
+    if not seconds or not all(sample > 0 for sample in seconds):
+        raise ValueError(f"the times of layer {layer['name']!r} are {seconds}")
     return Row(layer=Layer(layer["name"], layer["operation"], shapes, options), seconds=seconds, **content)
 
 

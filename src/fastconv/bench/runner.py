@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-import numpy as np
-
 import fastconv
-from fastconv.bench.layer import Array, Layer, Shape, from_layout, to_layout
+from fastconv.bench.layer import Array, Layer, Shape, from_layout, grad_output, to_layout
 from fastconv.bench.results import Settings
 
 Function = Callable[..., Any]
@@ -88,12 +86,12 @@ def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, A
     result = forward(return_indices=True) if "indices" in wanted and "return_indices" in known else forward()
     if isinstance(result, tuple):
         result, available["indices"] = result
-    available["grad_output"] = np.random.default_rng(1).standard_normal(result.shape).astype(result.dtype)
+    layout = options["layout"]
+    shape = from_layout(result, layout).shape
+    available["grad_output"] = to_layout("grad_output", grad_output(shape, result.dtype), layout)
     available["input_size"] = inputs["x"].shape
     run = partial(rule, **_only(wanted, available))
-    return Call(
-        run, partial(_gradients, layout=options["layout"]), shape=from_layout(result, options["layout"]).shape
-    )
+    return Call(run, partial(_gradients, layout=layout), shape=shape)
 
 
 def _only(known: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
