@@ -223,7 +223,7 @@ def _row(content: dict[str, Any]) -> Row:
     shapes = {name: tuple(shape) for name, shape in layer["shapes"].items()}
     options = {name: _tuples(value) for name, value in layer["options"].items()}
     seconds = tuple(content.pop("seconds"))
-    return Row(layer=Layer(layer["name"], layer["operation"], shapes, options), seconds=seconds, **content)
+    return Row(layer=Layer(**{**layer, "shapes": shapes, "options": options}), seconds=seconds, **content)
 
 
 def _tuples(value: Any) -> Any:
