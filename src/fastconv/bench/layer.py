@@ -33,12 +33,15 @@ class Layer:
         The array arguments by their names there, in its order, with the shapes of ``layout="NCHW"``.
     options : mapping, optional
         Its other arguments.
+    same_filters : bool
+        Whether all filters are equal: those of a depthwise convolution then are one filter for every channel.
     """
 
     name: str
     operation: str
     shapes: Mapping[str, Shape]
     options: Mapping[str, Any] = field(default_factory=dict)
+    same_filters: bool = False
 
     def __hash__(self) -> int:
         """By the names: mappings have no hash."""
@@ -61,6 +64,8 @@ class Layer:
             array = rng.standard_normal(shape, np.float32)
             if name.endswith("weight"):
                 array /= np.float32(math.sqrt(math.prod(shape[1:])))
+                if self.same_filters:
+                    array[:] = array[0]
             made[name] = array.astype(dtype, copy=False)
         return made
 

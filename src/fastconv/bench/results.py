@@ -247,7 +247,7 @@ def _row(content: dict[str, Any]) -> Row:
     seconds = tuple(map(float, content.pop("seconds")))
     if not seconds or not all(sample > 0 for sample in seconds):
         raise ValueError(f"the times of layer {layer['name']!r} are {seconds}")
-    return Row(layer=Layer(layer["name"], layer["operation"], shapes, options), seconds=seconds, **content)
+    return Row(layer=Layer(**{**layer, "shapes": shapes, "options": options}), seconds=seconds, **content)
 
 
 def _tuples(value: Any) -> Any:
