@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 import fastconv
 from fastconv.bench.layer import Array, Layer, Shape, from_layout, to_layout
@@ -88,12 +89,17 @@ def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, A
     result = forward(return_indices=True) if "indices" in wanted and "return_indices" in known else forward()
     if isinstance(result, tuple):
         result, available["indices"] = result
-    available["grad_output"] = np.random.default_rng(1).standard_normal(result.shape).astype(result.dtype)
+    layout: str = options["layout"]
+    shape = from_layout(result, layout).shape
+    available["grad_output"] = to_layout("grad_output", grad_output(shape, result.dtype), layout)
     available["input_size"] = inputs["x"].shape
     run = partial(rule, **_only(wanted, available))
-    return Call(
-        run, partial(_gradients, layout=options["layout"]), shape=from_layout(result, options["layout"]).shape
-    )
+    return Call(run, partial(_gradients, layout=layout), shape=shape)
+
+
+def grad_output(shape: Shape, dtype: DTypeLike) -> Array:
+    """The gradient of the result that every runner starts from, NCHW."""
+    return np.random.default_rng(1).standard_normal(shape).astype(dtype)
 
 
 def _only(known: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
