@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -66,40 +67,35 @@ class Jax:
         ):
             return None  # not implemented there
         device = jax.local_devices(backend="cpu")[0]
-        inputs = {name: to_layout(name, array, layout) for name, array in arrays.items()}
+        images = partial(_images, layout=layout)
+        x, *weights = (to_layout(name, array, layout) for name, array in arrays.items())
         if settings.mode == "plan":
-            weights = {name: array for name, array in inputs.items() if name != "x"}
-            call = partial(jax.jit(lambda x: function(x, **weights)), jax.device_put(inputs["x"], device))
-            return _call(call, partial(_images, layout=layout))
-        tensors = {name: jax.device_put(array, device) for name, array in inputs.items()}
-        call = partial(jax.jit(function), **tensors)
-        return (
-            self._gradient(function, call(), tensors, layout)
-            if gradient
-            else _call(call, partial(_images, layout=layout))
-        )
-
-    def _gradient(self, function: Function, result: Tensor, tensors: dict[str, Tensor], layout: str) -> Call:
-        shape = from_layout(np.asarray(result), layout).shape
-        if "weight" in tensors and "bias" not in tensors:  # its gradient is part of the work of every runner
-            tensors = {**tensors, "bias": jnp.zeros(shape[1], result.dtype)}
-        seed = to_layout("grad_output", grad_output(shape, result.dtype), layout)
-
-        def gradients(grad: Tensor, tensors: dict[str, Tensor]) -> tuple[Tensor, ...]:
-            found = jax.vjp(lambda values: function(**values), tensors)[1](grad)[0]
-            return tuple(found[name] for name in tensors)
-
-        device = next(iter(tensors["x"].devices()))
-        call = partial(jax.jit(gradients), jax.device_put(seed, device), tensors)
-        return _call(call, partial(_gradient_images, layout=layout), shape)
+            return _call(jax.jit(lambda x: function(x, *weights)), jax.device_put([x], device), images)
+        inputs = jax.device_put([x, *weights], device)
+        call = _call(jax.jit(function), inputs, images)
+        return _gradient(function, inputs, call, layout) if gradient else call
 
 
-def _call(call: Callable[[], Any], images: Callable[[Any], tuple[Array, ...]], shape: Any = None) -> Call:
+def _call(function: Function, inputs: list[Tensor], images: Callable[[Any], tuple[Array, ...]]) -> Call:
     def run() -> Any:
-        return jax.block_until_ready(call())
+        return jax.block_until_ready(function(*inputs))
 
     run()  # compiles
-    return Call(run, images, shape=shape)
+    return Call(run, images)
+
+
+def _gradient(function: Function, inputs: list[Tensor], forward: Call, layout: str) -> Call:
+    (result,) = forward.images(forward.run())
+    device = next(iter(inputs[0].devices()))
+    if len(inputs) == 2:  # the bias's gradient is part of the work of every runner
+        inputs = [*inputs, jax.device_put(np.zeros(result.shape[1], result.dtype), device)]
+    seed = jax.device_put(to_layout("grad_output", grad_output(result.shape, result.dtype), layout), device)
+
+    def gradients(seed: Tensor, *inputs: Tensor) -> Any:
+        return jax.vjp(function, *inputs)[1](seed)
+
+    call = _call(jax.jit(gradients), [seed, *inputs], partial(_gradient_images, layout=layout))
+    return replace(call, shape=result.shape)
 
 
 def _function(layer: Layer, layout: str) -> Function | None:
@@ -108,12 +104,11 @@ def _function(layer: Layer, layout: str) -> Function | None:
         reduce: Any = jnp.max if layer.operation == "global_max_pool2d" else jnp.mean
         return partial(reduce, axis=axes, keepdims=True)
     if layer.operation in reading.POOLINGS:
-        pooled = reading.pooling(layer)
-        return pooled and partial(
-            _pool, windows=pooled, largest=layer.operation == "max_pool2d", first=axes[0]
-        )
+        windows = reading.pooling(layer)
+        largest = layer.operation == "max_pool2d"
+        return None if windows is None else partial(_pool, windows=windows, largest=largest, first=axes[0])
     windows = reading.convolution(layer)
-    return windows and partial(_convolution, windows=windows, layout=layout)
+    return None if windows is None else partial(_convolution, windows=windows, layout=layout)
 
 
 def _convolution(
