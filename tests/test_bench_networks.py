@@ -1,7 +1,7 @@
 """The tables of layers against published figures: parameters, multiplications and the number of layers.
 
-The figures of whole networks are those of torchvision's models of the same structure, which count a fully connected part
-and batch normalizations (docs.pytorch.org/vision/stable/models.html); these are subtracted here.
+The figures of whole networks are those of torchvision's models of the same structure, which count a fully connected
+part and batch normalizations (docs.pytorch.org/vision/stable/models.html); these are subtracted here.
 """
 
 import itertools

@@ -242,11 +242,12 @@ def network(name: str, batch: int = 1) -> Counted:
 
     Examples
     --------
-    >>> for layer, count in network("vgg16")[-3:]:
+    >>> for layer, count in network("vgg16")[-4:]:
     ...     print(count, layer.name, "|", layer)
     2 conv4 3x3 512->512 | 1x512x28x28 * 512x512x3x3, padding 1
     1 pool4 max 2x2/2 | 1x512x28x28, kernel_size 2, stride 2
     3 conv5 3x3 512->512 | 1x512x14x14 * 512x512x3x3, padding 1
+    1 pool5 max 2x2/2 | 1x512x14x14, kernel_size 2, stride 2
     """
     if name not in NETWORKS:
         raise ValueError(f"network: name is {name!r}, but needs to be one of {', '.join(NETWORKS)}")

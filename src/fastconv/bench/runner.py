@@ -86,7 +86,7 @@ def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, A
     result = forward(return_indices=True) if "indices" in wanted and "return_indices" in known else forward()
     if isinstance(result, tuple):
         result, available["indices"] = result
-    layout = options["layout"]
+    layout: str = options["layout"]
     shape = from_layout(result, layout).shape
     available["grad_output"] = to_layout("grad_output", grad_output(shape, result.dtype), layout)
     available["input_size"] = inputs["x"].shape
