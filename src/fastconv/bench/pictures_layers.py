@@ -78,7 +78,7 @@ def _roofs(axes: Axes, limits: Limits, dtype: str, threads: int, rows: list[Row]
     for level, slope in slopes.items():
         axes.plot([left, top / slope], [left * slope, top], color=theme.ink, linewidth=1)
         axes.text(
-            left * 1.15, left * slope * 1.3, f"{label(level)} {digits(slope)} GB/s", fontsize=7.5, va="bottom",
+            left * 1.15, left * slope * 1.22, f"{label(level)} {digits(slope)} GB/s", fontsize=7.5, va="bottom",
             rotation=math.degrees(math.atan(slope)), rotation_mode="anchor", transform_rotates_text=True,
         )  # fmt: skip
     for isa, peak in peaks.items():
