@@ -85,7 +85,9 @@ def digits(value: float) -> str:
         return f"{value:,.0f}"
     if value >= 9.995:
         return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 0.0995 or value == 0 else f"{value:.2g}"
+    if value >= 0.0995 or value == 0:
+        return f"{value:.2f}"
+    return f"{value:.3f}" if value >= 0.00995 else f"{value:.1g}"
 
 
 def duration(seconds: float) -> str:
