@@ -153,6 +153,17 @@ def local_response_norm_gradient(
     threads: int,
 ) -> None: ...
 
+def probe(
+    isa: int,
+    dtype: int,
+    kind: int,
+    memory: Array | None,
+    stride: int,
+    size: int,
+    repeats: int,
+    threads: int,
+) -> tuple[float, float]: ...
+
 class ConvShortcut:
     def __init__(
         self,
