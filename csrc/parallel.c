@@ -321,7 +321,7 @@ int fc_parallel(int64_t count, int threads, fc_body body, const void *context) {
 }
 
 /* ---- all at once ---- */
-enum { TOGETHER_NS = 2000000000 };
+enum { PATIENCE_NS = 20000000, TOGETHER_NS = 2000000000 };
 
 typedef struct {
     fc_body body;
@@ -351,10 +351,15 @@ static void stand_apart(gathering *g, const cpu_set_t *allowed) {
 }
 #endif
 
+/* Who waits holds on to the processor: given away, it may come back long after the others have begun. */
 static int start_together(gathering *g, int64_t task) {
     atomic_fetch_add(&g->arrived, 1);
-    for (int64_t since = now_ns(); atomic_load(&g->arrived) < g->threads; sched_yield())
-        if (now_ns() - since > TOGETHER_NS) return FC_NOT_TOGETHER;
+    for (int64_t since = now_ns(), waited; atomic_load(&g->arrived) < g->threads;) {
+        waited = now_ns() - since;
+        if (waited > TOGETHER_NS) return FC_NOT_TOGETHER;
+        if (waited > PATIENCE_NS) sched_yield();
+        relax();
+    }
     long long start = now_ns(), known = atomic_load(&g->first);
     while (start < known && !atomic_compare_exchange_weak(&g->first, &known, start)) continue;
     int status = g->body(g->context, task, task + 1);

@@ -152,7 +152,6 @@ def local_response_norm_gradient(
     dtype: int,
     threads: int,
 ) -> None: ...
-
 def probe(
     isa: int,
     dtype: int,
