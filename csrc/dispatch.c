@@ -231,3 +231,31 @@ int fc_local_response_norm_gradient(const void *x, const void *gradient, void *o
                                     int dtype, int threads) {
     return ops_of(dtype)->norm_gradient(x, gradient, out, batch, channels, pixels, size, alpha, beta, k, layout, threads);
 }
+
+/* ---- the limits of the processor ---- */
+
+typedef struct {
+    const fc_ops *ops;
+    int probe;
+    char *memory;
+    int64_t stride, bytes, repeats;
+    double *work; /* of each thread */
+} probe_job;
+
+static int probe_work(const void *context, int64_t begin, int64_t end) {
+    const probe_job *j = context;
+    for (int64_t i = begin; i < end; i++)
+        j->work[i] = j->ops->probe(j->probe, j->memory ? j->memory + i * j->stride : NULL, j->bytes, j->repeats);
+    return 0;
+}
+
+int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats, int threads,
+             double *work, double *seconds) {
+    double each[FC_MOST_THREADS];
+    if (threads > FC_MOST_THREADS) threads = FC_MOST_THREADS;
+    probe_job j = {isas[isa].ops[dtype], probe, memory, stride, bytes, repeats, each};
+    int status = fc_together(threads, probe_work, &j, seconds);
+    *work = 0;
+    for (int i = 0; i < threads && !status; i++) *work += each[i];
+    return status;
+}

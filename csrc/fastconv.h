@@ -1,14 +1,14 @@
 /* The structs and entry points of the C kernels: the only header that Cython sees.
  *
  * Arrays are C-contiguous and aligned to their elements; shapes have been checked by the caller. Every entry
- * point that does work returns 0, or FC_NO_MEMORY; those that say so, FC_OUT_OF_RANGE. */
+ * point that does work returns 0, or FC_NO_MEMORY; those that say so, another status. */
 #ifndef FASTCONV_H
 #define FASTCONV_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FC_NO_MEMORY = 1, FC_OUT_OF_RANGE };
+enum { FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER };
 enum { FC_NCHW, FC_NHWC };
 enum { FC_F32, FC_F64 };
 enum {
@@ -128,6 +128,16 @@ int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t chan
 int fc_local_response_norm_gradient(const void *x, const void *gradient, void *out, int64_t batch, int64_t channels,
                                     int64_t pixels, int64_t size, double alpha, double beta, double k, int layout,
                                     int dtype, int threads);
+
+/* ---- the limits of the processor ---- */
+enum { FC_PROBE_ARITHMETIC, FC_PROBE_WRITE, FC_PROBE_READ, FC_PROBE_COPY };
+
+/* Repeats a loop of an instruction set on so many threads at once: `work` is what they did in all, in floating-point operations
+ * or in bytes read and written, and `seconds` the time from the first's start to the last's end. Thread i has `bytes`, a
+ * multiple of 1024, from memory + i * stride on, which is aligned to 64; FC_PROBE_WRITE fills them once, as must be done before
+ * they are read. FC_NOT_TOGETHER where the threads could not be had at the same time. */
+int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats, int threads,
+             double *work, double *seconds);
 
 /* ---- recycled memory, for large results ---- */
 void *fc_recycle_alloc(size_t bytes);

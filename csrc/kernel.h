@@ -67,6 +67,7 @@ typedef struct {
     int (*deform_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
                            const void *weight, const void *gradient, void *grad_x, void *grad_offset, void *grad_weight,
                            void *grad_mask, int threads);
+    double (*probe)(int probe, void *memory, int64_t bytes, int64_t repeats);
 } fc_ops;
 
 /* What `pool_planes` returns for a problem that is not of its kind. */

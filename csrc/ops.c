@@ -27,6 +27,7 @@ extern int FC_NAME(pad_gradient)(const void *gradient, void *out, int64_t planes
 extern int FC_NAME(norm_gradient)(const void *x, const void *gradient, void *out, int64_t batch, int64_t channels,
                                   int64_t pixels, int64_t size, double alpha, double beta, double k, int layout,
                                   int threads);
+extern double FC_NAME(probe)(int probe, void *memory, int64_t bytes, int64_t repeats);
 extern int FC_NAME(deform_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask,
                                     int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
                                     void *grad_offset, void *grad_weight, void *grad_mask, int threads);
@@ -258,4 +259,5 @@ const fc_ops FC_NAME(ops) = {
     .pad_gradient = FC_NAME(pad_gradient),
     .norm_gradient = FC_NAME(norm_gradient),
     .deform_gradient = FC_NAME(deform_gradient),
+    .probe = FC_NAME(probe),
 };

@@ -12,6 +12,11 @@ typedef int (*fc_body)(const void *context, int64_t begin, int64_t end);
  * to zero within, on every thread. */
 int fc_parallel(int64_t count, int threads, fc_body body, const void *context);
 
+/* Does task i of `threads` on a thread of its own, all at the same time, and gives the seconds from the first's start to the
+ * last's end; FC_NOT_TOGETHER where that cannot be had. At most FC_MOST_THREADS. */
+enum { FC_MOST_THREADS = 256 };
+int fc_together(int threads, fc_body body, const void *context, double *seconds);
+
 /* This thread's scratch memory, aligned to a page, kept from call to call; NULL where there is none. A caller of fc_parallel
  * keeps what its threads share in a memory of its own, as one of them is the caller. */
 enum { FC_OWN, FC_SHARED };

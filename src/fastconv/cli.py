@@ -16,7 +16,7 @@ import fastconv
 from fastconv import backends
 from fastconv.bench.arguments import add_bench
 from fastconv.command_error import CommandError
-from fastconv.config import show_config
+from fastconv.limits_text import show_info
 
 DESCRIPTION = "Fast 2-D convolution, pooling and their relatives on the CPU, on NumPy arrays."
 
@@ -31,6 +31,7 @@ examples:
   fastconv bench                         times, beside other libraries
   fastconv bench --network resnet50 --html report.html
   fastconv info                          version, build, processor, backends
+  fastconv info --measure                peaks of arithmetic and bandwidths of this machine
 
 environment:
   FASTCONV_BACKEND      numpy, numba or cython (default: the fastest available)
@@ -38,6 +39,7 @@ environment:
   FASTCONV_PRECISION    fast or strict
   FASTCONV_ISA          baseline, avx2 or avx512: no higher instruction set
   FASTCONV_CACHE_SIZE   bytes of freed results kept for coming ones (default: 256 MiB)
+  FASTCONV_CACHE_DIR    folder of the measured limits (default: fastconv in XDG_CACHE_HOME or ~/.cache)
 """
 
 DEMO_DESCRIPTION = """\
@@ -77,8 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         if arguments.command == "info":
-            show_config()
-            return 0
+            return show_info(arguments.measure)
         return _with_extra(arguments)
     except KeyboardInterrupt:
         return 130
@@ -172,10 +173,16 @@ def _parser() -> argparse.ArgumentParser:
         help="scale the picture so that its longer side has this many pixels (default: as it is)",
     )
     add_bench(commands)
-    commands.add_parser(
+    info = commands.add_parser(
         "info",
-        help="print version, build, processor, threads and backends",
-        description="Prints version, build, processor, threads, and the backends with what is missing.",
+        help="print version, build, processor, threads, backends and the machine's measured limits",
+        description="Prints version, build, processor, threads, the backends with what is missing, and the limits "
+        "of this machine where they have been measured.",
+    )
+    info.add_argument(
+        "--measure",
+        action="store_true",
+        help="measure peaks of arithmetic and bandwidths, which takes some 6 seconds, and keep them",
     )
     return parser
 

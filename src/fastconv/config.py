@@ -24,6 +24,7 @@ VARIABLES = (
     "FASTCONV_PRECISION",
     "FASTCONV_ISA",
     "FASTCONV_CACHE_SIZE",
+    "FASTCONV_CACHE_DIR",
     "OMP_NUM_THREADS",
 )
 
@@ -54,7 +55,7 @@ def build_config() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": _blas(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "machine": platform.machine(),
         "threads": _or_reason(fastconv.get_num_threads),
         "backend": _or_reason(fastconv.get_backend),
@@ -129,7 +130,8 @@ def _blas() -> str:
     return " ".join(str(blas[key]) for key in ("name", "version") if blas.get(key)) or "unknown"
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """As the system calls it."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,56 +1,189 @@
-"""Placeholder until the probes are merged."""
+"""What this machine can do at most: measured peaks of arithmetic and bandwidths.
+
+Measured by ``fastconv info --measure``, kept in a file, and read by whoever compares a speed with the best possible.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import datetime
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import fastconv
+from fastconv import backends
+from fastconv.config import processor_name
+from fastconv.options import integer
+from fastconv.roofline import Bandwidth, Limits, Peak
+from fastconv.threads import get_num_threads
 
-@dataclass(frozen=True)
-class Bandwidth:
-    level: str
-    bytes: int
-    read_one: float
-    read_all: float
-    copy_one: float
-    copy_all: float
+__all__ = ["Bandwidth", "Limits", "Peak", "cached_limits", "measure_limits", "save_limits"]
 
-
-@dataclass(frozen=True)
-class Peak:
-    isa: str
-    dtype: str
-    one: float
-    all: float
+MOST_THREADS = 256  # FC_MOST_THREADS
 
 
-@dataclass(frozen=True)
-class Limits:
-    processor: str
-    version: str
-    date: str
-    threads: int
-    isa: str
-    peaks: tuple[Peak, ...]
-    bandwidths: tuple[Bandwidth, ...]
-    noise: float
+def measure_limits(
+    threads: int | None = None, progress: Callable[[str], None] | None = None, quick: bool = False
+) -> Limits:
+    """Measure peaks and bandwidths of this machine, in about 6 seconds.
 
-    def peak(self, dtype: str = "float32", threads: int = 1, isa: str | None = None) -> float:
-        found = next(p for p in self.peaks if (p.dtype, p.isa) == (dtype, isa or self.isa))
-        return min(threads * found.one, found.all)
+    Every loop runs in many short rounds, spread over the whole time; the best of them counts, since whatever else the
+    machine does can only slow it down. The loops on several threads start together, on different processors.
 
-    def bandwidth(self, working_set: int, threads: int = 1) -> float:
-        level = next((b for b in self.bandwidths if working_set <= threads * b.bytes), self.bandwidths[-1])
-        return min(threads * level.copy_one, level.copy_all)
+    Parameters
+    ----------
+    threads : int, optional
+        How many "all threads" are; by default as many as a call uses (`fastconv.get_num_threads`).
+    progress : callable, optional
+        Called with a few words before each step.
+    quick : bool
+        Fewer rounds and a smaller working set in memory: in about a second, and less exact.
 
-    def attainable(self, flops: float, bytes: float, dtype: str = "float32", threads: int = 1) -> float:
-        return max(flops / self.peak(dtype, threads), bytes / self.bandwidth(int(bytes), threads))
+    Returns
+    -------
+    Limits
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    Raises
+    ------
+    BackendUnavailableError
+        If the ``cython`` backend, whose loops these are, was not built.
+    ValueError, TypeError
+        If `threads` is not an integer from 1 to 256.
+    RuntimeError
+        If the system did not let all threads run at the same time.
+    MemoryError
+        If there is no memory to measure.
 
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Limits:
-        rest = {k: v for k, v in content.items() if k not in ("peaks", "bandwidths")}
-        peaks = tuple(Peak(**p) for p in content["peaks"])
-        return cls(**rest, peaks=peaks, bandwidths=tuple(Bandwidth(**b) for b in content["bandwidths"]))
+    Notes
+    -----
+    Each thread has a working set of its own. Of what the system says about the caches, shared ones divided by the
+    threads that share them, it is half of L1 and half of L2; in L3 half of it, but at least twice and at most eight
+    times L2, because a virtual machine may report a cache that it shares with strangers. How much of L3 it really gets
+    is found by doubling the working set until reading it is nearer to memory's rate than to that of L3. In memory it is
+    four times L3, but from 256 to 512 MiB, and not more than a quarter of the free memory for all threads.
+
+    Examples
+    --------
+    >>> from fastconv import limits
+    >>> measured = limits.measure_limits(threads=1, quick=True)
+    >>> measured.peak("float32") > measured.peak("float64") / 2 > 0
+    True
+    """
+    probes = _probes()
+    threads = (
+        _all_threads() if threads is None else integer("measure_limits", "threads", threads, 1, MOST_THREADS)
+    )
+    measured = probes.measure(
+        threads, probes.QUICK if quick else probes.THOROUGH, progress or (lambda step: None)
+    )
+    return Limits(
+        processor=processor_name(),
+        version=fastconv.__version__,
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        threads=threads,
+        isa=probes.INSTRUCTION_SET,
+        peaks=tuple(
+            Peak(isa, dtype, one.best, every.best) for (isa, dtype), (one, every) in measured.peaks.items()
+        ),
+        bandwidths=tuple(
+            Bandwidth(name, size, read[0].best, read[1].best, copy[0].best, copy[1].best, capacity)
+            for (name, capacity, size), (read, copy) in measured.bandwidths.items()
+        ),
+        noise=measured.spread,
+    )
+
+
+def cached_limits() -> Limits | None:
+    """The limits that were last saved.
+
+    Returns
+    -------
+    Limits or None
+        None where nothing was saved, the file is damaged, or it is of another processor, number of threads, version of
+        fastconv or instruction set than a call would use now.
+
+    Raises
+    ------
+    ValueError
+        If an environment variable (``FASTCONV_NUM_THREADS``, ``FASTCONV_ISA``) holds something that cannot be used.
+
+    Examples
+    --------
+    >>> from fastconv import limits
+    >>> found = limits.cached_limits()
+    >>> found is None or found.peak("float32") > 0
+    True
+    """
+    try:
+        isa = _probes().INSTRUCTION_SET
+    except backends.BackendUnavailableError:
+        return None
+    here = processor_name(), fastconv.__version__, _all_threads(), isa
+    try:
+        limits = Limits.from_dict(json.loads(_cache_file().read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return limits if (limits.processor, limits.version, limits.threads, limits.isa) == here else None
+
+
+def save_limits(limits: Limits) -> Path:
+    """Save limits for `cached_limits`, in place of those saved before.
+
+    Parameters
+    ----------
+    limits : Limits
+
+    Returns
+    -------
+    pathlib.Path
+        The file: ``limits.json`` in the folder that the environment variable ``FASTCONV_CACHE_DIR`` names, or else in
+        ``fastconv`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Warns
+    -----
+    RuntimeWarning
+        If it cannot be written. Then nothing is saved.
+
+    Examples
+    --------
+    >>> from fastconv import limits
+    >>> path = limits.save_limits(limits.measure_limits())  # doctest: +SKIP
+    """
+    path = _cache_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        part.write_text(json.dumps(limits.to_dict(), indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        warnings.warn(
+            f"the measured limits are not kept: {path} cannot be written ({error.strerror}); "
+            "set FASTCONV_CACHE_DIR to a folder that can be",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return path
+
+
+def _cache_file() -> Path:
+    own, shared = (os.environ.get(name, "") for name in ("FASTCONV_CACHE_DIR", "XDG_CACHE_HOME"))
+    if own:
+        return Path(own) / "limits.json"
+    # The XDG specification says to ignore a path that is not absolute.
+    base = Path(shared) if os.path.isabs(shared) else Path(os.path.expanduser("~"), ".cache")
+    return base / "fastconv" / "limits.json"
+
+
+def _all_threads() -> int:
+    return min(get_num_threads(), MOST_THREADS)
+
+
+def _probes() -> Any:
+    """The module, imported when it is needed, as it needs the compiled backend."""
+    backends.load("cython")
+    from fastconv import probes
+
+    return probes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -40,20 +41,19 @@ def available_cores(root: Path = Path("/")) -> int:
     return max(1, math.ceil(min(cores, _quota(root))))
 
 
-def _quota(root: Path) -> float:
-    """CPUs' worth of time that the cgroups above this process allow; infinity where nothing limits it."""
-    limit = math.inf
+def cgroup_folders(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
+    """The version (1 or 2) and folder of every cgroup above this process that may limit it, by `controller`."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
-        return limit
+        return
     mount = root / "sys/fs/cgroup"
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            base, read = mount, _quota_v2
-        elif "cpu" in controllers.split(","):
-            base, read = mount / "cpu", _quota_v1
+            version, base = 2, mount
+        elif controller in controllers.split(","):
+            version, base = 1, mount / controller
             if not base.exists():
                 base = mount / controllers
         else:
@@ -61,8 +61,13 @@ def _quota(root: Path) -> float:
         # A limit may stand at any level; inside a container the path may name levels that are not mounted.
         levels = [part for part in path.split("/") if part not in ("", "..")]
         for depth in range(len(levels) + 1):
-            limit = min(limit, read(base.joinpath(*levels[:depth])))
-    return limit
+            yield version, base.joinpath(*levels[:depth])
+
+
+def _quota(root: Path) -> float:
+    """CPUs' worth of time that the cgroups above this process allow; infinity where nothing limits it."""
+    limits = [(_quota_v1, _quota_v2)[version - 1](folder) for version, folder in cgroup_folders(root, "cpu")]
+    return min(limits, default=math.inf)
 
 
 def _quota_v2(folder: Path) -> float:

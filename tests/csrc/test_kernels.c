@@ -355,6 +355,27 @@ static int check_gradients(void) {
     return check_pool_gradient() + check_scatter_add() + check_pad_gradient() + check_deform_gradient() + check_elementwise();
 }
 
+/* That they run, on all of their memory and no more, and say how much they did. */
+static int check_probes(int isa) {
+    enum { BYTES = 4096, THREADS = 2 };
+    int failures = 0;
+    for (int dtype = FC_F32; dtype <= FC_F64; dtype++) {
+        char *memory = aligned_alloc(64, THREADS * BYTES);
+        for (int probe = FC_PROBE_ARITHMETIC; probe <= FC_PROBE_COPY; probe++)
+            for (int threads = 1; threads <= THREADS; threads++) {
+                double work, seconds;
+                int status = fc_probe(isa, dtype, probe, memory, BYTES, BYTES, 3, threads, &work, &seconds);
+                double bytes = (double)BYTES * threads * (probe == FC_PROBE_WRITE ? 1 : 3);
+                if (status || seconds <= 0 || (probe != FC_PROBE_ARITHMETIC && work != bytes)) {
+                    printf("probe %d: status %d, %g in %g s\n", probe, status, work, seconds);
+                    failures++;
+                }
+            }
+        free(memory);
+    }
+    return failures;
+}
+
 int main(int count, char **arguments) {
     uint64_t seed = count > 1 ? strtoull(arguments[1], NULL, 10) : 1;
     int rounds = count > 2 ? atoi(arguments[2]) : 300, failures = 0;
@@ -362,6 +383,7 @@ int main(int count, char **arguments) {
         if (!fc_isa_runs_here(isa)) continue;
         fc_select_isa(isa);
         state = seed;
+        failures += check_probes(isa);
         for (int round = 0; round < rounds; round++) failures += check_conv() + check_weight_gradient() + check_pool() + check_gradients();
         printf("%s: %d rounds, %d failures so far\n", fc_isa_name(isa), rounds, failures);
     }

@@ -152,6 +152,16 @@ def local_response_norm_gradient(
     dtype: int,
     threads: int,
 ) -> None: ...
+def probe(
+    isa: int,
+    dtype: int,
+    kind: int,
+    memory: Array | None,
+    stride: int,
+    size: int,
+    repeats: int,
+    threads: int,
+) -> tuple[float, float]: ...
 
 class ConvShortcut:
     def __init__(

@@ -19,6 +19,7 @@ cdef enum:
 cdef extern from "fastconv.h" nogil:
     enum:
         FC_OUT_OF_RANGE
+        FC_NOT_TOGETHER
     ctypedef struct fc_conv:
         int64_t batch, channels, height, width
         int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
@@ -100,6 +101,8 @@ cdef extern from "fastconv.h" nogil:
     int fc_local_response_norm_gradient(const void *x, const void *gradient, void *out, int64_t batch,
                                         int64_t channels, int64_t pixels, int64_t size, double alpha, double beta,
                                         double k, int layout, int dtype, int threads)
+    int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats,
+                 int threads, double *work, double *seconds)
     void *fc_recycle_alloc(size_t bytes)
     void *fc_recycle_realloc(void *memory, size_t bytes)
     void fc_recycle_free(void *memory)
@@ -158,6 +161,8 @@ def gradients() -> list[str]:
 cdef int checked(int status) except -1:
     if status == FC_OUT_OF_RANGE:
         raise IndexError("fastconv: an index lies outside of its plane")
+    if status == FC_NOT_TOGETHER:
+        raise RuntimeError("fastconv: the system did not let all threads run at the same time")
     if status:
         raise MemoryError("fastconv: not enough memory for the kernels' workspace")
     return 0
@@ -446,6 +451,17 @@ def local_response_norm_gradient(cnp.ndarray x, cnp.ndarray gradient, cnp.ndarra
         status = fc_local_response_norm_gradient(source, g, to, batch, channels, pixels, size, alpha, beta, k, layout,
                                                  dtype, threads)
     checked(status)
+
+
+def probe(int isa, int dtype, int kind, cnp.ndarray memory, int64_t stride, int64_t size, int64_t repeats, int threads):
+    """(work, seconds) of `fc_probe`, which has the kinds."""
+    cdef int status
+    cdef double work = 0, seconds = 0
+    cdef void *start = data(memory)
+    with nogil:
+        status = fc_probe(isa, dtype, kind, start, stride, size, repeats, threads, &work, &seconds)
+    checked(status)
+    return work, seconds
 
 
 include "_memory.pxi"

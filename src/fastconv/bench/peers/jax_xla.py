@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fastconv.bench.layer import Array, Layer, from_layout, to_layout
+from fastconv.bench.layer import Array, Layer, from_layout, grad_output, to_layout
 from fastconv.bench.peers import reading
 from fastconv.bench.results import Settings
-from fastconv.bench.runner import Call, grad_output
+from fastconv.bench.runner import Call
 
 Tensor = Any  # of JAX, whose types are not known where it is not installed
 Function = Callable[..., Tensor]

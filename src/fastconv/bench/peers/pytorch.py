@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from fastconv.bench.layer import Array, Layer
+from fastconv.bench.layer import Array, Layer, grad_output
 from fastconv.bench.peers import reading
 from fastconv.bench.results import Settings
-from fastconv.bench.runner import Call, grad_output
+from fastconv.bench.runner import Call
 
 Tensor = Any  # of torch, whose types are not known where it is not installed
 VERSION: str = torch.__version__
