@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 import fastconv
-
-for package in ("rich", "matplotlib", "threadpoolctl", "PIL"):
-    pytest.importorskip(package)
-
 from fastconv import limits
-from fastconv.bench import session
 from fastconv.bench.check import WrongResult
+from fastconv.bench.layer import conv
 from fastconv.bench.results import Results
 from fastconv.cli import main
+
+for package in ("rich", "matplotlib", "threadpoolctl"):
+    pytest.importorskip(package)
 
 LAYER = ["conv2d", "--x", "1,4,9,9", "--w", "6,4,3,3", "--padding", "1"]
 QUICK = ["--rounds", "2", "--peers", "none"]
@@ -45,8 +44,8 @@ def test_one_layer_on_every_backend_with_all_files(tmp_path, capsys):
         assert row.layer.shapes == {"x": (1, 4, 9, 9), "weight": (6, 4, 3, 3), "bias": (6,)}
         assert row.flops == 2 * 6 * 81 * 36
         assert row.bytes == 4 * (4 * 81 + 6 * 36 + 6 + 6 * 81)
-        assert row.bound == pytest.approx(
-            max(row.flops / min(2e11, row_threads(results) * 1e11), row.bytes / 1e10), rel=1
+        assert row.bound == results.limits.attainable(
+            row.flops, row.bytes, "float32", results.settings.threads
         )
         assert row.error < 1e-5
         assert len(row.seconds) == 2
@@ -57,10 +56,6 @@ def test_one_layer_on_every_backend_with_all_files(tmp_path, capsys):
     assert "<html" in files["html"].read_text(encoding="utf-8")
     assert "| " in files["markdown"].read_text(encoding="utf-8")
     assert list(folder.glob("*.png"))
-
-
-def row_threads(results):
-    return results.settings.threads
 
 
 def test_pooling_counts_bytes(tmp_path, capsys):
@@ -111,7 +106,7 @@ def test_a_wrong_result_is_not_timed(monkeypatch, tmp_path, capsys):
     def wrong(*arguments):
         raise WrongResult("off by one")
 
-    monkeypatch.setattr(session, "check", wrong)
+    monkeypatch.setattr("fastconv.bench.session.check", wrong)
     file = tmp_path / "run.json"
     assert main(["bench", *LAYER, *QUICK, "--json", str(file)]) == 1
     assert "off by one" in capsys.readouterr().out
@@ -162,8 +157,6 @@ def test_a_file_that_is_not_ours(tmp_path, capsys):
 
 
 def test_arrays_depend_on_the_layer_alone():
-    from fastconv.bench.layer import conv
-
     layer = conv("a", (1, 3, 5, 5), 4, 3)
     for first, second in zip(layer.arrays().values(), layer.arrays().values(), strict=True):
         np.testing.assert_array_equal(first, second)

@@ -45,7 +45,7 @@ examples:
   fastconv bench --network all --batch 1,8 --json run.json --html report.html
 
 networks: {", ".join(NETWORKS)}
-peers:    {", ".join(peers.names())} (pip install "fastconv[peers]")
+peers:    {", ".join(peers.PEERS)} (pip install "fastconv[peers]")
 
 Shapes are in the order of NCHW, whatever the layout: --x N,C,H,W and --w
 filters,channels per group,kH,kW (for conv_transpose2d channels,filters,kH,kW).
@@ -101,7 +101,7 @@ def add_bench(commands: Any) -> None:
     how.add_argument(
         "--peers",
         metavar="NAMES",
-        type=_names("peer", (*peers.names(), "all", "none")),
+        type=_names("peer", (*peers.PEERS, "all", "none")),
         help="other libraries (default: all that are installed)",
     )
     how.add_argument("--threads", metavar="N", type=_integer(1, MOST_THREADS))

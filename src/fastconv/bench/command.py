@@ -163,7 +163,8 @@ def _limits(live: Live, threads: int) -> Limits:
     if limits is None or limits.threads < threads:
         live.update("... measuring the machine's limits", refresh=live.console.is_terminal)
         limits = measure_limits(threads)
-        save_limits(limits)
+        if threads == fastconv.get_num_threads():
+            save_limits(limits)
     return limits
 
 

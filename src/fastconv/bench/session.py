@@ -57,7 +57,7 @@ class Session:
         peer_names: Sequence[str] | None = None,
         limits: Limits | None = None,
     ) -> None:
-        others, versions, missing = peers.available(peer_names, settings.threads)
+        others, versions, missing = peers.available(peer_names)
         self.runners: list[Runner] = [*map(Backend, backends), *others]
         self.results = Results(
             date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -89,6 +89,7 @@ class Session:
         with ExitStack() as stack:
             stack.enter_context(fastconv.num_threads(self.results.settings.threads))
             stack.enter_context(threadpool_limits(self.results.settings.threads))
+            peers.set_threads(self.results.settings.threads)
             for job in jobs:
                 self._measure(job, progress)
         self._judge(neighbours.cores())
