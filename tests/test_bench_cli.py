@@ -25,9 +25,9 @@ QUICK = ["--rounds", "2", "--peers", "none"]
 def known_limits(monkeypatch, tmp_path):
     """Measured once for all tests, and never written to the user's cache."""
     monkeypatch.setenv("FASTCONV_CACHE_DIR", str(tmp_path / "cache"))
-    peak = limits.Peak("any", "float32", 1e11, 2e11)
+    peaks = tuple(limits.Peak("any", dtype, 1e11, 2e11) for dtype in ("float32", "float64"))
     level = limits.Bandwidth("memory", 1 << 28, 1e10, 2e10, 1e10, 2e10)
-    made = limits.Limits("some processor", "0", "2026-01-01", 1024, "any", (peak,), (level,), 1.0)
+    made = limits.Limits("some processor", "0", "2026-01-01", 1024, "any", peaks, (level,), 0.02)
     monkeypatch.setattr("fastconv.bench.command.cached_limits", lambda: made)
 
 
