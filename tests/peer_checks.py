@@ -131,7 +131,7 @@ def check(runner):
     more = POOLS_OF_PYTORCH if runner.name.startswith("pytorch") else []
     for mode in MODES:
         for layout in ("NCHW", "NHWC"):
-            settings = Settings(layout=layout, threads=2, mode=mode)
+            settings = Settings(layout=layout, mode=mode)
             for layer in EVERY_NETWORK + WORDS + FILTERS + more:
                 done = agrees(runner, layer, settings)
                 wanted = mode in modes and layer in layers + more
@@ -169,7 +169,7 @@ def main(name):
     assert [runner.name for runner in runners] == [
         other for other in CAN if PEER_OF.get(other, other) == name
     ]
-    peers.set_threads(2)
+    peers.set_threads(1)
     for runner in runners:
         assert runner.peer
         check(runner)
