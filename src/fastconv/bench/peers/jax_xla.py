@@ -72,8 +72,9 @@ class Jax:
         if settings.mode == "plan":
             return _call(jax.jit(lambda x: function(x, *weights)), jax.device_put([x], device), images)
         inputs = jax.device_put([x, *weights], device)
-        call = _call(jax.jit(function), inputs, images)
-        return _gradient(function, inputs, call, layout) if gradient else call
+        if gradient:
+            return _gradient(function, inputs, layout)
+        return _call(jax.jit(function), inputs, images)
 
 
 def _call(function: Function, inputs: list[Tensor], images: Callable[[Any], tuple[Array, ...]]) -> Call:
@@ -84,18 +85,20 @@ def _call(function: Function, inputs: list[Tensor], images: Callable[[Any], tupl
     return Call(run, images)
 
 
-def _gradient(function: Function, inputs: list[Tensor], forward: Call, layout: str) -> Call:
-    (result,) = forward.images(forward.run())
+def _gradient(function: Function, inputs: list[Tensor], layout: str) -> Call:
+    result = jax.eval_shape(function, *inputs)
+    n, *rest = result.shape
+    shape = (n, *rest) if layout == "NCHW" else (n, rest[-1], *rest[:-1])
     device = next(iter(inputs[0].devices()))
     if len(inputs) == 2:  # the bias's gradient is part of the work of every runner
-        inputs = [*inputs, jax.device_put(np.zeros(result.shape[1], result.dtype), device)]
-    seed = jax.device_put(to_layout("grad_output", grad_output(result.shape, result.dtype), layout), device)
+        inputs = [*inputs, jax.device_put(np.zeros(shape[1], result.dtype), device)]
+    seed = jax.device_put(to_layout("grad_output", grad_output(shape, result.dtype), layout), device)
 
     def gradients(seed: Tensor, *inputs: Tensor) -> Any:
         return jax.vjp(function, *inputs)[1](seed)
 
     call = _call(jax.jit(gradients), [seed, *inputs], partial(_gradient_images, layout=layout))
-    return replace(call, shape=result.shape)
+    return replace(call, shape=shape)
 
 
 def _function(layer: Layer, layout: str) -> Function | None:

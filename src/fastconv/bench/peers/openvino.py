@@ -18,7 +18,7 @@ from fastconv.bench.peers.onnx_model import model
 from fastconv.bench.results import Settings
 from fastconv.bench.runner import Call
 
-VERSION: str = openvino.__version__
+VERSION: str = openvino.__version__.split("-")[0]  # without the build
 _CORE = openvino.Core()
 
 
