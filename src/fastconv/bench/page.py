@@ -142,7 +142,7 @@ td.wide { white-space: normal; min-width: 14rem; overflow-wrap: break-word; }
 .number { text-align: right; }
 .own { font-weight: 600; }
 .best { font-weight: 700; color: var(--good); text-align: right; }
-.again { color: var(--quiet); opacity: .6; }
+.again { color: var(--quiet); opacity: .75; }
 .sorted .again { color: inherit; opacity: 1; }
 figure { margin: 1rem 0 2rem; }
 figure img { display: block; width: 100%; max-width: 40rem; height: auto; }

@@ -31,8 +31,6 @@ MODES = {
 FEW = 60  # rows: as many are shown without being asked for
 COLUMNS = (
     "layer",
-    "shapes",
-    "count",
     "runner",
     "algorithm",
     "µs",
@@ -41,6 +39,8 @@ COLUMNS = (
     "limit",
     "peer",
     "error",
+    "count",
+    "shapes",
 )
 TERMS = {
     "layer, shapes": "A layer by its name, and its operands in the order of NCHW: input * weights, then the options.",
@@ -100,7 +100,8 @@ def _summary(results: Results) -> Html:
     layers = len({(row.group, row.layer) for row in results.rows})
     what = (
         f"{len(results.rows):,} measurements of {results.date.replace('T', ' ')}: {layers} layers in "
-        f"{len(results.groups)} groups, {len(results.runners)} runners, {settings.threads} threads, {settings.layout}, {settings.dtype}."
+        f"{len(results.groups)} groups, {len(results.runners)} runners, {settings.threads} threads, "
+        f"{settings.layout}, {settings.dtype}."
     )
     sentences = [_sentence(standing) for standing in own]
     if not own:
@@ -169,7 +170,8 @@ def _networks(results: Results) -> Html:
     text = (
         "Milliseconds for all layers of a network, each as often as the network has it; the best is bold. A runner "
         "that lacks one of the layers has no sum. These are sums of layers alone: what else a network does is not in "
-        "them. The last columns have the smallest sum of a peer over that of fastconv's backend: above 1, fastconv is faster."
+        "them. The last columns have the smallest sum of a peer over that of fastconv's backend: above 1, fastconv is "
+        "faster."
     )
     columns = ("network", *results.runners, *(f"peer / {name}" for name in own))
     rows = map(row, results.groups)
@@ -199,8 +201,6 @@ def _rows(rows: list[Row], ratios: dict[Row, float]) -> Iterator[list[Cell]]:
             again = "again" if index else ""
             yield [
                 Cell(row.layer.name, kind=again),
-                Cell(str(row.layer), kind=again),
-                Cell(str(row.count), row.count, f"number {again}".strip()),
                 Cell(row.runner, kind="" if row.peer else "own"),
                 Cell(row.detail or ABSENT),
                 _number(1e6 * row.time, best=row.time == fastest),
@@ -209,6 +209,8 @@ def _rows(rows: list[Row], ratios: dict[Row, float]) -> Iterator[list[Cell]]:
                 Cell(share_text(row), row.share if row.bound > 0 else math.nan, "number"),
                 _number(ratios[row]),
                 Cell(error_text(row.error), row.error, "number"),
+                Cell(str(row.count), row.count, f"number {again}".strip()),
+                Cell(str(row.layer), kind=again),
             ]
 
 
