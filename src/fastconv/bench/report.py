@@ -44,24 +44,21 @@ COLUMNS = (
 )
 TERMS = {
     "layer, shapes": "A layer by its name, and its operands in the order of NCHW: input * weights, then the options.",
-    "count": "How often the network has this layer; sums count it as often.",
     "runner, algorithm": "A backend of fastconv or another library (a peer), and the algorithm where it is known.",
     "µs": "Median over the rounds of the microseconds of one call; the best of each layer is bold.",
-    "spread": "The slowest round over the fastest: 1 on a perfectly quiet machine.",
-    "rate": (
-        "Multiplications and additions of the textbook sum over the time, in GFLOP/s; GB/s of arguments and result "
-        "for what multiplies nothing."
-    ),
+    "peer": "Time of the best peer on this layer over this time: above 1, this one is faster.",
     "limit": (
         "Per cent of what the machine's limits allow: the peak of multiplications and additions or the bandwidth, "
         "whichever allows less. Above 100 % an algorithm multiplies less than the textbook sum, or data stayed in a "
         "cache."
     ),
-    "peer": (
-        "Time of the best peer on this layer over this time: above 1, this one is faster. For networks, of "
-        "their sums."
+    "rate": (
+        "Multiplications and additions of the textbook sum over the time, in GFLOP/s; GB/s of arguments and result "
+        "for what multiplies nothing."
     ),
+    "spread": "The slowest round over the fastest: 1 on a perfectly quiet machine.",
     "error": "Largest difference to the same in float64, as a fraction of the largest result.",
+    "count": "How often the network has this layer; sums count it as often.",
 }
 
 
@@ -202,12 +199,12 @@ def _rows(rows: list[Row], ratios: dict[Row, float]) -> Iterator[list[Cell]]:
             yield [
                 Cell(row.layer.name, kind=again),
                 Cell(row.runner, kind="" if row.peer else "own"),
-                Cell(row.detail or ABSENT),
                 _number(1e6 * row.time, best=row.time == fastest),
-                _number(row.spread),
-                Cell(f"{digits(row.rate / 1e9)} {row.unit}", row.rate, "number"),
-                Cell(share_text(row), row.share if row.bound > 0 else math.nan, "number"),
                 _number(ratios[row]),
+                Cell(share_text(row), row.share if row.bound > 0 else math.nan, "number"),
+                Cell(f"{digits(row.rate / 1e9)} {row.unit}", row.rate, "number"),
+                _number(row.spread),
+                Cell(row.detail or ABSENT),
                 Cell(error_text(row.error), row.error, "number"),
                 Cell(str(row.count), row.count, f"number {again}".strip()),
                 Cell(str(row.layer), kind=again),
