@@ -174,8 +174,18 @@ def test_report_holds_every_row(tmp_path):
     expected = [[row.layer.name, row.runner, summary.digits(1e6 * row.time)] for row in results.rows]
     assert [row[:3] for row in rows if row[0] != "layer"] == expected
     last = next(row for row in rows if row[:2] == ["pool", "cython"])
-    assert last[2:7] == ["330", "1.50", "30 %", "0.30 GB/s", "1.25"]
-    assert last[7:] == ["-", "0", "3", "1x8x16x16, kernel_size 2, stride 2"]
+    assert dict(zip(rows[0], last, strict=True)) == {
+        "layer": "pool", "runner": "cython", "µs": "330", "peer": "1.50", "limit": "30 %", "rate": "0.30 GB/s",
+        "spread": "1.25", "algorithm": "-", "error": "0", "count": "3",
+        "shapes": "1x8x16x16, kernel_size 2, stride 2",
+    }  # fmt: skip
+
+
+def test_report_sums_networks(tmp_path):
+    rows = Page(written(full(), tmp_path)).rows
+    assert rows[0] == ["network", "cython", "numba", "numpy", LONG, NASTY, "openvino",
+                       "peer / cython", "peer / numba", "peer / numpy"]  # fmt: skip
+    assert rows[1] == ["small", "1.54", "3.08", "46.2", "2.31", "6.16", "-", "1.50", "0.75", "0.050"]
 
 
 def test_report_of_no_limits_and_no_peers(tmp_path):

@@ -14,6 +14,7 @@ from fastconv.bench.summary import (
     ABSENT,
     Standing,
     command,
+    counted,
     digits,
     error_text,
     facts,
@@ -32,12 +33,12 @@ FEW = 60  # rows: as many are shown without being asked for
 COLUMNS = (
     "layer",
     "runner",
-    "algorithm",
     "µs",
-    "spread",
-    "rate",
-    "limit",
     "peer",
+    "limit",
+    "rate",
+    "spread",
+    "algorithm",
     "error",
     "count",
     "shapes",
@@ -88,7 +89,7 @@ def write_report(results: Results, path: Path) -> None:
     sections = (section(identifier, title, content) for identifier, (title, content) in parts.items())
     contents = [(identifier, title) for identifier, (title, _) in parts.items()]
     processor = str(results.config.get("processor", "unknown processor"))
-    title = f"fastconv bench: {processor}, {results.settings.threads} threads"
+    title = f"fastconv bench: {processor}, {counted(results.settings.threads, 'thread')}"
     path.write_text(page(title, contents, *sections), encoding="utf-8")
 
 
@@ -96,9 +97,9 @@ def _summary(results: Results) -> Html:
     settings, own = results.settings, standings(results)
     layers = len({(row.group, row.layer) for row in results.rows})
     what = (
-        f"{len(results.rows):,} measurements of {results.date.replace('T', ' ')}: {layers} layers in "
-        f"{len(results.groups)} groups, {len(results.runners)} runners, {settings.threads} threads, "
-        f"{settings.layout}, {settings.dtype}."
+        f"{counted(len(results.rows), 'measurement')} of {results.date.replace('T', ' ')}: {counted(layers, 'layer')} "
+        f"in {counted(len(results.groups), 'group')}, {counted(len(results.runners), 'runner')}, "
+        f"{counted(settings.threads, 'thread')}, {settings.layout}, {settings.dtype}."
     )
     sentences = [_sentence(standing) for standing in own]
     if not own:
@@ -118,7 +119,7 @@ def _summary(results: Results) -> Html:
             _warnings(results),
             tag("dl", *cards, class_="cards"),
             *(tag("p", sentence) for sentence in sentences),
-            tag("p", "The best peer is chosen anew for every layer."),
+            tag("p", "The best peer is chosen anew for every layer.") if results.best_peers() else "",
         ]
     )
 
@@ -128,8 +129,8 @@ def _sentence(standing: Standing) -> str:
         return f"{standing.runner} was compared with no other library."
     return (
         f"{standing.runner} is {digits(standing.mean)} times as fast as the best peer of each layer, in the geometric "
-        f"mean over {standing.layers} layers, and faster than every peer on {standing.ahead} of them. Worst is "
-        f"{standing.worst.layer.name} ({standing.worst.group}): {digits(standing.worst_ratio)} times as fast."
+        f"mean over {counted(standing.layers, 'layer')}, and faster than every peer on {standing.ahead} of them. Worst "
+        f"is {standing.worst.layer.name} ({standing.worst.group}): {digits(standing.worst_ratio)} times as fast."
     )
 
 
@@ -139,7 +140,7 @@ def _card(standing: Standing) -> Html:
         "div",
         tag("dt", f"{standing.runner}: speed over the best peer's"),
         tag("dd", digits(standing.mean)),
-        tag("dd", f"geometric mean of {standing.layers} layers, ahead on {standing.ahead}"),
+        tag("dd", f"geometric mean of {counted(standing.layers, 'layer')}, ahead on {standing.ahead}"),
         tag("dd", f"worst: {digits(standing.worst_ratio)}, {name}"),
     )
 
@@ -182,7 +183,10 @@ def _groups(results: Results) -> Html:
     for group in results.groups:
         rows = results.of(group)
         cells = table(f"All measurements of {group}", COLUMNS, _rows(rows, ratios))
-        count = tag("summary", f"{len(rows)} measurements of {len(results.layers(group))} layers")
+        count = tag(
+            "summary",
+            f"{counted(len(rows), 'measurement')} of {counted(len(results.layers(group)), 'layer')}",
+        )
         drawn = _image(results, pictures[group], "")
         parts.append(join([tag("h3", group), drawn, tag("details", count, cells, **unfolded)]))
     return join(parts)
