@@ -44,8 +44,13 @@ def section(identifier: str, title: str, *children: str) -> Html:
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Html:
     """A table in a box of its own, in which it scrolls; the first cell of a row is its heading."""
-    head = tag("tr", *(tag("th", name, scope="col") for name in columns))
-    body = join(tag("tr", *(_cell(cell, index == 0) for index, cell in enumerate(row))) for row in rows)
+    lines = list(rows)
+    kinds = [cell.kind for cell in lines[0]] if lines else [""] * len(columns)
+    sides = ({"class_": "number"} if kind.startswith(("number", "best")) else {} for kind in kinds)
+    head = tag(
+        "tr", *(tag("th", name, scope="col", **side) for name, side in zip(columns, sides, strict=True))
+    )
+    body = join(tag("tr", *(_cell(cell, index == 0) for index, cell in enumerate(line))) for line in lines)
     whole = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", body))
     return tag("div", whole, class_="box", tabindex="0", role="region", aria_label=caption)
 
@@ -58,10 +63,14 @@ def _cell(cell: Cell, heading: bool) -> Html:
 
 
 def picture(light: bytes, dark: bytes, text: str, caption: str) -> Html:
-    """A picture in SVG that follows the reader's theme; `text` is for those who do not see it."""
+    """A picture in SVG that follows the reader's theme; `text` is for those who do not see it.
+
+    No caption where it is empty.
+    """
     source = Html(f'<source media="(prefers-color-scheme: dark)" srcset="{_address(dark)}">')
     image = Html(f'<img src="{_address(light)}" alt="{escape(text)}">')
-    return tag("figure", tag("picture", source, image), tag("figcaption", caption))
+    below = tag("figcaption", caption) if caption else Html("")
+    return tag("figure", tag("picture", source, image), below)
 
 
 def _address(svg: bytes) -> str:
@@ -133,10 +142,13 @@ td.wide { white-space: normal; min-width: 14rem; overflow-wrap: break-word; }
 .number { text-align: right; }
 .own { font-weight: 600; }
 .best { font-weight: 700; color: var(--good); text-align: right; }
-.again { color: var(--quiet); opacity: .6; }
+.again { color: var(--quiet); opacity: .75; }
 .sorted .again { color: inherit; opacity: 1; }
 figure { margin: 1rem 0 2rem; }
 figure img { display: block; width: 100%; max-width: 40rem; height: auto; }
+.picture { break-inside: avoid; padding-top: .1rem; }
+.picture h3 { margin-top: .5rem; }
+@media (min-width: 64rem) { #pictures { columns: 2; column-gap: 2.5rem; } #pictures > h2 { column-span: all; } }
 figcaption { color: var(--quiet); font-size: .9rem; margin-top: .4rem; }
 details { margin: .75rem 0; }
 summary { cursor: pointer; }
@@ -144,7 +156,7 @@ pre { background: var(--soft); border-radius: .4rem; padding: .75rem 1rem; white
 dl.terms dt { font-weight: 600; margin-top: .6rem; }
 dl.terms dd { margin: 0; }
 @media (max-width: 40rem) { body { padding: .75rem; } th, td { padding: .25rem .45rem; }
-  tbody th { max-width: 9.5rem; white-space: normal; } }
+  tbody th { min-width: 6.5rem; max-width: 9.5rem; white-space: normal; } }
 @media print { details > * { display: block; } }
 """
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fastconv.bench.page import Cell, Html, join, page, picture, section, table, tag
-from fastconv.bench.pictures import PICTURES, Picture, as_bytes, pictures_of_layers
+from fastconv.bench.pictures import LAYERS_CAPTION, PICTURES, Picture, as_bytes, pictures_of_layers
 from fastconv.bench.results import Results, Row
 from fastconv.bench.style import in_dark
 from fastconv.bench.summary import (
     ABSENT,
     Standing,
     command,
+    counted,
     digits,
     error_text,
     facts,
@@ -28,39 +29,37 @@ MODES = {
     "call": "Each call takes the arrays as they are; what has to be prepared is part of its time.",
     "gradient": "A call computes the gradients of all arguments.",
 }
+FEW = 60  # rows: as many are shown without being asked for
 COLUMNS = (
     "layer",
-    "shapes",
-    "count",
     "runner",
-    "algorithm",
     "µs",
-    "spread",
-    "rate",
-    "limit",
     "peer",
+    "limit",
+    "rate",
+    "spread",
+    "algorithm",
     "error",
+    "count",
+    "shapes",
 )
 TERMS = {
     "layer, shapes": "A layer by its name, and its operands in the order of NCHW: input * weights, then the options.",
-    "count": "How often the network has this layer; sums count it as often.",
     "runner, algorithm": "A backend of fastconv or another library (a peer), and the algorithm where it is known.",
     "µs": "Median over the rounds of the microseconds of one call; the best of each layer is bold.",
-    "spread": "The slowest round over the fastest: 1 on a perfectly quiet machine.",
-    "rate": (
-        "Multiplications and additions of the textbook sum over the time, in GFLOP/s; GB/s of arguments and result "
-        "for what multiplies nothing."
-    ),
+    "peer": "Time of the best peer on this layer over this time: above 1, this one is faster.",
     "limit": (
         "Per cent of what the machine's limits allow: the peak of multiplications and additions or the bandwidth, "
         "whichever allows less. Above 100 % an algorithm multiplies less than the textbook sum, or data stayed in a "
         "cache."
     ),
-    "peer": (
-        "Time of the best peer on this layer over this time: above 1, this one is faster. For sums, the peer with the "
-        "smallest sum."
+    "rate": (
+        "Multiplications and additions of the textbook sum over the time, in GFLOP/s; GB/s of arguments and result "
+        "for what multiplies nothing."
     ),
+    "spread": "The slowest round over the fastest: 1 on a perfectly quiet machine.",
     "error": "Largest difference to the same in float64, as a fraction of the largest result.",
+    "count": "How often the network has this layer; sums count it as often.",
 }
 
 
@@ -77,7 +76,8 @@ def write_report(results: Results, path: Path) -> None:
     OSError
         If the file cannot be written.
     """
-    pictures = [part for picture in PICTURES if (part := _picture(results, picture))]
+    images = ((drawing.title, _image(results, drawing, drawing.caption)) for drawing in PICTURES)
+    pictures = [tag("div", tag("h3", title), image, class_="picture") for title, image in images if image]
     parts = {
         "summary": ("Summary", _summary(results)),
         "networks": ("Networks", _networks(results)),
@@ -89,7 +89,7 @@ def write_report(results: Results, path: Path) -> None:
     sections = (section(identifier, title, content) for identifier, (title, content) in parts.items())
     contents = [(identifier, title) for identifier, (title, _) in parts.items()]
     processor = str(results.config.get("processor", "unknown processor"))
-    title = f"fastconv bench: {processor}, {results.settings.threads} threads"
+    title = f"fastconv bench: {processor}, {counted(results.settings.threads, 'thread')}"
     path.write_text(page(title, contents, *sections), encoding="utf-8")
 
 
@@ -97,8 +97,9 @@ def _summary(results: Results) -> Html:
     settings, own = results.settings, standings(results)
     layers = len({(row.group, row.layer) for row in results.rows})
     what = (
-        f"{len(results.rows):,} measurements of {results.date}: {layers} layers in {len(results.groups)} groups, "
-        f"{len(results.runners)} runners, {settings.threads} threads, {settings.layout}, {settings.dtype}."
+        f"{counted(len(results.rows), 'measurement')} of {results.date.replace('T', ' ')}: {counted(layers, 'layer')} "
+        f"in {counted(len(results.groups), 'group')}, {counted(len(results.runners), 'runner')}, "
+        f"{counted(settings.threads, 'thread')}, {settings.layout}, {settings.dtype}."
     )
     sentences = [_sentence(standing) for standing in own]
     if not own:
@@ -118,10 +119,7 @@ def _summary(results: Results) -> Html:
             _warnings(results),
             tag("dl", *cards, class_="cards"),
             *(tag("p", sentence) for sentence in sentences),
-            tag(
-                "p",
-                "The best peer is chosen anew for every layer: no single library is as fast as that on all of them.",
-            ),
+            tag("p", "The best peer is chosen anew for every layer.") if results.best_peers() else "",
         ]
     )
 
@@ -130,9 +128,9 @@ def _sentence(standing: Standing) -> str:
     if standing.worst is None:
         return f"{standing.runner} was compared with no other library."
     return (
-        f"{standing.runner} takes the best peer's time divided by {digits(standing.mean)} (geometric mean over "
-        f"{standing.layers} layers) and is faster than every peer on {standing.ahead} of them. It does worst on "
-        f"{standing.worst.layer.name} ({standing.worst.group}), with a ratio of {digits(standing.worst_ratio)}."
+        f"{standing.runner} is {digits(standing.mean)} times as fast as the best peer of each layer, in the geometric "
+        f"mean over {counted(standing.layers, 'layer')}, and faster than every peer on {standing.ahead} of them. Worst "
+        f"is {standing.worst.layer.name} ({standing.worst.group}): {digits(standing.worst_ratio)} times as fast."
     )
 
 
@@ -140,9 +138,9 @@ def _card(standing: Standing) -> Html:
     name = standing.worst.layer.name if standing.worst else ""
     return tag(
         "div",
-        tag("dt", f"{standing.runner}: best peer's time over its own"),
+        tag("dt", f"{standing.runner}: speed over the best peer's"),
         tag("dd", digits(standing.mean)),
-        tag("dd", f"geometric mean of {standing.layers} layers, ahead on {standing.ahead}"),
+        tag("dd", f"geometric mean of {counted(standing.layers, 'layer')}, ahead on {standing.ahead}"),
         tag("dd", f"worst: {digits(standing.worst_ratio)}, {name}"),
     )
 
@@ -155,36 +153,42 @@ def _warnings(results: Results) -> Html:
 
 
 def _networks(results: Results) -> Html:
-    def rows() -> Iterator[list[Cell]]:
-        for group in results.groups:
-            sums = network_sums(results, group)
-            fastest = least(entry.seconds for entry in sums)
-            for index, entry in enumerate(sums):
-                yield [
-                    Cell(group, kind="again" if index else ""),
-                    Cell(entry.runner, kind="" if entry.peer else "own"),
-                    _number(1000 * entry.seconds, best=entry.seconds == fastest),
-                    _number(entry.seconds / fastest),
-                    _number(entry.ratio),
-                ]
+    def row(group: str) -> list[Cell]:
+        sums = {entry.runner: entry for entry in network_sums(results, group)}
+        fastest = least(entry.seconds for entry in sums.values())
+        times = [sums[runner].seconds if runner in sums else math.nan for runner in results.runners]
+        ratios = [sums[name].ratio if name in sums else math.nan for name in own]
+        return [
+            Cell(group),
+            *(_number(1000 * time, time == fastest) for time in times),
+            *map(_number, ratios),
+        ]
 
+    own = [standing.runner for standing in standings(results)]
     text = (
-        "Milliseconds for all layers of a network, each as often as the network has it. A runner that lacks one of the "
-        "layers has no sum. These are sums of layers alone: what else a network does is not in them."
+        "Milliseconds for all layers of a network, each as often as the network has it; the best is bold. A runner "
+        "that lacks one of the layers has no sum. These are sums of layers alone: what else a network does is not in "
+        "them. The last columns have the smallest sum of a peer over that of fastconv's backend: above 1, fastconv is "
+        "faster."
     )
-    columns = ("network", "runner", "ms", "over the fastest", "peer")
-    return join([tag("p", text), table("Sums over the layers of each network", columns, rows())])
+    columns = ("network", *results.runners, *(f"peer / {name}" for name in own))
+    rows = map(row, results.groups)
+    return join([tag("p", text), table("Sums over the layers of each network, milliseconds", columns, rows)])
 
 
 def _groups(results: Results) -> Html:
     pictures, ratios = pictures_of_layers(results), results.ratios()
-    parts = []
+    parts: list[str] = [tag("p", LAYERS_CAPTION)] if results.best_peers() else []
+    unfolded = {"open": ""} if len(results.rows) <= FEW else {}
     for group in results.groups:
         rows = results.of(group)
         cells = table(f"All measurements of {group}", COLUMNS, _rows(rows, ratios))
-        count = tag("summary", f"{len(rows)} measurements of {len(results.layers(group))} layers")
-        drawn = _picture(results, pictures[group], heading=False)
-        parts.append(join([tag("h3", group), drawn, tag("details", count, cells)]))
+        count = tag(
+            "summary",
+            f"{counted(len(rows), 'measurement')} of {counted(len(results.layers(group)), 'layer')}",
+        )
+        drawn = _image(results, pictures[group], "")
+        parts.append(join([tag("h3", group), drawn, tag("details", count, cells, **unfolded)]))
     return join(parts)
 
 
@@ -198,16 +202,16 @@ def _rows(rows: list[Row], ratios: dict[Row, float]) -> Iterator[list[Cell]]:
             again = "again" if index else ""
             yield [
                 Cell(row.layer.name, kind=again),
-                Cell(str(row.layer), kind=again),
-                Cell(str(row.count), row.count, f"number {again}".strip()),
                 Cell(row.runner, kind="" if row.peer else "own"),
-                Cell(row.detail or ABSENT),
                 _number(1e6 * row.time, best=row.time == fastest),
-                _number(row.spread),
-                Cell(f"{digits(row.rate / 1e9)} {row.unit}", row.rate, "number"),
-                Cell(share_text(row), row.share if row.bound > 0 else math.nan, "number"),
                 _number(ratios[row]),
+                Cell(share_text(row), row.share if row.bound > 0 else math.nan, "number"),
+                Cell(f"{digits(row.rate / 1e9)} {row.unit}", row.rate, "number"),
+                _number(row.spread),
+                Cell(row.detail or ABSENT),
                 Cell(error_text(row.error), row.error, "number"),
+                Cell(str(row.count), row.count, f"number {again}".strip()),
+                Cell(str(row.layer), kind=again),
             ]
 
 
@@ -215,14 +219,13 @@ def _number(value: float, best: bool = False) -> Cell:
     return Cell(digits(value), value, "best" if best else "number")
 
 
-def _picture(results: Results, drawing: Picture, heading: bool = True) -> Html:
+def _image(results: Results, drawing: Picture, caption: str) -> Html:
     """The picture in both themes; empty where the results have nothing for it."""
     figure = drawing.draw(results, "light")
     if figure is None:
         return Html("")
     light = as_bytes(figure, "svg")
-    image = picture(light, in_dark(light), f"{drawing.title}. {drawing.caption}", drawing.caption)
-    return join([tag("h3", drawing.title), image]) if heading else image
+    return picture(light, in_dark(light), f"{drawing.title}. {drawing.caption}", caption)
 
 
 def _machine(results: Results) -> Html:

@@ -90,6 +90,11 @@ def digits(value: float) -> str:
     return f"{value:.3f}" if value >= 0.00995 else f"{value:.1g}"
 
 
+def counted(number: int, what: str) -> str:
+    """As in ``1 layer``, ``1,200 layers``."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def duration(seconds: float) -> str:
     """With its unit, as in ``12.3 ms``."""
     for unit, name in ((1.0, "s"), (1e-3, "ms")):

@@ -86,11 +86,11 @@ def comparison_table(before: Results, now: Results) -> Table:
         f"[bold]Compared with {escape(before.date)}[/bold]  "
         f"[dim]noise {digits(before.noise)} then, {digits(now.noise)} now[/dim]"
     )
-    table.add_column("network", max_width=22, overflow="fold")
-    table.add_column("runner", max_width=16, overflow="fold")
+    table.add_column("network", max_width=18, overflow="fold")
+    table.add_column("runner", max_width=22, overflow="fold")
     table.add_column("layers", justify="right")
     table.add_column("faster by\n[dim]geomean[/dim]", justify="right")
-    table.add_column("slowest change", max_width=24, overflow="fold")
+    table.add_column("slowest change", max_width=20, overflow="fold")
     earlier = {(row.group, row.layer, row.runner): row.time for row in before.rows}
     for group in now.groups:
         for runner in now.runners:
