@@ -24,20 +24,21 @@ ASSUMED = {"L1": 32 << 10, "L2": 256 << 10}
 
 
 class Effort(NamedTuple):
-    """All loops are visited `sweeps` times for `rounds` of `seconds`, so that a busy second does not spoil every round.
+    """Every loop is visited `sweeps` times, so that a busy second does not spoil all of its rounds.
 
-    No sweep begins after `deadline` seconds.
+    A round takes `seconds`, less than what a scheduler lets another process run for; a visit has as many of them as fit
+    `visit` seconds, but at least 2. No sweep begins after `deadline` seconds.
     """
 
     sweeps: int
-    rounds: int
+    visit: float
     seconds: float
     memory: int  # the most bytes of a thread's working set in memory
     deadline: float = 6.0
 
 
-THOROUGH = Effort(sweeps=4, rounds=3, seconds=0.006, memory=512 * MIB)
-QUICK = Effort(sweeps=1, rounds=3, seconds=0.002, memory=128 * MIB)
+THOROUGH = Effort(sweeps=5, visit=0.018, seconds=0.0015, memory=512 * MIB)
+QUICK = Effort(sweeps=1, visit=0.006, seconds=0.001, memory=128 * MIB)
 
 
 class Probe:
@@ -67,8 +68,8 @@ class Probe:
 
         The first is as long as with the pace of `like`: how long a short one on several threads takes is chance.
         """
-        rounds = 0
-        while rounds < effort.rounds:
+        rounds, start = 0, time.monotonic()
+        while rounds < 2 or time.monotonic() - start < effort.visit:
             pace = self._pace or (like._pace if like else 0)
             repeats = math.ceil(pace * effort.seconds) or 1
             work, seconds = _engine.probe(*self._key, memory, stride, self._size, repeats, self._threads)
