@@ -1,0 +1,11 @@
+"""All gradients of a call at once, for every operation and for layers of networks."""
+
+from bench.cases import NETWORKS, OPERATIONS
+from fastconv.bench.runner import Backend
+
+LAYERS = [*(layer for layer in OPERATIONS if "return_indices" not in layer.options), *NETWORKS]
+QUICK = ("conv2d", "depthwise_conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d")
+
+
+def test_gradient(measure, layer, layout, backend):
+    measure(layer, Backend(backend), f"gradient {layout}", layout=layout, mode="gradient")

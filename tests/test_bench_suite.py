@@ -1,0 +1,51 @@
+"""The benchmarks in `bench/` cover every public operation. They themselves run with ``pytest bench``."""
+
+import importlib.util
+import inspect
+from pathlib import Path
+
+import pytest
+
+import fastconv
+from fastconv.bench.check import check
+from fastconv.bench.results import Settings
+from fastconv.bench.runner import Backend
+
+SOURCE = Path(__file__).parents[1] / "bench" / "cases.py"
+if not SOURCE.exists():
+    pytest.skip("the benchmarks are not part of the package", allow_module_level=True)
+spec = importlib.util.spec_from_file_location("bench_cases", SOURCE)
+cases = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(cases)
+
+
+def computing_functions():
+    """Those that compute an image from an image: they take `x` and a backend."""
+    functions = {name: getattr(fastconv, name) for name in fastconv.__all__}
+    return {
+        name
+        for name, function in functions.items()
+        if inspect.isfunction(function) and {"x", "backend"} <= set(inspect.signature(function).parameters)
+    }
+
+
+def test_every_operation_has_a_case():
+    assert {layer.operation for layer in cases.OPERATIONS} == computing_functions()
+
+
+@pytest.mark.parametrize("name", ["NETWORKS", "OPERATIONS", "IMAGES", "TINY"])
+def test_names_are_unique(name):
+    names = [layer.name for layer in getattr(cases, name)]
+    assert len(set(names)) == len(names)
+    assert set(getattr(cases, f"QUICK_{name}", names)) <= set(names)
+
+
+@pytest.mark.parametrize("mode", ["call", "gradient"])
+@pytest.mark.parametrize("layer", cases.OPERATIONS, ids=lambda layer: layer.name)
+def test_operations_run_and_are_right(layer, mode):
+    settings = Settings(mode=mode)
+    arrays = cases.arrays(layer, settings.dtype)
+    call = Backend("cython" if "cython" in fastconv.available_backends() else "numpy").prepare(
+        layer, arrays, settings
+    )
+    assert check(layer, arrays, call.images(call.run()), settings) < 1e-4
