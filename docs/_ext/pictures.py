@@ -18,7 +18,7 @@ mpl.use("agg")
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours: of letters, of thin lines, of quiet areas, and four that are told apart."""
+    """Colours: of letters, of thin lines, of quiet areas, four that are told apart, and of letters on those."""
 
     name: str
     ink: str
@@ -28,11 +28,12 @@ class Theme:
     orange: str
     green: str
     red: str
+    on_colour: str
 
 
 THEMES = (
-    Theme("light", "#2b3038", "#aab1bb", "#e6e9ee", "#2f7fb5", "#e08a2c", "#3f9b62", "#c8493f"),
-    Theme("dark", "#d8dde3", "#6b7480", "#30363d", "#5aa7dc", "#f0a653", "#67bd86", "#e5766c"),
+    Theme("light", "#2b3038", "#aab1bb", "#e6e9ee", "#2f7fb5", "#e08a2c", "#3f9b62", "#c8493f", "#ffffff"),
+    Theme("dark", "#d8dde3", "#6b7480", "#30363d", "#5aa7dc", "#f0a653", "#67bd86", "#e5766c", "#14181d"),
 )
 
 

@@ -2,8 +2,8 @@
 Feature maps of a filter bank
 =============================
 
-Gabor filters answer to stripes of one width and direction, much as the first layer of a trained network does. Convolution,
-activation and pooling are the three steps of such a layer; here they are fused and counted.
+Gabor filters answer to stripes of one width and direction, much as the first layer of a trained network does.
+Convolution, activation and pooling are the three steps of such a layer; the first two are one call.
 """
 
 import matplotlib.pyplot as plt

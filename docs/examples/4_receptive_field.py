@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 import fastconv
 
 # %%
-# A chain of layers as ``(kernel, stride, padding)``: three 3x3 convolutions, of which the middle one has stride 2, after
-# a 5x5 one.
+# A chain of layers as ``(kernel, stride, padding)``: a 5x5 convolution and three of 3x3, of which the middle one has
+# stride 2.
 
 layers = [(5, 1, 2), (3, 1, 1), (3, 2, 1), (3, 1, 1)]
 for layer, field in zip(layers, fastconv.geometry.receptive_field(layers), strict=True):

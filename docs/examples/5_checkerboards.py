@@ -2,8 +2,8 @@
 Checkerboards of transposed convolution
 =======================================
 
-A transposed convolution puts a copy of its kernel at every ``stride``-th pixel. Where the stride does not divide the kernel,
-some pixels get more copies than others, and the result has a pattern that the input does not have
+A transposed convolution puts a copy of its kernel at every ``stride``-th pixel. Where the stride does not divide the
+kernel, some pixels get more copies than others, and the result has a pattern that the input does not have
 (`Odena et al., 2016 <https://doi.org/10.23915/distill.00003>`_).
 """
 
@@ -33,8 +33,8 @@ def enlarge(image, kernel):
 
 
 # %%
-# Above, a grey plane; below, a part of the photograph. The linear kernel has a size of 3 as well: its weights make up for
-# the uneven overlap.
+# Above, a grey plane; below, a part of the photograph. The linear kernel has a size of 3 as well: its weights make up
+# for the uneven overlap.
 
 figure, axes = plt.subplots(2, 3, figsize=(9.5, 6.4))
 for column, (name, kernel) in enumerate(kernels.items()):

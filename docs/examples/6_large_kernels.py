@@ -2,8 +2,8 @@
 Large kernels: unsharp masking and a lens
 =========================================
 
-Blurring with a kernel of 31x31 takes 961 products for each pixel and channel, done as a textbook sum. fastconv takes the
-fast Fourier transform where that is cheaper; nothing in the call changes.
+Blurring with a kernel of 31x31 takes 961 products for each pixel and channel, done as a textbook sum. fastconv takes
+the fast Fourier transform where that is cheaper; nothing in the call changes.
 """
 
 import matplotlib.pyplot as plt

@@ -14,7 +14,9 @@ def draw(theme):
                 at = (j + 0.45 * channel, 3.6 - i + 0.45 * channel)
                 axis.add_patch(Rectangle(at, 1, 1, facecolor=colours[channel], edgecolor=theme.ink, lw=0.8))
                 if channel == 0:
-                    axis.text(at[0] + 0.5, at[1] + 0.5, f"{i},{j}", ha="center", va="center", color="white")
+                    axis.text(
+                        at[0] + 0.5, at[1] + 0.5, f"{i},{j}", ha="center", va="center", color=theme.on_colour
+                    )
     axis.text(4.3, 4.5, "channel 0", color=theme.blue, weight="bold", va="center")
     axis.text(4.3, 3.9, "channel 1", color=theme.orange, weight="bold", va="center")
     orders = {
@@ -25,8 +27,12 @@ def draw(theme):
         y = 1.4 - 1.4 * row
         axis.text(-0.2, y + 0.4, name, ha="right", va="center", family="monospace")
         for k, (c, i, j) in enumerate(order):
-            axis.add_patch(Rectangle((k * 0.8, y), 0.8, 0.8, facecolor=colours[c], edgecolor=theme.ink, lw=0.8))
-            axis.text(k * 0.8 + 0.4, y + 0.4, f"{i},{j}", ha="center", va="center", color="white", size=9)
+            axis.add_patch(
+                Rectangle((k * 0.8, y), 0.8, 0.8, facecolor=colours[c], edgecolor=theme.ink, lw=0.8)
+            )
+            axis.text(
+                k * 0.8 + 0.4, y + 0.4, f"{i},{j}", ha="center", va="center", color=theme.on_colour, size=9
+            )
     axis.annotate(
         "", (9.6, -0.35), (0, -0.35), arrowprops={"arrowstyle": "->", "color": theme.line, "lw": 1.2}
     )
