@@ -1,4 +1,4 @@
-"""Transposed convolution of ones: how many copies of the kernel meet at each output. Drawn for docs/algorithms/transposed.md."""
+"""How many copies of a kernel meet at each output of a transposed convolution. For docs/algorithms/transposed.md."""
 
 import matplotlib.pyplot as plt
 import numpy as np

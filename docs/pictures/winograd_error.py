@@ -1,7 +1,7 @@
 """What Winograd's algorithm costs in accuracy, measured. Drawn for docs/algorithms/winograd.md.
 
-Left: the library's own algorithms, by number of channels, as multiples of the direct sum's error in float32. Right: how much
-the interpolation points matter, for tiles of 4x4 outputs of a 3x3 kernel, computed here with NumPy in float32.
+Left: the library's own algorithms, by number of channels, as multiples of the direct sum's error in float32. Right: how
+much the interpolation points matter, for tiles of 4x4 outputs of a 3x3 kernel, computed here with NumPy in float32.
 """
 
 from functools import cache
