@@ -25,7 +25,9 @@ bank = np.stack(waves, axis=-1) * np.exp(-(x**2 + y**2) / 18)[..., np.newaxis]
 bank -= bank.mean(axis=(0, 1))
 weight = np.repeat(bank[:, :, np.newaxis], 3, axis=2).astype(np.float32) / 3
 
-maps = fastconv.conv2d(photo, weight, stride=2, padding="same", layout="NHWC", activation="relu")
+maps = fastconv.conv2d(
+    photo, weight, stride=2, padding=7, padding_mode="reflect", layout="NHWC", activation="relu"
+)
 pooled = fastconv.max_pool2d(maps, 4, layout="NHWC")
 print(photo.shape, "->", maps.shape, "->", pooled.shape)
 
@@ -35,7 +37,7 @@ print(photo.shape, "->", maps.shape, "->", pooled.shape)
 figure, axes = plt.subplots(4, 4, figsize=(9, 9))
 for i in range(8):
     row, column = i // 4 * 2, i % 4
-    axes[row, column].imshow(bank[..., i], cmap="RdBu")
+    axes[row, column].imshow(bank[..., i], cmap="RdBu", vmin=-1, vmax=1)
     axes[row + 1, column].imshow(pooled[..., i], cmap="magma")
 for axis in axes.flat:
     axis.axis("off")
