@@ -16,6 +16,8 @@ import numpy as np
 import fastconv
 from fastconv import backends
 
+__all__ = ["build_config", "show_config"]
+
 # A backend that is not there, or an environment variable that holds nonsense: both are shown, not raised.
 MISTAKES = (backends.BackendUnavailableError, ValueError)
 VARIABLES = (
