@@ -22,7 +22,7 @@ from fastconv.bench.networks import NETWORKS, network
 from fastconv.bench.pictures import save_pictures
 from fastconv.bench.report import write_report
 from fastconv.bench.results import Results, Settings
-from fastconv.bench.session import Job, Session
+from fastconv.bench.session import LIMITS_NOISE, Job, Session
 from fastconv.bench.studies import study
 from fastconv.bench.table import comparison_table, layer_table, markdown_tables, network_table, settings_lines
 from fastconv.command_error import CommandError
@@ -159,8 +159,9 @@ def _peers(arguments: argparse.Namespace) -> Sequence[str] | None:
 
 
 def _limits(live: Live, threads: int) -> Limits:
+    """The machine's; measured again where the last time it was busy, since the limits were too low then."""
     limits = cached_limits()
-    if limits is None or limits.threads < threads:
+    if limits is None or limits.threads < threads or limits.noise > LIMITS_NOISE:
         live.update("... measuring the machine's limits", refresh=live.console.is_terminal)
         limits = measure_limits(threads)
         if threads == fastconv.get_num_threads():

@@ -25,6 +25,7 @@ from fastconv.limits import Limits
 
 NOISE = 1.15  # slowest round over fastest, in the median: above, the machine was not quiet
 BUSY = 0.1  # cores that others use
+LIMITS_NOISE = 0.1  # usual round over best, less 1, when the limits were measured
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,12 @@ class Session:
 
     def _judge(self, others: float) -> None:
         """Say so where the machine was not quiet."""
+        limits = self.results.limits
+        if limits is not None and limits.noise > LIMITS_NOISE:
+            self._warn(
+                f"The machine's limits were measured while it was not quiet (a usual round took {limits.noise:.0%} "
+                "longer than the best): they may be too low, and the per cents of them too high."
+            )
         if others > BUSY:
             self._warn(
                 f"The machine was not quiet: other programs or guests used {others:.1f} cores meanwhile."

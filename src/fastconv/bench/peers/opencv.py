@@ -2,8 +2,8 @@
 
 Called by `fastconv.bench.peers`. Modes ``"plan"`` and ``"call"`` are the same. By its documentation, kernels from about
 11x11 on are applied by Fourier transforms; in version 5.0 these start no threads, while smaller kernels do.
-Images are ``(H, W)`` or ``(H, W, C)``, as OpenCV has them; where the channels have different filters, there is a call for
-each, on images of one channel.
+Images are ``(H, W)`` or ``(H, W, C)``, as OpenCV has them; where the channels have different filters, there is a call
+for each, on images of one channel.
 """
 
 from __future__ import annotations
