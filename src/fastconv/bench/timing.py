@@ -45,7 +45,7 @@ def measure(
     """
     first = {key: _first(call) for key, call in calls.items()}
     repeats = {key: min(MOST_CALLS, max(1, round(settings.block / first[key]))) for key in calls}
-    samples: dict[Key, list[float]] = {key: [] for key in calls}
+    samples = {key: [first[key]] if first[key] > LONG else [] for key in calls}
     order = list(calls)
     for _ in range(max(2, settings.rounds)):
         for key in order:
@@ -61,9 +61,10 @@ def measure(
 
 
 def _first(call: Callable[[], object]) -> float:
-    """The faster of two calls, after one that may compile or prepare."""
+    """The faster of two calls, after one that may compile or prepare; of long calls there is only one."""
     call()
-    return max(min(_seconds(call, 1), _seconds(call, 1)), 1e-7)
+    once = _seconds(call, 1)
+    return max(once if once > LONG else min(once, _seconds(call, 1)), 1e-7)
 
 
 def _seconds(call: Callable[[], object], times: int) -> float:
