@@ -181,6 +181,17 @@ def test_report_holds_every_row(tmp_path):
     }  # fmt: skip
 
 
+def test_report_marks_the_best_and_sorts_by_numbers(tmp_path):
+    cells = Page(written(full(), tmp_path)).attributes("td")
+    best = [float(cell["data-v"]) for cell in cells if cell.get("class") == "best"]
+    assert best == pytest.approx(
+        [1.54, 1.54, 110, 220, 330, 110, 220, 330]
+    )  # two networks, three layers of each
+    values = [float(cell["data-v"]) for cell in cells if "data-v" in cell][-8:]
+    pool_on_the_slowest = [4 * 330, 1.5 / 4, 0.1 / 1.32, 1e5 / 1.32e-3, 1.25, 0, 3]
+    assert values[1:] == pytest.approx(pool_on_the_slowest, rel=1e-4)
+
+
 def test_report_sums_networks(tmp_path):
     rows = Page(written(full(), tmp_path)).rows
     assert rows[0] == ["network", "cython", "numba", "numpy", LONG, NASTY, "openvino",
