@@ -1,9 +1,7 @@
-"""The tables, pictures and report of a benchmark, from made-up results."""
+"""The report and the pictures of a benchmark, from made-up results."""
 
 import base64
 import dataclasses
-import io
-import json
 import math
 import re
 from html.parser import HTMLParser
@@ -11,101 +9,11 @@ from html.parser import HTMLParser
 import pytest
 
 pytest.importorskip("matplotlib")
-pytest.importorskip("rich")
 
-from rich.console import Console
+from fastconv.bench import pictures, report, style, summary
+from made_up_results import ALL, LONG, NASTY, empty, full, many, one_row
 
-from fastconv.bench import pictures, report, style, summary, table
-from fastconv.bench.layer import conv, pool
-from fastconv.bench.results import AccuracyPoint, ChoicePoint, Results, Row, ScalingPoint, Settings
-from fastconv.limits import Bandwidth, Limits, Peak
-
-NASTY = '<script>alert("&$x_1$|`*")</script>'
-LONG = "pytorch channels_last2"
 VOID = {"meta", "source", "img", "br", "link"}
-
-
-def some_limits():
-    return Limits(
-        processor="made up", version="0", date="2026-01-01", threads=2, isa="avx2",
-        peaks=(Peak("sse2", "float32", 10e9, 20e9), Peak("avx2", "float32", 40e9, 80e9)),
-        bandwidths=(
-            Bandwidth("L1", 32 << 10, 100e9, 200e9, 80e9, 160e9),
-            Bandwidth("memory", 1 << 40, 10e9, 12e9, 6e9, 8e9),
-        ),
-        noise=1.05,
-    )  # fmt: skip
-
-
-def a_row(group, layer, runner, seconds, peer=False, **changes):
-    given = {
-        "count": 1, "detail": "", "seconds": tuple(seconds), "flops": 2_000_000, "bytes": 100_000, "bound": 1e-4,
-        "error": 1e-7,
-    }  # fmt: skip
-    return Row(group=group, layer=layer, runner=runner, peer=peer, **{**given, **changes})
-
-
-def empty(**changes):
-    config = {
-        "version": "0.1.0", "python": "3.11", "numpy": "2.0", "blas": "some", "processor": f"Processor {NASTY}",
-        "machine": "x86_64", "build": {"compiler": "gcc", "flags": "-O3", "instruction_set": "avx2"},
-        "environment": {"FASTCONV_ISA": "avx2"},
-    }  # fmt: skip
-    return Results("2026-01-02T03:04:05+00:00", config, Settings(threads=2), None, **changes)
-
-
-def full():
-    """Two networks, three backends and three peers, of which one lacks a layer, and all studies."""
-    results = empty(
-        versions={"torch": "2.0", NASTY: "1.0"},
-        missing={"opencv": f"not installed {NASTY}"},
-        warnings=[f"The machine was not quiet {NASTY}"],
-    )
-    results.limits = some_limits()
-    first, second = (
-        conv("stem_7x7", (1, 3, 32, 32), 8, 7, stride=2, padding=3),
-        conv(NASTY, (1, 8, 16, 16), 8, 3),
-    )
-    third = pool("pool", "max", (1, 8, 16, 16), 2, 2)
-    runners = {"cython": 1, "numba": 2, "numpy": 30, LONG: 1.5, NASTY: 4, "openvino": 3}
-    for group in ("small", f"{NASTY}, batch 8"):
-        for count, layer in enumerate((first, second, third), 1):
-            for index, (runner, factor) in enumerate(runners.items()):
-                if runner == "openvino" and layer is third:
-                    continue
-                seconds = [factor * count * 1e-4 * noise for noise in (1.0, 1.25, 1.1)]
-                changes = {"flops": 0, "error": 0.0} if layer is third else {"detail": NASTY}
-                results.rows.append(a_row(group, layer, runner, seconds, index > 2, count=count, **changes))
-    results.scaling = [ScalingPoint(NASTY, "cython", n, 1e-3 / n**0.9) for n in (1, 2, 3, 4, 12)]
-    results.choice = [
-        ChoicePoint(kernel, channels, size, "direct" if size > 7 else NASTY)
-        for kernel in (1, 3, 5) for channels in (1, 8) for size in (7, 14) if (kernel, size) != (5, 7)
-    ]  # fmt: skip
-    results.accuracy = [
-        AccuracyPoint(NASTY, name, 1e-3, 10**7, 1e-7) for name in ("direct", NASTY, "winograd4")
-    ]
-    results.accuracy.append(AccuracyPoint("exact", "direct", 1e-3, 10**7, 0.0))
-    return results
-
-
-def one_row(peer=False):
-    layer = conv("conv2d", (1, 3, 8, 8), 4, 3, padding=((1, 0), (2, 1)))
-    return empty(rows=[a_row("one layer", layer, "cython", [1e-6, 1e-6], peer)])
-
-
-def many():
-    """As many rows as a run over all networks has."""
-    results = full()
-    row = results.rows[0]
-    results.rows = [
-        dataclasses.replace(row, group=f"net{group}", layer=dataclasses.replace(row.layer, name=f"layer{layer}"),
-                            runner=runner, peer=runner != "cython")
-        for group in range(6) for layer in range(20) for runner in ("cython", "a", "b", "c", "d", "e", "f", "g", "h")
-    ]  # fmt: skip
-    return results
-
-
-ALL = {"full": full, "one row": one_row, "only a peer": lambda: one_row(peer=True), "nothing": empty}
 
 
 @pytest.fixture(params=ALL)
@@ -179,6 +87,17 @@ def test_report_holds_every_row(tmp_path):
         "spread": "1.25", "algorithm": "-", "error": "0", "count": "3",
         "shapes": "1x8x16x16, kernel_size 2, stride 2",
     }  # fmt: skip
+
+
+def test_report_marks_the_best_and_sorts_by_numbers(tmp_path):
+    cells = Page(written(full(), tmp_path)).attributes("td")
+    best = [float(cell["data-v"]) for cell in cells if cell.get("class") == "best"]
+    assert best == pytest.approx(
+        [1.54, 1.54, 110, 220, 330, 110, 220, 330]
+    )  # two networks, three layers of each
+    values = [float(cell["data-v"]) for cell in cells if "data-v" in cell][-8:]
+    pool_on_the_slowest = [4 * 330, 1.5 / 4, 0.1 / 1.32, 1e5 / 1.32e-3, 1.25, 0, 3]
+    assert values[1:] == pytest.approx(pool_on_the_slowest, rel=1e-4)
 
 
 def test_report_sums_networks(tmp_path):
@@ -262,202 +181,3 @@ def test_looks_are_the_same_for_parts():
         assert len({(look.colour, look.marker) for look in looks.values()}) == len(looks)
         assert [look.peer for look in looks.values()] == [False] * 3 + [True] * 3
         assert looks["cython"].colour == theme.backends["cython"]
-
-
-def test_arithmetic():
-    layers = [conv(name, (1, 8, 8, 8), 8, 3) for name in "ab"]
-    results = empty(
-        rows=[
-            a_row("net", layers[0], "cython", [3e-3, 1e-3, 2e-3], count=2),
-            a_row("net", layers[0], "x", [4e-3, 4e-3, 6e-3], True, count=2),
-            a_row("net", layers[0], "y", [3e-3, 3e-3, 3e-3], True, count=2),
-            a_row("net", layers[1], "cython", [1e-3, 1e-3, 1.1e-3], count=3),
-            a_row("net", layers[1], "x", [5e-4, 5e-4, 5e-4], True, count=3),
-        ]
-    )
-    first, slow, best, second, fast = results.rows
-    assert (first.time, first.spread) == (2e-3, pytest.approx(3))
-    assert first.rate == pytest.approx(1e9)
-    assert first.share == pytest.approx(0.05)
-    assert results.best_peer(first) is best
-    assert results.ratio(first) == pytest.approx(1.5)
-    assert results.ratio(second) == pytest.approx(0.5)
-    ratios = {first: 1.5, slow: 0.75, best: 1, second: 0.5, fast: 1}
-    assert results.ratios() == pytest.approx(ratios)
-    assert results.total("net", "cython") == pytest.approx(2 * 2e-3 + 3 * 1e-3)
-    assert results.total("net", "x") == pytest.approx(2 * 4e-3 + 3 * 5e-4)
-    assert math.isnan(results.total("net", "y"))
-    assert results.noise == pytest.approx(1.1)
-    (standing,) = summary.standings(results)
-    assert (standing.mean, standing.worst_ratio) == pytest.approx((math.sqrt(0.75), 0.5))
-    assert (standing.layers, standing.ahead, standing.worst) == (2, 1, second)
-    sums = {entry.runner: entry.ratio for entry in summary.network_sums(results, "net")}
-    assert sums == pytest.approx({"cython": 9.5 / 7, "x": 1, "y": math.nan}, nan_ok=True)
-
-
-def test_same_name_is_not_the_same_layer():
-    small, large = conv("a", (1, 8, 8, 8), 8, 3), conv("a", (1, 8, 16, 16), 8, 3)
-    results = empty(rows=[a_row("net", small, "cython", [1]), a_row("net", large, "x", [1], True)])
-    assert math.isnan(results.ratio(results.rows[0]))
-    assert results.layers("net") == [small, large]
-
-
-def test_no_rows_are_no_noise():
-    assert empty().noise == 1
-    assert summary.standings(empty()) == []
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (math.nan, "-"), (0, "0.00"), (0.00123, "0.001"), (0.0512, "0.051"), (0.3, "0.30"), (9.994, "9.99"),
-        (9.996, "10.0"), (99.96, "100"), (12345.6, "12,346"),
-    ],
-)  # fmt: skip
-def test_digits(value, text):
-    assert summary.digits(value) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (4e-6, "4.00 µs"), (math.nan, "-")]
-)
-def test_duration(seconds, text):
-    assert summary.duration(seconds) == text
-
-
-def test_command_repeats_networks_and_layers():
-    results = full()
-    results.rows = [
-        dataclasses.replace(row, group=f"net{end}") for end in ("", ", batch 8") for row in results.rows
-    ]
-    assert summary.command(results).startswith(
-        "fastconv bench --network net --batch 1,8 --backends cython,numba,numpy --threads 2 --layout NCHW"
-    )
-    assert summary.command(one_row()).startswith(
-        "fastconv bench conv2d --x 1,3,8,8 --w 4,3,3,3 --padding 1,0,2,1 --backends cython --peers none --threads 2"
-    )
-
-
-def rendered(renderable, width=80):
-    console = Console(width=width, record=True, file=io.StringIO())
-    console.print(renderable)
-    return console.export_text()
-
-
-def test_tables_fit_a_terminal():
-    results = full()
-    tables = [table.network_table(results), table.comparison_table(results, results)]
-    tables += [
-        table.layer_table(results, group, layer)
-        for group in results.groups
-        for layer in results.layers(group)
-    ]
-    for made in tables:
-        text = rendered(made)
-        assert max(map(len, text.splitlines())) <= 80
-        assert LONG in rendered(made, 100)
-
-
-def test_layer_table_shows_all_that_was_measured():
-    results = full()
-    layer = results.layers("small")[0]
-    lines = rendered(table.layer_table(results, "small", layer), 120).splitlines()
-    assert "stem_7x7  1x3x32x32 * 8x3x7x7, stride 2, padding 3" in lines[0]
-    own = next(line for line in lines if "cython" in line)
-    assert own.split()[:6] == [
-        "cython",
-        "110",
-        "1.25",
-        "18.2",
-        "91",
-        "1.50",
-    ]
-    assert next(line for line in lines if LONG in line).split()[2:7] == ["165", "1.25", "12.1", "61", "1.00"]
-
-
-def test_tables_mark_the_best():
-    results = full()
-    made = table.layer_table(results, "small", results.layers("small")[0])
-    column = next(column for column in made.columns if str(column.header).startswith("time"))
-    assert [cell.style for cell in column.cells] == [table.BEST, "", "", "", "", ""]
-
-
-def test_comparison_compares():
-    before, now = full(), full()
-    now.rows = [dataclasses.replace(row, seconds=tuple(s / 2 for s in row.seconds)) for row in before.rows]
-    now.rows[0] = before.rows[0]
-    lines = rendered(table.comparison_table(before, now), 120).splitlines()
-    cells = next(line for line in lines if line.startswith("small") and "cython" in line).split()
-    assert cells == ["small", "cython", "3", "1.59", "stem_7x7", "1.00"]
-
-
-def test_settings_lines_name_what_is_missing(results):
-    text = "\n".join(table.settings_lines(results))
-    for name, reason in results.missing.items():
-        assert re.search(f"missing {re.escape(name)} +{re.escape(reason)}", text)
-    for warning in results.warnings:
-        assert f"WARNING: {warning}" in text
-    assert "noise" in text
-
-
-def test_markdown_tables():
-    lines = table.markdown_tables(full()).splitlines()
-    widths = {line.replace("\\|", "").count("|") for line in lines if line.startswith("|")}
-    assert widths == {11, 8}  # layers by runners with three ratios, and networks by runners
-    stem = next(line for line in lines if line.startswith("| stem"))
-    assert stem == "| stem\\_7x7 | **110** | 220 | 3,300 | 165 | 440 | 330 | 1.50 | 0.75 | 0.050 |"
-    small = next(line for line in lines if line.startswith("| small"))
-    assert small.split(" | ")[1:] == ["**1.54**", "3.08", "46.2", "2.31", "6.16", "- |"]
-
-
-def test_results_round_trip(results, tmp_path):
-    path = tmp_path / "results.json"
-    results.save(path)
-    read = Results.load(path)
-    assert read == results
-    assert [hash(row.layer) for row in read.rows] == [hash(row.layer) for row in results.rows]
-
-
-def damage_version(content):
-    content["format"] = "another"
-
-
-def damage_seconds(content):
-    content["rows"][0]["seconds"] = []
-
-
-def damage_sign(content):
-    content["rows"][0]["seconds"][0] = -1.0
-
-
-def damage_row(content):
-    del content["rows"][0]["layer"]["shapes"]
-
-
-def damage_settings(content):
-    content["settings"]["unknown"] = 1
-
-
-def damage_limits(content):
-    content["limits"] = {"peaks": []}
-
-
-@pytest.mark.parametrize(
-    "damage", [damage_version, damage_seconds, damage_sign, damage_row, damage_settings, damage_limits]
-)
-def test_damaged_results_are_refused(damage, tmp_path):
-    path = tmp_path / "results.json"
-    full().save(path)
-    content = json.loads(path.read_text(encoding="utf-8"))
-    damage(content)
-    path.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"results\.json is no file of"):
-        Results.load(path)
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "1", '"text"', "null", "\x00"])
-def test_other_files_are_refused(text, tmp_path):
-    path = tmp_path / "results.json"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"results\.json is no file of"):
-        Results.load(path)

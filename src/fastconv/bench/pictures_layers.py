@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from fastconv.bench.results import Results, Row
 from fastconv.bench.style import Theme, label, legend, logarithmic, looks, new_figure, themed
-from fastconv.bench.summary import Sum, digits, duration, least, level_rate, network_sums
+from fastconv.bench.summary import Sum, digits, duration, least, level_rates, network_sums
 from fastconv.limits import Limits
 
 BAR = 0.17  # inches from bar to bar
@@ -67,7 +67,7 @@ def _roofs(axes: Axes, limits: Limits, dtype: str, threads: int, rows: list[Row]
     peaks = {
         peak.isa: limits.peak(dtype, threads, peak.isa) / 1e9 for peak in limits.peaks if peak.dtype == dtype
     }
-    slopes = {level.level: level_rate(level, threads) / 1e9 for level in limits.bandwidths}
+    slopes = {level: rate / 1e9 for level, rate in level_rates(limits, threads).items()}
     top = limits.peak(dtype, threads) / 1e9
     x, y = _points(rows)
     fastest, slowest = max(slopes.values()), min(slopes.values())

@@ -6,11 +6,12 @@ import math
 import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastconv.bench.layer import Layer
 from fastconv.bench.results import Results, Row
+from fastconv.limits import Limits
 
 ABSENT = "-"
 ONE_LAYER = "one layer"  # the group of a call of `fastconv bench` that gives shapes instead of networks
@@ -181,17 +182,15 @@ def _limits(results: Results) -> str:
     if limits is None:
         return ""
     peak = limits.peak(settings.dtype, settings.threads) / 1e9
-    levels = ", ".join(
-        f"{level.level} {digits(level_rate(level, settings.threads) / 1e9)} GB/s"
-        for level in limits.bandwidths
-    )
+    rates = level_rates(limits, settings.threads)
+    levels = ", ".join(f"{name} {digits(rate / 1e9)} GB/s" for name, rate in rates.items())
     return f"{limits.isa} {digits(peak)} GFLOP/s; {levels} (noise {digits(limits.noise)})"
 
 
-def level_rate(level: Any, threads: int) -> float:
-    """Bytes per second, read and written, between so many cores and a level of the memory."""
-    rate: float = min(threads * level.copy_one, level.copy_all)
-    return rate
+def level_rates(limits: Limits, threads: int) -> dict[str, float]:
+    """Bytes per second between so many cores and each level of the memory."""
+    alone = {level.level: replace(limits, bandwidths=(level,)) for level in limits.bandwidths}
+    return {name: level.bandwidth(0, threads) for name, level in alone.items()}
 
 
 def _named(config: dict[str, Any], name: str, detail: str) -> str:
