@@ -9,12 +9,13 @@ from pathlib import Path
 
 LARGEST = 3_000_000  # bytes
 SOURCES = (".c", ".cc", ".cpp", ".h", ".hpp", ".def", ".inc", ".pyx", ".pxd", ".o", ".a", ".cmake")
-FOREIGN = {"tests", "test", "bench", "csrc", "docs", ".ci", "__pycache__"}
+FOREIGN = {"tests", "test", "csrc", "docs", ".ci", "__pycache__"}
 NEEDED = (
     "fastconv/__init__.py",
     "fastconv/__main__.py",
     "fastconv/cli.py",
     "fastconv/py.typed",
+    "fastconv/bench/",
     "fastconv/backends/numpy/",
     "fastconv/backends/numba/",
     "fastconv/backends/cython/",

@@ -57,7 +57,8 @@ def check(layer: Layer, arrays: Mapping[str, Array], images: tuple[Array, ...], 
     WrongResult
         If a shape is another, an element is not finite, or a difference is more than rounding explains.
     """
-    expected = _gradients(layer, arrays, settings) if settings.mode == "gradient" else _result(layer, arrays)
+    compute = _gradients if settings.mode == "gradient" else _result
+    expected = compute(layer, arrays, settings)
     if len(images) > len(expected) or len(images) < min(len(expected), len(layer.shapes)):
         raise WrongResult(f"{layer.name} ({layer}): {len(images)} arrays, but needs {len(expected)}")
     eps = float(np.finfo(settings.dtype).eps)
@@ -109,17 +110,17 @@ def _sample(shape: Shape, terms: int) -> Where:
     return tuple(places.T)
 
 
-def _result(layer: Layer, arrays: Mapping[str, Array]) -> tuple[Expected, ...]:
+def _result(layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> tuple[Expected, ...]:
     define = FORWARD.get(layer.operation)
     if define is None or not _knows(define, layer):
-        return _by_numpy(layer, arrays, Settings(dtype="float64", mode="call"))
+        return _by_numpy(layer, arrays, replace(settings, mode="call"))
     return (define(**arrays, **layer.options),)
 
 
 def _gradients(layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> tuple[Expected, ...]:
     define = GRADIENTS.get(layer.operation)
     if define is None or not _knows(define, layer):
-        return _by_numpy(layer, arrays, replace(settings, layout="NCHW", dtype="float64"))
+        return _by_numpy(layer, arrays, settings)
     grad = grad_output(FORWARD[layer.operation](**arrays, **layer.options).shape, settings.dtype)
     return define(arrays["x"], arrays["weight"], grad, **layer.options)
 
@@ -133,7 +134,8 @@ def _by_numpy(layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> 
     doubles = {
         name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()
     }
-    call = Backend("numpy").prepare(layer, doubles, settings)
+    # In the same layout, as random numbers are drawn in its order.
+    call = Backend("numpy").prepare(layer, doubles, replace(settings, dtype="float64"))
     if call is None:
         raise ValueError(f"check: {layer.name} ({layer.operation}) has no {settings.mode}")
     return call.images(call.run())
