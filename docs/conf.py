@@ -84,6 +84,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "min_reported_time": 10,
     "remove_config_comments": True,
+    "write_computation_times": False,
 }
 
 # The pages show what the fastest backend does; a developer's settings would change pictures and figures.
