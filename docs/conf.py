@@ -36,7 +36,7 @@ default_role = "py:obj"
 autosummary_generate = True
 autosummary_imported_members = True
 autodoc_typehints = "none"
-autodoc_default_options = {"inherited-members": "tuple,ImportError"}
+autodoc_class_signature = "separated"  # plans are made by functions, not by their classes
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
@@ -84,6 +84,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "min_reported_time": 10,
     "remove_config_comments": True,
+    "write_computation_times": False,
 }
 
 # The pages show what the fastest backend does; a developer's settings would change pictures and figures.

@@ -190,7 +190,11 @@ def same_padding(
 
 
 class ReceptiveField(NamedTuple):
-    """What one output pixel sees, in input pixels; (vertical, horizontal) if any layer has a pair."""
+    """What one output pixel sees, in input pixels; (vertical, horizontal) if any layer has a pair.
+
+    `size` of its field; `stride`: the step from one output's field to the next; `center` of the first output's field,
+    where the first input pixel has its centre at 0.0.
+    """
 
     size: int | Pair
     stride: int | Pair
@@ -313,7 +317,7 @@ def conv_flops(
 
 
 class ConvMemory(NamedTuple):
-    """Bytes of a convolution's arrays; `weight` includes the bias."""
+    """Bytes of a convolution's arrays: `input`, `weight` with the bias, `output`, and `total`."""
 
     input: int
     weight: int
