@@ -1,6 +1,6 @@
 """Whether a result is right: compared with float64 before anything is timed.
 
-Convolutions and poolings are computed from their definitions at sampled elements (`definition.py`), so that layers of
+Convolutions and poolings are computed from their definitions at sampled elements (`definitions/`), so that layers of
 any size are checked in milliseconds; the other operations by the numpy backend in float64, in full.
 Called for the runners of fastconv and of its peers alike, and by the suite in ``bench/``.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.bench.definition import FORWARD, GRADIENTS, Definition, Where
+from fastconv.bench.definitions import FORWARD, GRADIENTS, Definition, Where
 from fastconv.bench.layer import Array, Layer, Shape, grad_output
 from fastconv.bench.results import Settings
 from fastconv.bench.runner import Backend
@@ -127,7 +127,7 @@ def _gradients(layer: Layer, arrays: Mapping[str, Array], settings: Settings) ->
 
 def _knows(define: Callable[..., Any], layer: Layer) -> bool:
     known = inspect.signature(define).parameters
-    return "options" in known or set(layer.options) <= set(known)
+    return set(layer.options) <= set(known)
 
 
 def _by_numpy(layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> tuple[Expected, ...]:
