@@ -209,9 +209,14 @@ class Results:
         return median(row.spread for row in self.rows) if self.rows else 1.0
 
     def save(self, path: Path) -> None:
-        """Write as JSON."""
+        """Write as JSON, a line for each row."""
         content = {"format": FORMAT, **asdict(self), "limits": self.limits and self.limits.to_dict()}
-        path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        lists = [name for name, value in content.items() if isinstance(value, list)]
+        parts = [f"{json.dumps(name)}: {json.dumps(content[name])}" for name in content if name not in lists]
+        for name in lists:
+            items = ",\n".join(map(json.dumps, content[name]))
+            parts.append(f"{json.dumps(name)}: [\n{items}\n]" if items else f"{json.dumps(name)}: []")
+        path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Results:

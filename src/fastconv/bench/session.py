@@ -137,11 +137,11 @@ class Session:
             runner=runner.name,
             peer=runner.peer,
             detail=call.detail,
-            seconds=seconds,
+            seconds=tuple(float(f"{sample:.4g}") for sample in seconds),
             flops=flops,
             bytes=size,
-            bound=bound,
-            error=error,
+            bound=float(f"{bound:.4g}"),
+            error=float(f"{error:.2g}"),
         )
 
     def _prepare(

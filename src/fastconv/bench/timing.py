@@ -15,7 +15,8 @@ from fastconv.bench.results import Settings
 
 Key = TypeVar("Key", bound=Hashable)
 
-LONG = 2.0  # seconds: after as much in all, two samples are enough
+LONG = 0.5  # seconds of a call: it is made three times in all
+ENOUGH = 1.5  # seconds: after as much in all, two samples are enough
 MOST_CALLS = 10_000
 
 
@@ -49,7 +50,7 @@ def measure(
     order = list(calls)
     for _ in range(max(2, settings.rounds)):
         for key in order:
-            if len(samples[key]) >= 2 and sum(samples[key]) * repeats[key] > LONG:
+            if len(samples[key]) >= 2 and sum(samples[key]) * repeats[key] > ENOUGH:
                 continue
             time.sleep(settings.idle)
             if first[key] < settings.block:
@@ -61,7 +62,7 @@ def measure(
 
 
 def _first(call: Callable[[], object]) -> float:
-    """The faster of two calls, after one that may compile or prepare; of long calls there is only one."""
+    """The faster of two calls, after one that may compile or prepare; long ones are made only once more."""
     call()
     once = _seconds(call, 1)
     return max(once if once > LONG else min(once, _seconds(call, 1)), 1e-7)
