@@ -23,6 +23,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "mathml",
     "pictures",
+    "measured",
 ]
 exclude_patterns = ["_build", "examples", "pictures", "gallery/**/*.ipynb", "gallery/**/*.py"]
 templates_path = ["_templates"]
