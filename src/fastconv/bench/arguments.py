@@ -95,7 +95,9 @@ def add_bench(commands: Any) -> None:
     layer.add_argument("--groups", metavar="N", type=_integer(1, 1 << 20))
     what = parser.add_argument_group("networks")
     what.add_argument("--network", metavar="NAMES", type=_names("network", (*NETWORKS, "all")))
-    what.add_argument("--batch", metavar="N[,N]", type=_batches, help="images at once (default: 1)")
+    what.add_argument(
+        "--batch", metavar="N[,N]", type=_batches, help="images at once (default: 1); filters have one"
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--backends", metavar="NAMES", type=_names("backend", (*backends.names(), "all")))
     how.add_argument(

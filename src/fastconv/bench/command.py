@@ -18,7 +18,7 @@ import fastconv
 from fastconv import backends
 from fastconv.bench.arguments import one_layer
 from fastconv.bench.layer import Layer
-from fastconv.bench.networks import NETWORKS, network
+from fastconv.bench.networks import NETWORKS, SINGLE_IMAGE, network
 from fastconv.bench.pictures import save_pictures
 from fastconv.bench.report import write_report
 from fastconv.bench.results import Results, Settings
@@ -137,7 +137,7 @@ def _jobs(arguments: argparse.Namespace) -> list[Job]:
     return [
         Job(name if batch == 1 else f"{name}, batch {batch}", layer, count)
         for name in names
-        for batch in batches
+        for batch in ((1,) if name in SINGLE_IMAGE else batches)
         for layer, count in network(name, batch)
     ]
 

@@ -219,6 +219,7 @@ NETWORKS: dict[str, Callable[[int], Sequence]] = {
     "filters-rgb": _filters(3),
 }
 """By their names: the function that lists all layers for a number of images, in order, equal ones too."""
+SINGLE_IMAGE = ("filters-grey", "filters-rgb")  # what they are compared with has no batches
 
 
 def network(name: str, batch: int = 1) -> Counted:
