@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from fastconv import limits
 from fastconv.bench.check import WrongResult
 from fastconv.bench.layer import conv
 from fastconv.bench.results import Results
+from fastconv.bench.runner import Backend
 from fastconv.cli import main
 
 for package in ("rich", "matplotlib", "threadpoolctl"):
     pytest.importorskip(package)
+command = pytest.importorskip("fastconv.bench.command")
+studies = pytest.importorskip("fastconv.bench.studies")
 
 LAYER = ["conv2d", "--x", "1,4,9,9", "--w", "6,4,3,3", "--padding", "1"]
 QUICK = ["--rounds", "2", "--peers", "none"]
@@ -51,10 +55,81 @@ def test_one_layer_on_every_backend_with_all_files(tmp_path, capsys):
     assert "GFLOP/s" in shown
     assert results.choice
     assert {point.threads for point in results.scaling} >= {1}
-    assert {point.algorithm for point in results.accuracy} <= set(fastconv.algorithms())
+    assert {"direct_channels", "winograd2"} <= {point.algorithm for point in results.accuracy}
     assert "<html" in files["html"].read_text(encoding="utf-8")
     assert "| " in files["markdown"].read_text(encoding="utf-8")
     assert list(folder.glob("*.png"))
+
+
+def test_studies_use_the_threads_of_the_rest(monkeypatch, tmp_path):
+    """In gradient mode, too, where they are those of forward calls."""
+    seen = set()
+    accuracy = studies.accuracy
+
+    def watched(*arguments):
+        seen.add(fastconv.get_num_threads())
+        return accuracy(*arguments)
+
+    monkeypatch.setattr(studies, "accuracy", watched)
+    file = tmp_path / "run.json"
+    arguments = [*LAYER, *QUICK, "--mode", "gradient", "--threads", "1", "--studies", "--json", str(file)]
+    with fastconv.num_threads(2):
+        assert main(["bench", *arguments]) == 0
+    assert seen == {1}
+    results = Results.load(file)
+    assert results.accuracy
+    assert results.settings.mode == "gradient"
+
+
+def test_what_was_measured_is_kept_when_something_stops_it(monkeypatch, tmp_path):
+    def broken(*arguments):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("fastconv.bench.command.study", broken)
+    file = tmp_path / "run.json"
+    with pytest.raises(RuntimeError, match="broken"):
+        main(["bench", *LAYER, *QUICK, "--studies", "--json", str(file)])
+    assert len(Results.load(file).rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "elements"),
+    [
+        (LAYER, 2 * (4 * 81 + 6 * 36 + 6) + 6 * 81),  # read and made; and the result's gradient
+        (["avg_pool2d", "--x", "1,4,8,8", "--kernel-size", "2"], 4 * 64 + 4 * 16),  # made; and the result's
+    ],
+)
+def test_bytes_of_gradients(arguments, elements, tmp_path):
+    file = tmp_path / "run.json"
+    assert main(["bench", *arguments, *QUICK, "--mode", "gradient", "--json", str(file)]) == 0
+    (row,) = Results.load(file).rows
+    assert row.bytes == 4 * elements
+
+
+def test_limits_that_cannot_be_measured_are_a_warning(monkeypatch, tmp_path, capsys):
+    def cannot(threads):
+        raise RuntimeError("not together")
+
+    monkeypatch.setattr("fastconv.bench.command.cached_limits", lambda: None)
+    monkeypatch.setattr("fastconv.bench.command.measure_limits", cannot)
+    file = tmp_path / "run.json"
+    assert main(["bench", *LAYER, *QUICK, "--json", str(file)]) == 0
+    assert "not together" in capsys.readouterr().out
+    assert Results.load(file).limits is None
+
+
+def test_limits_of_a_busy_machine_give_way_to_better_ones(monkeypatch, tmp_path):
+    busy = replace(command.cached_limits(), noise=0.4)
+    better, worse = replace(busy, noise=0.2, date="better"), replace(busy, noise=0.6, date="worse")
+    saved = []
+    monkeypatch.setattr("fastconv.bench.command.save_limits", saved.append)
+    monkeypatch.setattr("fastconv.bench.command.cached_limits", lambda: busy)
+    for again, expected in ((better, better), (worse, busy)):
+        monkeypatch.setattr("fastconv.bench.command.measure_limits", lambda threads, again=again: again)
+        file = tmp_path / "run.json"
+        assert main(["bench", *LAYER, *QUICK, "--json", str(file)]) == 0
+        assert Results.load(file).limits == expected
+    assert saved == [better]
 
 
 def test_pooling_counts_bytes(tmp_path, capsys):
@@ -112,6 +187,33 @@ def test_a_wrong_result_is_not_timed(monkeypatch, tmp_path, capsys):
     assert Results.load(file).rows == []
 
 
+def test_results_that_do_not_agree_are_wrong(monkeypatch, tmp_path, capsys):
+    """One element far from all that are sampled, by the second backend."""
+    if len(fastconv.available_backends()) < 2:
+        pytest.skip("needs two backends")
+    prepare = Backend.prepare
+
+    def off_by_one(self, layer, arrays, settings):
+        call = prepare(self, layer, arrays, settings)
+        if self.backend == "numpy":
+
+            def run(run=call.run):
+                result = run()
+                result[0, 3, 517, 411] += 1
+                return result
+
+            return replace(call, run=run)
+        return call
+
+    monkeypatch.setattr(Backend, "prepare", off_by_one)
+    file = tmp_path / "run.json"
+    layer = ["conv2d", "--x", "1,1,900,900", "--w", "6,1,3,3", "--padding", "1"]
+    names = f"{fastconv.available_backends()[0]},numpy"
+    assert main(["bench", *layer, *QUICK, "--backends", names, "--json", str(file)]) == 1
+    assert "numpy is wrong" in capsys.readouterr().out
+    assert [row.runner for row in Results.load(file).rows] == [names.split(",")[0]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -125,6 +227,7 @@ def test_a_wrong_result_is_not_timed(monkeypatch, tmp_path, capsys):
         (["--stride", "2"], "needs an operation"),
         ([*LAYER, "--network", "dqn"], "--network"),
         (["--load", "no such file.json"], "no such file.json"),
+        (["--peers", "none,pytorch"], "stand alone"),
         ([*LAYER, "--json", "no such folder/run.json"], "no folder"),
         ([*LAYER, "--html", "."], "a folder"),
     ],
@@ -146,6 +249,22 @@ def test_bad_arguments(arguments, capsys):
         main(["bench", *arguments])
     assert stop.value.code == 2
     assert arguments[-1] in capsys.readouterr().err
+
+
+def test_load_refuses_what_says_what_to_measure(tmp_path, capsys):
+    file = tmp_path / "run.json"
+    assert main(["bench", *LAYER, *QUICK, "--json", str(file)]) == 0
+    assert main(["bench", "--load", str(file), "--network", "dqn"]) == 2
+    assert "network is not for it" in capsys.readouterr().err
+
+
+def test_peers_that_cannot_do_a_layer_are_named(capsys):
+    pytest.importorskip("scipy")
+    assert main(["bench", *LAYER, "--rounds", "2", "--peers", "scipy"]) == 0
+    assert "scipy.ndimage, scipy.signal" in capsys.readouterr().out
+    image = ["depthwise_conv2d", "--x", "1,2,30,40", "--w", "2,1,5,5", "--padding", "same", "--no-bias"]
+    assert main(["bench", *image, "--rounds", "2", "--peers", "scipy"]) == 0
+    assert "Without times" not in capsys.readouterr().out
 
 
 def test_a_file_that_is_not_ours(tmp_path, capsys):

@@ -6,6 +6,7 @@ part and batch normalizations (docs.pytorch.org/vision/stable/models.html); thes
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -144,7 +145,9 @@ def test_every_set(name):
     assert len({layer.name for layer in layers}) == len(layers)
     assert len({str((layer.operation, layer)) for layer in layers}) == len(layers)
     assert {layer.batch for layer in layers} == {2}
-    assert [(layer.with_batch(1), count) for layer, count in network(name, 2)] == list(network(name))
+    for (one, count), (two, again) in zip(network(name), network(name, 2), strict=True):
+        assert replace(two, shapes={**two.shapes, "x": (1, *two.shapes["x"][1:])}) == one
+        assert count == again
     assert sum(count for _, count in network(name)) == len(NETWORKS[name](1))
     assert all(min(result(layer)) >= 1 for layer in layers)
 

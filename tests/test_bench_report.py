@@ -181,3 +181,9 @@ def test_looks_are_the_same_for_parts():
         assert len({(look.colour, look.marker) for look in looks.values()}) == len(looks)
         assert [look.peer for look in looks.values()] == [False] * 3 + [True] * 3
         assert looks["cython"].colour == theme.backends["cython"]
+
+
+def test_no_algorithm_has_a_colour_that_the_dark_theme_replaces():
+    light, dark = (style.colours(style.THEMES[name]) for name in ("light", "dark"))
+    assert len(light) == len(dark)
+    assert not set(style.ALGORITHMS) & set(light)

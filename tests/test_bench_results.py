@@ -38,9 +38,6 @@ def test_arithmetic():
     assert (first.time, first.spread) == (2e-3, pytest.approx(3))
     assert first.rate == pytest.approx(1e9)
     assert first.share == pytest.approx(0.05)
-    assert results.best_peer(first) is best
-    assert results.ratio(first) == pytest.approx(1.5)
-    assert results.ratio(second) == pytest.approx(0.5)
     ratios = {first: 1.5, slow: 0.75, best: 1, second: 0.5, fast: 1}
     assert results.ratios() == pytest.approx(ratios)
     assert results.total("net", "cython") == pytest.approx(2 * 2e-3 + 3 * 1e-3)
@@ -57,8 +54,9 @@ def test_arithmetic():
 def test_same_name_is_not_the_same_layer():
     small, large = conv("a", (1, 8, 8, 8), 8, 3), conv("a", (1, 8, 16, 16), 8, 3)
     results = empty(rows=[a_row("net", small, "cython", [1]), a_row("net", large, "x", [1], True)])
-    assert math.isnan(results.ratio(results.rows[0]))
+    assert math.isnan(results.ratios()[results.rows[0]])
     assert results.layers("net") == [small, large]
+    assert math.isnan(results.total("net", "cython"))
 
 
 def test_no_rows_are_no_noise():
@@ -148,6 +146,17 @@ def test_comparison_compares():
     lines = rendered(table.comparison_table(before, now), 120).splitlines()
     cells = next(line for line in lines if line.startswith("small") and "cython" in line).split()
     assert cells == ["small", "cython", "3", "1.59", "stem_7x7", "1.00"]
+    assert "not equal" not in "".join(lines)
+
+
+def test_comparison_names_what_is_not_equal():
+    before, now = full(), full()
+    before.settings = dataclasses.replace(before.settings, threads=1, layout="NHWC")
+    before.config = {**before.config, "processor": "another"}
+    text = rendered(table.comparison_table(before, now), 120)
+    assert text.count("not equal") == 3
+    for words in ("threads 1 then, 2 now", "layout NHWC then, NCHW now", "processor another then"):
+        assert words in text
 
 
 def test_settings_lines_name_what_is_missing(results):

@@ -1,5 +1,7 @@
 """The stopwatch of the benchmarks, with a clock of its own."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,7 @@ def test_a_sample_is_the_mean_of_as_many_calls_as_fill_a_block(clock):
     assert seconds["quick"] == pytest.approx([0.001] * 3)
     assert seconds["slow"] == pytest.approx([0.02] * 3)
     assert clock.log.count("quick") == 3 + 3 * 2 * 10  # first calls; then warm-up and sample, each round
-    assert clock.log.count("slow") == 3 + 3  # as long as a block: needs no warm-up
+    assert clock.log.count("slow") == 3 + 3 * 2
     assert clock.log.count("pause") == 6
 
 
@@ -46,11 +48,13 @@ def test_runners_take_turns_and_change_their_order(clock):
     calls = {name: clock.call(name, 0.02) for name in "abc"}
     timing.measure(calls, Settings(rounds=3, block=0.01, idle=0.1))
     turns = [name for name in clock.log[9:] if name != "pause"]
-    assert turns == list("abccbaabc")
+    assert turns[::2] == turns[1::2] == list("abccbaabc")  # each warms up, and is timed
 
 
 def test_calls_of_seconds_have_two_samples(clock):
-    calls = {name: clock.call(name, seconds) for name, seconds in (("long", 9), ("slow", 0.4), ("quick", 0.1))}
+    calls = {
+        name: clock.call(name, seconds) for name, seconds in (("long", 9), ("slow", 0.4), ("quick", 0.1))
+    }
     seconds = timing.measure(calls, Settings(rounds=5))
     assert seconds["long"] == (9, 9)
     assert clock.log.count("long") == 3  # one of them may compile
@@ -86,5 +90,5 @@ def test_neighbours(monkeypatch):
 
 def test_busy_seconds_are_read_where_the_system_tells_them():
     before = timing._busy()
-    assert before >= 0
+    assert before > 0 or not Path("/proc/stat").exists()
     assert timing._busy() >= before

@@ -81,7 +81,15 @@ def test_pages_have_code():
 
 
 @pytest.mark.parametrize(
-    "module", ["fastconv", "fastconv.geometry", "fastconv.grad", "fastconv.autograd", "fastconv.config"]
+    "module",
+    [
+        "fastconv",
+        "fastconv.geometry",
+        "fastconv.grad",
+        "fastconv.autograd",
+        "fastconv.config",
+        "fastconv.limits",
+    ],
 )
 def test_reference_has_every_public_name(module):
     try:

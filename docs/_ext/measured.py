@@ -79,7 +79,9 @@ class MeasuredPicture(SphinxDirective):
         self.env.note_dependency(str(Path(self.env.srcdir) / NAME))
         picture = next((p for p in PICTURES if p.name == self.arguments[0]), None)
         if picture is None:
-            raise self.error(f"measured-picture: {self.arguments[0]!r} is not among {[p.name for p in PICTURES]}")
+            raise self.error(
+                f"measured-picture: {self.arguments[0]!r} is not among {[p.name for p in PICTURES]}"
+            )
         figure = nodes.figure(classes=["picture"])
         for theme in THEMES:
             image = nodes.image(uri=f"/_pictures/measured-{picture.name}-{theme}.svg", alt=picture.title)

@@ -155,7 +155,8 @@ class Limits:
         Parameters
         ----------
         working_set : int
-            Bytes in all; each thread has an equal share.
+            Bytes in all; each thread has an equal share of them, and L1 and L2 of its own. L3 is that of all threads
+            that were measured, however few use it.
         threads : int
             As for `peak`.
 
@@ -172,8 +173,13 @@ class Limits:
         """
         working_set = integer("bandwidth", "working_set", working_set, 0, most=2**62)
         threads = integer("bandwidth", "threads", threads, 1)
-        share = working_set / min(threads, self.threads)
-        level = next((b for b in self.bandwidths if share <= max(b.bytes, b.capacity)), self.bandwidths[-1])
+        own = working_set / min(threads, self.threads)
+        # Few threads have the shares of L3 of all.
+        share = working_set / self.threads
+        level = next(
+            (b for b in self.bandwidths if (share if b.level == "L3" else own) <= max(b.bytes, b.capacity)),
+            self.bandwidths[-1],
+        )
         one, everyone = max(level.read_one, level.copy_one), max(level.read_all, level.copy_all)
         return min(threads * one, everyone) if threads > 1 else one
 

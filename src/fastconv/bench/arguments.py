@@ -15,8 +15,8 @@ from fastconv.bench.layer import LAYOUTS, Layer, Shape
 from fastconv.bench.networks import NETWORKS
 from fastconv.bench.results import Settings
 from fastconv.command_error import CommandError
+from fastconv.limits import MOST_THREADS
 from fastconv.precision import PRECISIONS
-from fastconv.threads import MOST_THREADS
 
 OPERATIONS = (
     "conv2d",
@@ -32,7 +32,7 @@ DTYPES = ("float32", "float64")
 DESCRIPTION = """\
 Times layers on fastconv's backends and on the other libraries that are
 installed, side by side: in turns, round after round, in one process. Results
-are compared with float64 before they are timed.
+are compared with float64, and with each other, before they are timed.
 """
 
 EPILOG = f"""\
@@ -42,6 +42,7 @@ examples:
   fastconv bench conv2d --x 1,64,56,56 --w 64,64,3,3 --padding 1
   fastconv bench max_pool2d --x 1,64,112,112 --kernel-size 3 --stride 2 --padding 1
   fastconv bench --network filters-grey --peers opencv,scipy
+  fastconv bench depthwise_conv2d --x 1,3,600,800 --w 3,1,9,9 --padding same --no-bias
   fastconv bench --network all --batch 1,8 --json run.json --html report.html
 
 networks: {", ".join(NETWORKS)}
@@ -92,6 +93,7 @@ def add_bench(commands: Any) -> None:
     layer.add_argument(
         "--padding", metavar="N[,N]", type=_padding, help="or top,bottom,left,right, same, valid, full"
     )
+    layer.add_argument("--no-bias", action="store_true", help="as image filters have none")
     layer.add_argument("--groups", metavar="N", type=_integer(1, 1 << 20))
     what = parser.add_argument_group("networks")
     what.add_argument("--network", metavar="NAMES", type=_names("network", (*NETWORKS, "all")))
@@ -106,7 +108,7 @@ def add_bench(commands: Any) -> None:
         type=_names("peer", (*peers.PEERS, "all", "none")),
         help="other libraries (default: all that are installed)",
     )
-    how.add_argument("--threads", metavar="N", type=_integer(1, MOST_THREADS))
+    how.add_argument("--threads", metavar="N", type=_integer(1, MOST_THREADS), help="of all libraries")
     how.add_argument("--layout", choices=LAYOUTS, default="NCHW", help="of fastconv's arrays (default: NCHW)")
     how.add_argument("--dtype", choices=DTYPES, default="float32")
     how.add_argument(
@@ -169,7 +171,9 @@ def one_layer(arguments: argparse.Namespace) -> Layer | None:
         filters = arguments.w[0]
         if operation == "conv_transpose2d":
             filters = arguments.w[1] * given.get("groups", 1)
-        shapes |= {"weight": arguments.w, "bias": (filters,)}
+        shapes["weight"] = arguments.w
+        if not arguments.no_bias:
+            shapes["bias"] = (filters,)
     return Layer(operation, operation, shapes, given)
 
 

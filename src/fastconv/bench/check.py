@@ -28,6 +28,7 @@ ROUNDING = 64
 # Largest element by the largest sum of absolute terms, where only the elements are known.
 CANCELLATION = 16
 
+AGREEMENT = {"float32": 1e-3, "float64": 1e-10}
 Expected = Definition | Array
 
 
@@ -68,6 +69,25 @@ def check(layer: Layer, arrays: Mapping[str, Array], images: tuple[Array, ...], 
     )
 
 
+def agree(layer: Layer, images: tuple[Array, ...], others: tuple[Array, ...]) -> None:
+    """Compare two results of a layer in full; `check` looks at some elements only.
+
+    Raises
+    ------
+    WrongResult
+        If they differ by more than `AGREEMENT` of the largest element.
+    """
+    for image, other in zip(images, others, strict=False):
+        allowed = (
+            AGREEMENT[image.dtype.name] * float(np.abs(other).max(initial=0))
+            if image.dtype.kind == "f"
+            else 0
+        )
+        difference = float(np.abs(image - other).max(initial=0))
+        if not difference <= allowed:
+            raise WrongResult(f"{layer.name} ({layer}): differs by {difference:.2g} from the runner before")
+
+
 def _compare(name: str, image: Array, expected: Expected, eps: float) -> float:
     if image.shape != expected.shape:
         raise WrongResult(f"{name}: the shape is {image.shape}, but needs {expected.shape}")
@@ -82,7 +102,7 @@ def _compare(name: str, image: Array, expected: Expected, eps: float) -> float:
     else:
         got, values, bound = image, expected, CANCELLATION * np.abs(expected)
     difference = np.abs(got - values)
-    allowed = ROUNDING * eps * float(bound.max())
+    allowed = ROUNDING * eps * float(bound.max()) if image.dtype.kind == "f" else 0.0
     worst = np.unravel_index(difference.argmax(), difference.shape)
     if not difference[worst] <= allowed:
         place = [index[worst] for index in where] if isinstance(expected, Definition) else worst

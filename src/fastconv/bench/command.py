@@ -22,11 +22,12 @@ from fastconv.bench.networks import NETWORKS, SINGLE_IMAGE, network
 from fastconv.bench.pictures import save_pictures
 from fastconv.bench.report import write_report
 from fastconv.bench.results import Results, Settings
+from fastconv.bench.runner import Backend
 from fastconv.bench.session import LIMITS_NOISE, Job, Session
 from fastconv.bench.studies import study
 from fastconv.bench.table import comparison_table, layer_table, markdown_tables, network_table, settings_lines
 from fastconv.command_error import CommandError
-from fastconv.limits import Limits, cached_limits, measure_limits, save_limits
+from fastconv.limits import MOST_THREADS, Limits, cached_limits, measure_limits, save_limits
 
 WIDTH = 100  # of text that is piped or logged
 
@@ -48,6 +49,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
     console = Console(width=None if Console().is_terminal else WIDTH, highlight=False)
     before = _load(arguments.compare) if arguments.compare else None
     if arguments.load:
+        _refuse_measuring(arguments)
         results, status = _load(arguments.load), 0
         _show(console, results)
     else:
@@ -62,7 +64,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
 
 def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, int]:
     jobs = _jobs(arguments)
-    threads = arguments.threads or fastconv.get_num_threads()
+    threads = arguments.threads or min(fastconv.get_num_threads(), MOST_THREADS)
     settings = Settings(
         layout=arguments.layout,
         dtype=arguments.dtype,
@@ -73,7 +75,12 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
     )
     with Live(console=console, auto_refresh=False, transient=True) as live:
         live.update("... loading libraries", refresh=console.is_terminal)
-        session = Session(settings, _backends(arguments), _peers(arguments), _limits(live, threads))
+        names = _backends(arguments)
+        if arguments.operation is not None:
+            _try(jobs[0].layer, names[0], settings)
+        limits, warning = _limits(live, threads)
+        session = Session(settings, names, _peers(arguments), limits)
+        session.results.warnings += warning
         bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             console=console, auto_refresh=False,
@@ -88,17 +95,27 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
             if step == session.steps:
                 console.print(layer_table(session.results, job.group, job.layer), "")
 
+        results = session.results
         try:
-            results = session.run(jobs, progress)
-        except ValueError as error:
-            if arguments.operation is None:
-                raise
-            raise CommandError(str(error)) from None  # fastconv's own words for what the layer lacks
+            session.run(jobs, progress)
+        finally:  # what was measured is kept, whatever stops it
+            if arguments.json and results.rows:
+                results.save(arguments.json)
         if arguments.html or arguments.pictures or arguments.studies:
             study(results, lambda text: live.update(f"... {text}", refresh=console.is_terminal))
     if len(jobs) > 1:
         console.print(network_table(results), "")
+    elif absent := [runner.name for runner in session.runners if not results.of(runner=runner.name)]:
+        console.print(f"Without times, as they cannot do this layer: {', '.join(absent)}", markup=False)
     return results, int(session.wrong)
+
+
+def _refuse_measuring(arguments: argparse.Namespace) -> None:
+    """With ``--load`` nothing is measured, so nothing may say what."""
+    names = ("operation", "network", "batch", "backends", "peers", "threads")
+    for name in names:
+        if getattr(arguments, name) is not None:
+            raise CommandError(f"--load measures nothing: {name} is not for it")
 
 
 def _load(path: Path) -> Results:
@@ -111,17 +128,9 @@ def _load(path: Path) -> Results:
 def _show(console: Console, results: Results) -> None:
     """The tables of a whole measurement."""
     for group in results.groups:
-        for layer in _layers(results, group):
+        for layer in results.layers(group):
             console.print(layer_table(results, group, layer), "")
     console.print(network_table(results), "")
-
-
-def _layers(results: Results, group: str) -> list[Layer]:
-    layers: list[Layer] = []
-    for row in results.of(group):
-        if row.layer not in layers:
-            layers.append(row.layer)
-    return layers
 
 
 def _jobs(arguments: argparse.Namespace) -> list[Job]:
@@ -153,20 +162,36 @@ def _backends(arguments: argparse.Namespace) -> Sequence[str]:
 
 def _peers(arguments: argparse.Namespace) -> Sequence[str] | None:
     names: Sequence[str] | None = arguments.peers
-    if names is None or "all" in names:
-        return None
-    return () if "none" in names else names
+    if names is not None and len(names) > 1 and {"all", "none"} & set(names):
+        raise CommandError(f"--peers is {','.join(names)}, but all and none stand alone")
+    return None if names in (None, ("all",)) else () if names == ("none",) else names
 
 
-def _limits(live: Live, threads: int) -> Limits:
-    """The machine's; measured again where the last time it was busy, since the limits were too low then."""
-    limits = cached_limits()
-    if limits is None or limits.threads < threads or limits.noise > LIMITS_NOISE:
-        live.update("... measuring the machine's limits", refresh=live.console.is_terminal)
+def _try(layer: Layer, backend: str, settings: Settings) -> None:
+    """Refuse an impossible layer, in fastconv's own words, before anything is loaded or measured."""
+    try:
+        call = Backend(backend).prepare(layer, layer.arrays(settings.dtype), settings)
+        if call is not None:
+            call.run()
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def _limits(live: Live, threads: int) -> tuple[Limits | None, list[str]]:
+    """The machine's, and warnings; measured again where it was busy the last time, as the limits were too low then."""
+    known = cached_limits()
+    if known is not None and known.threads >= threads and known.noise <= LIMITS_NOISE:
+        return known, []
+    live.update("... measuring the machine's limits", refresh=live.console.is_terminal)
+    try:
         limits = measure_limits(threads)
-        if threads == fastconv.get_num_threads():
-            save_limits(limits)
-    return limits
+    except (fastconv.BackendUnavailableError, RuntimeError, MemoryError) as error:
+        return known, [f"The machine's limits could not be measured: {error}"]
+    if known is not None and known.threads >= threads and known.noise < limits.noise:
+        return known, []
+    if threads == fastconv.get_num_threads():
+        save_limits(limits)
+    return limits, []
 
 
 def _check_files(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,10 +52,6 @@ class Layer:
         """Number of images."""
         return self.shapes["x"][0]
 
-    def with_batch(self, batch: int) -> Layer:
-        """The same layer for another number of images."""
-        return replace(self, shapes={**self.shapes, "x": (batch, *self.shapes["x"][1:])})
-
     def arrays(self, dtype: DTypeLike = np.float32, seed: int = 0) -> dict[str, Array]:
         """Normally distributed arguments, NCHW; weights are scaled so that results are of order 1."""
         rng = np.random.default_rng(seed)
@@ -81,9 +77,16 @@ class Layer:
             return 2 * pixels * (math.prod(depthwise) + math.prod(pointwise))
         return 2 * math.prod(result) * per_filter
 
-    def bytes(self, result: Shape, itemsize: int = 4) -> int:
-        """Of all arguments and the result, each once: what has to come from memory, and to go there."""
-        return itemsize * sum(math.prod(shape) for shape in (*self.shapes.values(), result))
+    def bytes(self, result: Shape, itemsize: int = 4, gradient: bool = False) -> int:
+        """What has to come from memory at least, and to go there: arguments and result, each once.
+
+        Gradients are as large as the arguments, and made of that of the result; where there are weights, of the
+        arguments, too.
+        """
+        arguments = sum(map(math.prod, self.shapes.values()))
+        if gradient and any(name.endswith("weight") for name in self.shapes):
+            arguments *= 2
+        return itemsize * (arguments + math.prod(result))
 
     def __str__(self) -> str:
         """As in ``1x64x56x56 * 64x64x3x3, stride 2``."""

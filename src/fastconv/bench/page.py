@@ -94,9 +94,7 @@ def page(title: str, contents: Sequence[tuple[str, str]], *children: str) -> str
 """
     main = tag("main", join(children))
     top = tag("header", tag("h1", title))
-    return f"{head}{top}\n{menu}\n{main}\n<script>{SORTING}</script>\n</body>\n</html>\n".replace(
-        " data_v=", " data-v="
-    )
+    return f"{head}{top}\n{menu}\n{main}\n<script>{SORTING}</script>\n</body>\n</html>\n"
 
 
 STYLE = """

@@ -58,7 +58,7 @@ TERMS = {
         "for what multiplies nothing."
     ),
     "spread": "The slowest round over the fastest: 1 on a perfectly quiet machine.",
-    "error": "Largest difference to the same in float64, as a fraction of the largest result.",
+    "error": "Largest difference to float64 at about 64 elements, as a fraction of the largest of them.",
     "count": "How often the network has this layer; sums count it as often.",
 }
 
@@ -241,7 +241,8 @@ def _method(results: Results) -> Html:
         f"as many calls as fill {1000 * settings.block:g} ms. Before it come {1000 * settings.idle:g} ms of rest, in "
         "which threads that other libraries leave spinning go to sleep, and calls that are not timed. A time is the "
         "median of the samples. All runners get the same normally distributed arrays and the same number of threads. "
-        "Every result is compared with float64 before it is timed; one that is wrong is not timed at all."
+        "Before they are timed, results are compared with float64 at about 64 elements, and with each other in full; "
+        "one that is wrong is not timed at all."
     )
     terms = join(Html(tag("dt", name) + tag("dd", meaning)) for name, meaning in TERMS.items())
     return join(

@@ -61,7 +61,7 @@ class Row:
     bound : float
         Seconds that the machine's limits allow for the textbook sum; 0 where they are not known.
     error : float
-        Largest difference to float64, as a fraction of the largest result.
+        Largest difference to float64 at some 64 elements, as a fraction of the largest of them.
     """
 
     group: str
@@ -180,26 +180,16 @@ class Results:
                 best[key] = row
         return best
 
-    def best_peer(self, row: Row) -> Row | None:
-        """The fastest peer on the same layer."""
-        return self.best_peers().get((row.group, row.layer))
-
-    def ratio(self, row: Row) -> float:
-        """The time of the best peer over that of `row`: above 1, `row` is faster. NaN without a peer."""
-        best = self.best_peer(row)
-        return best.time / row.time if best else math.nan
-
     def ratios(self) -> dict[Row, float]:
-        """`ratio` of every row, found at once."""
+        """The time of each layer's best peer over that of each row: above 1, the row is faster. NaN without a peer."""
         best = self.best_peers()
         peers = ((row, best.get((row.group, row.layer))) for row in self.rows)
         return {row: peer.time / row.time if peer else math.nan for row, peer in peers}
 
     def total(self, group: str, runner: str) -> float:
         """Seconds for all layers of a network, each as often as it has it; NaN where the runner lacks one."""
-        layers = {(row.layer.name, row.count) for row in self.of(group)}
         rows = self.of(group, runner)
-        if len(rows) < len(layers):
+        if len(rows) < len(self.layers(group)):
             return math.nan
         return sum(row.count * row.time for row in rows)
 

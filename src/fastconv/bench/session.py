@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 import fastconv
 from fastconv.bench import peers
-from fastconv.bench.check import WrongResult, check
+from fastconv.bench.check import WrongResult, agree, check
 from fastconv.bench.layer import Array, Layer, Shape
 from fastconv.bench.results import Results, Row, Settings
 from fastconv.bench.runner import Backend, Call, Runner
@@ -38,7 +38,7 @@ class Job:
 
 
 class Session:
-    """A measurement of some jobs.
+    """A measurement of some jobs. The peers keep its number of threads.
 
     Parameters
     ----------
@@ -112,10 +112,14 @@ class Session:
         settings, layer = self.results.settings, job.layer
         arrays = layer.arrays(settings.dtype)
         ready: dict[str, tuple[Runner, Call, float, Shape]] = {}
+        first: tuple[Array, ...] | None = None
         for runner in self.runners:
-            made = self._prepare(runner, layer, arrays)
+            made = self._prepare(runner, layer, arrays, first)
             if made is not None:
-                ready[runner.name] = runner, *made
+                call, error, images = made
+                first = first or images
+                ready[runner.name] = runner, call, error, call.shape or images[0].shape
+        first = None
         step()
         seconds = measure({name: call.run for name, (_, call, _, _) in ready.items()}, settings, step)
         for name, (runner, call, error, shape) in ready.items():
@@ -126,9 +130,9 @@ class Session:
         self, job: Job, runner: Runner, call: Call, error: float, shape: Shape, seconds: tuple[float, ...]
     ) -> Row:
         settings, limits = self.results.settings, self.results.limits
-        passes = 2 if settings.mode == "gradient" else 1  # by the input, and by the weights
-        flops = passes * job.layer.flops(shape)
-        size = passes * job.layer.bytes(shape, np.dtype(settings.dtype).itemsize)
+        gradient = settings.mode == "gradient"
+        flops = (2 if gradient else 1) * job.layer.flops(shape)  # by the input, and by the weights
+        size = job.layer.bytes(shape, np.dtype(settings.dtype).itemsize, gradient)
         bound = limits.attainable(flops, size, settings.dtype, settings.threads) if limits else 0.0
         return Row(
             group=job.group,
@@ -145,15 +149,17 @@ class Session:
         )
 
     def _prepare(
-        self, runner: Runner, layer: Layer, arrays: Mapping[str, Array]
-    ) -> tuple[Call, float, Shape] | None:
-        """The call, its error, and the shape of the layer's result; None where the runner has no part in it."""
+        self, runner: Runner, layer: Layer, arrays: Mapping[str, Array], first: tuple[Array, ...] | None
+    ) -> tuple[Call, float, tuple[Array, ...]] | None:
+        """The call, its error and its result, which agrees with the `first` one; None where it has no part in it."""
         try:
             call = runner.prepare(layer, arrays, self.results.settings)
             if call is None:
                 return None
             images = call.images(call.run())
             error = check(layer, arrays, images, self.results.settings)
+            if first is not None:
+                agree(layer, images, first)
         except WrongResult as mistake:
             self.wrong = self.wrong or not runner.peer
             self._warn(f"{runner.name} is wrong and was not timed: {mistake}")
@@ -163,7 +169,7 @@ class Session:
                 raise
             self._warn(f"{runner.name} failed on {layer.name}: {type(mistake).__name__}: {mistake}")
             return None
-        return call, error, call.shape or images[0].shape
+        return call, error, images
 
     def _warn(self, text: str) -> None:
         self.results.warnings.append(text)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import fastconv
 from fastconv.bench.layer import Layer, conv
@@ -32,14 +34,18 @@ Progress = Callable[[str], None]
 
 
 def study(results: Results, progress: Progress = lambda text: None) -> None:
-    """Add all of them to `results`, for its first backend."""
+    """Add all of them to `results`, for its first backend: forward, whatever the mode of `results`."""
     backend = next((row.runner for row in results.rows if not row.peer), fastconv.get_backend())
+    settings = results.settings
+    if settings.mode == "gradient":
+        settings = replace(settings, mode="plan")
     progress("choice of algorithms")
-    results.choice = list(choices(backend, results.settings))
+    results.choice = list(choices(backend, settings))
     progress("scaling over threads")
-    results.scaling = list(scaling(backend, results.settings))
+    results.scaling = list(scaling(backend, settings))
     progress("error and speed of the algorithms")
-    results.accuracy = list(accuracy(backend, results.settings))
+    with fastconv.num_threads(settings.threads), threadpool_limits(settings.threads):
+        results.accuracy = list(accuracy(backend, settings))
 
 
 def choices(backend: str, settings: Settings) -> Iterator[ChoicePoint]:
@@ -62,7 +68,9 @@ def thread_counts(most: int) -> list[int]:
 
 
 def scaling(backend: str, settings: Settings) -> Iterator[ScalingPoint]:
-    """The layers of the set ``"layers"`` on one to all threads."""
+    """The layers of the set ``"layers"`` on one to all threads; not of numpy, whose BLAS has threads of its own."""
+    if backend == "numpy":
+        return
     counts = thread_counts(fastconv.get_num_threads())
     for layer, _ in network("layers"):
         call = Backend(backend).prepare(layer, layer.arrays(settings.dtype), settings)

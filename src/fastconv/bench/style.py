@@ -60,20 +60,9 @@ THEMES: dict[ThemeName, Theme] = {
         muted=("#aab2bc", "#7f776b", "#8b83a8", "#7d8a66", "#9c7680", "#66848f", "#d0d5db", "#a09770"),
     ),
 }
-ALGORITHMS = (
-    *(
-        "#e69f00",
-        "#56b4e9",
-        "#009e73",
-        "#f0e442",
-        "#0072b2",
-        "#d55e00",
-        "#cc79a7",
-        "#8c8c8c",
-        "#7a4fb0",
-        "#9be0c8",
-    ),
-)
+ALGORITHMS = (  # the same in both themes, so none may be a colour of the light one, which `in_dark` replaces
+    "#e69f00", "#56b4e9", "#089e73", "#f0e442", "#0872b2", "#d55e08", "#cc79a7", "#8c8c8c", "#7a4fb0", "#9be0c8",
+)  # fmt: skip
 OWN_MARKERS = "o^DsPX"
 PEER_MARKERS = "svd<>phH"
 
@@ -113,7 +102,7 @@ def looks(results: Results, theme: Theme) -> dict[str, Look]:
     return found
 
 
-def algorithm_colours(results: Results) -> dict[str, str]:
+def algorithmcolours(results: Results) -> dict[str, str]:
     """The colour of every algorithm of the studies, the same in all pictures of these results."""
     names = sorted(
         {point.algorithm for point in results.choice} | {point.algorithm for point in results.accuracy}
@@ -140,14 +129,15 @@ def themed(draw: Callable[Concatenate[Results, Theme, P], Figure | None]) -> The
 
 def in_dark(svg: bytes) -> bytes:
     """A picture of the light theme, as SVG, in the dark one: drawing it again takes a hundred times as long."""
-    light, dark = (_colours(THEMES[name]) for name in THEMES)
+    light, dark = (colours(THEMES[name]) for name in THEMES)
     others = dict(zip(light, dark, strict=True))
     return re.sub(
         rb"(?<=: )#[0-9a-f]{6}", lambda found: others.get(found[0].decode(), found[0].decode()).encode(), svg
     )
 
 
-def _colours(theme: Theme) -> list[str]:
+def colours(theme: Theme) -> list[str]:
+    """Those that the other theme has others for, in an order that both have."""
     shades = (theme.paper, theme.ink, theme.faint, theme.quiet)
     return [*shades, *theme.strong, *theme.backends.values(), *theme.muted]
 

@@ -160,7 +160,7 @@ def command(results: Results) -> str:
         parts += ["--network", ",".join(networks), "--batch", ",".join(batches)]
     own = dict.fromkeys(row.runner.split()[0] for row in results.rows if not row.peer)
     parts += ["--backends", ",".join(own)] if own else []
-    parts += [] if results.versions or results.missing else ["--peers", "none"]
+    parts += ["--peers", ",".join([*results.versions, *results.missing]) or "none"]
     for name in ("threads", "layout", "dtype", "mode", "precision", "rounds"):
         parts += [f"--{name}", str(getattr(settings, name))]
     return shlex.join([*parts, "--json", "run.json", "--html", "report.html"])

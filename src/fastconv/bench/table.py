@@ -85,6 +85,7 @@ def comparison_table(before: Results, now: Results) -> Table:
     table = _table(
         f"[bold]Compared with {escape(before.date)}[/bold]  "
         f"[dim]noise {digits(before.noise)} then, {digits(now.noise)} now[/dim]"
+        + "".join(f"\n[bold red]not equal:[/bold red] {escape(text)}" for text in _differences(before, now))
     )
     table.add_column("network", max_width=18, overflow="fold")
     table.add_column("runner", max_width=22, overflow="fold")
@@ -109,6 +110,16 @@ def comparison_table(before: Results, now: Results) -> Table:
                     Text(f"{worst.layer.name} {digits(gains[worst])}"),
                 )
     return table
+
+
+def _differences(before: Results, now: Results) -> Iterator[str]:
+    """Settings and processor that are not those of the earlier measurement, which a comparison then shows as well."""
+    for name in ("threads", "layout", "dtype", "mode", "precision"):
+        then, today = getattr(before.settings, name), getattr(now.settings, name)
+        if then != today:
+            yield f"{name} {then} then, {today} now"
+    if before.config.get("processor") != now.config.get("processor"):
+        yield f"processor {before.config.get('processor')} then, {now.config.get('processor')} now"
 
 
 def settings_lines(results: Results) -> list[str]:

@@ -28,7 +28,7 @@ def measure(
     """Seconds of one call of each, a sample for each round.
 
     A sample is the mean of as many calls as fill ``settings.block``. Before it comes a pause, in which the threads
-    that other libraries leave spinning go to sleep, and a warm-up as long as the sample.
+    that other libraries leave spinning go to sleep, and a warm-up as long as the sample (none for calls above `LONG`).
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def measure(
             if len(samples[key]) >= 2 and sum(samples[key]) * repeats[key] > ENOUGH:
                 continue
             time.sleep(settings.idle)
-            if first[key] < settings.block:
+            if first[key] <= LONG:
                 _seconds(calls[key], repeats[key])
             samples[key].append(_seconds(calls[key], repeats[key]))
         order.reverse()  # nobody comes after the same neighbour every time
