@@ -227,7 +227,6 @@ def test_results_that_do_not_agree_are_wrong(monkeypatch, tmp_path, capsys):
         (["--stride", "2"], "needs an operation"),
         ([*LAYER, "--network", "dqn"], "--network"),
         (["--load", "no such file.json"], "no such file.json"),
-        (["--peers", "none,pytorch"], "stand alone"),
         ([*LAYER, "--json", "no such folder/run.json"], "no folder"),
         ([*LAYER, "--html", "."], "a folder"),
     ],
@@ -249,6 +248,11 @@ def test_bad_arguments(arguments, capsys):
         main(["bench", *arguments])
     assert stop.value.code == 2
     assert arguments[-1] in capsys.readouterr().err
+
+
+def test_all_and_none_of_the_peers_stand_alone(capsys):
+    assert main(["bench", *LAYER, "--peers", "none,pytorch"]) == 2
+    assert "stand alone" in capsys.readouterr().err
 
 
 def test_load_refuses_what_says_what_to_measure(tmp_path, capsys):

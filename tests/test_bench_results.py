@@ -84,11 +84,13 @@ def test_duration(seconds, text):
 
 def test_command_repeats_networks_and_layers():
     results = full()
+    results.versions = {"pytorch": "2.0"}
+    results.missing = {"opencv": "not there"}
     results.rows = [
         dataclasses.replace(row, group=f"net{end}") for end in ("", ", batch 8") for row in results.rows
     ]
     assert summary.command(results).startswith(
-        "fastconv bench --network net --batch 1,8 --backends cython,numba,numpy --threads 2 --layout NCHW"
+        "fastconv bench --network net --batch 1,8 --backends cython,numba,numpy --peers pytorch,opencv --threads 2"
     )
     assert summary.command(one_row()).startswith(
         "fastconv bench conv2d --x 1,3,8,8 --w 4,3,3,3 --padding 1,0,2,1 --backends cython --peers none --threads 2"

@@ -39,15 +39,15 @@ def test_a_sample_is_the_mean_of_as_many_calls_as_fill_a_block(clock):
     seconds = timing.measure(calls, Settings(rounds=3, block=0.01, idle=0.5))
     assert seconds["quick"] == pytest.approx([0.001] * 3)
     assert seconds["slow"] == pytest.approx([0.02] * 3)
-    assert clock.log.count("quick") == 3 + 3 * 2 * 10  # first calls; then warm-up and sample, each round
-    assert clock.log.count("slow") == 3 + 3 * 2
+    assert clock.log.count("quick") == 2 + 3 * 2 * 10  # first calls; then warm-up and sample, each round
+    assert clock.log.count("slow") == 2 + 3 * 2
     assert clock.log.count("pause") == 6
 
 
 def test_runners_take_turns_and_change_their_order(clock):
     calls = {name: clock.call(name, 0.02) for name in "abc"}
     timing.measure(calls, Settings(rounds=3, block=0.01, idle=0.1))
-    turns = [name for name in clock.log[9:] if name != "pause"]
+    turns = [name for name in clock.log[6:] if name != "pause"]
     assert turns[::2] == turns[1::2] == list("abccbaabc")  # each warms up, and is timed
 
 
@@ -57,7 +57,7 @@ def test_calls_of_seconds_have_two_samples(clock):
     }
     seconds = timing.measure(calls, Settings(rounds=5))
     assert seconds["long"] == (9, 9)
-    assert clock.log.count("long") == 3  # one of them may compile
+    assert clock.log.count("long") == 2
     assert len(seconds["slow"]) == 4
     assert len(seconds["quick"]) == 5
 
@@ -75,7 +75,7 @@ def test_progress_is_told_of_every_round_outside_of_the_samples(clock):
 
 
 def test_spread_keeps_a_disturbed_round_apart(clock):
-    times = iter([0.02] * 4 + [0.08] + [0.02] * 10)
+    times = iter([0.02] * 5 + [0.08] + [0.02] * 10)
     seconds = timing.measure({"a": clock.call("a", lambda: next(times))}, Settings(rounds=5, block=0.01))
     assert np.median(seconds["a"]) == pytest.approx(0.02)
     assert max(seconds["a"]) == pytest.approx(0.08)

@@ -34,7 +34,8 @@ class Settings:
     precision: str = "fast"
     rounds: int = 5
     block: float = 0.012  # seconds that one sample lasts at least
-    idle: float = 0.03  # seconds before it, for others' threads to go to sleep
+    # Seconds before it, for others' threads to go to sleep: OpenBLAS's spin for 2**26 ticks, about 30 ms.
+    idle: float = 0.05
 
 
 @dataclass(frozen=True)

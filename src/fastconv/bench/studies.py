@@ -76,6 +76,7 @@ def scaling(backend: str, settings: Settings) -> Iterator[ScalingPoint]:
         call = Backend(backend).prepare(layer, layer.arrays(settings.dtype), settings)
         if call is None:
             continue
+        call.run()
         seconds = measure({n: partial(_on_threads, n, call.run) for n in counts}, settings)
         for n, samples in seconds.items():
             yield ScalingPoint(layer.name, backend, n, float(np.median(samples)))

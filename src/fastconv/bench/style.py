@@ -102,7 +102,7 @@ def looks(results: Results, theme: Theme) -> dict[str, Look]:
     return found
 
 
-def algorithmcolours(results: Results) -> dict[str, str]:
+def algorithm_colours(results: Results) -> dict[str, str]:
     """The colour of every algorithm of the studies, the same in all pictures of these results."""
     names = sorted(
         {point.algorithm for point in results.choice} | {point.algorithm for point in results.accuracy}

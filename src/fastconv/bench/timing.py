@@ -15,7 +15,7 @@ from fastconv.bench.results import Settings
 
 Key = TypeVar("Key", bound=Hashable)
 
-LONG = 0.5  # seconds of a call: it is made three times in all
+LONG = 0.5  # seconds of a call: it is made only twice
 ENOUGH = 1.5  # seconds: after as much in all, two samples are enough
 MOST_CALLS = 10_000
 
@@ -33,7 +33,7 @@ def measure(
     Parameters
     ----------
     calls : mapping of key to callable
-        Called without arguments.
+        Called without arguments. They have been called before, so that all is compiled and prepared.
     settings : Settings
         Its `rounds`, `block` and `idle` are used.
     progress : callable
@@ -62,8 +62,7 @@ def measure(
 
 
 def _first(call: Callable[[], object]) -> float:
-    """The faster of two calls, after one that may compile or prepare; long ones are made only once more."""
-    call()
+    """The faster of two calls; long ones are made only once."""
     once = _seconds(call, 1)
     return max(once if once > LONG else min(once, _seconds(call, 1)), 1e-7)
 
