@@ -76,3 +76,11 @@ def layout(request):
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     return np.dtype(request.param)
+
+
+@pytest.fixture
+def threads_restored():
+    """For code that sets the threads of the process."""
+    before = fastconv.get_num_threads()
+    yield
+    fastconv.set_num_threads(before)

@@ -219,3 +219,17 @@ def test_float64_must_be_float64():
     arrays, (image,) = results(SQUARE[0], settings)
     with pytest.raises(WrongResult, match="rounding"):
         check(SQUARE[0], arrays, (image.astype(np.float32),), settings)
+
+
+def test_an_index_that_is_wrong_by_one_is_found():
+    """However large the indices are: rounding explains nothing there."""
+    layer = Layer(
+        "indices", "max_pool2d", {"x": (1, 1, 300, 300)}, {"kernel_size": 2, "return_indices": True}
+    )
+    arrays, settings = layer.arrays(), Settings()
+    call = Backend("numpy").prepare(layer, arrays, settings)
+    image, indices = call.images(call.run())
+    assert check(layer, arrays, (image, indices), settings) < 1e-6
+    indices[0, 0, 149, 149] += 1
+    with pytest.raises(WrongResult, match="indices"):
+        check(layer, arrays, (image, indices), settings)

@@ -1,20 +1,17 @@
 """The documentation's Python blocks run as they stand, its kernel compiles, and its reference has every public name."""
 
-import ast
 import importlib
 import re
 import shutil
 import subprocess
 import types
-import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import fastconv
 from conftest import skip_unless_available
-from test_readme import recording
+from test_readme import run_blocks
 
 DOCS = Path(__file__).parent.parent / "docs"
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -25,13 +22,6 @@ PAGES = {
 }
 WITH_CODE = [name for name, text in PAGES.items() if PYTHON.search(text)]
 LISTED = re.compile(r"^\.\. currentmodule:: (\S+)\n|^   ([A-Za-z_]\w*)$", re.MULTILINE)
-
-
-@pytest.fixture
-def threads_restored():
-    before = fastconv.get_num_threads()
-    yield
-    fastconv.set_num_threads(before)
 
 
 def listed_names() -> list[str]:
@@ -51,16 +41,7 @@ def listed_names() -> list[str]:
 def test_python_blocks(page, threads_restored):
     if 'backend="cython"' in PAGES[page]:
         skip_unless_available("cython")
-    blocks = PYTHON.findall(PAGES[page])
-    namespace: dict[str, Any] = {}
-    claims: list[tuple[str, Any, str]] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for block in blocks:
-            exec(recording(block, claims, namespace), namespace)
-    assert len(claims) == sum(block.count("# -> ") for block in blocks)
-    for expression, value, expected in claims:
-        assert value == ast.literal_eval(expected), expression
+    run_blocks(PYTHON.findall(PAGES[page]))
 
 
 def test_the_kernel_that_is_shown_compiles(tmp_path):

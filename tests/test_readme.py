@@ -6,20 +6,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import fastconv
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 CLAIM = re.compile(r"^\s*(?P<expression>[^#\n]+?)  # -> (?P<value>.+)$")
-
-
-@pytest.fixture
-def threads_restored():
-    before = fastconv.get_num_threads()
-    yield
-    fastconv.set_num_threads(before)
 
 
 def recording(block: str, claims: list[tuple[str, Any, str]], namespace: dict[str, Any]) -> str:
@@ -36,17 +27,22 @@ def recording(block: str, claims: list[tuple[str, Any, str]], namespace: dict[st
     return "\n".join(lines)
 
 
-def test_python_blocks_of_the_readme(threads_restored):
-    assert len(BLOCKS) >= 6
+def run_blocks(blocks: list[str]) -> None:
+    """One after the other, in one namespace; every claim must hold."""
     namespace: dict[str, Any] = {}
     claims: list[tuple[str, Any, str]] = []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for block in BLOCKS:
+        for block in blocks:
             exec(recording(block, claims, namespace), namespace)
-    assert len(claims) == sum(block.count("# -> ") for block in BLOCKS)
+    assert len(claims) == sum(block.count("# -> ") for block in blocks)
     for expression, value, expected in claims:
         assert value == ast.literal_eval(expected), expression
+
+
+def test_python_blocks_of_the_readme(threads_restored):
+    assert len(BLOCKS) >= 6
+    run_blocks(BLOCKS)
 
 
 def test_quick_start_is_short():

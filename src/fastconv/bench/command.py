@@ -180,14 +180,16 @@ def _try(layer: Layer, backend: str, settings: Settings) -> None:
 def _limits(live: Live, threads: int) -> tuple[Limits | None, list[str]]:
     """The machine's, and warnings; measured again where it was busy the last time, as the limits were too low then."""
     known = cached_limits()
-    if known is not None and known.threads >= threads and known.noise <= LIMITS_NOISE:
+    if known is not None and known.threads < threads:
+        known = None
+    if known is not None and known.noise <= LIMITS_NOISE:
         return known, []
     live.update("... measuring the machine's limits", refresh=live.console.is_terminal)
     try:
         limits = measure_limits(threads)
     except (fastconv.BackendUnavailableError, RuntimeError, MemoryError) as error:
         return known, [f"The machine's limits could not be measured: {error}"]
-    if known is not None and known.threads >= threads and known.noise < limits.noise:
+    if known is not None and known.noise < limits.noise:
         return known, []
     if threads == fastconv.get_num_threads():
         save_limits(limits)
