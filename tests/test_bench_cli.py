@@ -18,6 +18,7 @@ from fastconv.cli import main
 
 for package in ("rich", "matplotlib", "threadpoolctl"):
     pytest.importorskip(package)
+session = pytest.importorskip("fastconv.bench.session")
 command = pytest.importorskip("fastconv.bench.command")
 studies = pytest.importorskip("fastconv.bench.studies")
 
@@ -79,6 +80,42 @@ def test_studies_use_the_threads_of_the_rest(monkeypatch, tmp_path):
     results = Results.load(file)
     assert results.accuracy
     assert results.settings.mode == "gradient"
+
+
+def test_a_run_that_is_stopped_says_so(monkeypatch, tmp_path):
+    row = session.Session._row
+
+    def stop_at_second(self, *arguments):
+        if self.results.rows:
+            raise KeyboardInterrupt
+        return row(self, *arguments)
+
+    monkeypatch.setattr(session.Session, "_row", stop_at_second)
+    file = tmp_path / "run.json"
+    assert main(["bench", "--network", "dqn", *QUICK, "--json", str(file)]) == 130
+    results = Results.load(file)
+    assert len(results.rows) == 1
+    assert any("stopped before its end" in warning for warning in results.warnings)
+
+
+def test_a_loaded_file_is_not_written_over(tmp_path, capsys):
+    file = tmp_path / "run.json"
+    assert main(["bench", *LAYER, *QUICK, "--json", str(file)]) == 0
+    before = file.read_text()
+    for option in ("--html", "--markdown", "--json"):
+        assert main(["bench", "--load", str(file), option, str(file)]) == 2
+        assert "same file" in capsys.readouterr().err
+    assert file.read_text() == before
+    assert main(["bench", "--load", str(file), "--compare", str(file)]) == 0
+
+
+def test_a_file_that_cannot_be_written_is_told_in_a_line(monkeypatch, tmp_path, capsys):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fastconv.bench.command.write_report", full)
+    assert main(["bench", *LAYER, *QUICK, "--html", str(tmp_path / "r.html")]) == 2
+    assert "No space left" in capsys.readouterr().err
 
 
 def test_what_was_measured_is_kept_when_something_stops_it(monkeypatch, tmp_path):
@@ -229,6 +266,7 @@ def test_results_that_do_not_agree_are_wrong(monkeypatch, tmp_path, capsys):
         (["--load", "no such file.json"], "no such file.json"),
         ([*LAYER, "--json", "no such folder/run.json"], "no folder"),
         ([*LAYER, "--html", "."], "a folder"),
+        ([*LAYER, "--html", "a", "--json", "./a"], "same file"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_measured(arguments, message, tmp_path, monkeypatch, capsys):

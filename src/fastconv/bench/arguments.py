@@ -217,6 +217,8 @@ def _padding(text: str) -> Any:
     values = _integers(text)
     if len(values) == 4:
         return values[:2], values[2:]
+    if len(values) == 3 or len(values) > 4:
+        raise argparse.ArgumentTypeError(f"needs 1, 2 or 4 numbers, or same, valid or full, got {text!r}")
     return _pair(text)
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -98,9 +100,14 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
         results = session.results
         try:
             session.run(jobs, progress)
+        except BaseException:
+            results.warnings.append(
+                "The run was stopped before its end: layers are missing, also from the sums."
+            )
+            raise
         finally:  # what was measured is kept, whatever stops it
             if arguments.json and results.rows:
-                results.save(arguments.json)
+                _writing(arguments.json, results.save)
         if arguments.html or arguments.pictures or arguments.studies:
             study(results, lambda text: live.update(f"... {text}", refresh=console.is_terminal))
     if len(jobs) > 1:
@@ -112,9 +119,8 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
 
 def _refuse_measuring(arguments: argparse.Namespace) -> None:
     """With ``--load`` nothing is measured, so nothing may say what."""
-    names = ("operation", "network", "batch", "backends", "peers", "threads")
-    for name in names:
-        if getattr(arguments, name) is not None:
+    for name in ("operation", "network", "batch", "backends", "peers", "threads", "studies"):
+        if getattr(arguments, name) not in (None, False):
             raise CommandError(f"--load measures nothing: {name} is not for it")
 
 
@@ -191,9 +197,13 @@ def _limits(live: Live, threads: int) -> tuple[Limits | None, list[str]]:
         return known, [f"The machine's limits could not be measured: {error}"]
     if known is not None and known.noise < limits.noise:
         return known, []
+    told: list[str] = []
     if threads == fastconv.get_num_threads():
-        save_limits(limits)
-    return limits, []
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            save_limits(limits)
+        told = [str(warning.message) for warning in caught]
+    return limits, told
 
 
 def _check_files(arguments: argparse.Namespace) -> None:
@@ -216,21 +226,41 @@ def _check_files(arguments: argparse.Namespace) -> None:
         path = getattr(arguments, name)
         if path is not None and not path.is_file():
             raise CommandError(f"--{name} cannot be read: there is no file {path}")
+    named: dict[Path, str] = {}
+    for name in ("load", "compare", "json", "html", "markdown"):
+        path = getattr(arguments, name)
+        other = path and named.setdefault(path.resolve(), name)
+        if path and other != name and (other, name) != ("load", "compare"):
+            raise CommandError(f"--{name} and --{other} are the same file, {path}")
+
+
+def _writing(path: Path, write: Callable[[Path], object]) -> None:
+    """What `_check_files` cannot foresee, such as a full disk, is the user's to mend, too."""
+    try:
+        write(path)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def _write(arguments: argparse.Namespace, results: Results, console: Console) -> None:
     def written(what: str, path: Path) -> None:
         console.print(f"{what}: {path.resolve()}", soft_wrap=True, markup=False)
 
+    def markdown(path: Path) -> None:
+        path.write_text(markdown_tables(results), encoding="utf-8")
+
+    def pictures(folder: Path) -> None:
+        for path in save_pictures(results, folder):
+            written("Picture", path)
+
     if arguments.json:
-        results.save(arguments.json)
+        _writing(arguments.json, results.save)
         written("Results", arguments.json)
     if arguments.markdown:
-        arguments.markdown.write_text(markdown_tables(results), encoding="utf-8")
+        _writing(arguments.markdown, markdown)
         written("Tables", arguments.markdown)
     if arguments.pictures:
-        for path in save_pictures(results, arguments.pictures):
-            written("Picture", path)
+        _writing(arguments.pictures, pictures)
     if arguments.html:
-        write_report(results, arguments.html)
+        _writing(arguments.html, partial(write_report, results))
         written("Report", arguments.html)
