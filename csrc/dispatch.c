@@ -2,16 +2,17 @@
  * variants goes through here. */
 #include <stddef.h>
 
+#include "base/parallel.h"
 #include "kernel.h"
 
 /* One line for each instruction set this build holds, lowest first: FC_ISA(name, may it run here). */
 #if defined(__x86_64__)
-#define FC_ISAS                                                                                              \
-    FC_ISA(baseline, 1)                                                                                      \
-    FC_ISA(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))                            \
-    FC_ISA(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&                \
-                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&           \
-                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx2") &&               \
+#define FC_ISAS                                                                                                        \
+    FC_ISA(baseline, 1)                                                                                                \
+    FC_ISA(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))                                      \
+    FC_ISA(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&                          \
+                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&                     \
+                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx2") &&                         \
                        __builtin_cpu_supports("fma"))
 #else
 #define FC_ISAS FC_ISA(baseline, 1)
@@ -20,7 +21,9 @@
 typedef int pool_function(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms,
                           int threads);
 
-#define FC_ISA(name, runs) extern const fc_ops ops_##name##_f32, ops_##name##_f64; extern pool_function pool_##name##_f32;
+#define FC_ISA(name, runs)                                                                                             \
+    extern const fc_ops ops_##name##_f32, ops_##name##_f64;                                                            \
+    extern pool_function pool_##name##_f32;
 FC_ISAS
 #undef FC_ISA
 
@@ -63,17 +66,19 @@ const char *fc_flags(void) { return FC_FLAGS; }
 
 static const char *const kernel_names[] = {
 #define FC_KERNEL(name, textbook) #name,
-#include "kernels.def"
+#include "conv/kernels.def"
 #undef FC_KERNEL
 };
 
 static const int kernel_is_textbook[] = {
 #define FC_KERNEL(name, textbook) textbook,
-#include "kernels.def"
+#include "conv/kernels.def"
 #undef FC_KERNEL
 };
 
-static const fc_conv_kernel *kernel_of(const fc_conv *p, int kernel) { return isas[selected].ops[p->dtype]->conv[kernel]; }
+static const fc_conv_kernel *kernel_of(const fc_conv *p, int kernel) {
+    return isas[selected].ops[p->dtype]->conv[kernel];
+}
 
 int fc_conv_kernel_count(void) { return (int)(sizeof kernel_names / sizeof *kernel_names); }
 
@@ -87,7 +92,9 @@ int fc_conv_accepts(const fc_conv *p, int kernel) {
 
 double fc_conv_cost(const fc_conv *p, int kernel) { return kernel_of(p, kernel)->cost(p); }
 
-double fc_conv_error(const fc_conv *p, int kernel) { return kernel_is_textbook[kernel] ? 1 : kernel_of(p, kernel)->error(p); }
+double fc_conv_error(const fc_conv *p, int kernel) {
+    return kernel_is_textbook[kernel] ? 1 : kernel_of(p, kernel)->error(p);
+}
 
 /* The number of threads has no say: results must not depend on it. */
 int fc_conv_choose(const fc_conv *p) {
@@ -116,8 +123,8 @@ int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed,
     return p->batch ? kernel_of(p, kernel)->run(p, x, packed, e, out, threads) : 0;
 }
 
-int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed, const fc_epilogue *e,
-                     void *out, int threads) {
+int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed,
+                     const fc_epilogue *e, void *out, int threads) {
     const fc_conv_kernel *k = kernel_of(p, kernel);
     if (!p->batch) return 0;
     if (k->run_once) return k->run_once(p, x, weight, packed, e, out, threads);
@@ -129,7 +136,7 @@ int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *we
 
 static const char *const gradient_names[] = {
 #define FC_GRADIENT(name, textbook) #name,
-#include "gradients.def"
+#include "weight_gradient/gradients.def"
 #undef FC_GRADIENT
 };
 
@@ -193,9 +200,9 @@ int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t chan
 
 static const fc_ops *ops_of(int dtype) { return isas[selected].ops[dtype]; }
 
-int fc_deform_conv_gradient(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
-                            const void *weight, const void *gradient, void *grad_x, void *grad_offset, void *grad_weight,
-                            void *grad_mask, int threads) {
+int fc_deform_conv_gradient(const fc_conv *p, const void *x, const void *offset, const void *mask,
+                            int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
+                            void *grad_offset, void *grad_weight, void *grad_mask, int threads) {
     return ops_of(p->dtype)->deform_gradient(p, x, offset, mask, offset_groups, weight, gradient, grad_x, grad_offset,
                                              grad_weight, grad_mask, threads);
 }
@@ -216,7 +223,8 @@ int fc_pool_gradient(const fc_pool *p, const void *gradient, void *out, int thre
 
 int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t rows,
                    int64_t columns, int64_t height, int64_t width, int layout, int dtype, int threads) {
-    return ops_of(dtype)->scatter_add(values, indices, out, batch, channels, rows, columns, height, width, layout, threads);
+    return ops_of(dtype)->scatter_add(values, indices, out, batch, channels, rows, columns, height, width, layout,
+                                      threads);
 }
 
 int fc_pad_gradient(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
@@ -229,7 +237,8 @@ int fc_pad_gradient(const void *gradient, void *out, int64_t planes, int64_t hei
 int fc_local_response_norm_gradient(const void *x, const void *gradient, void *out, int64_t batch, int64_t channels,
                                     int64_t pixels, int64_t size, double alpha, double beta, double k, int layout,
                                     int dtype, int threads) {
-    return ops_of(dtype)->norm_gradient(x, gradient, out, batch, channels, pixels, size, alpha, beta, k, layout, threads);
+    return ops_of(dtype)->norm_gradient(x, gradient, out, batch, channels, pixels, size, alpha, beta, k, layout,
+                                        threads);
 }
 
 /* ---- the limits of the processor ---- */

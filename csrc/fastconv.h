@@ -11,9 +11,7 @@
 enum { FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER };
 enum { FC_NCHW, FC_NHWC };
 enum { FC_F32, FC_F64 };
-enum {
-    FC_LINEAR, FC_RELU, FC_CLIP, FC_LEAKY_RELU, FC_SIGMOID, FC_TANH, FC_SILU, FC_HARDSWISH, FC_GELU
-};
+enum { FC_LINEAR, FC_RELU, FC_CLIP, FC_LEAKY_RELU, FC_SIGMOID, FC_TANH, FC_SILU, FC_HARDSWISH, FC_GELU };
 
 /* A convolution; with `transposed`, its input gradient: x then has the shape of its output, out that of its input. */
 typedef struct {
@@ -33,7 +31,7 @@ typedef struct {
 
 /* ---- instruction sets: chosen once, before anything else is called ---- */
 int fc_isa_count(void);
-const char *fc_isa_name(int isa);  /* lowest first */
+const char *fc_isa_name(int isa); /* lowest first */
 int fc_isa_runs_here(int isa);
 void fc_select_isa(int isa);
 const char *fc_compiler(void);
@@ -42,19 +40,19 @@ const char *fc_flags(void);
 /* ---- convolution ---- */
 int fc_conv_kernel_count(void);
 const char *fc_conv_kernel_name(int kernel);
-int fc_conv_kernel_is_textbook(int kernel);  /* a NaN reaches only the outputs whose window holds it */
-int fc_conv_accepts(const fc_conv *p, int kernel); /* can it do that, as precisely as is wanted? */
+int fc_conv_kernel_is_textbook(int kernel);         /* a NaN reaches only the outputs whose window holds it */
+int fc_conv_accepts(const fc_conv *p, int kernel);  /* can it do that, as precisely as is wanted? */
 double fc_conv_cost(const fc_conv *p, int kernel);  /* predicted cycles, where two threads share the work */
 double fc_conv_error(const fc_conv *p, int kernel); /* predicted, in multiples of the textbook sum's */
 int fc_conv_choose(const fc_conv *p);
 size_t fc_conv_weight_bytes(const fc_conv *p, int kernel);
-size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads);  /* of one thread */
+size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads); /* of one thread */
 int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads);
 int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
                 int threads);
 /* Both at once; `packed` has room for the prepared weights, which it may or may not hold afterwards. */
-int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed, const fc_epilogue *e,
-                     void *out, int threads);
+int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed,
+                     const fc_epilogue *e, void *out, int threads);
 
 /* ---- the gradient of a plain convolution's weights, with a batch of at least 1; that of its input is the transposed
  * convolution ---- */
@@ -64,7 +62,8 @@ int fc_gradient_accepts(const fc_conv *p, int kernel);
 double fc_gradient_cost(const fc_conv *p, int kernel); /* predicted cycles, where two threads share the work */
 int fc_gradient_choose(const fc_conv *p);
 /* `gradient` is that of the output; `weights` has the user's layout; `bias`, or NULL, takes the sums of `gradient`. */
-int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gradient, void *weights, void *bias, int threads);
+int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gradient, void *weights, void *bias,
+                    int threads);
 
 /* ---- other operations ---- */
 /* x (NCHW), offset and mask (or NULL) as in deform_conv2d; bias may be NULL. */
@@ -72,9 +71,9 @@ int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const vo
                    const void *weight, const void *bias, void *out, int threads);
 
 /* All of its gradients but that of the bias; `grad_mask` is NULL where `mask` is. */
-int fc_deform_conv_gradient(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
-                            const void *weight, const void *gradient, void *grad_x, void *grad_offset, void *grad_weight,
-                            void *grad_mask, int threads);
+int fc_deform_conv_gradient(const fc_conv *p, const void *x, const void *offset, const void *mask,
+                            int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
+                            void *grad_offset, void *grad_weight, void *grad_mask, int threads);
 /* out[c] = the sum of channel c of `x`. */
 int fc_channel_sums(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout, int dtype,
                     int threads);
@@ -107,13 +106,12 @@ int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, co
 int fc_pool_gradient(const fc_pool *p, const void *gradient, void *out, int threads);
 
 /* ---- data movement; item sizes 1, 2, 4 and 8 ---- */
-int fc_pad(const void *x, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
-           const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count, const void *value,
-           int item, int threads);
+int fc_pad(const void *x, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner, const int64_t *rows,
+           int64_t row_count, const int64_t *columns, int64_t column_count, const void *value, int item, int threads);
 int fc_unfold(const fc_conv *p, const void *x, void *out, int item, int threads);
 int fc_fold(const fc_conv *p, const void *columns, void *out, int threads);
-int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
-               int64_t count, int64_t plane, int layout, int item, int threads);
+int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
+               int64_t plane, int layout, int item, int threads);
 /* Sums at the places `indices` of planes; FC_OUT_OF_RANGE where one is outside, as from fc_gather. */
 int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t rows,
                    int64_t columns, int64_t height, int64_t width, int layout, int dtype, int threads);

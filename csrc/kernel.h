@@ -1,24 +1,9 @@
-/* What every kernel source includes. It is compiled once for each instruction set and floating-point type:
- * FC_SUFFIX is the instruction set's name, FC_DOUBLE chooses the type. Everything that such an object defines is
- * static or carries the suffix, so that the linker can never merge code of different instruction sets. */
+/* The tables of what one instruction set offers for one floating-point type. Kernel sources define the rows, `ops.c` the
+ * table, `dispatch.c` reads it. */
 #ifndef FC_KERNEL_H
 #define FC_KERNEL_H
 
-#include <stdint.h>
-#include <string.h>
-
-#include "fastconv.h"
-#include "parallel.h"
-
-#define FC_PASTE_(a, b, c) a##_##b##_##c
-#define FC_PASTE(a, b, c) FC_PASTE_(a, b, c)
-#if FC_DOUBLE
-typedef double real;
-#define FC_NAME(name) FC_PASTE(name, FC_SUFFIX, f64)
-#else
-typedef float real;
-#define FC_NAME(name) FC_PASTE(name, FC_SUFFIX, f32)
-#endif
+#include "base/types.h"
 
 /* One convolution algorithm; `kernels.def` lists them. */
 typedef struct {
@@ -50,10 +35,11 @@ typedef struct {
     int (*deform)(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
                   const void *weight, const void *bias, void *out, int threads);
     int (*fold)(const fc_conv *p, const void *columns, void *out, int threads);
-    int (*norm)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int64_t size,
-                double alpha, double beta, double k, int layout, int threads);
+    int (*norm)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int64_t size, double alpha,
+                double beta, double k, int layout, int threads);
     int (*pool_planes)(const fc_pool *p, const void *x, void *out, int threads);
-    int (*channel_sums)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout, int threads);
+    int (*channel_sums)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout,
+                        int threads);
     int (*activation_gradient)(int activation, double a, double b, const void *gradient, const void *value,
                                int from_output, void *out, int64_t count, int threads);
     int (*pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads);
@@ -72,13 +58,5 @@ typedef struct {
 
 /* What `pool_planes` returns for a problem that is not of its kind. */
 enum { FC_NOT_MINE = -1 };
-
-/* Cycles in which a thread gets so many bytes from beyond its L2, next to others that do the same. */
-static inline double stream_cycles(double bytes) { return bytes / 16; }
-
-static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 #endif

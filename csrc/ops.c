@@ -3,14 +3,15 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "grid.h"
-#include "simd.h"
+#include "base/parallel.h"
+#include "base/simd.h"
+#include "conv/grid.h"
 
 #define FC_KERNEL(name, textbook) extern const fc_conv_kernel FC_NAME(name);
-#include "kernels.def"
+#include "conv/kernels.def"
 #undef FC_KERNEL
 #define FC_GRADIENT(name, textbook) extern const fc_gradient_kernel FC_NAME(name);
-#include "gradients.def"
+#include "weight_gradient/gradients.def"
 #undef FC_GRADIENT
 
 extern int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads);
@@ -58,8 +59,10 @@ static void locate(const deform_job *j, int64_t image, int64_t group, int64_t ta
     const real *mask = j->mask ? j->mask + field * pixels : NULL;
     for (int64_t i = 0; i < n; i++) {
         int64_t pixel = at + i;
-        real y = (real)(pixel / p->out_width * p->stride_h - p->pad_top + tap / p->kernel_w * p->dilation_h) + down[pixel];
-        real x = (real)(pixel % p->out_width * p->stride_w - p->pad_left + tap % p->kernel_w * p->dilation_w) + right[pixel];
+        real y =
+            (real)(pixel / p->out_width * p->stride_h - p->pad_top + tap / p->kernel_w * p->dilation_h) + down[pixel];
+        real x =
+            (real)(pixel % p->out_width * p->stride_w - p->pad_left + tap % p->kernel_w * p->dilation_w) + right[pixel];
         int inside = y > -1 && y < (real)p->height && x > -1 && x < (real)p->width;
         to->inside[i] = (uint8_t)inside;
         if (!inside) y = x = 0;
@@ -81,7 +84,8 @@ static int deform_work(const void *context, int64_t begin, int64_t end) {
     const fc_conv *p = j->p;
     int64_t taps = p->kernel_h * p->kernel_w, pixels = p->out_height * p->out_width, strip = j->strip;
     int64_t depth = p->channels * taps, strips = ceil_div(pixels, strip);
-    size_t panel_bytes = (size_t)(depth * strip) * sizeof(real), result_bytes = (size_t)(p->filters * strip) * sizeof(real);
+    size_t panel_bytes = (size_t)(depth * strip) * sizeof(real),
+           result_bytes = (size_t)(p->filters * strip) * sizeof(real);
     size_t sample_bytes = (size_t)strip * (4 * sizeof(real) + 4 * sizeof(int32_t) + 1);
     char *memory = malloc(panel_bytes + result_bytes + sample_bytes);
     if (!memory) return FC_NO_MEMORY;
@@ -108,9 +112,22 @@ static int deform_work(const void *context, int64_t begin, int64_t end) {
                     }
                 }
             }
-        fc_conv inner = {.batch = 1, .channels = depth, .height = 1, .width = n, .filters = p->filters, .kernel_h = 1,
-                         .kernel_w = 1, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
-                         .groups = p->groups, .out_height = 1, .out_width = n, .layout = FC_NCHW, .dtype = p->dtype};
+        fc_conv inner = {.batch = 1,
+                         .channels = depth,
+                         .height = 1,
+                         .width = n,
+                         .filters = p->filters,
+                         .kernel_h = 1,
+                         .kernel_w = 1,
+                         .stride_h = 1,
+                         .stride_w = 1,
+                         .dilation_h = 1,
+                         .dilation_w = 1,
+                         .groups = p->groups,
+                         .out_height = 1,
+                         .out_width = n,
+                         .layout = FC_NCHW,
+                         .dtype = p->dtype};
         fc_epilogue e = {.bias = j->bias, .activation = FC_LINEAR};
         status = FC_NAME(direct_pixels).run(&inner, panel, j->weights, &e, result, 1);
         for (int64_t k = 0; k < p->filters; k++)
@@ -123,15 +140,34 @@ static int deform_work(const void *context, int64_t begin, int64_t end) {
 static int deform(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
                   const void *weight, const void *bias, void *out, int threads) {
     int64_t depth = p->channels * p->kernel_h * p->kernel_w, pixels = p->out_height * p->out_width;
-    fc_conv inner = {.batch = 1, .channels = depth, .height = 1, .width = 1, .filters = p->filters, .kernel_h = 1,
-                     .kernel_w = 1, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
-                     .groups = p->groups, .out_height = 1, .out_width = 1, .layout = FC_NCHW, .dtype = p->dtype};
+    fc_conv inner = {.batch = 1,
+                     .channels = depth,
+                     .height = 1,
+                     .width = 1,
+                     .filters = p->filters,
+                     .kernel_h = 1,
+                     .kernel_w = 1,
+                     .stride_h = 1,
+                     .stride_w = 1,
+                     .dilation_h = 1,
+                     .dilation_w = 1,
+                     .groups = p->groups,
+                     .out_height = 1,
+                     .out_width = 1,
+                     .layout = FC_NCHW,
+                     .dtype = p->dtype};
     const fc_conv_kernel *kernel = &FC_NAME(direct_pixels);
     void *weights = malloc(kernel->weight_bytes(&inner));
     if (!weights) return FC_NO_MEMORY;
     int status = kernel->prepare(&inner, weight, weights, threads);
-    deform_job j = {.p = p, .x = x, .offset = offset, .mask = mask, .bias = bias, .weights = weights,
-                    .offset_groups = offset_groups, .out = out};
+    deform_job j = {.p = p,
+                    .x = x,
+                    .offset = offset,
+                    .mask = mask,
+                    .bias = bias,
+                    .weights = weights,
+                    .offset_groups = offset_groups,
+                    .out = out};
     int64_t fitting = (256 << 10) / (depth * (int64_t)sizeof(real));
     j.strip = min64(pixels, max64(4 * VL, fitting / (4 * VL) * (4 * VL)));
     double cycles = (double)(p->batch * pixels * depth) * (2 + (double)p->filters / (double)(p->groups * NR));
@@ -177,7 +213,8 @@ static int fold_work(const void *context, int64_t begin, int64_t end) {
 
 static int fold(const fc_conv *p, const void *columns, void *out, int threads) {
     fold_job j = {p, columns, out};
-    double elements = (double)(p->batch * p->channels * p->kernel_h * p->kernel_w) * (double)(p->out_height * p->out_width);
+    double elements =
+        (double)(p->batch * p->channels * p->kernel_h * p->kernel_w) * (double)(p->out_height * p->out_width);
     return fc_parallel(p->batch * p->channels, fc_worth(elements, threads), fold_work, &j);
 }
 
@@ -224,9 +261,16 @@ static int norm_work(const void *context, int64_t begin, int64_t end) {
 
 static int norm(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int64_t size, double alpha,
                 double beta, double k, int layout, int threads) {
-    norm_job j = {.x = x, .out = out, .channels = channels, .pixels = pixels, .size = size,
-                  .strips = ceil_div(pixels, NORM_PIXELS), .scale = (real)(alpha / (double)size), .k = (real)k,
-                  .beta = beta, .nhwc = layout == FC_NHWC};
+    norm_job j = {.x = x,
+                  .out = out,
+                  .channels = channels,
+                  .pixels = pixels,
+                  .size = size,
+                  .strips = ceil_div(pixels, NORM_PIXELS),
+                  .scale = (real)(alpha / (double)size),
+                  .k = (real)k,
+                  .beta = beta,
+                  .nhwc = layout == FC_NHWC};
     double elements = (double)(batch * channels) * (double)pixels;
     return fc_parallel(batch * j.strips, fc_worth(elements * 10, threads), norm_work, &j);
 }
@@ -235,13 +279,13 @@ static int norm(const void *x, void *out, int64_t batch, int64_t channels, int64
 
 #define FC_KERNEL(name, textbook) &FC_NAME(name),
 static const fc_conv_kernel *const conv[] = {
-#include "kernels.def"
+#include "conv/kernels.def"
 };
 #undef FC_KERNEL
 
 #define FC_GRADIENT(name, textbook) &FC_NAME(name),
 static const fc_gradient_kernel *const gradients[] = {
-#include "gradients.def"
+#include "weight_gradient/gradients.def"
 };
 #undef FC_GRADIENT
 

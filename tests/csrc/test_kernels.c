@@ -36,8 +36,10 @@ static void *fill(int64_t count, int dtype) {
 }
 
 /* Position of (n, c, y, x) in an image batch. */
-static int64_t at(int layout, int64_t channels, int64_t height, int64_t width, int64_t n, int64_t c, int64_t y, int64_t x) {
-    return layout == FC_NCHW ? ((n * channels + c) * height + y) * width + x : ((n * height + y) * width + x) * channels + c;
+static int64_t at(int layout, int64_t channels, int64_t height, int64_t width, int64_t n, int64_t c, int64_t y,
+                  int64_t x) {
+    return layout == FC_NCHW ? ((n * channels + c) * height + y) * width + x
+                             : ((n * height + y) * width + x) * channels + c;
 }
 
 static int64_t weight_at(const fc_conv *p, int64_t k, int64_t c, int64_t r, int64_t s) {
@@ -61,11 +63,13 @@ static void reference(const fc_conv *p, const void *x, const void *w, const fc_e
             for (int64_t c = 0; c < inner; c++)
                 for (int64_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++)
                     for (int64_t i = 0; i < p->out_height * p->out_width; i++) {
-                        int64_t r = tap / p->kernel_w, s = tap % p->kernel_w, oy = i / p->out_width, ox = i % p->out_width;
+                        int64_t r = tap / p->kernel_w, s = tap % p->kernel_w, oy = i / p->out_width,
+                                ox = i % p->out_width;
                         int64_t y = oy * p->stride_h + r * p->dilation_h - p->pad_top;
                         int64_t xx = ox * p->stride_w + s * p->dilation_w - p->pad_left;
                         if (y < 0 || y >= p->height || xx < 0 || xx >= p->width) continue;
-                        int64_t in = at(p->layout, p->channels, p->height, p->width, n, k / per_group * inner + c, y, xx);
+                        int64_t in =
+                            at(p->layout, p->channels, p->height, p->width, n, k / per_group * inner + c, y, xx);
                         int64_t out = at(p->layout, p->filters, p->out_height, p->out_width, n, k, oy, ox);
                         double weight = get(w, p->dtype, weight_at(p, k, c, r, s));
                         if (p->transposed)
@@ -81,11 +85,21 @@ static void reference(const fc_conv *p, const void *x, const void *w, const fc_e
 
 /* A convolution that may have no image: then its height or width is below 1. */
 static fc_conv random_conv(int largest_batch) {
-    fc_conv p = {.batch = pick(1, largest_batch), .groups = pick(1, 3), .kernel_h = pick(1, 4), .kernel_w = pick(1, 4),
-                 .stride_h = pick(1, 3), .stride_w = pick(1, 3), .dilation_h = pick(1, 2), .dilation_w = pick(1, 2),
-                 .pad_top = pick(0, 2), .pad_left = pick(0, 2), .layout = (int)pick(0, 1), .dtype = (int)pick(0, 1)};
+    fc_conv p = {.batch = pick(1, largest_batch),
+                 .groups = pick(1, 3),
+                 .kernel_h = pick(1, 4),
+                 .kernel_w = pick(1, 4),
+                 .stride_h = pick(1, 3),
+                 .stride_w = pick(1, 3),
+                 .dilation_h = pick(1, 2),
+                 .dilation_w = pick(1, 2),
+                 .pad_top = pick(0, 2),
+                 .pad_left = pick(0, 2),
+                 .layout = (int)pick(0, 1),
+                 .dtype = (int)pick(0, 1)};
     int depthwise = pick(0, 3) == 0;
-    if (pick(0, 29) == 0) p.kernel_h = pick(5, 20), p.kernel_w = pick(5, 70), p.stride_h = p.stride_w = p.dilation_h = p.dilation_w = 1;
+    if (pick(0, 29) == 0)
+        p.kernel_h = pick(5, 20), p.kernel_w = pick(5, 70), p.stride_h = p.stride_w = p.dilation_h = p.dilation_w = 1;
     if (depthwise) p.kernel_h = p.kernel_w = 2 * pick(1, 3) + 1, p.stride_h = p.stride_w = pick(1, 2), p.dilation_h = 1;
     p.channels = p.groups * (depthwise ? 1 : pick(1, 9));
     p.filters = p.groups * (depthwise ? pick(1, 2) : pick(0, 1) ? pick(1, 9) : pick(10, 40));
@@ -106,14 +120,17 @@ static int check_conv(void) {
     fc_conv p = random_conv(2);
     p.transposed = pick(0, 3) == 0;
     if (p.height < 1 || p.width < 1) return 0;
-    int64_t inputs = p.batch * p.channels * p.height * p.width, outputs = p.batch * p.filters * p.out_height * p.out_width;
+    int64_t inputs = p.batch * p.channels * p.height * p.width,
+            outputs = p.batch * p.filters * p.out_height * p.out_width;
     int64_t results = p.transposed ? inputs : outputs;
     void *x = fill(p.transposed ? outputs : inputs, p.dtype), *out = fill(results, p.dtype);
     void *w = fill(p.filters * p.channels / p.groups * p.kernel_h * p.kernel_w, p.dtype);
     void *bias = fill(p.filters + p.channels, p.dtype), *residual = fill(results, p.dtype);
-    fc_epilogue e = {.bias = pick(0, 1) ? bias : NULL, .residual = pick(0, 1) ? residual : NULL,
+    fc_epilogue e = {.bias = pick(0, 1) ? bias : NULL,
+                     .residual = pick(0, 1) ? residual : NULL,
                      .activation = pick(0, 1) ? FC_RELU : FC_LINEAR};
-    double *want = malloc((size_t)results * sizeof(double)), terms = (double)(p.channels * p.filters / p.groups * p.kernel_h * p.kernel_w),
+    double *want = malloc((size_t)results * sizeof(double)),
+           terms = (double)(p.channels * p.filters / p.groups * p.kernel_h * p.kernel_w),
            tolerance = p.dtype == FC_F32 ? 2e-4 + 1e-6 * terms : 1e-12 + 1e-14 * terms;
     reference(&p, x, w, &e, want);
     int failures = 0;
@@ -125,14 +142,17 @@ static int check_conv(void) {
         if (pick(0, 1))
             status = fc_conv_run_once(&p, kernel, x, w, packed, &e, out, threads);
         else
-            status = fc_conv_prepare(&p, kernel, w, packed, threads) | fc_conv_run(&p, kernel, x, packed, &e, out, threads);
+            status =
+                fc_conv_prepare(&p, kernel, w, packed, threads) | fc_conv_run(&p, kernel, x, packed, &e, out, threads);
         double worst = 0;
         for (int64_t i = 0; i < results; i++) worst = fmax(worst, fabs(get(out, p.dtype, i) - want[i]));
         if (status || !(worst <= tolerance)) {
-            printf("%s: error %g (status %d), x %ldx%ldx%ldx%ld, %ld filters, kernel %ldx%ld, groups %ld, layout %d, "
-                   "dtype %d, transposed %d\n", fc_conv_kernel_name(kernel), worst, status, (long)p.batch, (long)p.channels,
-                   (long)p.height, (long)p.width, (long)p.filters, (long)p.kernel_h, (long)p.kernel_w, (long)p.groups,
-                   p.layout, p.dtype, p.transposed);
+            printf(
+                "%s: error %g (status %d), x %ldx%ldx%ldx%ld, %ld filters, kernel %ldx%ld, groups %ld, layout %d, "
+                "dtype %d, transposed %d\n",
+                fc_conv_kernel_name(kernel), worst, status, (long)p.batch, (long)p.channels, (long)p.height,
+                (long)p.width, (long)p.filters, (long)p.kernel_h, (long)p.kernel_w, (long)p.groups, p.layout, p.dtype,
+                p.transposed);
             failures++;
         }
         free(packed);
@@ -150,15 +170,18 @@ static void gradient_reference(const fc_conv *p, const void *x, const void *grad
         for (int64_t n = 0; n < p->batch; n++)
             for (int64_t i = 0; i < p->out_height * p->out_width; i++) {
                 int64_t oy = i / p->out_width, ox = i % p->out_width;
-                double g = get(gradient, p->dtype, at(p->layout, p->filters, p->out_height, p->out_width, n, k, oy, ox));
+                double g =
+                    get(gradient, p->dtype, at(p->layout, p->filters, p->out_height, p->out_width, n, k, oy, ox));
                 bias[k] += g;
                 for (int64_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++) {
-                    int64_t r = tap / p->kernel_w, s = tap % p->kernel_w, y = oy * p->stride_h + r * p->dilation_h - p->pad_top;
+                    int64_t r = tap / p->kernel_w, s = tap % p->kernel_w,
+                            y = oy * p->stride_h + r * p->dilation_h - p->pad_top;
                     int64_t xx = ox * p->stride_w + s * p->dilation_w - p->pad_left;
                     if (y < 0 || y >= p->height || xx < 0 || xx >= p->width) continue;
                     for (int64_t c = 0; c < inner; c++)
-                        weights[weight_at(p, k, c, r, s)] +=
-                            g * get(x, p->dtype, at(p->layout, p->channels, p->height, p->width, n, k / per_group * inner + c, y, xx));
+                        weights[weight_at(p, k, c, r, s)] += g * get(x, p->dtype,
+                                                                     at(p->layout, p->channels, p->height, p->width, n,
+                                                                        k / per_group * inner + c, y, xx));
                 }
             }
     }
@@ -173,7 +196,8 @@ static int check_weight_gradient(void) {
     void *out = fill(weights, p.dtype), *bias = fill(p.filters, p.dtype), *again = fill(weights, p.dtype);
     double *want = malloc((size_t)(weights + p.filters) * sizeof(double)), *want_bias = want + weights;
     gradient_reference(&p, x, gradient, want, want_bias);
-    double terms = (double)(p.batch * p.out_height * p.out_width), tolerance = p.dtype == FC_F32 ? 1e-3 + 1e-5 * terms : 1e-11 + 1e-13 * terms;
+    double terms = (double)(p.batch * p.out_height * p.out_width),
+           tolerance = p.dtype == FC_F32 ? 1e-3 + 1e-5 * terms : 1e-11 + 1e-13 * terms;
     int failures = 0;
     for (int kernel = 0; kernel < fc_gradient_count(); kernel++) {
         if (!fc_gradient_accepts(&p, kernel)) continue;
@@ -182,13 +206,16 @@ static int check_weight_gradient(void) {
         status |= fc_gradient_run(&p, kernel, x, gradient, again, NULL, (int)pick(2, 4));
         double worst = 0;
         for (int64_t i = 0; i < weights; i++) worst = fmax(worst, fabs(get(out, p.dtype, i) - want[i]));
-        for (int64_t k = 0; k < p.filters && with_bias; k++) worst = fmax(worst, fabs(get(bias, p.dtype, k) - want_bias[k]));
+        for (int64_t k = 0; k < p.filters && with_bias; k++)
+            worst = fmax(worst, fabs(get(bias, p.dtype, k) - want_bias[k]));
         int same = memcmp(out, again, (size_t)weights * (p.dtype == FC_F32 ? 4 : 8)) == 0;
         if (status || !(worst <= tolerance) || !same) {
-            printf("%s: error %g (status %d, same for all threads: %d), x %ldx%ldx%ldx%ld, %ld filters, kernel %ldx%ld, groups "
-                   "%ld, layout %d, dtype %d\n", fc_gradient_name(kernel), worst, status, same, (long)p.batch, (long)p.channels,
-                   (long)p.height, (long)p.width, (long)p.filters, (long)p.kernel_h, (long)p.kernel_w, (long)p.groups, p.layout,
-                   p.dtype);
+            printf(
+                "%s: error %g (status %d, same for all threads: %d), x %ldx%ldx%ldx%ld, %ld filters, kernel %ldx%ld, "
+                "groups "
+                "%ld, layout %d, dtype %d\n",
+                fc_gradient_name(kernel), worst, status, same, (long)p.batch, (long)p.channels, (long)p.height,
+                (long)p.width, (long)p.filters, (long)p.kernel_h, (long)p.kernel_w, (long)p.groups, p.layout, p.dtype);
             failures++;
         }
     }
@@ -200,10 +227,18 @@ static int check_pool(void) {
     int64_t kernel = pick(1, 3), stride = pick(1, 3), count = pick(1, 12), size = (count - 1) * stride + kernel;
     int64_t start[12], stop[12];
     double divisor[12];
-    for (int64_t o = 0; o < count; o++) start[o] = o * stride, stop[o] = o * stride + kernel, divisor[o] = (double)kernel;
+    for (int64_t o = 0; o < count; o++)
+        start[o] = o * stride, stop[o] = o * stride + kernel, divisor[o] = (double)kernel;
     fc_windows w = {start, stop, divisor, 1, count, 0, kernel, stride, 0};
-    fc_pool p = {.batch = 1, .channels = pick(1, 20), .height = size, .width = size, .rows = w, .columns = w,
-                 .layout = (int)pick(0, 1), .type = FC_P_F32, .reducer = (int)pick(FC_MAX, FC_SUM)};
+    fc_pool p = {.batch = 1,
+                 .channels = pick(1, 20),
+                 .height = size,
+                 .width = size,
+                 .rows = w,
+                 .columns = w,
+                 .layout = (int)pick(0, 1),
+                 .type = FC_P_F32,
+                 .reducer = (int)pick(FC_MAX, FC_SUM)};
     float *x = fill(p.channels * size * size, FC_F32), *out = fill(p.channels * count * count, FC_F32);
     int failures = fc_pool_run(&p, x, out, NULL, NULL, 2);
     for (int64_t c = 0; c < p.channels; c++)
@@ -216,7 +251,8 @@ static int check_pool(void) {
             }
             failures += !(fabs(out[at(p.layout, p.channels, count, count, 0, c, i / count, i % count)] - want) <= 1e-5);
         }
-    if (failures) printf("pool: %d wrong, kernel %ld, stride %ld, layout %d\n", failures, (long)kernel, (long)stride, p.layout);
+    if (failures)
+        printf("pool: %d wrong, kernel %ld, stride %ld, layout %d\n", failures, (long)kernel, (long)stride, p.layout);
     free(x), free(out);
     return failures;
 }
@@ -236,19 +272,28 @@ static int differ(const char *name, int status, double a, double b, int dtype) {
 }
 
 static int check_pool_gradient(void) {
-    int64_t kernel = pick(1, 5), stride = pick(1, 4), step = pick(1, 2), reach = (kernel - 1) * step + 1, pad = pick(0, reach / 2);
+    int64_t kernel = pick(1, 5), stride = pick(1, 4), step = pick(1, 2), reach = (kernel - 1) * step + 1,
+            pad = pick(0, reach / 2);
     int64_t count = pick(1, 12), size = (count - 1) * stride + reach - pad - pick(0, pad);
     if (size <= (reach - 1 - pad) || (count - 1) * stride - pad >= size) return 0;
     int64_t start[12], stop[12];
     double divisor[12];
     for (int64_t o = 0; o < count; o++) {
-        start[o] = o * stride - pad, stop[o] = start[o] + reach < size ? start[o] + reach : size, divisor[o] = (double)pick(1, 3);
+        start[o] = o * stride - pad, stop[o] = start[o] + reach < size ? start[o] + reach : size,
+        divisor[o] = (double)pick(1, 3);
         while (start[o] < 0) start[o] += step;
     }
     fc_windows w = {start, stop, divisor, step, count, 0, pick(0, 1) ? kernel : 0, stride, -pad};
     int dtype = (int)pick(0, 1), threads = (int)pick(1, 3);
-    fc_pool p = {.batch = pick(1, 2), .channels = pick(1, 20), .height = size, .width = size, .rows = w, .columns = w,
-                 .layout = (int)pick(0, 1), .type = FC_P_F32 + dtype, .reducer = FC_SUM};
+    fc_pool p = {.batch = pick(1, 2),
+                 .channels = pick(1, 20),
+                 .height = size,
+                 .width = size,
+                 .rows = w,
+                 .columns = w,
+                 .layout = (int)pick(0, 1),
+                 .type = FC_P_F32 + dtype,
+                 .reducer = FC_SUM};
     int64_t planes = p.batch * p.channels, inputs = planes * size * size, outputs = planes * count * count;
     void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
     int status = fc_pool_run(&p, x, y, NULL, NULL, threads) | fc_pool_gradient(&p, g, back, threads);
@@ -269,30 +314,38 @@ static int check_scatter_add(void) {
             for (int64_t i = 0; i < rows * columns; i++) {
                 int64_t y = i / columns * 2 + pick(-1, 1) + late, x = i % columns * 2 + pick(-1, 1) + late;
                 y = y < 0 ? 0 : y < height ? y : height - 1, x = x < 0 ? 0 : x < width ? x : width - 1;
-                places[at(layout, channels, rows, columns, n, c, i / columns, i % columns)] = anywhere ? pick(0, plane - 1) : y * width + x;
+                places[at(layout, channels, rows, columns, n, c, i / columns, i % columns)] =
+                    anywhere ? pick(0, plane - 1) : y * width + x;
             }
     void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
-    int status = fc_gather(x, places, y, batch, channels, rows * columns, plane, layout, dtype == FC_F32 ? 4 : 8, threads) |
-                 fc_scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout, dtype, threads);
+    int status =
+        fc_gather(x, places, y, batch, channels, rows * columns, plane, layout, dtype == FC_F32 ? 4 : 8, threads) |
+        fc_scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout, dtype, threads);
     int failures = differ("scatter_add", status, dot(y, g, dtype, outputs), dot(x, back, dtype, inputs), dtype);
     places[pick(0, outputs - 1)] = pick(0, 1) ? plane : -1;
-    if (fc_gather(x, places, y, batch, channels, rows * columns, plane, layout, dtype == FC_F32 ? 4 : 8, threads) != FC_OUT_OF_RANGE ||
-        fc_scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout, dtype, threads) != FC_OUT_OF_RANGE)
+    if (fc_gather(x, places, y, batch, channels, rows * columns, plane, layout, dtype == FC_F32 ? 4 : 8, threads) !=
+            FC_OUT_OF_RANGE ||
+        fc_scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout, dtype, threads) !=
+            FC_OUT_OF_RANGE)
         failures++, printf("a place outside was not seen\n");
     free(x), free(y), free(g), free(back), free(places);
     return failures;
 }
 
 static int check_pad_gradient(void) {
-    int64_t rows[30], columns[60], height = pick(1, 12), width = pick(1, 30), row_count = pick(1, 30), column_count = pick(1, 60);
+    int64_t rows[30], columns[60], height = pick(1, 12), width = pick(1, 30), row_count = pick(1, 30),
+                                   column_count = pick(1, 60);
     int64_t planes = pick(1, 4), inner = pick(0, 1) ? 1 : pick(1, 20), shift = pick(-9, 9), zero[1] = {0};
     int dtype = (int)pick(0, 1), threads = (int)pick(1, 3);
     for (int64_t i = 0; i < row_count; i++) rows[i] = pick(-1, height - 1);
-    for (int64_t i = 0; i < column_count; i++) columns[i] = i + shift < width && i + shift >= -1 ? i + shift : pick(-1, width - 1);
+    for (int64_t i = 0; i < column_count; i++)
+        columns[i] = i + shift < width && i + shift >= -1 ? i + shift : pick(-1, width - 1);
     int64_t inputs = planes * height * width * inner, outputs = planes * row_count * column_count * inner;
     void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
-    int status = fc_pad(x, y, planes, height, width, inner, rows, row_count, columns, column_count, zero, dtype == FC_F32 ? 4 : 8, threads) |
-                 fc_pad_gradient(g, back, planes, height, width, inner, rows, row_count, columns, column_count, dtype, threads);
+    int status =
+        fc_pad(x, y, planes, height, width, inner, rows, row_count, columns, column_count, zero,
+               dtype == FC_F32 ? 4 : 8, threads) |
+        fc_pad_gradient(g, back, planes, height, width, inner, rows, row_count, columns, column_count, dtype, threads);
     int failures = differ("pad gradient", status, dot(y, g, dtype, outputs), dot(x, back, dtype, inputs), dtype);
     free(x), free(y), free(g), free(back);
     return failures;
@@ -301,41 +354,63 @@ static int check_pad_gradient(void) {
 /* Linear in the image, in the weights and in the mask. */
 static int check_deform_gradient(void) {
     int64_t offset_groups = pick(1, 2), groups = pick(1, 2);
-    fc_conv p = {.batch = pick(1, 3), .groups = groups, .channels = 2 * pick(1, 9), .filters = groups * pick(1, 9), .kernel_h = pick(1, 3),
-                 .kernel_w = pick(1, 3), .stride_h = pick(1, 2), .stride_w = pick(1, 2), .dilation_h = 1, .dilation_w = pick(1, 2),
-                 .pad_top = pick(0, 1), .pad_left = pick(0, 1), .height = pick(4, 12), .width = pick(5, 25), .dtype = (int)pick(0, 1)};
+    fc_conv p = {.batch = pick(1, 3),
+                 .groups = groups,
+                 .channels = 2 * pick(1, 9),
+                 .filters = groups * pick(1, 9),
+                 .kernel_h = pick(1, 3),
+                 .kernel_w = pick(1, 3),
+                 .stride_h = pick(1, 2),
+                 .stride_w = pick(1, 2),
+                 .dilation_h = 1,
+                 .dilation_w = pick(1, 2),
+                 .pad_top = pick(0, 1),
+                 .pad_left = pick(0, 1),
+                 .height = pick(4, 12),
+                 .width = pick(5, 25),
+                 .dtype = (int)pick(0, 1)};
     p.out_height = (p.height + p.pad_top - p.kernel_h) / p.stride_h + 1;
     p.out_width = (p.width + p.pad_left - p.dilation_w * (p.kernel_w - 1) - 1) / p.stride_w + 1;
     int64_t fields = offset_groups * p.kernel_h * p.kernel_w * p.out_height * p.out_width;
-    int64_t inputs = p.batch * p.channels * p.height * p.width, outputs = p.batch * p.filters * p.out_height * p.out_width;
+    int64_t inputs = p.batch * p.channels * p.height * p.width,
+            outputs = p.batch * p.filters * p.out_height * p.out_width;
     int64_t weights = p.filters * p.channels / groups * p.kernel_h * p.kernel_w;
-    void *x = fill(inputs, p.dtype), *w = fill(weights, p.dtype), *y = fill(outputs, p.dtype), *g = fill(outputs, p.dtype);
+    void *x = fill(inputs, p.dtype), *w = fill(weights, p.dtype), *y = fill(outputs, p.dtype),
+         *g = fill(outputs, p.dtype);
     void *offset = fill(2 * p.batch * fields, p.dtype), *mask = fill(p.batch * fields, p.dtype);
-    void *back_x = fill(inputs, p.dtype), *back_w = fill(weights, p.dtype), *back_offset = fill(2 * p.batch * fields, p.dtype);
+    void *back_x = fill(inputs, p.dtype), *back_w = fill(weights, p.dtype),
+         *back_offset = fill(2 * p.batch * fields, p.dtype);
     void *back_mask = fill(p.batch * fields, p.dtype);
     int threads = (int)pick(1, 3);
     int status = fc_deform_conv(&p, x, offset, mask, offset_groups, w, NULL, y, threads) |
-                 fc_deform_conv_gradient(&p, x, offset, mask, offset_groups, w, g, back_x, back_offset, back_w, back_mask, threads);
+                 fc_deform_conv_gradient(&p, x, offset, mask, offset_groups, w, g, back_x, back_offset, back_w,
+                                         back_mask, threads);
     double want = dot(y, g, p.dtype, outputs);
     int failures = differ("deform_conv: image", status, want, dot(x, back_x, p.dtype, inputs), p.dtype) +
                    differ("deform_conv: weights", status, want, dot(w, back_w, p.dtype, weights), p.dtype) +
                    differ("deform_conv: mask", status, want, dot(mask, back_mask, p.dtype, p.batch * fields), p.dtype);
-    free(x), free(w), free(y), free(g), free(offset), free(mask), free(back_x), free(back_w), free(back_offset), free(back_mask);
+    free(x), free(w), free(y), free(g), free(offset), free(mask), free(back_x), free(back_w), free(back_offset),
+        free(back_mask);
     return failures;
 }
 
 /* Against a small step along a direction; and the slope of a sigmoid from its output, sums of channels. */
 static int check_elementwise(void) {
-    int64_t batch = pick(1, 2), channels = pick(1, 20), pixels = pick(1, 40), size = pick(1, 9), n = batch * channels * pixels;
+    int64_t batch = pick(1, 2), channels = pick(1, 20), pixels = pick(1, 40), size = pick(1, 9),
+            n = batch * channels * pixels;
     int layout = (int)pick(0, 1), threads = (int)pick(1, 3), status = 0;
-    double *x = fill(n, FC_F64), *g = fill(n, FC_F64), *along = fill(n, FC_F64), *y = fill(n, FC_F64), *back = fill(n, FC_F64);
-    double *ones = malloc((size_t)channels * sizeof *ones), *sums = fill(channels, FC_F64), change = 0, step = 1e-5, total = 0, slopes = 0;
+    double *x = fill(n, FC_F64), *g = fill(n, FC_F64), *along = fill(n, FC_F64), *y = fill(n, FC_F64),
+           *back = fill(n, FC_F64);
+    double *ones = malloc((size_t)channels * sizeof *ones), *sums = fill(channels, FC_F64), change = 0, step = 1e-5,
+           total = 0, slopes = 0;
     for (int side = -1; side <= 1; side += 2) {
         for (int64_t i = 0; i < n; i++) back[i] = x[i] + side * step * along[i];
-        status |= fc_local_response_norm(back, y, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, FC_F64, threads);
+        status |=
+            fc_local_response_norm(back, y, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, FC_F64, threads);
         change += side * dot(y, g, FC_F64, n) / (2 * step);
     }
-    status |= fc_local_response_norm_gradient(x, g, back, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, FC_F64, threads);
+    status |= fc_local_response_norm_gradient(x, g, back, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, FC_F64,
+                                              threads);
     double got = dot(along, back, FC_F64, n);
     int failures = fabs(change - got) > 1e-6 ? differ("norm gradient", status, change, got, FC_F64) : 0;
     status |= fc_channel_sums(g, sums, batch, channels, pixels, layout, FC_F64, threads);
@@ -352,7 +427,8 @@ static int check_elementwise(void) {
 }
 
 static int check_gradients(void) {
-    return check_pool_gradient() + check_scatter_add() + check_pad_gradient() + check_deform_gradient() + check_elementwise();
+    return check_pool_gradient() + check_scatter_add() + check_pad_gradient() + check_deform_gradient() +
+           check_elementwise();
 }
 
 /* That they run, on all of their memory and no more, and say how much they did. */
@@ -384,7 +460,8 @@ int main(int count, char **arguments) {
         fc_select_isa(isa);
         state = seed;
         failures += check_probes(isa);
-        for (int round = 0; round < rounds; round++) failures += check_conv() + check_weight_gradient() + check_pool() + check_gradients();
+        for (int round = 0; round < rounds; round++)
+            failures += check_conv() + check_weight_gradient() + check_pool() + check_gradients();
         printf("%s: %d rounds, %d failures so far\n", fc_isa_name(isa), rounds, failures);
     }
     return failures != 0;

@@ -1,0 +1,120 @@
+/* A bounded pool of freed memory for large results: fresh pages cost more than many a convolution. Called by `_engine.pyx`,
+ * as NumPy's allocator of the arrays that fastconv returns. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "fastconv.h"
+
+enum { MOST_BLOCKS = 64, HEADER = 64, PAGE = 4096, HUGE_PAGE = 2 << 20 };
+
+/* Oldest first. A block's capacity stands in the cache line before what the user sees. */
+static struct {
+    char *block[MOST_BLOCKS];
+    size_t count, bytes, limit;
+} pool = {.limit = (size_t)256 << 20};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void lock(void) { pthread_mutex_lock(&mutex); }
+static void unlock(void) { pthread_mutex_unlock(&mutex); }
+static void set_up(void) { pthread_atfork(lock, unlock, unlock); }
+
+static size_t capacity(const char *block) {
+    size_t bytes;
+    memcpy(&bytes, block, sizeof bytes);
+    return bytes;
+}
+
+static char *take(size_t index) {
+    char *block = pool.block[index];
+    pool.bytes -= capacity(block);
+    pool.count--;
+    memmove(pool.block + index, pool.block + index + 1, (pool.count - index) * sizeof *pool.block);
+    return block;
+}
+
+static void shrink(size_t bytes, size_t blocks) {
+    while (pool.count && (pool.bytes > bytes || pool.count > blocks)) free(take(0));
+}
+
+static char *fresh(size_t bytes) {
+    size_t page = bytes >= HUGE_PAGE ? HUGE_PAGE : PAGE;
+    if (bytes > SIZE_MAX - page) return NULL;
+    bytes = (bytes + page - 1) / page * page;
+    char *block = aligned_alloc(page, bytes);
+    if (!block) {
+        fc_recycle_clear();
+        block = aligned_alloc(page, bytes);
+    }
+    if (!block) return NULL;
+#ifdef MADV_HUGEPAGE
+    if (page == HUGE_PAGE) madvise(block, bytes, MADV_HUGEPAGE);
+#endif
+    memcpy(block, &bytes, sizeof bytes);
+    return block;
+}
+
+void *fc_recycle_alloc(size_t bytes) {
+    if (bytes > SIZE_MAX - HEADER) return NULL;
+    bytes += HEADER;
+    pthread_once(&once, set_up);
+    lock();
+    size_t best = pool.count;
+    for (size_t i = 0; i < pool.count; i++) {
+        size_t has = capacity(pool.block[i]);
+        if (has >= bytes && (has <= PAGE || has / 2 <= bytes) &&
+            (best == pool.count || has <= capacity(pool.block[best])))
+            best = i;
+    }
+    char *block = best < pool.count ? take(best) : NULL;
+    unlock();
+    if (!block) block = fresh(bytes);
+    return block ? block + HEADER : NULL;
+}
+
+void fc_recycle_free(void *memory) {
+    if (!memory) return;
+    char *block = (char *)memory - HEADER;
+    lock();
+    if (capacity(block) <= pool.limit) {
+        shrink(pool.limit - capacity(block), MOST_BLOCKS - 1);
+        pool.bytes += capacity(block);
+        pool.block[pool.count++] = block;
+        block = NULL;
+    }
+    unlock();
+    free(block);
+}
+
+void *fc_recycle_realloc(void *memory, size_t bytes) {
+    void *other = fc_recycle_alloc(bytes);
+    if (memory && other) {
+        size_t had = capacity((char *)memory - HEADER) - HEADER;
+        memcpy(other, memory, had < bytes ? had : bytes);
+        fc_recycle_free(memory);
+    }
+    return other;
+}
+
+void fc_recycle_limit(size_t bytes) {
+    lock();
+    pool.limit = bytes;
+    shrink(bytes, MOST_BLOCKS);
+    unlock();
+}
+
+size_t fc_recycle_bytes(void) {
+    lock();
+    size_t bytes = pool.bytes;
+    unlock();
+    return bytes;
+}
+
+void fc_recycle_clear(void) {
+    lock();
+    shrink(0, 0);
+    unlock();
+}

@@ -1,0 +1,257 @@
+/* Vectors of `real` as wide as the instruction set has them: GCC and Clang vector extensions for arithmetic, a few
+ * intrinsics for what these lack. Included by the kernels. */
+#ifndef FC_SIMD_H
+#define FC_SIMD_H
+
+#include "base/types.h"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+#define VL ((int)(VECTOR_BYTES / sizeof(real)))
+
+/* Register tiles: accumulators, NV vectors and a broadcast must fit the register file. */
+#define NV 2
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define MR 14
+#else
+#define MR 6
+#endif
+#define NR (NV * VL)
+
+typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef real unaligned_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+#if FC_DOUBLE
+typedef int64_t lane;
+#else
+typedef int32_t lane;
+#endif
+typedef lane lanes __attribute__((vector_size(VECTOR_BYTES)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE
+vec load(const real *p) { return *(const unaligned_vec *)p; }
+INLINE
+void store(real *p, vec v) { *(unaligned_vec *)p = v; }
+INLINE
+vec splat(real x) { return x - (vec){0}; }
+INLINE
+vec zero(void) { return (vec){0}; }
+/* Holds a finished sum in a register here: compilers otherwise move its computation behind a later branch, and spill what it
+ * needs. */
+#if defined(__aarch64__)
+#define PIN(v) __asm__ volatile("" : "+w"(v))
+#elif defined(__x86_64__)
+#define PIN(v) __asm__ volatile("" : "+v"(v))
+#else
+#define PIN(v) (void)(v)
+#endif
+/* `yes` where the condition's lanes are all ones, else `no`. */
+INLINE
+vec choose(lanes condition, vec yes, vec no) { return (vec)((condition & (lanes)yes) | (~condition & (lanes)no)); }
+
+/* Lane l of the two halves of a butterfly of distance s between vectors a (lanes 0..) and b (lanes VL..). */
+#define BUTTERFLY_LOW(s, l) (((l) & (s)) ? VL + (l) - (s) : (l))
+#define BUTTERFLY_HIGH(s, l) (((l) & (s)) ? VL + (l) : (l) + (s))
+#define LANES_2(f, s, l) f(s, l), f(s, (l) + 1)
+#define LANES_4(f, s, l) LANES_2(f, s, l), LANES_2(f, s, (l) + 2)
+#define LANES_8(f, s, l) LANES_4(f, s, l), LANES_4(f, s, (l) + 4)
+#define LANES_16(f, s, l) LANES_8(f, s, l), LANES_8(f, s, (l) + 8)
+#if defined(__AVX512F__)
+#define LANES_WIDE LANES_16
+#elif defined(__AVX2__)
+#define LANES_WIDE LANES_8
+#else
+#define LANES_WIDE LANES_4
+#endif
+#if FC_DOUBLE
+#if defined(__AVX512F__)
+#define LANES LANES_8
+#elif defined(__AVX2__)
+#define LANES LANES_4
+#else
+#define LANES LANES_2
+#endif
+#else
+#define LANES LANES_WIDE
+#endif
+
+/* Lanes first, first + 2, ... of two vectors in a row. */
+#define EVERY_SECOND(first, l) (2 * (l) + (first))
+#define LANE_NUMBER(unused, l) (l)
+INLINE
+lanes lane_numbers(void) { return (lanes){LANES(LANE_NUMBER, 0, 0)}; }
+
+/* Lane i is v[index[i]]. */
+INLINE
+vec permute(vec v, lanes index) {
+#if defined(__clang__)
+    vec result;
+    for (int i = 0; i < VL; i++) result[i] = v[index[i]];
+    return result;
+#else
+    return __builtin_shuffle(v, index);
+#endif
+}
+
+/* Lanes [low, high), 0 <= low <= high <= VL; the others are 0, and their memory is not touched. */
+INLINE
+vec load_between(const real *p, int64_t low, int64_t high) {
+#if defined(__AVX512F__) && FC_DOUBLE
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << high) - (1u << low)), p);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << high) - (1u << low)), p);
+#elif defined(__AVX2__)
+    lanes inside = (lane_numbers() >= (lane)low) & (lane_numbers() < (lane)high);
+#if FC_DOUBLE
+    return (vec)_mm256_maskload_pd(p, (__m256i)inside);
+#else
+    return (vec)_mm256_maskload_ps(p, (__m256i)inside);
+#endif
+#else
+    vec v = {0};
+    for (int i = 0; i < VL; i++)
+        if (i >= low && i < high) v[i] = p[i];
+    return v;
+#endif
+}
+
+/* The first n lanes, 0 < n < VL. */
+INLINE
+vec load_n(const real *p, int64_t n) { return load_between(p, 0, n); }
+INLINE
+void store_n(real *p, vec v, int64_t n) {
+#if defined(__AVX512F__) && FC_DOUBLE
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+#elif defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+    for (int i = 0; i < VL; i++) /* masked stores of AVX2 are slow on many processors */
+        if (i < n) p[i] = v[i];
+#endif
+}
+
+/* All lanes, to every second element from p on. */
+#define HALF_LOW(unused, l) ((l) / 2)
+#define HALF_HIGH(unused, l) (VL / 2 + (l) / 2)
+INLINE
+void store_every_second(real *p, vec v) {
+#if defined(__AVX2__)
+    vec low = __builtin_shufflevector(v, v, LANES(HALF_LOW, 0, 0)),
+        high = __builtin_shufflevector(v, v, LANES(HALF_HIGH, 0, 0));
+#if defined(__AVX512F__) && FC_DOUBLE
+    _mm512_mask_storeu_pd(p, 0x55, (__m512d)low), _mm512_mask_storeu_pd(p + VL, 0x55, (__m512d)high);
+#elif defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, 0x5555, (__m512)low), _mm512_mask_storeu_ps(p + VL, 0x5555, (__m512)high);
+#else
+    lanes even = (lane_numbers() & 1) == 0;
+#if FC_DOUBLE
+    _mm256_maskstore_pd(p, (__m256i)even, (__m256d)low), _mm256_maskstore_pd(p + VL, (__m256i)even, (__m256d)high);
+#else
+    _mm256_maskstore_ps(p, (__m256i)even, (__m256)low), _mm256_maskstore_ps(p + VL, (__m256i)even, (__m256)high);
+#endif
+#endif
+#else
+    for (int i = 0; i < VL; i++) p[2 * i] = v[i];
+#endif
+}
+
+/* The lower and the upper lanes of two vectors, in turn. */
+#define ZIP_LOW(unused, l) ((l) / 2 + ((l) & 1) * VL)
+#define ZIP_HIGH(unused, l) (VL / 2 + (l) / 2 + ((l) & 1) * VL)
+
+INLINE
+vec load_up_to(const real *p, int64_t n) { return n >= VL ? load(p) : load_n(p, n); }
+INLINE
+void store_up_to(real *p, vec v, int64_t n) {
+    if (n >= VL)
+        store(p, v);
+    else
+        store_n(p, v, n);
+}
+
+/* Elements 0, 2, ... of which there are n; the memory behind the last is not touched. */
+INLINE
+vec load_every_second(const real *p, int64_t n) {
+    vec a = load_up_to(p, 2 * n - 1), b = 2 * n - 1 > VL ? load_up_to(p + VL, 2 * n - 1 - VL) : zero();
+    return __builtin_shufflevector(a, b, LANES(EVERY_SECOND, 0, 0));
+}
+
+INLINE
+void copy_reals(real *to, const real *from, int64_t n) {
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) store(to + i, load(from + i));
+    if (i < n) {
+        if (n >= VL)
+            store(to + n - VL, load(from + n - VL));
+        else
+            store_n(to + i, load_n(from + i, n - i), n - i);
+    }
+}
+
+INLINE
+void clear_reals(real *to, int64_t n) {
+    for (; n >= VL; n -= VL, to += VL) store(to, zero());
+    if (n > 0) store_n(to, zero(), n);
+}
+
+#define TRANSPOSE_STEP(v, s)                                                                                           \
+    if (s < VL) {                                                                                                      \
+        _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) if (!(i & (s))) {                                        \
+            vec a = v[i], b = v[i + (s)];                                                                              \
+            v[i] = __builtin_shufflevector(a, b, LANES(BUTTERFLY_LOW, s, 0));                                          \
+            v[i + (s)] = __builtin_shufflevector(a, b, LANES(BUTTERFLY_HIGH, s, 0));                                   \
+        }                                                                                                              \
+    }
+
+/* Transposes the VL x VL matrix whose rows are v[0..VL). */
+INLINE
+void transpose(vec *v){TRANSPOSE_STEP(v, 1) TRANSPOSE_STEP(v, 2)
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 4
+                           TRANSPOSE_STEP(v, 4)
+#endif
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 8
+                               TRANSPOSE_STEP(v, 8)
+#endif
+}
+
+/* The transpose of the VL x VL matrix whose row i is at p + offset[i]. */
+INLINE
+void load_transposed(const real *p, const int64_t *offset, vec *v) {
+#if defined(__AVX512F__) && !FC_DOUBLE
+    /* Quarters of rows are put in their places on the way from memory, which needs no port that shuffles need. */
+#pragma GCC unroll 4
+    for (int column = 0; column < VL; column += 4) {
+        __m512 r[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            r[i] = _mm512_castps128_ps512(_mm_loadu_ps(p + offset[i] + column));
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(p + offset[i + 4] + column), 1);
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(p + offset[i + 8] + column), 2);
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(p + offset[i + 12] + column), 3);
+        }
+        __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
+                high01 = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+        __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
+                high23 = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+        v[column] = (vec)_mm512_unpacklo_pd(low01, low23), v[column + 1] = (vec)_mm512_unpackhi_pd(low01, low23);
+        v[column + 2] = (vec)_mm512_unpacklo_pd(high01, high23),
+                   v[column + 3] = (vec)_mm512_unpackhi_pd(high01, high23);
+    }
+#else
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) v[i] = load(p + offset[i]);
+    transpose(v);
+#endif
+}
+
+#endif

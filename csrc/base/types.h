@@ -1,0 +1,33 @@
+/* The ground floor of every kernel source, included by all of them: the floating-point type, the suffix of names, and the
+ * arithmetic of counts.
+ *
+ * A kernel source is compiled once for each instruction set and floating-point type: FC_SUFFIX is the instruction set's
+ * name, FC_DOUBLE chooses the type. Everything that such an object defines is static or carries the suffix, so that the
+ * linker can never merge code of different instruction sets. */
+#ifndef FC_TYPES_H
+#define FC_TYPES_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "fastconv.h"
+
+#define FC_PASTE_(a, b, c) a##_##b##_##c
+#define FC_PASTE(a, b, c) FC_PASTE_(a, b, c)
+#if FC_DOUBLE
+typedef double real;
+#define FC_NAME(name) FC_PASTE(name, FC_SUFFIX, f64)
+#else
+typedef float real;
+#define FC_NAME(name) FC_PASTE(name, FC_SUFFIX, f32)
+#endif
+
+/* Cycles in which a thread gets so many bytes from beyond its L2, next to others that do the same. */
+static inline double stream_cycles(double bytes) { return bytes / 16; }
+
+static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+#endif

@@ -1,0 +1,106 @@
+/* The register tile of channel_tile.h, instantiated for every number of pixels, and its packing of weights. */
+#include "conv/channel_tile.h"
+
+/* Pixels are reached from every third one: x86 addresses base, base + step and base + 2 * step at no cost. */
+INLINE
+void multiply_tile(const int rows, const int vectors, const int unit, const channel_tile *t) {
+    vec sum[MR][NV];
+#pragma GCC unroll 16
+    for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) sum[m][v] = zero();
+    const real *w = t->weights;
+    const int64_t step = unit ? 1 : t->pixel_step, next = unit ? t->channel_step : 1;
+    const int64_t tap_weights = t->channels * vectors * VL, skipped = (t->row_taps - t->columns) * tap_weights;
+    const int64_t *offset = t->tap_offset;
+    for (int64_t row = t->rows; row > 0; row--, offset += t->row_taps, w += skipped)
+        for (int64_t tap = 0; tap < t->columns; tap++) {
+            const real *p[(MR + 2) / 3];
+#pragma GCC unroll 8
+            for (int i = 0; i < (MR + 2) / 3; i++) p[i] = t->pixels + offset[tap] + 3 * i * step;
+            for (int64_t c = t->channels; c > 0; c--) {
+                vec weight[NV];
+#pragma GCC unroll 2
+                for (int v = 0; v < vectors; v++) weight[v] = load(w + v * VL);
+                for (int v = 0; v < vectors; v++) __builtin_prefetch(w + (12 * vectors + v) * VL);
+                w += vectors * VL;
+#pragma GCC unroll 16
+                for (int m = 0; m < rows; m++) {
+                    vec pixel = splat(unit ? p[0][m] : p[m / 3][m % 3 * step]);
+#pragma GCC unroll 2
+                    for (int v = 0; v < vectors; v++) sum[m][v] += pixel * weight[v];
+                }
+                for (int i = 0; i < (unit ? 1 : (rows + 2) / 3); i++) p[i] += next;
+            }
+        }
+#pragma GCC unroll 16
+    for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) store(t->sums + m * t->sums_step + v * VL, sum[m][v]);
+}
+
+#define TILE(rows)                                                                                                     \
+    static void tile_##rows##_1_unit(const channel_tile *t) { multiply_tile(rows, 1, 1, t); }                          \
+    static void tile_##rows##_2_unit(const channel_tile *t) { multiply_tile(rows, 2, 1, t); }                          \
+    static void tile_##rows##_1_step(const channel_tile *t) { multiply_tile(rows, 1, 0, t); }                          \
+    static void tile_##rows##_2_step(const channel_tile *t) { multiply_tile(rows, 2, 0, t); }
+#define ROW(rows)                                                                                                      \
+    {                                                                                                                  \
+        {tile_##rows##_1_step, tile_##rows##_2_step}, { tile_##rows##_1_unit, tile_##rows##_2_unit }                   \
+    }
+
+TILE(1)
+TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+#if MR > 6
+    TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
+#endif
+
+        channel_tile_function *const FC_NAME(channel_tiles)[MR][2][NV] = {
+            ROW(1), ROW(2), ROW(3), ROW(4),  ROW(5),  ROW(6),
+#if MR > 6
+            ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
+#endif
+};
+
+/* Filters are contiguous in a vector. Where the user's are not, VL filters x VL of what is contiguous there are transposed:
+ * (channel, element) for a convolution, elements for a transposed one, channels in NHWC. */
+void FC_NAME(pack_channel_block)(const operands *o, int64_t kernel_h, int64_t kernel_w, const real *weight,
+                                 int64_t block, real *const *places) {
+    int64_t k0 = block * NR, filters = min64(NR, o->filters - k0), width = channel_block_width(o, block);
+    int64_t elements = kernel_h * kernel_w, channels = o->channels;
+    weight += k0 * o->w_filter;
+    if (o->w_filter == 1) {
+        for (int64_t e = 0; e < elements; e++) {
+            const real *from = weight + e / kernel_w * o->w_row + e % kernel_w * o->w_column;
+            real *to = places[e];
+            for (int64_t c = 0; c < channels; c++, to += width, from += o->w_channel) {
+                copy_reals(to, from, filters);
+                clear_reals(to + filters, width - filters);
+            }
+        }
+        return;
+    }
+    int by_channel = o->w_channel == 1 && o->nhwc, joined = !o->nhwc && o->w_channel == elements;
+    int64_t runs = by_channel ? elements : joined ? 1 : channels;
+    int64_t length = by_channel ? channels : joined ? channels * elements : elements;
+    for (int64_t k = 0; k < width; k += VL) /* outermost: the hardware prefetches some 16 streams, not 32 */
+        for (int64_t run = 0; run < runs; run++) {
+            const real *from = weight + k * o->w_filter;
+            from += by_channel ? run / kernel_w * o->w_row + run % kernel_w * o->w_column : run * o->w_channel;
+            int64_t e = by_channel ? run : 0, c = by_channel ? 0 : run;
+            for (int64_t first = 0; first < length; first += VL) {
+                int64_t n = min64(VL, length - first);
+                vec rows[VL];
+                for (int i = 0; i < VL; i++)
+                    rows[i] = k + i < filters ? load_up_to(from + i * o->w_filter + first, n) : zero();
+                transpose(rows);
+                for (int64_t i = 0; i < n; i++) {
+                    store(places[e] + c * width + k, rows[i]);
+                    if (by_channel)
+                        c++;
+                    else if (++e == elements)
+                        e = 0, c++;
+                }
+            }
+        }
+}

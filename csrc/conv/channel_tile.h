@@ -1,0 +1,36 @@
+/* The register tile of vectors of output channels, and the order of weights that it reads. Used by direct_channels.c and
+ * winograd.h; the kernels for the gradient of weights have blocks of the same width.
+ *
+ * Register tile: MR pixels x NV vectors of channels (AVX-512: 14 x 32 floats). Every step of the reduction over (tap,
+ * channel) broadcasts MR pixels and multiplies them with NV vectors of weights, [tap][channel][NR]. No partial sum leaves the
+ * registers. */
+#ifndef FC_CHANNEL_TILE_H
+#define FC_CHANNEL_TILE_H
+
+#include "conv/grid.h"
+#include "base/simd.h"
+
+typedef struct {
+    const real *pixels, *weights;
+    const int64_t *tap_offset;
+    int64_t rows, columns, row_taps; /* taps that count, and all of a kernel's row */
+    int64_t channels, pixel_step, channel_step;
+    real *sums;
+    int64_t sums_step; /* from pixel to pixel */
+} channel_tile;
+
+typedef void channel_tile_function(const channel_tile *t);
+
+/* [pixels - 1][whether they are neighbours in memory][vectors - 1] */
+extern channel_tile_function *const FC_NAME(channel_tiles)[MR][2][NV];
+
+/* A block holds NR filters; the last one VL, where that is enough for what is left. */
+static inline int64_t channel_block_width(const operands *o, int64_t block) {
+    return o->filters - block * NR > VL ? NR : VL;
+}
+
+/* Packs a block of a group's filters: `places[e]` takes element e of the kernel, [channel][filter of the block]. */
+void FC_NAME(pack_channel_block)(const operands *o, int64_t kernel_h, int64_t kernel_w, const real *weight,
+                                 int64_t block, real *const *places);
+
+#endif

@@ -1,0 +1,398 @@
+/* Depthwise convolution: every output channel sees one input channel. Called through `kernels.def`.
+ *
+ * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, are unrolled: a
+ * register tile is ROWS rows x up to MOST_VECTORS vectors, so that an input row that several outputs see is loaded once
+ * ("rolling rows"). All others read a packed band, four rows of outputs at once where these share input rows.
+ * NHWC: vectors over channels, see pixels_nhwc.h.
+ * Limit: two loads a cycle from L1, of which every other one crosses a cache line; for stride 2 the shuffles that split even
+ * and odd columns; memory bandwidth for kernels of 3. */
+#include "base/parallel.h"
+#include "base/rolling.h"
+#include "conv/pixels_nhwc.h"
+#include "conv/strip.h"
+
+/* A register tile's width, as the registers allow. */
+#if MR > 6
+#define MOST_VECTORS 4
+#else
+#define MOST_VECTORS 2
+#endif
+
+enum { BAND_BYTES = 96 << 10 };
+
+typedef struct {
+    const fc_conv *p;
+    const fc_epilogue *e;
+    const strips *s;
+    const operands *o;
+    const real *x, *weights;
+    real *out;
+    int64_t parts;
+} job;
+
+/* ---- NCHW ---- */
+
+/* Register tile: outputs [x, x + vectors * VL) of ROWS rows. */
+typedef struct {
+    const real *rows[MOST_ROWS];
+    const real *weights, *residual;
+    real *out;
+    real bias;
+    const fc_epilogue *e;
+    int64_t width, out_width, pad, x, row_count;
+} rolling;
+
+/* With `edge`, pixels left and right of the image are read, but do not count. */
+INLINE
+void roll(const int kernel, const int stride, const int vectors, const int edge, const rolling *t) {
+    vec sum[ROWS][4];
+    lanes inside[4][8];
+    const int64_t at = t->x * stride - t->pad;
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) sum[i][v] = zero();
+    if (edge)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) edge_masks(kernel, stride, at + v * VL * stride, t->width, inside[v]);
+#pragma GCC unroll 16
+    for (int j = 0; j < stride * (ROWS - 1) + kernel; j++) {
+        const real *row = t->rows[j] + at;
+#pragma GCC unroll 4
+        for (int s = 0; s < kernel; s += 2) {
+            vec pixels[4][2];
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) {
+                load_taps(stride, row + s + v * VL * stride, &pixels[v][0], &pixels[v][1]);
+                if (edge) {
+                    pixels[v][0] = (vec)((lanes)pixels[v][0] & inside[v][s]);
+                    if (s + 1 < kernel) pixels[v][1] = (vec)((lanes)pixels[v][1] & inside[v][s + 1]);
+                }
+            }
+#pragma GCC unroll 4
+            for (int i = 0; i < ROWS; i++) {
+                int r = j - stride * i;
+                if (r < 0 || r >= kernel) continue;
+                for (int h = 0; h < (s + 1 < kernel ? 2 : 1); h++) {
+                    vec weight = splat(t->weights[r * kernel + s + h]);
+#pragma GCC unroll 4
+                    for (int v = 0; v < vectors; v++) sum[i][v] += weight * pixels[v][h];
+                }
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) PIN(sum[i][v]);
+    vec bias = splat(t->bias);
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; i++) {
+        if (i >= t->row_count) break;
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            int64_t first = i * t->out_width + t->x + v * VL, n = t->out_width - t->x - v * VL;
+            if (n > 0) finish(t->out + first, sum[i][v], bias, t->residual ? t->residual + first : NULL, n, t->e);
+        }
+    }
+}
+
+/* Kernels of 3 read in place, in wide tiles, with a variant for edges; for larger ones, copies with zeros around pay. */
+#define ROLL(kernel, stride, name, vectors, edge)                                                                      \
+    static void roll_##kernel##_##stride##_##name(const rolling *t) { roll(kernel, stride, vectors, edge, t); }
+#define ROLLS_IN_PLACE(kernel, stride)                                                                                 \
+    ROLL(kernel, stride, 1_inner, 1, 0)                                                                                \
+    ROLL(kernel, stride, 1_edge, 1, 1) ROLL(kernel, stride, 2_inner, 2, 0) ROLL(kernel, stride, 2_edge, 2, 1)          \
+        ROLL(kernel, stride, 4_inner, MOST_VECTORS, 0) ROLL(kernel, stride, 4_edge, MOST_VECTORS, 1)
+#define ROLLS_COPIED(kernel, stride) ROLL(kernel, stride, 1_inner, 1, 0) ROLL(kernel, stride, 2_inner, 2, 0)
+#define IN_PLACE(kernel, stride)                                                                                       \
+    {                                                                                                                  \
+        {roll_##kernel##_##stride##_1_inner, roll_##kernel##_##stride##_2_inner, roll_##kernel##_##stride##_4_inner},  \
+        {                                                                                                              \
+            roll_##kernel##_##stride##_1_edge, roll_##kernel##_##stride##_2_edge, roll_##kernel##_##stride##_4_edge    \
+        }                                                                                                              \
+    }
+#define COPIED(kernel, stride)                                                                                         \
+    {                                                                                                                  \
+        { roll_##kernel##_##stride##_1_inner, roll_##kernel##_##stride##_2_inner }                                     \
+    }
+ROLLS_IN_PLACE(3, 1)
+ROLLS_IN_PLACE(3, 2) ROLLS_COPIED(5, 1) ROLLS_COPIED(5, 2) ROLLS_COPIED(7, 1) ROLLS_COPIED(7, 2)
+
+    /* [kernel / 2 - 1][stride - 1][edge][vectors / 2] */
+    static void (*const rolls[3][2][2][3])(const rolling *) = {
+        {IN_PLACE(3, 1), IN_PLACE(3, 2)}, {COPIED(5, 1), COPIED(5, 2)}, {COPIED(7, 1), COPIED(7, 2)}};
+
+static int unrolled(const fc_conv *p) {
+    int64_t k = p->kernel_h, pad_right = (p->out_width - 1) * p->stride_w + k - p->pad_left - p->width;
+    if (p->pad_left > k || pad_right > k) return 0; /* tiles read rows no further than `margin` */
+    return k == p->kernel_w && (k == 3 || k == 5 || k == 7) && p->stride_h == p->stride_w && p->stride_h <= 2 &&
+           p->dilation_h == 1 && p->dilation_w == 1 && p->layout == FC_NCHW;
+}
+
+/* What a tile may read to the left and right of a row. */
+static int64_t margin(const fc_conv *p) { return 2 * p->kernel_w + 2 * MOST_VECTORS * VL; }
+
+/* Tasks are (plane, part of its rows). */
+static int work_unrolled(const void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const fc_conv *p = j->p;
+    int64_t kernel = p->kernel_h, stride = p->stride_h, beyond = margin(p), plane_size = p->height * p->width;
+    int64_t multiplier = p->filters / p->channels;
+    int copied = kernel > 3;
+    real *memory = fc_workspace(FC_OWN, (size_t)rows_room(p->width, beyond) * sizeof(real));
+    if (!memory) return FC_NO_MEMORY;
+    row_source source = open_rows(j->x, p->batch * p->channels, p->height, p->width, beyond, 0, copied, memory);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t plane = task / j->parts, part = task % j->parts, filter = plane % p->filters;
+        const real *x = j->x + plane / multiplier * plane_size;
+        int64_t first = plane * p->out_height * p->out_width;
+        rolling t = {.weights = j->weights + filter * kernel * kernel,
+                     .e = j->e,
+                     .width = p->width,
+                     .out_width = p->out_width,
+                     .pad = p->pad_left,
+                     .bias = j->e->bias ? ((const real *)j->e->bias)[filter] : 0};
+        int64_t y_end = p->out_height * (part + 1) / j->parts;
+        for (int64_t y = p->out_height * part / j->parts; y < y_end; y += ROWS) {
+            t.row_count = min64(ROWS, y_end - y);
+            t.out = j->out + first + y * p->out_width;
+            t.residual = j->e->residual ? (const real *)j->e->residual + first + y * p->out_width : NULL;
+            (copied ? rows_copied : rows_of)(&source, x, y * stride - p->pad_top, (int)(stride * (ROWS - 1) + kernel),
+                                             t.rows);
+            for (t.x = 0; t.x < p->out_width;) {
+                int vectors = !copied && p->out_width - t.x > 3 * VL ? MOST_VECTORS : p->out_width - t.x > VL ? 2 : 1;
+                int64_t left = t.x * stride - p->pad_left, right = left + (vectors * VL - 1) * stride + kernel;
+                rolls[kernel / 2 - 1][stride - 1][!copied && (left < 0 || right > p->width)][vectors / 2](&t);
+                t.x += vectors * VL;
+            }
+        }
+    }
+    return 0;
+}
+
+/* In a packed band: R outputs below each other, `row_distance` apart, of V vectors. */
+typedef struct {
+    const real *pixels, *weights, *residual;
+    const int64_t *tap_offset; /* of the kernel's first row, or, where rows lie in several planes, of all */
+    int64_t kernel_h, kernel_w, row_distance, offset_step;
+    real *out;
+    int64_t out_distance, count; /* of rows; outputs in each */
+    vec bias;
+    const fc_epilogue *e;
+} band_tile;
+
+/* An input row that outputs [low, high] see; `weights` are those of output 0. */
+INLINE
+void add_row(const int V, const int low, const int high, const real *row, const int64_t *offset, const real *weights,
+             int64_t kernel_w, vec (*sum)[4]) {
+    for (int64_t s = 0; s < kernel_w; s++) {
+        vec pixels[4];
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) pixels[v] = load(row + offset[s] + v * VL);
+#pragma GCC unroll 4
+        for (int i = low; i <= high; i++) {
+            vec weight = splat(weights[s - i * kernel_w]);
+#pragma GCC unroll 4
+            for (int v = 0; v < V; v++) sum[i][v] += weight * pixels[v];
+        }
+    }
+}
+
+/* The kernel has at least R rows; those that all outputs see are the main loop. */
+INLINE
+void sum_band(const int R, const int V, const band_tile *t) {
+    vec sum[4][4];
+    const real *row = t->pixels, *weights = t->weights;
+    const int64_t *offset = t->tap_offset;
+#pragma GCC unroll 4
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) sum[i][v] = zero();
+#pragma GCC unroll 4
+    for (int j = 0; j < R - 1; j++, row += t->row_distance, weights += t->kernel_w)
+        add_row(V, 0, j, row, offset, weights, t->kernel_w, sum);
+    for (int64_t j = R - 1; j < t->kernel_h;
+         j++, row += t->row_distance, weights += t->kernel_w, offset += t->offset_step)
+        add_row(V, 0, R - 1, row, offset, weights, t->kernel_w, sum);
+#pragma GCC unroll 4
+    for (int j = 1; j < R; j++, row += t->row_distance, weights += t->kernel_w)
+        add_row(V, j, R - 1, row, offset, weights, t->kernel_w, sum);
+#pragma GCC unroll 4
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) PIN(sum[i][v]);
+#pragma GCC unroll 4
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) {
+            int64_t at = i * t->out_distance + v * VL, n = t->count - v * VL;
+            if (n > 0) finish(t->out + at, sum[i][v], t->bias, t->residual ? t->residual + at : NULL, n, t->e);
+        }
+}
+
+#define BAND(R)                                                                                                        \
+    static void band_##R##_1(const band_tile *t) { sum_band(R, 1, t); }                                                \
+    static void band_##R##_2(const band_tile *t) { sum_band(R, 2, t); }                                                \
+    static void band_##R##_4(const band_tile *t) { sum_band(R, MOST_VECTORS, t); }
+#define BANDS(R) {band_##R##_1, band_##R##_2, band_##R##_4}
+BAND(1)
+BAND(2) BAND(4)
+
+    /* [rows / 2][vectors / 2] */
+    static void (*const bands[3][3])(const band_tile *) = {BANDS(1), BANDS(2), BANDS(4)};
+
+/* Output rows that share input rows, where these are not interleaved. */
+static int64_t rows_together(const grid *g) { return g->y.step > 1 || g->y.taps < 2 ? 1 : g->y.taps < 4 ? 2 : 4; }
+
+/* A packed band; rows that share input rows are a dilation apart. */
+static void band(const job *j, const real *packed, int64_t plane, int64_t channel, int64_t y0, int64_t rows, int64_t x0,
+                 int64_t columns) {
+    const strips *s = j->s;
+    const axis *ay = &s->g.y;
+    int64_t most = s->y.planes > 1 ? 1 : rows_together(&s->g);
+    int64_t distance = most > 1 ? ay->tap_step : 1;
+    band_tile t = {.weights = j->weights + channel * grid_taps(&s->g),
+                   .tap_offset = s->tap_offset,
+                   .e = j->e,
+                   .kernel_h = ay->taps,
+                   .kernel_w = s->g.x.taps,
+                   .out_distance = distance * j->o->out_width,
+                   .bias = j->e->bias ? splat(((const real *)j->e->bias)[channel]) : zero()};
+    for (int64_t first = 0; first < distance; first++)
+        for (int64_t y = first, step; y < rows; y += step * distance) {
+            int64_t left = ceil_div(rows - y, distance), together = left >= most ? most : 1;
+            int64_t row = plane * j->o->out_channel + (y0 + y) * j->o->out_width + x0;
+            step = together;
+            t.row_distance = together > 1 ? distance * s->pitch : 0, t.offset_step = together > 1 ? 0 : t.kernel_w;
+            for (int64_t x = 0, vectors; x < columns; x += vectors * VL) {
+                t.pixels = packed + y * s->pitch + x, t.count = columns - x, t.out = j->out + row + x;
+                t.residual = j->e->residual ? (const real *)j->e->residual + row + x : NULL;
+                vectors = t.count > 3 * VL ? MOST_VECTORS : t.count > VL ? 2 : 1;
+                bands[together / 2][vectors / 2](&t);
+            }
+        }
+}
+
+static int work_bands(const void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const strips *s = j->s;
+    const operands *o = j->o;
+    int64_t filters = o->groups * o->filters, each = s->strips_y * s->strips_x;
+    real *packed = fc_workspace(FC_OWN, packed_strip_bytes(s));
+    if (!packed) return FC_NO_MEMORY;
+    int64_t last = -1;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t strip = task % each, plane = task / each, channel = plane % filters;
+        int64_t y0 = strip / s->strips_x * s->rows, x0 = strip % s->strips_x * s->columns;
+        int64_t rows = min64(s->rows, s->g.y.count - y0), columns = min64(s->columns, s->g.x.count - x0);
+        int64_t source = (plane / o->filters) * each + strip;
+        if (source != last) pack_strip(s, o, j->x + plane / o->filters * o->x_channel, y0, rows, x0, columns, packed);
+        last = source;
+        band(j, packed, plane, channel, y0, rows, x0, columns);
+    }
+    return 0;
+}
+
+/* ---- NHWC ---- */
+
+static job_nhwc job_nhwc_of(const fc_conv *p) {
+    return (job_nhwc){.p = p, .in_lanes = VL, .out_lanes = VL, .channels_each = 1, .blocks = ceil_div(p->channels, VL)};
+}
+
+/* ---- the kernel's interface ---- */
+
+static int accepts(const fc_conv *given) {
+    fc_conv plain, *p = &plain;
+    if (!as_plain(given, p) || p->groups != p->channels || (given->transposed && p->filters != p->channels)) return 0;
+    if (p->layout == FC_NHWC) return p->filters == p->channels && ring_fits(p);
+    operands o = operands_of(p);
+    grid g = grid_of(p, &o, 0);
+    return !reads_in_place(&g, &o); /* vectors would read beyond the image */
+}
+
+static double cost(const fc_conv *given) {
+    const fc_conv plain = plain_of(given), *p = &plain;
+    double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width),
+           taps = (double)(p->kernel_h * p->kernel_w);
+    double waste = p->layout == FC_NCHW ? (double)round_up(p->out_width, VL) / (double)p->out_width
+                                        : (double)round_up(p->channels, VL) / (double)p->channels;
+    grid g = whole_grid(p);
+    int shared = p->layout == FC_NHWC || unrolled(p) || rows_together(&g) > 1; /* are loads? */
+    double each = 5.5 + (shared ? 0.45 : 1.1) * taps;
+    double planes = p->layout == FC_NCHW ? (double)(p->batch * p->filters) : 0;
+    return outputs * waste / VL * each + 30 * planes + 400;
+}
+
+static size_t weight_bytes(const fc_conv *given) {
+    const fc_conv plain = plain_of(given), *p = &plain;
+    int64_t filters = p->layout == FC_NHWC ? round_up(p->filters, VL) : p->filters;
+    return (size_t)(filters * p->kernel_h * p->kernel_w) * sizeof(real);
+}
+
+static int plan(const fc_conv *p, const operands *o, int threads, strips *s) {
+    grid g = grid_of(p, o, 0);
+    int64_t planes = p->batch * p->filters;
+    int64_t together = rows_together(&g);
+    int status = plan_strips(s, &g, o, MOST_VECTORS * VL, together > 1 ? together * g.y.tap_step : 1, 0, 0, BAND_BYTES,
+                             planes % threads && planes < 4 * threads ? threads : 1);
+    s->outside = 1;
+    return status;
+}
+
+static size_t workspace_bytes(const fc_conv *given, int threads) {
+    const fc_conv plain = plain_of(given), *p = &plain;
+    if (p->layout == FC_NHWC) {
+        job_nhwc j = job_nhwc_of(p);
+        set_ring(&j);
+        return ring_bytes(&j);
+    }
+    if (unrolled(p)) return (size_t)rows_room(p->width, margin(p)) * sizeof(real);
+    operands o = operands_of(p);
+    strips s;
+    if (plan(p, &o, threads, &s)) return 0;
+    free(s.memory);
+    return packed_strip_bytes(&s);
+}
+
+static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
+    (void)threads;
+    int64_t taps = p->kernel_h * p->kernel_w;
+    const real *from = weight;
+    real *to = packed;
+    if (p->layout == FC_NCHW) {
+        for (int64_t k = 0; k < p->filters; k++, from += taps)
+            for (int64_t t = 0; t < taps; t++) *to++ = from[element_of_tap(p, t)];
+        return 0;
+    }
+    for (int64_t c = 0; c < p->channels; c += VL)
+        for (int64_t t = 0; t < taps; t++, to += VL)
+            store(to, load_up_to(from + element_of_tap(p, t) * p->channels + c, p->channels - c));
+    return 0;
+}
+
+static int run_all(const fc_conv *given, const void *x, const void *packed, const fc_epilogue *e, void *out,
+                   int threads) {
+    const fc_conv plain = plain_of(given), *p = &plain;
+    operands o = operands_of(p);
+    job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
+    threads = fc_worth(2 * cost(p), threads);
+    if (p->layout == FC_NHWC) {
+        job_nhwc n = job_nhwc_of(p);
+        n.e = e, n.x = x, n.weights = packed, n.out = out;
+        return run_nhwc(&n, threads);
+    }
+    if (unrolled(p)) {
+        int64_t planes = p->batch * p->filters;
+        j.parts = planes < 4 * threads ? min64(ceil_div(p->out_height, ROWS), ceil_div(4 * threads, planes)) : 1;
+        return fc_parallel(planes * j.parts, threads, work_unrolled, &j);
+    }
+    strips s;
+    if (plan(p, &o, threads, &s)) return FC_NO_MEMORY;
+    j.s = &s;
+    int status = fc_parallel(p->batch * p->filters * s.strips_y * s.strips_x, threads, work_bands, &j);
+    free(s.memory);
+    return status;
+}
+
+const fc_conv_kernel FC_NAME(depthwise) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL, NULL};

@@ -1,0 +1,236 @@
+/* Direct convolution, vectors over output pixels (NCHW): for few output channels, or a short reduction, where transposing
+ * results would cost. Called through `kernels.def`, and by deformable convolution.
+ *
+ * Register tile: up to KR filters x 2 vectors of pixels, or up to KR_WIDE x 4. Every step of the reduction over (tap,
+ * channel) loads the vectors from the packed strip (or from the image itself for 1x1) and multiplies them with one
+ * broadcast weight for each filter, packed [block of filters][tap][channel][filter]. Limit: FMA throughput; loads that
+ * cross cache lines where the block has few filters. */
+#include "conv/direct.h"
+
+#define KR MR
+#if MR > 6
+#define KR_WIDE 6
+#else
+#define KR_WIDE 2
+#endif
+
+typedef struct {
+    const real *pixels, *weights;
+    const int64_t *tap_offset;
+    int64_t rows, columns, row_taps; /* taps that count, and all of a kernel's row */
+    int64_t channels, channel_step;
+    real *sums;
+    int64_t sums_step; /* from filter to filter */
+    /* Whole tiles whose rows are contiguous go straight to the output, bias and ReLU included. */
+    const real *bias;
+    int finished, relu;
+} tile;
+
+INLINE
+void multiply_tile(const int filters, const int vectors, const tile *t) {
+    vec sum[KR][4];
+#pragma GCC unroll 16
+    for (int k = 0; k < filters; k++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) sum[k][v] = zero();
+    const real *w = t->weights;
+    const int64_t skipped = (t->row_taps - t->columns) * t->channels * filters;
+    const int64_t *offset = t->tap_offset;
+    for (int64_t row = t->rows; row > 0; row--, offset += t->row_taps, w += skipped)
+        for (int64_t tap = 0; tap < t->columns; tap++) {
+            const real *p = t->pixels + offset[tap];
+            for (int64_t c = t->channels; c > 0; c--, p += t->channel_step, w += filters) {
+                vec pixels[4];
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; v++) pixels[v] = load(p + v * VL);
+#pragma GCC unroll 16
+                for (int k = 0; k < filters; k++) {
+                    vec weight = splat(w[k]);
+#pragma GCC unroll 4
+                    for (int v = 0; v < vectors; v++) sum[k][v] += weight * pixels[v];
+                }
+            }
+        }
+#pragma GCC unroll 16
+    for (int k = 0; k < filters; k++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) PIN(sum[k][v]);
+    const int finished = t->finished, relu = t->relu;
+    real *out = t->sums;
+#pragma GCC unroll 16
+    for (int k = 0; k < filters; k++, out += t->sums_step) {
+        vec bias = finished && t->bias ? splat(t->bias[k]) : zero();
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            vec x = sum[k][v];
+            if (finished) x += bias;
+            if (relu) x = choose(x < zero(), zero(), x);
+            store(out + v * VL, x);
+        }
+    }
+}
+
+#define TILE(filters)                                                                                                  \
+    static void tile_##filters(const tile *t) { multiply_tile(filters, filters <= KR_WIDE ? 4 : 2, t); }
+TILE(1)
+TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+#if KR > 6
+    TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
+#endif
+
+        static void (*const tiles[KR])(const tile *) = {
+            tile_1, tile_2, tile_3, tile_4,  tile_5,  tile_6,
+#if KR > 6
+            tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
+#endif
+};
+
+static blocking blocks(const operands *o) {
+    int64_t count = ceil_div(o->filters, KR);
+    return (blocking){count, o->filters / count, o->filters % count};
+}
+
+/* Blocks differ by one filter at most, and there are several only above KR, so that all have tiles of one width. */
+static int vectors_of(int64_t filters) { return filters <= KR_WIDE ? 4 : 2; }
+
+static int64_t tile_pixels(const operands *o) { return vectors_of(blocks(o).size) * VL; }
+
+static int64_t padded_filters(const operands *o) { return o->filters; }
+
+/* Rows that do not fill their last vector waste it; but then every horizontal tap is packed by itself. */
+static int spans_rows(const operands *o, const grid *g) {
+    int64_t tile = tile_pixels(o), used = g->x.count, spent = round_up(used, tile);
+    return g->y.count > 1 && (double)(spent - used) > 0.1 * (double)spent;
+}
+
+/* Where there is little but stores: fewer planes are written at once, which the hardware then fetches ahead. */
+static int block_by_block(const operands *o) { return o->elements * o->channels <= 32; }
+
+/* The sums; then a copy of pixels, or what is being interleaved. */
+static size_t scratch(const operands *o) {
+    return (size_t)((KR + 3) * o->grid_columns + o->channels + 1) * 4 * VL * sizeof(real);
+}
+
+/* Row i of `rows`, each of n numbers, to every `count`-th element from i on. Halves of the rows are joined pair by
+ * pair; `room` and `next_room` hold what is half done. */
+static void interleave(const real *rows, int64_t rows_step, int64_t count, int64_t n, real *to, real *room,
+                       real *next_room) {
+    if (count % 2 || n % VL) {
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t m = 0; m < n; m++) to[m * count + i] = rows[i * rows_step + m];
+        return;
+    }
+    real *half = count == 2 ? to : room;
+    int64_t pairs = count / 2;
+    for (int64_t i = 0; i < pairs; i++)
+        for (int64_t m = 0; m < n; m += VL) {
+            vec a = load(rows + i * rows_step + m), b = load(rows + (i + pairs) * rows_step + m);
+            store(half + 2 * (i * n + m), __builtin_shufflevector(a, b, LANES(ZIP_LOW, 0, 0)));
+            store(half + 2 * (i * n + m) + VL, __builtin_shufflevector(a, b, LANES(ZIP_HIGH, 0, 0)));
+        }
+    if (count > 2) interleave(half, 2 * n, pairs, 2 * n, to, next_room, room);
+}
+
+static void do_tile(const job *j, const place *p, const real *source, real *scratch) {
+    const operands *o = j->o;
+    const fc_epilogue *e = j->e;
+    int64_t filters = block_width(j, p->block), own = vectors_of(filters) * VL, phases = o->grid_columns;
+    static const int64_t nowhere[1] = {0};
+    tile t = {.rows = p->rows, .channels = o->channels, .channel_step = j->s->channel_step, .sums_step = own * phases};
+    real *room = scratch + KR * own * phases, *copy = NULL;
+    if (j->s->in_place && p->count < own) {
+        /* A vector would read beyond the image. */
+        const real *from = input_of(j, p, p->phases, source).pixels;
+        for (int64_t c = 0; c < o->channels; c++) copy_reals(room + c * own, from + c * t.channel_step, p->count);
+        copy = room, t.channel_step = own;
+    }
+    run r = first_run(j, p);
+    if (r.count == own && phases == 1 && !e->residual && (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
+        t.finished = 1, t.relu = e->activation == FC_RELU;
+        t.bias = e->bias ? (const real *)e->bias + p->filter : NULL;
+    }
+    for (int64_t i = 0; i < phases; i++) {
+        tile_input in = input_of(j, p, p->phases + i, source);
+        t.pixels = copy ? copy : in.pixels, t.tap_offset = copy ? nowhere : in.tap_offset;
+        t.weights = in.weights, t.columns = in.columns, t.row_taps = p->phases[i].x.taps;
+        t.sums = scratch + i * own;
+        if (t.finished) {
+            t.sums = j->out + p->image * o->out_image + p->filter * o->out_channel + r.out_pixel;
+            t.sums_step = o->out_channel;
+        }
+        tiles[filters - 1](&t);
+    }
+    if (t.finished) return;
+    for (; r.count; r = next_run(j, p, r)) {
+        for (int64_t k = 0; k < filters; k++) {
+            int64_t first = p->image * o->out_image + (p->filter + k) * o->out_channel + r.out_pixel;
+            real *out = j->out + first;
+            const real *residual = e->residual ? (const real *)e->residual + first : NULL;
+            vec bias = e->bias ? splat(((const real *)e->bias)[p->filter + k]) : zero();
+            const real *sums = scratch + k * t.sums_step + r.first;
+            if (phases > 1) {
+                int64_t whole = r.first ? r.count : own; /* beyond the run, but in whole vectors */
+                interleave(sums, own, phases, whole, room, room + own * phases, room + 2 * own * phases);
+                sums = room;
+            }
+            for (int64_t m = 0; m < r.outputs; m += VL)
+                finish(out + m, load(sums + m), bias, residual ? residual + m : NULL, min64(VL, r.outputs - m), e);
+        }
+    }
+}
+
+static void pack_block(const packing *j, const real *weight, int64_t block, real *const *places) {
+    const operands *o = j->o;
+    blocking b = blocks(o);
+    int64_t k0 = block_start(&b, block), filters = block_start(&b, block + 1) - k0;
+    weight += k0 * o->w_filter;
+    for (int64_t e = 0; e < j->kernel_h * j->kernel_w; e++) {
+        const real *from = weight + e / j->kernel_w * o->w_row + e % j->kernel_w * o->w_column;
+        real *to = places[e];
+        for (int64_t c = 0; c < o->channels; c++)
+            for (int64_t k = 0; k < filters; k++) *to++ = from[c * o->w_channel + k * o->w_filter];
+    }
+}
+
+static const family pixels = {tile_pixels,    blocks,  padded_filters, spans_rows, 0,
+                              block_by_block, scratch, do_tile,        pack_block};
+
+static int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
+
+static size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p); }
+
+static double cost(const fc_conv *p) {
+    operands o = operands_of(p);
+    grid g = whole_grid(p);
+    if (!grid_pixels(&g)) return 400;
+    double filters = (double)o.filters, width = (double)tile_pixels(&o), count = (double)blocks(&o).count;
+    int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
+    double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
+    double tiles_needed = (double)(o.batch * o.groups) * rows * ceil(span / width);
+    double vectors = width / VL, loads = fmax(vectors * 1.9 + filters / count, 8),
+           step = fmax(vectors * filters / count, loads);
+    double multiply = tiles_needed * count * (double)o.elements * ((double)o.channels * step / 2 + 5);
+    double store = tiles_needed * vectors * filters * (o.grid_columns > 1 ? 8 : 4) * (double)o.grids;
+    double cycles = (multiply * 1.15 + store + family_packing(&pixels, &o, &g)) / 2 +
+                    stream_cycles(family_traffic(&pixels, &o, &g));
+    if (p->once) cycles += (double)weight_bytes(p) * 0.15;
+    return cycles + 400;
+}
+
+static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&pixels, p, threads); }
+
+static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
+    return family_prepare(&pixels, p, weight, packed, threads);
+}
+
+static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
+    return family_run(&pixels, p, x, packed, e, out, 2 * cost(p), threads);
+}
+
+static int run_once(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
+                    int threads) {
+    return family_run_once(&pixels, p, x, weight, packed, e, out, 2 * cost(p), threads);
+}
+
+const fc_conv_kernel FC_NAME(direct_pixels) = {accepts, cost,    weight_bytes, workspace_bytes,
+                                               prepare, run_all, NULL,         run_once};

@@ -1,0 +1,177 @@
+/* A convolution, transposed or not, as one or more plain ones ("grids") over operands in either layout.
+ *
+ * A transposed convolution of stride s computes s * s interleaved grids of outputs; each is an ordinary convolution of
+ * stride 1 with a share of the kernel's taps (sub-pixel convolution). An ordinary convolution is one grid. Kernels work
+ * on grids only. */
+#ifndef FC_GRID_H
+#define FC_GRID_H
+
+#include "kernel.h"
+
+/* The operands, with the roles of a plain convolution: `x` is what is read, `out` what is written. */
+typedef struct {
+    int64_t batch, groups;
+    int64_t channels, filters; /* of one group */
+    int64_t elements;          /* of a kernel */
+    int64_t height, width, out_height, out_width;
+    int64_t x_pixel, x_channel, x_image;                   /* strides of x */
+    int64_t out_pixel, out_channel, out_image;             /* strides of out */
+    int64_t w_filter, w_channel, w_row, w_column, w_group; /* strides of the user's weights */
+    int64_t grids, grid_columns;
+    int nhwc;
+} operands;
+
+/* Along one axis: output o lies at o * out_step + out_first and reads input o * step + first + t * tap_step with tap
+ * number t of `taps`, which is the kernel's element kernel_first + t * kernel_step. */
+typedef struct {
+    int64_t count, out_first, out_step;
+    int64_t taps, step, first, tap_step, kernel_first, kernel_step;
+} axis;
+
+typedef struct {
+    axis y, x;
+} grid;
+
+static inline operands operands_of(const fc_conv *p) {
+    operands o;
+    int64_t in = p->transposed ? p->filters : p->channels, out = p->transposed ? p->channels : p->filters;
+    int64_t taps = o.elements = p->kernel_h * p->kernel_w;
+    o.batch = p->batch, o.groups = p->groups;
+    o.channels = in / p->groups, o.filters = out / p->groups;
+    o.height = p->transposed ? p->out_height : p->height, o.width = p->transposed ? p->out_width : p->width;
+    o.out_height = p->transposed ? p->height : p->out_height, o.out_width = p->transposed ? p->width : p->out_width;
+    o.nhwc = p->layout == FC_NHWC;
+    o.x_pixel = o.nhwc ? in : 1, o.x_channel = o.nhwc ? 1 : o.height * o.width;
+    o.x_image = in * o.height * o.width;
+    o.out_pixel = o.nhwc ? out : 1, o.out_channel = o.nhwc ? 1 : o.out_height * o.out_width;
+    o.out_image = out * o.out_height * o.out_width;
+    /* The user's array is (F, C/g, kH, kW) or (kH, kW, C/g, F), F being the filters of the plain convolution. */
+    int64_t per_group = p->channels / p->groups;
+    int64_t outer = o.nhwc ? 1 : per_group * taps, inner = o.nhwc ? p->filters : taps;
+    o.w_column = o.nhwc ? per_group * p->filters : 1;
+    o.w_row = p->kernel_w * o.w_column;
+    o.w_filter = p->transposed ? inner : outer, o.w_channel = p->transposed ? outer : inner;
+    o.w_group = p->filters / p->groups * outer;
+    o.grid_columns = p->transposed ? p->stride_w : 1;
+    o.grids = o.grid_columns * (p->transposed ? p->stride_h : 1);
+    return o;
+}
+
+static inline axis plain_axis(int64_t count, int64_t taps, int64_t stride, int64_t pad, int64_t dilation) {
+    axis a = {.count = count,
+              .out_first = 0,
+              .out_step = 1,
+              .taps = taps,
+              .step = stride,
+              .first = -pad,
+              .tap_step = taps > 1 ? dilation : 1,
+              .kernel_first = 0,
+              .kernel_step = 1};
+    return a;
+}
+
+/* Output y = phase + stride * o takes the kernel's element r from input (y + pad - r * dilation) / stride, where that
+ * is whole; such r are `stride / gcd(stride, dilation)` apart. */
+static inline axis phase_axis(int64_t size, int64_t taps, int64_t stride, int64_t pad, int64_t dilation,
+                              int64_t phase) {
+    axis a = {.count = phase < size ? ceil_div(size - phase, stride) : 0,
+              .out_first = phase,
+              .out_step = stride,
+              .taps = 0,
+              .step = 1,
+              .first = 0,
+              .tap_step = 0,
+              .kernel_first = 0,
+              .kernel_step = 1};
+    int64_t gcd = stride, b = dilation;
+    while (b) {
+        int64_t t = gcd % b;
+        gcd = b, b = t;
+    }
+    a.kernel_step = stride / gcd, a.tap_step = -(dilation / gcd);
+    for (int64_t r = 0; r < min64(taps, a.kernel_step); r++)
+        if ((phase + pad - r * dilation) % stride == 0) {
+            a.kernel_first = r;
+            a.first = (phase + pad - r * dilation) / stride;
+            a.taps = ceil_div(taps - r, a.kernel_step);
+            break;
+        }
+    if (a.taps <= 1) a.tap_step = 1;
+    return a;
+}
+
+/* All phases together: output o stands for `stride` outputs, and the taps are those of every phase. */
+static inline axis all_phases(int64_t size, int64_t taps, int64_t stride, int64_t pad, int64_t dilation) {
+    axis all = phase_axis(size, taps, stride, pad, dilation, 0);
+    if (stride == 1) return all;
+    int64_t low = INT64_MAX, high = INT64_MIN;
+    for (int64_t i = 0; i < stride; i++) {
+        axis a = phase_axis(size, taps, stride, pad, dilation, i);
+        if (!a.taps) continue;
+        high = max64(high, a.first), low = min64(low, a.first + (a.taps - 1) * a.tap_step);
+    }
+    all.first = low, all.taps = high - low + 1, all.tap_step = 1;
+    return all;
+}
+
+/* The convolution as one grid. */
+static inline grid whole_grid(const fc_conv *p) {
+    grid g;
+    if (p->transposed) {
+        g.y = all_phases(p->height, p->kernel_h, p->stride_h, p->pad_top, p->dilation_h);
+        g.x = all_phases(p->width, p->kernel_w, p->stride_w, p->pad_left, p->dilation_w);
+    } else {
+        g.y = plain_axis(p->out_height, p->kernel_h, p->stride_h, p->pad_top, p->dilation_h);
+        g.x = plain_axis(p->out_width, p->kernel_w, p->stride_w, p->pad_left, p->dilation_w);
+    }
+    return g;
+}
+
+/* A transposed convolution of stride 1 is a plain one whose kernel is reversed. 0 where `p` is not such a one, or takes less than
+ * nothing from outside the image; otherwise, and where it is plain anyway, `plain` is what it comes to. */
+static inline int as_plain(const fc_conv *p, fc_conv *plain) {
+    *plain = *p;
+    if (!p->transposed) return 1;
+    plain->pad_top = (p->kernel_h - 1) * p->dilation_h - p->pad_top;
+    plain->pad_left = (p->kernel_w - 1) * p->dilation_w - p->pad_left;
+    if (p->stride_h > 1 || p->stride_w > 1 || plain->pad_top < 0 || plain->pad_left < 0) return 0;
+    plain->transposed = 0, plain->channels = p->filters, plain->filters = p->channels;
+    plain->height = p->out_height, plain->width = p->out_width, plain->out_height = p->height,
+    plain->out_width = p->width;
+    return 1;
+}
+
+static inline fc_conv plain_of(const fc_conv *p) {
+    fc_conv plain;
+    as_plain(p, &plain);
+    return plain;
+}
+
+/* Where a plain kernel's tap is in the weights of `p`. */
+static inline int64_t element_of_tap(const fc_conv *p, int64_t tap) {
+    return p->transposed ? p->kernel_h * p->kernel_w - 1 - tap : tap;
+}
+
+/* One phase, or a plain convolution. */
+static inline grid grid_of(const fc_conv *p, const operands *o, int64_t index) {
+    if (!p->transposed) return whole_grid(p);
+    int64_t row = index / o->grid_columns, column = index % o->grid_columns;
+    return (grid){phase_axis(p->height, p->kernel_h, p->stride_h, p->pad_top, p->dilation_h, row),
+                  phase_axis(p->width, p->kernel_w, p->stride_w, p->pad_left, p->dilation_w, column)};
+}
+
+/* The taps [first, first + count) that output `at` of an axis sees inside an image of that size. */
+static inline void taps_inside(const axis *a, int64_t at, int64_t size, int64_t *first, int64_t *count) {
+    int64_t low = 0, high = a->taps, position = at * a->step + a->first;
+    while (low < high && (position + low * a->tap_step < 0 || position + low * a->tap_step >= size)) low++;
+    while (high > low && (position + (high - 1) * a->tap_step < 0 || position + (high - 1) * a->tap_step >= size))
+        high--;
+    *first = low, *count = high - low;
+}
+
+/* A phase beyond a small output has no pixels. */
+static inline int64_t grid_pixels(const grid *g) { return g->y.count * g->x.count; }
+
+static inline int64_t grid_taps(const grid *g) { return g->y.taps * g->x.taps; }
+
+#endif

@@ -1,0 +1,301 @@
+/* Cuts a grid into strips whose input fits a cache, and packs a strip so that one microkernel can read every tap of every
+ * convolution at fixed offsets. Called by the direct kernels.
+ *
+ * A packed strip holds, for each channel, a few planes of pixels. Outputs lie `pitch` pixels apart vertically and one
+ * horizontally in all of them, whatever the stride: a plane holds every `step`-th row and column of the input. Taps of one
+ * plane see it at different shifts (stride 1: one plane in all); where that would hold more pixels than a plane for each
+ * tap (wide dilation), each tap has its own. In a flat strip each horizontal tap has its own plane, of the strip's width:
+ * then outputs are numbered through, row after row, and a register tile may span rows.
+ * NCHW strips are [channel][pixel], NHWC strips [pixel][channel]. */
+#ifndef FC_STRIP_H
+#define FC_STRIP_H
+
+#include <stdlib.h>
+
+#include "conv/grid.h"
+#include "base/simd.h"
+
+/* A vector kernel may read so many pixels beyond a strip's last. */
+enum { READ_BEYOND = 4 * VL, PAGE_BYTES = 4096 };
+
+/* How one axis' taps are spread over planes. */
+typedef struct {
+    int64_t planes;
+    int64_t *base;  /* of a plane: input position of its element 0, for output 0 */
+    int64_t *shift; /* of a plane: largest shift of its taps */
+    int64_t *tap_plane, *tap_shift;
+} spread;
+
+typedef struct {
+    grid g;
+    spread y, x;
+    int64_t rows, columns; /* outputs in a full strip */
+    int64_t strips_y, strips_x;
+    int64_t pitch, plane_rows; /* pixels in a plane's row; rows of all planes of one column plane */
+    int64_t pixels;            /* packed, for one channel */
+    int64_t pixel_step, channel_step;
+    int64_t channels;
+    int64_t width, height; /* of the input, as it is cut */
+    int64_t *tap_offset;
+    int64_t *edges, segments; /* columns where another set of taps is inside the image; see `plan_segments` */
+    int flat, in_place, nhwc;
+    int outside; /* are rows outside the image packed, as zeros? */
+    int64_t *memory;
+} strips;
+
+static void spread_taps(spread *s, const axis *a, int64_t *memory, int own_planes) {
+    s->base = memory, s->shift = memory + a->taps, s->tap_plane = memory + 2 * a->taps,
+    s->tap_shift = memory + 3 * a->taps;
+    s->planes = 0;
+    for (int64_t i = 0; i < a->taps; i++) {
+        /* From the lowest tap up, so that shifts are not negative. */
+        int64_t t = a->tap_step < 0 ? a->taps - 1 - i : i;
+        int64_t at = a->first + t * a->tap_step, plane = s->planes;
+        if (!own_planes)
+            for (int64_t p = 0; p < s->planes; p++)
+                if ((at - s->base[p]) % a->step == 0) plane = p;
+        if (plane == s->planes) {
+            s->base[plane] = at, s->shift[plane] = 0;
+            s->planes++;
+        }
+        s->tap_plane[t] = plane;
+        s->tap_shift[t] = (at - s->base[plane]) / a->step;
+        s->shift[plane] = max64(s->shift[plane], s->tap_shift[t]);
+    }
+}
+
+static int64_t spread_extent(const spread *s, int64_t count) {
+    int64_t sum = 0;
+    for (int64_t p = 0; p < s->planes; p++) sum += count + s->shift[p];
+    return sum;
+}
+
+static int64_t spread_width(const spread *s, int64_t count) {
+    int64_t widest = 0;
+    for (int64_t p = 0; p < s->planes; p++) widest = max64(widest, s->shift[p]);
+    return count + widest;
+}
+
+/* Taps share planes, unless that holds more than a plane for each. */
+static void spread_best(spread *s, const axis *a, int64_t *memory, int64_t count) {
+    spread_taps(s, a, memory, 0);
+    if (spread_extent(s, count) > a->taps * count) spread_taps(s, a, memory, 1);
+}
+
+static int64_t strip_bytes(const strips *s, int64_t rows, int64_t columns) {
+    int64_t width = s->flat ? columns : spread_width(&s->x, columns);
+    return s->channels * s->x.planes * width * spread_extent(&s->y, rows) * (int64_t)sizeof(real);
+}
+
+/* Is the grid's input the image itself, pixel for pixel? */
+static int covers_image(const grid *g, const operands *o) {
+    return g->x.taps == 1 && g->y.taps == 1 && g->x.step == 1 && g->y.step == 1 && g->x.first == 0 && g->y.first == 0 &&
+           g->x.count == o->width && g->y.count <= o->height;
+}
+
+/* Then it need not be packed, unless channels are whole pages apart: they would compete for a few sets of every cache, and each
+ * need an entry of the TLB. */
+static int reads_in_place(const grid *g, const operands *o) {
+    return covers_image(g, o) && (o->nhwc || o->x_channel * (int64_t)sizeof(real) < PAGE_BYTES);
+}
+
+/* Cuts the columns where the set of horizontal taps inside the image changes. With a wide dilation these are few, wide
+ * segments, none of which reads outside the image once the other taps are skipped: then nothing needs to be packed.
+ * Returns whether that is so. `edges` has room for 2 * taps + 2. */
+static int plan_segments(strips *s) {
+    const axis *x = &s->g.x;
+    if (x->tap_step * x->tap_step == 1 || (!s->nhwc && x->step > 1)) return 0;
+    int64_t n = 0, *edges = s->edges;
+    edges[n++] = 0;
+    for (int64_t t = 0; t < x->taps; t++) {
+        int64_t at = x->first + t * x->tap_step;
+        int64_t low = at < 0 ? ceil_div(-at, x->step) : 0, high = at < s->width ? ceil_div(s->width - at, x->step) : 0;
+        if (low > 0 && low < x->count) edges[n++] = low;
+        if (high > 0 && high < x->count) edges[n++] = high;
+    }
+    edges[n++] = x->count;
+    for (int64_t i = 1; i < n; i++) /* insertion sort: there are few */
+        for (int64_t k = i; k > 0 && edges[k - 1] > edges[k]; k--) {
+            int64_t swap = edges[k];
+            edges[k] = edges[k - 1], edges[k - 1] = swap;
+        }
+    int64_t last = 0, narrowest = x->count;
+    for (int64_t i = 1; i < n; i++)
+        if (edges[i] != edges[last]) {
+            narrowest = min64(narrowest, edges[i] - edges[last]);
+            edges[++last] = edges[i];
+        }
+    s->segments = last;
+    return narrowest >= 4;
+}
+
+/* The strip that packs the fewest pixels for an output, of those that fit: its surroundings are packed with it. */
+static void fit_strip(const strips *s, int64_t tile, int64_t bytes, int64_t *rows, int64_t *columns) {
+    const axis *y = &s->g.y, *x = &s->g.x;
+    double least = 0;
+    for (int64_t parts = 1;; parts *= 2) {
+        int64_t width = parts == 1 ? x->count : round_up(ceil_div(x->count, parts), tile);
+        int64_t low = 1,
+                high = s->flat && parts > 1 ? 1 : y->count; /* a flat strip is as wide as the grid, or one row */
+        while (low < high) {
+            int64_t middle = (low + high + 1) / 2;
+            if (strip_bytes(s, middle, width) <= bytes)
+                low = middle;
+            else
+                high = middle - 1;
+        }
+        int64_t held = strip_bytes(s, low, width);
+        /* Short rows cost more than they hold: two loops' ends, and no help from the hardware's prefetcher. */
+        double packed = (double)held / (double)(low * width) * (1 + 24.0 / (double)width);
+        if (held > bytes)
+            packed *= (double)held / (double)bytes; /* beyond the cache: only where nothing else is left */
+        if (parts == 1 || packed < least) least = packed, *rows = low, *columns = width;
+        if (width <= tile) return;
+    }
+}
+
+/* A register tile is `tile` pixels of `tile_rows` rows; `flat` whether tiles should span rows, `exact` whether they read no
+ * pixel beside their own, `bytes` what a strip may hold, `parts` what the number of strips should be a multiple of, where
+ * there are enough outputs. 0 or FC_NO_MEMORY. */
+static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile, int64_t tile_rows, int flat,
+                       int exact, int64_t bytes, int64_t parts) {
+    memset(s, 0, sizeof *s);
+    s->g = *g;
+    s->nhwc = o->nhwc, s->channels = o->channels;
+    s->in_place = reads_in_place(g, o);
+    s->width = o->width, s->height = o->height;
+    if (covers_image(g, o) && g->x.out_step == 1 && g->y.out_step == 1 && g->x.count == o->out_width) {
+        /* One long row: nothing distinguishes rows any more. */
+        s->g.x.count *= g->y.count, s->g.y.count = 1;
+        s->width *= s->height, s->height = 1;
+        flat = 0;
+    }
+    axis *y = &s->g.y, *x = &s->g.x;
+    s->memory = malloc((4 * (size_t)(y->taps + x->taps) + (size_t)(y->taps * x->taps) + 2 * (size_t)x->taps + 3) *
+                       sizeof(int64_t));
+    if (!s->memory) return FC_NO_MEMORY;
+    s->tap_offset = s->memory + 4 * (y->taps + x->taps);
+    s->edges = s->tap_offset + y->taps * x->taps;
+    s->flat = flat || s->in_place;
+    if (exact && !flat && !s->in_place && plan_segments(s))
+        s->in_place = 1;
+    else
+        s->segments = 1, s->edges[0] = 0, s->edges[1] = x->count;
+    s->outside = s->flat;
+    spread_best(&s->y, y, s->memory, y->count);
+    if (s->flat)
+        spread_taps(&s->x, x, s->memory + 4 * y->taps, 1);
+    else
+        spread_best(&s->x, x, s->memory + 4 * y->taps, x->count);
+
+    int64_t rows = 1, columns = tile;
+    fit_strip(s, tile, bytes, &rows, &columns);
+    s->strips_x = ceil_div(x->count, columns), s->strips_y = ceil_div(y->count, rows);
+    if (parts > 1 && s->strips_x * s->strips_y % parts) {
+        if (y->count >= parts)
+            s->strips_y = min64(y->count, round_up(s->strips_y, parts));
+        else if (!s->flat || y->count == 1)
+            s->strips_x = min64(ceil_div(x->count, tile), round_up(s->strips_x, parts));
+    }
+    s->rows = ceil_div(y->count, s->strips_y);
+    if (s->rows > tile_rows && s->rows < y->count) s->rows -= s->rows % tile_rows;
+    s->columns = s->strips_x == 1 ? x->count : round_up(ceil_div(x->count, s->strips_x), tile);
+    s->strips_y = ceil_div(y->count, s->rows), s->strips_x = ceil_div(x->count, s->columns);
+
+    s->pitch = s->flat ? s->columns : spread_width(&s->x, s->columns);
+    s->plane_rows = spread_extent(&s->y, s->rows);
+    if (s->in_place) {
+        s->pitch = o->width * y->step;
+        s->pixels = 0;
+        s->pixel_step = o->x_pixel * x->step, s->channel_step = o->x_channel;
+        for (int64_t t = 0; t < y->taps * x->taps; t++) {
+            int64_t row = y->first + t / x->taps * y->tap_step, column = x->first + t % x->taps * x->tap_step;
+            s->tap_offset[t] = (row * o->width + column) * o->x_pixel;
+        }
+        return 0;
+    }
+    s->pixels = s->x.planes * s->plane_rows * s->pitch + READ_BEYOND;
+    if (s->nhwc) {
+        /* Channels padded to an odd number of cache lines: pixels then spread over all sets of the L1 cache. */
+        s->pixel_step = round_up(o->channels, VL);
+        if (s->pixel_step / VL % 2 == 0 && s->pixel_step > VL) s->pixel_step += VL;
+        s->channel_step = 1;
+    } else {
+        s->pixels = round_up(s->pixels, VL);
+        if (s->pixels / VL % 2 == 0) s->pixels += VL;
+        s->pixel_step = 1, s->channel_step = s->pixels;
+    }
+    for (int64_t r = 0; r < y->taps; r++) {
+        int64_t row = s->y.tap_shift[r];
+        for (int64_t p = 0; p < s->y.tap_plane[r]; p++) row += s->rows + s->y.shift[p];
+        for (int64_t t = 0; t < x->taps; t++)
+            s->tap_offset[r * x->taps + t] =
+                ((s->x.tap_plane[t] * s->plane_rows + row) * s->pitch + s->x.tap_shift[t]) * s->pixel_step;
+    }
+    return 0;
+}
+
+static size_t packed_strip_bytes(const strips *s) {
+    if (s->in_place) return 0;
+    return (size_t)((s->nhwc ? s->pixels * s->pixel_step : s->channels * s->channel_step) + VL) * sizeof(real);
+}
+
+/* One row of a plane: `n` pixels, of which [low, high) exist; `from` is the image's row, `at` the position of pixel 0. */
+static void pack_row(const strips *s, const operands *o, real *to, const real *from, int64_t at, int64_t n, int64_t low,
+                     int64_t high) {
+    int64_t step = s->g.x.step;
+    if (s->nhwc) {
+        int64_t pad = s->pixel_step;
+        for (int64_t i = 0; i < n; i++) {
+            if (i < low || i >= high)
+                clear_reals(to + i * pad, o->channels);
+            else
+                copy_reals(to + i * pad, from + (at + i * step) * o->x_pixel, o->channels);
+        }
+        return;
+    }
+    if (step == 1 && n <= VL) {
+        /* What is written beyond the row is a later row's, or slack. */
+        for (int64_t c = 0; c < o->channels; c++, to += s->channel_step, from += o->x_channel)
+            store(to, load_between(from + at, low, high));
+        return;
+    }
+    for (int64_t c = 0; c < o->channels; c++, to += s->channel_step, from += o->x_channel) {
+        clear_reals(to, low);
+        if (step == 1)
+            copy_reals(to + low, from + at + low, high - low);
+        else if (step == 2)
+            for (int64_t i = low; i < high; i++) to[i] = from[at + 2 * i];
+        else
+            for (int64_t i = low; i < high; i++) to[i] = from[at + i * step];
+        clear_reals(to + high, n - high);
+    }
+}
+
+/* Packs the strip of outputs [y0, y0 + rows) x [x0, x0 + columns) from `x`, the first channel of a group of an image.
+ * Rows outside the image are left alone unless `outside` is set: the caller then skips their taps. */
+static void pack_strip(const strips *s, const operands *o, const real *x, int64_t y0, int64_t rows, int64_t x0,
+                       int64_t columns, real *packed) {
+    const axis *ay = &s->g.y, *ax = &s->g.x;
+    int64_t row_stride = s->width * o->x_pixel;
+    for (int64_t px = 0; px < s->x.planes; px++) {
+        int64_t width = columns + s->x.shift[px], at = x0 * ax->step + s->x.base[px];
+        int64_t low = at < 0 ? ceil_div(-at, ax->step) : 0;
+        int64_t high = s->width > at ? ceil_div(s->width - at, ax->step) : 0;
+        low = min64(low, width), high = max64(low, min64(high, width));
+        real *plane = packed + px * s->plane_rows * s->pitch * s->pixel_step;
+        for (int64_t py = 0; py < s->y.planes; py++) {
+            for (int64_t q = 0; q < rows + s->y.shift[py]; q++) {
+                int64_t y = (y0 + q) * ay->step + s->y.base[py];
+                real *to = plane + q * s->pitch * s->pixel_step;
+                if (y >= 0 && y < s->height)
+                    pack_row(s, o, to, x + y * row_stride, at, width, low, high);
+                else if (s->outside)
+                    pack_row(s, o, to, x, at, width, width, width);
+            }
+            plane += (s->rows + s->y.shift[py]) * s->pitch * s->pixel_step;
+        }
+    }
+}
+
+#endif

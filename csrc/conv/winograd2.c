@@ -1,0 +1,5 @@
+/* Winograd convolution with tiles of 2x2 outputs. Called through `kernels.def`. */
+#define M 2
+#include "conv/winograd.h"
+
+const fc_conv_kernel FC_NAME(winograd2) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, error, NULL};

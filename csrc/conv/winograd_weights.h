@@ -1,0 +1,104 @@
+/* The weights of Winograd's algorithm: [group][block of NR filters][plane][channel][filter of the block], and how they are made.
+ * Included by winograd.h. */
+#ifndef FC_WINOGRAD_WEIGHTS_H
+#define FC_WINOGRAD_WEIGHTS_H
+
+#include "base/parallel.h"
+#include "conv/channel_tile.h"
+#include "conv/tiling.h"
+
+static int64_t plane_weights(const tiling *w, int64_t width) { return w->reduction * width + VL; }
+
+static int64_t block_weights(const tiling *w) { return w->planes * plane_weights(w, NR); }
+
+static int64_t group_weights(const tiling *w, const operands *o) {
+    int64_t last = ceil_div(o->filters, NR) - 1;
+    return last * block_weights(w) + w->planes * plane_weights(w, channel_block_width(o, last));
+}
+
+typedef struct {
+    const tiling *w;
+    const operands *o;
+    int64_t kernel_h, kernel_w;
+    const real *weight;
+    real *packed;
+    transform transforms[MOST_POINTS + 1];
+} weights_job;
+
+/* Along one axis; one tap is every pixel's factor as it is. */
+INLINE
+void taps_to_points(const int taps, const transform *f, const vec *g, vec *v) {
+    switch (taps) {
+        case 1:
+            for (int i = 0; i < M; i++) v[i] = g[0];
+            return;
+        case 2: transform_weights(M + 1, 2, f, g, v); return;
+        case 3: transform_weights(M + 2, 3, f, g, v); return;
+        case 4: transform_weights(M + 3, 4, f, g, v); return;
+        default: transform_weights(M + 4, 5, f, g, v); return;
+    }
+}
+
+/* `count` filters, for which taps[r][s] has one element each: to the planes that begin at `to`. */
+INLINE
+void filters_to_points(const int rows, const int columns, const transform *transforms,
+                       const real *const (*taps)[MOST_TAPS], int64_t count, real *to, int64_t plane_step) {
+    const int ty = points_for(rows), tx = points_for(columns);
+    for (int64_t at = 0; at < count; at += VL) {
+        vec half[MOST_TAPS][MOST_POINTS], g[MOST_TAPS] = {{0}}, v[MOST_POINTS] = {{0}};
+#pragma GCC unroll 5
+        for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 5
+            for (int s = 0; s < columns; s++) g[s] = load(taps[r][s] + at);
+            taps_to_points(columns, &transforms[tx], g, half[r]);
+        }
+#pragma GCC unroll 8
+        for (int s = 0; s < tx; s++) {
+#pragma GCC unroll 5
+            for (int r = 0; r < rows; r++) g[r] = half[r][s];
+            taps_to_points(rows, &transforms[ty], g, v);
+#pragma GCC unroll 8
+            for (int r = 0; r < ty; r++) store(to + (r * tx + s) * plane_step + at, v[r]);
+        }
+    }
+}
+
+static int transform_blocks(const void *context, int64_t begin, int64_t end) {
+    const weights_job *j = context;
+    const tiling *w = j->w;
+    const operands *o = j->o;
+    int64_t elements = j->kernel_h * j->kernel_w, blocks = ceil_div(o->filters, NR);
+    int64_t room = round_up(elements * (int64_t)sizeof(real *), 64), element = o->channels * NR + VL;
+    char *memory = fc_workspace(FC_OWN, (size_t)(room + (elements + 1) * element * (int64_t)sizeof(real)));
+    if (!memory) return FC_NO_MEMORY;
+    real **places = (real **)memory, *plain = (real *)(memory + room), *zeros = plain + elements * element;
+    for (int64_t e = 0; e < elements; e++) places[e] = plain + e * element;
+    memset(zeros, 0, (size_t)element * sizeof(real));
+    for (int64_t task = begin; task < end; task++) {
+        int64_t group = task / blocks, block = task % blocks, width = channel_block_width(o, block);
+        FC_NAME(pack_channel_block)(o, j->kernel_h, j->kernel_w, j->weight + group * o->w_group, block, places);
+        real *packed = j->packed + group * group_weights(w, o) + block * block_weights(w);
+        int64_t count = o->channels * width, step = plane_weights(w, width);
+        for (int i = 0; i < w->y.segments; i++)
+            for (int l = 0; l < w->x.segments; l++) {
+                const segment *sy = &w->y.segment[i], *sx = &w->x.segment[l];
+                int rows = taps_for(sy->points), columns = taps_for(sx->points);
+                const real *taps[MOST_TAPS][MOST_TAPS]; /* merged segments may have fewer than they could */
+                for (int r = 0; r < rows; r++)
+                    for (int s = 0; s < columns; s++) {
+                        int64_t y = sy->kernel_first + r * w->y.kernel_step,
+                                x = sx->kernel_first + s * w->x.kernel_step;
+                        taps[r][s] = r < sy->taps && s < sx->taps ? places[y * j->kernel_w + x] : zeros;
+                    }
+                real *to = packed + w->plane[i][l] * step + w->channel[i][l] * width;
+                switch (rows == columns ? rows : 0) {
+                    case 2: filters_to_points(2, 2, j->transforms, taps, count, to, step); break;
+                    case 3: filters_to_points(3, 3, j->transforms, taps, count, to, step); break;
+                    default: filters_to_points(rows, columns, j->transforms, taps, count, to, step);
+                }
+            }
+    }
+    return 0;
+}
+
+#endif

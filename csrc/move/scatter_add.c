@@ -1,0 +1,266 @@
+/* Sums of values at given places of planes, the gradient of maximum pooling. Called by `fc_scatter_add`.
+ *
+ * NCHW adds one value after the other to a plane in cache. In NHWC, windows of 3 pixels at most at small distances, the usual ones,
+ * are known from the sizes and the first places: then every pixel asks the few windows that hold it whether they picked it, in
+ * vectors of channels, and is written once. The answers are counted: images where a value got none have other windows, and are
+ * done again, one value at a time. All add in the order of the values. Limit: memory bandwidth. */
+#include <stdlib.h>
+
+#include "base/parallel.h"
+#include "base/sink.h"
+
+typedef struct {
+    const real *values;
+    const int64_t *indices;
+    real *out;
+    int64_t channels, rows, columns, height, width; /* of the values; of a plane */
+    int64_t stride, parts;                          /* NHWC: of regular windows; parts of an image */
+    int64_t *answers;                               /* of every part */
+    const int64_t *images;                          /* to be done by value, or NULL for all */
+    int past;                                       /* the caches */
+} job;
+
+/* The last of n places; one below 0 is after all others. */
+static uint64_t last_of(const int64_t *at, int64_t n) {
+    uint64_t last = 0;
+    for (int64_t i = 0; i < n; i++) last = (uint64_t)at[i] > last ? (uint64_t)at[i] : last;
+    return last;
+}
+
+/* ---- by value ---- */
+
+/* So many values are added before more of the plane is cleared, up to the last place that they go to: neighbours go to places near
+ * to each other, which are then still in L1. */
+enum { CHUNK = 256, LINE = 64 / sizeof(real) };
+
+static int planes_by_value(const void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    int64_t count = j->rows * j->columns, size = j->height * j->width;
+    sink s = {.past = 1};
+    if (j->past && size * (int64_t)sizeof(real) <= fc_l2_bytes() / 2) {
+        s.buffer = fc_workspace(FC_OWN, (size_t)size * sizeof(real));
+        if (!s.buffer) return FC_NO_MEMORY;
+    }
+    for (int64_t plane = begin; plane < end; plane++) {
+        int64_t clear = 0;
+        real *out = s.buffer ? s.buffer : j->out + plane * size;
+        const real *values = j->values + plane * count;
+        const int64_t *at = j->indices + plane * count;
+        for (int64_t i = 0; i < count; i += CHUNK) {
+            int64_t n = min64(CHUNK, count - i);
+            uint64_t last = last_of(at + i, n);
+            if (last >= (uint64_t)size) return FC_OUT_OF_RANGE;
+            if ((int64_t)last >= clear) clear_reals(out + clear, (int64_t)last + 1 - clear), clear = (int64_t)last + 1;
+            for (int64_t v = i; v < i + n; v++) out[at[v]] += values[v];
+        }
+        clear_reals(out + clear, size - clear);
+        if (s.buffer) s.out = j->out + plane * size, s.filled = size, flush(&s);
+    }
+    settle();
+    return 0;
+}
+
+/* Tasks are (image, cache line of channels), which no other thread touches. */
+static int images_by_value(const void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    int64_t count = j->rows * j->columns, size = j->height * j->width, lines = ceil_div(j->channels, LINE);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t image = j->images ? j->images[task / lines] : task / lines, first = task % lines * LINE;
+        int64_t n = min64(LINE, j->channels - first), clear = 0;
+        real *out = j->out + image * size * j->channels + first;
+        const real *values = j->values + image * count * j->channels + first;
+        const int64_t *at = j->indices + image * count * j->channels + first;
+        for (int64_t i = 0; i < count; i++, values += j->channels, at += j->channels) {
+            uint64_t last = last_of(at, n);
+            if (last >= (uint64_t)size) return FC_OUT_OF_RANGE;
+            for (; clear <= (int64_t)last; clear++) clear_reals(out + clear * j->channels, n);
+            for (int64_t c = 0; c < n; c++) out[at[c] * j->channels + c] += values[c];
+        }
+        for (; clear < size; clear++) clear_reals(out + clear * j->channels, n);
+    }
+    return 0;
+}
+
+/* ---- by pixel (NHWC) ---- */
+
+/* Window o of an axis holds the pixels from o * stride - 1 to o * stride + 1, or, if they begin late, one more each: the windows
+ * of pixel i below `count` are those from first to last. */
+typedef struct {
+    int64_t first, last;
+} span;
+
+static span windows_of(const job *j, int late, int64_t i, int64_t count) {
+    int64_t low = i - 1 - late, first = ceil_div(low + 2 * j->stride, j->stride) - 2; /* low is -2 at least */
+    return (span){max64(first, 0), min64((low + 2) / j->stride, count - 1)};
+}
+
+/* What a window picked, and its values, of all channels. */
+typedef struct {
+    const lane *picked;
+    const real *values;
+} window;
+
+enum { MOST_ROWS = 3, MOST_WINDOWS = MOST_ROWS * MOST_ROWS };
+
+typedef struct {
+    lane *picked;         /* row a of windows is at a % MOST_ROWS */
+    span *columns;        /* windows of every column */
+    int64_t room, filled; /* of a row; rows before this one have been read */
+} windows;
+
+INLINE
+lanes picked_by(const window *w, int64_t c) { return (lanes)load((const real *)(w->picked + c)); }
+
+/* One pixel from `count` windows; `answers` counts down. Whole vectors are written. */
+INLINE
+void ask(const int count, const window *w, lane pixel, int64_t channels, real *to, lanes *answers) {
+    lanes own = pixel - (lanes){0}, total = *answers;
+    int64_t c = 0;
+    for (; c + VL <= channels; c += VL) {
+        vec sum = zero();
+#pragma GCC unroll 9
+        for (int i = 0; i < count; i++) {
+            lanes yes = picked_by(&w[i], c) == own;
+            total += yes, sum += (vec)(yes & (lanes)load(w[i].values + c));
+        }
+        store(to + c, sum);
+    }
+    if (c < channels) {
+        vec sum = zero();
+        for (int i = 0; i < count; i++) {
+            lanes yes = picked_by(&w[i], c) == own;
+            total += yes, sum += (vec)(yes & (lanes)load_n(w[i].values + c, channels - c));
+        }
+        store(to + c, sum);
+    }
+    *answers = total;
+}
+
+static void fill_row(const job *j, const windows *all, int64_t image, span rows, int64_t y, real *to, lanes *answers) {
+    int64_t padded = round_up(j->channels, VL);
+    for (int64_t x = 0; x < j->width; x++, to += j->channels) {
+        window w[MOST_WINDOWS];
+        int n = 0;
+        for (int64_t a = rows.first; a <= rows.last; a++)
+            for (int64_t b = all->columns[x].first; b <= all->columns[x].last; b++)
+                w[n++] = (window){all->picked + a % MOST_ROWS * all->room + b * padded,
+                                  j->values + ((image * j->rows + a) * j->columns + b) * j->channels};
+        lane pixel = (lane)(y * j->width + x);
+        switch (n) {
+            case 1: ask(1, w, pixel, j->channels, to, answers); break;
+            case 2: ask(2, w, pixel, j->channels, to, answers); break;
+            case 4: ask(4, w, pixel, j->channels, to, answers); break;
+            case 9: ask(9, w, pixel, j->channels, to, answers); break;
+            default: ask(n, w, pixel, j->channels, to, answers); break;
+        }
+    }
+}
+
+/* Reads the next row of windows; is a place outside? */
+static int read_windows(const job *j, windows *w, int64_t image) {
+    int64_t n = j->columns * j->channels, padded = round_up(j->channels, VL);
+    const int64_t *at = j->indices + (image * j->rows + w->filled) * n;
+    lane *to = w->picked + w->filled++ % MOST_ROWS * w->room;
+    for (int64_t b = 0; b < j->columns; b++)
+        for (int64_t c = 0; c < j->channels; c++) to[b * padded + c] = (lane)at[b * j->channels + c];
+    return last_of(at, n) >= (uint64_t)(j->height * j->width);
+}
+
+/* Do windows begin at 0 and not at -1? The first of them tell; where they do not, late ones hold what they picked as well. */
+static int begin_late(const job *j, int64_t image) {
+    const int64_t *at = j->indices + image * j->rows * j->columns * j->channels;
+    for (int64_t y = 0; y < min64(j->rows, 3); y++)
+        for (int64_t x = 0; x < min64(j->columns, 16); x++) {
+            int64_t from = at[(y * j->columns + x) * j->channels] - (y * j->width + x) * j->stride;
+            if (from < 0 || (from == j->width - 1 && j->width > 3)) return 0;
+        }
+    return 1;
+}
+
+/* Tasks are parts of an image. */
+static int by_pixel(const void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    int64_t row = j->width * j->channels, room = sink_room(row), padded = round_up(j->channels, VL);
+    windows w = {.room = j->columns * padded};
+    size_t reals = (size_t)(MOST_ROWS * w.room + room + 2 * VL);
+    char *memory = fc_workspace(FC_OWN, reals * sizeof(real) + (size_t)j->width * sizeof(span));
+    if (!memory) return FC_NO_MEMORY;
+    w.picked = (lane *)memory, w.columns = (span *)(memory + reals * sizeof(real));
+    for (int64_t i = 0; i < MOST_ROWS * w.room; i++) w.picked[i] = -1; /* which is no pixel */
+    sink s = {.buffer = (real *)memory + MOST_ROWS * w.room, .room = room, .past = j->past};
+    int late = begin_late(j, begin / j->parts);
+    for (int64_t x = 0; x < j->width; x++) w.columns[x] = windows_of(j, late, x, j->columns);
+    const real *own_end = j->out + (end / j->parts * j->height + j->height * (end % j->parts) / j->parts) * row;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t image = task / j->parts, part = task % j->parts;
+        int64_t y = j->height * part / j->parts, y_end = j->height * (part + 1) / j->parts;
+        lanes answers = {0};
+        s.out = j->out + (image * j->height + y) * row;
+        w.filled = windows_of(j, late, y, j->rows).first;
+        for (; y < y_end; y++) {
+            span rows = windows_of(j, late, y, j->rows);
+            while (w.filled <= rows.last)
+                if (read_windows(j, &w, image)) return FC_OUT_OF_RANGE;
+            /* At once where what is written beyond a row is ours, and still to be written. */
+            int direct = !j->past && !s.filled && own_end - s.out >= row + VL;
+            fill_row(j, &w, image, rows, y, direct ? s.out : next_row(&s, row), &answers);
+            if (direct) s.out += row;
+        }
+        flush(&s);
+        int64_t total = 0;
+        for (int l = 0; l < VL; l++) total -= answers[l];
+        j->answers[task] = total;
+    }
+    settle();
+    return 0;
+}
+
+/* ---- the way through ---- */
+
+/* The distance of windows that an image of that size would have so many of, or 0. */
+static int64_t distance(const job *j) {
+    int64_t best = 0, least = 5;
+    for (int64_t stride = 1; stride <= 3; stride++) {
+        int64_t tall = llabs(j->height - stride * j->rows), wide = llabs(j->width - stride * j->columns);
+        if (tall <= 2 && wide <= 2 && tall + wide < least) best = stride, least = tall + wide;
+    }
+    return j->height * j->width <= INT32_MAX ? best : 0;
+}
+
+/* Does by value what has answers missing. */
+static int do_rest(job *j, int64_t batch, int threads) {
+    int64_t *rest = j->answers, count = 0; /* in the same memory: no image's place is before its number */
+    for (int64_t image = 0; image < batch; image++) {
+        int64_t answers = 0;
+        for (int64_t part = 0; part < j->parts; part++) answers += j->answers[image * j->parts + part];
+        if (answers != j->rows * j->columns * j->channels) rest[count++] = image;
+    }
+    j->images = rest;
+    return count ? fc_parallel(count * ceil_div(j->channels, LINE), threads, images_by_value, j) : 0;
+}
+
+int FC_NAME(scatter_add)(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
+                         int64_t rows, int64_t columns, int64_t height, int64_t width, int layout, int threads) {
+    job j = {.values = values,
+             .indices = indices,
+             .out = out,
+             .channels = channels,
+             .rows = rows,
+             .columns = columns,
+             .height = height,
+             .width = width,
+             .parts = 1};
+    double planes = (double)(batch * channels);
+    threads = fc_worth(planes * (double)(2 * rows * columns + height * width) / 2, threads);
+    j.past = goes_past(planes * (double)(height * width));
+    if (layout == FC_NCHW || channels == 1) return fc_parallel(batch * channels, threads, planes_by_value, &j);
+    j.stride = distance(&j);
+    if (!j.stride) return fc_parallel(batch * ceil_div(channels, LINE), threads, images_by_value, &j);
+    if (batch < 4 * threads) j.parts = min64(height, ceil_div(4 * threads, batch));
+    j.answers = calloc((size_t)(batch * j.parts), sizeof *j.answers);
+    if (!j.answers) return FC_NO_MEMORY;
+    int status = fc_parallel(batch * j.parts, threads, by_pixel, &j);
+    if (!status) status = do_rest(&j, batch, threads);
+    free(j.answers);
+    return status;
+}

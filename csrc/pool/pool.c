@@ -1,0 +1,93 @@
+/* Pooling of every kind and element type, from tables of windows. Compiled once for each instruction set, called by
+ * `fc_pool_run`.
+ *
+ * Maximum and sum of NCHW planes combine whole rows, then neighbours along the row, in loops that the compiler turns into
+ * vectors; NHWC combines whole pixels. Everything else (indices, powers, sampling) takes one window at a time.
+ * Limit: cache or memory bandwidth for the first kind, scalar arithmetic for the second. */
+#include <math.h>
+
+#include "base/parallel.h"
+#include "kernel.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef struct {
+    const fc_pool *p;
+    const void *x;
+    void *out;
+    int64_t *indices;
+    const double *uniforms;
+    int64_t parts;
+} pool_job;
+
+#define T float
+#define NAMED(name) name##_f32
+#define LOWEST (-INFINITY)
+#define IS_NAN(value) ((value) != (value))
+#include "pool/pool_type.h"
+#define T double
+#define NAMED(name) name##_f64
+#define LOWEST (-INFINITY)
+#define IS_NAN(value) ((value) != (value))
+#include "pool/pool_type.h"
+#define T int8_t
+#define NAMED(name) name##_i8
+#define LOWEST INT8_MIN
+#define IS_NAN(value) 0
+#include "pool/pool_type.h"
+#define T uint8_t
+#define NAMED(name) name##_u8
+#define LOWEST 0
+#define IS_NAN(value) 0
+#include "pool/pool_type.h"
+#define T int16_t
+#define NAMED(name) name##_i16
+#define LOWEST INT16_MIN
+#define IS_NAN(value) 0
+#include "pool/pool_type.h"
+#define T uint16_t
+#define NAMED(name) name##_u16
+#define LOWEST 0
+#define IS_NAN(value) 0
+#include "pool/pool_type.h"
+#define T int32_t
+#define NAMED(name) name##_i32
+#define LOWEST INT32_MIN
+#define IS_NAN(value) 0
+#include "pool/pool_type.h"
+#define T uint32_t
+#define NAMED(name) name##_u32
+#define LOWEST 0
+#define IS_NAN(value) 0
+#include "pool/pool_type.h"
+#define T int64_t
+#define NAMED(name) name##_i64
+#define LOWEST INT64_MIN
+#define IS_NAN(value) 0
+#include "pool/pool_type.h"
+#define T uint64_t
+#define NAMED(name) name##_u64
+#define LOWEST 0
+#define IS_NAN(value) 0
+#include "pool/pool_type.h"
+
+#define BODIES(type) {windows_work_##type, planes_work_##type, channels_work_##type}
+
+int FC_NAME(pool)(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads) {
+    /* In the order of the types' enum. */
+    static const fc_body bodies[][3] = {BODIES(i8),  BODIES(u8),  BODIES(i16), BODIES(u16), BODIES(i32),
+                                        BODIES(u32), BODIES(i64), BODIES(u64), BODIES(f32), BODIES(f64)};
+    pool_job j = {p, x, out, indices, uniforms, 1};
+    int64_t planes = p->batch * p->channels, rows = p->rows.count;
+    double elements = (double)planes * (double)(p->height * p->width + rows * p->columns.count);
+    int by_window =
+        indices || p->reducer > FC_SUM || (p->layout == FC_NHWC && (p->rows.per_plane || p->columns.per_plane));
+    threads = fc_worth(elements / (by_window ? 1 : 8), threads);
+    if (by_window) return fc_parallel(planes * rows, threads, bodies[p->type][0], &j);
+    if (p->layout == FC_NCHW) {
+        if (planes < 4 * threads) j.parts = min64(rows, ceil_div(4 * threads, planes));
+        return fc_parallel(planes * j.parts, threads, bodies[p->type][1], &j);
+    }
+    j.parts = ceil_div(p->channels, 512);
+    return fc_parallel(p->batch * rows * j.parts, threads, bodies[p->type][2], &j);
+}

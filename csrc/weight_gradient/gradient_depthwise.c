@@ -1,0 +1,354 @@
+/* Gradient of a depthwise convolution's weights. Called through `gradients.def`.
+ *
+ * Vectors run over the pixels of a row (NCHW), or over filters (NHWC). The input's lines are packed: with zeros around the
+ * image, a plane for each remainder that the taps have by the stride (NCHW), in vectors of the filters' channels (NHWC). Register
+ * tile: a rectangle of the kernel's taps, one sum each; every vector of the gradient is loaded once and multiplied with the
+ * pixels of all taps of the tile. A task is a filter, or a vector of them, and a share of the images' strips of rows; their sums
+ * are added up at the end, so that results do not depend on the number of threads. Limit: loads, one for each product. */
+#include "weight_gradient/gradient.h"
+
+enum {
+    MOST_COLUMNS = 7, /* taps of a row in a tile */
+    MOST_ROWS = 5,
+    TILE_TAPS = MR > 6 ? 28 : 12,
+    LINES_BYTES = 24 << 10,   /* of L1, for a strip's lines */
+    MOST_BYTES = 2 << 20,     /* beyond which other kernels are better */
+    SHARE_BYTES = 512 << 10,  /* NHWC: input and gradient of a share, which all vectors of filters read in turn */
+    PREFETCH_BYTES = 2 << 10, /* of a plane */
+    MOST_SHARES = 64,
+    WANTED_TASKS = 16,
+};
+
+/* ---- register tile ---- */
+
+typedef struct {
+    const real *const *lines;    /* what the tile's first row sees for the first row of outputs ... */
+    int64_t line_step, tap_step; /* ... and how many lines further the next outputs and the next row of the tile are */
+    const int64_t *offsets;      /* of the tile's columns in a line */
+    const real *gradient;
+    int64_t rows, gradient_row;    /* rows of outputs, and from one to the next */
+    int64_t count, tail, lanes;    /* vectors of a row of outputs; lanes of the last, and of the others */
+    int64_t x_step, gradient_step; /* from vector to vector */
+    real *sums;                    /* [row][row_sums], added to */
+    int64_t row_sums;
+} tile;
+
+INLINE
+void multiply_tile(const int rows, const int columns, const tile *t) {
+    vec sum[MOST_ROWS][MOST_COLUMNS];
+    const real *gradient_row = t->gradient;
+    const real *const *lines = t->lines;
+    int64_t offset[MOST_COLUMNS];
+#pragma GCC unroll 8
+    for (int s = 0; s < columns; s++) offset[s] = t->offsets[s];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int s = 0; s < columns; s++) sum[r][s] = zero();
+    for (int64_t y = t->rows; y > 0; y--, lines += t->line_step, gradient_row += t->gradient_row) {
+        const real *x[MOST_ROWS], *g = gradient_row;
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) x[r] = lines[r * t->tap_step];
+        for (int64_t i = t->count; i > 1; i--, g += t->gradient_step) {
+            vec gradient = load_up_to(g, t->lanes);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 8
+                for (int s = 0; s < columns; s++) sum[r][s] += gradient * load(x[r] + offset[s]);
+                x[r] += t->x_step;
+            }
+        }
+        vec gradient =
+            load_up_to(g, t->tail); /* pixels beside the last may be another tap's: infinity is not to meet 0 */
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (int s = 0; s < columns; s++) sum[r][s] += gradient * load_up_to(x[r] + offset[s], t->tail);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int s = 0; s < columns; s++) {
+            real *to = t->sums + r * t->row_sums + s * VL;
+            store(to, load(to) + sum[r][s]);
+        }
+}
+
+#define TILE(rows, columns)                                                                                            \
+    static void tile_##rows##_##columns(const tile *t) { multiply_tile(rows, columns, t); }
+#define COLUMN_TILES(rows)                                                                                             \
+    TILE(rows, 1) TILE(rows, 2) TILE(rows, 3) TILE(rows, 4) TILE(rows, 5) TILE(rows, 6) TILE(rows, 7)
+#define ROW(r) {tile_##r##_1, tile_##r##_2, tile_##r##_3, tile_##r##_4, tile_##r##_5, tile_##r##_6, tile_##r##_7}
+COLUMN_TILES(1)
+COLUMN_TILES(2) COLUMN_TILES(3) COLUMN_TILES(4) COLUMN_TILES(5)
+
+    static void (*const tiles[MOST_ROWS][MOST_COLUMNS])(const tile *) = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5)};
+
+/* ---- plan ---- */
+
+typedef struct {
+    operands o;
+    int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+    int64_t multiplier, units;    /* filters of a channel; filters, or vectors of them */
+    int64_t planes, plane, pitch; /* of a line: remainders (NCHW), reals of each, reals in all */
+    int64_t rows, seen, lines,
+        strips; /* output rows of a strip, lines it sees, those in the image at most; strips of an image */
+    int64_t shares;
+} plan;
+
+/* A line holds a plane for each remainder that the taps' columns have by the stride: numbers them in `plane_of`, one entry for
+ * each column of taps, in the order in which they come up; gives how many they are. */
+static int64_t number_planes(const fc_conv *p, int64_t *plane_of) {
+    int64_t planes = 0;
+    for (int64_t s = 0; s < p->kernel_w; s++) {
+        plane_of[s] = planes;
+        for (int64_t i = 0; i < s; i++)
+            if ((s - i) * p->dilation_w % p->stride_w == 0) plane_of[s] = plane_of[i];
+        planes += plane_of[s] == planes;
+    }
+    return planes;
+}
+
+static plan plan_of(const fc_conv *p) {
+    plan w = {.o = operands_of(p),
+              .kernel_h = p->kernel_h,
+              .kernel_w = p->kernel_w,
+              .stride_h = p->stride_h,
+              .stride_w = p->stride_w,
+              .dilation_h = p->dilation_h,
+              .dilation_w = p->dilation_w,
+              .pad_top = p->pad_top,
+              .pad_left = p->pad_left,
+              .multiplier = p->filters / p->groups};
+    const operands *o = &w.o;
+    w.units = o->nhwc ? ceil_div(p->filters, VL) : p->filters;
+    if (o->nhwc) {
+        w.planes = 1;
+        w.plane = w.pitch = ((o->out_width - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1) * VL;
+    } else {
+        int64_t period = p->stride_w; /* after which remainders come again */
+        for (int64_t b = p->dilation_w; b;) {
+            int64_t rest = period % b;
+            period = b, b = rest;
+        }
+        w.planes = min64(p->kernel_w, p->stride_w / period);
+        w.plane = round_up(o->out_width, VL) + (w.kernel_w - 1) * w.dilation_w / w.stride_w;
+        w.pitch = w.planes * w.plane;
+    }
+    int64_t reach = (w.kernel_h - 1) * w.dilation_h + 1, fitting = LINES_BYTES / (w.pitch * (int64_t)sizeof(real));
+    w.rows = max64(1, min64(o->out_height, (fitting - reach) / w.stride_h + 1));
+    w.rows = min64(o->out_height, max64(w.rows, ceil_div(2 * reach, w.stride_h))); /* or lines are packed too often */
+    w.strips = ceil_div(o->out_height, w.rows), w.rows = ceil_div(o->out_height, w.strips);
+    w.strips = ceil_div(o->out_height, w.rows);
+    w.seen = (w.rows - 1) * w.stride_h + reach, w.lines = min64(o->height, w.seen);
+    int64_t strips = o->batch * w.strips;
+    double bytes = (double)(o->batch * (o->x_image + o->out_image)) * sizeof(real);
+    w.shares = o->nhwc ? min64(MOST_SHARES, (int64_t)(bytes / SHARE_BYTES) + 1) : ceil_div(WANTED_TASKS, w.units);
+    w.shares = max64(1, min64(w.shares, strips));
+    return w;
+}
+
+/* ---- packing ---- */
+
+/* Rows of the image's channel in lines of planes, zeros beside them: a column of vectors at a time, which all have the same
+ * zeros. */
+static void pack_pixels(const plan *w, const int64_t *plane_of, const real *row, int64_t rows, real *to) {
+    const int64_t step = w->stride_w, width = w->o.width;
+    for (int64_t s = 0, next = 0; next < w->planes; s++) {
+        if (plane_of[s] != next) continue;
+        const int64_t first = s * w->dilation_w % step - w->pad_left;
+        for (int64_t i = 0; i < w->plane; i += VL) {
+            const int64_t at = first + i * step, n = min64(VL, w->plane - i);
+            const int64_t low = at < 0 ? min64(ceil_div(-at, step), n) : 0;
+            const int64_t high = max64(low, min64(at < width ? ceil_div(width - at, step) : 0, n));
+            const real *from = row + at;
+            real *line = to + next * w->plane + i;
+            for (int64_t y = 0; y < rows; y++, from += width, line += w->pitch) {
+                if (step == 1) {
+                    store_up_to(line, high - low == VL ? load(from) : load_between(from, low, high), n);
+                } else if (step == 2 && low == 0 && high > 0) {
+                    store_up_to(line, load_every_second(from, high), n);
+                    clear_reals(line + high, n - high);
+                } else {
+                    for (int64_t l = 0; l < n; l++) line[l] = l >= low && l < high ? from[l * step] : 0;
+                }
+            }
+        }
+        next++;
+    }
+}
+
+/* A row of the image in vectors of n filters' channels, from filter `k` on. */
+static void pack_vectors(const plan *w, const real *row, int64_t k, int64_t n, real *to) {
+    for (int64_t i = 0; i < w->pitch / VL; i++, to += VL) {
+        int64_t column = i - w->pad_left;
+        if (column < 0 || column >= w->o.width) {
+            store(to, zero());
+            continue;
+        }
+        const real *pixel = row + column * w->o.x_pixel;
+        if (w->multiplier == 1)
+            store(to, load_up_to(pixel + k, n));
+        else
+            for (int64_t l = 0; l < VL; l++) to[l] = l < n ? pixel[(k + l) / w->multiplier] : 0;
+    }
+}
+
+/* ---- a task ---- */
+
+typedef struct {
+    const fc_conv *p;
+    const plan *w;
+    const real *x, *gradient;
+    real *weights, *bias, *partial_weights, *partial_bias;
+} job;
+
+/* Adds the products of a strip of `rows` rows of outputs to `sums`, [tap][VL]; `lines` are those that its first row sees, and
+ * on. */
+static void multiply_strip(const plan *w, const real *const *lines, int64_t rows, const real *gradient, int64_t lanes,
+                           const int64_t *offsets, real *sums) {
+    const operands *o = &w->o;
+    int64_t parts = ceil_div(w->kernel_w, MOST_COLUMNS), width = ceil_div(w->kernel_w, parts);
+    int64_t height = min64(MOST_ROWS, TILE_TAPS / width);
+    height = ceil_div(w->kernel_h, ceil_div(w->kernel_h, height));
+    tile t = {.line_step = w->stride_h,
+              .tap_step = w->dilation_h,
+              .gradient = gradient,
+              .rows = rows,
+              .gradient_row = o->out_width * o->out_pixel,
+              .count = o->nhwc ? o->out_width : ceil_div(o->out_width, VL),
+              .tail = o->nhwc ? lanes : o->out_width - (o->out_width - 1) / VL * VL,
+              .lanes = lanes,
+              .x_step = o->nhwc ? w->stride_w * VL : VL,
+              .gradient_step = o->nhwc ? o->out_pixel : VL,
+              .row_sums = w->kernel_w * VL};
+    for (int64_t r = 0; r < w->kernel_h; r += height)
+        for (int64_t part = 0; part < parts; part++) {
+            int64_t s = part_start(w->kernel_w, parts, part), columns = part_start(w->kernel_w, parts, part + 1) - s;
+            t.lines = lines + r * w->dilation_h, t.offsets = offsets + s, t.sums = sums + (r * w->kernel_w + s) * VL;
+            tiles[min64(height, w->kernel_h - r) - 1][columns - 1](&t);
+        }
+}
+
+/* The processor follows a plane by itself, but does not guess the next one. */
+static void prefetch(const real *p, int64_t reals) {
+    for (int64_t i = 0; i < min64(reals, PREFETCH_BYTES / (int64_t)sizeof(real)); i += 64 / (int64_t)sizeof(real))
+        __builtin_prefetch(p + i);
+}
+
+static real sum_of_lanes(vec v) {
+    real sum = 0;
+    for (int l = 0; l < VL; l++) sum += v[l];
+    return sum;
+}
+
+/* The sum of a strip's gradient, lane by lane. */
+static vec sum_strip(const plan *w, const real *gradient, int64_t rows, int64_t lanes) {
+    const operands *o = &w->o;
+    vec sum[2] = {zero(), zero()};
+    int64_t pixels = rows * o->out_width, i = 0;
+    if (o->nhwc) {
+        for (; i < pixels; i++) sum[i & 1] += load_up_to(gradient + i * o->out_pixel, lanes);
+    } else {
+        for (; i + VL <= pixels; i += VL) sum[i / VL & 1] += load(gradient + i);
+        if (i < pixels) sum[0] += load_n(gradient + i, pixels - i);
+    }
+    return sum[0] + sum[1];
+}
+
+static int work(const void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const plan *w = j->w;
+    const operands *o = &w->o;
+    int64_t taps = w->kernel_h * w->kernel_w, packed = w->lines * w->pitch, filters = o->groups * w->multiplier;
+    size_t reals = (size_t)round_up(packed + w->pitch + taps * VL, VL);
+    char *memory = fc_workspace(
+        FC_OWN, reals * sizeof(real) + (size_t)w->kernel_w * 2 * sizeof(int64_t) + (size_t)w->seen * sizeof(real *));
+    if (!memory) return FC_NO_MEMORY;
+    real *lines = (real *)memory, *zeros = lines + packed, *sums = zeros + w->pitch;
+    int64_t *offsets = (int64_t *)(memory + reals * sizeof(real)), *plane_of = offsets + w->kernel_w;
+    const real **seen = (const real **)(plane_of + w->kernel_w);
+    clear_reals(zeros, w->pitch);
+    number_planes(j->p, plane_of);
+    for (int64_t s = 0; s < w->kernel_w; s++)
+        offsets[s] = o->nhwc ? s * w->dilation_w * VL : plane_of[s] * w->plane + s * w->dilation_w / w->stride_w;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t unit = task % w->units, share = task / w->units, k = o->nhwc ? unit * VL : unit;
+        int64_t lanes = o->nhwc ? min64(VL, filters - k) : VL, strips = o->batch * w->strips;
+        vec bias = zero();
+        clear_reals(sums, taps * VL);
+        for (int64_t i = part_start(strips, w->shares, share); i < part_start(strips, w->shares, share + 1); i++) {
+            int64_t image = i / w->strips, y = i % w->strips * w->rows, rows = min64(w->rows, o->out_height - y);
+            int64_t first = y * w->stride_h - w->pad_top;
+            int64_t seen_lines = (rows - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1;
+            int64_t low = max64(first, 0), high = min64(first + seen_lines, o->height);
+            const real *x = j->x + image * o->x_image + k / w->multiplier * o->x_channel;
+            if (!o->nhwc) {
+                pack_pixels(w, plane_of, x + low * o->width, high - low, lines);
+                if (image + 1 < o->batch) prefetch(x + o->x_image, o->x_channel);
+            }
+            for (int64_t line = 0; line < seen_lines; line++) {
+                int64_t y_in = first + line;
+                real *to = lines + (y_in - low) * w->pitch;
+                if (o->nhwc && y_in >= low && y_in < high)
+                    pack_vectors(w, j->x + image * o->x_image + y_in * o->width * o->x_pixel, k, lanes, to);
+                seen[line] = y_in >= low && y_in < high ? to : zeros;
+            }
+            const real *gradient =
+                j->gradient + image * o->out_image + k * o->out_channel + y * o->out_width * o->out_pixel;
+            if (!o->nhwc && image + 1 < o->batch) prefetch(gradient + o->out_image, o->out_channel);
+            multiply_strip(w, seen, rows, gradient, lanes, offsets, sums);
+            if (j->bias) bias += sum_strip(w, gradient, rows, lanes);
+        }
+        real *to = share ? j->partial_weights + (share - 1) * filters * taps : j->weights;
+        real *to_bias = share ? j->partial_bias + (share - 1) * filters : j->bias;
+        if (o->nhwc) {
+            for (int64_t t = 0; t < taps; t++) store_up_to(to + t * filters + k, load(sums + t * VL), lanes);
+            if (j->bias) store_up_to(to_bias + k, bias, lanes);
+        } else {
+            for (int64_t t = 0; t < taps; t++) to[k * taps + t] = sum_of_lanes(load(sums + t * VL));
+            if (j->bias) to_bias[k] = sum_of_lanes(bias);
+        }
+    }
+    return 0;
+}
+
+/* ---- the kernel ---- */
+
+static int accepts(const fc_conv *p) {
+    if (p->channels != p->groups) return 0;
+    plan w = plan_of(p);
+    return ((w.lines + 1) * w.pitch + w.seen + w.kernel_h * w.kernel_w * VL) * (int64_t)sizeof(real) <= MOST_BYTES;
+}
+
+static double cost(const fc_conv *p) {
+    plan w = plan_of(p);
+    const operands *o = &w.o;
+    double vectors = (double)(o->nhwc ? o->out_width : ceil_div(o->out_width, VL));
+    double rows = (double)(o->batch * w.units * o->out_height), taps = (double)(w.kernel_h * w.kernel_w);
+    double packing = (double)(o->batch * w.units * w.strips * w.lines) * (double)w.pitch / VL *
+                     (o->nhwc          ? 3
+                      : w.stride_w > 2 ? VL
+                                       : 2);
+    return (rows * (vectors * (taps * 0.8 + 1) + taps + 10) + packing + (double)(w.units * w.shares) * taps * 20) / 2 +
+           1000;
+}
+
+static int run(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads) {
+    plan w = plan_of(p);
+    int64_t filters = p->filters, size = filters * w.kernel_h * w.kernel_w;
+    job j = {.p = p, .w = &w, .x = x, .gradient = gradient, .weights = weights, .bias = bias};
+    if (w.shares > 1) {
+        j.partial_weights = malloc((size_t)((w.shares - 1) * (size + filters)) * sizeof(real));
+        if (!j.partial_weights) return FC_NO_MEMORY;
+        j.partial_bias = j.partial_weights + (w.shares - 1) * size;
+    }
+    threads = fc_worth(2 * cost(p), threads);
+    int status = fc_parallel(w.shares * w.units, threads, work, &j);
+    if (!status && w.shares > 1) status = add_shares(weights, j.partial_weights, size, w.shares, threads);
+    if (!status && w.shares > 1 && bias) status = add_shares(bias, j.partial_bias, filters, w.shares, threads);
+    free(j.partial_weights);
+    return status;
+}
+
+const fc_gradient_kernel FC_NAME(gradient_depthwise) = {accepts, cost, run, NULL};

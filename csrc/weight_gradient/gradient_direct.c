@@ -1,0 +1,421 @@
+/* Gradient of a convolution's weights, vectors over filters: the general kernel. Called through `gradients.def`.
+ *
+ * A matrix product whose reduction runs over the pixels of all images. Both operands are packed, a strip of output pixels at
+ * a time: the gradient as [block of NR filters][pixel][NR]; the input in panels of at most MR channels, [line][cell][channel],
+ * zeros around the image, in which the channels of neighbouring taps of a row follow on each other. Register tile: MR
+ * (tap, channel) pairs x NV vectors of filters; every pixel is one step of the reduction, MR broadcasts and NV loads.
+ *
+ * A task is a share of the strips, a chunk of channels and a part of the filters; each strip's sums are added to the task's
+ * own weights, and these transposed to the user's layout at its end. Shares and their order follow from the problem alone, so
+ * that results do not depend on the number of threads. Limit: FMA throughput; packing, where one side has few channels. */
+#include "weight_gradient/gradient.h"
+
+enum {
+    STEP_BYTES = 40 << 10,   /* of L1, for what a tile reads in one strip */
+    SUMS_BYTES = 1 << 20,    /* for the weights of a task */
+    PARTIAL_BYTES = 4 << 20, /* weights of all shares but the first */
+    WANTED_TASKS = 16,
+};
+
+/* ---- plan ---- */
+
+/* How one axis of the input is packed: every input position once, or, where that is less, those of each tap by themselves. */
+typedef struct {
+    int64_t outputs;        /* of a full strip */
+    int64_t extent;         /* packed positions */
+    int64_t tap_step, step; /* packed positions from tap to tap, and from output to output */
+    int64_t stride, dilation, pad, taps;
+    int apart; /* is every tap packed by itself? */
+} packing;
+
+static packing packing_of(int64_t outputs, int64_t taps, int64_t stride, int64_t dilation, int64_t pad) {
+    packing a = {.outputs = outputs,
+                 .extent = (outputs - 1) * stride + (taps - 1) * dilation + 1,
+                 .tap_step = dilation,
+                 .step = stride,
+                 .stride = stride,
+                 .dilation = dilation,
+                 .pad = pad,
+                 .taps = taps};
+    if (taps * outputs <= a.extent) a.extent = taps * outputs, a.tap_step = outputs, a.step = 1, a.apart = 1;
+    return a;
+}
+
+typedef struct {
+    operands o;
+    packing y, x;
+    int64_t taps;
+    int64_t images, strips_image, strips_y, strips_x; /* images of a full strip, numbers of strips */
+    int64_t panels, chunks, blocks, parts, shares;
+    int64_t panel_cells; /* of a full strip */
+    int joined;          /* are the taps of a row neighbours? */
+} plan;
+
+static plan plan_of(const fc_conv *p) {
+    plan w = {.o = operands_of(p), .taps = p->kernel_h * p->kernel_w};
+    const operands *o = &w.o;
+    int64_t pixels = o->out_height * o->out_width, most = STEP_BYTES / ((NR + MR) * (int64_t)sizeof(real));
+    w.images = max64(1, min64(o->batch, most / pixels));
+    w.strips_image = ceil_div(o->batch, w.images), w.images = ceil_div(o->batch, w.strips_image);
+    w.strips_image = ceil_div(o->batch, w.images);
+    w.strips_x = ceil_div(o->out_width, 2 * most);
+    int64_t columns = ceil_div(o->out_width, w.strips_x);
+    w.strips_y = ceil_div(o->out_height, max64(1, most / columns));
+    int64_t rows = ceil_div(o->out_height, w.strips_y);
+    w.strips_y = ceil_div(o->out_height, rows), w.strips_x = ceil_div(o->out_width, columns);
+    w.y = packing_of(rows, p->kernel_h, p->stride_h, p->dilation_h, p->pad_top);
+    w.x = packing_of(columns, p->kernel_w, p->stride_w, p->dilation_w, p->pad_left);
+    w.panel_cells = w.images * w.y.extent * w.x.extent;
+    w.joined = !w.x.apart && p->dilation_w == 1;
+
+    int64_t strip = w.images * w.y.outputs * w.x.outputs, size = (int64_t)sizeof(real);
+    w.panels = ceil_div(o->channels, MR), w.blocks = ceil_div(o->filters, NR);
+    int64_t panel = w.panel_cells * ceil_div(o->channels, w.panels) * size, room = fc_l2_bytes() / 4;
+    w.chunks = min64(w.panels, ceil_div(w.panels * panel, room));
+    w.parts = min64(w.blocks, ceil_div(w.blocks * strip * NR * size, room));
+    while (ceil_div(w.panels, w.chunks) * MR * w.taps * ceil_div(w.blocks, w.parts) * NR * size > SUMS_BYTES &&
+           (w.chunks < w.panels || w.parts < w.blocks)) {
+        if (w.parts < w.blocks &&
+            (w.chunks == w.panels || ceil_div(w.blocks, w.parts) * NR > ceil_div(w.panels, w.chunks) * MR))
+            w.parts++;
+        else
+            w.chunks++;
+    }
+    int64_t tasks = o->groups * w.chunks * w.parts, strips = w.strips_image * w.strips_y * w.strips_x;
+    int64_t weights = o->groups * o->filters * o->channels * w.taps * size;
+    w.shares = max64(1, min64(min64(strips, ceil_div(WANTED_TASKS, tasks)), 1 + PARTIAL_BYTES / weights));
+    if (w.shares == 1)
+        while (tasks < 4 && (w.parts < w.blocks || w.chunks < w.panels)) {
+            if (w.parts < w.blocks)
+                w.parts++;
+            else
+                w.chunks++;
+            tasks = o->groups * w.chunks * w.parts;
+        }
+    return w;
+}
+
+typedef struct {
+    const plan *w;
+    const real *x, *gradient;
+    real *weights, *bias;                 /* of the first share */
+    real *partial_weights, *partial_bias; /* of the others */
+} job;
+
+/* A strip: its images, and the outputs [y, y + rows) x [x, x + columns). */
+typedef struct {
+    int64_t image, images, y, rows, x, columns;
+} strip;
+
+static strip strip_at(const plan *w, int64_t index) {
+    const operands *o = &w->o;
+    strip s = {.x = index % w->strips_x * w->x.outputs,
+               .y = index / w->strips_x % w->strips_y * w->y.outputs,
+               .image = index / (w->strips_x * w->strips_y) * w->images};
+    s.images = min64(w->images, o->batch - s.image);
+    s.rows = min64(w->y.outputs, o->out_height - s.y), s.columns = min64(w->x.outputs, o->out_width - s.x);
+    return s;
+}
+
+/* ---- packing the input ---- */
+
+/* `count` pixels of `width` channels each, from every `step`-th pixel; what will be wanted `ahead` of them is fetched. Whole
+ * vectors are stored in ascending order: what one writes beyond its channels is written again, or slack. */
+static void pack_cells(const operands *o, real *to, int64_t width, const real *from, int64_t step, int64_t count,
+                       int64_t ahead) {
+    step *= o->x_pixel;
+    if (o->nhwc && step == width) {
+        copy_reals(to, from, count * width);
+        return;
+    }
+    if (o->nhwc) {
+        for (int64_t i = 0; i < count; i++, to += width, from += step)
+            for (int64_t c = 0; c < width; c += VL) store(to + c, load_up_to(from + c, min64(VL, width - c)));
+        return;
+    }
+    if (step == 1 && width == 1) {
+        copy_reals(to, from, count);
+        return;
+    }
+    for (int64_t c = (width - 1) / VL * VL; c >= 0; c -= VL) { /* the last may write over the next pixel's first */
+        int64_t offset[VL], i = 0;
+        for (int l = 0; l < VL; l++) offset[l] = min64(c + l, width - 1) * o->x_channel;
+        for (; step == 1 && i + VL <= count; i += VL) {
+            vec pixels[VL];
+            for (int l = 0; l < min64(VL, width - c); l++) __builtin_prefetch(from + offset[l] + i + ahead, 0, 2);
+            load_transposed(from + i, offset, pixels);
+#pragma GCC unroll 16
+            for (int k = 0; k < VL; k++) store(to + (i + k) * width + c, pixels[k]);
+        }
+        for (; i < count; i += VL) {
+            int64_t n = min64(VL, count - i);
+            vec rows[VL];
+            for (int l = 0; l < VL; l++) {
+                const real *row = from + offset[l] + i * step;
+                if (step == 1)
+                    rows[l] = load_up_to(row, n);
+                else if (step == 2)
+                    rows[l] = load_every_second(row, n);
+                else
+                    for (int k = 0; k < VL; k++) rows[l][k] = k < n ? row[k * step] : 0;
+            }
+            transpose(rows);
+            for (int64_t k = 0; k < n; k++) store(to + (i + k) * width + c, rows[k]);
+        }
+    }
+}
+
+/* `count` cells of a line, which stand for input columns first, first + step, ... */
+static void pack_line(const operands *o, real *to, int64_t width, const real *row, int64_t first, int64_t step,
+                      int64_t count, int64_t ahead) {
+    int64_t low = first < 0 ? ceil_div(-first, step) : 0,
+            high = first < o->width ? ceil_div(o->width - first, step) : 0;
+    low = min64(low, count), high = max64(low, min64(high, count));
+    clear_reals(to, low * width);
+    pack_cells(o, to + low * width, width, row + (first + low * step) * o->x_pixel, step, high - low, ahead);
+    clear_reals(to + high * width, (count - high) * width);
+}
+
+/* Channels [channel, channel + width) of a group, as seen by a strip. Lines outside the image are left as they are. */
+static void pack_panel(const plan *w, const strip *s, const real *x, int64_t width, real *to) {
+    const operands *o = &w->o;
+    const packing *ay = &w->y, *ax = &w->x;
+    int64_t lines = ay->apart ? ay->extent : (s->rows - 1) * ay->stride + (ay->taps - 1) * ay->dilation + 1;
+    for (int64_t i = 0; i < s->images; i++)
+        for (int64_t line = 0; line < lines; line++) {
+            int64_t in_tap = ay->apart ? line % ay->outputs : 0, tap = ay->apart ? line / ay->outputs : 0;
+            if (in_tap >= s->rows) continue;
+            int64_t y = s->y * ay->stride - ay->pad + (ay->apart ? in_tap * ay->stride + tap * ay->dilation : line);
+            if (y < 0 || y >= o->height) continue;
+            const real *row = x + (s->image + i) * o->x_image + y * o->width * o->x_pixel;
+            real *cells = to + (i * ay->extent + line) * ax->extent * width;
+            int64_t first = s->x * ax->stride - ax->pad, ahead = s->rows * ay->stride * o->width;
+            if (!ax->apart)
+                pack_line(o, cells, width, row, first, 1,
+                          (s->columns - 1) * ax->stride + (ax->taps - 1) * ax->dilation + 1, ahead);
+            else
+                for (int64_t t = 0; t < ax->taps; t++)
+                    pack_line(o, cells + t * ax->tap_step * width, width, row, first + t * ax->dilation, ax->stride,
+                              s->columns, ahead);
+        }
+}
+
+/* ---- packing the gradient ---- */
+
+/* `count` pixels of `filters` filters as vectors of filters, zeros beyond them; their sum is added to `bias`, if that is one. */
+static void pack_gradient(const operands *o, real *to, int64_t width, const real *from, int64_t filters, int64_t count,
+                          real *bias) {
+    for (int64_t v = 0; v < width; v += VL) {
+        vec sum = zero();
+        int64_t n = min64(VL, filters - v), i = 0, offset[VL];
+        if (n <= 0) {
+            for (; i < count; i++) store(to + i * width + v, zero());
+            continue;
+        }
+        for (; o->nhwc && i < count; i++) {
+            vec pixel = load_up_to(from + i * o->out_pixel + v, n);
+            store(to + i * width + v, pixel);
+            sum += pixel;
+        }
+        for (int l = 0; l < VL; l++) offset[l] = (v + min64(l, n - 1)) * o->out_channel;
+        for (; n == VL && i + VL <= count; i += VL) {
+            vec pixels[VL];
+            for (int l = 0; l < VL; l++) __builtin_prefetch(from + offset[l] + i + count, 0, 2);
+            load_transposed(from + i, offset, pixels);
+#pragma GCC unroll 16
+            for (int k = 0; k < VL; k++) store(to + (i + k) * width + v, pixels[k]), sum += pixels[k];
+        }
+        for (; i < count; i += VL) {
+            vec rows[VL];
+            int64_t pixels = min64(VL, count - i);
+            for (int l = 0; l < VL; l++) rows[l] = l < n ? load_up_to(from + offset[l] + i, pixels) : zero();
+            transpose(rows);
+            for (int64_t k = 0; k < pixels; k++) store(to + (i + k) * width + v, rows[k]), sum += rows[k];
+        }
+        if (bias) {
+            if (n == VL)
+                store(bias + v, load(bias + v) + sum);
+            else
+                store_n(bias + v, load_n(bias + v, n) + sum, n);
+        }
+    }
+}
+
+/* The strip's gradient of a block of filters: [image][row][column][width]. */
+static void pack_block(const plan *w, const strip *s, const real *gradient, int64_t filters, int64_t width, real *to,
+                       real *bias) {
+    const operands *o = &w->o;
+    int whole_rows = s->columns == o->out_width && s->columns == w->x.outputs;
+    int64_t runs = whole_rows ? 1 : s->rows, length = whole_rows ? s->rows * s->columns : s->columns;
+    for (int64_t i = 0; i < s->images; i++)
+        for (int64_t run = 0; run < runs; run++) {
+            const real *from =
+                gradient + (s->image + i) * o->out_image + ((s->y + run) * o->out_width + s->x) * o->out_pixel;
+            pack_gradient(o, to + (i * w->y.outputs + run) * w->x.outputs * width, width, from, filters, length, bias);
+        }
+}
+
+/* ---- a task ---- */
+
+/* The strip's pixels that see row `tap` of the kernel inside the image. */
+static int64_t find_stretches(const plan *w, const strip *s, int64_t tap, stretch *to) {
+    const packing *a = &w->y;
+    int64_t n = 0, tap_line = tap * a->tap_step;
+    for (int64_t i = 0; i < s->images; i++)
+        for (int64_t row = 0; row < s->rows; row++) {
+            int64_t y = (s->y + row) * a->stride + tap * a->dilation - a->pad;
+            if (y < 0 || y >= w->o.height) continue;
+            stretch next = {.cell = (i * a->extent + tap_line + row * a->step) * w->x.extent,
+                            .pixel = (i * a->outputs + row) * w->x.outputs,
+                            .count = s->columns};
+            stretch *last = to + n - 1;
+            if (n && last->cell + last->count * w->x.step == next.cell && last->pixel + last->count == next.pixel)
+                last->count += next.count;
+            else
+                to[n++] = next;
+        }
+    return n;
+}
+
+static int64_t panel_start(const plan *w, int64_t panel) { return part_start(w->o.channels, w->panels, panel); }
+
+/* A task's chunk of panels and part of blocks. */
+typedef struct {
+    int64_t panel, panels, channel, channels;
+    int64_t block, blocks;
+} region;
+
+/* Adds a strip's products to `sums`: [block][channels of a panel][row of taps][tap][channel][NR]. */
+static void multiply_strip(const plan *w, const strip *s, const region *r, const real *panels, const real *blocks,
+                           real *sums, stretch *stretches, int first) {
+    int64_t strip_pixels = w->images * w->y.outputs * w->x.outputs;
+    for (int64_t row = 0; row < w->y.taps; row++) {
+        int64_t found = find_stretches(w, s, row, stretches), runs = w->joined ? 1 : w->x.taps;
+        for (int64_t b = 0; b < r->blocks; b++) {
+            int64_t width = channel_block_width(&w->o, r->block + b);
+            gradient_tile t = {.gradient = blocks + b * strip_pixels * NR,
+                               .stretches = stretches,
+                               .end = stretches + found,
+                               .first = first};
+            for (int64_t i = 0; i < r->panels; i++) {
+                int64_t channel = panel_start(w, r->panel + i) - r->channel;
+                int64_t channels = panel_start(w, r->panel + i + 1) - r->channel - channel;
+                int64_t length = (w->joined ? w->x.taps : 1) * channels, count = ceil_div(length, MR);
+                t.width = channels, t.step = w->x.step * channels;
+                real *panel_sums =
+                    sums + (b * r->channels + channel) * w->taps * NR + row * w->x.taps * channels * width;
+                for (int64_t run = 0; run < runs; run++)
+                    for (int64_t k = 0; k < count; k++) {
+                        int64_t from = part_start(length, count, k), rows = part_start(length, count, k + 1) - from;
+                        t.x = panels + channel * w->panel_cells + run * w->x.tap_step * channels + from;
+                        t.sums = panel_sums + (run * channels + from) * width;
+                        FC_NAME(gradient_tiles)[rows - 1][width / VL - 1](&t);
+                    }
+            }
+        }
+    }
+}
+
+/* From `sums` to the user's layout. */
+static void unpack(const plan *w, const region *r, int64_t group, const real *sums, real *weights) {
+    const operands *o = &w->o;
+    for (int64_t b = 0; b < r->blocks; b++)
+        for (int64_t i = 0; i < r->panels; i++) {
+            int64_t k = (r->block + b) * NR, channel = panel_start(w, r->panel + i);
+            unpack_sums(o, sums + (b * r->channels + channel - r->channel) * w->taps * NR, w->taps,
+                        panel_start(w, r->panel + i + 1) - channel, channel_block_width(o, r->block + b),
+                        min64(NR, o->filters - k),
+                        weights + group * o->w_group + k * o->w_filter + channel * o->w_channel);
+        }
+}
+
+static int work(const void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const plan *w = j->w;
+    const operands *o = &w->o;
+    int64_t most_channels = ceil_div(w->panels, w->chunks) * ceil_div(o->channels, w->panels);
+    int64_t most_blocks = ceil_div(w->blocks, w->parts), strip_pixels = w->images * w->y.outputs * w->x.outputs;
+    int64_t panels = round_up(most_channels * w->panel_cells + 2 * VL, VL), blocks = most_blocks * strip_pixels * NR;
+    int64_t sums = most_blocks * NR * most_channels * w->taps, rows = w->images * w->y.outputs;
+    char *memory =
+        fc_workspace(FC_OWN, (size_t)(panels + blocks + sums) * sizeof(real) + (size_t)rows * sizeof(stretch));
+    if (!memory) return FC_NO_MEMORY;
+    real *packed_panels = (real *)memory, *packed_blocks = packed_panels + panels, *own = packed_blocks + blocks;
+    stretch *stretches = (stretch *)(own + sums);
+    int64_t strips = w->strips_image * w->strips_y * w->strips_x, packed = -1;
+    int64_t all_weights = o->groups * o->filters * o->channels * w->taps;
+    for (int64_t task = begin; task < end; task++) {
+        /* Chunks change fastest: a share of one strip keeps its gradient packed. */
+        int64_t chunk = task % w->chunks, part = task / w->chunks % w->parts,
+                group = task / (w->chunks * w->parts) % o->groups;
+        int64_t share = task / (w->chunks * w->parts * o->groups);
+        region r = {.panel = part_start(w->panels, w->chunks, chunk), .block = part_start(w->blocks, w->parts, part)};
+        r.panels = part_start(w->panels, w->chunks, chunk + 1) - r.panel;
+        r.blocks = part_start(w->blocks, w->parts, part + 1) - r.block;
+        r.channel = panel_start(w, r.panel), r.channels = panel_start(w, r.panel + r.panels) - r.channel;
+        int64_t first = part_start(strips, w->shares, share), last = part_start(strips, w->shares, share + 1);
+        const real *x = j->x + (group * o->channels + r.channel) * o->x_channel;
+        real *bias =
+            chunk == 0 && j->bias ? (share ? j->partial_bias + (share - 1) * o->groups * o->filters : j->bias) : NULL;
+        if (bias) {
+            bias += group * o->filters;
+            clear_reals(bias + r.block * NR, min64(r.blocks * NR, o->filters - r.block * NR));
+        }
+        for (int64_t i = first; i < last; i++) {
+            strip s = strip_at(w, i);
+            for (int64_t k = 0; k < r.panels; k++) {
+                int64_t channel = panel_start(w, r.panel + k) - r.channel;
+                int64_t width = panel_start(w, r.panel + k + 1) - r.channel - channel;
+                pack_panel(w, &s, x + channel * o->x_channel, width, packed_panels + channel * w->panel_cells);
+            }
+            int64_t wanted = (i * o->groups + group) * w->parts + part;
+            for (int64_t b = 0; b < r.blocks && (bias || packed != wanted); b++) {
+                int64_t k = (r.block + b) * NR;
+                pack_block(w, &s, j->gradient + (group * o->filters + k) * o->out_channel, min64(NR, o->filters - k),
+                           channel_block_width(&w->o, r.block + b), packed_blocks + b * strip_pixels * NR,
+                           bias ? bias + k : NULL);
+            }
+            packed = wanted;
+            multiply_strip(w, &s, &r, packed_panels, packed_blocks, own, stretches, i == first);
+        }
+        unpack(w, &r, group, own, share ? j->partial_weights + (share - 1) * all_weights : j->weights);
+    }
+    return 0;
+}
+
+static int accepts(const fc_conv *p) {
+    (void)p;
+    return 1;
+}
+
+static double cost(const fc_conv *p) {
+    plan w = plan_of(p);
+    const operands *o = &w.o;
+    double pixels = (double)(o->batch * o->out_height * o->out_width * o->groups),
+           vectors = (double)ceil_div(o->filters, VL);
+    double multiply = pixels * vectors * (double)(o->channels * w.taps) / 2 * 1.15;
+    double packing = pixels * (double)(o->filters * w.chunks) * 0.4 +
+                     (double)(o->batch * o->groups * w.strips_y * w.strips_x) * (double)(w.y.extent * w.x.extent) *
+                         (double)(o->channels * w.parts) * 0.5;
+    return (multiply + packing) / 2 + 1000;
+}
+
+static int run(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads) {
+    plan w = plan_of(p);
+    const operands *o = &w.o;
+    int64_t size = o->groups * o->filters * o->channels * w.taps, filters = bias ? o->groups * o->filters : 0;
+    job j = {.w = &w, .x = x, .gradient = gradient, .weights = weights, .bias = bias};
+    if (w.shares > 1) {
+        j.partial_weights = malloc((size_t)((w.shares - 1) * (size + filters)) * sizeof(real));
+        if (!j.partial_weights) return FC_NO_MEMORY;
+        j.partial_bias = j.partial_weights + (w.shares - 1) * size;
+    }
+    threads = fc_worth(2 * cost(p), threads);
+    int status = fc_parallel(w.shares * o->groups * w.chunks * w.parts, threads, work, &j);
+    if (!status && w.shares > 1) status = add_shares(weights, j.partial_weights, size, w.shares, threads);
+    if (!status && w.shares > 1 && bias) status = add_shares(bias, j.partial_bias, filters, w.shares, threads);
+    free(j.partial_weights);
+    return status;
+}
+
+const fc_gradient_kernel FC_NAME(gradient_direct) = {accepts, cost, run, NULL};

@@ -1,0 +1,55 @@
+/* The register tile of the weight gradient's kernels: `rows` reals of one operand x vectors of filters, every pixel (or tile of
+ * pixels) being a step of the reduction. No partial sum leaves the registers. */
+#include "weight_gradient/gradient.h"
+
+INLINE
+void multiply_tile(const int rows, const int vectors, const gradient_tile *t) {
+    vec sum[MR][NV];
+#pragma GCC unroll 16
+    for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) sum[m][v] = zero();
+    const int64_t step = t->step;
+    for (const stretch *s = t->stretches; s < t->end; s++) {
+        const real *x = t->x + s->cell * t->width, *g = t->gradient + s->pixel * vectors * VL;
+        for (int64_t i = s->count; i > 0; i--, x += step, g += vectors * VL) {
+            vec gradient[NV];
+#pragma GCC unroll 2
+            for (int v = 0; v < vectors; v++) gradient[v] = load(g + v * VL);
+#pragma GCC unroll 16
+            for (int m = 0; m < rows; m++) {
+                vec pixel = splat(x[m]);
+#pragma GCC unroll 2
+                for (int v = 0; v < vectors; v++) sum[m][v] += pixel * gradient[v];
+            }
+        }
+    }
+    if (!t->first) {
+#pragma GCC unroll 16
+        for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+            for (int v = 0; v < vectors; v++) sum[m][v] += load(t->sums + (m * vectors + v) * VL);
+    }
+#pragma GCC unroll 16
+    for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) store(t->sums + (m * vectors + v) * VL, sum[m][v]);
+}
+
+#define TILE(rows)                                                                                                     \
+    static void tile_##rows##_1(const gradient_tile *t) { multiply_tile(rows, 1, t); }                                 \
+    static void tile_##rows##_2(const gradient_tile *t) { multiply_tile(rows, 2, t); }
+#define ROW(rows) {tile_##rows##_1, tile_##rows##_2}
+
+TILE(1)
+TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+#if MR > 6
+    TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
+#endif
+
+        gradient_tile_function *const FC_NAME(gradient_tiles)[MR][NV] = {
+            ROW(1), ROW(2), ROW(3), ROW(4),  ROW(5),  ROW(6),
+#if MR > 6
+            ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
+#endif
+};
