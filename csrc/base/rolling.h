@@ -7,6 +7,8 @@
 #ifndef FC_ROLLING_H
 #define FC_ROLLING_H
 
+#include <string.h>
+
 #include "base/simd.h"
 
 enum { ROWS = 4, MOST_ROWS = 2 * (ROWS - 1) + 7 };

@@ -1,5 +1,7 @@
 /* The register tile of channel_tile.h, instantiated for every number of pixels, and its packing of weights. */
+#include "base/simd.h"
 #include "conv/channel_tile.h"
+#include "conv/grid.h"
 
 /* Pixels are reached from every third one: x86 addresses base, base + step and base + 2 * step at no cost. */
 INLINE

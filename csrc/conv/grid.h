@@ -6,7 +6,7 @@
 #ifndef FC_GRID_H
 #define FC_GRID_H
 
-#include "kernel.h"
+#include "base/types.h"
 
 /* The operands, with the roles of a plain convolution: `x` is what is read, `out` what is written. */
 typedef struct {

@@ -9,6 +9,7 @@
 #define FC_PIXELS_NHWC_H
 
 #include "base/parallel.h"
+#include "base/simd.h"
 #include "conv/epilogue.h"
 #include "conv/grid.h"
 

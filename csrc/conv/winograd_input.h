@@ -3,6 +3,11 @@
 #ifndef FC_WINOGRAD_INPUT_H
 #define FC_WINOGRAD_INPUT_H
 
+#include <string.h>
+
+#include "base/simd.h"
+#include "conv/grid.h"
+#include "conv/points.h"
 #include "conv/tiling.h"
 
 enum {

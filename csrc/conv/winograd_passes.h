@@ -2,6 +2,7 @@
 #ifndef FC_WINOGRAD_PASSES_H
 #define FC_WINOGRAD_PASSES_H
 
+#include "base/simd.h"
 #include "conv/points.h"
 
 /* Along x: `rows` rows of t planes of one tile, to [row][M] vectors. */

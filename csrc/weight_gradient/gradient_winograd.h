@@ -12,9 +12,17 @@
 #define FC_GRADIENT_WINOGRAD_H
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "weight_gradient/gradient.h"
+#include "base/parallel.h"
+#include "base/simd.h"
+#include "conv/channel_tile.h"
+#include "conv/grid.h"
+#include "conv/points.h"
+#include "conv/tiling.h"
 #include "conv/winograd_input.h"
+#include "weight_gradient/gradient.h"
 
 enum {
     WANTED_SHARES = 16,
