@@ -79,4 +79,4 @@ def test_links_go_down():
     assert {"direct_pixels", "gradient_direct", "channel_tiles", "channel_sums", "table"} <= set(homes)
     for file, text in SOURCES.items():
         for name in set(USED.findall(text)) & set(homes):
-            assert allowed(file, homes[name]), f"csrc/{file} uses {name}, which {homes[name]} above it defines"
+            assert allowed(file, homes[name]), f"csrc/{file} uses {name}, defined above it in {homes[name]}"
