@@ -1,7 +1,8 @@
 /* The structs and entry points of the C kernels: the only header that Cython sees.
  *
  * Arrays are C-contiguous and aligned to their elements; shapes have been checked by the caller. Every entry
- * point that does work returns 0, or FC_NO_MEMORY; those that say so, another status. */
+ * point that does work returns 0, or FC_NO_MEMORY; those that say so, another status. Kernels see this header through
+ * base/types.h. */
 #ifndef FASTCONV_H
 #define FASTCONV_H
 

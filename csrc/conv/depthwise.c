@@ -109,9 +109,13 @@ void roll(const int kernel, const int stride, const int vectors, const int edge,
 #define ROLLS_IN_PLACE(kernel, stride)                                                                                 \
     ROLL(kernel, stride, 1_inner, 1, 0)                                                                                \
     ROLL(kernel, stride, 1_edge, 1, 1)                                                                                 \
-    ROLL(kernel, stride, 2_inner, 2, 0) ROLL(kernel, stride, 2_edge, 2, 1)                                             \
-        ROLL(kernel, stride, 4_inner, MOST_VECTORS, 0) ROLL(kernel, stride, 4_edge, MOST_VECTORS, 1)
-#define ROLLS_COPIED(kernel, stride) ROLL(kernel, stride, 1_inner, 1, 0) ROLL(kernel, stride, 2_inner, 2, 0)
+    ROLL(kernel, stride, 2_inner, 2, 0)                                                                                \
+    ROLL(kernel, stride, 2_edge, 2, 1)                                                                                 \
+    ROLL(kernel, stride, 4_inner, MOST_VECTORS, 0)                                                                     \
+    ROLL(kernel, stride, 4_edge, MOST_VECTORS, 1)
+#define ROLLS_COPIED(kernel, stride)                                                                                   \
+    ROLL(kernel, stride, 1_inner, 1, 0)                                                                                \
+    ROLL(kernel, stride, 2_inner, 2, 0)
 #define IN_PLACE(kernel, stride)                                                                                       \
     {                                                                                                                  \
         {roll_##kernel##_##stride##_1_inner, roll_##kernel##_##stride##_2_inner, roll_##kernel##_##stride##_4_inner},  \
@@ -125,11 +129,14 @@ void roll(const int kernel, const int stride, const int vectors, const int edge,
     }
 ROLLS_IN_PLACE(3, 1)
 ROLLS_IN_PLACE(3, 2)
-ROLLS_COPIED(5, 1) ROLLS_COPIED(5, 2) ROLLS_COPIED(7, 1) ROLLS_COPIED(7, 2)
+ROLLS_COPIED(5, 1)
+ROLLS_COPIED(5, 2)
+ROLLS_COPIED(7, 1)
+ROLLS_COPIED(7, 2)
 
-    /* [kernel / 2 - 1][stride - 1][edge][vectors / 2] */
-    static void (*const rolls[3][2][2][3])(const rolling *) = {
-        {IN_PLACE(3, 1), IN_PLACE(3, 2)}, {COPIED(5, 1), COPIED(5, 2)}, {COPIED(7, 1), COPIED(7, 2)}};
+/* [kernel / 2 - 1][stride - 1][edge][vectors / 2] */
+static void (*const rolls[3][2][2][3])(const rolling *) = {
+    {IN_PLACE(3, 1), IN_PLACE(3, 2)}, {COPIED(5, 1), COPIED(5, 2)}, {COPIED(7, 1), COPIED(7, 2)}};
 
 static int unrolled(const fc_conv *p) {
     int64_t k = p->kernel_h, pad_right = (p->out_width - 1) * p->stride_w + k - p->pad_left - p->width;
@@ -248,8 +255,8 @@ BAND(1)
 BAND(2)
 BAND(4)
 
-    /* [rows / 2][vectors / 2] */
-    static void (*const bands[3][3])(const band_tile *) = {BANDS(1), BANDS(2), BANDS(4)};
+/* [rows / 2][vectors / 2] */
+static void (*const bands[3][3])(const band_tile *) = {BANDS(1), BANDS(2), BANDS(4)};
 
 /* Output rows that share input rows, where these are not interleaved. */
 static int64_t rows_together(const grid *g) { return g->y.step > 1 || g->y.taps < 2 ? 1 : g->y.taps < 4 ? 2 : 4; }

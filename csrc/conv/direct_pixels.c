@@ -81,15 +81,25 @@ void multiply_tile(const int filters, const int vectors, const tile *t) {
     static void tile_##filters(const tile *t) { multiply_tile(filters, filters <= KR_WIDE ? 4 : 2, t); }
 TILE(1)
 TILE(2)
-TILE(3) TILE(4) TILE(5) TILE(6)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
 #if KR > 6
-    TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
+TILE(7)
+TILE(8)
+TILE(9)
+TILE(10)
+TILE(11)
+TILE(12)
+TILE(13)
+TILE(14)
 #endif
 
-        static void (*const tiles[KR])(const tile *) = {
-            tile_1, tile_2, tile_3, tile_4,  tile_5,  tile_6,
+static void (*const tiles[KR])(const tile *) = {
+    tile_1, tile_2, tile_3, tile_4,  tile_5,  tile_6,
 #if KR > 6
-            tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
+    tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
 #endif
 };
 

@@ -49,9 +49,12 @@ typedef void output_rows_function(const transform *f, const real *from, real *to
         output_rows(M + k, f, from, to, row_step, add);                                                                \
     }
 FUNCTIONS(0)
-FUNCTIONS(1) FUNCTIONS(2) FUNCTIONS(3) FUNCTIONS(4)
+FUNCTIONS(1)
+FUNCTIONS(2)
+FUNCTIONS(3)
+FUNCTIONS(4)
 #undef FUNCTIONS
-    static const struct {
+static const struct {
     output_columns_function *columns;
     output_rows_function *rows;
 } output_functions[] = {

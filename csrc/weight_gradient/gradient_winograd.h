@@ -108,9 +108,12 @@ typedef void products_function(const transform *f, const real *from, int64_t ste
         products_to_taps(M + k, f, from, step, lines, line_step, to, to_step, to_line_step);                           \
     }
 FUNCTIONS(0)
-FUNCTIONS(1) FUNCTIONS(2) FUNCTIONS(3) FUNCTIONS(4)
+FUNCTIONS(1)
+FUNCTIONS(2)
+FUNCTIONS(3)
+FUNCTIONS(4)
 #undef FUNCTIONS
-    static const struct {
+static const struct {
     gradient_rows_function *rows;
     gradient_columns_function *columns;
     products_function *products;
