@@ -34,7 +34,7 @@ typedef struct {
     const real *x, *weights;
     real *out;
     int64_t parts;
-} job;
+} depthwise_job;
 
 /* ---- NCHW ---- */
 
@@ -150,7 +150,7 @@ static int64_t margin(const fc_conv *p) { return 2 * p->kernel_w + 2 * MOST_VECT
 
 /* Tasks are (plane, part of its rows). */
 static int work_unrolled(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const depthwise_job *j = context;
     const fc_conv *p = j->p;
     int64_t kernel = p->kernel_h, stride = p->stride_h, beyond = margin(p), plane_size = p->height * p->width;
     int64_t multiplier = p->filters / p->channels;
@@ -189,7 +189,7 @@ static int work_unrolled(const void *context, int64_t begin, int64_t end) {
 /* In a packed band: R outputs below each other, `row_distance` apart, of V vectors. */
 typedef struct {
     const real *pixels, *weights, *residual;
-    const int64_t *tap_offset; /* of the kernel's first row, or, where rows lie in several planes, of all */
+    const int64_t *tap_offset; /* of the kernel's first row, or, where rows lie in several sheets, of all */
     int64_t kernel_h, kernel_w, row_distance, offset_step;
     real *out;
     int64_t out_distance, count; /* of rows; outputs in each */
@@ -262,11 +262,11 @@ static void (*const bands[3][3])(const band_tile *) = {BANDS(1), BANDS(2), BANDS
 static int64_t rows_together(const grid *g) { return g->y.step > 1 || g->y.taps < 2 ? 1 : g->y.taps < 4 ? 2 : 4; }
 
 /* A packed band; rows that share input rows are a dilation apart. */
-static void band(const job *j, const real *packed, int64_t plane, int64_t channel, int64_t y0, int64_t rows, int64_t x0,
-                 int64_t columns) {
+static void band(const depthwise_job *j, const real *packed, int64_t plane, int64_t channel, int64_t y0, int64_t rows,
+                 int64_t x0, int64_t columns) {
     const strips *s = j->s;
     const axis *ay = &s->g.y;
-    int64_t most = s->y.planes > 1 ? 1 : rows_together(&s->g);
+    int64_t most = s->y.sheets > 1 ? 1 : rows_together(&s->g);
     int64_t distance = most > 1 ? ay->tap_step : 1;
     band_tile t = {.weights = j->weights + channel * grid_taps(&s->g),
                    .tap_offset = s->tap_offset,
@@ -291,7 +291,7 @@ static void band(const job *j, const real *packed, int64_t plane, int64_t channe
 }
 
 static int work_bands(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const depthwise_job *j = context;
     const strips *s = j->s;
     const operands *o = j->o;
     int64_t filters = o->groups * o->filters, each = s->strips_y * s->strips_x;
@@ -346,7 +346,7 @@ static size_t weight_bytes(const fc_conv *given) {
     return (size_t)(filters * p->kernel_h * p->kernel_w) * sizeof(real);
 }
 
-static int plan(const fc_conv *p, const operands *o, int threads, strips *s) {
+static int plan_bands(const fc_conv *p, const operands *o, int threads, strips *s) {
     grid g = grid_of(p, o, 0);
     int64_t planes = p->batch * p->filters;
     int64_t together = rows_together(&g);
@@ -366,7 +366,7 @@ static size_t workspace_bytes(const fc_conv *given, int threads) {
     if (unrolled(p)) return (size_t)rows_room(p->width, margin(p)) * sizeof(real);
     operands o = operands_of(p);
     strips s;
-    if (plan(p, &o, threads, &s)) return 0;
+    if (plan_bands(p, &o, threads, &s)) return 0;
     free(s.memory);
     return packed_strip_bytes(&s);
 }
@@ -391,7 +391,7 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
                    int threads) {
     const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
-    job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
+    depthwise_job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     threads = fc_worth(2 * cost(p), threads);
     if (p->layout == FC_NHWC) {
         job_nhwc n = job_nhwc_of(p);
@@ -404,7 +404,7 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
         return fc_parallel(planes * j.parts, threads, work_unrolled, &j);
     }
     strips s;
-    if (plan(p, &o, threads, &s)) return FC_NO_MEMORY;
+    if (plan_bands(p, &o, threads, &s)) return FC_NO_MEMORY;
     j.s = &s;
     int status = fc_parallel(p->batch * p->filters * s.strips_y * s.strips_x, threads, work_bands, &j);
     free(s.memory);

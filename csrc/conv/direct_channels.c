@@ -16,7 +16,7 @@
 #include "conv/strip.h"
 
 /* Outputs follow on each other in `sums`, [output][NR], whatever their phase. */
-static void store_nhwc(const job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first,
+static void store_nhwc(const direct_job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first,
                        const real *bias) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
@@ -30,7 +30,7 @@ static void store_nhwc(const job *j, int64_t outputs, int64_t filters, const rea
         }
 }
 
-static void store_nchw(const job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first,
+static void store_nchw(const direct_job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first,
                        const real *bias) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
@@ -50,7 +50,7 @@ static void store_nchw(const job *j, int64_t outputs, int64_t filters, const rea
         }
 }
 
-static void do_tile(const job *j, const place *p, const real *source, real *scratch) {
+static void do_tile(const direct_job *j, const place *p, const real *source, real *scratch) {
     const operands *o = j->o;
     int64_t filters = min64(NR, o->filters - block_start(&j->blocks, p->block)), step = o->grid_columns;
     int vectors = filters > VL ? 2 : 1;
@@ -67,7 +67,7 @@ static void do_tile(const job *j, const place *p, const real *source, real *scra
         FC_NAME(channel_tiles)[p->count - 1][t.pixel_step == 1][vectors - 1](&t);
     }
     const real *bias = j->e->bias ? (const real *)j->e->bias + p->filter : NULL;
-    for (run r = first_run(j, p); r.count; r = next_run(j, p, r)) {
+    for (pixel_stretch r = first_stretch(j, p); r.count; r = next_stretch(j, p, r)) {
         int64_t first = p->image * o->out_image + p->filter * o->out_channel + r.out_pixel * o->out_pixel;
         (o->nhwc ? store_nhwc : store_nchw)(j, r.outputs, filters, scratch + r.first * t.sums_step, first, bias);
     }
@@ -95,7 +95,7 @@ static int block_by_block(const operands *o) {
 
 static size_t scratch(const operands *o) { return (size_t)(tile_pixels(o) * o->grid_columns + VL) * NR * sizeof(real); }
 
-static void pack_block(const packing *j, const real *weight, int64_t block, real *const *places) {
+static void pack_block(const weight_packing *j, const real *weight, int64_t block, real *const *places) {
     FC_NAME(pack_channel_block)(j->o, j->kernel_h, j->kernel_w, weight, block, places);
 }
 

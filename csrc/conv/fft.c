@@ -148,7 +148,7 @@ typedef struct {
 } fft_job;
 
 /* VL kernels at once, in lanes. Tasks are vectors of (filter, channel, piece), numbered through. */
-static int transform_weights(const void *context, int64_t begin, int64_t end) {
+static int transform_kernels(const void *context, int64_t begin, int64_t end) {
     const fft_job *j = context;
     const fft_tiling *w = j->w;
     const operands *o = j->o;
@@ -375,7 +375,7 @@ static int prepare(const fc_conv *given, const void *weight, void *packed, int t
     set_job(&j, given, p, &o, &w);
     j.weight = weight, j.packed = packed;
     int64_t kernels = o.groups * o.filters * w.reduction;
-    return fc_parallel(ceil_div(kernels, VL), fc_worth((double)(kernels * w.area) * 2, threads), transform_weights, &j);
+    return fc_parallel(ceil_div(kernels, VL), fc_worth((double)(kernels * w.area) * 2, threads), transform_kernels, &j);
 }
 
 static int run_all(const fc_conv *given, const void *x, const void *packed, const fc_epilogue *e, void *out,

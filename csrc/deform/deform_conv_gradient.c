@@ -30,7 +30,7 @@ typedef struct {
     int64_t piece, pieces, first, count;        /* pixels of a piece, pieces of an image; the pieces in the buffer */
     int64_t blocks;                             /* of CHANNELS channels of an offset group */
     real *columns, *column_gradient, *own_gradient; /* [piece][depth or filters][pixel] */
-} job;
+} deform_gradient_job;
 
 /* For pixels of the output: the four pixels around the place where a tap reads, their shares in what it reads, and the slopes of
  * these with the place. A pixel outside of the image has none, and stands for one inside. */
@@ -40,7 +40,8 @@ typedef struct {
     real mask[BLOCK];
 } places;
 
-static void locate(const job *j, int64_t image, int64_t group, int64_t tap, int64_t at, int64_t n, places *to) {
+static void locate(const deform_gradient_job *j, int64_t image, int64_t group, int64_t tap, int64_t at, int64_t n,
+                   places *to) {
     const fc_conv *p = j->p;
     int64_t field = (image * j->offset_groups + group) * j->taps + tap;
     const real *down = j->offset + 2 * field * j->pixels + at, *right = down + j->pixels;
@@ -73,14 +74,14 @@ static void locate(const job *j, int64_t image, int64_t group, int64_t tap, int6
 }
 
 /* The pixels [at, at + n) of an image that piece number i of the buffer holds. */
-static void piece_pixels(const job *j, int64_t i, int64_t *image, int64_t *at, int64_t *n) {
+static void piece_pixels(const deform_gradient_job *j, int64_t i, int64_t *image, int64_t *at, int64_t *n) {
     *image = (j->first + i) / j->pieces, *at = (j->first + i) % j->pieces * j->piece;
     *n = min64(j->piece, j->pixels - *at);
 }
 
 /* Step 1, where pieces are less than images: tasks are (piece, filter). */
 static int copy_work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const deform_gradient_job *j = context;
     for (int64_t task = begin; task < end; task++) {
         int64_t filters = j->p->filters, image, at, n;
         piece_pixels(j, task / filters, &image, &at, &n);
@@ -116,7 +117,7 @@ static void read_places(const places *s, const real *restrict x, const real *res
 
 /* Step 2: tasks are (piece, offset group, tap). */
 static int offset_work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const deform_gradient_job *j = context;
     const fc_conv *p = j->p;
     int64_t per_group = p->channels / j->offset_groups;
     places s;
@@ -149,7 +150,7 @@ static int offset_work(const void *context, int64_t begin, int64_t end) {
 /* Step 4: tasks are (image, offset group, block of its channels). Corner after corner: neighbouring pixels of the output go to
  * different places then, so that no addition waits for the last one. */
 static int image_work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const deform_gradient_job *j = context;
     const fc_conv *p = j->p;
     int64_t per_group = p->channels / j->offset_groups, size = p->height * p->width;
     places s;
@@ -182,7 +183,7 @@ static int image_work(const void *context, int64_t begin, int64_t end) {
 
 /* The pieces of the buffer through all steps. `part` takes the gradient of the weights, which is added to `weights` unless that
  * is where it is. */
-static int do_pieces(job *j, const void *packed, real *weights, real *part, int threads) {
+static int do_pieces(deform_gradient_job *j, const void *packed, real *weights, real *part, int threads) {
     const fc_conv *p = j->p;
     fc_conv inner = {.batch = j->count,
                      .channels = j->depth,
@@ -224,18 +225,18 @@ static int do_pieces(job *j, const void *packed, real *weights, real *part, int 
 int FC_NAME(deform_conv_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask,
                                   int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
                                   void *grad_offset, void *grad_weight, void *grad_mask, int threads) {
-    job j = {.p = p,
-             .x = x,
-             .offset = offset,
-             .mask = mask,
-             .gradient = gradient,
-             .grad_x = grad_x,
-             .grad_offset = grad_offset,
-             .grad_mask = grad_mask,
-             .offset_groups = offset_groups,
-             .taps = p->kernel_h * p->kernel_w,
-             .pixels = p->out_height * p->out_width,
-             .blocks = ceil_div(p->channels / offset_groups, CHANNELS)};
+    deform_gradient_job j = {.p = p,
+                             .x = x,
+                             .offset = offset,
+                             .mask = mask,
+                             .gradient = gradient,
+                             .grad_x = grad_x,
+                             .grad_offset = grad_offset,
+                             .grad_mask = grad_mask,
+                             .offset_groups = offset_groups,
+                             .taps = p->kernel_h * p->kernel_w,
+                             .pixels = p->out_height * p->out_width,
+                             .blocks = ceil_div(p->channels / offset_groups, CHANNELS)};
     j.depth = p->channels * j.taps;
     int64_t fitting = COLUMNS_BYTES / (int64_t)sizeof(real) / j.depth;
     j.piece = min64(j.pixels, max64(4 * VL, fitting / (4 * VL) * (4 * VL)));

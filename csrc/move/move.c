@@ -54,7 +54,7 @@ static int pad_work(const void *context, int64_t begin, int64_t end) {
         }
         const char *row = j->x + (plane * j->height + source) * j->width * pixel;
         for (int64_t i = 0; i < j->column_count;) {
-            /* Runs of neighbouring columns are one copy. */
+            /* Neighbouring columns are one copy. */
             int64_t first = j->columns[i], n = 1;
             if (first < 0) {
                 fill(to + i * pixel, j->value, j->inner, j->item);

@@ -53,7 +53,7 @@ typedef struct {
     int64_t count;
     int activation, from_output;
     real a, b;
-} job;
+} activation_job;
 
 enum { PART = 4096 };
 
@@ -70,7 +70,7 @@ vec with_slope(const int activation, const int from_output, vec gradient, vec va
 }
 
 INLINE
-void all(const int activation, const int from_output, const job *j, int64_t i, int64_t end) {
+void all(const int activation, const int from_output, const activation_job *j, int64_t i, int64_t end) {
     vec a = splat(j->a), b = splat(j->b);
     for (; i + VL <= end; i += VL)
         store(j->out + i, with_slope(activation, from_output, load(j->gradient + i), load(j->value + i), a, b));
@@ -81,7 +81,7 @@ void all(const int activation, const int from_output, const job *j, int64_t i, i
 }
 
 static int work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const activation_job *j = context;
     int64_t first = begin * PART, last = min64(end * PART, j->count);
     switch (2 * j->activation + (j->activation == FC_SIGMOID || j->activation == FC_TANH ? j->from_output : 0)) {
         case 2 * FC_RELU: all(FC_RELU, 0, j, first, last); break;
@@ -101,7 +101,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
 
 int FC_NAME(activation_gradient)(int activation, double a, double b, const void *gradient, const void *value,
                                  int from_output, void *out, int64_t count, int threads) {
-    job j = {gradient, value, out, count, activation, from_output, (real)a, (real)b};
+    activation_job j = {gradient, value, out, count, activation, from_output, (real)a, (real)b};
     double cycles = (double)count * (activation <= FC_LEAKY_RELU || activation == FC_HARDSWISH ? 0.5 : 2);
     return fc_parallel(ceil_div(count, PART), fc_worth(cycles, threads), work, &j);
 }

@@ -16,7 +16,7 @@ typedef struct {
     real scale, k, factor;
     double beta;
     int nhwc;
-} job;
+} norm_gradient_job;
 
 /* to[i] = sum of from[i + n * step] for n in [low, high]. */
 static void sum_neighbours(real *to, const real *from, int64_t n, int64_t step, int64_t low, int64_t high) {
@@ -41,7 +41,7 @@ static void raise_all(real *restrict to, const real *restrict base, int64_t n, d
 
 /* Tasks are (image, strip of pixels). */
 static int work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const norm_gradient_job *j = context;
     int64_t below = j->size / 2, above = (j->size - 1) / 2, around = min64(below, j->channels);
     int64_t step = j->nhwc ? 1 : j->strip, room = (j->channels + 2 * around) * step;
     below = min64(below, j->channels), above = min64(above, j->channels);
@@ -84,17 +84,17 @@ static int work(const void *context, int64_t begin, int64_t end) {
 int FC_NAME(local_response_norm_gradient)(const void *x, const void *gradient, void *out, int64_t batch,
                                           int64_t channels, int64_t pixels, int64_t size, double alpha, double beta,
                                           double k, int layout, int threads) {
-    job j = {.x = x,
-             .gradient = gradient,
-             .out = out,
-             .channels = channels,
-             .pixels = pixels,
-             .size = size,
-             .scale = (real)(alpha / (double)size),
-             .k = (real)k,
-             .factor = (real)(2 * beta * alpha / (double)size),
-             .beta = beta,
-             .nhwc = layout == FC_NHWC};
+    norm_gradient_job j = {.x = x,
+                           .gradient = gradient,
+                           .out = out,
+                           .channels = channels,
+                           .pixels = pixels,
+                           .size = size,
+                           .scale = (real)(alpha / (double)size),
+                           .k = (real)k,
+                           .factor = (real)(2 * beta * alpha / (double)size),
+                           .beta = beta,
+                           .nhwc = layout == FC_NHWC};
     /* Five rows of a strip fit L2. */
     int64_t fitting = fc_l2_bytes() / 2 / (5 * channels * (int64_t)sizeof(real)) / VL * VL;
     j.strip = min64(pixels, max64(VL, min64(fitting, 256)));

@@ -12,11 +12,11 @@
 /* Steps of the reduction: where they begin in both operands, and how many they are. */
 typedef struct {
     int64_t cell, pixel, count;
-} stretch;
+} step_stretch;
 
 typedef struct {
     const real *x, *gradient; /* x[m]: a step's rows; gradient: its vectors of filters, step after step */
-    const stretch *stretches, *end;
+    const step_stretch *stretches, *end;
     int64_t width, step; /* reals of `x` from cell to cell, and from step to step */
     real *sums;          /* [row][vectors * VL], added to unless `first` */
     int first;
