@@ -76,8 +76,9 @@ channel_tile_function *const FC_NAME(channel_tiles)[MR][2][NV] = {
 #endif
 };
 
-/* Filters are contiguous in a vector. Where the user's are not, VL filters x VL of what is contiguous there are transposed:
- * (channel, element) for a convolution, elements for a transposed one, channels in NHWC. */
+/* A vector holds neighbouring filters. Where the user's array has these apart, blocks of VL filters x VL of what is
+ * contiguous there are transposed: pairs of channel and element for a convolution, elements for a transposed one,
+ * channels in NHWC. */
 void FC_NAME(pack_channel_block)(const operands *o, int64_t kernel_h, int64_t kernel_w, const real *weight,
                                  int64_t block, real *const *places) {
     int64_t k0 = block * NR, filters = min64(NR, o->filters - k0), width = channel_block_width(o, block);

@@ -1,11 +1,11 @@
 /* Depthwise convolution: every output channel sees one input channel. Called through `kernels.def`.
  *
- * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, are unrolled: a
- * register tile is ROWS rows x up to MOST_VECTORS vectors, so that an input row that several outputs see is loaded once
- * ("rolling rows"). All others read a packed band, four rows of outputs at once where these share input rows.
- * NHWC: vectors over channels, see pixels_nhwc.h.
- * Limit: two loads a cycle from L1, of which every other one crosses a cache line; for stride 2 the shuffles that split even
- * and odd columns; memory bandwidth for kernels of 3. */
+ * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, are
+ * unrolled: a register tile is ROWS rows x up to MOST_VECTORS vectors, so that an input row that several outputs see is
+ * loaded once ("rolling rows"). All others read a packed band, four rows of outputs at once where these share input
+ * rows. NHWC: vectors over channels, see pixels_nhwc.h.
+ * Limit: two loads a cycle from L1, of which every other one crosses a cache line; for stride 2 the shuffles that split
+ * even and odd columns; memory bandwidth for kernels of 3. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
@@ -17,7 +17,7 @@
 #include "conv/pixels_nhwc.h"
 #include "conv/strip.h"
 
-/* A register tile's width, as the registers allow. */
+/* The width of a register tile, which the number of registers limits. */
 #if MR > 6
 #define MOST_VECTORS 4
 #else
@@ -103,7 +103,8 @@ void roll(const int kernel, const int stride, const int vectors, const int edge,
     }
 }
 
-/* Kernels of 3 read in place, in wide tiles, with a variant for edges; for larger ones, copies with zeros around pay. */
+/* Kernels of 3 read in place, in wide tiles, with a variant for edges; for larger ones, copies with zeros around
+ * pay. */
 #define ROLL(kernel, stride, name, vectors, edge)                                                                      \
     static void roll_##kernel##_##stride##_##name(const rolling *t) { roll(kernel, stride, vectors, edge, t); }
 #define ROLLS_IN_PLACE(kernel, stride)                                                                                 \
@@ -145,7 +146,7 @@ static int unrolled(const fc_conv *p) {
            p->dilation_h == 1 && p->dilation_w == 1 && p->layout == FC_NCHW;
 }
 
-/* What a tile may read to the left and right of a row. */
+/* How far a tile may read to the left and right of a row. */
 static int64_t margin(const fc_conv *p) { return 2 * p->kernel_w + 2 * MOST_VECTORS * VL; }
 
 /* Tasks are (plane, part of its rows). */
@@ -186,7 +187,7 @@ static int work_unrolled(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* In a packed band: R outputs below each other, `row_distance` apart, of V vectors. */
+/* A register tile in a packed band: R outputs below each other, `row_distance` apart, of V vectors. */
 typedef struct {
     const real *pixels, *weights, *residual;
     const int64_t *tap_offset; /* of the kernel's first row, or, where rows lie in several sheets, of all */
@@ -197,7 +198,7 @@ typedef struct {
     const fc_epilogue *e;
 } band_tile;
 
-/* An input row that outputs [low, high] see; `weights` are those of output 0. */
+/* Adds an input row, which outputs [low, high] see; `weights` are those of output 0. */
 INLINE
 void add_row(const int V, const int low, const int high, const real *row, const int64_t *offset, const real *weights,
              int64_t kernel_w, vec (*sum)[4]) {
@@ -258,10 +259,10 @@ BAND(4)
 /* [rows / 2][vectors / 2] */
 static void (*const bands[3][3])(const band_tile *) = {BANDS(1), BANDS(2), BANDS(4)};
 
-/* Output rows that share input rows, where these are not interleaved. */
+/* How many output rows share input rows; 1 where these are interleaved. */
 static int64_t rows_together(const grid *g) { return g->y.step > 1 || g->y.taps < 2 ? 1 : g->y.taps < 4 ? 2 : 4; }
 
-/* A packed band; rows that share input rows are a dilation apart. */
+/* Does a packed band; rows that share input rows are a dilation apart. */
 static void band(const depthwise_job *j, const real *packed, int64_t plane, int64_t channel, int64_t y0, int64_t rows,
                  int64_t x0, int64_t columns) {
     const strips *s = j->s;

@@ -17,16 +17,18 @@ enum { STRIP_BYTES = 320 << 10, IMAGE_BYTES = 5 << 19 };
 typedef struct direct_job direct_job;
 typedef struct weight_packing weight_packing;
 
-/* A grid of the convolution: one of `out_step` x `out_step` interleaved ones of a transposed convolution, which a strip's
- * outputs stand for. Its taps' offsets in the strip; and its place in the packed weights, behind those of so many taps. */
+/* A grid of the convolution: one of `out_step` x `out_step` interleaved ones of a transposed convolution, which a
+ * strip's outputs stand for. Its taps' offsets in the strip; and its place in the packed weights, behind those of so
+ * many taps. */
 typedef struct {
     axis y, x;
     const int64_t *tap_offset;
     int64_t taps_before;
 } phase;
 
-/* A tile and where its results go: its image, group and block of filters, the row of phases, the strip at (y0, x0) of `columns`
- * columns, the tile's first pixel there and how many pixels it has; and the taps that it sees inside the image. */
+/* A tile and where its results go: its image, group and block of filters, the row of phases, the strip at (y0, x0) of
+ * `columns` columns, the tile's first pixel there and how many pixels it has; and the taps that it sees inside the
+ * image. */
 typedef struct {
     int64_t image, group, block, filter; /* the block's first filter, of all groups */
     const phase *phases;
@@ -36,7 +38,8 @@ typedef struct {
     int64_t first_row, rows, first_column, tap_columns;
 } place;
 
-/* Filters of a group in blocks: block b starts at b * size + min(b, larger), so that the first `larger` have one more. */
+/* Filters of a group in blocks: block b starts at b * size + min(b, larger), so that the first `larger` have one
+ * more. */
 typedef struct {
     int64_t count, size, larger;
 } blocking;
@@ -75,7 +78,7 @@ struct direct_job {
     int joined; /* do the output's rows follow on each other, so that a tile's pixels are one stretch? */
 };
 
-/* Filters of a block, as packed. */
+/* How many filters a block has, as packed. */
 static inline int64_t block_width(const direct_job *j, int64_t block) {
     int64_t first = block_start(&j->blocks, block);
     return min64(block_start(&j->blocks, block + 1), j->padded_filters) - first; /* the last block may be narrower */
@@ -137,8 +140,8 @@ static inline pixel_stretch next_stretch(const direct_job *j, const place *p, pi
     return r;
 }
 
-/* The tiles of pixels [p->column, p->column + span) from p->row on, each with the blocks [low, high) of filters. Tiles are
- * of equal size, or, where that is whole vectors, as large as possible. */
+/* Does the tiles of pixels [p->column, p->column + span) from p->row on, each with the blocks [low, high) of filters.
+ * Tiles are of equal size, or, where that is whole vectors, as large as possible. */
 static void do_span(const direct_job *j, place *p, int64_t span, const real *source, int64_t low, int64_t high,
                     real *scratch) {
     int64_t count = ceil_div(span, j->tile_pixels), size = span / count, larger = span % count;
@@ -153,7 +156,7 @@ static void do_span(const direct_job *j, place *p, int64_t span, const real *sou
     }
 }
 
-/* A strip, row by row and zone by zone, or at once where tiles span rows; one row of phases after the other. */
+/* Does a strip, row by row and zone by zone, or at once where tiles span rows; one row of phases after the other. */
 static void do_strip(const direct_job *j, place *p, const real *source, int64_t low, int64_t high, real *scratch) {
     const strips *s = j->s;
     for (int64_t i = 0; i < j->o->grids; i += j->o->grid_columns) {
@@ -179,7 +182,8 @@ static void do_strip(const direct_job *j, place *p, const real *source, int64_t 
     }
 }
 
-/* Of an element of the kernel: its phase has `taps` taps, of which it is number `index`, and is packed behind so many others. */
+/* Where an element of the kernel is packed: its phase has `taps` taps, of which it is number `index`, and stands behind
+ * the `taps_before` taps of other phases. */
 typedef struct {
     int64_t taps_before, taps, index;
 } element_place;
@@ -208,7 +212,7 @@ static element_place *element_places(const fc_conv *p, const operands *o) {
     return elements;
 }
 
-/* A block by itself. */
+/* Packs a block by itself. */
 static void pack_own(const direct_job *j, int64_t block, real *to, real **places) {
     int64_t each = block_width(j, block) * j->o->channels;
     for (int64_t e = 0; e < j->o->elements; e++) {
@@ -247,7 +251,8 @@ static int work(const void *context, int64_t begin, int64_t end) {
             source = packed, last = strip_index;
         }
         int64_t low = blocks * part / j->filter_parts, high = blocks * (part + 1) / j->filter_parts;
-        /* Where the blocks' weights stay in L2, a tile's pixels stay in L1; otherwise a block is used for all pixels. */
+        /* If the blocks' weights stay in L2, all blocks take a tile while L1 holds its pixels; otherwise one block
+         * after the other takes all pixels. */
         int64_t weights = j->padded_filters * o->elements * o->channels / (o->grids / o->grid_columns);
         int64_t bytes = weights / blocks * (high - low) * (int64_t)sizeof(real);
         int64_t together = bytes <= 384 << 10 && !f->block_by_block(o) && !j->unpacked ? high - low : 1;
@@ -262,8 +267,8 @@ static int work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* Threads share the filters rather than the image where that moves less through the outer caches: either each streams all
- * weights for every strip of its part of the image, or the image for every block of its part of the filters. */
+/* Threads share the filters rather than the image where that moves less through the outer caches: either each streams
+ * all weights for every strip of its part of the image, or the image for every block of its part of the filters. */
 static int64_t filter_parts(const family *f, const operands *o, const grid *g, int threads) {
     int64_t weights = o->filters * o->channels * o->elements * (int64_t)sizeof(real);
     int64_t image = o->channels * o->height * o->width * (int64_t)sizeof(real);
@@ -276,7 +281,8 @@ static int64_t filter_parts(const family *f, const operands *o, const grid *g, i
     return by_filters < by_image ? threads : 1;
 }
 
-/* Bytes of weights and images that each of two threads moves through the outer caches, beyond reading the image once. */
+/* Bytes of weights and images that each of two threads moves through the outer caches, beyond reading the image
+ * once. */
 static double family_traffic(const family *f, const operands *o, const grid *g) {
     double weights = (double)(o->filters * o->channels * o->elements) * sizeof(real);
     double image = (double)(o->channels * o->height * o->width) * sizeof(real);
@@ -413,8 +419,8 @@ static int family_run(const family *f, const fc_conv *p, const void *x, const vo
     return run_job(&j, p, cycles, threads);
 }
 
-/* Weights that are used once, and for few pixels: each block is packed into L2 just before its use, instead of all of them
- * into memory and back. */
+/* Weights that are used once, and for few pixels: each block is packed into L2 just before its use, instead of all of
+ * them into memory and back. */
 static int family_run_once(const family *f, const fc_conv *p, const void *x, const void *weight, void *packed,
                            const fc_epilogue *e, void *out, double cycles, int threads) {
     operands o = operands_of(p);

@@ -2,8 +2,8 @@
  *
  * Register tile: MR pixels x NV vectors of channels (AVX-512: 14 x 32 floats). Every step of the reduction over (tap,
  * channel) broadcasts MR pixels of the packed strip and multiplies them with NV vectors of weights, which are packed
- * [block of NR filters][tap][channel][NR]. No partial sum leaves the registers. NCHW results are transposed, VL x VL, on
- * their way to memory. Limit: FMA throughput; with fewer than 4 pixels the latency of the FMAs. */
+ * [block of NR filters][tap][channel][NR]. No partial sum leaves the registers. NCHW results are transposed, VL x VL,
+ * on their way to memory. Limit: FMA throughput; with fewer than 4 pixels the latency of the FMAs. */
 #include <math.h>
 
 #include "base/parallel.h"
@@ -80,15 +80,15 @@ static blocking blocks(const operands *o) { return (blocking){ceil_div(o->filter
 
 static int64_t padded_filters(const operands *o) { return round_up(o->filters, VL); }
 
-/* Where a row would leave tiles too small to hide the latency of the FMAs. */
+/* Tiles span rows if those of a single row would be too small to hide the latency of the FMAs. */
 static int spans_rows(const operands *o, const grid *g) {
     (void)o;
     int64_t width = g->x.count, smallest = width / ceil_div(width, MR);
     return smallest < 4 && g->y.count > 1;
 }
 
-/* Where L1 holds a block's weights, pixels are the smaller part to come from L2; and fewer planes of NCHW are written at once.
- */
+/* If L1 holds a block's weights, only pixels come from L2, which are fewer; and fewer planes of NCHW are written at
+ * once. */
 static int block_by_block(const operands *o) {
     return !o->nhwc && o->elements * o->channels * NR * (int64_t)sizeof(real) <= 24 << 10;
 }
@@ -109,14 +109,15 @@ static int accepts(const fc_conv *p) {
 
 static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, p); }
 
-/* Cycles of one step of the reduction: an FMA port for each vector, unless the sums' latency or the weights take longer. */
+/* Cycles of one step of the reduction: an FMA port for each vector, unless the sums' latency or the weights take
+ * longer. */
 static double step_cycles(const operands *o, double pixels) {
     double block = (double)(o->elements / o->grids * o->grid_columns * o->channels * NR) * sizeof(real);
     return fmax(pixels * NV / 2, block > (double)fc_l2_bytes() / 2 ? 10 : 4);
 }
 
-/* Cycles of storing a vector of filters of a tile. The planes of NCHW filters that are pages apart need a TLB entry each; a
- * pixel's groups that are done one after the other fetch its cache lines each time. */
+/* Cycles of storing a vector of filters of a tile. The planes of NCHW filters that are pages apart need a TLB entry
+ * each; a pixel's groups that are done one after the other fetch its cache lines each time. */
 static double store_cycles(const operands *o, double pixels) {
     int beyond_l2 = o->out_image * (int64_t)sizeof(real) > fc_l2_bytes() / 2;
     if (o->nhwc) return (o->groups > 1 && o->filters < NR && beyond_l2 ? 40 : 2) * pixels;

@@ -1,5 +1,5 @@
-/* Direct convolution, vectors over output pixels (NCHW): for few output channels, or a short reduction, where transposing
- * results would cost. Called through `kernels.def`, and by deformable convolution.
+/* Direct convolution, vectors over output pixels (NCHW): for few output channels, or a short reduction, where
+ * transposing results would cost. Called through `kernels.def`, and by deformable convolution.
  *
  * Register tile: up to KR filters x 2 vectors of pixels, or up to KR_WIDE x 4. Every step of the reduction over (tap,
  * channel) loads the vectors from the packed strip (or from the image itself for 1x1) and multiplies them with one
@@ -121,16 +121,17 @@ static int spans_rows(const operands *o, const grid *g) {
     return g->y.count > 1 && (double)(spent - used) > 0.1 * (double)spent;
 }
 
-/* Where there is little but stores: fewer planes are written at once, which the hardware then fetches ahead. */
+/* A short sum is little but stores: block by block, fewer planes are written at once, and the hardware fetches them
+ * ahead. */
 static int block_by_block(const operands *o) { return o->elements * o->channels <= 32; }
 
-/* The sums; then a copy of pixels, or what is being interleaved. */
+/* Scratch memory holds the sums; then a copy of pixels, or what is being interleaved. */
 static size_t scratch(const operands *o) {
     return (size_t)((KR + 3) * o->grid_columns + o->channels + 1) * 4 * VL * sizeof(real);
 }
 
-/* Row i of `rows`, each of n numbers, to every `count`-th element from i on. Halves of the rows are joined pair by
- * pair; `room` and `next_room` hold what is half done. */
+/* Stores row i of `rows`, each of n numbers, to every `count`-th element from i on. Halves of the rows are joined pair
+ * by pair; `room` and `next_room` hold what is half done. */
 static void interleave(const real *rows, int64_t rows_step, int64_t count, int64_t n, real *to, real *room,
                        real *next_room) {
     if (count % 2 || n % VL) {

@@ -1,12 +1,12 @@
-/* Cuts a grid into strips whose input fits a cache, and packs a strip so that one microkernel can read every tap of every
- * convolution at fixed offsets. Called by the direct kernels.
+/* Cuts a grid into strips whose input fits a cache, and packs a strip so that one microkernel can read every tap of
+ * every convolution at fixed offsets. Called by the direct kernels.
  *
  * A packed strip holds, for each channel, a few sheets of pixels. Outputs lie `pitch` pixels apart vertically and one
- * horizontally in all of them, whatever the stride: a sheet holds every `step`-th row and column of the input. Taps of one
- * sheet see it at different shifts (stride 1: one sheet in all); where that would hold more pixels than a sheet for each
- * tap (wide dilation), each tap has its own. In a flat strip each horizontal tap has its own sheet, of the strip's width:
- * then outputs are numbered through, row after row, and a register tile may span rows.
- * NCHW strips are [channel][pixel], NHWC strips [pixel][channel]. */
+ * horizontally in all of them, whatever the stride: a sheet holds every `step`-th row and column of the input. Taps of
+ * one sheet see it at different shifts (stride 1: one sheet in all); where that would hold more pixels than a sheet for
+ * each tap (wide dilation), each tap has its own. In a flat strip each horizontal tap has its own sheet, of the strip's
+ * width: then outputs are numbered through, row after row, and a register tile may span rows. NCHW strips are
+ * [channel][pixel], NHWC strips [pixel][channel]. */
 #ifndef FC_STRIP_H
 #define FC_STRIP_H
 
@@ -16,7 +16,7 @@
 #include "base/simd.h"
 #include "conv/grid.h"
 
-/* A vector kernel may read so many pixels beyond a strip's last. */
+/* READ_BEYOND is how many pixels beyond a strip's last a vector kernel may read. */
 enum { READ_BEYOND = 4 * VL, PAGE_BYTES = 4096 };
 
 /* How one axis' taps are spread over sheets. */
@@ -49,7 +49,7 @@ static void spread_taps(spread *s, const axis *a, int64_t *memory, int own_sheet
     s->tap_shift = memory + 3 * a->taps;
     s->sheets = 0;
     for (int64_t i = 0; i < a->taps; i++) {
-        /* From the lowest tap up, so that shifts are not negative. */
+        /* The lowest tap comes first, so that shifts are not negative. */
         int64_t t = a->tap_step < 0 ? a->taps - 1 - i : i;
         int64_t at = a->first + t * a->tap_step, sheet = s->sheets;
         if (!own_sheets)
@@ -77,7 +77,7 @@ static int64_t spread_width(const spread *s, int64_t count) {
     return count + widest;
 }
 
-/* Taps share sheets, unless that holds more than a sheet for each. */
+/* Spreads the taps so that they share sheets, unless that holds more than a sheet for each. */
 static void spread_best(spread *s, const axis *a, int64_t *memory, int64_t count) {
     spread_taps(s, a, memory, 0);
     if (spread_extent(s, count) > a->taps * count) spread_taps(s, a, memory, 1);
@@ -94,8 +94,8 @@ static int covers_image(const grid *g, const operands *o) {
            g->x.count == o->width && g->y.count <= o->height;
 }
 
-/* Then it need not be packed, unless channels are whole pages apart: they would compete for a few sets of every cache, and each
- * need an entry of the TLB. */
+/* An input that is the image itself need not be packed, unless channels are whole pages apart: they would compete for a
+ * few sets of every cache, and each need an entry of the TLB. */
 static int reads_in_place(const grid *g, const operands *o) {
     return covers_image(g, o) && (o->nhwc || o->x_channel * (int64_t)sizeof(real) < PAGE_BYTES);
 }
@@ -130,7 +130,8 @@ static int plan_zones(strips *s) {
     return narrowest >= 4;
 }
 
-/* The strip that packs the fewest pixels for an output, of those that fit: its surroundings are packed with it. */
+/* Chooses the strip that packs the fewest pixels for an output, of those that fit: its surroundings are packed with
+ * it. */
 static void fit_strip(const strips *s, int64_t tile, int64_t bytes, int64_t *rows, int64_t *columns) {
     const axis *y = &s->g.y, *x = &s->g.x;
     double least = 0;
@@ -155,9 +156,9 @@ static void fit_strip(const strips *s, int64_t tile, int64_t bytes, int64_t *row
     }
 }
 
-/* A register tile is `tile` pixels of `tile_rows` rows; `flat` whether tiles should span rows, `exact` whether they read no
- * pixel beside their own, `bytes` what a strip may hold, `parts` what the number of strips should be a multiple of, where
- * there are enough outputs. 0 or FC_NO_MEMORY. */
+/* A register tile is `tile` pixels of `tile_rows` rows; `flat` whether tiles should span rows, `exact` whether they
+ * read no pixel beside their own, `bytes` what a strip may hold, `parts` what the number of strips should be a multiple
+ * of, where there are enough outputs. 0 or FC_NO_MEMORY. */
 static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile, int64_t tile_rows, int flat,
                        int exact, int64_t bytes, int64_t parts) {
     memset(s, 0, sizeof *s);
@@ -166,7 +167,7 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
     s->in_place = reads_in_place(g, o);
     s->width = o->width, s->height = o->height;
     if (covers_image(g, o) && g->x.out_step == 1 && g->y.out_step == 1 && g->x.count == o->out_width) {
-        /* One long row: nothing distinguishes rows any more. */
+        /* The image is one long row then, as nothing distinguishes rows any more. */
         s->g.x.count *= g->y.count, s->g.y.count = 1;
         s->width *= s->height, s->height = 1;
         flat = 0;
@@ -217,7 +218,8 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
     }
     s->pixels = s->x.sheets * s->sheet_rows * s->pitch + READ_BEYOND;
     if (s->nhwc) {
-        /* Channels padded to an odd number of cache lines: pixels then spread over all sets of the L1 cache. */
+        /* A pixel's channels are padded to an odd number of cache lines: pixels then spread over all sets of the L1
+         * cache. */
         s->pixel_step = round_up(o->channels, VL);
         if (s->pixel_step / VL % 2 == 0 && s->pixel_step > VL) s->pixel_step += VL;
         s->channel_step = 1;
@@ -241,7 +243,8 @@ static size_t packed_strip_bytes(const strips *s) {
     return (size_t)((s->nhwc ? s->pixels * s->pixel_step : s->channels * s->channel_step) + VL) * sizeof(real);
 }
 
-/* One row of a sheet: `n` pixels, of which [low, high) exist; `from` is the image's row, `at` the position of pixel 0. */
+/* Packs one row of a sheet: `n` pixels, of which [low, high) exist; `from` is the image's row, `at` the position of
+ * pixel 0. */
 static void pack_row(const strips *s, const operands *o, real *to, const real *from, int64_t at, int64_t n, int64_t low,
                      int64_t high) {
     int64_t step = s->g.x.step;

@@ -1,12 +1,13 @@
-/* How Winograd's algorithm cuts a grid into tiles of M x M outputs, and its taps into segments that are transformed together.
- * Used by winograd.h; M is defined by the kernel that includes it.
+/* How Winograd's algorithm cuts a grid into tiles of M x M outputs, and its taps into segments that are transformed
+ * together. Used by winograd.h; M is defined by the kernel that includes it.
  *
- * Strides, dilations and large kernels all become small filters of stride 1. With stride s, tap q + s * t sees the pixels
- * q, q + s, ...: s segments ("polyphase"). With dilation d, outputs p, p + d, ... form d interleaved images ("subimages") in
- * which the taps are neighbours. More than 5 taps in a row are cut up. Every pair of a vertical and a horizontal segment adds
- * its share to the sums: either with interpolation points of its own, added up after the inverse transform, or
- * all with the same points, added up before it like further channels ("merged"), which pays with few channels. A merged
- * segment may have fewer taps than the points could serve; pixels beyond its own then count as 0. */
+ * Strides, dilations and large kernels all become small filters of stride 1. With stride s, tap q + s * t sees the
+ * pixels q, q + s, ...: s segments ("polyphase"). With dilation d, outputs p, p + d, ... form d interleaved images
+ * ("subimages") in which the taps are neighbours. More than 5 taps in a row are cut up. Every pair of a vertical and a
+ * horizontal segment adds its share to the sums: either with interpolation points of its own, added up after the
+ * inverse transform, or all with the same points, added up before it like further channels ("merged"), which pays with
+ * few channels. A merged segment may have fewer taps than the points could serve; pixels beyond its own then count as
+ * 0. */
 #ifndef FC_TILING_H
 #define FC_TILING_H
 
@@ -36,7 +37,7 @@ typedef struct {
 static inline int points_for(int64_t taps) { return taps == 1 ? M : M + (int)taps - 1; }
 static inline int taps_for(int points) { return points - M + 1; }
 
-/* 0 where the axis cannot be tiled. */
+/* Tiles an axis; returns 0 where that cannot be done. */
 static int tile_axis(tiled_axis *w, const axis *a) {
     int64_t taps = a->taps, distance = a->tap_step, first = a->first, kernel_first = a->kernel_first;
     int64_t kernel_step = a->kernel_step;
@@ -110,7 +111,7 @@ static void set_tiling(tiling *w, int64_t channels, int merged) {
     if (w->row_step / VL % 2 == 0) w->row_step += VL;
 }
 
-/* Cycles of a tile for everything but memory: products, and transforms of input and output. */
+/* The cycles that a tile takes for everything but memory: products, and transforms of input and output. */
 static double tile_cycles(const tiling *w, const operands *o) {
     double blocks = (double)(o->filters / NR) + (o->filters % NR > VL ? 1 : o->filters % NR ? 0.55 : 0);
     double pairs = w->y.segments * w->x.segments;
@@ -124,7 +125,7 @@ static double tile_cycles(const tiling *w, const operands *o) {
     return products + input + output;
 }
 
-/* 0 where the grid cannot be tiled. */
+/* Tiles a grid; returns 0 where that cannot be done. */
 static inline int tile_grid(tiling *w, const grid *g, const operands *o) {
     memset(w, 0, sizeof *w);
     if (!tile_axis(&w->y, &g->y) || !tile_axis(&w->x, &g->x)) return 0;
@@ -154,7 +155,8 @@ static tile_stretch stretch_at(const tiling *w, int64_t tile, int64_t most) {
     return r;
 }
 
-/* Input positions along x that a stretch sees: [first, first + span). Interleaved images see nearly all of them anyway. */
+/* The input positions along x that a stretch sees are [first, first + span). Subimages see nearly all of them
+ * anyway. */
 static void stretch_span(const tiling *w, int64_t column, int64_t count, int64_t *first, int64_t *span) {
     const tiled_axis *x = &w->x;
     int64_t from = x->subimages > 1 ? 0 : column, to = x->subimages > 1 ? x->tiles : column + count;

@@ -1,11 +1,12 @@
 /* Winograd convolution with tiles of M x M outputs, M defined by the including file; each such file is one kernel.
  *
- * Input of VL channels is transposed to [row][column][VL] (a copy in NHWC), transformed along y and x in lanes of channels,
- * and stored as V [point][tile][channel]. Each point has a matrix product with the transformed weights [block of NR
- * filters][point][channel][NR] in the register tile of channel_tile.h, rows being tiles. Its sums [point][tile][NR] are
- * transformed back in lanes of filters, transposed, and finished. A thread does one block of tiles at a time, so that V and
- * the sums stay in its L2; where the weights are large and the tiles few, all threads share the V of many tiles and split
- * the filters instead. Limit: FMA throughput of the products, and the transforms. */
+ * Input of VL channels is transposed to [row][column][VL] (a copy in NHWC), transformed along y and x in lanes of
+ * channels, and stored as V [point][tile][channel]. Each point has a matrix product with the transformed weights [block
+ * of NR filters][point][channel][NR] in the register tile of channel_tile.h, rows being tiles. Its sums
+ * [point][tile][NR] are transformed back in lanes of filters, transposed, and finished. A thread does one block of
+ * tiles at a time, so that V and the sums stay in its L2; where the weights are large and the tiles few, all threads
+ * share the V of many tiles and split the filters instead. Limit: FMA throughput of the products, and the
+ * transforms. */
 #ifndef FC_WINOGRAD_H
 #define FC_WINOGRAD_H
 
@@ -87,7 +88,7 @@ static void finish_rows(const winograd_job *j, const tile_stretch *r, int64_t co
     }
 }
 
-/* Sums [point][tile][NR] of block `block` of filters to the output. */
+/* Transforms the sums [point][tile][NR] of block `block` of filters back, to the output. */
 static void inverse_tiles(const winograd_job *j, int64_t first, int64_t count, int64_t block, const real *sums,
                           int64_t point_step, real *scratch) {
     const tiling *w = j->w;
@@ -115,14 +116,14 @@ static void inverse_tiles(const winograd_job *j, int64_t first, int64_t count, i
 
 /* ---- products ---- */
 
-/* Of the sums, as `v_per_point`. */
+/* The reals from point to point of the sums, as `v_per_point` gives those of V. */
 static int64_t sums_per_point(int64_t tiles) { return (tiles * NV | 1) * VL; }
 
 static int64_t scratch_reals(const tiling *w) {
     return max64(stage_reals(w), MOST_POINTS * M * VL + M * (STRETCH * M + VL) * VL);
 }
 
-/* The outputs of tiles [first, first + count) and a block of filters; V begins with that of tile `first`. */
+/* Does the outputs of tiles [first, first + count) and a block of filters; V begins with that of tile `first`. */
 static void multiply_tiles(const winograd_job *j, int64_t first, int64_t count, int64_t block, const real *v,
                            int64_t v_step, real *sums, real *scratch) {
     static const int64_t nowhere[1] = {0};
@@ -148,7 +149,7 @@ static void multiply_tiles(const winograd_job *j, int64_t first, int64_t count, 
     inverse_tiles(j, first, count, block, sums, sum_step, scratch);
 }
 
-/* A thread by itself: blocks of tiles [begin, end). */
+/* Does blocks of tiles [begin, end), a thread by itself. */
 static int do_blocks(const void *context, int64_t begin, int64_t end) {
     const winograd_job *j = context;
     const tiling *w = j->w;
@@ -210,7 +211,7 @@ static split split_of(const tiling *w, const operands *o, int threads) {
     int64_t l2 = fc_l2_bytes(), room = l2 / 4 * 3; /* for V and sums, and for weights where they stay there too */
     if (weights <= l2 / 2) room = max64(room - weights, l2 / 4);
     int64_t blocks = max64(1, ceil_div(w->tiles, max64(1, room / tile_bytes)));
-    /* Small ones where that costs little, for a thread on a slower core to do fewer. */
+    /* Blocks are small where that costs little, so that a thread on a slower core does fewer of them. */
     if (weights <= l2 / 2) blocks = max64(blocks, min64(4 * threads, w->tiles / (2 * MR)));
     if (w->tiles >= threads) blocks = round_up(blocks, threads);
     split s = {.tiles = max64(1, ceil_div(w->tiles, blocks))};
@@ -292,8 +293,8 @@ static double cost(const fc_conv *p) {
     return cycles;
 }
 
-/* An upper bound of what is measured (docs/performance.md), as a multiple of the direct sum's error: the number of points
- * decides, and with few channels the direct sum errs less. */
+/* An upper bound of what is measured (docs/performance.md), as a multiple of the direct sum's error: the number of
+ * points decides, and with few channels the direct sum errs less. */
 static double error(const fc_conv *p) {
     static const double of_many[MOST_POINTS + 1] = {[3] = 1, [4] = 1.2, [5] = 1.6, [6] = 3.5, [7] = 3.5, [8] = 5.6};
     static const double of_one[MOST_POINTS + 1] = {[3] = 2.5, [4] = 2.7, [5] = 5.3, [6] = 8.5, [7] = 8.8, [8] = 17.5};

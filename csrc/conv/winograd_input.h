@@ -1,5 +1,5 @@
-/* The input of Winograd's algorithm: staged with channels in lanes, cut into tiles, transformed to points. M is defined by the
- * kernel that includes it. Used by winograd.h and gradient_winograd.h. */
+/* The input of Winograd's algorithm: staged with channels in lanes, cut into tiles, transformed to points. M is defined
+ * by the kernel that includes it. Used by winograd.h and gradient_winograd.h. */
 #ifndef FC_WINOGRAD_INPUT_H
 #define FC_WINOGRAD_INPUT_H
 
@@ -28,7 +28,7 @@ static void set_transforms(transform *transforms) {
 
 /* ---- passes along one axis, for every number of points ---- */
 
-/* Along y, in place: `t` rows, `step` apart. */
+/* Transforms along y, in place: `t` rows, `step` apart. */
 INLINE
 void input_rows(const int t, const transform *f, real *rows, int64_t step, int64_t columns) {
     for (int64_t i = 0; i < columns * VL; i += VL) {
@@ -41,8 +41,8 @@ void input_rows(const int t, const transform *f, real *rows, int64_t step, int64
     }
 }
 
-/* Along x: `tiles` neighbouring tiles from pixels `unit` apart, `seen` of which count, to points `point_step` apart; n lanes
- * count. */
+/* Transforms along x: `tiles` neighbouring tiles from pixels `unit` apart, `seen` of which count, to points
+ * `point_step` apart; n lanes count. */
 INLINE
 void input_columns(const int t, const transform *f, const real *pixels, int64_t unit, int seen, int64_t tiles, real *to,
                    int64_t point_step, int64_t tile_step, int64_t n) {
@@ -92,7 +92,7 @@ static const struct {
 
 /* ---- staging ---- */
 
-/* Channels in lanes: `span` pixels from position `first` on of n channels' rows; zeros outside the image. */
+/* Stages rows of n channels, which become lanes: `span` pixels from position `first` on, zeros outside the image. */
 static void stage_row(real *to, const real *row, const operands *o, int64_t n, int64_t first, int64_t span) {
     if (o->nhwc) {
         for (int64_t i = 0; i < span; i++, to += VL) {
@@ -127,7 +127,7 @@ static int64_t stage_reals(const tiling *w) {
     return w->y.most_points * round_up(span, VL) * VL;
 }
 
-/* V of tiles [first, first + count), of the channels of vectors [low, high). */
+/* Makes V of tiles [first, first + count), for the vectors [low, high) of channels. */
 static void transform_tiles(const winograd_input *j, int64_t first, int64_t count, int64_t low, int64_t high, real *v,
                             int64_t point_step, real *stage) {
     const tiling *w = j->w;
@@ -175,7 +175,7 @@ static void transform_tiles(const winograd_input *j, int64_t first, int64_t coun
     }
 }
 
-/* From point to point of V: an odd number of vectors, for points to spread over all sets of a cache. */
+/* The reals from point to point of V: an odd number of vectors, so that points spread over all sets of a cache. */
 static int64_t v_per_point(const tiling *w, int64_t tiles) { return (tiles * w->row_step / VL | 1) * VL; }
 
 #endif

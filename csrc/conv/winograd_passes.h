@@ -5,7 +5,7 @@
 #include "base/simd.h"
 #include "conv/points.h"
 
-/* Along x: `rows` rows of t points of one tile, to [row][M] vectors. */
+/* Transforms along x: `rows` rows of t points of one tile, to [row][M] vectors. */
 INLINE
 void output_columns(const int t, const transform *f, const real *sums, int64_t point_step, int rows, real *to) {
     for (int i = 0; i < rows; i++, sums += t * point_step, to += M * VL) {
@@ -21,7 +21,7 @@ void output_columns(const int t, const transform *f, const real *sums, int64_t p
     }
 }
 
-/* Along y: [t][M] vectors to M rows of M pixels; with `add`, to what is there already. */
+/* Transforms along y: [t][M] vectors to M rows of M pixels; with `add`, they are added to what is there. */
 INLINE
 void output_rows(const int t, const transform *f, const real *from, real *to, int64_t row_step, int add) {
     for (int j = 0; j < M; j++, from += VL, to += VL) {

@@ -1,5 +1,5 @@
-/* The weights of Winograd's algorithm: [group][block of NR filters][point][channel][filter of the block], and how they are made.
- * Included by winograd.h. */
+/* The weights of Winograd's algorithm: [group][block of NR filters][point][channel][filter of the block], and how they
+ * are made. Included by winograd.h. */
 #ifndef FC_WINOGRAD_WEIGHTS_H
 #define FC_WINOGRAD_WEIGHTS_H
 
@@ -30,7 +30,7 @@ typedef struct {
     transform transforms[MOST_POINTS + 1];
 } weights_job;
 
-/* Along one axis; one tap is every pixel's factor as it is. */
+/* Transforms along one axis; a single tap is every pixel's factor as it is. */
 INLINE
 void taps_to_points(const int taps, const transform *f, const vec *g, vec *v) {
     switch (taps) {
@@ -44,7 +44,7 @@ void taps_to_points(const int taps, const transform *f, const vec *g, vec *v) {
     }
 }
 
-/* `count` filters, for which taps[r][s] has one element each: to the points that begin at `to`. */
+/* Transforms `count` filters, for which taps[r][s] has one element each, to the points that begin at `to`. */
 INLINE
 void filters_to_points(const int rows, const int columns, const transform *transforms,
                        const real *const (*taps)[MOST_TAPS], int64_t count, real *to, int64_t point_step) {

@@ -1,7 +1,7 @@
 /* The gradients of deformable convolution. Called through `operations.def`.
  *
- * As forward, sampled pixels are the channels of a 1x1 convolution ("columns"): a row for each channel and tap. Pieces of images,
- * as many as a bounded buffer holds, go through four steps, each shared by all threads:
+ * As forward, sampled pixels are the channels of a 1x1 convolution ("columns"): a row for each channel and tap. Pieces
+ * of images, as many as a bounded buffer holds, go through four steps, each shared by all threads:
  * 1. the gradient of the columns: that convolution transposed;
  * 2. each tap of a group of channels reads its places again: the columns, and the gradients of offsets and mask;
  * 3. the gradient of the weights: that of the 1x1 convolution's;
@@ -32,8 +32,8 @@ typedef struct {
     real *columns, *column_gradient, *own_gradient; /* [piece][depth or filters][pixel] */
 } deform_gradient_job;
 
-/* For pixels of the output: the four pixels around the place where a tap reads, their shares in what it reads, and the slopes of
- * these with the place. A pixel outside of the image has none, and stands for one inside. */
+/* For pixels of the output: the four pixels around the place where a tap reads, their shares in what it reads, and the
+ * slopes of these with the place. A pixel outside of the image has none, and stands for one inside. */
 typedef struct {
     int32_t corner[4][BLOCK];
     real share[4][BLOCK], down[4][BLOCK], right[4][BLOCK];
@@ -52,7 +52,7 @@ static void locate(const deform_gradient_job *j, int64_t image, int64_t group, i
     for (int64_t i = 0; i < n; i++, column++) {
         if (column == p->out_width) column = 0, row++;
         real y = (real)(row * p->stride_h + top) + down[i], x = (real)(column * p->stride_w + left) + right[i];
-        /* At -1 a share is still 0, but no longer its slope. */
+        /* At -1 a pixel's share is still 0, but its slope is not. */
         int inside = y >= -1 && y < (real)p->height && x >= -1 && x < (real)p->width;
         if (!inside) y = x = 0;
         int64_t y0 = (int64_t)floor((double)y), x0 = (int64_t)floor((double)x);
@@ -79,7 +79,7 @@ static void piece_pixels(const deform_gradient_job *j, int64_t i, int64_t *image
     *n = min64(j->piece, j->pixels - *at);
 }
 
-/* Step 1, where pieces are less than images: tasks are (piece, filter). */
+/* Copies the gradient of pieces that are less than images, for step 1: tasks are (piece, filter). */
 static int copy_work(const void *context, int64_t begin, int64_t end) {
     const deform_gradient_job *j = context;
     for (int64_t task = begin; task < end; task++) {
@@ -147,8 +147,8 @@ static int offset_work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* Step 4: tasks are (image, offset group, block of its channels). Corner after corner: neighbouring pixels of the output go to
- * different places then, so that no addition waits for the last one. */
+/* Step 4: tasks are (image, offset group, block of its channels). Corner after corner: neighbouring pixels of the
+ * output go to different places then, so that no addition waits for the last one. */
 static int image_work(const void *context, int64_t begin, int64_t end) {
     const deform_gradient_job *j = context;
     const fc_conv *p = j->p;
@@ -181,8 +181,8 @@ static int image_work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* The pieces of the buffer through all steps. `part` takes the gradient of the weights, which is added to `weights` unless that
- * is where it is. */
+/* Takes the pieces of the buffer through all steps. `part` takes the gradient of their weights, which is added to
+ * `weights` unless that is the same array. */
 static int do_pieces(deform_gradient_job *j, const void *packed, real *weights, real *part, int threads) {
     const fc_conv *p = j->p;
     fc_conv inner = {.batch = j->count,

@@ -1,4 +1,5 @@
-/* Padding read backwards: every pixel is the sum of its copies. Called through `operations.def`. Limit: memory bandwidth. */
+/* Padding read backwards: every pixel is the sum of its copies. Called through `operations.def`. Limit: memory
+ * bandwidth. */
 #include <stdlib.h>
 
 #include "base/parallel.h"

@@ -1,9 +1,10 @@
 /* Sums of values at given places of planes, the gradient of maximum pooling. Called through `operations.def`.
  *
- * NCHW adds one value after the other to a plane in cache. In NHWC, windows of 3 pixels at most at small distances, the usual ones,
- * are known from the sizes and the first places: then every pixel asks the few windows that hold it whether they picked it, in
- * vectors of channels, and is written once. The answers are counted: images where a value got none have other windows, and are
- * done again, one value at a time. All add in the order of the values. Limit: memory bandwidth. */
+ * NCHW adds one value after the other to a plane in cache. In NHWC, windows of 3 pixels at most at small distances, the
+ * usual ones, are known from the sizes and the first places: then every pixel asks the few windows that hold it whether
+ * they picked it, in vectors of channels, and is written once. The answers are counted: images where a value got none
+ * have other windows, and are done again, one value at a time. All add in the order of the values. Limit: memory
+ * bandwidth. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
@@ -30,8 +31,8 @@ static uint64_t last_of(const int64_t *at, int64_t n) {
 
 /* ---- by value ---- */
 
-/* So many values are added before more of the plane is cleared, up to the last place that they go to: neighbours go to places near
- * to each other, which are then still in L1. */
+/* CHUNK values are added before more of the plane is cleared, up to the last place that they go to: neighbours go to
+ * places near to each other, which are then still in L1. */
 enum { CHUNK = 256, LINE = 64 / sizeof(real) };
 
 static int planes_by_value(const void *context, int64_t begin, int64_t end) {
@@ -84,8 +85,8 @@ static int images_by_value(const void *context, int64_t begin, int64_t end) {
 
 /* ---- by pixel (NHWC) ---- */
 
-/* Window o of an axis holds the pixels from o * stride - 1 to o * stride + 1, or, if they begin late, one more each: the windows
- * of pixel i below `count` are those from first to last. */
+/* Window o of an axis holds the pixels from o * stride - 1 to o * stride + 1, or, if they begin late, one more each:
+ * the windows of pixel i below `count` are those from first to last. */
 typedef struct {
     int64_t first, last;
 } span;
@@ -95,7 +96,7 @@ static span windows_of(const scatter_add_job *j, int late, int64_t i, int64_t co
     return (span){max64(first, 0), min64((low + 2) / j->stride, count - 1)};
 }
 
-/* What a window picked, and its values, of all channels. */
+/* The places that a window picked and its values, of all channels. */
 typedef struct {
     const lane *picked;
     const real *values;
@@ -112,7 +113,7 @@ typedef struct {
 INLINE
 lanes picked_by(const window *w, int64_t c) { return (lanes)load((const real *)(w->picked + c)); }
 
-/* One pixel from `count` windows; `answers` counts down. Whole vectors are written. */
+/* Sums one pixel from `count` windows; `answers` counts down. Whole vectors are written. */
 INLINE
 void ask(const int count, const window *w, lane pixel, int64_t channels, real *to, lanes *answers) {
     lanes own = pixel - (lanes){0}, total = *answers;
@@ -168,7 +169,8 @@ static int read_windows(const scatter_add_job *j, windows *w, int64_t image) {
     return last_of(at, n) >= (uint64_t)(j->height * j->width);
 }
 
-/* Do windows begin at 0 and not at -1? The first of them tell; where they do not, late ones hold what they picked as well. */
+/* Do windows begin at 0 and not at -1? The first of them tell; where they do not, late ones hold what they picked as
+ * well. */
 static int begin_late(const scatter_add_job *j, int64_t image) {
     const int64_t *at = j->indices + image * j->rows * j->columns * j->channels;
     for (int64_t y = 0; y < min64(j->rows, 3); y++)
@@ -203,7 +205,7 @@ static int by_pixel(const void *context, int64_t begin, int64_t end) {
             span rows = windows_of(j, late, y, j->rows);
             while (w.filled <= rows.last)
                 if (read_windows(j, &w, image)) return FC_OUT_OF_RANGE;
-            /* At once where what is written beyond a row is ours, and still to be written. */
+            /* A row is written in place where what is written beyond it is ours, and still to be written. */
             int direct = !j->past && !s.filled && own_end - s.out >= row + VL;
             fill_row(j, &w, image, rows, y, direct ? s.out : next_row(&s, row), &answers);
             if (direct) s.out += row;
@@ -219,7 +221,7 @@ static int by_pixel(const void *context, int64_t begin, int64_t end) {
 
 /* ---- the way through ---- */
 
-/* The distance of windows that an image of that size would have so many of, or 0. */
+/* The stride of windows that would be so many in an image of that size, or 0. */
 static int64_t distance(const scatter_add_job *j) {
     int64_t best = 0, least = 5;
     for (int64_t stride = 1; stride <= 3; stride++) {

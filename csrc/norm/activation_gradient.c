@@ -1,5 +1,5 @@
-/* The slopes of activations, times a gradient. Called through `operations.def`. Limit: memory bandwidth; arithmetic where
- * there is an exponential. At a kink the slope is that of PyTorch; NaN stays NaN but where the slope is 0. */
+/* The slopes of activations, times a gradient. Called through `operations.def`. Limit: memory bandwidth; arithmetic
+ * where there is an exponential. At a kink the slope is that of PyTorch; NaN stays NaN but where the slope is 0. */
 #include "base/exponential.h"
 #include "base/parallel.h"
 #include "base/simd.h"
@@ -23,8 +23,8 @@ vec exponential(vec x) {
     return power * rest + power;
 }
 
-/* Slopes from its input x. Those of sigmoid and tanh are e / (1 + e)^2 and 4 e / (1 + e)^2, which keep their digits where they
- * are small, with e = exp(-|x|) and exp(-2 |x|). */
+/* Slopes from its input x. Those of sigmoid and tanh are e / (1 + e)^2 and 4 e / (1 + e)^2, which keep their digits
+ * where they are small, with e = exp(-|x|) and exp(-2 |x|). */
 INLINE
 vec slope_of_input(const int activation, vec x) {
     vec size = choose(x < zero(), -x, x), e, inverse;

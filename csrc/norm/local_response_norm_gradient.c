@@ -1,9 +1,10 @@
 /* The gradient of local response normalisation. Called through `operations.def`.
  *
- * With base = k + alpha / size * (sum of squares over a channel's window) and its share g x / base^(beta + 1), a pixel gets
- * g / base^beta - 2 alpha beta / size * x * (sum of the shares of all windows that hold its channel). A strip of pixels is
- * worked on at a time, in rows with zeros around for the neighbours of the first and last channels: of pixels, one row for
- * each channel (NCHW), or of channels, one for each pixel (NHWC). Limit: arithmetic of the powers. */
+ * With base = k + alpha / size * (sum of squares over a channel's window) and its share g x / base^(beta + 1), a pixel
+ * gets g / base^beta - 2 alpha beta / size * x * (sum of the shares of all windows that hold its channel). A strip of
+ * pixels is worked on at a time, in rows with zeros around for the neighbours of the first and last channels: of
+ * pixels, one row for each channel (NCHW), or of channels, one for each pixel (NHWC). Limit: arithmetic of the
+ * powers. */
 #include <math.h>
 
 #include "base/parallel.h"
@@ -27,7 +28,7 @@ static void sum_neighbours(real *to, const real *from, int64_t n, int64_t step, 
     }
 }
 
-/* base^beta; the usual exponent in vectors. */
+/* Raises to the power of beta; the usual exponent goes in vectors. */
 static void raise_all(real *restrict to, const real *restrict base, int64_t n, double beta) {
     if (beta == 0.75)
 #if FC_DOUBLE
@@ -95,7 +96,7 @@ int FC_NAME(local_response_norm_gradient)(const void *x, const void *gradient, v
                            .factor = (real)(2 * beta * alpha / (double)size),
                            .beta = beta,
                            .nhwc = layout == FC_NHWC};
-    /* Five rows of a strip fit L2. */
+    /* A strip is so long that five of its rows fit half of L2. */
     int64_t fitting = fc_l2_bytes() / 2 / (5 * channels * (int64_t)sizeof(real)) / VL * VL;
     j.strip = min64(pixels, max64(VL, min64(fitting, 256)));
     j.strips = ceil_div(pixels, j.strip);

@@ -1,7 +1,8 @@
 /* The gradient of average pooling: every pixel is the sum of its windows' shares. Called through `operations.def`.
  *
- * A row of outputs is divided, and spread along the row, into a ring of such rows in L1; a row of pixels is the sum of those
- * whose windows hold it, written once. NCHW has vectors along the row, NHWC over channels. Limit: memory bandwidth. */
+ * A row of outputs is divided, and spread along the row, into a ring of such rows in L1; a row of pixels is the sum of
+ * those whose windows hold it, written once. NCHW has vectors along the row, NHWC over channels. Limit: memory
+ * bandwidth. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
@@ -77,7 +78,7 @@ typedef struct {
     const real **terms; /* of a sum */
 } scratch;
 
-/* The divisors of an axis, up to a whole vector; and 1 / them, which follow. */
+/* Gives the divisors of an axis, up to a whole vector, followed by their inverses. */
 static real *open_divisors(const fc_windows *w, real *to) {
     int64_t padded = round_up(w->count, VL);
     for (int64_t o = 0; o < padded; o++) {
@@ -87,7 +88,7 @@ static real *open_divisors(const fc_windows *w, real *to) {
     return to + padded;
 }
 
-/* All outputs of row y, divided. Whole vectors are written, of 0 in the end. */
+/* Divides all outputs of row y. Whole vectors are written, with zeros behind the last output. */
 static void divide_row(const pool_gradient_job *j, const scratch *s, const real *from, int64_t y) {
     int64_t count = j->p->columns.count, inner = j->inner;
     vec by_row = splat((real)j->p->rows.divisor[y]), inverse = splat((real)(1 / j->p->rows.divisor[y]));
@@ -115,7 +116,7 @@ void spread_by_1(const int64_t kernel, const int64_t step, const real *shares, r
     }
 }
 
-/* Of two pixels in a row, the first is the window's pixel 0, 2, ..., the second 1, 3, ... */
+/* With stride 2, the first of two pixels is pixel 0, 2, ... of its windows, the second pixel 1, 3, ... */
 INLINE
 void spread_by_2(const int64_t kernel, const real *shares, real *to, int64_t width) {
     for (int64_t x = 0; x < width; x += 2 * VL, shares += VL) {
@@ -141,7 +142,7 @@ static void spread_by_table(const pool_gradient_job *j, const real *restrict sha
     }
 }
 
-/* Sums of the shares of a row for each of its pixels; whole vectors are written. */
+/* Sums the shares of a row for each of its pixels; whole vectors are written. */
 static void spread_row(const pool_gradient_job *j, const scratch *s, real *to) {
     const fc_windows *w = &j->p->columns;
     const readers *r = &j->columns;
@@ -265,7 +266,7 @@ static int is_doubling(const fc_windows *w) {
     return w->kernel == 2 && w->stride == 2 && w->step == 1 && w->first == 0;
 }
 
-/* One window over the whole plane: it has one value. */
+/* Fills planes that have one window, over the whole plane. */
 static int fill_planes(const void *context, int64_t begin, int64_t end) {
     const pool_gradient_job *j = context;
     const fc_pool *p = j->p;
@@ -326,7 +327,8 @@ static int is_uniform(const fc_windows *w) {
     return w->kernel && w->stride == 1 && w->step == 1;
 }
 
-/* Then the gradient is average pooling too: pixel i lies in the windows i + pad - kernel + 1, ..., i + pad. */
+/* The gradient of uniform windows is average pooling too: pixel i lies in the windows i + pad - kernel + 1, ..., i +
+ * pad. */
 static int pool_back(const fc_pool *p, const void *gradient, void *out, int threads) {
     fc_pool back = *p;
     double *divisors = malloc((size_t)(p->height + p->width) * sizeof *divisors);

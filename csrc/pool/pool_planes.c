@@ -1,7 +1,8 @@
-/* The usual pooling of NCHW planes: maximum and average over windows of 2x2 and 3x3 at distances of 1 and 2, and over whole
- * planes. Called by `fc_pool_run`, which gives everything else to pool.c.
+/* The usual pooling of NCHW planes: maximum and average over windows of 2x2 and 3x3 at distances of 1 and 2, and over
+ * whole planes. Called by `fc_pool_run`, which gives everything else to pool.c.
  *
- * Windows: rows are combined horizontally as they are read, then vertically in registers, ROWS rows of outputs at a time.
+ * Windows: rows are combined horizontally as they are read, then vertically in registers, ROWS rows of outputs at a
+ * time.
  * Whole planes: VL planes at a time, whose partial sums are transposed and combined.
  * Limit: cache or memory bandwidth. */
 #include <math.h>
@@ -18,7 +19,7 @@ typedef struct {
     int64_t parts;
 } planes_job;
 
-/* NaN wins. */
+/* Adds, or takes the larger number; NaN wins. */
 INLINE
 vec combine(const int sum, vec a, vec b) { return sum ? a + b : choose((b > a) | (b != b), b, a); }
 
@@ -128,7 +129,7 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* Partial results of one plane, a vector of them. */
+/* A vector of partial results of one plane. */
 INLINE
 vec partial(const int sum, const real *x, int64_t n) {
     vec a = neutral(sum), b = a;

@@ -1,10 +1,11 @@
 /* Gradient of a depthwise convolution's weights. Called through `gradients.def`.
  *
- * Vectors run over the pixels of a row (NCHW), or over filters (NHWC). The input's lines are packed: with zeros around the
- * image, a sheet for each remainder that the taps have by the stride (NCHW), in vectors of the filters' channels (NHWC). Register
- * tile: a rectangle of the kernel's taps, one sum each; every vector of the gradient is loaded once and multiplied with the
- * pixels of all taps of the tile. A task is a filter, or a vector of them, and a share of the images' strips of rows; their sums
- * are added up at the end, so that results do not depend on the number of threads. Limit: loads, one for each product. */
+ * Vectors run over the pixels of a row (NCHW), or over filters (NHWC). The input's lines are packed: with zeros around
+ * the image, a sheet for each remainder that the taps have by the stride (NCHW), in vectors of the filters' channels
+ * (NHWC). Register tile: a rectangle of the kernel's taps, one sum each; every vector of the gradient is loaded once
+ * and multiplied with the pixels of all taps of the tile. A task is a filter, or a vector of them, and a share of the
+ * images' strips of rows; their sums are added up at the end, so that results do not depend on the number of threads.
+ * Limit: loads, one for each product. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
@@ -111,8 +112,8 @@ typedef struct {
     int64_t shares;
 } depthwise_plan;
 
-/* A line holds a sheet for each remainder that the taps' columns have by the stride: numbers them in `sheet_of`, one entry for
- * each column of taps, in the order in which they come up; gives how many they are. */
+/* A line holds a sheet for each remainder that the taps' columns have by the stride. Gives each column of taps the
+ * number of its sheet in `sheet_of`, in the order in which they come up, and returns how many they are. */
 static int64_t number_sheets(const fc_conv *p, int64_t *sheet_of) {
     int64_t sheets = 0;
     for (int64_t s = 0; s < p->kernel_w; s++) {
@@ -165,8 +166,8 @@ static depthwise_plan plan_of(const fc_conv *p) {
 
 /* ---- packing ---- */
 
-/* Rows of the image's channel in lines of sheets, zeros beside them: a column of vectors at a time, which all have the same
- * zeros. */
+/* Packs rows of the image's channel in lines of sheets, with zeros beside them: a column of vectors at a time, which
+ * all have the same zeros. */
 static void pack_pixels(const depthwise_plan *w, const int64_t *sheet_of, const real *row, int64_t rows, real *to) {
     const int64_t step = w->stride_w, width = w->o.width;
     for (int64_t s = 0, next = 0; next < w->sheets; s++) {
@@ -193,7 +194,7 @@ static void pack_pixels(const depthwise_plan *w, const int64_t *sheet_of, const 
     }
 }
 
-/* A row of the image in vectors of n filters' channels, from filter `k` on. */
+/* Packs a row of the image in vectors of n filters' channels, from filter `k` on. */
 static void pack_vectors(const depthwise_plan *w, const real *row, int64_t k, int64_t n, real *to) {
     for (int64_t i = 0; i < w->pitch / VL; i++, to += VL) {
         int64_t column = i - w->pad_left;
@@ -218,8 +219,8 @@ typedef struct {
     real *weights, *bias, *partial_weights, *partial_bias;
 } depthwise_gradient_job;
 
-/* Adds the products of a strip of `rows` rows of outputs to `sums`, [tap][VL]; `lines` are those that its first row sees, and
- * on. */
+/* Adds the products of a strip of `rows` rows of outputs to `sums`, [tap][VL]; `lines` begins with those that its first
+ * row sees. */
 static void multiply_strip(const depthwise_plan *w, const real *const *lines, int64_t rows, const real *gradient,
                            int64_t lanes, const int64_t *offsets, real *sums) {
     const operands *o = &w->o;

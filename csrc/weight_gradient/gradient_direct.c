@@ -1,13 +1,15 @@
 /* Gradient of a convolution's weights, vectors over filters: the general kernel. Called through `gradients.def`.
  *
- * A matrix product whose reduction runs over the pixels of all images. Both operands are packed, a strip of output pixels at
- * a time: the gradient as [block of NR filters][pixel][NR]; the input in panels of at most MR channels, [line][cell][channel],
- * zeros around the image, in which the channels of neighbouring taps of a row follow on each other. Register tile: MR
- * (tap, channel) pairs x NV vectors of filters; every pixel is one step of the reduction, MR broadcasts and NV loads.
+ * A matrix product whose reduction runs over the pixels of all images. Both operands are packed, a strip of output
+ * pixels at a time: the gradient as [block of NR filters][pixel][NR]; the input in panels of at most MR channels,
+ * [line][cell][channel], zeros around the image, in which the channels of neighbouring taps of a row follow on each
+ * other. Register tile: MR (tap, channel) pairs x NV vectors of filters; every pixel is one step of the reduction, MR
+ * broadcasts and NV loads.
  *
- * A task is a share of the strips, a chunk of channels and a part of the filters; each strip's sums are added to the task's
- * own weights, and these transposed to the user's layout at its end. Shares and their order follow from the problem alone, so
- * that results do not depend on the number of threads. Limit: FMA throughput; packing, where one side has few channels. */
+ * A task is a share of the strips, a chunk of channels and a part of the filters; each strip's sums are added to the
+ * task's own weights, and these transposed to the user's layout at its end. Shares and their order follow from the
+ * problem alone, so that results do not depend on the number of threads. Limit: FMA throughput; packing, where one side
+ * has few channels. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
@@ -26,7 +28,8 @@ enum {
 
 /* ---- plan ---- */
 
-/* How one axis of the input is packed: every input position once, or, where that is less, those of each tap by themselves. */
+/* How one axis of the input is packed: every input position once, or, where that is less, those of each tap by
+ * themselves. */
 typedef struct {
     int64_t outputs;        /* of a full strip */
     int64_t extent;         /* packed positions */
@@ -126,8 +129,9 @@ static strip strip_at(const direct_plan *w, int64_t index) {
 
 /* ---- packing the input ---- */
 
-/* `count` pixels of `width` channels each, from every `step`-th pixel; what will be wanted `ahead` of them is fetched. Whole
- * vectors are stored in ascending order: what one writes beyond its channels is written again, or slack. */
+/* Packs `count` pixels of `width` channels each, from every `step`-th pixel; what will be wanted `ahead` of them is
+ * fetched. Whole vectors are stored in ascending order: what one writes beyond its channels is written again, or
+ * slack. */
 static void pack_cells(const operands *o, real *to, int64_t width, const real *from, int64_t step, int64_t count,
                        int64_t ahead) {
     step *= o->x_pixel;
@@ -172,7 +176,7 @@ static void pack_cells(const operands *o, real *to, int64_t width, const real *f
     }
 }
 
-/* `count` cells of a line, which stand for input columns first, first + step, ... */
+/* Packs `count` cells of a line, which stand for input columns first, first + step, ... */
 static void pack_line(const operands *o, real *to, int64_t width, const real *row, int64_t first, int64_t step,
                       int64_t count, int64_t ahead) {
     int64_t low = first < 0 ? ceil_div(-first, step) : 0,
@@ -183,7 +187,7 @@ static void pack_line(const operands *o, real *to, int64_t width, const real *ro
     clear_reals(to + high * width, (count - high) * width);
 }
 
-/* Channels [channel, channel + width) of a group, as seen by a strip. Lines outside the image are left as they are. */
+/* Packs `width` channels of a group, as a strip sees them. Lines outside the image are left as they are. */
 static void pack_panel(const direct_plan *w, const strip *s, const real *x, int64_t width, real *to) {
     const operands *o = &w->o;
     const axis_packing *ay = &w->y, *ax = &w->x;
@@ -209,7 +213,8 @@ static void pack_panel(const direct_plan *w, const strip *s, const real *x, int6
 
 /* ---- packing the gradient ---- */
 
-/* `count` pixels of `filters` filters as vectors of filters, zeros beyond them; their sum is added to `bias`, if that is one. */
+/* Packs `count` pixels of `filters` filters as vectors of filters, with zeros beyond them; their sum is added to
+ * `bias`, unless that is NULL. */
 static void pack_gradient(const operands *o, real *to, int64_t width, const real *from, int64_t filters, int64_t count,
                           real *bias) {
     for (int64_t v = 0; v < width; v += VL) {
@@ -248,7 +253,7 @@ static void pack_gradient(const operands *o, real *to, int64_t width, const real
     }
 }
 
-/* The strip's gradient of a block of filters: [image][row][column][width]. */
+/* Packs the strip's gradient of a block of filters: [image][row][column][width]. */
 static void pack_block(const direct_plan *w, const strip *s, const real *gradient, int64_t filters, int64_t width,
                        real *to, real *bias) {
     const operands *o = &w->o;
@@ -265,7 +270,7 @@ static void pack_block(const direct_plan *w, const strip *s, const real *gradien
 
 /* ---- a task ---- */
 
-/* The strip's pixels that see row `tap` of the kernel inside the image. */
+/* Finds the strip's pixels that see row `tap` of the kernel inside the image; returns in how many stretches. */
 static int64_t find_step_stretches(const direct_plan *w, const strip *s, int64_t tap, step_stretch *to) {
     const axis_packing *a = &w->y;
     int64_t n = 0, tap_line = tap * a->tap_step;
@@ -324,7 +329,7 @@ static void multiply_strip(const direct_plan *w, const strip *s, const direct_re
     }
 }
 
-/* From `sums` to the user's layout. */
+/* Stores `sums` in the user's layout. */
 static void unpack(const direct_plan *w, const direct_region *r, int64_t group, const real *sums, real *weights) {
     const operands *o = &w->o;
     for (int64_t b = 0; b < r->blocks; b++)

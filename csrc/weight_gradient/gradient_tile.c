@@ -1,5 +1,5 @@
-/* The register tile of the weight gradient's kernels: `rows` reals of one operand x vectors of filters, every pixel (or tile of
- * pixels) being a step of the reduction. No partial sum leaves the registers. */
+/* The register tile of the weight gradient's kernels: `rows` reals of one operand x vectors of filters, every pixel (or
+ * tile of pixels) being a step of the reduction. No partial sum leaves the registers. */
 #include "base/simd.h"
 #include "weight_gradient/gradient.h"
 

@@ -1,13 +1,14 @@
-/* Gradient of a convolution's weights by Winograd's algorithm with tiles of M x M outputs, M defined by the including file; each
- * such file is one kernel.
+/* Gradient of a convolution's weights by Winograd's algorithm with tiles of M x M outputs, M defined by the including
+ * file; each such file is one kernel.
  *
- * The transpose of the forward algorithm: g = G^T [sum over tiles of (A y) * (B^T d)]. Tiles of input become V [point][tile]
- * [channel] as in winograd.h, tiles of the gradient U [point][block of NR filters][tile][NR]; each point has a matrix product
- * whose reduction runs over tiles, and its sums [point][block][channel][NR] are transformed once, at the end.
+ * The transpose of the forward algorithm: g = G^T [sum over tiles of (A y) * (B^T d)]. Tiles of input become V
+ * [point][tile][channel] as in winograd.h, tiles of the gradient U [point][block of NR filters][tile][NR]; each point
+ * has a matrix product whose reduction runs over tiles, and its sums [point][block][channel][NR] are transformed once,
+ * at the end.
  *
- * Where the sums fit a core's L2, a thread does a share of the tiles by itself, some at a time; otherwise all threads share V
- * and U of many tiles, and split the points. What is summed in which order follows from the problem alone. Limit: FMA throughput
- * of the products, the transforms, and with large weights the traffic of V, U and sums. */
+ * Where the sums fit a core's L2, a thread does a share of the tiles by itself, some at a time; otherwise all threads
+ * share V and U of many tiles, and split the points. What is summed in which order follows from the problem alone.
+ * Limit: FMA throughput of the products, the transforms, and with large weights the traffic of V, U and sums. */
 #ifndef FC_GRADIENT_WINOGRAD_H
 #define FC_GRADIENT_WINOGRAD_H
 
@@ -35,7 +36,7 @@ enum {
 
 /* ---- passes along one axis, for every number of points ---- */
 
-/* Along y: M rows of `columns` pixels to t rows. */
+/* Transforms along y: M rows of `columns` pixels to t rows. */
 INLINE
 void gradient_rows(const int t, const transform *f, const real *from, int64_t step, int64_t columns, real *to) {
     for (int64_t i = 0; i < columns * VL; i += VL) {
@@ -51,7 +52,7 @@ void gradient_rows(const int t, const transform *f, const real *from, int64_t st
     }
 }
 
-/* Along x: `tiles` neighbouring tiles of M pixels, `unit` apart, to points. */
+/* Transforms along x: `tiles` neighbouring tiles of M pixels, `unit` apart, to points. */
 INLINE
 void gradient_columns(const int t, const transform *f, const real *pixels, int64_t unit, int64_t tiles, real *to,
                       int64_t point_step, int64_t tile_step) {
@@ -68,7 +69,7 @@ void gradient_columns(const int t, const transform *f, const real *pixels, int64
     }
 }
 
-/* Along either axis: t vectors to taps; `lines` times. One tap is the sum of all pixels. */
+/* Transforms along either axis: t vectors to taps, `lines` times. A single tap is the sum of all pixels. */
 INLINE
 void products_to_taps(const int t, const transform *f, const real *from, int64_t step, int lines, int64_t line_step,
                       real *to, int64_t to_step, int64_t to_line_step) {
@@ -135,7 +136,7 @@ typedef struct {
     int shared; /* do all threads work on the same tiles? */
 } winograd_plan;
 
-/* 0 where the convolution cannot be tiled. */
+/* Makes the plan; returns 0 where the convolution cannot be tiled. */
 static int plan_of(const fc_conv *p, winograd_plan *s) {
     memset(s, 0, sizeof *s);
     s->o = operands_of(p), s->taps = p->kernel_h * p->kernel_w;
@@ -208,11 +209,11 @@ static void set_region(winograd_region *r, const winograd_plan *s, const transfo
         (winograd_input){&r->w, &r->g, gradient + (group * o->filters + r->block * NR) * o->out_channel, transforms};
 }
 
-/* From point to point of U, and of the sums. */
+/* The reals from point to point of U, and of the sums. */
 static int64_t u_per_point(int64_t blocks, int64_t tiles) { return (blocks * tiles * NV | 1) * VL; }
 static int64_t sums_per_point(const winograd_region *r) { return r->blocks * r->o.channels * NR; }
 
-/* Output columns of a stretch, subimages included: [first, first + span). */
+/* The output columns of a stretch, in all subimages, are [first, first + span). */
 static void gradient_span(const tiling *w, int64_t column, int64_t count, int64_t *first, int64_t *span) {
     *first = w->x.subimages > 1 ? 0 : M * column;
     *span = w->x.subimages > 1 ? w->x.subimages * M * w->x.tiles : M * count;
@@ -231,7 +232,8 @@ static int64_t scratch_reals(const winograd_plan *s) {
 
 /* ---- the steps ---- */
 
-/* U of tiles [first, first + count), of the vectors of filters [low, high); `at` is the place of `first` among `tiles`. */
+/* Makes U of tiles [first, first + count), for the vectors [low, high) of filters; `at` is the place of `first` among
+ * `tiles`. */
 static void transform_gradients(const winograd_region *r, int64_t first, int64_t count, int64_t low, int64_t high,
                                 int64_t at, real *stage) {
     const tiling *w = &r->w;
@@ -302,7 +304,7 @@ static void multiply_points(const winograd_region *r, int64_t low, int64_t high)
         }
 }
 
-/* The weights of block `b` of filters from the sums; `weights` is the whole array. */
+/* Makes the weights of block `b` of filters from the sums; `weights` is the whole array. */
 static void transform_sums(const winograd_region *r, int64_t b, real *weights, real *scratch) {
     const tiling *w = &r->w;
     const operands *o = &r->s->o;

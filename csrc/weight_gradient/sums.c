@@ -1,4 +1,5 @@
-/* Sums of every channel over a batch and its planes, the gradient of a bias. Called by the gradients' kernels, and by itself. */
+/* Sums of every channel over a batch and its planes, the gradient of a bias. Called by the gradients' kernels, and
+ * through `operations.def`. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
@@ -12,7 +13,7 @@ typedef struct {
     int64_t batch, channels, pixels, count; /* number of slices (NHWC) */
 } sums_job;
 
-/* Pairs of four vectors at a time: the additions' latency would limit one. */
+/* Adds to four vectors in turn: the additions' latency would limit one. */
 static real sum_stretch(const real *x, int64_t n) {
     vec sum[4] = {zero(), zero(), zero(), zero()};
     for (; n >= 4 * VL; n -= 4 * VL, x += 4 * VL)
