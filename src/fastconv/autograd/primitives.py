@@ -8,7 +8,7 @@ derivatives are all `contract` again.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +16,12 @@ from typing import Any
 from autograd import make_jvp, make_vjp
 from autograd.extend import def_linear, defjvp_argnums, defvjp_argnum, defvjp_argnums, primitive
 
-from fastconv.execution.arrays import Array
+from fastconv.typing import Array
 
 Maps = tuple[Callable[..., Array], ...]
 
 
-def _missing(operands: tuple[Any, ...]) -> int:
+def _missing(operands: Sequence[Any]) -> int:
     return next(i for i, operand in enumerate(operands) if operand is None)
 
 

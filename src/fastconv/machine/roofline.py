@@ -246,7 +246,7 @@ class Limits:
         return dataclasses.replace(limits, peaks=peaks, bandwidths=bandwidths)
 
 
-def _read(kind: Any, fields: Any) -> Any:
+def _read(kind: Any, fields: object) -> Any:
     """A dataclass from a dictionary of its fields, which are checked."""
     if not isinstance(fields, dict):
         raise TypeError(f"from_dict: {kind.__name__} is {fields!r}, but needs a dictionary")

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import SupportsFloat, SupportsIndex
 
 import numpy as np
 
 from fastconv import arguments
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array, Result, as_array, images, native
+from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.execution.convolution import read_weight
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import channels_last, check_layout, weight_sizes
+from fastconv.typing import Array, ArrayLike, BackendName, Layout
 
 __all__ = ["fold_batch_norm", "local_response_norm"]
 
 
 def local_response_norm(
-    x: Any,
-    size: int,
-    alpha: float = 1e-4,
-    beta: float = 0.75,
-    k: float = 1.0,
+    x: ArrayLike,
+    size: SupportsIndex,
+    alpha: SupportsFloat = 1e-4,
+    beta: SupportsFloat = 0.75,
+    k: SupportsFloat = 1.0,
     *,
-    layout: str = "NCHW",
-    backend: str | None = None,
+    layout: Layout = "NCHW",
+    backend: BackendName | None = None,
 ) -> Array:
     """Divide every pixel by a power of the energy in the neighbouring channels.
 
@@ -79,15 +80,15 @@ def local_response_norm(
 
 
 def fold_batch_norm(
-    weight: Any,
-    bias: Any,
-    mean: Any,
-    variance: Any,
-    gamma: Any = None,
-    beta: Any = None,
-    eps: float = 1e-5,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    mean: ArrayLike,
+    variance: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    eps: SupportsFloat = 1e-5,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
 ) -> tuple[Array, Array]:
     """Merge an inference-time batch normalisation into the convolution before it.
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import SupportsIndex
 
 from fastconv.arguments import integer
 from fastconv.settings.setting import Setting
@@ -17,7 +17,7 @@ __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 MOST_THREADS = 1024
 
 
-def _check(value: Any, source: str) -> int:
+def _check(value: SupportsIndex, source: str) -> int:
     count = integer(source, "n", value, 1)
     if count > MOST_THREADS:
         raise ValueError(f"{source}: n is {count}, but needs an integer from 1 to {MOST_THREADS}")
@@ -108,7 +108,7 @@ def get_num_threads() -> int:
     return _threads.get()
 
 
-def set_num_threads(n: int) -> None:
+def set_num_threads(n: SupportsIndex) -> None:
     """Set the number of threads for the whole process.
 
     Parameters
@@ -133,7 +133,7 @@ def set_num_threads(n: int) -> None:
     _threads.set(n, "set_num_threads")
 
 
-def num_threads(n: int) -> AbstractContextManager[None]:
+def num_threads(n: SupportsIndex) -> AbstractContextManager[None]:
     """Use `n` threads within a ``with`` block, in this thread or task only.
 
     Parameters

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.channels import conv_channels
-from fastconv.backends.numba.compile import Array, kernel, optional, read, write
+from fastconv.backends.numba.compile import kernel, optional, read, write
 from fastconv.backends.numba.epilogue import Code, activation_code, finish
 from fastconv.backends.numba.geometry import make_passes, nanoseconds
 from fastconv.backends.numba.lines import clear, copy
@@ -16,6 +16,7 @@ from fastconv.backends.numba.passes import covers
 from fastconv.backends.numba.weights import method
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.options import Activation
+from fastconv.typing import Array
 
 
 def conv(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, optional, read, table, write
+from fastconv.backends.numba.compile import device, kernel, optional, read, table, write
 from fastconv.backends.numba.gemm import THIN_VECTORS, TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.geometry import nanoseconds
 from fastconv.backends.numba.lines import copy
@@ -16,6 +16,7 @@ from fastconv.backends.numba.nchw import filter_sums
 from fastconv.backends.numba.simd import lanes
 from fastconv.backends.numba.weights import channel_counts, method, pack, panel_width, panels
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 # Bytes of the sampled pixels of a block of results.
 _SAMPLE_BYTES = 256 * 1024

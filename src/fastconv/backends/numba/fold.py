@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear, inside
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 
 def fold(problem: ConvProblem, columns: Array, out: Array) -> None:

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import kernel, read, unsigned, write
 from fastconv.backends.numba.epilogue import Code, activation_code
 from fastconv.problem.options import Activation
+from fastconv.typing import Array
 
 _ROOT_HALF = math.sqrt(0.5)
 _ROOT_TAU = math.sqrt(2 * math.pi)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, optional, read, table, write
+from fastconv.backends.numba.compile import device, kernel, optional, read, table, write
 from fastconv.backends.numba.deform import Shape, block_size, make_shape, sample
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.grad_plan import BLOCK, chunk_count, filled_rows, lane_table, weight_index
@@ -22,6 +22,7 @@ from fastconv.backends.numba.grad_weight import place_sums
 from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.simd import lanes
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 # Parts of the channels are shared among threads where images and fields are fewer than this.
 _ITEMS = 16

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
 from fastconv.problem.layout import channels_last
+from fastconv.typing import Array, Layout
 
 # Channels-first pixels at a time.
 _BLOCK = 128
@@ -27,7 +28,7 @@ def local_response_norm_gradient(
     alpha: float,
     beta: float,
     k: float,
-    layout: str,
+    layout: Layout,
     out: Array,
 ) -> None:
     arguments = read(x), read(grad_output), write(out), size, alpha / size, beta, k

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, kernel, read, write
+from fastconv.backends.numba.compile import kernel, read, write
 from fastconv.backends.numba.grad_dots import channel_dots, plane_sums
 from fastconv.backends.numba.grad_plan import make_plan
 from fastconv.backends.numba.grad_tile import tile_sums
 from fastconv.backends.numba.sums import channel_sums
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 # Rows of sums that an item adds up.
 _ROWS = 64

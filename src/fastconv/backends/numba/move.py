@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, bits, device, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import bits, device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear, copy, inside
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
+from fastconv.typing import Array, Layout
 
 
-def pad(x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
+def pad(x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
     """``out[.., i, j] = x[.., rows[i], columns[j]]``, or `value` where a table says -1."""
     first = 1 if channels_last(layout) else 2
     planes, channels = (x.shape[0], x.shape[3]) if channels_last(layout) else (x.shape[0] * x.shape[1], 1)

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
 from fastconv.problem.layout import channels_last
+from fastconv.typing import Array, Layout
 
 # Channels-first pixels at a time: their energies stay in a first-level cache.
 _BLOCK = 512
 
 
 def local_response_norm(
-    x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+    x: Array, size: int, alpha: float, beta: float, k: float, layout: Layout, out: Array
 ) -> None:
     """``x / (k + alpha / size * energy)**beta``, the energy being that of `size` neighbouring channels."""
     arguments = read(x), write(out), size, alpha / size, beta, k

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
 from fastconv.problem.layout import channels_last
+from fastconv.typing import Array, Layout
 
 # Sums side by side, and numbers that an item adds.
 _LANES = 128
 _RUN = 2**15
 
 
-def channel_sums(x: Array, layout: str, out: Array) -> None:
+def channel_sums(x: Array, layout: Layout, out: Array) -> None:
     """`out` (C,): the sum of every channel over the batch and its planes."""
     if channels_last(layout):
         lines, length, channels = 1, x.size, x.shape[3]

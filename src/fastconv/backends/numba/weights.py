@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, kernel, read, table, unsigned
+from fastconv.backends.numba.compile import kernel, read, table, unsigned
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.passes import tap_classes
 from fastconv.backends.numba.simd import lanes
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 
 def channel_counts(problem: ConvProblem) -> tuple[int, int]:
