@@ -279,7 +279,7 @@ def receptive_field(layers: Iterable[LayerLike]) -> list[ReceptiveField]:
     size, jump, center, fields, pairs = [1, 1], [1, 1], [0.0, 0.0], [], False
     for index, layer in enumerate(layers):
         op = f"receptive_field: layers[{index}]"
-        items = layer if isinstance(layer, Sequence | np.ndarray) else (layer,)
+        items: Any = layer if isinstance(layer, Sequence | np.ndarray) else (layer,)
         try:
             values = _layer(**layer) if isinstance(layer, Mapping) else _layer(*items)
         except TypeError:

@@ -2,6 +2,8 @@
 follow from these. Called by `rules.py`.
 """
 
+# pyright: reportAttributeAccessIssue=false  (what autograd.numpy has is made when it is imported)
+
 from __future__ import annotations
 
 import math

@@ -94,7 +94,7 @@ def _gradients(operation: Primitive, wanted: tuple[int, ...], g: Array, *arrays:
 
 
 def _gradients_composed(operation: Primitive, wanted: tuple[int, ...], g: Any, *arrays: Any) -> Any:
-    return make_vjp(operation.composed, wanted)(*arrays)[0](g)
+    return make_vjp(operation.composed, wanted)(*arrays)[0](g)  # pyright: ignore[reportArgumentType]
 
 
 apply = primitive(_apply)
@@ -117,13 +117,13 @@ def _independence_allowed() -> Iterator[None]:
 
 def _gradients_vjp(argnums: tuple[int, ...], ans: Any, args: Any, kwargs: Any) -> Any:
     with _independence_allowed():
-        return make_vjp(_gradients_composed, argnums)(*args)[0]
+        return make_vjp(_gradients_composed, argnums)(*args)[0]  # pyright: ignore[reportArgumentType]
 
 
 def _jvp(composed: Callable[..., Any]) -> Callable[..., Any]:
     def jvp(argnums: tuple[int, ...], gs: Any, ans: Any, args: Any, kwargs: Any) -> Any:
         with _independence_allowed():
-            return make_jvp(composed, argnums)(*args)(tuple(gs))[1]
+            return make_jvp(composed, argnums)(*args)(tuple(gs))[1]  # pyright: ignore[reportArgumentType]
 
     return jvp
 

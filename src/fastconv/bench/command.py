@@ -36,7 +36,7 @@ WIDTH = 100  # of text that is piped or logged
 
 
 def run_bench(arguments: argparse.Namespace) -> int:
-    """Do what the arguments of `add_bench` say.
+    """Do what the arguments of `add_arguments` say.
 
     Returns
     -------

@@ -59,7 +59,8 @@ class _Plan:
         backend: BackendName,
         input_shape: ShapeLike | None = None,
     ) -> None:
-        self._options, self._weight, self._bias, self._backend_name = options, weight, bias, backend
+        self._options, self._weight, self._bias = options, weight, bias
+        self._backend_name: BackendName = backend
         self._prepared: dict[Hashable, Any] = {}
         # By shape, dtype and precision of `x`: a shortcut, its weights, and the problem.
         self._known: dict[Hashable, Any] = {}

@@ -367,7 +367,7 @@ def _unpooled_size(
     else:
         full = tuple(output_size) if isinstance(output_size, (tuple, list)) else output_size
         if isinstance(full, tuple) and len(full) in (3, 4):
-            full = plane_size(full, layout)
+            full = plane_size(cast(tuple[int, ...], full), layout)
         wanted = arguments.pair(op, "output_size", cast(PairLike, full), 1)
         for axis, name in enumerate(AXES):
             if not default[axis] - steps[axis] < wanted[axis] < default[axis] + steps[axis]:
