@@ -2,7 +2,8 @@
 follow from these. Called by `rules.py`.
 """
 
-# pyright: reportAttributeAccessIssue=false  (what autograd.numpy has is made when it is imported)
+# What autograd.numpy has is made when it is imported:
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ Called by the functions of `operations.py` with the arrays, some of which are au
 by name.
 """
 
-# pyright: reportAttributeAccessIssue=false  (what autograd.numpy has is made when it is imported)
+# What autograd.numpy has is made when it is imported:
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -230,6 +230,10 @@ class Limits:
     def from_dict(cls, fields: dict[str, Any]) -> Limits:
         """Limits from what `to_dict` gave.
 
+        Parameters
+        ----------
+        fields : dict
+
         Raises
         ------
         ValueError, TypeError
@@ -249,7 +253,7 @@ class Limits:
         return dataclasses.replace(limits, peaks=peaks, bandwidths=bandwidths)
 
 
-def _read(kind: type[Any], fields: dict[str, Any]) -> Any:
+def _read(kind: type[Any], fields: object) -> Any:
     """A dataclass from a dictionary of its fields, which are checked."""
     if not isinstance(fields, dict):
         raise TypeError(f"from_dict: {kind.__name__} is {fields!r}, but needs a dictionary")
@@ -259,13 +263,15 @@ def _read(kind: type[Any], fields: dict[str, Any]) -> Any:
             f"from_dict: {kind.__name__} needs {', '.join(known)}, got {', '.join(map(str, fields))}"
         )
     least = {"threads": 1, "bytes": 1, "capacity": 0, "noise": 0}
-    for name, value in fields.items():
-        if known[name] == "str" and not isinstance(value, str):
-            raise TypeError(f"from_dict: {name} is {value!r}, but needs a string")
+    values: dict[str, Any] = fields
+    for name, value in values.items():
         if known[name] == "int":
             integer("from_dict", name, value, least[name], most=2**62)
-        if known[name] == "float" and not least.get(name, 1) <= number("from_dict", name, value) < math.inf:
+        elif known[name] == "str":
+            if not isinstance(value, str):
+                raise TypeError(f"from_dict: {name} is {value!r}, but needs a string")
+        elif known[name] == "float" and not least.get(name, 1) <= number("from_dict", name, value) < math.inf:
             raise ValueError(
                 f"from_dict: {name} is {value!r}, but needs a rate of 1 per second or more, or a noise from 0 on"
             )
-    return kind(**fields)
+    return kind(**values)

@@ -43,9 +43,9 @@ fastconv.pad2d(x, "same")  # no
 fastconv.pad2d(x, 1, mode="wrap")  # no
 fastconv.local_response_norm(x, 2.5)  # no
 fastconv.fold_batch_norm(w, None, None, [1.0])  # no
-a, b = fastconv.max_pool2d(x, 2)
-fastconv.max_pool2d(x, 2).shape
-fastconv.max_pool2d(x, 2, return_indices=True).shape  # no
+fastconv.max_pool2d(x, 2).mean()
+fastconv.max_pool2d(x, 2, return_indices=True).mean()  # no
+fastconv.max_pool2d(x, 2, return_indices=bool(word)).mean()  # no
 fastconv.global_max_pool2d(x, True).mean()  # no
 fastconv.adaptive_max_pool2d(x, "half")  # no
 fastconv.fractional_max_pool2d(x, 2, output_ratio="half")  # no
@@ -65,5 +65,5 @@ grad.no_such_gradient(x)  # no
 fastconv.autograd.conv2d(x, w, stride="two")  # no
 fastconv.autograd.no_such_operation(x)  # no
 geometry.conv_output_size("224", 7)  # no
-geometry.conv_output_size(224, 7).real.no_such_thing  # no
+first, second = geometry.conv_output_size(224, 7)  # no
 order: Layout = fastconv.get_backend()  # no
