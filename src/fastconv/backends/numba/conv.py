@@ -56,7 +56,14 @@ def _fill_all(problem: ConvProblem, bias: Array, residual: Array, activation: Co
 
 @kernel
 def _fill(
-    start: int, stop: int, bias: Any, residual: Any, activation: Code, out: Any, length: int, planes: int
+    start: int,
+    stop: int,
+    bias: Array,
+    residual: Array,
+    activation: Code,
+    out: Array,
+    length: int,
+    planes: int,
 ) -> None:
     """An item is a plane of one of `planes` channels, or with ``planes=0`` a pixel."""
     for line in range(start, stop):

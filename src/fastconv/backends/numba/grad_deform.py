@@ -8,7 +8,6 @@ sampled pixel: it goes to the four pixels around, and to the place from which th
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -77,8 +76,8 @@ def _weights(problem: ConvProblem, s: Shape, operands: tuple[Array, ...], out: A
 
 @kernel
 def _weight_sums(
-    start: int, stop: int, x: Any, offset: Any, mask: Any, grad: Any, sums: Any, s: Shape,
-    units: int, chunks: int, a_rows: Any,
+    start: int, stop: int, x: Array, offset: Array, mask: Array, grad: Array, sums: Array, s: Shape,
+    units: int, chunks: int, a_rows: Array,
 ) -> None:  # fmt: skip
     """An item is a chunk of the blocks of results of all images."""
     results, taps = s.rows * s.columns, s.kernel_h * s.kernel_w
@@ -110,8 +109,8 @@ def _weight_sums(
 
 @kernel
 def _spread(
-    start: int, stop: int, x: Any, offset: Any, mask: Any, grad: Any, weight: Any, grad_x: Any, slopes: Any,
-    s: Shape, parts: int, a_rows: Any, a_taps: Any, b_taps: Any,
+    start: int, stop: int, x: Array, offset: Array, mask: Array, grad: Array, weight: Array, grad_x: Array,
+    slopes: Array, s: Shape, parts: int, a_rows: Array, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
     """An item is a part of the channels of a field of an image. `slopes` are (image, part, tap, 3, result)."""
     results, taps, pixels = s.rows * s.columns, s.kernel_h * s.kernel_w, s.height * s.width
@@ -154,7 +153,7 @@ def _spread(
 
 @device
 def _surround(
-    offset: Any, line: int, tap: int, first: int, count: int, s: Shape, corners: Any, factors: Any
+    offset: Array, line: int, tap: int, first: int, count: int, s: Shape, corners: Array, factors: Array
 ) -> None:
     """For each of the four pixels around a place: where it is in its plane (-1: outside), its share in the
     sampled pixel, and how much that grows as the place moves down and to the right."""
@@ -184,8 +183,8 @@ def _surround(
 
 @device
 def _give(
-    sampled: Any, at: int, x: Any, plane: int, mask: Any, line: int, count: int, corners: Any, factors: Any,
-    grad_x: Any, slopes: Any, to: int, results: int,
+    sampled: Array, at: int, x: Array, plane: int, mask: Array, line: int, count: int, corners: Array, factors: Array,
+    grad_x: Array, slopes: Array, to: int, results: int,
 ) -> None:  # fmt: skip
     """What a channel's sampled pixels give to the pixels around them, to their places and to the mask."""
     for i in range(count):

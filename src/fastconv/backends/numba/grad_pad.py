@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastconv.backends.numba import parallel
@@ -31,8 +29,8 @@ def pad_gradient(grad_output: Array, rows: Array, columns: Array, layout: Layout
 
 @kernel
 def _add_rows(
-    start: int, stop: int, grad: Any, order: Any, ends: Any, columns: Any,
-    rows: int, height: int, width: int, channels: int, run_start: int, run_stop: int, out: Any,
+    start: int, stop: int, grad: Array, order: Array, ends: Array, columns: Array,
+    rows: int, height: int, width: int, channels: int, run_start: int, run_stop: int, out: Array,
 ) -> None:  # fmt: skip
     """An item is a row of the result; channels first, `channels` is 1 and planes count as images."""
     for item in range(start, stop):
@@ -50,7 +48,7 @@ def _add_rows(
 
 
 @device
-def _add(source: Any, origin: int, count: int, target: Any, start: int) -> None:
+def _add(source: Array, origin: int, count: int, target: Array, start: int) -> None:
     first, to = unsigned(origin), unsigned(start)
     for i in range(unsigned(count)):
         target[to + i] += source[first + i]

@@ -54,8 +54,8 @@ def place_sums(
 
 @kernel
 def _place(
-    start: int, stop: int, sums: Any, lane_at: Any, rows: int, filled: int, lanes: int, chunks: int,
-    row_step: int, out: Any,
+    start: int, stop: int, sums: Array, lane_at: Array, rows: int, filled: int, lanes: int, chunks: int,
+    row_step: int, out: Array,
 ) -> None:  # fmt: skip
     """An item is some rows of a panel."""
     total = np.empty(_ROWS * lanes, sums.dtype)

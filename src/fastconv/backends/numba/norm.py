@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ def local_response_norm(
 
 @device
 def _divide(
-    x: Any, origin: int, energy: Any, count: int, scale: float, beta: float, k: float, out: Any
+    x: Array, origin: int, energy: Array, count: int, scale: float, beta: float, k: float, out: Array
 ) -> None:
     """Finish `count` neighbouring results; AlexNet's exponent without the power function, which is slow."""
     n, start = unsigned(count), unsigned(origin)
@@ -47,7 +46,7 @@ def _divide(
 
 @kernel
 def _first(
-    start: int, stop: int, x: Any, out: Any, size: int, scale: float, beta: float, k: float,
+    start: int, stop: int, x: Array, out: Array, size: int, scale: float, beta: float, k: float,
     channels: int, plane: int, blocks: int,
 ) -> None:  # fmt: skip
     """Channels first. An item is a block of pixels of an image, in all channels."""
@@ -66,7 +65,7 @@ def _first(
 
 @kernel
 def _last(
-    start: int, stop: int, x: Any, out: Any, size: int, scale: float, beta: float, k: float, channels: int
+    start: int, stop: int, x: Array, out: Array, size: int, scale: float, beta: float, k: float, channels: int
 ) -> None:
     """Channels last. An item is a pixel."""
     energy = np.empty(channels, x.dtype)

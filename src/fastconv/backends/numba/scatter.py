@@ -5,8 +5,6 @@ Those that do not compute are compiled for unsigned integers of each size (`comp
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import bits, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
@@ -36,8 +34,8 @@ def _run_scatter(values: Array, indices: Array, layout: Layout, out: Array, add:
 
 @kernel
 def _scatter(
-    start: int, stop: int, values: Any, indices: Any, channels: int, pixels: int, out_pixels: int, add: int,
-    out: Any,
+    start: int, stop: int, values: Array, indices: Array, channels: int, pixels: int, out_pixels: int, add: int,
+    out: Array,
 ) -> None:  # fmt: skip
     """An item is a plane; channels first, `channels` is 1 and planes count as images."""
     item = start
@@ -74,7 +72,7 @@ def gather(x: Array, indices: Array, layout: Layout, out: Array) -> None:
 
 @kernel
 def _gather(
-    start: int, stop: int, x: Any, indices: Any, channels: int, x_pixels: int, pixels: int, out: Any
+    start: int, stop: int, x: Array, indices: Array, channels: int, x_pixels: int, pixels: int, out: Array
 ) -> None:
     """An item is a pixel of the result in all channels; channels first, planes count as images."""
     item = start

@@ -6,8 +6,6 @@ the same way for any number of threads.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastconv.backends.numba import parallel
@@ -39,7 +37,7 @@ def channel_sums(x: Array, layout: Layout, out: Array) -> None:
 
 @kernel
 def _sum(
-    start: int, stop: int, x: Any, length: int, run: int, runs: int, lanes: int, channels: int, sums: Any
+    start: int, stop: int, x: Array, length: int, run: int, runs: int, lanes: int, channels: int, sums: Array
 ) -> None:
     """An item is a run of `channels` that alternate, of a line of `length` numbers."""
     line = np.empty(lanes, x.dtype)
@@ -62,7 +60,7 @@ def _sum(
 
 
 @kernel
-def _add(sums: Any, groups: int, inner: int, out: Any) -> None:
+def _add(sums: Array, groups: int, inner: int, out: Array) -> None:
     for c in range(out.size):
         total = out.dtype.type(0)
         for group in range(groups):

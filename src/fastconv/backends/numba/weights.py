@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from typing import Any
 
 import numpy as np
 
@@ -106,7 +105,7 @@ def _strides(problem: ConvProblem, weight: Array) -> tuple[Array, int, tuple[int
 
 
 @kernel
-def _pack(start: int, stop: int, weight: Any, filters: Any, taps: Any, width: int, out: Any) -> None:
+def _pack(start: int, stop: int, weight: Array, filters: Array, taps: Array, width: int, out: Array) -> None:
     """An item is a panel; a few taps at a time, because either taps or filters are neighbours in `weight`."""
     for panel in range(start, stop):
         target = panel * taps.size * width
