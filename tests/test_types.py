@@ -1,4 +1,4 @@
-"""Type checkers accept the calls in `type_checks/good.py`, and refuse the marked lines of `bad.py` beside it and no others."""
+"""Type checkers accept `type_checks/good.py`, and refuse the marked lines of `bad.py` beside it and no others."""
 
 import inspect
 import json
