@@ -22,7 +22,8 @@ def get_precision() -> Precision:
     -------
     str
         ``"fast"``: any algorithm whose error stays within about 8 times that of the direct method.
-        ``"strict"``: only those within about 3 times.
+        ``"strict"``: only those within about 3 times. Both are about rounding alone: with either, a NaN or infinity
+        may reach outputs whose windows do not hold it. ``algorithm="direct"`` keeps it where it belongs.
 
     Examples
     --------
