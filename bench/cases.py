@@ -6,7 +6,7 @@ Used by the benchmarks beside it; `tests/test_bench_suite.py` holds `OPERATIONS`
 import numpy as np
 
 import fastconv
-from fastconv.bench.layer import Layer, conv, pool, transposed
+from fastconv.bench.layers.layer import Layer, conv, pool, transposed
 
 
 def depthwise(name, x, kernel, stride=1, padding=0):

@@ -27,9 +27,9 @@ from threadpoolctl import threadpool_limits
 
 import fastconv
 from bench import cases
-from fastconv.bench.check import check
-from fastconv.bench.layer import LAYOUTS
-from fastconv.bench.results import Settings
+from fastconv.bench.layers.layer import LAYOUTS
+from fastconv.bench.layers.settings import Settings
+from fastconv.bench.oracle.check import check
 from fastconv.threads import available_cores
 
 DTYPES = ("float32", "float64")  # those that kernels compute in

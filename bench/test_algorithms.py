@@ -4,7 +4,7 @@
 """
 
 from bench.cases import NETWORKS
-from fastconv.bench.runner import Backend
+from fastconv.bench.runners.backend import Backend
 
 LAYERS = [layer for layer in NETWORKS if "conv" in layer.operation]
 QUICK = ("ResNet 3x3 at 28", "MobileNetV2 3x3")

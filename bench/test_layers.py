@@ -1,7 +1,7 @@
 """Layers of well-known networks on every backend, with weights prepared before, as in inference."""
 
 from bench.cases import NETWORKS, QUICK_NETWORKS
-from fastconv.bench.runner import Backend
+from fastconv.bench.runners.backend import Backend
 
 LAYERS, QUICK = NETWORKS, QUICK_NETWORKS
 

@@ -1,4 +1,4 @@
-"""`fastconv.bench.check`: right results pass, wrong ones do not, on every operation and in both modes."""
+"""`fastconv.bench.oracle.check`: right results pass, wrong ones do not, on every operation and in both modes."""
 
 import math
 from dataclasses import replace
@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fastconv.bench.check import WrongResult, check
-from fastconv.bench.definitions import FORWARD as DEFINITIONS
-from fastconv.bench.layer import Layer, conv, pool, transposed
-from fastconv.bench.results import Settings
-from fastconv.bench.runner import Backend
+from fastconv.bench.layers.layer import Layer, conv, pool, transposed
+from fastconv.bench.layers.settings import Settings
+from fastconv.bench.oracle.check import WrongResult, check
+from fastconv.bench.oracle.definitions import FORWARD as DEFINITIONS
+from fastconv.bench.runners.backend import Backend
 
 X = (2, 4, 9, 11)
 ODD = [

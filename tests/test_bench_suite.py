@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import fastconv
-from fastconv.bench.check import check
-from fastconv.bench.results import Settings
-from fastconv.bench.runner import Backend
+from fastconv.bench.layers.settings import Settings
+from fastconv.bench.oracle.check import check
+from fastconv.bench.runners.backend import Backend
 
 SOURCE = Path(__file__).parents[1] / "bench" / "cases.py"
 if not SOURCE.exists():

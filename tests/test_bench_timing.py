@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastconv.bench import timing
-from fastconv.bench.results import Settings
+from fastconv.bench.layers.settings import Settings
+from fastconv.bench.measure import timer
 
 
 class Clock:
@@ -14,8 +14,8 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now, self.log = 0.0, []
-        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(timing.time, "sleep", self.pause)
+        monkeypatch.setattr(timer.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(timer.time, "sleep", self.pause)
 
     def pause(self, seconds):
         self.now += seconds
@@ -36,7 +36,7 @@ def clock(monkeypatch):
 
 def test_a_sample_is_the_mean_of_as_many_calls_as_fill_a_block(clock):
     calls = {"quick": clock.call("quick", 0.001), "slow": clock.call("slow", 0.02)}
-    seconds = timing.measure(calls, Settings(rounds=3, block=0.01, idle=0.5))
+    seconds = timer.measure(calls, Settings(rounds=3, block=0.01, idle=0.5))
     assert seconds["quick"] == pytest.approx([0.001] * 3)
     assert seconds["slow"] == pytest.approx([0.02] * 3)
     assert clock.log.count("quick") == 2 + 3 * 2 * 10  # first calls; then warm-up and sample, each round
@@ -46,7 +46,7 @@ def test_a_sample_is_the_mean_of_as_many_calls_as_fill_a_block(clock):
 
 def test_runners_take_turns_and_change_their_order(clock):
     calls = {name: clock.call(name, 0.02) for name in "abc"}
-    timing.measure(calls, Settings(rounds=3, block=0.01, idle=0.1))
+    timer.measure(calls, Settings(rounds=3, block=0.01, idle=0.1))
     turns = [name for name in clock.log[6:] if name != "pause"]
     assert turns[::2] == turns[1::2] == list("abccbaabc")  # each warms up, and is timed
 
@@ -55,7 +55,7 @@ def test_calls_of_seconds_have_two_samples(clock):
     calls = {
         name: clock.call(name, seconds) for name, seconds in (("long", 9), ("slow", 0.4), ("quick", 0.1))
     }
-    seconds = timing.measure(calls, Settings(rounds=5))
+    seconds = timer.measure(calls, Settings(rounds=5))
     assert seconds["long"] == (9, 9)
     assert clock.log.count("long") == 2
     assert len(seconds["slow"]) == 4
@@ -69,14 +69,14 @@ def test_progress_is_told_of_every_round_outside_of_the_samples(clock):
         told.append(len(clock.log))
         clock.now += 100
 
-    seconds = timing.measure({"a": clock.call("a", 0.02)}, Settings(rounds=4, block=0.01), progress)
+    seconds = timer.measure({"a": clock.call("a", 0.02)}, Settings(rounds=4, block=0.01), progress)
     assert len(told) == 4
     assert seconds["a"] == pytest.approx([0.02] * 4)
 
 
 def test_spread_keeps_a_disturbed_round_apart(clock):
     times = iter([0.02] * 5 + [0.08] + [0.02] * 10)
-    seconds = timing.measure({"a": clock.call("a", lambda: next(times))}, Settings(rounds=5, block=0.01))
+    seconds = timer.measure({"a": clock.call("a", lambda: next(times))}, Settings(rounds=5, block=0.01))
     assert np.median(seconds["a"]) == pytest.approx(0.02)
     assert max(seconds["a"]) == pytest.approx(0.08)
 
@@ -84,11 +84,11 @@ def test_spread_keeps_a_disturbed_round_apart(clock):
 def test_neighbours(monkeypatch):
     """Two seconds on the clock; 3 busy, 1 of them this process's: others use one core."""
     now = iter([(10.0, 5.0, 100.0), (12.0, 6.0, 103.0)])
-    monkeypatch.setattr(timing.Neighbours, "_now", lambda self: next(now))
-    assert timing.Neighbours().cores() == pytest.approx(1.0)
+    monkeypatch.setattr(timer.Neighbours, "_now", lambda self: next(now))
+    assert timer.Neighbours().cores() == pytest.approx(1.0)
 
 
 def test_busy_seconds_are_read_where_the_system_tells_them():
-    before = timing._busy()
+    before = timer._busy()
     assert before > 0 or not Path("/proc/stat").exists()
-    assert timing._busy() >= before
+    assert timer._busy() >= before

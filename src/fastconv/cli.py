@@ -14,7 +14,7 @@ from pathlib import Path
 
 import fastconv
 from fastconv import backends
-from fastconv.bench.arguments import add_bench
+from fastconv.bench.commands.arguments import add_bench
 from fastconv.command_error import CommandError
 from fastconv.limits_text import show_info
 
@@ -122,7 +122,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from fastconv.bench.command import run_bench
+    from fastconv.bench.commands.run import run_bench
 
     return run_bench(arguments)
 
