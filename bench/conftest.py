@@ -30,7 +30,7 @@ from bench import cases
 from fastconv.bench.layers.layer import LAYOUTS
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.oracle.check import check
-from fastconv.threads import available_cores
+from fastconv.settings.threads import available_cores
 
 DTYPES = ("float32", "float64")  # those that kernels compute in
 COLUMNS = ["min", "median", "iqr", "ops", "rounds", "iterations"]

@@ -10,13 +10,13 @@ from typing import Any
 
 import fastconv
 from fastconv import backends
+from fastconv.arguments import PRECISIONS
 from fastconv.bench.layers.layer import LAYOUTS, Layer, Shape
 from fastconv.bench.layers.networks import NETWORKS
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners import peers
-from fastconv.command_error import CommandError
+from fastconv.commands.error import CommandError
 from fastconv.limits import MOST_THREADS
-from fastconv.precision import PRECISIONS
 
 OPERATIONS = (
     "conv2d",

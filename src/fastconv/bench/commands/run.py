@@ -35,7 +35,7 @@ from fastconv.bench.report.tables import (
     settings_lines,
 )
 from fastconv.bench.runners.backend import Backend
-from fastconv.command_error import CommandError
+from fastconv.commands.error import CommandError
 from fastconv.limits import MOST_THREADS, Limits, cached_limits, measure_limits, save_limits
 
 WIDTH = 100  # of text that is piped or logged
