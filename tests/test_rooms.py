@@ -18,7 +18,8 @@ FLOORS = [
     ["__init__"],
     ["autograd"],
     ["commands"],
-    ["bench", "demo"],
+    ["bench"],
+    ["demo"],
     ["cli"],
     ["__main__"],
 ]

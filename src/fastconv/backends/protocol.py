@@ -90,7 +90,10 @@ class Backend(Protocol):
     def conv_weight_gradient(
         self, problem: ConvProblem, x: Array, grad_output: Array, out: Array, bias: Array | None
     ) -> None:
-        """That of a plain problem's weights, in their own shape; `bias` (filters,) takes the sums of `grad_output`."""
+        """The gradient of a plain problem's weights, in their own shape.
+
+        `bias` (filters,) takes the sums of `grad_output`.
+        """
 
     def channel_sums(self, x: Array, layout: str, out: Array) -> None:
         """`out` (C,): the sum of every channel over the batch and its planes."""
@@ -111,10 +114,13 @@ class Backend(Protocol):
         """All of `deform_conv`, but that of the bias; `grad_mask` is None where `mask` is."""
 
     def pool_gradient(self, problem: PoolProblem, grad_output: Array, out: Array) -> None:
-        """That of the reducer ``sum``: every pixel's sum of `grad_output / divisor` over the windows that hold it."""
+        """The gradient of the reducer ``sum``.
+
+        Every pixel is the sum of `grad_output / divisor` over the windows that hold it.
+        """
 
     def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
-        """As `scatter`, but what goes to one place is added."""
+        """Add up the `values` of each place where `scatter` would keep the last one."""
 
     def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
         """`out[i]` is the pixel at the flat plane position `indices[i]` of `x`."""
@@ -133,7 +139,7 @@ class Backend(Protocol):
         layout: str,
         out: Array,
     ) -> None:
-        """That of `local_response_norm`."""
+        """The gradient of `local_response_norm`."""
 
     def activation_gradient(
         self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
@@ -146,7 +152,7 @@ class Backend(Protocol):
         """What does this very convolution on plain arrays with less ado (`execution/known_calls.py`), or None."""
 
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> Any:
-        """The same for a pooling without indices and random numbers."""
+        """What does this very pooling, without indices and random numbers, with less ado, or None."""
 
 
 class NoShortcuts:

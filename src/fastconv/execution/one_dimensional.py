@@ -43,7 +43,7 @@ def expand(op: str, name: str, value: Any, layout: str) -> Any:
 
 
 def expand_out(op: str, out: Any, layout: str) -> Any:
-    """As `expand`, but only an array can be written to."""
+    """`out` as `expand` gives it; only an array can be written to."""
     if out is not None and not isinstance(out, np.ndarray):
         raise TypeError(f"{op}: out is {type(out).__name__}, but needs a NumPy array")
     return expand(op, "out", out, layout)

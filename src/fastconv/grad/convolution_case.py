@@ -192,7 +192,7 @@ def gradients(
 
 
 def one_gradient(*arguments: Any, **named: Any) -> Array:
-    """As `gradients`, where exactly one is needed."""
+    """The one gradient that is needed, as `gradients` computes it."""
     (result,) = (g for g in gradients(*arguments, **named) if g is not None)
     return result
 
@@ -208,7 +208,7 @@ def all_gradients(
     preactivation: Any,
     backend: Any,
 ) -> Gradients:
-    """As `gradients`, of what a user gave."""
+    """The gradients that a user asked for, from the arguments as they were given."""
     wanted = read_needs(o.op, needs)
     return gradients(
         o, as_array(o.op, "x", x), read_weight(o.op, "weight", weight), grad_output, wanted,

@@ -81,7 +81,7 @@ class Probe:
 
 
 class Pair(NamedTuple):
-    """The same loop on one and on all threads."""
+    """One loop, measured on one thread and on all."""
 
     one: Probe
     all: Probe
@@ -187,7 +187,7 @@ def caches(threads: int, root: Path = Path("/")) -> dict[str, int]:
 
 
 def _numbers(text: str) -> Iterator[int]:
-    """Those of a list such as 0-3,8."""
+    """The numbers that a list such as 0-3,8 names."""
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
         yield from range(int(first), int(last or first) + 1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastconv.backends.cython import _engine
 from fastconv.problem.convolution import ConvProblem
-from fastconv.problem.layout import channel_axis, channels_last, spatial_axes
+from fastconv.problem.layout import channel_axis, channels_last, plane_size
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.settings.cache import get_cache_size
@@ -227,8 +227,11 @@ class CythonBackend:
         _engine.pool_gradient(*_pool(problem), grad_output, out, get_num_threads())
 
     def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
-        rows = spatial_axes(layout)[0]
-        sizes = *_planes(values, layout)[:2], *values.shape[rows : rows + 2], *out.shape[rows : rows + 2]
+        sizes = (
+            *_planes(values, layout)[:2],
+            *plane_size(values.shape, layout),
+            *plane_size(out.shape, layout),
+        )
         _engine.scatter_add(
             values, indices, out, sizes, _LAYOUTS[layout], _DTYPES[out.dtype], get_num_threads()
         )
