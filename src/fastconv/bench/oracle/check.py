@@ -1,35 +1,29 @@
 """Whether a result is right: compared with float64 before anything is timed.
 
-Convolutions and poolings are computed from their definitions at sampled elements (`definitions/`), so that layers of
-any size are checked in milliseconds; the other operations by the numpy backend in float64, in full.
-Called for the runners of fastconv and of its peers alike, and by the suite in ``bench/``.
+Results and gradients are computed from their definitions at sampled elements (`definitions/`), so that layers of any
+size are checked in milliseconds. Called for the runners of fastconv and of its peers alike, and by the suite in
+``bench/``.
 """
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from fastconv.bench.layers.layer import Array, Layer, Shape, grad_output
+from fastconv.bench.layers.layer import Array, Layer, Shape, from_layout, grad_output
 from fastconv.bench.layers.settings import Settings
-from fastconv.bench.oracle.definitions import FORWARD, GRADIENTS, Definition, Where
-from fastconv.bench.runners.backend import Backend
+from fastconv.bench.oracle.definitions import FORWARD, GRADIENTS, Box, Definition, full_box
 
 SAMPLES = 64
 TERMS = 1 << 20  # of all sampled elements together
 # In units of eps * sum(|x| * |weight|): the tests hold fastconv to 16; other libraries add up in other orders.
 ROUNDING = 64
-# Largest element by the largest sum of absolute terms, where only the elements are known.
-CANCELLATION = 16
 
 AGREEMENT = {"float32": 1e-3, "float64": 1e-10}
-Expected = Definition | Array
 
 
 class WrongResult(AssertionError):
@@ -58,8 +52,7 @@ def check(layer: Layer, arrays: Mapping[str, Array], images: tuple[Array, ...], 
     WrongResult
         If a shape is another, an element is not finite, or a difference is more than rounding explains.
     """
-    compute = _gradients if settings.mode == "gradient" else _result
-    expected = compute(layer, arrays, settings)
+    expected = definitions_of(layer, arrays, settings)
     if len(images) > len(expected) or len(images) < min(len(expected), len(layer.shapes)):
         raise WrongResult(f"{layer.name} ({layer}): {len(images)} arrays, but needs {len(expected)}")
     eps = float(np.finfo(settings.dtype).eps)
@@ -88,74 +81,77 @@ def agree(layer: Layer, images: tuple[Array, ...], others: tuple[Array, ...]) ->
             raise WrongResult(f"{layer.name} ({layer}): differs by {difference:.2g} from the runner before")
 
 
-def _compare(name: str, image: Array, expected: Expected, eps: float) -> float:
+def definitions_of(layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> tuple[Definition, ...]:
+    """The definitions of what `images` are."""
+    options = dict(layer.options)
+    if "rng" in options:
+        options |= _draws(layer.operation, arrays["x"], options, settings.layout)
+    found = FORWARD[layer.operation](**arrays, **options)
+    results: tuple[Definition, ...] = found if isinstance(found, tuple) else (found,)
+    if settings.mode != "gradient":
+        return results
+    options.pop("return_indices", None)
+    options["grad_output"] = grad_output(results[0].shape, settings.dtype)
+    gradients = GRADIENTS[layer.operation](**arrays, **options)
+    return tuple(gradient for gradient in gradients if gradient is not None)
+
+
+def _draws(operation: str, x: Array, options: dict[str, Any], layout: str) -> dict[str, Array]:
+    """What the operation draws with its seed, which is taken out of the options, in the order of the layout."""
+    rng = np.random.default_rng(options.pop("rng"))
+    if operation == "fractional_max_pool2d":
+        return {"random_samples": rng.random((*x.shape[:2], 2))}
+    shape = FORWARD[operation](x, **options).shape
+    order = (0, 1, 2, 3) if layout == "NCHW" else (0, 2, 3, 1)
+    drawn = rng.random([shape[axis] for axis in order])
+    return {"uniforms": from_layout(drawn, layout)}
+
+
+def _compare(name: str, image: Array, expected: Definition, eps: float) -> float:
     if image.shape != expected.shape:
         raise WrongResult(f"{name}: the shape is {image.shape}, but needs {expected.shape}")
     if image.size == 0:
         return 0.0
     if not np.isfinite(image.sum(dtype=np.float64)):
         raise WrongResult(f"{name}: not all elements are finite")
-    if isinstance(expected, Definition):
-        where = _sample(expected.shape, expected.terms)
-        values, bound = expected.at(where)
-        got = image[where]
-    else:
-        got, values, bound = image, expected, CANCELLATION * np.abs(expected)
+    boxes = list(_sample(expected.shape, expected.terms))
+    got = np.concatenate([image[np.ix_(*box)].ravel() for box in boxes])
+    values, bound = (
+        np.concatenate([part.ravel() for part in parts])
+        for parts in zip(*(expected.at(box) for box in boxes), strict=True)
+    )
     difference = np.abs(got - values)
     allowed = ROUNDING * eps * float(bound.max()) if image.dtype.kind == "f" else 0.0
-    worst = np.unravel_index(difference.argmax(), difference.shape)
+    worst = int(difference.argmax())
     if not difference[worst] <= allowed:
-        place = [index[worst] for index in where] if isinstance(expected, Definition) else worst
+        places = [place for box in boxes for place in itertools.product(*box)]
         raise WrongResult(
-            f"{name}: element {tuple(map(int, place))} is {got[worst]:.8g}, but float64 gives {values[worst]:.8g}; "
-            f"rounding explains a difference of {allowed:.2g}"
+            f"{name}: element {tuple(map(int, places[worst]))} is {got[worst]:.8g}, but float64 gives "
+            f"{values[worst]:.8g}; rounding explains a difference of {allowed:.2g}"
         )
     return float(difference[worst] / (np.abs(values).max() or 1.0))
 
 
-def _sample(shape: Shape, terms: int) -> Where:
-    """Corners of the array, places along its edges, and some anywhere: fewer where each costs many terms."""
+def _sample(shape: Shape, terms: int) -> Iterator[Box]:
+    """Corners of the array, places along its edges, and some anywhere: fewer where each costs many terms.
+
+    Each box is one place along the leading axes, and there the crossings of two rows and two columns of the image.
+    """
     most = min(SAMPLES, max(8, TERMS // max(terms, 1)))
-    rng = np.random.default_rng([*shape])
     if math.prod(shape) <= most:
-        places = np.indices(shape).reshape(len(shape), -1).T
-    else:
-        corners = np.array(list(itertools.product(*((0, n - 1) for n in shape))))
-        anywhere = rng.integers(0, shape, (most, len(shape)))
-        axis = rng.integers(max(0, len(shape) - 2), len(shape), most // 3)  # of the image, where it is one
-        edges = anywhere[: most // 3]
-        edges[np.arange(most // 3), axis] = rng.integers(0, 2, most // 3) * (np.array(shape)[axis] - 1)
-        corners = rng.permutation(np.unique(corners, axis=0))[: most // 4]
-        places = np.concatenate([corners, anywhere])[:most]
-    return tuple(places.T)
-
-
-def _result(layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> tuple[Expected, ...]:
-    define = FORWARD.get(layer.operation)
-    if define is None or not _knows(define, layer):
-        return _by_numpy(layer, arrays, replace(settings, mode="call"))
-    return (define(**arrays, **layer.options),)
-
-
-def _gradients(layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> tuple[Expected, ...]:
-    define = GRADIENTS.get(layer.operation)
-    if define is None or not _knows(define, layer):
-        return _by_numpy(layer, arrays, settings)
-    grad = grad_output(FORWARD[layer.operation](**arrays, **layer.options).shape, settings.dtype)
-    return define(arrays["x"], arrays["weight"], grad, **layer.options)
-
-
-def _knows(define: Callable[..., Any], layer: Layer) -> bool:
-    known = inspect.signature(define).parameters
-    return set(layer.options) <= set(known)
-
-
-def _by_numpy(layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> tuple[Expected, ...]:
-    doubles = {
-        name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()
-    }
-    # In the same layout, as random numbers are drawn in its order.
-    call = Backend("numpy").prepare(layer, doubles, replace(settings, dtype="float64"))
-    if call is None:
-        raise ValueError(f"check: {layer.name} ({layer.operation}) has no {settings.mode}")
-    return call.images(call.run())
+        yield full_box(shape)
+        return
+    rng = np.random.default_rng([*shape])
+    leading, image = shape[:-2], shape[-2:]
+    corners = rng.permutation(list(itertools.product(*({0, size - 1} for size in leading))))
+    for number in range(most // 2 ** len(image)):
+        # By turns at the ends of all axes, of one of the image's, of the other, and of none.
+        turn, again = number % 4, number // 4
+        places = corners[again % len(corners)] if turn == 0 else rng.integers(0, leading)
+        yield [
+            *places.reshape(-1, 1),
+            *(
+                np.unique([0, size - 1] if turn in (0, 1 + axis) else rng.integers(0, size, 2))
+                for axis, size in enumerate(image)
+            ),
+        ]

@@ -1,82 +1,122 @@
-"""What the definitions share: `Definition`, padding, and gathering pixels."""
+"""What the definitions share: `Definition`, and how one is evaluated on a part of its result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv import geometry
-from fastconv.bench.layers.layer import Array, Pair, Shape
-
+Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-Where = tuple[Indices, ...]  # one array for each axis of the result
-Sides = tuple[Pair, Pair]
+Shape = tuple[int, ...]
+Box = Sequence[Indices]  # indices along each axis of a result; they mean all elements of their grid
+Part = tuple[Array, Floats]  # values on the grid, and for each the sum of its terms' absolute values
+
+BLOCK = 1 << 21  # terms that are computed at once, at most
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A result of that shape; `at` gives some of its elements, and for each the sum of its terms' absolute values.
+    """One result of an operation, which can be evaluated at any of its elements.
 
-    That sum is what rounding errors grow with: 0 for elements that are copied. An element has `terms` terms.
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the whole result.
+    terms : int
+        How many products or pixels one element is made of.
+    at : callable
+        Evaluates the elements of a `Box`: their values, and for each the sum of its terms' absolute values, which is
+        what rounding errors grow with; 0 for elements that are copied.
+    whole : tuple of int
+        Axes along which it is best evaluated as a whole, as their elements are made of the same terms.
+    in_turns : bool
+        Whether its terms are added one after the other, so that they are never in memory together.
     """
 
     shape: Shape
     terms: int
-    at: Callable[[Where], tuple[Floats, Floats]]
+    at: Callable[[Box], Part]
+    whole: tuple[int, ...] = ()
+    in_turns: bool = False
+
+    def everywhere(self) -> Part:
+        """All elements, in blocks of bounded memory."""
+        box = full_box(self.shape)
+        most = max(1, BLOCK // max(1, 1 if self.in_turns else self.terms))
+        values, bound = self.at([axis[:0] for axis in box])
+        values, bound = np.zeros(self.shape, values.dtype), np.zeros(self.shape)
+        for block in _blocks(box, most, self.whole):
+            place = np.ix_(*block)
+            values[place], bound[place] = self.at(block)
+        return values, bound
 
 
-def pair(value: Any) -> Pair:
-    return value if isinstance(value, tuple) else (value, value)
+def full_box(shape: Shape) -> list[Indices]:
+    """The box of all elements."""
+    return [np.arange(size) for size in shape]
 
 
-def sides(padding: Any, size: Pair, kernel: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 1)) -> Sides:
-    """((top, bottom), (left, right)) of a padding argument."""
-    if padding == "same":
-        return geometry.same_padding(size, kernel, stride, dilation)
-    if padding == "valid":
-        return (0, 0), (0, 0)
-    if padding == "full":
-        rows, columns = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
-        return (rows, rows), (columns, columns)
-    vertical, horizontal = pair(padding)
-    return pair(vertical), pair(horizontal)
+def _blocks(box: Box, most: int, whole: tuple[int, ...]) -> Iterator[Box]:
+    """The box in halves of halves, until they have no more than `most` elements."""
+    sizes = [1 if axis in whole else len(indices) for axis, indices in enumerate(box)]
+    longest = max(range(len(box)), key=sizes.__getitem__, default=0)
+    if math.prod(map(len, box)) <= most or sizes[longest] < 2:
+        yield box
+        return
+    half = len(box[longest]) // 2
+    for part in (box[longest][:half], box[longest][half:]):
+        yield from _blocks([*box[:longest], part, *box[longest + 1 :]], most, whole)
 
 
-def sums(terms: Array, *axes: int) -> tuple[Floats, Floats]:
-    return terms.sum(axes), np.abs(terms).sum(axes)
+def computed(shape: Shape, compute: Callable[[], Part]) -> Definition:
+    """A result that is cheapest computed as a whole, once, when an element of it is wanted first."""
+    once = functools.cache(compute)
+
+    def at(box: Box) -> Part:
+        values, bound = (part[np.ix_(*box)] for part in once())
+        return values, bound
+
+    return Definition(shape, 1, at)
 
 
-def with_bias(sums: tuple[Floats, Floats], bias: Array | None, channel: Indices) -> tuple[Floats, Floats]:
+def copied(result: Array) -> Definition:
+    """A result whose elements are those of an argument: they have no rounding."""
+
+    def at(box: Box) -> Part:
+        values = result[np.ix_(*box)]
+        return values, np.zeros(values.shape)
+
+    return Definition(result.shape, 1, at)
+
+
+def with_bias(part: Part, bias: Array | None, channels: Indices) -> Part:
+    """Sums of (N, K, ...) plus the bias of their channels."""
     if bias is None:
-        return sums
-    added = bias[channel].astype(np.float64)
-    return sums[0] + added, sums[1] + np.abs(added)
+        return part
+    values, bound = part
+    added = bias[channels].astype(np.float64).reshape(-1, *(1,) * (values.ndim - 2))
+    return values + added, bound + np.abs(added)
 
 
-def pixels_of(x: Array, n: Indices, channels: Indices, rows: Indices, columns: Indices) -> Floats:
-    """(P, C, kH, kW) of (P,), (P, C), (P, kH) and (P, kW); zero outside of the image."""
-    height, width = x.shape[2:]
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
-    taken = x[
-        n[:, None, None, None],
-        channels[:, :, None, None],
-        rows.clip(0, height - 1)[:, None, :, None],
-        columns.clip(0, width - 1)[:, None, None, :],
-    ]
-    return np.where(inside[:, None], taken, 0).astype(np.float64)
+def by_group(groups: Indices) -> Iterator[tuple[int, Indices]]:
+    """Each number that occurs, and the places at which it does."""
+    for group in np.unique(groups):
+        yield int(group), np.flatnonzero(groups == group)
 
 
-def reach(index: Indices, kernel: int, stride: int, before: int, dilation: int) -> Indices:
-    """(P, kernel): the pixels that output `index` reads along one axis."""
-    return index[:, None] * stride - before + np.arange(kernel) * dilation
+def without_row(image: Definition) -> Definition:
+    """A result with one row as one without rows: (N, C, 1, W) as (N, C, W)."""
+    zero = np.zeros(1, np.int64)
 
+    def at(box: Box) -> Part:
+        values, bound = image.at([*box[:-1], zero, box[-1]])
+        return values[..., 0, :], bound[..., 0, :]
 
-def sources(index: Indices, kernel: int, stride: int, before: int, dilation: int) -> Indices:
-    """(P, kernel): the window whose tap lies on pixel `index`; -1 where there is none: the way back of `reach`."""
-    place = index[:, None] + before - np.arange(kernel) * dilation
-    return np.where(place % stride == 0, place // stride, -1)
+    return replace(image, shape=(*image.shape[:-2], image.shape[-1]), at=at)

@@ -1,4 +1,4 @@
-"""What moves pixels, or reads them between the grid's points: unfold, padding, deformation, the norm."""
+"""What only moves pixels, or adds up those that are moved to the same place: padding, unfold, fold, unpooling."""
 
 from __future__ import annotations
 
@@ -7,85 +7,130 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import geometry
-from fastconv.bench.layers.layer import Array, Pair
 from fastconv.bench.oracle.definitions.common import (
+    Array,
+    Box,
     Definition,
-    Floats,
-    Where,
-    pair,
-    pixels_of,
-    reach,
-    sides,
-    sources,
-    sums,
-    with_bias,
+    Indices,
+    Part,
+    computed,
+    copied,
 )
+from fastconv.bench.oracle.definitions.windows import axes_of, inside, pair, sides, source
 
 
-def _windows(size: Pair, kernel: Pair, stride: Pair, padding: Any, dilation: Pair) -> tuple[Pair, Pair]:
-    """(top, left), and how many windows there are along each axis."""
-    pads = sides(padding, size, kernel, stride, dilation)
-    return (pads[0][0], pads[1][0]), geometry.conv_output_size(size, kernel, stride, pads, dilation)
+def pad2d(x: Array, padding: Any, mode: str = "zeros", value: float = 0.0) -> Definition:
+    around = sides(padding, x.shape[2:], 1)
+    height, width = (n + sum(side) for n, side in zip(x.shape[2:], around, strict=True))
+
+    def at(box: Box) -> Part:
+        n, c, *places = box
+        rows, columns = (
+            source(index - before, size, mode)
+            for index, (before, _), size in zip(places, around, x.shape[2:], strict=True)
+        )
+        is_pixel = inside(rows, x.shape[2])[:, None] & inside(columns, x.shape[3])
+        taken = x[np.ix_(n, c, rows.clip(0, x.shape[2] - 1), columns.clip(0, x.shape[3] - 1))]
+        values = np.where(is_pixel, taken, np.asarray(value).astype(x.dtype))
+        return values, np.zeros(values.shape)
+
+    return Definition((*x.shape[:2], height, width), 1, at)
 
 
-def unfold(x: Array, *, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Definition:
-    kernel, stride, dilation = pair(kernel_size), pair(stride), pair(dilation)
-    before, count = _windows(x.shape[2:], kernel, stride, padding, dilation)
+def pad2d_gradient(
+    grad_output: Array, x: Array, padding: Any, mode: str = "zeros", value: float = 0.0
+) -> Definition:
+    around = sides(padding, x.shape[2:], 1)
+    grad = grad_output.astype(np.float64)
 
-    def at(where: Where) -> tuple[Floats, Floats]:
-        n, row, window = where
-        c, a, b = np.unravel_index(row, (x.shape[1], *kernel))
-        i, j = np.unravel_index(window, count)
-        place = np.arange(len(n))
-        rows = reach(i, kernel[0], stride[0], before[0], dilation[0])[place, a]
-        columns = reach(j, kernel[1], stride[1], before[1], dilation[1])[place, b]
-        return pixels_of(x, n, c[:, None], rows[:, None], columns[:, None]).ravel(), np.zeros(len(n))
+    def at(box: Box) -> Part:
+        values = grad[np.ix_(*box)]
+        return values, np.abs(values)
 
-    return Definition((x.shape[0], x.shape[1] * math.prod(kernel), math.prod(count)), 1, at)
+    return unpadded(Definition(grad.shape, 1, at), x.shape[2:], around, mode)
+
+
+def unpadded(padded: Definition, size: Any, around: Any, mode: str) -> Definition:
+    """Each pixel of an image of that size gets the sum of what stands at its places in the padded image."""
+    tables = [
+        source(np.arange(-before, n + after), n, mode)
+        for n, (before, after) in zip(size, around, strict=True)
+    ]
+
+    def at(box: Box) -> Part:
+        (n, c, *pixels), places, owners = box, [], []
+        for table, index in zip(tables, pixels, strict=True):
+            owner, place = np.nonzero(table == index[:, None])
+            places.append(place)
+            owners.append(owner)
+        values, bound = (_added(part, owners, list(map(len, pixels))) for part in padded.at([n, c, *places]))
+        return values, bound
+
+    return Definition((*padded.shape[:2], *size), padded.terms, at, padded.whole, padded.in_turns)
+
+
+def _added(part: Array, owners: list[Indices], counts: list[int]) -> Array:
+    """Rows and columns of the same owner added up."""
+    for axis, (owner, count) in enumerate(zip(owners, counts, strict=True), part.ndim - 2):
+        total = np.zeros((count, *np.delete(part.shape, axis)))
+        np.add.at(total, owner, np.moveaxis(part, axis, 0))
+        part = np.moveaxis(total, 0, axis)
+    return part
+
+
+def unfold(x: Array, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Definition:
+    rows, columns = axes_of(x.shape[2:], kernel_size, stride, padding, dilation)
+
+    def at(box: Box) -> Part:
+        n, element, window = box
+        c, a, b = np.unravel_index(element, (x.shape[1], rows.kernel, columns.kernel))
+        i, j = np.unravel_index(window, (rows.count, columns.count))
+        row = rows.reach(i).T[a] if len(i) else np.zeros((len(a), 0), np.int64)
+        column = columns.reach(j).T[b] if len(j) else np.zeros((len(b), 0), np.int64)
+        is_pixel = inside(row, rows.size) & inside(column, columns.size)
+        place = c[:, None], row.clip(0, rows.size - 1), column.clip(0, columns.size - 1)
+        values = np.where(is_pixel, x[n[:, None, None], *place], x.dtype.type(0))
+        return values, np.zeros(values.shape)
+
+    elements = x.shape[1] * rows.kernel * columns.kernel
+    return Definition((x.shape[0], elements, rows.count * columns.count), 1, at)
 
 
 def fold(
-    x: Array, *, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    x: Array, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Definition:
-    size, kernel, stride, dilation = pair(output_size), pair(kernel_size), pair(stride), pair(dilation)
-    before, count = _windows(size, kernel, stride, padding, dilation)
-    columns = x.reshape(x.shape[0], -1, *kernel, *count)
+    rows, columns = axes_of(pair(output_size), kernel_size, stride, padding, dilation)
+    channels = x.shape[1] // (rows.kernel * columns.kernel)
+    windows = x.reshape(x.shape[0], channels, rows.kernel, columns.kernel, rows.count, columns.count)
 
-    def at(where: Where) -> tuple[Floats, Floats]:
-        n, c, h, w = where
-        i, j = (
-            sources(index, kernel[axis], stride[axis], before[axis], dilation[axis])
-            for axis, index in enumerate((h, w))
-        )
-        inside = ((i >= 0) & (i < count[0]))[:, :, None] & ((j >= 0) & (j < count[1]))[:, None]
-        a, b = np.ogrid[: kernel[0], : kernel[1]]
-        i, j = i.clip(0, count[0] - 1)[:, :, None], j.clip(0, count[1] - 1)[:, None]
-        taken = columns[n[:, None, None], c[:, None, None], a, b, i, j].astype(np.float64)
-        return sums(np.where(inside, taken, 0), 1, 2)
+    def at(box: Box) -> Part:
+        n, c, h, w = box
+        found = np.zeros((2, *map(len, box)))
+        across = list(columns.hits(w, columns.count))
+        for a, h_places, i in rows.hits(h, rows.count):
+            for b, w_places, j in across:
+                part = windows[:, :, a, b][np.ix_(n, c, i, j)].astype(np.float64)
+                found[0][:, :, h_places[:, None], w_places] += part
+                found[1][:, :, h_places[:, None], w_places] += np.abs(part)
+        return found[0], found[1]
 
-    return Definition((x.shape[0], columns.shape[1], *size), math.prod(kernel), at)
-
-
-def _copied(result: Array) -> Definition:
-    """Elements that are copied have no rounding."""
-    return Definition(result.shape, 1, lambda where: (result[where], np.zeros(len(where[0]))))
+    shape = x.shape[0], channels, rows.size, columns.size
+    return Definition(shape, rows.kernel * columns.kernel, at, in_turns=True)
 
 
-MODES: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # as NumPy calls them
+def unfold_gradient(grad_output: Array, x: Array, **options: Any) -> Definition:
+    """Each element goes back to its pixel."""
+    return fold(grad_output, x.shape[2:], **options)
 
 
-def pad2d(x: Array, *, padding: Any, mode: str = "zeros", value: float = 0.0) -> Definition:
-    around = ((0, 0), (0, 0), *sides(padding, x.shape[2:], (1, 1)))
-    if mode == "zeros":
-        return _copied(np.pad(x, around, constant_values=value))
-    return _copied(np.pad(x, around, mode=MODES[mode]))
+def fold_gradient(grad_output: Array, x: Array, output_size: Any, **options: Any) -> Definition:
+    """Each element has the gradient of the pixel that it was added to."""
+    return unfold(grad_output, **options)
 
 
 def max_unpool2d(
     x: Array,
     indices: Array,
-    *,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -97,70 +142,20 @@ def max_unpool2d(
     size = size if output_size is None else pair(output_size)
     planes = np.zeros((*x.shape[:2], math.prod(size)), x.dtype)
     flat = *x.shape[:2], -1
-    np.put_along_axis(planes, indices.reshape(flat), x.reshape(flat), axis=2)
-    return _copied(planes.reshape(*x.shape[:2], *size))
+    if x.size:
+        np.put_along_axis(planes, indices.reshape(flat), x.reshape(flat), axis=2)
+    return copied(planes.reshape(*x.shape[:2], *size))
 
 
-def local_response_norm(
-    x: Array, *, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Definition:
-    def at(where: Where) -> tuple[Floats, Floats]:
-        n, c, i, j = where
-        near = c[:, None] - size // 2 + np.arange(size)
-        inside = (near >= 0) & (near < x.shape[1])
-        taken = x[n[:, None], near.clip(0, x.shape[1] - 1), i[:, None], j[:, None]].astype(np.float64)
-        energy = (np.where(inside, taken, 0) ** 2).sum(1)
-        value = x[where] / (k + alpha / size * energy) ** beta
-        return value, np.abs(value)
+def max_unpool2d_gradient(grad_output: Array, x: Array, indices: Array, **options: Any) -> Definition:
+    """Of elements that went to the same pixel the last one stayed, and gets its gradient."""
 
-    return Definition(x.shape, size, at)
+    def compute() -> Part:
+        result = np.zeros(indices.shape)
+        for n, c in np.ndindex(indices.shape[:2]):
+            stays = {int(index): number for number, index in enumerate(indices[n, c].flat)}
+            for index, number in stays.items():
+                result[n, c].flat[number] = grad_output[n, c].flat[index]
+        return result, np.zeros(result.shape)
 
-
-def deform_conv2d(
-    x: Array,
-    offset: Array,
-    weight: Array,
-    bias: Array | None = None,
-    mask: Array | None = None,
-    *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-) -> Definition:
-    filters, per_group, *taps = weight.shape
-    kernel, stride, dilation = (taps[0], taps[1]), pair(stride), pair(dilation)
-    before, count = _windows(x.shape[2:], kernel, stride, padding, dilation)
-    shifts = offset.reshape(x.shape[0], -1, *kernel, 2, *count)
-    strengths = None if mask is None else mask.reshape(x.shape[0], -1, *kernel, *count)
-
-    def at(where: Where) -> tuple[Floats, Floats]:
-        n, k, i, j = where
-        groups = x.shape[1] // per_group
-        channels = (k // (filters // groups) * per_group)[:, None] + np.arange(per_group)
-        a, b = np.ogrid[: kernel[0], : kernel[1]]
-        image, c, i, j = (index[..., None, None] for index in (n[:, None], channels, i[:, None], j[:, None]))
-        field = c * shifts.shape[1] // x.shape[1]  # the group of offsets that a channel has
-        y = (
-            i * stride[0]
-            - before[0]
-            + a * dilation[0]
-            + shifts[image, field, a, b, 0, i, j].astype(np.float64)
-        )
-        z = (
-            j * stride[1]
-            - before[1]
-            + b * dilation[1]
-            + shifts[image, field, a, b, 1, i, j].astype(np.float64)
-        )
-        value = np.zeros(y.shape)
-        for row in (np.floor(y), np.floor(y) + 1):
-            for column in (np.floor(z), np.floor(z) + 1):
-                inside = (row >= 0) & (row < x.shape[2]) & (column >= 0) & (column < x.shape[3])
-                share = (1 - np.abs(y - row)) * (1 - np.abs(z - column)) * inside
-                down, across = row.clip(0, x.shape[2] - 1), column.clip(0, x.shape[3] - 1)
-                value += share * x[image, c, down.astype(np.int64), across.astype(np.int64)]
-        if strengths is not None:
-            value *= strengths[image, field, a, b, i, j]
-        return with_bias(sums(value * weight[k], 1, 2, 3), bias, k)
-
-    return Definition((x.shape[0], filters, *count), math.prod(weight.shape[1:]), at)
+    return computed(tuple(indices.shape), compute)
