@@ -16,8 +16,9 @@ from threadpoolctl import threadpool_limits
 import fastconv
 from fastconv.bench.layers.layer import Array, Layer, Shape
 from fastconv.bench.layers.settings import Settings
+from fastconv.bench.measure.neighbours import Neighbours
 from fastconv.bench.measure.results import Results, Row
-from fastconv.bench.measure.timer import Neighbours, measure
+from fastconv.bench.measure.timer import side_by_side
 from fastconv.bench.oracle.check import WrongResult, agree, check
 from fastconv.bench.runners import peers
 from fastconv.bench.runners.backend import Backend
@@ -123,7 +124,7 @@ class Session:
                 ready[runner.name] = runner, call, error, call.shape or images[0].shape
         first = None
         step()
-        seconds = measure({name: call.run for name, (_, call, _, _) in ready.items()}, settings, step)
+        seconds = side_by_side({name: call.run for name, (_, call, _, _) in ready.items()}, settings, step)
         for name, (runner, call, error, shape) in ready.items():
             self.results.rows.append(self._row(job, runner, call, error, shape, seconds[name]))
         progress(job, self.steps)

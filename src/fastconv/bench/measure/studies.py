@@ -18,7 +18,7 @@ from fastconv.bench.layers.layer import Layer, conv
 from fastconv.bench.layers.networks import network
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.measure.results import AccuracyPoint, ChoicePoint, Results, ScalingPoint
-from fastconv.bench.measure.timer import measure
+from fastconv.bench.measure.timer import side_by_side
 from fastconv.bench.runners.backend import Backend
 
 KERNELS = (1, 3, 5, 7)
@@ -78,7 +78,7 @@ def scaling(backend: str, settings: Settings) -> Iterator[ScalingPoint]:
         if call is None:
             continue
         call.run()
-        seconds = measure({n: partial(_on_threads, n, call.run) for n in counts}, settings)
+        seconds = side_by_side({n: partial(_on_threads, n, call.run) for n in counts}, settings)
         for n, samples in seconds.items():
             yield ScalingPoint(layer.name, backend, n, float(np.median(samples)))
 
@@ -106,7 +106,7 @@ def accuracy(backend: str, settings: Settings) -> Iterator[AccuracyPoint]:
                 (image,) = call.images(call.run())
                 calls[name] = call.run
                 errors[name] = math.sqrt(float(np.mean((image - expected) ** 2))) / scale
-        for name, samples in measure(calls, settings).items():
+        for name, samples in side_by_side(calls, settings).items():
             flops = layer.flops(expected.shape)
             yield AccuracyPoint(layer.name, name, float(np.median(samples)), flops, errors[name])
 
