@@ -4,7 +4,7 @@
     pytest bench                                        # everything
     pytest bench --quick                                # a cross-section, in two minutes
     pytest bench --quick --benchmark-disable            # every function once, checked but not timed
-    pytest bench/test_layers.py -k "cython and ResNet"  # some of it
+    pytest bench/test_layers.py -k "cython and depthwise"  # some of it
     pytest bench --threads 1 --seconds 1                # on one thread; a second for each benchmark
 
 To compare two states of the sources, or two machines:

@@ -24,7 +24,7 @@ def test_every_operation_has_a_case():
     assert {layer.operation for layer in cases.OPERATIONS} == set(OPERATIONS)
 
 
-@pytest.mark.parametrize("name", ["NETWORKS", "OPERATIONS", "IMAGES", "TINY"])
+@pytest.mark.parametrize("name", ["KINDS", "OPERATIONS", "IMAGES", "TINY"])
 def test_names_are_unique(name):
     names = [layer.name for layer in getattr(cases, name)]
     assert len(set(names)) == len(names)

@@ -37,7 +37,7 @@ are compared with float64, and with each other, before they are timed.
 
 EPILOG = f"""\
 examples:
-  fastconv bench                               a few layers of every kind
+  fastconv bench                               layers of every kind
   fastconv bench --network resnet50,vgg16 --batch 1,8
   fastconv bench conv2d --x 1,64,56,56 --w 64,64,3,3 --padding 1
   fastconv bench max_pool2d --x 1,64,112,112 --kernel-size 3 --stride 2 --padding 1

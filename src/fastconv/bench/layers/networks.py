@@ -1,4 +1,4 @@
-"""The layers of well-known networks, and other sets of layers to measure; generated from the structure in the papers.
+"""The layers of well-known networks, generated from the structure in the papers; and the list of all sets of layers.
 
 Called by ``fastconv bench`` and by the suite in ``bench/``. Only convolutions and poolings are listed, since the rest
 takes little of the time. Biases are those of a network ready for use: where a batch normalization follows a
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from fastconv.bench.layers.kinds import image_filters, kinds
 from fastconv.bench.layers.layer import Layer, Pair, Shape, conv, pool, transposed
 from fastconv.geometry import conv_output_size, conv_transpose_output_size, pool_output_size
 
@@ -167,46 +168,6 @@ def dqn(batch: int) -> Sequence:
     return net.layers
 
 
-def kinds(batch: int) -> Sequence:
-    """A few layers of every kind, for a run of a minute."""
-
-    def x(channels: int, size: int) -> Shape:
-        return batch, channels, size, size
-
-    return [
-        conv("stem 7x7/2 3->64", x(3, 224), 64, 7, 2, 3),
-        conv("3x3 64->64, 56", x(64, 56), 64, 3, 1, 1),
-        conv("3x3 256->256, 14", x(256, 14), 256, 3, 1, 1),
-        conv("3x3 512->512, 7", x(512, 7), 512, 3, 1, 1),
-        conv("3x3/2 128->128, 56", x(128, 56), 128, 3, 2, 1),
-        conv("1x1 256->64, 56", x(256, 56), 64, 1),
-        conv("1x1 1024->256, 14", x(1024, 14), 256, 1),
-        conv("depthwise 3x3 144, 56", x(144, 56), 144, 3, 1, 1, groups=144),
-        conv("depthwise 5x5 240, 28", x(240, 28), 240, 5, 1, 2, groups=240),
-        conv("depthwise 7x7 96, 56", x(96, 56), 96, 7, 1, 3, groups=96),
-        conv("grouped 3x3 128, 56", x(128, 56), 128, 3, 1, 1, groups=32),
-        conv("dilated 3x3 256->256, 33", x(256, 33), 256, 3, 1, 6, 6),
-        transposed("transposed 4x4/2 128->64, 32", x(128, 32), 64, 4, 2, 1),
-        transposed("transposed 2x2/2 256->128, 64", x(256, 64), 128, 2, 2),
-        pool("max 3x3/2 64, 112", "max", x(64, 112), 3, 2, 1),
-        pool("avg 2x2/2 128, 56", "avg", x(128, 56), 2, 2),
-        Layer("global avg 2048, 7", "global_avg_pool2d", {"x": x(2048, 7)}),
-    ]
-
-
-def _filters(channels: int) -> Callable[[int], Sequence]:
-    def layers(batch: int) -> Sequence:
-        x = (batch, channels, 1024, 1024)
-        made = [
-            conv(f"{size}x{size}", x, channels, size, padding="same", groups=channels, bias=False)
-            for size in (3, 5, 7, 9, 11, 15, 21, 31)
-        ]
-        return [replace(layer, same_filters=True) for layer in made]
-
-    layers.__doc__ = "One filter for every channel of an image of 2**20 pixels, from 3x3 to 31x31."
-    return layers
-
-
 NETWORKS: dict[str, Callable[[int], Sequence]] = {
     "layers": kinds,
     "resnet50": resnet50,
@@ -215,8 +176,8 @@ NETWORKS: dict[str, Callable[[int], Sequence]] = {
     "densenet121": densenet121,
     "unet": unet,
     "dqn": dqn,
-    "filters-grey": _filters(1),
-    "filters-rgb": _filters(3),
+    "filters-grey": image_filters(1),
+    "filters-rgb": image_filters(3),
 }
 """By their names: the function that lists all layers for a number of images, in order, equal ones too."""
 SINGLE_IMAGE = ("filters-grey", "filters-rgb")  # what they are compared with has no batches
