@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import fastconv
-from fastconv.bench.layers.layer import Array, Layer, Shape
+from fastconv.bench.layers.layer import Layer, Shape
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.measure.neighbours import Neighbours
 from fastconv.bench.measure.results import Results, Row
@@ -25,6 +25,7 @@ from fastconv.bench.runners.backend import Backend
 from fastconv.bench.runners.runner import Call, Runner
 from fastconv.config import build_config
 from fastconv.limits import Limits
+from fastconv.typing import Array, BackendName
 
 NOISE = 1.15  # slowest round over fastest, in the median: above, the machine was not quiet
 BUSY = 0.1  # cores that others use
@@ -57,7 +58,7 @@ class Session:
     def __init__(
         self,
         settings: Settings,
-        backends: Sequence[str],
+        backends: Sequence[BackendName],
         peer_names: Sequence[str] | None = None,
         limits: Limits | None = None,
     ) -> None:

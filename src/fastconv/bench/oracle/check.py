@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.bench.layers.layer import Array, Layer, Shape, from_layout, grad_output
+from fastconv.bench.layers.layer import Layer, Shape, from_layout, grad_output
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.oracle.definitions import FORWARD, GRADIENTS, Box, Definition, full_box
+from fastconv.typing import Array, Layout
 
 SAMPLES = 64
 TERMS = 1 << 20  # of all sampled elements together
@@ -96,7 +97,7 @@ def definitions_of(layer: Layer, arrays: Mapping[str, Array], settings: Settings
     return tuple(gradient for gradient in gradients if gradient is not None)
 
 
-def _draws(operation: str, x: Array, options: dict[str, Any], layout: str) -> dict[str, Array]:
+def _draws(operation: str, x: Array, options: dict[str, Any], layout: Layout) -> dict[str, Array]:
     """What the operation draws with its seed, which is taken out of the options, in the order of the layout."""
     rng = np.random.default_rng(options.pop("rng"))
     if operation == "fractional_max_pool2d":

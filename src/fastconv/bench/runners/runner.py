@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fastconv.bench.layers.layer import Array, Layer, Shape
+from fastconv.bench.layers.layer import Layer, Shape
 from fastconv.bench.layers.settings import Settings
+from fastconv.typing import Array
 
 
 @dataclass(frozen=True)

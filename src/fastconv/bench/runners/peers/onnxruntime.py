@@ -11,10 +11,11 @@ from typing import Any
 
 import onnxruntime
 
-from fastconv.bench.layers.layer import Array, Layer
+from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.peers.onnx_model import model
 from fastconv.bench.runners.runner import Call
+from fastconv.typing import Array
 
 ERRORS_ONLY = 3
 VERSION: str = onnxruntime.__version__

@@ -14,10 +14,11 @@ from functools import partial
 import cv2
 import numpy as np
 
-from fastconv.bench.layers.layer import Array, Layer
+from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.peers import reading
 from fastconv.bench.runners.runner import Call
+from fastconv.typing import Array
 
 VERSION: str = cv2.__version__
 _KEEP_DTYPE = -1

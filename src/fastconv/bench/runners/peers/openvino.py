@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import openvino
 
-from fastconv.bench.layers.layer import Array, Layer
+from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.peers.onnx_model import model
 from fastconv.bench.runners.runner import Call
+from fastconv.typing import Array
 
 VERSION: str = openvino.__version__.split("-")[0]  # without the build
 _CORE = openvino.Core()

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from fastconv.bench.layers.layer import Array, Layer, grad_output
+from fastconv.bench.layers.layer import Layer, grad_output
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.peers import reading
 from fastconv.bench.runners.runner import Call
+from fastconv.typing import Array
 
 Tensor = Any  # of torch, whose types are not known where it is not installed
 VERSION: str = torch.__version__

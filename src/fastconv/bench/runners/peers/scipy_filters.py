@@ -14,10 +14,11 @@ import scipy.fft
 import scipy.ndimage
 import scipy.signal
 
-from fastconv.bench.layers.layer import Array, Layer
+from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.peers import reading
 from fastconv.bench.runners.runner import Call
+from fastconv.typing import Array
 
 VERSION: str = scipy.__version__
 
