@@ -98,7 +98,7 @@ def _with_extra(arguments: argparse.Namespace) -> int:
             from fastconv.demo import run_demo
 
             return run_demo(arguments.image, arguments.output, arguments.backends, arguments.size)
-        from fastconv.bench.command import run_bench
+        from fastconv.bench.commands.run import run_bench
 
         return run_bench(arguments)
     except ModuleNotFoundError as error:
@@ -184,7 +184,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    from fastconv.bench.arguments import add_arguments
+    from fastconv.bench.commands.arguments import add_arguments
 
     add_arguments(parser)
 
