@@ -1,0 +1,49 @@
+"""The suite in several processes (pytest-xdist): how many there are, and that none compiles what another one does."""
+
+import fcntl
+import os
+import tempfile
+import zlib
+from pathlib import Path
+
+import fastconv
+
+MOST = 8  # each imports and collects everything
+
+
+def distribute(config):
+    """Over the cores, unless pytest-xdist is missing, told otherwise, or in the way of a debugger or a few tests."""
+    option = config.option
+    if "PYTEST_XDIST_WORKER" in os.environ:  # this is one of them
+        return
+    if getattr(option, "numprocesses", 0) is not None or option.usepdb or option.trace:
+        return
+    if option.capture == "no" or option.collectonly or not all(os.path.isdir(arg) for arg in config.args):
+        return
+    workers = min(fastconv.get_num_threads(), MOST)
+    if workers > 1:
+        option.numprocesses = workers
+        if option.dist == "no":
+            # Neighbours share what modules cache: expected results, imports.
+            option.dist = "worksteal"
+
+
+def compile_once():
+    """Let numba compile a kernel in one process only; the others wait for it and find it on disk."""
+    try:
+        from numba.core.dispatcher import Dispatcher
+    except ImportError:
+        return
+    compile_here = Dispatcher.compile
+    folder = Path(tempfile.gettempdir(), f"fastconv-tests-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+
+    def compile_or_wait(self, signature):
+        if self.stats.cache_path is None:  # a device function, which is compiled into each kernel
+            return compile_here(self, signature)
+        name = zlib.crc32(f"{self.stats.cache_path} {self.py_func.__qualname__} {signature}".encode())
+        with (folder / f"{name:08x}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return compile_here(self, signature)
+
+    Dispatcher.compile = compile_or_wait
