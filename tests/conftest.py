@@ -30,14 +30,14 @@ def pytest_addoption(parser):
     parser.addoption(
         "--backend",
         metavar="NAME",
-        help="only the tests that run on this backend, as in --backend "
-        "cython, or --backend cython-avx2 for one instruction set",
+        help="only the tests that run on this backend: cython, or cython-avx2 for one instruction set",
     )
     parser.addoption(
         "--all",
         action="store_true",
         help="everything: slow tests, all combinations of parameters, more random problems",
     )
+    parser.addoption("--rest", action="store_true", help="what --all has and the default has not")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,7 +52,7 @@ def pytest_configure(config):
     settings.register_profile(
         "fastconv",
         deadline=None,
-        max_examples=THOROUGH if config.getoption("--all") else QUICK,
+        max_examples=THOROUGH if config.getoption("--all") or config.getoption("--rest") else QUICK,
         derandomize="CI" in os.environ,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
@@ -73,7 +73,11 @@ def pytest_collection_modifyitems(config, items):
             item for item in keep if name in (_implementation(item), _implementation(item).partition("-")[0])
         ]
     if not config.getoption("--all"):
-        keep = cross_section(item for item in keep if item.get_closest_marker("slow") is None)
+        default = set(cross_section(item for item in keep if item.get_closest_marker("slow") is None))
+        if config.getoption("--rest"):  # those with random problems run again, with more of them
+            keep = [item for item in keep if item not in default or hasattr(item.obj, "hypothesis")]
+        else:
+            keep = default
     kept = set(keep)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]

@@ -2,9 +2,6 @@
 
 import fcntl
 import os
-import tempfile
-import zlib
-from pathlib import Path
 
 import fastconv
 
@@ -31,19 +28,25 @@ def distribute(config):
 def compile_once():
     """Let numba compile a kernel in one process only; the others wait for it and find it on disk."""
     try:
+        from numba.core.compiler_lock import global_compiler_lock
         from numba.core.dispatcher import Dispatcher
     except ImportError:
         return
     compile_here = Dispatcher.compile
-    folder = Path(tempfile.gettempdir(), f"fastconv-tests-{os.getuid()}")
-    folder.mkdir(exist_ok=True)
+    locked = set()
 
     def compile_or_wait(self, signature):
-        if self.stats.cache_path is None:  # a device function, which is compiled into each kernel
-            return compile_here(self, signature)
-        name = zlib.crc32(f"{self.stats.cache_path} {self.py_func.__qualname__} {signature}".encode())
-        with (folder / f"{name:08x}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            return compile_here(self, signature)
+        path = self.py_func.__code__.co_filename
+        with global_compiler_lock:
+            # What is not kept on disk is compiled into each kernel that calls it.
+            if self.stats.cache_path is None or path in locked:
+                return compile_here(self, signature)
+            with open(path) as source:  # a file that all processes have
+                fcntl.flock(source, fcntl.LOCK_EX)
+                locked.add(path)
+                try:
+                    return compile_here(self, signature)
+                finally:
+                    locked.remove(path)
 
     Dispatcher.compile = compile_or_wait

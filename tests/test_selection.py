@@ -1,6 +1,9 @@
-"""The choice of tests that run by default, and where they run."""
+"""Which tests run by default, and in which processes."""
 
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -86,3 +89,33 @@ def test_neither_the_workers_nor_pytest_without_xdist_distribute(monkeypatch):
     option.numprocesses = None
     distribute(SimpleNamespace(option=option, args=[]))
     assert option.numprocesses is None
+
+
+KERNELS = """
+import numba
+@numba.njit(cache=True)
+def inner(x):
+    return x + 1
+@numba.njit(cache=True)
+def outer(x):
+    return inner(x) * 2
+"""
+COMPILE = """
+import sys, workers
+workers.compile_once()
+import kernels
+assert kernels.outer(3) == 8 and kernels.outer(0.5) == 3
+print(sum(sum(kernel.stats.cache_misses.values()) for kernel in (kernels.inner, kernels.outer)))
+"""
+
+
+def test_processes_at_once_compile_a_kernel_once(tmp_path):
+    pytest.importorskip("numba")
+    (tmp_path / "kernels.py").write_text(KERNELS)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parent)])}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    command = [sys.executable, "-c", COMPILE]
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    assert sum(int(process.communicate(timeout=300)[0]) for process in processes) == 4
