@@ -38,6 +38,11 @@ typedef lane lanes __attribute__((vector_size(VECTOR_BYTES)));
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* GCC 12 has Clang's shuffle of constant lanes; before, it has one that takes the lanes as a vector. */
+#if !defined(__clang__) && __GNUC__ < 12
+#define __builtin_shufflevector(a, b, ...) __builtin_shuffle(a, b, (lanes){__VA_ARGS__})
+#endif
+
 INLINE
 vec load(const real *p) { return *(const unaligned_vec *)p; }
 INLINE
