@@ -20,11 +20,14 @@ enum { READ_BEYOND = 4 * VL, PAGE_BYTES = 4096 };
 
 /* How one axis' taps are spread over planes. */
 typedef struct {
-    int64_t planes;
-    int64_t *base;  /* of a plane: input position of its element 0, for output 0 */
-    int64_t *shift; /* of a plane: largest shift of its taps */
+    int64_t planes, widest, shifts; /* largest shift of all planes; sum of the planes' largest shifts */
+    int64_t *base;                  /* of a plane: input position of its element 0, for output 0 */
+    int64_t *shift;                 /* of a plane: largest shift of its taps */
+    int64_t *before;                /* of a plane: the sum of those of the planes before it */
     int64_t *tap_plane, *tap_shift;
 } spread;
+
+enum { SPREAD_ARRAYS = 5 };
 
 typedef struct {
     grid g;
@@ -44,42 +47,39 @@ typedef struct {
 } strips;
 
 static void spread_taps(spread *s, const axis *a, int64_t *memory, int own_planes) {
-    s->base = memory, s->shift = memory + a->taps, s->tap_plane = memory + 2 * a->taps,
-    s->tap_shift = memory + 3 * a->taps;
-    s->planes = 0;
+    *s = (spread){.base = memory,
+                  .shift = memory + a->taps,
+                  .before = memory + 2 * a->taps,
+                  .tap_plane = memory + 3 * a->taps,
+                  .tap_shift = memory + 4 * a->taps};
+    /* From the lowest tap up, so that shifts are not negative. */
+    int64_t lowest = a->tap_step < 0 ? a->taps - 1 : 0, up = a->tap_step < 0 ? -1 : 1;
+    int64_t period = period_of(a->step, up * a->tap_step);
     for (int64_t i = 0; i < a->taps; i++) {
-        /* From the lowest tap up, so that shifts are not negative. */
-        int64_t t = a->tap_step < 0 ? a->taps - 1 - i : i;
-        int64_t at = a->first + t * a->tap_step, plane = s->planes;
-        if (!own_planes)
-            for (int64_t p = 0; p < s->planes; p++)
-                if ((at - s->base[p]) % a->step == 0) plane = p;
+        int64_t t = lowest + up * i, at = tap_at(a, t), plane = s->planes;
+        if (own_planes && plane && s->base[plane - 1] == at) plane--;
+        if (!own_planes && i >= period) plane = s->tap_plane[t - up * period];
         if (plane == s->planes) {
             s->base[plane] = at, s->shift[plane] = 0;
             s->planes++;
         }
         s->tap_plane[t] = plane;
-        s->tap_shift[t] = (at - s->base[plane]) / a->step;
-        s->shift[plane] = max64(s->shift[plane], s->tap_shift[t]);
+        s->tap_shift[t] = s->shift[plane] = (at - s->base[plane]) / a->step;
+    }
+    for (int64_t p = 0; p < s->planes; p++) {
+        s->before[p] = s->shifts;
+        s->shifts += s->shift[p], s->widest = max64(s->widest, s->shift[p]);
     }
 }
 
-static int64_t spread_extent(const spread *s, int64_t count) {
-    int64_t sum = 0;
-    for (int64_t p = 0; p < s->planes; p++) sum += count + s->shift[p];
-    return sum;
-}
+static int64_t spread_extent(const spread *s, int64_t count) { return s->planes * count + s->shifts; }
 
-static int64_t spread_width(const spread *s, int64_t count) {
-    int64_t widest = 0;
-    for (int64_t p = 0; p < s->planes; p++) widest = max64(widest, s->shift[p]);
-    return count + widest;
-}
+static int64_t spread_width(const spread *s, int64_t count) { return count + s->widest; }
 
 /* Taps share planes, unless that holds more than a plane for each. */
 static void spread_best(spread *s, const axis *a, int64_t *memory, int64_t count) {
     spread_taps(s, a, memory, 0);
-    if (spread_extent(s, count) > a->taps * count) spread_taps(s, a, memory, 1);
+    if (spread_extent(s, count) > tap_places(a) * count) spread_taps(s, a, memory, 1);
 }
 
 static int64_t strip_bytes(const strips *s, int64_t rows, int64_t columns) {
@@ -89,8 +89,8 @@ static int64_t strip_bytes(const strips *s, int64_t rows, int64_t columns) {
 
 /* Is the grid's input the image itself, pixel for pixel? */
 static int covers_image(const grid *g, const operands *o) {
-    return g->x.taps == 1 && g->y.taps == 1 && g->x.step == 1 && g->y.step == 1 && g->x.first == 0 && g->y.first == 0 &&
-           g->x.count == o->width && g->y.count <= o->height;
+    return tap_places(&g->x) == 1 && tap_places(&g->y) == 1 && g->x.step == 1 && g->y.step == 1 &&
+           tap_at(&g->x, 0) == 0 && tap_at(&g->y, 0) == 0 && g->x.count == o->width && g->y.count <= o->height;
 }
 
 /* Then it need not be packed, unless channels are whole pages apart: they would compete for a few sets of every cache, and each
@@ -104,27 +104,29 @@ static int reads_in_place(const grid *g, const operands *o) {
  * Returns whether that is so. `edges` has room for 2 * taps + 2. */
 static int plan_segments(strips *s) {
     const axis *x = &s->g.x;
-    if (x->tap_step * x->tap_step == 1 || (!s->nhwc && x->step > 1)) return 0;
-    int64_t n = 0, *edges = s->edges;
-    edges[n++] = 0;
-    for (int64_t t = 0; t < x->taps; t++) {
-        int64_t at = x->first + t * x->tap_step;
-        int64_t low = at < 0 ? ceil_div(-at, x->step) : 0, high = at < s->width ? ceil_div(s->width - at, x->step) : 0;
-        if (low > 0 && low < x->count) edges[n++] = low;
-        if (high > 0 && high < x->count) edges[n++] = high;
+    if (x->tap_step * x->tap_step == 1 || x->divisor > 1 || (!s->nhwc && x->step > 1)) return 0;
+    int64_t last = 0, narrowest = x->count, *edges = s->edges;
+    int64_t highest = x->tap_step < 0 ? 0 : x->taps - 1, down = x->tap_step < 0 ? 1 : -1;
+    edges[0] = 0;
+    /* The outputs from which on taps see the image, and those from which on they no longer do, both ascend from the highest
+     * tap down: the two are merged. */
+    for (int64_t i = 0, k = 0; k < x->taps;) {
+        int64_t begin = x->count, end = s->width - tap_at(x, highest + down * k);
+        end = end > 0 ? min64(ceil_div(end, x->step), x->count) : 0;
+        if (i < x->taps) begin = min64(ceil_div(max64(0, -tap_at(x, highest + down * i)), x->step), x->count);
+        int64_t edge = min64(begin, end);
+        if (begin < end)
+            i++;
+        else
+            k++;
+        if (edge == edges[last]) continue;
+        narrowest = min64(narrowest, edge - edges[last]);
+        edges[++last] = edge;
     }
-    edges[n++] = x->count;
-    for (int64_t i = 1; i < n; i++) /* insertion sort: there are few */
-        for (int64_t k = i; k > 0 && edges[k - 1] > edges[k]; k--) {
-            int64_t swap = edges[k];
-            edges[k] = edges[k - 1], edges[k - 1] = swap;
-        }
-    int64_t last = 0, narrowest = x->count;
-    for (int64_t i = 1; i < n; i++)
-        if (edges[i] != edges[last]) {
-            narrowest = min64(narrowest, edges[i] - edges[last]);
-            edges[++last] = edges[i];
-        }
+    if (edges[last] < x->count) {
+        narrowest = min64(narrowest, x->count - edges[last]);
+        edges[++last] = x->count;
+    }
     s->segments = last;
     return narrowest >= 4;
 }
@@ -171,10 +173,11 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
         flat = 0;
     }
     axis *y = &s->g.y, *x = &s->g.x;
-    s->memory = malloc((4 * (size_t)(y->taps + x->taps) + (size_t)(y->taps * x->taps) + 2 * (size_t)x->taps + 3) *
-                       sizeof(int64_t));
+    int64_t *memory_x, spreads = SPREAD_ARRAYS * (y->taps + x->taps);
+    s->memory = malloc((size_t)(spreads + y->taps * x->taps + 2 * x->taps + 3) * sizeof(int64_t));
     if (!s->memory) return FC_NO_MEMORY;
-    s->tap_offset = s->memory + 4 * (y->taps + x->taps);
+    memory_x = s->memory + SPREAD_ARRAYS * y->taps;
+    s->tap_offset = s->memory + spreads;
     s->edges = s->tap_offset + y->taps * x->taps;
     s->flat = flat || s->in_place;
     if (exact && !flat && !s->in_place && plan_segments(s))
@@ -184,9 +187,9 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
     s->outside = s->flat;
     spread_best(&s->y, y, s->memory, y->count);
     if (s->flat)
-        spread_taps(&s->x, x, s->memory + 4 * y->taps, 1);
+        spread_taps(&s->x, x, memory_x, 1);
     else
-        spread_best(&s->x, x, s->memory + 4 * y->taps, x->count);
+        spread_best(&s->x, x, memory_x, x->count);
 
     int64_t rows = 1, columns = tile;
     fit_strip(s, tile, bytes, &rows, &columns);
@@ -209,7 +212,7 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
         s->pixels = 0;
         s->pixel_step = o->x_pixel * x->step, s->channel_step = o->x_channel;
         for (int64_t t = 0; t < y->taps * x->taps; t++) {
-            int64_t row = y->first + t / x->taps * y->tap_step, column = x->first + t % x->taps * x->tap_step;
+            int64_t row = tap_at(y, t / x->taps), column = tap_at(x, t % x->taps);
             s->tap_offset[t] = (row * o->width + column) * o->x_pixel;
         }
         return 0;
@@ -226,8 +229,7 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
         s->pixel_step = 1, s->channel_step = s->pixels;
     }
     for (int64_t r = 0; r < y->taps; r++) {
-        int64_t row = s->y.tap_shift[r];
-        for (int64_t p = 0; p < s->y.tap_plane[r]; p++) row += s->rows + s->y.shift[p];
+        int64_t plane = s->y.tap_plane[r], row = plane * s->rows + s->y.before[plane] + s->y.tap_shift[r];
         for (int64_t t = 0; t < x->taps; t++)
             s->tap_offset[r * x->taps + t] =
                 ((s->x.tap_plane[t] * s->plane_rows + row) * s->pitch + s->x.tap_shift[t]) * s->pixel_step;

@@ -90,24 +90,12 @@ typedef struct {
     operands o;
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int64_t multiplier, units;    /* filters of a channel; filters, or vectors of them */
-    int64_t planes, plane, pitch; /* of a line: remainders (NCHW), reals of each, reals in all */
+    int64_t planes, plane, pitch; /* of a line: a plane for each remainder that the taps' columns have by the stride (NCHW);
+                                     reals of each, reals in all */
     int64_t rows, seen, lines,
         strips; /* output rows of a strip, lines it sees, those in the image at most; strips of an image */
     int64_t shares;
 } plan;
-
-/* A line holds a plane for each remainder that the taps' columns have by the stride: numbers them in `plane_of`, one entry for
- * each column of taps, in the order in which they come up; gives how many they are. */
-static int64_t number_planes(const fc_conv *p, int64_t *plane_of) {
-    int64_t planes = 0;
-    for (int64_t s = 0; s < p->kernel_w; s++) {
-        plane_of[s] = planes;
-        for (int64_t i = 0; i < s; i++)
-            if ((s - i) * p->dilation_w % p->stride_w == 0) plane_of[s] = plane_of[i];
-        planes += plane_of[s] == planes;
-    }
-    return planes;
-}
 
 static plan plan_of(const fc_conv *p) {
     plan w = {.o = operands_of(p),
@@ -126,12 +114,7 @@ static plan plan_of(const fc_conv *p) {
         w.planes = 1;
         w.plane = w.pitch = ((o->out_width - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1) * VL;
     } else {
-        int64_t period = p->stride_w; /* after which remainders come again */
-        for (int64_t b = p->dilation_w; b;) {
-            int64_t rest = period % b;
-            period = b, b = rest;
-        }
-        w.planes = min64(p->kernel_w, p->stride_w / period);
+        w.planes = min64(p->kernel_w, period_of(p->stride_w, p->dilation_w));
         w.plane = round_up(o->out_width, VL) + (w.kernel_w - 1) * w.dilation_w / w.stride_w;
         w.pitch = w.planes * w.plane;
     }
@@ -152,17 +135,16 @@ static plan plan_of(const fc_conv *p) {
 
 /* Rows of the image's channel in lines of planes, zeros beside them: a column of vectors at a time, which all have the same
  * zeros. */
-static void pack_pixels(const plan *w, const int64_t *plane_of, const real *row, int64_t rows, real *to) {
+static void pack_pixels(const plan *w, const real *row, int64_t rows, real *to) {
     const int64_t step = w->stride_w, width = w->o.width;
-    for (int64_t s = 0, next = 0; next < w->planes; s++) {
-        if (plane_of[s] != next) continue;
+    for (int64_t s = 0; s < w->planes; s++) {
         const int64_t first = s * w->dilation_w % step - w->pad_left;
         for (int64_t i = 0; i < w->plane; i += VL) {
             const int64_t at = first + i * step, n = min64(VL, w->plane - i);
             const int64_t low = at < 0 ? min64(ceil_div(-at, step), n) : 0;
             const int64_t high = max64(low, min64(at < width ? ceil_div(width - at, step) : 0, n));
             const real *from = row + at;
-            real *line = to + next * w->plane + i;
+            real *line = to + s * w->plane + i;
             for (int64_t y = 0; y < rows; y++, from += width, line += w->pitch) {
                 if (step == 1) {
                     store_up_to(line, high - low == VL ? load(from) : load_between(from, low, high), n);
@@ -174,7 +156,6 @@ static void pack_pixels(const plan *w, const int64_t *plane_of, const real *row,
                 }
             }
         }
-        next++;
     }
 }
 
@@ -263,15 +244,14 @@ static int work(const void *context, int64_t begin, int64_t end) {
     int64_t taps = w->kernel_h * w->kernel_w, packed = w->lines * w->pitch, filters = o->groups * w->multiplier;
     size_t reals = (size_t)round_up(packed + w->pitch + taps * VL, VL);
     char *memory = fc_workspace(
-        FC_OWN, reals * sizeof(real) + (size_t)w->kernel_w * 2 * sizeof(int64_t) + (size_t)w->seen * sizeof(real *));
+        FC_OWN, reals * sizeof(real) + (size_t)w->kernel_w * sizeof(int64_t) + (size_t)w->seen * sizeof(real *));
     if (!memory) return FC_NO_MEMORY;
     real *lines = (real *)memory, *zeros = lines + packed, *sums = zeros + w->pitch;
-    int64_t *offsets = (int64_t *)(memory + reals * sizeof(real)), *plane_of = offsets + w->kernel_w;
-    const real **seen = (const real **)(plane_of + w->kernel_w);
+    int64_t *offsets = (int64_t *)(memory + reals * sizeof(real));
+    const real **seen = (const real **)(offsets + w->kernel_w);
     clear_reals(zeros, w->pitch);
-    number_planes(j->p, plane_of);
     for (int64_t s = 0; s < w->kernel_w; s++)
-        offsets[s] = o->nhwc ? s * w->dilation_w * VL : plane_of[s] * w->plane + s * w->dilation_w / w->stride_w;
+        offsets[s] = o->nhwc ? s * w->dilation_w * VL : s % w->planes * w->plane + s * w->dilation_w / w->stride_w;
     for (int64_t task = begin; task < end; task++) {
         int64_t unit = task % w->units, share = task / w->units, k = o->nhwc ? unit * VL : unit;
         int64_t lanes = o->nhwc ? min64(VL, filters - k) : VL, strips = o->batch * w->strips;
@@ -284,7 +264,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
             int64_t low = max64(first, 0), high = min64(first + seen_lines, o->height);
             const real *x = j->x + image * o->x_image + k / w->multiplier * o->x_channel;
             if (!o->nhwc) {
-                pack_pixels(w, plane_of, x + low * o->width, high - low, lines);
+                pack_pixels(w, x + low * o->width, high - low, lines);
                 if (image + 1 < o->batch) prefetch(x + o->x_image, o->x_channel);
             }
             for (int64_t line = 0; line < seen_lines; line++) {
@@ -316,7 +296,10 @@ static int work(const void *context, int64_t begin, int64_t end) {
 /* ---- the kernel ---- */
 
 static int accepts(const fc_conv *p) {
-    if (p->channels != p->groups) return 0;
+    if (p->channels != p->groups ||
+        !is_compact(p->height, p->out_height, p->kernel_h, p->stride_h, p->dilation_h) ||
+        !is_compact(p->width, p->out_width, p->kernel_w, p->stride_w, p->dilation_w))
+        return 0;
     plan w = plan_of(p);
     return ((w.lines + 1) * w.pitch + w.seen + w.kernel_h * w.kernel_w * VL) * (int64_t)sizeof(real) <= MOST_BYTES;
 }
