@@ -1,13 +1,17 @@
-/* A convolution, transposed or not, as one or more plain ones ("grids") over operands in either layout.
+/* A convolution, transposed or not, as one or more plain ones ("grids") over operands in either layout. Included by every
+ * convolution kernel and by the gradients of weights; it computes a few numbers for a call and touches no array.
  *
  * The outputs of a transposed convolution of stride s lie in s * s interleaved "phases"; those of a phase see the same share of
  * the kernel's taps, as in an ordinary convolution of stride 1 (sub-pixel convolution): a phase with taps is a grid. Of a
  * small output many phases hold no pixel, and of a small kernel many see no tap, so that neither the grids nor the phases
- * are counted by the stride. An ordinary convolution is one grid. Kernels work on grids only. */
+ * are counted by the stride. An ordinary convolution is one grid. Kernels work on grids only.
+ *
+ * `operands` has the strides of both layouts, so that a kernel reads pixel (y, x) of channel c of image n at
+ * n * x_image + c * x_channel + (y * width + x) * x_pixel, whichever it is. */
 #ifndef FC_GRID_H
 #define FC_GRID_H
 
-#include "kernel.h"
+#include "base/types.h"
 
 /* The operands, with the roles of a plain convolution: `x` is what is read, `out` what is written. */
 typedef struct {
