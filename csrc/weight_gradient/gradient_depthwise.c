@@ -104,9 +104,9 @@ static void (*const tiles[MOST_ROWS][MOST_COLUMNS])(const tile *) = {ROW(1), ROW
 typedef struct {
     operands o;
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
-    int64_t multiplier, units;    /* filters of a channel; filters, or vectors of them */
-    int64_t planes, plane, pitch; /* of a line: a plane for each remainder that the taps' columns have by the stride (NCHW);
-                                     reals of each, reals in all */
+    int64_t multiplier, units; /* filters of a channel; filters, or vectors of them */
+    /* Of a line: a plane for each remainder that the taps' columns have by the stride (NCHW); reals of each, reals in all. */
+    int64_t planes, plane, pitch;
     int64_t rows, seen, lines,
         strips; /* output rows of a strip, lines it sees, those in the image at most; strips of an image */
     int64_t shares;
@@ -311,8 +311,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
 /* ---- the kernel ---- */
 
 static int accepts(const fc_conv *p) {
-    if (p->channels != p->groups ||
-        !is_compact(p->height, p->out_height, p->kernel_h, p->stride_h, p->dilation_h) ||
+    if (p->channels != p->groups || !is_compact(p->height, p->out_height, p->kernel_h, p->stride_h, p->dilation_h) ||
         !is_compact(p->width, p->out_width, p->kernel_w, p->stride_w, p->dilation_w))
         return 0;
     plan w = plan_of(p);
