@@ -88,7 +88,7 @@ def make_passes(problem: ConvProblem, threads: int) -> tuple[Pass, ...]:
 
 def nanoseconds(problem: ConvProblem) -> float:
     """About how long one thread takes."""
-    return problem.flops / (100 if method(problem) == "tile" else 20)
+    return problem.flops / {"tile": 100, "phases": 2}.get(method(problem), 20)
 
 
 def _geometry(problem: ConvProblem, row: Axis, column: Axis, **rest: int) -> Geometry:
