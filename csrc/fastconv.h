@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 enum { FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER };
+enum { FC_MOST_THREADS = 1024 }; /* of one call; settings/threads.py allows as many */
 enum { FC_NCHW, FC_NHWC };
 enum { FC_F32, FC_F64 };
 enum { FC_LINEAR, FC_RELU, FC_CLIP, FC_LEAKY_RELU, FC_SIGMOID, FC_TANH, FC_SILU, FC_HARDSWISH, FC_GELU };

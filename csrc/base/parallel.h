@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fastconv.h"
+
 /* Does tasks [begin, end); 0, or a status of fastconv.h. */
 typedef int (*fc_body)(const void *context, int64_t begin, int64_t end);
 
@@ -14,7 +16,6 @@ int fc_parallel(int64_t count, int threads, fc_body body, const void *context);
 
 /* Does task i of `threads` on a thread of its own, all at the same time, and gives the seconds from the first's start to the
  * last's end; FC_NOT_TOGETHER where that cannot be had. At most FC_MOST_THREADS. */
-enum { FC_MOST_THREADS = 256 };
 int fc_together(int threads, fc_body body, const void *context, double *seconds);
 
 /* This thread's scratch memory, aligned to a page, kept from call to call; NULL where there is none. A caller of fc_parallel

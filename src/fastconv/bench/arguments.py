@@ -16,7 +16,7 @@ from fastconv.bench.layer import LAYOUTS, Layer, Shape
 from fastconv.bench.networks import NETWORKS
 from fastconv.bench.results import Settings
 from fastconv.commands.error import CommandError
-from fastconv.limits import MOST_THREADS
+from fastconv.settings.threads import MOST_THREADS
 
 OPERATIONS = (
     "conv2d",

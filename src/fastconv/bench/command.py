@@ -29,7 +29,7 @@ from fastconv.bench.session import LIMITS_NOISE, Job, Session
 from fastconv.bench.studies import study
 from fastconv.bench.table import comparison_table, layer_table, markdown_tables, network_table, settings_lines
 from fastconv.commands.error import CommandError
-from fastconv.limits import MOST_THREADS, Limits, cached_limits, measure_limits, save_limits
+from fastconv.limits import Limits, cached_limits, measure_limits, save_limits
 
 WIDTH = 100  # of text that is piped or logged
 
@@ -66,7 +66,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
 
 def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, int]:
     jobs = _jobs(arguments)
-    threads = arguments.threads or min(fastconv.get_num_threads(), MOST_THREADS)
+    threads = arguments.threads or fastconv.get_num_threads()
     settings = Settings(
         layout=arguments.layout,
         dtype=arguments.dtype,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from typing import Any
 
 from fastconv.arguments import precision as check_precision
-from fastconv.settings.setting import Setting
+from fastconv.settings.setting import Setting, Using, Variable
 
 __all__ = ["get_precision", "set_precision", "use_precision"]
 
-_precision = Setting(
-    ("FASTCONV_PRECISION",), lambda value, source: check_precision(source, value), lambda: "fast"
-)
+
+def _check(value: Any, source: str) -> str:
+    return check_precision(source, value)
+
+
+_precision = Setting((Variable("FASTCONV_PRECISION", _check),), _check, lambda: "fast")
 
 
 def get_precision() -> str:
@@ -52,7 +55,7 @@ def set_precision(precision: str) -> None:
     _precision.set(precision, "set_precision")
 
 
-def use_precision(precision: str) -> AbstractContextManager[None]:
+def use_precision(precision: str) -> Using[str]:
     """Use a precision within a ``with`` block, in this thread or task only.
 
     Parameters

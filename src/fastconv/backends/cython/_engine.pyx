@@ -20,6 +20,7 @@ cdef extern from "fastconv.h" nogil:
     enum:
         FC_OUT_OF_RANGE
         FC_NOT_TOGETHER
+        FC_MOST_THREADS
     ctypedef struct fc_conv:
         int64_t batch, channels, height, width
         int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
@@ -142,6 +143,11 @@ def instruction_sets() -> list[tuple[str, bool]]:
 
 def select_instruction_set(int index) -> None:
     fc_select_isa(index)
+
+
+def most_threads() -> int:
+    """As many threads at most do one call."""
+    return FC_MOST_THREADS
 
 
 def kernels() -> list[tuple[str, bool]]:
