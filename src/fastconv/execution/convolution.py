@@ -66,20 +66,21 @@ class ConvCall:
         bias: Any,
         residual: Any,
         out: Any,
-        *inputs: Any,
+        *inputs: Array,
     ) -> None:
         self._o, self._backend, self._case = o, backend, case
         shape = case.shape if case.batched else case.shape[1:]
         self._bias = self._residual = None
         if bias is not None:
+            bias = as_array(o.op, "bias", bias)
             self._bias = read_bias(o.op, bias, case.problem.result_channels, case.dtype)
         if residual is not None:
-            array = as_array(o.op, "residual", residual)
-            if array.shape != shape:
+            residual = as_array(o.op, "residual", residual)
+            if residual.shape != shape:
                 raise ValueError(
-                    f"{o.op}: residual has shape {array.shape}, but the result has shape {shape}"
+                    f"{o.op}: residual has shape {residual.shape}, but the result has shape {shape}"
                 )
-            self._residual = native(array, case.dtype).reshape(case.shape)
+            self._residual = native(residual, case.dtype).reshape(case.shape)
         if o.algorithm is not None:
             check_algorithm(o, backend)
             backend.weight_form(case.problem)  # refuses what the algorithm cannot do

@@ -302,7 +302,7 @@ def max_unpool2d(
     engine = resolve(op, backend)
     dtype = array.dtype.newbyteorder("=")
     shape = batch_shape(layout, array.shape[0], array.shape[channel_axis(layout)], (height, width))
-    result = Result(op, shape, dtype, out, array, indices, batched=batched)
+    result = Result(op, shape, dtype, out, array, positions, batched=batched)
     if array.shape[0]:
         source = native(array, compute_dtype(dtype))
         engine.scatter(source, positions.reshape(array.shape), layout, result.buffer)
