@@ -44,9 +44,7 @@ def _from_protocol(op: str, name: str, value: Any) -> Array:
                 array = np.asanyarray(value)
             masked = isinstance(array, np.ma.MaskedArray)
     except Exception as error:
-        raise TypeError(
-            f"{op}: {name} ({kind.__name__}) cannot be read as an array: {error}"
-        ) from error
+        raise TypeError(f"{op}: {name} ({kind.__name__}) cannot be read as an array: {error}") from error
     if masked:
         raise TypeError(
             f"{op}: {name} is or holds a masked array, whose mask would be lost; fill it first (x.filled(0))"
