@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fastconv.h"
+
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif

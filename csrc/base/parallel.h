@@ -5,8 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fastconv.h"
-
 /* Does tasks [begin, end); 0, or a status of fastconv.h. */
 typedef int (*fc_body)(const void *context, int64_t begin, int64_t end);
 

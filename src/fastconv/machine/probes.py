@@ -1,4 +1,4 @@
-"""Runs the loops of `csrc/probe.c`: how often, on how much memory, and what came of it. Called by `limits.py`."""
+"""Runs the loops of `csrc/base/probe.c`: how often, on how much memory, and what came of it. Called by `limits.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-/* The gradient of local response normalisation. Called by `fc_local_response_norm_gradient`.
+/* The gradient of local response normalisation. Called through `operations.def`.
  *
  * With base = k + alpha / size * (sum of squares over a channel's window) and its share g x / base^(beta + 1), a pixel gets
  * g / base^beta - 2 alpha beta / size * x * (sum of the shares of all windows that hold its channel). A strip of pixels is
@@ -81,8 +81,9 @@ static int work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-int FC_NAME(norm_gradient)(const void *x, const void *gradient, void *out, int64_t batch, int64_t channels,
-                           int64_t pixels, int64_t size, double alpha, double beta, double k, int layout, int threads) {
+int FC_NAME(local_response_norm_gradient)(const void *x, const void *gradient, void *out, int64_t batch,
+                                          int64_t channels, int64_t pixels, int64_t size, double alpha, double beta,
+                                          double k, int layout, int threads) {
     job j = {.x = x,
              .gradient = gradient,
              .out = out,

@@ -1,4 +1,4 @@
-/* The gradients of deformable convolution. Called by `fc_deform_conv_gradient`.
+/* The gradients of deformable convolution. Called through `operations.def`.
  *
  * As forward, sampled pixels are the channels of a 1x1 convolution ("columns"): a row for each channel and tap. Pieces of images,
  * as many as a bounded buffer holds, go through four steps, each shared by all threads:
@@ -9,10 +9,13 @@
  * Limit: gathers, scattered additions. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/parallel.h"
 #include "base/simd.h"
-#include "conv/grid.h"
+#include "base/types.h"
+#include "conv/kernel.h"
+#include "weight_gradient/kernel.h"
 
 extern const fc_conv_kernel FC_NAME(direct_pixels);
 extern const fc_gradient_kernel FC_NAME(gradient_direct);
@@ -218,9 +221,9 @@ static int do_pieces(job *j, const void *packed, real *weights, real *part, int 
     return status;
 }
 
-int FC_NAME(deform_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask,
-                             int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
-                             void *grad_offset, void *grad_weight, void *grad_mask, int threads) {
+int FC_NAME(deform_conv_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask,
+                                  int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
+                                  void *grad_offset, void *grad_weight, void *grad_mask, int threads) {
     job j = {.p = p,
              .x = x,
              .offset = offset,
