@@ -91,7 +91,7 @@ def test_max(backend, layout, dtype, name, values):
 @pytest.mark.parametrize("name", WINDOWS)
 def test_average(backend, layout, dtype, name):
     shape, options = WINDOWS[name]
-    for rule in ({}, {"count_include_pad": False}, {"divisor_override": 3}):
+    for rule in ({}, {"count_include_pad": False}, {"divisor_override": 3}, {"divisor_override": -2}):
         check_sum("avg_pool2d", normal(shape, dtype=dtype), layout=layout, **options, **rule)
     check_sum("avg_pool2d", sprinkle(normal(shape), (np.nan,)).astype(dtype), layout=layout, **options)
 
@@ -133,7 +133,7 @@ def _some_window_is_empty(shape, options):
     strategies.layouts,
     strategies.dtypes,
     st.booleans(),
-    st.none() | st.sampled_from([1, 7]),
+    st.none() | st.sampled_from([1, 7, -3]),
 )
 def test_average_random(backend, problem, layout, dtype, count_include_pad, divisor):
     shape, options = problem

@@ -29,7 +29,6 @@ SOURCES = {
 }
 
 
-
 def allowed(file, used):
     """May `file` use what stands in the file `used`? Files at the top may use every room."""
     room, other = file.rpartition("/")[0], used.rpartition("/")[0]

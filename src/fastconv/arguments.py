@@ -1,6 +1,7 @@
 """Reads single arguments: numbers, pairs and words, each error naming the operation, the argument and what it needs.
 
-The ground floor: settings and problems are read with it. Nothing here knows an array or another module.
+The ground floor: settings and problems are read with it. Nothing here knows an array or another module. What comes out
+is of Python's own types, never of a subclass, so that equal values can be one key of a cache.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ LARGEST = 2**31 - 1  # of sizes, strides and everything else that counts pixels
 
 
 def choice(op: str, name: str, value: Any, valid: tuple[str, ...]) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs a string")
+    if type(value) is not str:
+        if not issubclass(type(value), str):
+            raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs a string")
+        value = str.__str__(value)
     if value not in valid:
         raise ValueError(f"{op}: {name} is {value!r}, but needs to be one of {', '.join(map(repr, valid))}")
-    return value
+    return value  # type: ignore[no-any-return]
 
 
 def integer(op: str, name: str, value: Any, minimum: int, most: int = LARGEST) -> int:
@@ -27,14 +30,14 @@ def integer(op: str, name: str, value: Any, minimum: int, most: int = LARGEST) -
         try:
             if isinstance(value, bool):
                 raise TypeError
-            value = operator.index(value)
+            value = int.__int__(operator.index(value))
         except TypeError:
             raise TypeError(
                 f"{op}: {name} is {value!r} ({type(value).__name__}), but needs an integer"
             ) from None
     if not minimum <= value <= most:
         raise ValueError(f"{op}: {name} is {value}, but needs an integer from {minimum} to {most}")
-    return int(value)
+    return value  # type: ignore[no-any-return]
 
 
 def is_integer(value: Any) -> bool:
@@ -47,7 +50,7 @@ def is_sequence(value: Any) -> bool:
 
 def pair(op: str, name: str, value: Any, minimum: int) -> Pair:
     """An int for both axes, or a pair (vertical, horizontal)."""
-    if not is_sequence(value):
+    if type(value) is int or not is_sequence(value):
         value = integer(op, name, value, minimum)
         return value, value
     if len(value) != 2:

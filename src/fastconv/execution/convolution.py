@@ -138,14 +138,22 @@ def shortcut_of(backend: Backend, o: ConvOptions, x: Array, weight: Array, once:
 
 
 def convolve(
-    op: str, x: Any, weight: Any, bias: Any, residual: Any, out: Any, backend: Any, given: Given
+    op: str,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    residual: Any,
+    out: Any,
+    backend: Any,
+    given: Given,
+    depthwise: bool = False,
 ) -> Array:
     """One call of a public function; `given` are its options, in the order of `ConvOptions.read`."""
     if residual is None:
         result = recall_conv(op, x, weight, bias, out, given, backend)
         if result is not None:
             return result
-    options = ConvOptions.read(op, *given)
+    options = ConvOptions.read(op, *given, depthwise=depthwise)
     engine = resolve(op, backend)
     array = read_weight(op, "weight", weight)
     result = execute(options, engine, x, array, bias, residual, out)

@@ -23,12 +23,14 @@ def transpose_options(
     layout: Any,
     precision: Any,
     algorithm: Any,
-    **names: str,
+    weight_name: str = "weight",
+    x_name: str = "x",
 ) -> ConvOptions:
     if output_padding is None:
         raise TypeError(f"{op}: output_padding is None, but needs an integer or a pair")
     return ConvOptions.read(
-        op, stride, padding, dilation, groups, "zeros", layout, None, precision, algorithm, output_padding, **names
+        op, stride, padding, dilation, groups, "zeros", layout, None, precision, algorithm, output_padding,
+        x_name, weight_name,
     )  # fmt: skip
 
 

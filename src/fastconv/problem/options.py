@@ -5,9 +5,10 @@ Called by the descriptions of a problem (`convolution.py`, `pooling.py`) and by 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
-from fastconv.arguments import choice, is_sequence, number, pair
+from fastconv.arguments import choice, integer, is_sequence, number, pair
 
 Sides = tuple[int, int, int, int]  # top, bottom, left, right
 Padding = str | Sides
@@ -17,6 +18,9 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 def padding(op: str, value: Any) -> Padding:
     """An int, a pair, ``((top, bottom), (left, right))`` or a word, as sides or that word."""
+    if type(value) is int:
+        value = integer(op, "padding", value, 0)
+        return value, value, value, value
     if isinstance(value, str):
         return choice(op, "padding", value, ("valid", "same", "full"))
     if isinstance(value, (tuple, list)) and len(value) == 2 and all(map(is_sequence, value)):
@@ -43,6 +47,11 @@ class Activation(NamedTuple):
     a: float = 0.0
     b: float = 0.0
 
+    def as_option(self) -> str | tuple[Any, ...]:
+        """What a user would write."""
+        parameters = _PARAMETERS.get(self.name)
+        return self.name if parameters is None else tuple(self[: 1 + len(parameters)])
+
 
 _PLAIN = {
     "relu": Activation("relu"),
@@ -55,20 +64,26 @@ _PLAIN = {
     "gelu": Activation("gelu"),
 }
 
+_PARAMETERS = {"leaky_relu": ("slope",), "clip": ("low", "high")}
+
 
 def activation(op: str, value: Any, argument: str = "activation") -> Activation | None:
     if value is None:
         return None
     if isinstance(value, str) and value in _PLAIN:
         return _PLAIN[value]
-    if isinstance(value, (tuple, list)) and value and value[0] in ("leaky_relu", "clip"):
-        needed = {"leaky_relu": ("slope",), "clip": ("low", "high")}[value[0]]
+    name = value[0] if isinstance(value, (tuple, list)) and value else None
+    if issubclass(type(name), str) and str.__str__(name) in _PARAMETERS:
+        name = str.__str__(name)
+        needed = _PARAMETERS[name]
         if len(value) - 1 != len(needed):
-            raise ValueError(f"{op}: {argument} is {value!r}, but needs ({value[0]!r}, {', '.join(needed)})")
+            raise ValueError(f"{op}: {argument} is {value!r}, but needs ({name!r}, {', '.join(needed)})")
         numbers = [number(op, f"{argument}'s {n}", v) for n, v in zip(needed, value[1:], strict=True)]
-        if value[0] == "clip" and not numbers[0] <= numbers[1]:
+        if name == "clip" and not numbers[0] <= numbers[1]:
             raise ValueError(f"{op}: {argument} is {value!r}, but needs low <= high")
-        return Activation(value[0], *numbers)
+        # One number for each value, so that equal activations are equal keys: no negative zero, one NaN.
+        exact = [math.nan if math.isnan(n) else n + 0.0 for n in numbers]
+        return Activation(name, *exact)
     names = ", ".join(map(repr, _PLAIN))
     raise (ValueError if isinstance(value, (str, tuple, list)) else TypeError)(
         f"{op}: {argument} is {value!r}, but needs one of {names}, ('leaky_relu', slope) or ('clip', low, high)"
