@@ -50,7 +50,8 @@ def check_sum(operation, x, *arguments, layout="NCHW", units=8, **options):
     """Within a few roundings of the same operation on |x|."""
     function, exact = getattr(reference, operation), x.astype(np.float64)
     expected = function(exact, *arguments, **options)
-    tolerance = units * eps(x.dtype) * np.nan_to_num(function(abs(exact), *arguments, **options), posinf=0)
+    bound = np.abs(function(abs(exact), *arguments, **options))
+    tolerance = units * eps(x.dtype) * np.nan_to_num(bound, posinf=0)
     assert_close(run(operation, x, *arguments, layout=layout, **options), expected, tolerance, x.dtype)
 
 
