@@ -77,8 +77,7 @@ def test_conv_transpose2d(implementation, problem):
 )
 def test_max_pool2d(implementation, problem, values):
     shape, options = problem
-    axes = reference._window_axes(np.empty(shape), **options)
-    if any(not pixels for axis in axes for pixels, _ in axis):
+    if reference.some_window_is_empty(shape, options):
         return  # PyTorch reports an index outside of the image; this library refuses
     x = sprinkle(integers(shape), values)
     options["return_indices"] = True

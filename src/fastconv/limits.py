@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 from fastconv import backends
 from fastconv._version import __version__
@@ -24,7 +24,7 @@ __all__ = ["Bandwidth", "Limits", "Peak", "cached_limits", "measure_limits", "sa
 
 
 def measure_limits(
-    threads: int | None = None, progress: Callable[[str], None] | None = None, quick: bool = False
+    threads: SupportsIndex | None = None, progress: Callable[[str], None] | None = None, quick: bool = False
 ) -> Limits:
     """Measure peaks and bandwidths of this machine, in about 6 seconds.
 

@@ -12,16 +12,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from fastconv.execution.memory import allocator
 from fastconv.problem.dtypes import compute_dtype, is_real
 from fastconv.problem.layout import check_image
+from fastconv.typing import Array, ArrayLike, Layout
 
-Array = NDArray[Any]
 
-
-def as_array(op: str, name: str, value: Any) -> Array:
+def as_array(op: str, name: str, value: ArrayLike | None) -> Array:
     """`value` as a NumPy array of a real dtype, without a copy where its protocol allows that."""
     array: Array = value if type(value) is np.ndarray else _from_protocol(op, name, value)
     if is_real(array.dtype):
@@ -31,15 +30,16 @@ def as_array(op: str, name: str, value: Any) -> Array:
     )
 
 
-def _from_protocol(op: str, name: str, value: Any) -> Array:
+def _from_protocol(op: str, name: str, value: ArrayLike | None) -> Array:
     kind = type(value)  # not `isinstance`, which believes an object's __class__
     if value is None or issubclass(kind, (str, bytes)):
         raise TypeError(f"{op}: {name} is {kind.__name__}, but needs an array")
+    array: Array
     try:
         masked = _holds_masks(value)
         if not masked:
             if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-                array = np.from_dlpack(value)
+                array = np.from_dlpack(value)  # type: ignore[arg-type]
             else:
                 array = np.asanyarray(value)
             masked = isinstance(array, np.ma.MaskedArray)
@@ -83,7 +83,7 @@ def native(array: Array, dtype: DTypeLike) -> Array:
     return np.require(array, dtype, ["C", "A"])
 
 
-def images(op: str, name: str, value: Any, layout: str) -> tuple[Array, bool]:
+def images(op: str, name: str, value: ArrayLike, layout: Layout) -> tuple[Array, bool]:
     """`value` as a batch, and whether it already was one."""
     array = as_array(op, name, value)
     if check_image(op, name, array.shape, layout):

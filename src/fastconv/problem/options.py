@@ -6,34 +6,47 @@ Called by the descriptions of a problem (`convolution.py`, `pooling.py`) and by 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast, get_args
 
 from fastconv.arguments import choice, integer, is_sequence, number, pair
+from fastconv.typing import (
+    ActivationLike,
+    ActivationName,
+    PaddingLike,
+    PaddingMode,
+    PaddingWord,
+    PairLike,
+    SignalPaddingLike,
+)
 
 Sides = tuple[int, int, int, int]  # top, bottom, left, right
-Padding = str | Sides
+Padding = PaddingWord | Sides
 
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+PADDING_MODES: tuple[PaddingMode, ...] = get_args(PaddingMode)
+PADDING_WORDS: tuple[PaddingWord, ...] = get_args(PaddingWord)
 
 
-def padding(op: str, value: Any) -> Padding:
+def padding(op: str, value: PaddingLike) -> Padding:
     """An int, a pair, ``((top, bottom), (left, right))`` or a word, as sides or that word."""
     if type(value) is int:
         value = integer(op, "padding", value, 0)
         return value, value, value, value
     if isinstance(value, str):
-        return choice(op, "padding", value, ("valid", "same", "full"))
+        word: PaddingWord = choice(op, "padding", value, PADDING_WORDS)
+        return word
     if isinstance(value, (tuple, list)) and len(value) == 2 and all(map(is_sequence, value)):
         (top, bottom), (left, right) = (pair(op, "padding", v, 0) for v in value)
         return top, bottom, left, right
-    vertical, horizontal = pair(op, "padding", value, 0)
+    vertical, horizontal = pair(op, "padding", cast(PairLike, value), 0)
     return vertical, vertical, horizontal, horizontal
 
 
-def padding_1d(op: str, value: Any) -> Padding:
+def padding_1d(op: str, value: SignalPaddingLike) -> Padding:
     """An int, ``(before, after)``, ``((before, after),)`` or a word."""
     if isinstance(value, str):
-        return choice(op, "padding", value, ("valid", "same", "full"))
+        word: PaddingWord = choice(op, "padding", value, PADDING_WORDS)
+        return word
     if isinstance(value, (tuple, list)) and len(value) == 1:
         value = value[0]
     before, after = pair(op, "padding", value, 0)
@@ -53,7 +66,7 @@ class Activation(NamedTuple):
         return self.name if parameters is None else tuple(self[: 1 + len(parameters)])
 
 
-_PLAIN = {
+_PLAIN: dict[ActivationName, Activation] = {
     "relu": Activation("relu"),
     "relu6": Activation("clip", 0.0, 6.0),
     "leaky_relu": Activation("leaky_relu", 0.01),
@@ -67,18 +80,18 @@ _PLAIN = {
 _PARAMETERS = {"leaky_relu": ("slope",), "clip": ("low", "high")}
 
 
-def activation(op: str, value: Any, argument: str = "activation") -> Activation | None:
+def activation(op: str, value: ActivationLike | None, argument: str = "activation") -> Activation | None:
     if value is None:
         return None
     if isinstance(value, str) and value in _PLAIN:
         return _PLAIN[value]
-    name = value[0] if isinstance(value, (tuple, list)) and value else None
-    if issubclass(type(name), str) and str.__str__(name) in _PARAMETERS:
-        name = str.__str__(name)
+    parts: Sequence[Any] = value if isinstance(value, (tuple, list)) and value else (None,)
+    if isinstance(parts[0], str) and parts[0] in _PARAMETERS:
+        name = str.__str__(parts[0])
         needed = _PARAMETERS[name]
-        if len(value) - 1 != len(needed):
+        if len(parts) - 1 != len(needed):
             raise ValueError(f"{op}: {argument} is {value!r}, but needs ({name!r}, {', '.join(needed)})")
-        numbers = [number(op, f"{argument}'s {n}", v) for n, v in zip(needed, value[1:], strict=True)]
+        numbers = [number(op, f"{argument}'s {n}", v) for n, v in zip(needed, parts[1:], strict=True)]
         if name == "clip" and not numbers[0] <= numbers[1]:
             raise ValueError(f"{op}: {argument} is {value!r}, but needs low <= high")
         # One number for each value, so that equal activations are equal keys: no negative zero, one NaN.

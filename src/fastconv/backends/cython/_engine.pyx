@@ -12,7 +12,7 @@ import numpy as np
 cnp.import_array()
 
 cdef enum:
-    LARGE = 65536  # bytes from which on results are recycled, as in memory.py
+    LARGE = 65536  # bytes from which on results are recycled, as in execution/memory.py
     MOST_SHORTCUTS = 1024
 
 cdef frozenset NUMPY_INTEGERS = frozenset([np.dtype(code).type for code in "bBhHiIlLqQ"])

@@ -1,5 +1,5 @@
 # Calls that were made before with the same options, shapes and dtypes, on plain arrays: all checks are done, what is left is
-# to allocate, to prepare and to run. Part of `_engine.pyx`, called by `execution/known_calls.py`.
+# to allocate, to prepare and to run. Part of `_engine.pyx`, called by `fastconv/execution/known_calls.py`.
 
 
 cdef inline bint is_plain(array, int typenum):
