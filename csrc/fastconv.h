@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { FC_MOST_THREADS = 1024 }; /* of one call; settings/threads.py allows as many */
 enum { FC_NOT_MINE = -1, FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER };
 enum { FC_NCHW, FC_NHWC };
 enum { FC_F32, FC_F64 };

@@ -73,14 +73,15 @@ class ConvCall:
         shape = case.shape if case.batched else case.shape[1:]
         self._bias = self._residual = None
         if bias is not None:
+            bias = as_array(o.op, "bias", bias)
             self._bias = read_bias(o.op, bias, case.problem.result_channels, case.dtype)
         if residual is not None:
-            array = as_array(o.op, "residual", residual)
-            if array.shape != shape:
+            residual = as_array(o.op, "residual", residual)
+            if residual.shape != shape:
                 raise ValueError(
-                    f"{o.op}: residual has shape {array.shape}, but the result has shape {shape}"
+                    f"{o.op}: residual has shape {residual.shape}, but the result has shape {shape}"
                 )
-            self._residual = native(array, case.dtype).reshape(case.shape)
+            self._residual = native(residual, case.dtype).reshape(case.shape)
         if o.algorithm is not None:
             check_algorithm(o, backend)
             backend.weight_form(case.problem)  # refuses what the algorithm cannot do
@@ -146,13 +147,14 @@ def convolve(
     out: Array | None,
     backend: BackendName | None,
     given: Given,
+    depthwise: bool = False,
 ) -> Array:
     """One call of a public function; `given` are its options, in the order of `ConvOptions.read`."""
     if residual is None:
         result = recall_conv(op, x, weight, bias, out, given, backend)
         if result is not None:
             return result
-    options = ConvOptions.read(op, *given)
+    options = ConvOptions.read(op, *given, depthwise=depthwise)  # type: ignore[arg-type]
     engine = resolve(op, backend)
     array = read_weight(op, "weight", weight)
     result = execute(options, engine, x, array, bias, residual, out)

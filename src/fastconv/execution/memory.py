@@ -29,7 +29,7 @@ def extension() -> Any:
         backends.load("cython")
     except backends.BackendUnavailableError:
         return None
-    from fastconv.backends.cython import _engine
+    import fastconv.backends.cython._engine as _engine
 
     return _engine
 

@@ -146,7 +146,7 @@ def avg_pool2d(
     count_include_pad : bool
         Whether padding counts as pixels of value 0; what `ceil_mode` adds beyond it never counts.
     divisor_override : int, optional
-        Divide every sum by this number instead.
+        Divide every sum by this number instead, which may be negative, but not 0.
 
     Returns
     -------
@@ -192,7 +192,9 @@ def average_windows(
     )
     if divisor_override is None:
         return rows, columns
-    divisor = arguments.integer(op, "divisor_override", divisor_override, 1)
+    divisor = arguments.integer(op, "divisor_override", divisor_override, -arguments.LARGEST)
+    if divisor == 0:
+        raise ValueError(f"{op}: divisor_override is 0, but needs another integer")
     return _with_divisor(rows, float(divisor)), _with_divisor(columns, 1.0)
 
 
@@ -343,7 +345,7 @@ def max_unpool2d(
     engine = resolve(op, backend)
     dtype = array.dtype.newbyteorder("=")
     shape = batch_shape(layout, array.shape[0], array.shape[channel_axis(layout)], (height, width))
-    result = Result(op, shape, dtype, out, array, indices, batched=batched)
+    result = Result(op, shape, dtype, out, array, positions, batched=batched)
     if array.shape[0]:
         source = native(array, compute_dtype(dtype))
         engine.scatter(source, positions.reshape(array.shape), layout, result.buffer)

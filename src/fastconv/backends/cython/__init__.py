@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv.backends.cython import _engine
+# Not `from fastconv.backends.cython import _engine`, which takes a missing extension for a circular import.
+import fastconv.backends.cython._engine as _engine
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channel_axis, channels_last, plane_size
 from fastconv.problem.options import Activation

@@ -15,11 +15,14 @@ cdef enum:
     LARGE = 65536  # bytes from which on results are recycled, as in execution/memory.py
     MOST_SHORTCUTS = 1024
 
+cdef frozenset NUMPY_INTEGERS = frozenset([np.dtype(code).type for code in "bBhHiIlLqQ"])
+
 
 cdef extern from "fastconv.h" nogil:
     enum:
         FC_OUT_OF_RANGE
         FC_NOT_TOGETHER
+        FC_MOST_THREADS
         FC_P_F32
     ctypedef struct fc_conv:
         int64_t batch, channels, height, width
@@ -148,6 +151,11 @@ def instruction_sets() -> list[tuple[str, bool]]:
 
 def select_instruction_set(int index) -> None:
     fc_select_isa(index)
+
+
+def most_threads() -> int:
+    """As many threads at most do one call."""
+    return FC_MOST_THREADS
 
 
 def kernels() -> list[tuple[str, bool]]:
