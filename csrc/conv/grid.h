@@ -1,13 +1,13 @@
-/* A convolution, transposed or not, as one or more plain ones ("grids") over operands in either layout. Included by every
- * convolution kernel and by the gradients of weights; it computes a few numbers for a call and touches no array.
+/* A convolution, transposed or not, as one or more plain ones ("grids") over operands in either layout. Included by
+ * every convolution kernel and by the gradients of weights; it computes a few numbers for a call and touches no array.
  *
- * The outputs of a transposed convolution of stride s lie in s * s interleaved "phases"; those of a phase see the same share of
- * the kernel's taps, as in an ordinary convolution of stride 1 (sub-pixel convolution): a phase with taps is a grid. Of a
- * small output many phases hold no pixel, and of a small kernel many see no tap, so that neither the grids nor the phases
- * are counted by the stride. An ordinary convolution is one grid. Kernels work on grids only.
+ * The outputs of a transposed convolution of stride s lie in s * s interleaved "phases"; those of a phase see the same
+ * share of the kernel's taps, as in an ordinary convolution of stride 1 (sub-pixel convolution): a phase with taps is a
+ * grid. Of a small output many phases hold no pixel, and of a small kernel many see no tap, so that neither the grids
+ * nor the phases are counted by the stride. An ordinary convolution is one grid. Kernels work on grids only.
  *
- * `operands` has the strides of both layouts, so that a kernel reads pixel (y, x) of channel c of image n at
- * n * x_image + c * x_channel + (y * width + x) * x_pixel, whichever it is. */
+ * `operands` has the strides of both layouts, so that a kernel finds pixel (y, x) of channel c of image n in either at
+ *   n * x_image + c * x_channel + (y * width + x) * x_pixel. */
 #ifndef FC_GRID_H
 #define FC_GRID_H
 
@@ -27,8 +27,8 @@ typedef struct {
     int nhwc;
 } operands;
 
-/* Along one axis: output o lies at o * out_step + out_first and sees input o * step + tap_at(t) with tap number t of `taps`, which
- * is the kernel's element kernel_first + t * kernel_step. */
+/* Along one axis: output o lies at o * out_step + out_first and sees input o * step + tap_at(t) with tap number t of
+ * `taps`, which is the kernel's element kernel_first + t * kernel_step. */
 typedef struct {
     int64_t count, out_first, out_step;
     int64_t taps, step, first, tap_step, divisor, kernel_first, kernel_step;
@@ -81,9 +81,9 @@ static inline axis plain_axis(int64_t count, int64_t taps, int64_t stride, int64
     return a;
 }
 
-/* Output y takes the kernel's element r from input (y + pad - r * dilation) / stride, where that is whole. So does its phase
- * with every `period_of(stride, dilation)`-th element from the lowest on; here that is element `lowest`, and the phase the
- * one that it meets. */
+/* Output y takes the kernel's element r from input (y + pad - r * dilation) / stride, where that is whole. So does its
+ * phase with every `period_of(stride, dilation)`-th element from the lowest on; here that is element `lowest`, and the
+ * phase the one that it meets. */
 static inline axis phase_axis(int64_t size, int64_t taps, int64_t stride, int64_t pad, int64_t dilation,
                               int64_t lowest) {
     int64_t period = period_of(stride, dilation), at = lowest * dilation - pad;
@@ -130,8 +130,8 @@ static inline grid whole_grid(const fc_conv *p) {
     return g;
 }
 
-/* A transposed convolution of stride 1 is a plain one whose kernel is reversed. 0 where `p` is not such a one, or takes less than
- * nothing from outside the image; otherwise, and where it is plain anyway, `plain` is what it comes to. */
+/* A transposed convolution of stride 1 is a plain one whose kernel is reversed; `plain` becomes that one, or `p` itself
+ * where it is plain. Returns 0 where `p` has another stride, or where the plain one would have negative padding. */
 static inline int as_plain(const fc_conv *p, fc_conv *plain) {
     *plain = *p;
     if (!p->transposed) return 1;
@@ -150,12 +150,12 @@ static inline fc_conv plain_of(const fc_conv *p) {
     return plain;
 }
 
-/* Where a plain kernel's tap is in the weights of `p`. */
+/* The element of the kernel of `p` that is tap `tap` of the plain one. */
 static inline int64_t element_of_tap(const fc_conv *p, int64_t tap) {
     return p->transposed ? p->kernel_h * p->kernel_w - 1 - tap : tap;
 }
 
-/* Grid number `index`: one phase, or a plain convolution. */
+/* The grid number `index`: a phase, or a plain convolution. */
 static inline grid grid_of(const fc_conv *p, const operands *o, int64_t index) {
     if (!p->transposed) return whole_grid(p);
     int64_t row = index / o->grid_columns, column = index % o->grid_columns;
@@ -168,8 +168,8 @@ static inline int grids_cover(const fc_conv *p, const operands *o) {
     return !p->transposed || (o->grid_rows == p->stride_h && o->grid_columns == p->stride_w);
 }
 
-/* Is the stretch of an axis from the first place that outputs see to the last hardly longer than what they see of it, or than
- * the image? Kernels that keep it whole need it so. */
+/* Is the stretch of an axis from the first place that outputs see to the last hardly longer than what they see of it,
+ * or than the image? Kernels that keep it whole need it so. */
 static inline int is_compact(int64_t size, int64_t outputs, int64_t taps, int64_t stride, int64_t dilation) {
     return (outputs - 1) * stride + (taps - 1) * dilation < 8 * (size + outputs * taps);
 }

@@ -1,8 +1,8 @@
 /* Fold (col2im), the transpose of unfold: every pixel is the sum of its copies in the columns. Called through
  * `operations.def`.
  *
- * Columns are [image][channel][tap][window], images NCHW. Tasks are planes (image, channel), and a tap's windows are added
- * row by row, so that a plane's sums always have the same order. Limit: memory bandwidth. */
+ * Columns are [image][channel][tap][window], images NCHW. Tasks are planes (image, channel), and a tap's windows are
+ * added row by row, so that a plane's sums always have the same order. Limit: memory bandwidth. */
 #include <string.h>
 
 #include "base/parallel.h"

@@ -1,5 +1,5 @@
-/* The register tile of the weight gradient's kernels: `rows` reals of one operand x vectors of filters, every pixel (or tile of
- * pixels) being a step of the reduction. No partial sum leaves the registers. */
+/* The register tile of the weight gradient's kernels: `rows` reals of one operand x vectors of filters, every pixel (or
+ * tile of pixels) being a step of the reduction. No partial sum leaves the registers. */
 #include "base/simd.h"
 #include "weight_gradient/gradient.h"
 
@@ -11,7 +11,7 @@ void multiply_tile(const int rows, const int vectors, const gradient_tile *t) {
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) sum[m][v] = zero();
     const int64_t step = t->step;
-    for (const stretch *s = t->stretches; s < t->end; s++) {
+    for (const step_stretch *s = t->stretches; s < t->end; s++) {
         const real *x = t->x + s->cell * t->width, *g = t->gradient + s->pixel * vectors * VL;
         for (int64_t i = s->count; i > 0; i--, x += step, g += vectors * VL) {
             vec gradient[NV];

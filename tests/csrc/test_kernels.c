@@ -1,6 +1,6 @@
 /* Every convolution kernel, the pooling and the gradients of every instruction set that runs here, against obvious
- * loops, without Python:
- * for processors that are only at hand as an emulator. Prints a line for each instruction set; exit status 1 on a failure.
+ * loops, without Python: for processors that are only at hand as an emulator. Prints a line for each instruction set;
+ * exit status 1 on a failure.
  *
  *     test_kernels [SEED] [ROUNDS] */
 #include <math.h>
@@ -196,8 +196,8 @@ static int check_conv(fc_conv p) {
     return failures;
 }
 
-/* Images of a pixel or a row, of which a strided convolution's gradient has whole phases without a pixel, and weights beyond every
- * L2 cache, for which threads share what they read of them. */
+/* Images of a pixel or a row, of which a strided convolution's gradient has whole phases without a pixel, and weights
+ * beyond every L2 cache, for which threads share what they read of them. */
 static int check_few_pixels(void) {
     static const int64_t sizes[][4] = {{1, 1, 1, 1}, {1, 5, 1, 3}, {2, 1, 1, 1}};
     int failures = 0;
