@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import autograd.numpy as anp
@@ -21,6 +21,7 @@ import fastconv
 from fastconv import grad
 from fastconv.autograd import composed
 from fastconv.autograd.primitives import Maps, Primitive, apply, contract
+from fastconv.caches import constant
 from fastconv.execution.arrays import Array, as_array
 from fastconv.grad.elementwise import determined_by_output
 from fastconv.problem import options as opt
@@ -30,7 +31,7 @@ from fastconv.problem.layout import channels_last, plane_size
 Named = dict[str, Any]
 
 
-@cache
+@constant
 def _parameters(function: Callable[..., Any]) -> frozenset[str]:
     return frozenset(inspect.signature(function).parameters)
 

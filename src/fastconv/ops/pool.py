@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from fastconv.arguments import Pair
 from fastconv.backends import resolve
 from fastconv.execution.arrays import Array, Result, native
 from fastconv.execution.known_calls import recall_pool
+from fastconv.execution.memory import memory_errors
 from fastconv.execution.pooling import AXES, pool, read, read_indices, sliding_windows
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import batch_shape, channel_axis, plane_size
-from fastconv.problem.pooling import Windows
+from fastconv.problem.pooling import SlidingWindows
 
 __all__ = ["avg_pool2d", "lp_pool2d", "max_pool2d", "max_unpool2d"]
 
@@ -150,7 +152,7 @@ def average_windows(
     ceil_mode: Any,
     count_include_pad: Any,
     divisor_override: Any,
-) -> tuple[Windows, Windows]:
+) -> tuple[SlidingWindows, SlidingWindows]:
     """The windows whose sums, divided by their divisors, are the averages."""
     rows, columns = sliding_windows(
         op, size, kernel_size, stride, padding, 1, ceil_mode, count_padding=bool(count_include_pad)
@@ -158,11 +160,7 @@ def average_windows(
     if divisor_override is None:
         return rows, columns
     divisor = arguments.integer(op, "divisor_override", divisor_override, 1)
-    return _with_divisor(rows, float(divisor)), _with_divisor(columns, 1.0)
-
-
-def _with_divisor(windows: Windows, value: float) -> Windows:
-    return Windows(windows.start, windows.stop, windows.step, np.full(windows.count, value), windows.grid)
+    return replace(rows, divisor=float(divisor)), replace(columns, divisor=1.0)
 
 
 def lp_pool2d(
@@ -229,18 +227,12 @@ def read_power(op: str, norm_type: Any) -> float:
 
 def norm_windows(
     op: str, size: Pair, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
-) -> tuple[Windows, Windows]:
+) -> tuple[SlidingWindows, SlidingWindows]:
     """The windows of `lp_pool2d`: their divisors scale what `ceil_mode` cuts short up to the full window."""
     rows, columns = sliding_windows(op, size, kernel_size, stride, padding, dilation, ceil_mode)
     if ceil_mode:
-        return _with_divisor_table(rows), _with_divisor_table(columns)
-    return _with_divisor(rows, 1.0), _with_divisor(columns, 1.0)
-
-
-def _with_divisor_table(windows: Windows) -> Windows:
-    assert windows.grid is not None
-    extent = windows.step * (windows.grid.kernel - 1) + 1
-    return Windows(windows.start, windows.stop, windows.step, windows.divisor / extent, windows.grid)
+        return replace(rows, unit=rows.extent), replace(columns, unit=columns.extent)
+    return replace(rows, divisor=1.0), replace(columns, divisor=1.0)
 
 
 def max_unpool2d(
@@ -305,7 +297,8 @@ def max_unpool2d(
     result = Result(op, shape, dtype, out, array, indices, batched=batched)
     if array.shape[0]:
         source = native(array, compute_dtype(dtype))
-        engine.scatter(source, positions.reshape(array.shape), layout, result.buffer)
+        with memory_errors(op):
+            engine.scatter(source, positions.reshape(array.shape), layout, result.buffer)
     return result.value()
 
 

@@ -7,13 +7,13 @@ raises a shape error.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from fastconv import arguments
 from fastconv.arguments import Pair
+from fastconv.caches import kept
 from fastconv.problem import options as opt
 from fastconv.problem.layout import (
     batch_shape,
@@ -106,7 +106,7 @@ class ConvOptions:
 
 
 # `typed`: 1.0 and True are equal to 1, but not integers.
-_read_cached = lru_cache(maxsize=1024, typed=True)(ConvOptions._read)
+_read_cached = kept(typed=True)(ConvOptions._read)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +164,7 @@ class ConvProblem:
         return self.batch * self.out_size[0] * self.out_size[1] * per_pixel
 
 
-@lru_cache(maxsize=1024)
+@kept()
 def _problem(
     o: ConvOptions,
     x_shape: tuple[int, ...],
