@@ -50,7 +50,9 @@ def source_index(position, size, mode):
     if mode == "circular":
         return position % size
     assert mode == "reflect"
-    return -position if position < 0 else 2 * (size - 1) - position
+    if size == 1:
+        return 0
+    return source_index(-position if position < 0 else 2 * (size - 1) - position, size, mode)
 
 
 def pad2d(x, padding, mode="zeros", value=0.0):

@@ -6,13 +6,12 @@ non-contiguous array, a half-precision one, or an unbatched image.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv.execution.memory import allocator
+from fastconv.execution.memory import empty
 from fastconv.problem.dtypes import FLOATS, compute_dtype, is_bfloat16
 from fastconv.problem.layout import check_image
 
@@ -61,16 +60,6 @@ def images(op: str, name: str, value: Any, layout: str) -> tuple[Array, bool]:
     if check_image(op, name, array.shape, layout):
         return array, True
     return array[np.newaxis], False
-
-
-def empty(op: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """A new array; too large a one is a `MemoryError` that names the operation and the size."""
-    size = math.prod(shape) * dtype.itemsize
-    allocate = allocator(size)
-    try:
-        return allocate(shape, dtype)
-    except (MemoryError, ValueError):  # ValueError: more bytes than a pointer can count
-        raise MemoryError(f"{op}: the result of shape {shape} needs {size / 2**30:.1f} GiB") from None
 
 
 class Result:
