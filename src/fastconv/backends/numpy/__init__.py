@@ -19,6 +19,7 @@ from fastconv.backends.numpy.geometry import (
     flat_planes,
     neighbour_sums,
     padded,
+    tap_places,
     tap_view,
 )
 from fastconv.backends.numpy.pooling import pool
@@ -85,16 +86,17 @@ class NumpyBackend(NoShortcuts):
 
     def unfold(self, problem: ConvProblem, x: Array, out: Array) -> None:
         columns = out.reshape(*x.shape[:2], *problem.kernel, *problem.out_size)
-        image = padded(problem, x)
+        columns[...] = 0
         for tap in np.ndindex(problem.kernel):
-            columns[:, :, *tap] = tap_view(problem, image, tap)
+            outputs, pixels = tap_places(problem, tap)
+            columns[:, :, *tap, *outputs] = x[:, :, *pixels]
 
     def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
         columns = columns.reshape(*out.shape[:2], *problem.kernel, *problem.out_size)
-        image = padded(problem, np.zeros_like(out))
+        out[...] = 0
         for tap in np.ndindex(problem.kernel):
-            tap_view(problem, image, tap)[...] += columns[:, :, *tap]
-        out[...] = cropped(problem, image)
+            outputs, pixels = tap_places(problem, tap)
+            out[:, :, *pixels] += columns[:, :, *tap, *outputs]
 
     def pool(
         self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None

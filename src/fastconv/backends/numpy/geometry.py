@@ -11,6 +11,7 @@ from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
 
 Array = NDArray[Any]
+Slices = tuple[slice, slice]
 
 
 def channels_first(array: Array, layout: str) -> Array:
@@ -44,12 +45,24 @@ def tap_view(problem: ConvProblem, image: Array, tap: tuple[int, ...]) -> Array:
     return image[:, :, rows, columns]
 
 
+def tap_places(problem: ConvProblem, tap: tuple[int, ...]) -> tuple[Slices, Slices]:
+    """The output pixels for which one tap of the kernel is inside the image, and the pixels that it sees there."""
+    outputs, pixels = [], []
+    for axis in (0, 1):
+        stride, offset = problem.stride[axis], tap[axis] * problem.dilation[axis] - problem.padding[2 * axis]
+        low = max(0, -(offset // stride))
+        high = min(problem.out_size[axis], (problem.size[axis] - 1 - offset) // stride + 1)
+        first, count = offset + low * stride, max(0, high - low)
+        outputs.append(slice(low, low + count))
+        pixels.append(slice(first, first + count * stride, stride) if count else slice(0))
+    return (outputs[0], outputs[1]), (pixels[0], pixels[1])
+
+
 def neighbour_sums(x: Array, below: int, above: int) -> Array:
     """For each channel of (N, C, H, W) the sum over it, `below` channels before it and `above` after it."""
     channels = x.shape[1]
     result = np.zeros_like(x)
-    for shift in range(-below, above + 1):
+    for shift in range(max(-below, 1 - channels), min(above, channels - 1) + 1):
         low, high = max(0, -shift), min(channels, channels - shift)
-        if low < high:
-            result[:, low:high] += x[:, low + shift : high + shift]
+        result[:, low:high] += x[:, low + shift : high + shift]
     return result
