@@ -83,7 +83,7 @@ typedef struct {
 static real *open_divisors(const fc_windows *w, real *to) {
     int64_t padded = round_up(w->count, VL);
     for (int64_t o = 0; o < padded; o++) {
-        double divisor = o < w->count ? divisor_at(w, o) : 1;
+        double divisor = o < w->count ? divisor_of(w, o) : 1;
         to[o] = (real)divisor, to[padded + o] = (real)(1 / divisor);
     }
     return to + padded;
@@ -92,7 +92,7 @@ static real *open_divisors(const fc_windows *w, real *to) {
 /* All outputs of row y, divided. Whole vectors are written, of 0 in the end. */
 static void divide_row(const job *j, const scratch *s, const real *from, int64_t y) {
     int64_t count = j->p->columns.count, inner = j->inner;
-    double row_divisor = divisor_at(&j->p->rows, y);
+    double row_divisor = divisor_of(&j->p->rows, y);
     vec by_row = splat((real)row_divisor), inverse = splat((real)(1 / row_divisor));
     if (inner == 1) {
         for (int64_t o = 0; o < count; o += VL) {
@@ -281,7 +281,7 @@ static int double_planes(const void *context, int64_t begin, int64_t end) {
         int64_t y = rows * part / j->parts;
         for (s.out = j->out + (plane * p->height + 2 * y) * width; y < y_end; y++) {
             const real *gradient = j->gradient + (plane * rows + y) * columns;
-            double row_divisor = divisor_at(&p->rows, y);
+            double row_divisor = divisor_of(&p->rows, y);
             vec by_row = splat((real)row_divisor), inverse = splat((real)(1 / row_divisor));
             int64_t both = 2 * y + 1 < p->height;
             real *first = next_row(&s, (1 + both) * width), *to = first;
@@ -316,7 +316,7 @@ static int fill_planes(const void *context, int64_t begin, int64_t end) {
     const job *j = context;
     const fc_pool *p = j->p;
     int64_t n = p->height * p->width;
-    real divisor = (real)(divisor_at(&p->rows, 0) * divisor_at(&p->columns, 0));
+    real divisor = (real)(divisor_of(&p->rows, 0) * divisor_of(&p->columns, 0));
     real *out = j->out + begin * n, *last = j->out + end * n;
     for (int64_t plane = begin; plane < end; plane++, out += n) {
         vec value = splat(j->gradient[plane] / divisor);
@@ -385,7 +385,7 @@ static fc_windows windows_back(const fc_windows *w) {
                         .kernel = w->kernel,
                         .stride = 1,
                         .first = 1 - w->kernel - w->first,
-                        .divisor = divisor_at(w, 0)};
+                        .divisor = divisor_of(w, 0)};
 }
 
 /* Then the gradient is average pooling too: pixel i lies in the windows i + pad - kernel + 1, ..., i + pad. */

@@ -81,7 +81,8 @@ void slide(const int kernel, const int stride, const int sum, const int edge, co
     }
 SLIDE(2, 1)
 SLIDE(2, 2)
-SLIDE(3, 1) SLIDE(3, 2)
+SLIDE(3, 1)
+SLIDE(3, 2)
 
     /* [kernel - 2][stride - 1][sum][edge] */
     static void (*const slides[2][2][2][2])(const tile *) = {{SLIDES(2, 1), SLIDES(2, 2)},
@@ -103,9 +104,9 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
     real *by_column = memory + room, *column_inverses = by_column + columns->count;
     real *by_row = column_inverses + columns->count, *row_inverses = by_row + rows->count;
     for (int64_t o = 0; sum && o < columns->count; o++)
-        by_column[o] = (real)divisor_at(columns, o), column_inverses[o] = (real)(1 / divisor_at(columns, o));
+        by_column[o] = (real)divisor_of(columns, o), column_inverses[o] = (real)(1 / divisor_of(columns, o));
     for (int64_t o = 0; sum && o < rows->count; o++)
-        by_row[o] = (real)divisor_at(rows, o), row_inverses[o] = (real)(1 / divisor_at(rows, o));
+        by_row[o] = (real)divisor_of(rows, o), row_inverses[o] = (real)(1 / divisor_of(rows, o));
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts, y_end = rows->count * (part + 1) / j->parts;
         tile t = {.by_column = by_column,
@@ -155,7 +156,7 @@ void whole_planes(const int sum, const job *j, int64_t begin, int64_t end) {
         for (int width = VL / 2; width > 0; width /= 2)
 #pragma GCC unroll 8
             for (int i = 0; i < width; i++) block[i] = combine(sum, block[i], block[i + width]);
-        if (sum) block[0] /= splat((real)(divisor_at(&p->rows, 0) * divisor_at(&p->columns, 0)));
+        if (sum) block[0] /= splat((real)(divisor_of(&p->rows, 0) * divisor_of(&p->columns, 0)));
         store_up_to(j->out + plane, block[0], count);
     }
 }

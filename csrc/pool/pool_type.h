@@ -44,8 +44,9 @@ static void NAMED(down_columns)(T *restrict row, const T *restrict x, int64_t n,
         : NAMED(combine_taps)(out, first, n, stride, 1, taps, 0)
 
 /* Windows of a plane along a `row`, which is padded where that is worth it. */
-static void NAMED(along_row)(const fc_windows *w, int64_t plane, const T *restrict row, T *restrict out, int sum) {
-    int64_t n = w->count;
+static void NAMED(along_row)(listing *l, int64_t plane, const T *restrict row, T *restrict out, int sum) {
+    const fc_windows *w = l->w;
+    int64_t n = w->count, step = w->step;
     if (is_padded(w)) {
         const T *restrict first = row + w->first;
         switch (w->step == 1 && w->kernel <= 3 && w->stride <= 2 ? 2 * w->kernel + w->stride : 0) {
@@ -65,11 +66,14 @@ static void NAMED(along_row)(const fc_windows *w, int64_t plane, const T *restri
         }
         return;
     }
-    walk k = first_window(w, plane);
-    for (int64_t o = 0; o < n; o++, next_window(&k)) {
-        T best = row[k.now.start];
-        for (int64_t i = k.now.start + w->step; i < k.now.stop; i += w->step) best = NAMED(combine)(row[i], best, sum);
-        out[o] = best;
+    for (int64_t from = 0; from < w->count; from += LISTED) {
+        n = list_windows(l, plane, from);
+        for (int64_t o = 0; o < n; o++) {
+            window at = l->at[o];
+            T best = row[at.start];
+            for (int64_t i = at.start + step; i < at.stop; i += step) best = NAMED(combine)(row[i], best, sum);
+            out[from + o] = best;
+        }
     }
 }
 #undef ALONG
@@ -101,21 +105,21 @@ static T NAMED(whole_plane)(const T *restrict x, int64_t n, int sum) {
 
 /* Output rows [y0, y1) of a plane. Around the pixels of `row` is what does not count; `divisor` are the columns'. */
 static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *out, int64_t y0, int64_t y1, T *row,
-                              const T *restrict divisor) {
+                              const T *restrict divisor, listing *across) {
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int sum = p->reducer == FC_SUM;
     if (covers(rows) && covers(columns)) {
         out[0] = NAMED(whole_plane)(x, p->height * p->width, sum);
-        if (sum) out[0] = (T)(out[0] / (T)(divisor_at(rows, 0) * divisor_at(columns, 0)));
+        if (sum) out[0] = (T)(out[0] / (T)(divisor_of(rows, 0) * divisor_of(columns, 0)));
         return;
     }
     for (int64_t y = y0; y < y1; y++) {
         window down = window_at(rows, plane, y);
         NAMED(down_columns)(row, x + down.start * p->width, p->width, rows->step * p->width,
                             ceil_div(down.stop - down.start, rows->step), sum);
-        NAMED(along_row)(columns, plane, row, out + y * columns->count, sum);
+        NAMED(along_row)(across, plane, row, out + y * columns->count, sum);
         if (!sum) continue;
-        T *restrict line = out + y * columns->count, row_divisor = (T)window_divisor(rows, y, down);
+        T *restrict line = out + y * columns->count, row_divisor = (T)divisor_of(rows, y);
         for (int64_t o = 0; o < columns->count; o++) line[o] = (T)(line[o] / (row_divisor * divisor[o]));
     }
 }
@@ -188,22 +192,25 @@ static int NAMED(windows_work)(const void *context, int64_t begin, int64_t end) 
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int nhwc = p->layout == FC_NHWC;
     int64_t step = nhwc ? p->channels : 1;
+    listing across;
+    open_listing(&across, columns);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / rows->count, y = task % rows->count, image = plane / p->channels,
                 c = plane % p->channels;
         const T *x =
             (const T *)j->x + (nhwc ? image * p->channels * p->height * p->width + c : plane * p->height * p->width);
         window down = window_at(rows, plane, y);
-        double row_divisor = window_divisor(rows, y, down);
-        walk k = first_window(columns, plane);
-        for (int64_t ox = 0; ox < columns->count; ox++, next_window(&k)) {
-            int64_t at =
-                nhwc ? ((image * rows->count + y) * columns->count + ox) * p->channels + c : task * columns->count + ox;
-            int64_t index = 0;
-            ((T *)j->out)[at] =
-                NAMED(one_window)(p, x, step, down, k.now, row_divisor * window_divisor(columns, ox, k.now), &index,
-                                  j->uniforms ? j->uniforms[at] : 0);
-            if (j->indices) j->indices[at] = index;
+        double row_divisor = divisor_of(rows, y);
+        for (int64_t from = 0; from < columns->count; from += LISTED) {
+            int64_t n = list_windows(&across, plane, from);
+            for (int64_t i = 0; i < n; i++) {
+                int64_t at = task * columns->count + from + i;
+                if (nhwc) at = ((image * rows->count + y) * columns->count + from + i) * p->channels + c;
+                int64_t index = 0;
+                ((T *)j->out)[at] = NAMED(one_window)(p, x, step, down, across.at[i], row_divisor * across.divisor[i],
+                                                      &index, j->uniforms ? j->uniforms[at] : 0);
+                if (j->indices) j->indices[at] = index;
+            }
         }
     }
     return 0;
@@ -221,13 +228,14 @@ static int NAMED(planes_work)(const void *context, int64_t begin, int64_t end) {
     T *row = memory + before, *divisor = row + reach;
     for (int64_t i = -before; i < 0; i++) row[i] = sum ? 0 : LOWEST;
     for (int64_t i = p->width; i < reach; i++) row[i] = sum ? 0 : LOWEST;
-    walk k = first_window(c, 0);
-    for (int64_t o = 0; sum && o < c->count; o++, next_window(&k)) divisor[o] = (T)window_divisor(c, o, k.now);
+    for (int64_t o = 0; sum && o < c->count; o++) divisor[o] = (T)divisor_of(c, o);
+    listing across;
+    open_listing(&across, c);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts;
         NAMED(plane_rows)(p, plane, (const T *)j->x + plane * p->height * p->width,
                           (T *)j->out + plane * p->rows.count * c->count, p->rows.count * part / j->parts,
-                          p->rows.count * (part + 1) / j->parts, row, divisor);
+                          p->rows.count * (part + 1) / j->parts, row, divisor, &across);
     }
     return 0;
 }
@@ -236,16 +244,20 @@ static int NAMED(channels_work)(const void *context, int64_t begin, int64_t end)
     const pool_job *j = context;
     const fc_pool *p = j->p;
     int64_t rows = p->rows.count, columns = p->columns.count;
+    listing across;
+    open_listing(&across, &p->columns);
     for (int64_t task = begin; task < end; task++) {
         int64_t part = task % j->parts, y = task / j->parts % rows, image = task / j->parts / rows;
         int64_t c = p->channels * part / j->parts, n = p->channels * (part + 1) / j->parts - c;
         const T *x = (const T *)j->x + image * p->height * p->width * p->channels + c;
         T *out = (T *)j->out + (image * rows + y) * columns * p->channels + c;
         window down = window_at(&p->rows, 0, y);
-        double row_divisor = window_divisor(&p->rows, y, down);
-        walk k = first_window(&p->columns, 0);
-        for (int64_t ox = 0; ox < columns; ox++, out += p->channels, next_window(&k))
-            NAMED(pixel_channels)(p, x, out, down, k.now, row_divisor * window_divisor(&p->columns, ox, k.now), n);
+        double row_divisor = divisor_of(&p->rows, y);
+        for (int64_t from = 0; from < columns; from += LISTED) {
+            int64_t count = list_windows(&across, 0, from);
+            for (int64_t i = 0; i < count; i++, out += p->channels)
+                NAMED(pixel_channels)(p, x, out, down, across.at[i], row_divisor * across.divisor[i], n);
+        }
     }
     return 0;
 }

@@ -1,6 +1,6 @@
-/* Where the windows of pooling lie, from the few numbers of `fc_windows`: the one at any place, one after the other, and those
- * that hold a pixel. No table of windows is ever made, so that neither time nor memory follow from a kernel's size, a padding
- * or a stride, only from pixels and results. Included by the kernels of pooling and of its gradient. */
+/* Where the windows of pooling lie, from the few numbers of `fc_windows`: any of them, or some at a time. No table of all is
+ * ever made, so that neither time nor memory follow from a kernel's size, a padding or a stride, only from pixels and
+ * results. Included by the kernels of pooling and of its gradient. */
 #ifndef FC_WINDOWS_H
 #define FC_WINDOWS_H
 
@@ -23,9 +23,10 @@ static inline window clipped(const fc_windows *w, int64_t at) {
 static inline window window_at(const fc_windows *w, int64_t plane, int64_t o) {
     if (w->kind == FC_SLIDING) return clipped(w, w->first + o * w->stride);
     if (w->kind == FC_ADAPTIVE) {
-        /* The products of a size and a count may be too large, those of what is left over are not. */
-        int64_t whole = w->size / w->count, rest = w->size % w->count;
-        return (window){o * whole + o * rest / w->count, (o + 1) * whole + ceil_div((o + 1) * rest, w->count)};
+        /* The product of a size and a count may be too large, that of what is left over is not. */
+        int64_t whole = w->size / w->count, left = w->size % w->count;
+        int64_t at = o * left / w->count, rest = o * left % w->count + left, start = o * whole + at;
+        return (window){start, start + whole + (rest > w->count ? 2 : rest > 0)};
     }
     int64_t at = w->size - w->kernel;
     if (o + 1 < w->count) {
@@ -35,47 +36,46 @@ static inline window window_at(const fc_windows *w, int64_t plane, int64_t o) {
     return (window){at, at + w->kernel};
 }
 
-/* The windows of a plane one after the other, without divisions. */
+/* What the divisor of sliding window `o` counts. */
+static inline double counted(const fc_windows *w, int64_t o) {
+    int64_t from = w->first + o * w->stride, to = from + extent_of(w);
+    double count = (double)(min64(to, w->counted_to) - max64(from, w->counted_from));
+    return w->unit == 1 ? count : count / w->unit;
+}
+
+/* The share of an axis in what the sum over window `o` is divided by. Samples of fractional windows have no say in it. */
+static inline double divisor_of(const fc_windows *w, int64_t o) {
+    if (w->divisor != 0) return w->divisor;
+    if (w->kind == FC_SLIDING) return counted(w, o);
+    if (w->kind == FC_FRACTIONAL) return (double)w->kernel;
+    window at = window_at(w, 0, o);
+    return (double)(at.stop - at.start);
+}
+
+enum { LISTED = 512 };
+
+/* Some of the windows along a plane's rows, and their divisors: of those that several rows or planes have in common, each is
+ * worked out once where there are no more than fit. */
 typedef struct {
     const fc_windows *w;
-    int64_t plane, o;
-    int64_t whole, rest, next,
-        left; /* adaptive: size / count, size % count; where the next window starts, and its remainder */
-    window now;
-} walk;
+    int64_t plane, from; /* of `at` */
+    window at[LISTED];
+    double divisor[LISTED];
+} listing;
 
-static inline walk first_window(const fc_windows *w, int64_t plane) {
-    walk k = {.w = w, .plane = plane, .now = window_at(w, plane, 0)};
-    if (w->kind == FC_ADAPTIVE) {
-        k.whole = w->size / w->count, k.rest = w->size % w->count;
-        k.next = k.whole, k.left = k.rest;
+static inline void open_listing(listing *l, const fc_windows *w) { l->w = w, l->from = -1; }
+
+/* Lists the windows of a plane from window `from` on, a multiple of LISTED; returns how many there are. */
+static inline int64_t list_windows(listing *l, int64_t plane, int64_t from) {
+    const fc_windows *w = l->w;
+    int64_t n = min64(LISTED, w->count - from);
+    if (w->kind != FC_FRACTIONAL) plane = 0;
+    if (l->from == from && l->plane == plane) return n;
+    l->plane = plane, l->from = from;
+    for (int64_t i = 0; i < n; i++) {
+        l->at[i] = window_at(w, plane, from + i), l->divisor[i] = divisor_of(w, from + i);
     }
-    return k;
-}
-
-static inline void next_window(walk *k) {
-    k->o++;
-    if (k->w->kind != FC_ADAPTIVE) {
-        k->now = window_at(k->w, k->plane, k->o);
-        return;
-    }
-    k->now.start = k->next;
-    k->next += k->whole, k->left += k->rest;
-    if (k->left >= k->w->count) k->left -= k->w->count, k->next++;
-    k->now.stop = k->next + (k->left > 0);
-}
-
-/* The share of an axis in what the sum over window `o`, which is `at`, is divided by. */
-static inline double window_divisor(const fc_windows *w, int64_t o, window at) {
-    if (w->divisor != 0) return w->divisor;
-    if (w->kind != FC_SLIDING) return (double)(at.stop - at.start);
-    int64_t from = w->first + o * w->stride, to = from + extent_of(w);
-    return (double)(min64(to, w->counted_to) - max64(from, w->counted_from)) / w->unit;
-}
-
-/* The same, for all windows from the first on; samples of fractional windows have no say. */
-static inline double divisor_at(const fc_windows *w, int64_t o) {
-    return w->divisor != 0 ? w->divisor : window_divisor(w, o, window_at(w, 0, o));
+    return n;
 }
 
 /* Is it one window over the whole axis? */

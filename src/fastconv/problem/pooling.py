@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.arguments import Pair
-from fastconv.caches import kept_up_to
+from fastconv.caches import kept, kept_up_to
 from fastconv.problem.layout import Shape, batch_shape, channels_last
 from fastconv.problem.options import Padding
 from fastconv.problem.sizes import pool_size, same_sides
@@ -200,6 +200,7 @@ class PoolProblem:
         return batch_shape(self.layout, self.batch, self.channels, (self.rows.count, self.columns.count))
 
 
+@kept()
 def sliding(
     op: str,
     axis: str,
