@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from fastconv.bench import pictures, report, style, summary
+from fastconv.bench.report import html, summary
+from fastconv.bench.report.pictures import gallery, style
 from made_up_results import ALL, LONG, NASTY, empty, full, many, one_row
 
 VOID = {"meta", "source", "img", "br", "link"}
@@ -55,7 +56,7 @@ class Page(HTMLParser):
 
 def written(results, tmp_path):
     path = tmp_path / "report.html"
-    report.write_report(results, path)
+    html.write_report(results, path)
     return path.read_text(encoding="utf-8")
 
 
@@ -78,7 +79,7 @@ def test_report_escapes(tmp_path):
 
 def test_report_holds_every_row(tmp_path):
     results = full()
-    rows = [row for row in Page(written(results, tmp_path)).rows if len(row) == len(report.COLUMNS)]
+    rows = [row for row in Page(written(results, tmp_path)).rows if len(row) == len(html.COLUMNS)]
     expected = [[row.layer.name, row.runner, summary.digits(1e6 * row.time)] for row in results.rows]
     assert [row[:3] for row in rows if row[0] != "layer"] == expected
     last = next(row for row in rows if row[:2] == ["pool", "cython"])
@@ -127,7 +128,7 @@ def test_report_pictures_are_light_and_dark(tmp_path):
     page = Page(written(full(), tmp_path))
     light = [decoded(given["src"]) for given in page.attributes("img")]
     dark = [decoded(given["srcset"]) for given in page.attributes("source")]
-    assert len(light) == len(dark) == len(pictures.PICTURES) + 2
+    assert len(light) == len(dark) == len(gallery.PICTURES) + 2
     assert all(given["media"] == "(prefers-color-scheme: dark)" for given in page.attributes("source"))
     assert all(given["alt"] for given in page.attributes("img"))
     themes = style.THEMES
@@ -151,7 +152,7 @@ def test_report_is_small(tmp_path):
 
 @pytest.mark.parametrize("theme", style.THEMES)
 def test_pictures_are_png(results, theme, tmp_path):
-    paths = pictures.save_pictures(results, tmp_path / "new" / "folder", theme)
+    paths = gallery.save_pictures(results, tmp_path / "new" / "folder", theme)
     for path in paths:
         content = path.read_bytes()
         assert content.startswith(b"\x89PNG\r\n\x1a\n")
@@ -161,7 +162,7 @@ def test_pictures_are_png(results, theme, tmp_path):
 
 def test_pictures_hold_what_there_is():
     def names(results):
-        everything = (*pictures.PICTURES, *pictures.pictures_of_layers(results).values())
+        everything = (*gallery.PICTURES, *gallery.pictures_of_layers(results).values())
         return [picture.name for picture in everything if picture.draw(results, "light") is not None]
 
     assert names(empty()) == []
@@ -172,7 +173,7 @@ def test_pictures_hold_what_there_is():
 
 def test_pictures_refuse_themes():
     with pytest.raises(ValueError, match="theme must be one of light, dark, got 'blue'"):
-        pictures.PICTURES[0].draw(full(), "blue")
+        gallery.PICTURES[0].draw(full(), "blue")
 
 
 def test_looks_are_the_same_for_parts():

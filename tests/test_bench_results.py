@@ -12,9 +12,9 @@ pytest.importorskip("rich")
 
 from rich.console import Console
 
-from fastconv.bench import summary, table
-from fastconv.bench.layer import conv
-from fastconv.bench.results import Results
+from fastconv.bench.layers.layer import conv
+from fastconv.bench.measure.results import Results
+from fastconv.bench.report import summary, tables
 from made_up_results import ALL, LONG, a_row, empty, full, one_row
 
 
@@ -105,13 +105,13 @@ def rendered(renderable, width=80):
 
 def test_tables_fit_a_terminal():
     results = full()
-    tables = [table.network_table(results), table.comparison_table(results, results)]
-    tables += [
-        table.layer_table(results, group, layer)
+    made_tables = [tables.network_table(results), tables.comparison_table(results, results)]
+    made_tables += [
+        tables.layer_table(results, group, layer)
         for group in results.groups
         for layer in results.layers(group)
     ]
-    for made in tables:
+    for made in made_tables:
         text = rendered(made)
         assert max(map(len, text.splitlines())) <= 80
         assert LONG in rendered(made, 100)
@@ -120,7 +120,7 @@ def test_tables_fit_a_terminal():
 def test_layer_table_shows_all_that_was_measured():
     results = full()
     layer = results.layers("small")[0]
-    lines = rendered(table.layer_table(results, "small", layer), 120).splitlines()
+    lines = rendered(tables.layer_table(results, "small", layer), 120).splitlines()
     assert "stem_7x7  1x3x32x32 * 8x3x7x7, stride 2, padding 3" in lines[0]
     own = next(line for line in lines if "cython" in line)
     assert own.split()[:6] == [
@@ -136,16 +136,16 @@ def test_layer_table_shows_all_that_was_measured():
 
 def test_tables_mark_the_best():
     results = full()
-    made = table.layer_table(results, "small", results.layers("small")[0])
+    made = tables.layer_table(results, "small", results.layers("small")[0])
     column = next(column for column in made.columns if str(column.header).startswith("time"))
-    assert [cell.style for cell in column.cells] == [table.BEST, "", "", "", "", ""]
+    assert [cell.style for cell in column.cells] == [tables.BEST, "", "", "", "", ""]
 
 
 def test_comparison_compares():
     before, now = full(), full()
     now.rows = [dataclasses.replace(row, seconds=tuple(s / 2 for s in row.seconds)) for row in before.rows]
     now.rows[0] = before.rows[0]
-    lines = rendered(table.comparison_table(before, now), 120).splitlines()
+    lines = rendered(tables.comparison_table(before, now), 120).splitlines()
     cells = next(line for line in lines if line.startswith("small") and "cython" in line).split()
     assert cells == ["small", "cython", "3", "1.59", "stem_7x7", "1.00"]
     assert "not equal" not in "".join(lines)
@@ -155,14 +155,14 @@ def test_comparison_names_what_is_not_equal():
     before, now = full(), full()
     before.settings = dataclasses.replace(before.settings, threads=1, layout="NHWC")
     before.config = {**before.config, "processor": "another"}
-    text = rendered(table.comparison_table(before, now), 120)
+    text = rendered(tables.comparison_table(before, now), 120)
     assert text.count("not equal") == 3
     for words in ("threads 1 then, 2 now", "layout NHWC then, NCHW now", "processor another then"):
         assert words in text
 
 
 def test_settings_lines_name_what_is_missing(results):
-    text = "\n".join(table.settings_lines(results))
+    text = "\n".join(tables.settings_lines(results))
     for name, reason in results.missing.items():
         assert re.search(f"missing {re.escape(name)} +{re.escape(reason)}", text)
     for warning in results.warnings:
@@ -171,7 +171,7 @@ def test_settings_lines_name_what_is_missing(results):
 
 
 def test_markdown_tables():
-    lines = table.markdown_tables(full()).splitlines()
+    lines = tables.markdown_tables(full()).splitlines()
     widths = {line.replace("\\|", "").count("|") for line in lines if line.startswith("|")}
     assert widths == {11, 8}  # layers by runners with three ratios, and networks by runners
     stem = next(line for line in lines if line.startswith("| stem"))

@@ -1,4 +1,7 @@
-/* Pooling of one element type T; included once for each by pool.c, which says whether T has NaN and what is lowest. */
+/* Pooling of one element type T; included once for each by pool.c, which says whether T has NaN and what is lowest.
+ *
+ * The last three functions are the bodies of pool.c's tasks: rows of windows one at a time, parts of NCHW planes, and
+ * parts of the channels of an NHWC row of outputs. */
 
 INLINE
 int NAMED(wins)(T value, T best) { return value > best || IS_NAN(value); }
@@ -27,7 +30,7 @@ static void NAMED(combine_row)(T *restrict acc, const T *restrict x, int64_t n, 
         for (int64_t i = 0; i < n; i++) acc[i] = NAMED(combine)(x[i], acc[i], 0);
 }
 
-/* Rows x, x + step, ... below `count` of them, combined. */
+/* Combines `count` rows x, x + step, ... */
 static void NAMED(down_columns)(T *restrict row, const T *restrict x, int64_t n, int64_t step, int64_t count, int sum) {
     if (count == 2)
         sum ? NAMED(combine_taps)(row, x, n, 1, step, 2, 1) : NAMED(combine_taps)(row, x, n, 1, step, 2, 0);
@@ -43,7 +46,7 @@ static void NAMED(down_columns)(T *restrict row, const T *restrict x, int64_t n,
     sum ? NAMED(combine_taps)(out, first, n, stride, 1, taps, 1)                                                       \
         : NAMED(combine_taps)(out, first, n, stride, 1, taps, 0)
 
-/* `row` is padded where there is a grid: every window of it is whole. */
+/* Combines the windows of a row. Where there is a grid, `row` is padded, so that every window is whole. */
 static void NAMED(along_row)(const fc_windows *w, const T *restrict row, T *restrict out, const int64_t *start,
                              const int64_t *stop, int sum) {
     int64_t n = w->count;
@@ -74,7 +77,7 @@ static void NAMED(along_row)(const fc_windows *w, const T *restrict row, T *rest
 }
 #undef ALONG
 
-/* A plane of n elements, in a fixed tree of partial results. */
+/* Combines a plane of n elements, in a fixed tree of partial results. */
 static T NAMED(whole_plane)(const T *restrict x, int64_t n, int sum) {
     enum { PARTS = 64 / sizeof(T) };
     T part[PARTS];
@@ -99,7 +102,7 @@ static T NAMED(whole_plane)(const T *restrict x, int64_t n, int sum) {
     return part[0];
 }
 
-/* Output rows [y0, y1) of a plane; `scratch` holds a padded row and the columns' divisors. */
+/* Does output rows [y0, y1) of a plane; `scratch` holds a padded row and the columns' divisors. */
 static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *out, int64_t y0, int64_t y1, T *scratch) {
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int sum = p->reducer == FC_SUM;
@@ -130,7 +133,7 @@ static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *ou
     }
 }
 
-/* One output pixel's channels [c, c + n), for maximum and sum. */
+/* Does n channels of one output pixel, for maximum and sum. */
 static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, int64_t y, int64_t ox, int64_t n) {
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int sum = p->reducer == FC_SUM, first = 1;
@@ -151,7 +154,7 @@ static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, int64_t 
 
 /* ---- one window at a time: everything else ---- */
 
-/* `x` is the plane, its pixels `step` elements apart. */
+/* Does one window; `x` is the plane, whose pixels are `step` elements apart. */
 static T NAMED(window)(const fc_pool *p, const T *x, int64_t step, int64_t r0, int64_t r1, int64_t s0, int64_t s1,
                        double divisor, int64_t *index, double uniform) {
     int64_t row_step = p->rows.step, column_step = p->columns.step, where = r0 * p->width + s0;
@@ -181,7 +184,7 @@ static T NAMED(window)(const fc_pool *p, const T *x, int64_t step, int64_t r0, i
             for (int64_t s = s0; s < s1; s += column_step) {
                 T value = x[(r * p->width + s) * step];
                 running += (double)value;
-                /* The whole total too, as the share may have been rounded up to it. */
+                /* The whole total is enough too, as the share may have been rounded up to it. */
                 if (running > uniform * total || (running == total && total > 0)) {
                     *index = r * p->width + s;
                     return value;

@@ -6,11 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv.problem.options import Activation
-
-Array = NDArray[Any]
+from fastconv.typing import Array
 
 
 def apply(activation: Activation, x: Array) -> Array:
