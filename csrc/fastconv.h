@@ -75,11 +75,11 @@ enum { FC_SLIDING, FC_ADAPTIVE, FC_FRACTIONAL };
 
 /* The `count` windows along an axis of `size` pixels; each holds a pixel.
  *
- * Sliding: window o has the pixels first + o * stride + i * step for i < kernel, as far as they are in the image. What its
- * divisor counts are the pixels, image or padding, from `counted_from` up to `counted_to`, in units of `unit`.
+ * Sliding: window o has the pixels first + o * stride + i * step for i < kernel, as far as they are in the image. What
+ * its divisor counts are the pixels, image or padding, from `counted_from` up to `counted_to`, in units of `unit`.
  * Adaptive: from floor(o * size / count) up to ceil((o + 1) * size / count). The divisor is the number of pixels.
- * Fractional: with alpha = (size - kernel) / (count - 1) and u = samples[plane], `kernel` pixels from floor((o + u) * alpha) -
- * floor(u * alpha) on; the last window ends where the image ends. */
+ * Fractional: with alpha = (size - kernel) / (count - 1) and u = samples[plane], `kernel` pixels from floor((o + u) *
+ * alpha) - floor(u * alpha) on; the last window ends where the image ends. */
 typedef struct {
     int kind;
     int64_t size, count, step; /* step is 1 where they do not slide */
