@@ -1,12 +1,11 @@
 """What a measurement gave, with all that is needed to believe it, and its file format (JSON).
 
-Made by `session.py`; read by the tables, the pictures and the report.
+Made by `session.py`; read by the report.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from fastconv.bench.layers.settings import Settings
 from fastconv.limits import Limits
 
 FORMAT = "fastconv bench 1"
+ONE_LAYER = "one layer"  # the group of a call of `fastconv bench` that gives shapes instead of networks
 
 
 @dataclass(frozen=True)
@@ -153,28 +153,6 @@ class Results:
     def layers(self, group: str) -> list[Layer]:
         """Those of a group, in the order of their first rows."""
         return list(dict.fromkeys(row.layer for row in self.of(group)))
-
-    def best_peers(self) -> dict[tuple[str, Layer], Row]:
-        """The fastest peer on each layer, by group and layer; those that no peer has are not in it."""
-        best: dict[tuple[str, Layer], Row] = {}
-        for row in self.rows:
-            key = row.group, row.layer
-            if row.peer and (key not in best or row.time < best[key].time):
-                best[key] = row
-        return best
-
-    def ratios(self) -> dict[Row, float]:
-        """The time of each layer's best peer over that of each row: above 1, the row is faster. NaN without a peer."""
-        best = self.best_peers()
-        peers = ((row, best.get((row.group, row.layer))) for row in self.rows)
-        return {row: peer.time / row.time if peer else math.nan for row, peer in peers}
-
-    def total(self, group: str, runner: str) -> float:
-        """Seconds for all layers of a network, each as often as it has it; NaN where the runner lacks one."""
-        rows = self.of(group, runner)
-        if len(rows) < len(self.layers(group)):
-            return math.nan
-        return sum(row.count * row.time for row in rows)
 
     @property
     def noise(self) -> float:
