@@ -157,7 +157,7 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
     const fc_epilogue *e = j->e;
     int64_t filters = block_width(j, p->block), own = vectors_of(filters) * VL, phases = p->phases, grid = p->grid;
     static const int64_t nowhere[1] = {0};
-    tile t = {.channels = o->channels, .channel_step = j->s->channel_step, .sums_step = own * phases};
+    pixel_tile t = {.channels = o->channels, .channel_step = j->s->channel_step, .sums_step = own * phases};
     real *room = scratch + KR * own * phases, *copy = NULL;
     if (j->s->in_place && p->count < own) {
         /* A vector would read beyond the image. */
