@@ -39,6 +39,7 @@ from fastconv.bench.report.tables import (
 )
 from fastconv.bench.runners.backend import Backend
 from fastconv.commands.error import CommandError
+from fastconv.commands.printable import printable
 from fastconv.limits import Limits, cached_limits, measure_limits, save_limits
 from fastconv.typing import BackendName
 
@@ -93,7 +94,7 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
             _try(jobs[0].layer, names[0], settings)
         limits, warning = _limits(live, threads)
         session = Session(settings, names, _peers(arguments), limits)
-        session.results.warnings += warning
+        session.results.warnings += map(printable, warning)
         bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             console=console, auto_refresh=False,
@@ -267,7 +268,7 @@ def _writing(path: Path, write: Callable[[Path], object]) -> None:
 
 def _write(arguments: argparse.Namespace, results: Results, console: Console) -> None:
     def written(what: str, path: Path) -> None:
-        console.print(f"{what}: {path.resolve()}", soft_wrap=True, markup=False)
+        console.print(f"{what}: {printable(str(path.resolve()))}", soft_wrap=True, markup=False)
 
     def markdown(path: Path) -> None:
         path.write_text(markdown_tables(results), encoding="utf-8")
