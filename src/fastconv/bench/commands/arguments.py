@@ -16,7 +16,7 @@ from fastconv.bench.layers.networks import NETWORKS
 from fastconv.bench.layers.settings import Dtype, Mode, Settings
 from fastconv.bench.runners import peers
 from fastconv.commands.error import CommandError
-from fastconv.limits import MOST_THREADS
+from fastconv.settings.threads import MOST_THREADS
 
 OPERATIONS = (
     "conv2d",

@@ -40,7 +40,7 @@ from fastconv.bench.report.tables import (
 from fastconv.bench.runners.backend import Backend
 from fastconv.commands.error import CommandError
 from fastconv.commands.printable import printable
-from fastconv.limits import MOST_THREADS, Limits, cached_limits, measure_limits, save_limits
+from fastconv.limits import Limits, cached_limits, measure_limits, save_limits
 from fastconv.typing import BackendName
 
 WIDTH = 100  # of text that is piped or logged
@@ -78,7 +78,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
 
 def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, int]:
     jobs = _jobs(arguments)
-    threads = arguments.threads or min(fastconv.get_num_threads(), MOST_THREADS)
+    threads = arguments.threads or fastconv.get_num_threads()
     settings = Settings(
         layout=arguments.layout,
         dtype=arguments.dtype,
