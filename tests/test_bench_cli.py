@@ -16,11 +16,12 @@ from fastconv.bench.oracle.check import WrongResult
 from fastconv.bench.runners.backend import Backend
 from fastconv.cli import main
 
-for package in ("rich", "matplotlib", "threadpoolctl"):
+for package in ("jinja2", "matplotlib", "pandas", "rich", "threadpoolctl"):
     pytest.importorskip(package)
 session = pytest.importorskip("fastconv.bench.measure.session")
 command = pytest.importorskip("fastconv.bench.commands.run")
 studies = pytest.importorskip("fastconv.bench.measure.studies")
+summary = pytest.importorskip("fastconv.bench.report.summary")
 
 LAYER = ["conv2d", "--x", "1,4,9,9", "--w", "6,4,3,3", "--padding", "1"]
 QUICK = ["--rounds", "2", "--peers", "none"]
@@ -82,7 +83,7 @@ def test_studies_use_the_threads_of_the_rest(monkeypatch, tmp_path):
     assert results.settings.mode == "gradient"
 
 
-def test_a_run_that_is_stopped_says_so(monkeypatch, tmp_path):
+def test_a_run_that_is_stopped_says_so_and_shows_what_there_is(monkeypatch, tmp_path, capsys):
     row = session.Session._row
 
     def stop_at_second(self, *arguments):
@@ -95,6 +96,7 @@ def test_a_run_that_is_stopped_says_so(monkeypatch, tmp_path):
     assert main(["bench", "--network", "dqn", *QUICK, "--json", str(file)]) == 130
     results = Results.load(file)
     assert len(results.rows) == 1
+    assert results.rows[0].layer.name in capsys.readouterr().out
     assert any("stopped before its end" in warning for warning in results.warnings)
 
 
@@ -197,8 +199,24 @@ def test_network(tmp_path, capsys):
     results = Results.load(file)
     assert results.groups == ["dqn", "dqn, batch 2"]
     assert {row.layer.batch for row in results.of("dqn, batch 2")} == {2}
-    assert results.total("dqn", fastconv.get_backend()) > 0
+    assert summary.Summary(results).sums_of("dqn")[fastconv.get_backend()] > 0
     assert "dqn, batch 2" in capsys.readouterr().out
+
+
+def test_a_summary_opens_what_is_shown(tmp_path, capsys):
+    """Who is fastest by how much, in all and for each network, before the table of the first layer."""
+    file = tmp_path / "run.json"
+    names = ",".join(fastconv.available_backends()[:2])
+    arguments = ["--network", "dqn", *QUICK, "--backends", names, "--threads", "1", "--json", str(file)]
+    assert main(["bench", *arguments]) == 0
+    measured = capsys.readouterr().out
+    assert main(["bench", "--load", str(file)]) == 0
+    for shown in (measured, capsys.readouterr().out):
+        lines = [line for line in shown.splitlines() if line.strip()]
+        assert " for dqn" in lines[0]
+        assert lines[1].startswith("Who is fastest")
+        first_layer = next(i for i, line in enumerate(lines) if "conv1 8x8/4" in line)
+        assert any(line.startswith("dqn ") for line in lines[2:first_layer])
 
 
 def test_load_shows_what_was_measured_and_compares(tmp_path, capsys):

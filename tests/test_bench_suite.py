@@ -9,6 +9,7 @@ import pytest
 import fastconv
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.oracle.check import check
+from fastconv.bench.oracle.definitions import FORWARD, GRADIENTS
 from fastconv.bench.runners.backend import Backend
 from fastconv.ops.table import OPERATIONS
 
@@ -18,6 +19,10 @@ if not SOURCE.exists():
 spec = importlib.util.spec_from_file_location("bench_cases", SOURCE)
 cases = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(cases)
+
+
+def test_every_operation_has_a_definition():
+    assert set(FORWARD) == set(GRADIENTS) == set(OPERATIONS)
 
 
 def test_every_operation_has_a_case():

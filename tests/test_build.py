@@ -78,7 +78,7 @@ def test_an_unknown_instruction_set_is_left_out(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (chooser,) = (tmp_path / "build").rglob("dispatch.c.o")
-    assert b"ops_avx2_f32" in chooser.read_bytes()
+    assert b"table_avx2_f32" in chooser.read_bytes()
     assert b"avx512_f32" not in chooser.read_bytes()
 
 

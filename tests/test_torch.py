@@ -1,4 +1,4 @@
-"""PyTorch as second reference, for the library on every backend and for the loops of `reference.py`."""
+"""PyTorch as second reference, for the library on every backend and for the oracle's definitions (`reference.py`)."""
 
 import numpy as np
 import pytest

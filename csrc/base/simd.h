@@ -209,6 +209,12 @@ void clear_reals(real *to, int64_t n) {
     if (n > 0) store_n(to, zero(), n);
 }
 
+static inline void add_reals(real *to, const real *from, int64_t n) {
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) store(to + i, load(to + i) + load(from + i));
+    if (i < n) store_n(to + i, load_n(to + i, n - i) + load_n(from + i, n - i), n - i);
+}
+
 #define TRANSPOSE_STEP(v, s)                                                                                           \
     if (s < VL) {                                                                                                      \
         _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) if (!(i & (s))) {                                        \

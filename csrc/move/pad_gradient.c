@@ -3,8 +3,13 @@
 #include <stdlib.h>
 
 #include "base/parallel.h"
-#include "base/readers.h"
 #include "base/simd.h"
+
+/* The copies of each row of the image in the padded one: those of row i are list[begin[i]], ..., list[begin[i + 1] -
+ * 1]. */
+typedef struct {
+    int64_t *begin, *list;
+} copies;
 
 /* Neighbouring columns of the padded image that are neighbours in the image too. */
 typedef struct {
@@ -15,16 +20,10 @@ typedef struct {
     const real *gradient;
     real *out;
     int64_t height, width, inner, row_count, column_count; /* a pixel is `inner` reals */
-    readers rows;
+    copies rows;
     const column_stretch *stretches; /* the longest first */
     int64_t stretch_count;
 } pad_gradient_job;
-
-static void add_reals(real *to, const real *from, int64_t n) {
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL) store(to + i, load(to + i) + load(from + i));
-    if (i < n) store_n(to + i, load_n(to + i, n - i) + load_n(from + i, n - i), n - i);
-}
 
 static int pad_work(const void *context, int64_t begin, int64_t end) {
     const pad_gradient_job *j = context;
@@ -52,6 +51,19 @@ static int pad_work(const void *context, int64_t begin, int64_t end) {
             }
         }
     }
+    return 0;
+}
+
+static int find_copies(pad_gradient_job *j, const int64_t *rows) {
+    int64_t *begin = calloc((size_t)(j->height + 2 + j->row_count), sizeof *begin);
+    if (!begin) return FC_NO_MEMORY;
+    j->rows.begin = begin, j->rows.list = begin + j->height + 2;
+    int64_t *next = begin + 1; /* while lists grow, next[i] is where that of row i ends */
+    for (int64_t i = 0; i < j->row_count; i++)
+        if (rows[i] >= 0) next[rows[i] + 1]++;
+    for (int64_t y = 0; y < j->height; y++) next[y + 1] += next[y];
+    for (int64_t i = 0; i < j->row_count; i++)
+        if (rows[i] >= 0) j->rows.list[next[rows[i]]++] = i;
     return 0;
 }
 
@@ -87,11 +99,10 @@ int FC_NAME(pad_gradient)(const void *gradient, void *out, int64_t planes, int64
                           .inner = inner,
                           .row_count = row_count,
                           .column_count = column_count};
-    reading read = {rows, NULL, 1, row_count};
     double reals = (double)planes * (double)(row_count * column_count) * (double)inner;
-    int status = find_readers(&j.rows, height, &read);
+    int status = find_copies(&j, rows);
     if (!status) status = find_column_stretches(&j, columns);
     if (!status) status = fc_parallel(planes * height, fc_worth(reals / 4, threads), pad_work, &j);
-    free_readers(&j.rows), free((void *)j.stretches);
+    free(j.rows.begin), free((void *)j.stretches);
     return status;
 }

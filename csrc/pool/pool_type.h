@@ -46,11 +46,11 @@ static void NAMED(down_columns)(T *restrict row, const T *restrict x, int64_t n,
     sum ? NAMED(combine_taps)(out, first, n, stride, 1, taps, 1)                                                       \
         : NAMED(combine_taps)(out, first, n, stride, 1, taps, 0)
 
-/* Combines the windows of a row. Where there is a grid, `row` is padded, so that every window is whole. */
-static void NAMED(along_row)(const fc_windows *w, const T *restrict row, T *restrict out, const int64_t *start,
-                             const int64_t *stop, int sum) {
-    int64_t n = w->count;
-    if (w->kernel) {
+/* Windows of a plane along a `row`, which is padded where that is worth it. */
+static void NAMED(along_row)(listing *l, int64_t plane, const T *restrict row, T *restrict out, int sum) {
+    const fc_windows *w = l->w;
+    int64_t n = w->count, step = w->step;
+    if (is_padded(w)) {
         const T *restrict first = row + w->first;
         switch (w->step == 1 && w->kernel <= 3 && w->stride <= 2 ? 2 * w->kernel + w->stride : 0) {
             case 5: ALONG(1, 2); return;
@@ -69,10 +69,14 @@ static void NAMED(along_row)(const fc_windows *w, const T *restrict row, T *rest
         }
         return;
     }
-    for (int64_t o = 0; o < n; o++) {
-        T best = row[start[o]];
-        for (int64_t i = start[o] + w->step; i < stop[o]; i += w->step) best = NAMED(combine)(row[i], best, sum);
-        out[o] = best;
+    for (int64_t from = 0; from < w->count; from += LISTED) {
+        n = list_windows(l, plane, from);
+        for (int64_t o = 0; o < n; o++) {
+            window at = l->at[o];
+            T best = row[at.start];
+            for (int64_t i = at.start + step; i < at.stop; i += step) best = NAMED(combine)(row[i], best, sum);
+            out[from + o] = best;
+        }
     }
 }
 #undef ALONG
@@ -102,43 +106,33 @@ static T NAMED(whole_plane)(const T *restrict x, int64_t n, int sum) {
     return part[0];
 }
 
-/* Does output rows [y0, y1) of a plane; `scratch` holds a padded row and the columns' divisors. */
-static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *out, int64_t y0, int64_t y1, T *scratch) {
+/* Output rows [y0, y1) of a plane. Around the pixels of `row` is what does not count; `divisor` are the columns'. */
+static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *out, int64_t y0, int64_t y1, T *row,
+                              const T *restrict divisor, listing *across) {
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int sum = p->reducer == FC_SUM;
-    const int64_t *row_start = rows->start + (rows->per_plane ? plane * rows->count : 0);
-    const int64_t *row_stop = rows->stop + (rows->per_plane ? plane * rows->count : 0);
-    const int64_t *start = columns->start + (columns->per_plane ? plane * columns->count : 0);
-    const int64_t *stop = columns->stop + (columns->per_plane ? plane * columns->count : 0);
-    if (rows->count * columns->count == 1 && stop[0] - start[0] == p->width &&
-        row_stop[0] - row_start[0] == p->height && rows->step == 1 && columns->step == 1) {
+    if (covers(rows) && covers(columns)) {
         out[0] = NAMED(whole_plane)(x, p->height * p->width, sum);
-        if (sum) out[0] = (T)(out[0] / (T)(rows->divisor[0] * columns->divisor[0]));
+        if (sum) out[0] = (T)(out[0] / (T)(divisor_of(rows, 0) * divisor_of(columns, 0)));
         return;
     }
-    int64_t before = columns->kernel ? max64(0, -columns->first) : 0;
-    int64_t reach = columns->kernel ? columns->first + (columns->count - 1) * columns->stride +
-                                          (columns->kernel - 1) * columns->step + 1
-                                    : 0;
-    T *row = scratch + before, *divisor = scratch + before + max64(reach, p->width);
-    for (int64_t o = 0; sum && o < columns->count; o++) divisor[o] = (T)columns->divisor[o];
-    for (int64_t i = -before; i < 0; i++) row[i] = sum ? 0 : LOWEST;
-    for (int64_t i = p->width; i < reach; i++) row[i] = sum ? 0 : LOWEST;
     for (int64_t y = y0; y < y1; y++) {
-        NAMED(down_columns)(row, x + row_start[y] * p->width, p->width, rows->step * p->width,
-                            ceil_div(row_stop[y] - row_start[y], rows->step), sum);
-        NAMED(along_row)(columns, row, out + y * columns->count, start, stop, sum);
-        T *restrict line = out + y * columns->count, row_divisor = (T)rows->divisor[y];
-        for (int64_t o = 0; sum && o < columns->count; o++) line[o] = (T)(line[o] / (row_divisor * divisor[o]));
+        window down = window_at(rows, plane, y);
+        NAMED(down_columns)(row, x + down.start * p->width, p->width, rows->step * p->width,
+                            ceil_div(down.stop - down.start, rows->step), sum);
+        NAMED(along_row)(across, plane, row, out + y * columns->count, sum);
+        if (!sum) continue;
+        T *restrict line = out + y * columns->count, row_divisor = (T)divisor_of(rows, y);
+        for (int64_t o = 0; o < columns->count; o++) line[o] = (T)(line[o] / (row_divisor * divisor[o]));
     }
 }
 
-/* Does n channels of one output pixel, for maximum and sum. */
-static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, int64_t y, int64_t ox, int64_t n) {
-    const fc_windows *rows = &p->rows, *columns = &p->columns;
+/* One output pixel's channels [c, c + n), for maximum and sum. */
+static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, window down, window across, double divisor,
+                                  int64_t n) {
     int sum = p->reducer == FC_SUM, first = 1;
-    for (int64_t r = rows->start[y]; r < rows->stop[y]; r += rows->step)
-        for (int64_t s = columns->start[ox]; s < columns->stop[ox]; s += columns->step) {
+    for (int64_t r = down.start; r < down.stop; r += p->rows.step)
+        for (int64_t s = across.start; s < across.stop; s += p->columns.step) {
             const T *pixel = x + (r * p->width + s) * p->channels;
             if (first)
                 memcpy(out, pixel, (size_t)n * sizeof(T));
@@ -147,21 +141,21 @@ static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, int64_t 
             first = 0;
         }
     if (sum) {
-        T divisor = (T)(rows->divisor[y] * columns->divisor[ox]);
-        for (int64_t c = 0; c < n; c++) out[c] /= divisor;
+        T d = (T)divisor;
+        for (int64_t c = 0; c < n; c++) out[c] /= d;
     }
 }
 
 /* ---- one window at a time: everything else ---- */
 
-/* Does one window; `x` is the plane, whose pixels are `step` elements apart. */
-static T NAMED(window)(const fc_pool *p, const T *x, int64_t step, int64_t r0, int64_t r1, int64_t s0, int64_t s1,
-                       double divisor, int64_t *index, double uniform) {
-    int64_t row_step = p->rows.step, column_step = p->columns.step, where = r0 * p->width + s0;
+/* `x` is the plane, its pixels `step` elements apart. */
+static T NAMED(one_window)(const fc_pool *p, const T *x, int64_t step, window down, window across, double divisor,
+                           int64_t *index, double uniform) {
+    int64_t row_step = p->rows.step, column_step = p->columns.step, where = down.start * p->width + across.start;
     double total = 0, squares = 0, running = 0;
     T best = x[where * step];
-    for (int64_t r = r0; r < r1; r += row_step)
-        for (int64_t s = s0; s < s1; s += column_step) {
+    for (int64_t r = down.start; r < down.stop; r += row_step)
+        for (int64_t s = across.start; s < across.stop; s += column_step) {
             T value = x[(r * p->width + s) * step];
             switch (p->reducer) {
                 case FC_MAX:
@@ -180,8 +174,8 @@ static T NAMED(window)(const fc_pool *p, const T *x, int64_t step, int64_t r0, i
     if (p->reducer == FC_WEIGHTED) return total == 0 ? 0 : (T)(squares / total);
     if (p->reducer == FC_SAMPLE) {
         best = 0;
-        for (int64_t r = r0; r < r1; r += row_step)
-            for (int64_t s = s0; s < s1; s += column_step) {
+        for (int64_t r = down.start; r < down.stop; r += row_step)
+            for (int64_t s = across.start; s < across.stop; s += column_step) {
                 T value = x[(r * p->width + s) * step];
                 running += (double)value;
                 /* The whole total is enough too, as the share may have been rounded up to it. */
@@ -201,22 +195,25 @@ static int NAMED(windows_work)(const void *context, int64_t begin, int64_t end) 
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int nhwc = p->layout == FC_NHWC;
     int64_t step = nhwc ? p->channels : 1;
+    listing across;
+    open_listing(&across, columns);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / rows->count, y = task % rows->count, image = plane / p->channels,
                 c = plane % p->channels;
         const T *x =
             (const T *)j->x + (nhwc ? image * p->channels * p->height * p->width + c : plane * p->height * p->width);
-        int64_t of_row = rows->per_plane ? plane * rows->count : 0,
-                of_column = columns->per_plane ? plane * columns->count : 0;
-        for (int64_t ox = 0; ox < columns->count; ox++) {
-            int64_t at =
-                nhwc ? ((image * rows->count + y) * columns->count + ox) * p->channels + c : task * columns->count + ox;
-            int64_t index = 0;
-            ((T *)j->out)[at] =
-                NAMED(window)(p, x, step, rows->start[of_row + y], rows->stop[of_row + y],
-                              columns->start[of_column + ox], columns->stop[of_column + ox],
-                              rows->divisor[y] * columns->divisor[ox], &index, j->uniforms ? j->uniforms[at] : 0);
-            if (j->indices) j->indices[at] = index;
+        window down = window_at(rows, plane, y);
+        double row_divisor = divisor_of(rows, y);
+        for (int64_t from = 0; from < columns->count; from += LISTED) {
+            int64_t n = list_windows(&across, plane, from);
+            for (int64_t i = 0; i < n; i++) {
+                int64_t at = task * columns->count + from + i;
+                if (nhwc) at = ((image * rows->count + y) * columns->count + from + i) * p->channels + c;
+                int64_t index = 0;
+                ((T *)j->out)[at] = NAMED(one_window)(p, x, step, down, across.at[i], row_divisor * across.divisor[i],
+                                                      &index, j->uniforms ? j->uniforms[at] : 0);
+                if (j->indices) j->indices[at] = index;
+            }
         }
     }
     return 0;
@@ -226,14 +223,22 @@ static int NAMED(planes_work)(const void *context, int64_t begin, int64_t end) {
     const pool_job *j = context;
     const fc_pool *p = j->p;
     const fc_windows *c = &p->columns;
-    int64_t beyond = c->kernel ? c->kernel * c->step + c->stride : 0;
-    T *scratch = fc_workspace(FC_OWN, (size_t)(p->width + 2 * beyond + c->count) * sizeof(T));
-    if (!scratch) return FC_NO_MEMORY;
+    int sum = p->reducer == FC_SUM;
+    int64_t before = is_padded(c) ? max64(0, -c->first) : 0;
+    int64_t reach = is_padded(c) ? max64(p->width, c->first + (c->count - 1) * c->stride + extent_of(c)) : p->width;
+    T *memory = fc_workspace(FC_OWN, (size_t)(before + reach + (sum ? c->count : 0)) * sizeof(T));
+    if (!memory) return FC_NO_MEMORY;
+    T *row = memory + before, *divisor = row + reach;
+    for (int64_t i = -before; i < 0; i++) row[i] = sum ? 0 : LOWEST;
+    for (int64_t i = p->width; i < reach; i++) row[i] = sum ? 0 : LOWEST;
+    for (int64_t o = 0; sum && o < c->count; o++) divisor[o] = (T)divisor_of(c, o);
+    listing across;
+    open_listing(&across, c);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts;
         NAMED(plane_rows)(p, plane, (const T *)j->x + plane * p->height * p->width,
                           (T *)j->out + plane * p->rows.count * c->count, p->rows.count * part / j->parts,
-                          p->rows.count * (part + 1) / j->parts, scratch);
+                          p->rows.count * (part + 1) / j->parts, row, divisor, &across);
     }
     return 0;
 }
@@ -242,12 +247,20 @@ static int NAMED(channels_work)(const void *context, int64_t begin, int64_t end)
     const pool_job *j = context;
     const fc_pool *p = j->p;
     int64_t rows = p->rows.count, columns = p->columns.count;
+    listing across;
+    open_listing(&across, &p->columns);
     for (int64_t task = begin; task < end; task++) {
         int64_t part = task % j->parts, y = task / j->parts % rows, image = task / j->parts / rows;
         int64_t c = p->channels * part / j->parts, n = p->channels * (part + 1) / j->parts - c;
         const T *x = (const T *)j->x + image * p->height * p->width * p->channels + c;
         T *out = (T *)j->out + (image * rows + y) * columns * p->channels + c;
-        for (int64_t ox = 0; ox < columns; ox++, out += p->channels) NAMED(pixel_channels)(p, x, out, y, ox, n);
+        window down = window_at(&p->rows, 0, y);
+        double row_divisor = divisor_of(&p->rows, y);
+        for (int64_t from = 0; from < columns; from += LISTED) {
+            int64_t count = list_windows(&across, 0, from);
+            for (int64_t i = 0; i < count; i++, out += p->channels)
+                NAMED(pixel_channels)(p, x, out, down, across.at[i], row_divisor * across.divisor[i], n);
+        }
     }
     return 0;
 }

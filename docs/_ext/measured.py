@@ -12,10 +12,10 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from fastconv.bench.measure.results import Results
+from fastconv.bench.report.facts import command, facts
 from fastconv.bench.report.html import write_report
+from fastconv.bench.report.markdown import markdown_tables
 from fastconv.bench.report.pictures.gallery import PICTURES, as_bytes
-from fastconv.bench.report.summary import command, facts
-from fastconv.bench.report.tables import markdown_tables
 
 NAME = "benchmarks.json"
 SUMS = "sums"

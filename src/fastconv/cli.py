@@ -16,6 +16,7 @@ from typing import NamedTuple
 import fastconv
 from fastconv import backends
 from fastconv.commands.error import CommandError
+from fastconv.commands.printable import printable
 
 DESCRIPTION = "Fast 2-D convolution, pooling and their relatives on the CPU, on NumPy arrays."
 
@@ -113,7 +114,7 @@ def _with_extra(arguments: argparse.Namespace) -> int:
     except MemoryError:
         smaller = "photograph with --size 2000" if command == "demo" else "layer, or fewer images at once"
         message = f"not enough memory: try a smaller {smaller}"
-    print(f"fastconv {command}: {message}", file=sys.stderr)
+    print(f"fastconv {command}: {printable(message)}", file=sys.stderr)
     return 2
 
 

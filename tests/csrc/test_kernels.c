@@ -288,13 +288,23 @@ static int check_weight_gradient(fc_conv p) {
     return failures;
 }
 
+/* Windows whose divisors count the image's pixels and those of the padding in front of it. */
+static fc_windows sliding(int64_t size, int64_t count, int64_t kernel, int64_t stride, int64_t step, int64_t pad) {
+    return (fc_windows){.kind = FC_SLIDING,
+                        .size = size,
+                        .count = count,
+                        .step = step,
+                        .kernel = kernel,
+                        .stride = stride,
+                        .first = -pad,
+                        .counted_from = -pad,
+                        .counted_to = size,
+                        .unit = 1};
+}
+
 static int check_pool(void) {
     int64_t kernel = pick(1, 3), stride = pick(1, 3), count = pick(1, 12), size = (count - 1) * stride + kernel;
-    int64_t start[12], stop[12];
-    double divisor[12];
-    for (int64_t o = 0; o < count; o++)
-        start[o] = o * stride, stop[o] = o * stride + kernel, divisor[o] = (double)kernel;
-    fc_windows w = {start, stop, divisor, 1, count, 0, kernel, stride, 0};
+    fc_windows w = sliding(size, count, kernel, stride, 1, 0);
     fc_pool p = {.batch = 1,
                  .channels = pick(1, 20),
                  .height = size,
@@ -341,14 +351,9 @@ static int check_pool_gradient(void) {
             pad = pick(0, reach / 2);
     int64_t count = pick(1, 12), size = (count - 1) * stride + reach - pad - pick(0, pad);
     if (size <= (reach - 1 - pad) || (count - 1) * stride - pad >= size) return 0;
-    int64_t start[12], stop[12];
-    double divisor[12];
-    for (int64_t o = 0; o < count; o++) {
-        start[o] = o * stride - pad, stop[o] = start[o] + reach < size ? start[o] + reach : size,
-        divisor[o] = (double)pick(1, 3);
-        while (start[o] < 0) start[o] += step;
-    }
-    fc_windows w = {start, stop, divisor, step, count, 0, pick(0, 1) ? kernel : 0, stride, -pad};
+    fc_windows w = sliding(size, count, kernel, stride, step, pad);
+    if (pick(0, 1)) w.divisor = (double)pick(1, 3);
+    if (pick(0, 2) == 0) w = (fc_windows){.kind = FC_ADAPTIVE, .size = size, .count = count, .step = 1};
     int dtype = (int)pick(0, 1), threads = (int)pick(1, 3);
     fc_pool p = {.batch = pick(1, 2),
                  .channels = pick(1, 20),

@@ -7,14 +7,13 @@ derived from it: whatever a subclass overrides is not called.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv.execution.memory import allocator
+from fastconv.execution.memory import empty
 from fastconv.problem.dtypes import compute_dtype, is_real
 from fastconv.problem.layout import check_image
 from fastconv.typing import Array, ArrayLike, Layout
@@ -89,16 +88,6 @@ def images(op: str, name: str, value: ArrayLike, layout: Layout) -> tuple[Array,
     if check_image(op, name, array.shape, layout):
         return array, True
     return array[np.newaxis], False
-
-
-def empty(op: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """A new array; too large a one is a `MemoryError` that names the operation and the size."""
-    size = math.prod(shape) * dtype.itemsize
-    allocate = allocator(size)
-    try:
-        return allocate(shape, dtype)
-    except (MemoryError, ValueError):  # ValueError: more bytes than a pointer can count
-        raise MemoryError(f"{op}: the result of shape {shape} needs {size / 2**30:.1f} GiB") from None
 
 
 class Result:

@@ -13,8 +13,9 @@ import numpy as np
 
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Result, as_array, empty, native
+from fastconv.execution.arrays import Result, as_array, native
 from fastconv.execution.known_calls import Given, recall_conv, remember
+from fastconv.execution.memory import check_memory, empty, memory_errors
 from fastconv.execution.padding import pad_sides
 from fastconv.problem.case import ConvCase, find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
@@ -85,6 +86,8 @@ class ConvCall:
         if o.algorithm is not None:
             check_algorithm(o, backend)
             backend.weight_form(case.problem)  # refuses what the algorithm cannot do
+        if case.sides is not None:
+            check_memory(o.op, case.problem.input_shape, case.dtype.itemsize, "the padded image")
         self._result: Result | None = None
         if out is None and case.dtype == case.result_dtype:
             self._own = empty(o.op, shape, case.dtype)
@@ -102,12 +105,13 @@ class ConvCall:
             problem = case.problem
             x = native(x, case.dtype).reshape(case.x_shape)
             if case.sides is not None:
-                x = pad_sides(o.op, backend, x, case.sides, o.padding_mode, 0.0, o.layout)
-            if prepare is None:
-                prepared = backend.prepare(problem, native(weight, case.dtype), once=True)
-            else:
-                prepared = prepare(backend, problem)
-            backend.conv(problem, x, prepared, self._bias, self._residual, o.activation, self._buffer)
+                x = pad_sides(o.op, backend, x, case.sides, o.padding_mode, 0.0, o.layout, "the padded image")
+            with memory_errors(o.op):
+                if prepare is None:
+                    prepared = backend.prepare(problem, native(weight, case.dtype), once=True)
+                else:
+                    prepared = prepare(backend, problem)
+                backend.conv(problem, x, prepared, self._bias, self._residual, o.activation, self._buffer)
         if self._result is not None:
             return self._result.value()
         return self._own

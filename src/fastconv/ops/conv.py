@@ -69,7 +69,7 @@ def conv2d(
     groups : int
         Channels are split into so many groups that do not see each other.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
-        What the padding holds.
+        What the padding holds: zeros, or pixels as `pad2d` says.
     layout : {"NCHW", "NHWC"}
     activation : str or tuple, optional
         Applied to the finished output: ``"relu"``, ``"relu6"``, ``"leaky_relu"``, ``"sigmoid"``, ``"tanh"``,

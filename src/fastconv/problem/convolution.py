@@ -7,13 +7,13 @@ raises a shape error.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import Any, SupportsIndex, cast
 
 import numpy as np
 
 from fastconv import arguments
 from fastconv.arguments import Pair
+from fastconv.caches import kept
 from fastconv.problem import options as opt
 from fastconv.problem.layout import (
     batch_shape,
@@ -119,7 +119,7 @@ class ConvOptions:
         return _problem(self, x_shape, weight_shape, dtype, self.precision or precision)
 
 
-@lru_cache(maxsize=1024)
+@kept()
 def _equal(*options: Any) -> ConvOptions:
     """The one object for these options, which have been read."""
     return ConvOptions(*options)
@@ -180,7 +180,7 @@ class ConvProblem:
         return self.batch * self.out_size[0] * self.out_size[1] * per_pixel
 
 
-@lru_cache(maxsize=1024)
+@kept()
 def _problem(
     o: ConvOptions,
     x_shape: tuple[int, ...],

@@ -144,11 +144,11 @@ cdef class PoolShortcut(Shortcut):
     """A pooling without indices and random numbers."""
 
     cdef fc_pool p
-    cdef object tables
+    cdef object samples
 
     def __init__(self, sizes, rows, columns, int layout, int type, int reducer, double power, shape, dtype):
         set_pool(&self.p, sizes, rows, columns, layout, type, reducer, power)
-        self.tables = rows, columns
+        self.samples = rows[1], columns[1]
         self.set_result(shape, dtype)
 
     cdef object run(self, x, out, int threads):
@@ -174,6 +174,12 @@ cdef class Memo:
 
     def __init__(self):
         self.known = {}
+
+    def __len__(self):
+        return len(self.known)
+
+    def clear(self):
+        self.known.clear()
 
     def recall_conv(self, str op, x, weight, bias, out, tuple given, tuple settings, int threads):
         """The result, or None where the call has to go the long way."""

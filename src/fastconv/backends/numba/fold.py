@@ -23,20 +23,23 @@ def _fold(
     stride_h: int, stride_w: int, dilation_h: int, dilation_w: int, top: int, left: int,
     rows: int, columns: int,
 ) -> None:  # fmt: skip
-    """An item is a row of the image, which gathers from every tap that meets it."""
+    """An item is a row of the image. A thread looks at every row of columns, and adds those that meet its rows."""
     step = unsigned(stride_w)
-    for item in range(start, stop):
-        line, plane = item % height, item // height
-        clear(out, item * width, (item + 1) * width)
+    item = start
+    while item < stop:
+        plane, first = item // height, item % height
+        last = min(height, first + stop - item)
+        clear(out, item * width, (item + last - first) * width)
         for down in range(kernel_h):
-            row = line + top - down * dilation_h
-            if row < 0 or row % stride_h != 0 or row // stride_h >= rows:
-                continue
-            for across in range(kernel_w):
-                offset = across * dilation_w - left
-                low, high = inside(offset, stride_w, width, columns)
-                tap = (plane * kernel_h + down) * kernel_w + across
-                source = unsigned((tap * rows + row // stride_h) * columns + low)
-                target = unsigned(item * width + low * stride_w + offset)
-                for j in range(unsigned(high - low)):
-                    out[target + j * step] += x[source + j]
+            low, high = inside(down * dilation_h - top - first, stride_h, last - first, rows)
+            for i in range(low, high):
+                line = plane * height + i * stride_h + down * dilation_h - top
+                for across in range(kernel_w):
+                    offset = across * dilation_w - left
+                    left_out, right_out = inside(offset, stride_w, width, columns)
+                    tap = (plane * kernel_h + down) * kernel_w + across
+                    source = unsigned((tap * rows + i) * columns + left_out)
+                    target = unsigned(line * width + left_out * stride_w + offset)
+                    for j in range(unsigned(right_out - left_out)):
+                        out[target + j * step] += x[source + j]
+        item += last - first

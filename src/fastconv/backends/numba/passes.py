@@ -8,9 +8,9 @@ result is gathered by the thread that owns it. `geometry.py` makes tables of it,
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
+from fastconv.caches import kept_up_to
 from fastconv.problem.convolution import ConvProblem
 
 
@@ -46,7 +46,7 @@ def pass_count(problem: ConvProblem, axis: int) -> int:
     )
 
 
-@lru_cache(maxsize=1024)
+@kept_up_to(8 << 20)
 def axes(problem: ConvProblem, axis: int) -> tuple[Axis | None, ...]:
     """The passes along an axis (0 vertical, 1 horizontal), None where the result is too small to hold one."""
     stride, dilation, before = problem.stride[axis], problem.dilation[axis], problem.padding[2 * axis]

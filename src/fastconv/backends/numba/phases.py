@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, read, table, unsigned
+from fastconv.backends.numba.compile import device, kernel, read, table, unsigned
 from fastconv.backends.numba.epilogue import Code, finish
 from fastconv.backends.numba.geometry import nanoseconds
 from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.passes import Axis, axes
 from fastconv.backends.numba.weights import channel_counts
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 
 class Axes(NamedTuple):
@@ -73,7 +74,8 @@ def _axes(problem: ConvProblem, axis: int) -> Axes:
     step = several[0].taps[1] - several[0].taps[0] if several else problem.kernel[axis]
     back = several[0].offsets[0] - several[0].offsets[1] if several else 0
     starts = ([a.start for a in passes], [a.taps[0] for a in passes], [a.offsets[0] for a in passes])
-    return Axes(*map(table, starts), step, back)
+    start, tap, pixel = map(table, starts)
+    return Axes(start, tap, pixel, step, back)
 
 
 @kernel

@@ -11,7 +11,12 @@ import numpy as np
 
 from fastconv.backends.numpy import deform, gradients
 from fastconv.backends.numpy.activations import apply, apply_slope
-from fastconv.backends.numpy.geometry import channels_first, flat_planes, neighbour_sums, sights
+from fastconv.backends.numpy.geometry import (
+    channels_first,
+    flat_planes,
+    neighbour_sums,
+    sights,
+)
 from fastconv.backends.numpy.pooling import pool
 from fastconv.backends.protocol import NoShortcuts
 from fastconv.problem.convolution import ConvProblem

@@ -36,7 +36,7 @@ def sights(problem: ConvProblem) -> Iterator[Sight]:
     columns = list(_sights_along(problem, 1))
     for row in _sights_along(problem, 0):
         for column in columns:
-            yield Sight(*zip(row, column, strict=True))
+            yield Sight((row[0], column[0]), (row[1], column[1]), (row[2], column[2]))
 
 
 def _sights_along(problem: ConvProblem, axis: int) -> Iterator[tuple[int, slice, slice]]:
@@ -54,8 +54,7 @@ def neighbour_sums(x: Array, below: int, above: int) -> Array:
     """For each channel of (N, C, H, W) the sum over it, `below` channels before it and `above` after it."""
     channels = x.shape[1]
     result = np.zeros_like(x)
-    for shift in range(-below, above + 1):
+    for shift in range(max(-below, 1 - channels), min(above, channels - 1) + 1):
         low, high = max(0, -shift), min(channels, channels - shift)
-        if low < high:
-            result[:, low:high] += x[:, low + shift : high + shift]
+        result[:, low:high] += x[:, low + shift : high + shift]
     return result

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv.backends.numpy.geometry import channels_first, flat_planes, neighbour_sums, sights
+from fastconv.backends.numpy.geometry import (
+    channels_first,
+    flat_planes,
+    neighbour_sums,
+    sights,
+)
+from fastconv.backends.numpy.pooling import divisors
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array, Layout
@@ -48,8 +54,7 @@ def pad(grad_output: Array, rows: Array, columns: Array, out: Array) -> None:
 
 
 def pool(problem: PoolProblem, grad_output: Array, out: Array) -> None:
-    divisor = problem.rows.divisor[:, np.newaxis] * problem.columns.divisor
-    shares = grad_output / divisor.astype(grad_output.dtype)
+    shares = grad_output / divisors(problem).astype(grad_output.dtype)
     by_column = np.zeros((*shares.shape[:3], problem.size[1]), out.dtype)
     _spread(3, by_column, problem.columns, shares)
     out[...] = 0
@@ -58,7 +63,7 @@ def pool(problem: PoolProblem, grad_output: Array, out: Array) -> None:
 
 def _spread(axis: int, target: Array, windows: Windows, values: Array) -> None:
     """Add every window's value to its first, its second, ... element."""
-    start, stop = windows.start[0], windows.stop[0]
+    (start,), (stop,), _ = windows.tables()
     for step in range(0, int((stop - start).max()), windows.step):
         at = start + step
         _add_along(axis, target, np.where(at < stop, at, -1), values)

@@ -6,14 +6,14 @@ import argparse
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import fastconv
 from fastconv import backends
 from fastconv.arguments import PRECISIONS
 from fastconv.bench.layers.layer import LAYOUTS, Layer, Shape
 from fastconv.bench.layers.networks import NETWORKS
-from fastconv.bench.layers.settings import Settings
+from fastconv.bench.layers.settings import Dtype, Mode, Settings
 from fastconv.bench.runners import peers
 from fastconv.commands.error import CommandError
 from fastconv.settings.threads import MOST_THREADS
@@ -26,8 +26,6 @@ OPERATIONS = (
     "avg_pool2d",
     "global_avg_pool2d",
 )
-MODES = ("plan", "call", "gradient")
-DTYPES = ("float32", "float64")
 
 DESCRIPTION = """\
 Times layers on fastconv's backends and on the other libraries that are
@@ -104,9 +102,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--threads", metavar="N", type=_integer(1, MOST_THREADS), help="of all libraries")
     how.add_argument("--layout", choices=LAYOUTS, default="NCHW", help="of fastconv's arrays (default: NCHW)")
-    how.add_argument("--dtype", choices=DTYPES, default="float32")
+    how.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     how.add_argument(
-        "--mode", choices=MODES, default="plan", help="prepared weights, plain calls, or gradients"
+        "--mode", choices=get_args(Mode), default="plan", help="prepared weights, plain calls, or gradients"
     )
     how.add_argument("--precision", choices=PRECISIONS, default="fast")
     how.add_argument("--rounds", metavar="N", type=_integer(2, 1000), default=Settings.rounds)

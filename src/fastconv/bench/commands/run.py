@@ -1,4 +1,4 @@
-"""``fastconv bench``: measures what its arguments ask for, shows it while it comes, and writes the files.
+"""``fastconv bench``: measures what its arguments ask for, shows what came of it, and writes the files.
 
 Called by `fastconv.cli`; needs the ``bench`` extra.
 """
@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 import fastconv
 from fastconv import backends
@@ -22,20 +23,23 @@ from fastconv.bench.commands.arguments import one_layer
 from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.networks import NETWORKS, SINGLE_IMAGE, network
 from fastconv.bench.layers.settings import Settings
-from fastconv.bench.measure.results import Results
+from fastconv.bench.measure.results import ONE_LAYER, Results
 from fastconv.bench.measure.session import LIMITS_NOISE, Job, Session
 from fastconv.bench.measure.studies import study
 from fastconv.bench.report.html import write_report
+from fastconv.bench.report.markdown import markdown_tables
 from fastconv.bench.report.pictures.gallery import save_pictures
+from fastconv.bench.report.summary import Summary
 from fastconv.bench.report.tables import (
     comparison_table,
     layer_table,
-    markdown_tables,
     network_table,
+    overview_table,
     settings_lines,
 )
 from fastconv.bench.runners.backend import Backend
 from fastconv.commands.error import CommandError
+from fastconv.commands.printable import printable
 from fastconv.limits import Limits, cached_limits, measure_limits, save_limits
 from fastconv.typing import BackendName
 
@@ -90,20 +94,22 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
             _try(jobs[0].layer, names[0], settings)
         limits, warning = _limits(live, threads)
         session = Session(settings, names, _peers(arguments), limits)
-        session.results.warnings += warning
+        session.results.warnings += map(printable, warning)
         bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             console=console, auto_refresh=False,
         )  # fmt: skip
         task = bar.add_task("", total=len(jobs) * session.steps)
 
+        last: list[RenderableType] = []
+
         def progress(job: Job, step: int) -> None:
-            """Show how far it is, and the table of a layer when it is complete."""
+            """Show how far it is, and the table of the last layer that is complete."""
             done = jobs.index(job) * session.steps + step
             bar.update(task, completed=done, description=f"{job.group}: {job.layer.name}")
-            live.update(bar, refresh=console.is_terminal)
             if step == session.steps:
-                console.print(layer_table(session.results, job.group, job.layer), "")
+                last[:] = layer_table(session.results, job.group, job.layer), ""
+            live.update(Group(*last, bar), refresh=console.is_terminal)
 
         results = session.results
         try:
@@ -112,15 +118,18 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
             results.warnings.append(
                 "The run was stopped before its end: layers are missing, also from the sums."
             )
+            live.update("", refresh=console.is_terminal)
+            _show(console, results)
             raise
         finally:  # what was measured is kept, whatever stops it
             if arguments.json and results.rows:
                 _writing(arguments.json, results.save)
         if arguments.html or arguments.pictures or arguments.studies:
             study(results, lambda text: live.update(f"... {text}", refresh=console.is_terminal))
-    if len(jobs) > 1:
-        console.print(network_table(results), "")
-    elif absent := [runner.name for runner in session.runners if not results.of(runner=runner.name)]:
+    _show(console, results)
+    if len(jobs) == 1 and (
+        absent := [runner.name for runner in session.runners if not results.of(runner=runner.name)]
+    ):
         console.print(f"Without times, as they cannot do this layer: {', '.join(absent)}", markup=False)
     return results, int(session.wrong)
 
@@ -140,11 +149,18 @@ def _load(path: Path) -> Results:
 
 
 def _show(console: Console, results: Results) -> None:
-    """The tables of a whole measurement."""
+    """Who is fastest; then the table of every layer, and of the sums where there are several."""
+    if not results.rows:
+        return
+    several = len({(row.group, row.layer) for row in results.rows}) > 1
+    console.print(Text(Summary(results).headline(), "bold"), "", soft_wrap=True)
+    if several:
+        console.print(overview_table(results), "")
     for group in results.groups:
         for layer in results.layers(group):
             console.print(layer_table(results, group, layer), "")
-    console.print(network_table(results), "")
+    if several:
+        console.print(network_table(results), "")
 
 
 def _jobs(arguments: argparse.Namespace) -> list[Job]:
@@ -153,7 +169,7 @@ def _jobs(arguments: argparse.Namespace) -> list[Job]:
     if layer is not None:
         if arguments.network or arguments.batch:
             raise CommandError("one layer has its batch in --x: --network and --batch are not for it")
-        return [Job("one layer", layer)]
+        return [Job(ONE_LAYER, layer)]
     names = arguments.network or ("layers",)
     if "all" in names:
         names = tuple(NETWORKS)
@@ -252,7 +268,7 @@ def _writing(path: Path, write: Callable[[Path], object]) -> None:
 
 def _write(arguments: argparse.Namespace, results: Results, console: Console) -> None:
     def written(what: str, path: Path) -> None:
-        console.print(f"{what}: {path.resolve()}", soft_wrap=True, markup=False)
+        console.print(f"{what}: {printable(str(path.resolve()))}", soft_wrap=True, markup=False)
 
     def markdown(path: Path) -> None:
         path.write_text(markdown_tables(results), encoding="utf-8")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from fastconv.typing import Layout, Precision
+
+Dtype: TypeAlias = Literal["float32", "float64"]
+Mode: TypeAlias = Literal["plan", "call", "gradient"]
 
 
 @dataclass(frozen=True)
@@ -16,9 +20,9 @@ class Settings:
     """
 
     layout: Layout = "NCHW"
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     threads: int = 1
-    mode: str = "plan"
+    mode: Mode = "plan"
     precision: Precision = "fast"
     rounds: int = 5
     block: float = 0.012  # seconds that one sample lasts at least

@@ -1,13 +1,11 @@
 """What a measurement gave, with all that is needed to believe it, and its file format (JSON).
 
-Made by `session.py`; read by the tables, the pictures and the report.
+Made by `session.py`; read by the report.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -15,9 +13,11 @@ from typing import Any
 
 from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
+from fastconv.bench.measure.reading import load_json, read, sentence
 from fastconv.limits import Limits
 
 FORMAT = "fastconv bench 1"
+ONE_LAYER = "one layer"  # the group of a call of `fastconv bench` that gives shapes instead of networks
 
 
 @dataclass(frozen=True)
@@ -154,28 +154,6 @@ class Results:
         """Those of a group, in the order of their first rows."""
         return list(dict.fromkeys(row.layer for row in self.of(group)))
 
-    def best_peers(self) -> dict[tuple[str, Layer], Row]:
-        """The fastest peer on each layer, by group and layer; those that no peer has are not in it."""
-        best: dict[tuple[str, Layer], Row] = {}
-        for row in self.rows:
-            key = row.group, row.layer
-            if row.peer and (key not in best or row.time < best[key].time):
-                best[key] = row
-        return best
-
-    def ratios(self) -> dict[Row, float]:
-        """The time of each layer's best peer over that of each row: above 1, the row is faster. NaN without a peer."""
-        best = self.best_peers()
-        peers = ((row, best.get((row.group, row.layer))) for row in self.rows)
-        return {row: peer.time / row.time if peer else math.nan for row, peer in peers}
-
-    def total(self, group: str, runner: str) -> float:
-        """Seconds for all layers of a network, each as often as it has it; NaN where the runner lacks one."""
-        rows = self.of(group, runner)
-        if len(rows) < len(self.layers(group)):
-            return math.nan
-        return sum(row.count * row.time for row in rows)
-
     @property
     def noise(self) -> float:
         """Median over the rows of the slowest round over the fastest: 1 on a quiet machine."""
@@ -201,36 +179,38 @@ class Results:
             If the file is something else.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content.pop("format") != FORMAT:
+            content = load_json(path)
+            if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
                 raise ValueError("another format")
-            content["settings"] = Settings(**content["settings"])
-            content["limits"] = content["limits"] and Limits.from_dict(content["limits"])
-            content["rows"] = [_row(row) for row in content["rows"]]
-            for name, kind in (
-                ("scaling", ScalingPoint),
-                ("choice", ChoicePoint),
-                ("accuracy", AccuracyPoint),
-            ):
-                content[name] = _points(kind, content[name])
-            return cls(**content)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{path} is no file of `fastconv bench --json`: {error}") from error
+            limits = content.pop("limits", None)
+            results = read(cls, {**content, "limits": None})
+            if limits is not None:
+                results.limits = Limits.from_dict(limits)
+                results.limits.peak(results.settings.dtype, results.settings.threads)  # there is one
+            results._check()
+            return results
+        except (TypeError, ValueError) as error:
+            raise ValueError(sentence(path, error)) from error
 
-
-def _row(content: dict[str, Any]) -> Row:
-    layer = content.pop("layer")
-    shapes = {name: tuple(shape) for name, shape in layer["shapes"].items()}
-    options = {name: _tuples(value) for name, value in layer["options"].items()}
-    seconds = tuple(map(float, content.pop("seconds")))
-    if not seconds or not all(sample > 0 for sample in seconds):
-        raise ValueError(f"the times of layer {layer['name']!r} are {seconds}")
-    return Row(layer=Layer(**{**layer, "shapes": shapes, "options": options}), seconds=seconds, **content)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _points(kind: Any, content: Iterable[dict[str, Any]]) -> list[Any]:
-    return [kind(**point) for point in content]
+    def _check(self) -> None:
+        """Refuse what no measurement gives, though its types are right."""
+        for name in ("build", "environment"):
+            if not isinstance(self.config.get(name, {}), dict):
+                raise ValueError(f"config.{name} is {self.config[name]!r}, but needs names and values")
+        seen = set()
+        for row in self.rows:
+            if not (row.group.strip() and row.runner.strip() and row.layer.name.strip()):
+                raise ValueError("a group, a layer or a runner has no name")
+            if not row.seconds:
+                raise ValueError(f"layer {row.layer.name!r} has no times")
+            key = row.group, row.layer, row.runner
+            if key in seen:
+                raise ValueError(
+                    f"layer {row.layer.name!r} of {row.group!r} by {row.runner!r} is there twice"
+                )
+            seen.add(key)
+        both = {row.runner for row in self.rows if row.peer} & {
+            row.runner for row in self.rows if not row.peer
+        }
+        if both:
+            raise ValueError(f"{min(both)!r} is a backend of fastconv and another library")

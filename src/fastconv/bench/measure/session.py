@@ -9,6 +9,7 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -23,6 +24,7 @@ from fastconv.bench.oracle.check import WrongResult, agree, check
 from fastconv.bench.runners import peers
 from fastconv.bench.runners.backend import Backend
 from fastconv.bench.runners.runner import Call, Runner
+from fastconv.commands.printable import printable
 from fastconv.config import build_config
 from fastconv.limits import Limits
 from fastconv.typing import Array, BackendName
@@ -66,11 +68,11 @@ class Session:
         self.runners: list[Runner] = [*map(Backend, backends), *others]
         self.results = Results(
             date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            config=build_config(),
+            config=_printable(build_config()),
             settings=settings,
             limits=limits,
-            versions=versions,
-            missing=missing,
+            versions=_printable(versions),
+            missing=_printable(missing),
         )
         self.wrong = False
 
@@ -176,7 +178,7 @@ class Session:
         return call, error, images
 
     def _warn(self, text: str) -> None:
-        self.results.warnings.append(text)
+        self.results.warnings.append(printable(text))
 
     def _judge(self, others: float) -> None:
         """Say so where the machine was not quiet."""
@@ -195,3 +197,12 @@ class Session:
                 f"The machine was not quiet: in the median the slowest round took {self.results.noise:.2f} times as "
                 "long as the fastest. Ratios within one layer still compare what ran side by side."
             )
+
+
+def _printable(content: Any) -> Any:
+    """The same with all texts printable: what others say in them is shown in terminals."""
+    if isinstance(content, Mapping):
+        return {printable(name): _printable(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return tuple(map(_printable, content))
+    return printable(content) if isinstance(content, str) else content

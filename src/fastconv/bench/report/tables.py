@@ -1,77 +1,101 @@
-"""The tables of ``fastconv bench`` in the terminal and in Markdown. Called by `command.py`."""
+"""The tables of ``fastconv bench`` in the terminal. Called by `commands/run.py`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
+import numpy as np
+import pandas as pd
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from fastconv.bench.layers.layer import Layer
-from fastconv.bench.measure.results import Results, Row
-from fastconv.bench.report.summary import (
-    ABSENT,
-    digits,
-    facts,
-    geometric_mean,
-    least,
-    network_sums,
-    share_text,
-    standings,
-)
+from fastconv.bench.measure.results import Results
+from fastconv.bench.report.facts import facts
+from fastconv.bench.report.summary import Summary
+from fastconv.bench.report.text import ABSENT, digits, duration, share_text
 
 BEST = "bold green"
 
 
+def overview_table(results: Results) -> Table:
+    """Lay out one row per network: who is fastest, who comes next, and how much longer each takes."""
+    summary = Summary(results)
+    own = summary.own
+    table = _table(Text("Who is fastest, on all layers of a network", "bold"))
+    table.add_column("network", max_width=24, overflow="fold")
+    table.add_column("fastest", max_width=22, overflow="fold")
+    _number(table, "time", "")
+    table.add_column("next", max_width=22, overflow="fold")
+    _number(table, "takes", "times")
+    behind = own if len(own) > 1 or len(results.runners) > len(own) else []
+    for name in behind:
+        _number(table, Text(name), "times")
+    for group in results.groups:
+        found = summary.overview(group)
+        multiples = {runner: digits(seconds / found[0][1]) for runner, seconds in found}
+        first, second = ([*found[:2], (ABSENT, np.nan), (ABSENT, np.nan)])[:2]
+        table.add_row(
+            Text(group),
+            Text(first[0], BEST if first[0] in own else ""),
+            duration(first[1]),
+            Text(second[0]),
+            multiples.get(second[0], ABSENT),
+            *(multiples.get(name, ABSENT) for name in behind),
+        )
+    return table
+
+
 def layer_table(results: Results, group: str, layer: Layer) -> Table:
-    """Lay out one row per runner: time, rate, per cent of the limit, ratio to the best peer, algorithm."""
+    """Lay out one row per runner: time, rate, per cent of the limit, ratio to the best peer, algorithm.
+
+    Columns in which nothing would stand are left out.
+    """
     rows = [row for row in results.of(group) if row.layer == layer]
-    fastest = least(row.time for row in rows)
-    best = min((row for row in rows if row.peer), key=lambda row: row.time, default=None)
-    table = _table(f"[bold]{escape(layer.name)}[/bold]  [dim]{escape(str(layer))}[/dim]")
+    fastest = min((row.time for row in rows), default=0.0)
+    best = min((row.time for row in rows if row.peer), default=np.nan)
+    table = _table(Text.assemble((layer.name, "bold"), "  ", (str(layer), "dim")))
     table.add_column("runner", max_width=22, overflow="fold")
     unit = rows[0].unit if rows else "GFLOP/s"
-    for name, detail in (
-        ("time", "µs"),
-        ("slowest", "/fastest"),
-        ("rate", unit),
-        ("limit", "%"),
-        ("peer", "/time"),
-    ):
-        table.add_column(f"{name}\n[dim]{detail}[/dim]", justify="right", no_wrap=True)
-    table.add_column("algorithm", max_width=15, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(
-            Text(row.runner),
-            Text(digits(1e6 * row.time), BEST if row.time == fastest else ""),
-            digits(row.spread),
-            digits(row.rate / 1e9),
-            share_text(row).removesuffix(" %"),
-            digits(best.time / row.time) if best else ABSENT,
-            Text(row.detail or ABSENT),
-        )
+    columns = {
+        ("time", "µs"): [Text(digits(1e6 * row.time), BEST if row.time == fastest else "") for row in rows],
+        ("slowest", "/fastest"): [Text(digits(row.spread)) for row in rows],
+        ("rate", unit): [Text(digits(row.rate / 1e9)) for row in rows],
+        ("limit", "%"): [Text(share_text(row).removesuffix(" %")) for row in rows],
+        ("peer", "/time"): [Text(digits(best / row.time)) for row in rows],
+        ("algorithm", ""): [Text(row.detail or ABSENT) for row in rows],
+    }
+    filled = {head: cells for head, cells in columns.items() if any(cell.plain != ABSENT for cell in cells)}
+    for name, detail in filled:
+        if name == "algorithm":
+            table.add_column(name, max_width=15, no_wrap=True, overflow="ellipsis")
+        else:
+            _number(table, name, detail)
+    for row, *cells in zip(rows, *filled.values(), strict=True):
+        table.add_row(Text(row.runner), *cells)
     return table
 
 
 def network_table(results: Results) -> Table:
     """Lay out one row per network and runner: the sum over the layers, and how it compares with the best peer's."""
-    table = _table("[bold]Sums over the layers of each network[/bold]")
+    summary = Summary(results)
+    table = _table(Text("Sums over the layers of each network", "bold"))
     table.add_column("network", max_width=30, overflow="fold")
     table.add_column("runner", max_width=22, overflow="fold")
-    for name, detail in (("time", "ms"), ("peer", "/time")):
-        table.add_column(f"{name}\n[dim]{detail}[/dim]", justify="right", no_wrap=True)
+    _number(table, "time", "ms")
+    if summary.has_peers:
+        _number(table, "peer", "/time")
     for group in results.groups:
-        sums = network_sums(results, group)
-        fastest = least(entry.seconds for entry in sums)
-        for index, entry in enumerate(sums):
+        sums = summary.sums_of(group)
+        fastest = np.nanmin([*sums.values(), np.inf])
+        for index, (runner, seconds) in enumerate(sums.items()):
+            ratio = [digits(float(summary.sum_ratios.loc[group, runner]))] if summary.has_peers else []
             table.add_row(
                 Text("" if index else group),
-                Text(entry.runner),
-                Text(digits(1000 * entry.seconds), BEST if entry.seconds == fastest else ""),
-                digits(entry.ratio),
+                Text(runner),
+                Text(digits(1000 * seconds), BEST if seconds == fastest else ""),
+                *ratio,
                 end_section=index == len(sums) - 1,
             )
     return table
@@ -82,33 +106,32 @@ def comparison_table(before: Results, now: Results) -> Table:
 
     Only layers that both have are compared; the noise of both is in the title.
     """
-    table = _table(
-        f"[bold]Compared with {escape(before.date)}[/bold]  "
-        f"[dim]noise {digits(before.noise)} then, {digits(now.noise)} now[/dim]"
-        + "".join(f"\n[bold red]not equal:[/bold red] {escape(text)}" for text in _differences(before, now))
-    )
+    noise = f"noise {digits(before.noise)} then, {digits(now.noise)} now"
+    title = Text.assemble((f"Compared with {before.date}", "bold"), "  ", (noise, "dim"))
+    for text in _differences(before, now):
+        title.append("\nnot equal:", "bold red").append(f" {text}")
+    table = _table(title)
     table.add_column("network", max_width=18, overflow="fold")
     table.add_column("runner", max_width=22, overflow="fold")
-    table.add_column("layers", justify="right")
-    table.add_column("faster by\n[dim]geomean[/dim]", justify="right")
+    _number(table, "layers", "")
+    _number(table, "faster by", "geomean")
     table.add_column("slowest change", max_width=20, overflow="fold")
     earlier = {(row.group, row.layer, row.runner): row.time for row in before.rows}
-    for group in now.groups:
-        for runner in now.runners:
-            gains = {
-                row: earlier[group, row.layer, runner] / row.time
-                for row in now.of(group, runner)
-                if (group, row.layer, runner) in earlier
-            }
-            if gains:
-                worst = min(gains, key=gains.__getitem__)
-                table.add_row(
-                    Text(group),
-                    Text(runner),
-                    str(len(gains)),
-                    digits(geometric_mean(gains.values())),
-                    Text(f"{worst.layer.name} {digits(gains[worst])}"),
-                )
+    rows = Summary(now).rows
+    rows["gain"] = [earlier.get((row.group, row.layer, row.runner), np.nan) / row.time for row in now.rows]
+    compared = rows.dropna(subset="gain")
+    order = pd.Categorical(compared["runner"], now.runners)
+    for (group, runner), gains in compared.groupby([compared["group"], order], sort=False, observed=True)[
+        "gain"
+    ]:
+        worst = gains.idxmin()
+        table.add_row(
+            Text(group),
+            Text(runner),
+            str(len(gains)),
+            digits(float(np.exp(np.log(gains).mean()))),
+            Text(f"{now.rows[worst].layer.name} {digits(float(gains[worst]))}"),
+        )
     return table
 
 
@@ -125,77 +148,27 @@ def _differences(before: Results, now: Results) -> Iterator[str]:
 def settings_lines(results: Results) -> list[str]:
     """Say in plain lines how the backends stand, what was measured on what, and what to beware of."""
     lines = []
-    for standing in standings(results):
-        if standing.worst is not None:
-            lines.append(
-                f"{standing.runner}: {digits(standing.mean)} times as fast as the best peer of each layer (geometric "
-                f"mean of {standing.layers}), ahead on {standing.ahead}; worst on {standing.worst.layer.name} "
-                f"({standing.worst.group}): {digits(standing.worst_ratio)}"
-            )
+    for standing in Summary(results).standings.itertuples():
+        worst = results.rows[standing.worst]
+        lines.append(
+            f"{standing.Index}: {digits(standing.mean)} times as fast as the best peer of each layer (geometric "
+            f"mean of {standing.layers}), ahead on {standing.ahead}; worst on {worst.layer.name} "
+            f"({worst.group}): {digits(Summary(results).ratios[standing.worst])}"
+        )
     found = facts(results)
     width = max(map(len, found))
     lines += [f"{name:<{width}}  {text}" for name, text in found.items()]
     return [*lines, *(f"WARNING: {warning}" for warning in results.warnings)]
 
 
-def markdown_tables(results: Results) -> str:
-    """All times as Markdown: microseconds of each layer, a table per group, then milliseconds of each network."""
-    parts = []
-    for group in results.groups:
-        runners = [entry.runner for entry in network_sums(results, group)]
-        parts += [f"### {_markdown(group)}", "", *_layer_lines(results, group, runners), ""]
-    runners = results.runners
-    parts += ["### Sums over the layers of each network, ms", "", *_header(["network", *runners])]
-    for group in results.groups:
-        sums = {entry.runner: 1000 * entry.seconds for entry in network_sums(results, group)}
-        parts.append(_line(group, [sums.get(runner, math.nan) for runner in runners]))
-    noise = f"Noise: {digits(results.noise)} (slowest round over fastest, in the median over {len(results.rows)} rows)."
-    warnings = (f"- {_markdown(warning)}" for warning in results.warnings)
-    return "\n".join([*parts, "", noise, "", *warnings]).rstrip() + "\n"
-
-
-def _layer_lines(results: Results, group: str, runners: list[str]) -> Iterator[str]:
-    rows: dict[Layer, dict[str, Row]] = {}
-    for row in results.of(group):
-        rows.setdefault(row.layer, {})[row.runner] = row
-    ratios = results.ratios()
-    own = [runner for runner in runners if not next(row.peer for row in results.of(group, runner))]
-    yield from _header(
-        ["layer", *(f"{runner} µs" for runner in runners), *(f"best peer / {name}" for name in own)]
+def _number(table: Table, name: str | Text, detail: str) -> None:
+    """Add a column of numbers, with its unit below the name."""
+    table.add_column(
+        Text.assemble(name, "\n", (detail, "dim")) if detail else name, justify="right", no_wrap=True
     )
-    for layer, found in rows.items():
-        times = [1e6 * found[runner].time if runner in found else math.nan for runner in runners]
-        shares = [ratios[found[runner]] if runner in found else math.nan for runner in own]
-        yield _line(layer.name, times, shares)
-    means = [
-        geometric_mean(value for row in results.of(group, name) if (value := ratios[row]) > 0) for name in own
-    ]
-    empty = [" "] * len(runners)
-    yield _join(["**geometric mean**", *empty, *(f"**{digits(mean)}**" for mean in means)])
 
 
-def _header(names: list[str]) -> list[str]:
-    return [_join(map(_markdown, names)), _join(["---", *["---:"] * (len(names) - 1)])]
-
-
-def _line(name: str, times: list[float], others: list[float] | None = None) -> str:
-    fastest = least(times)
-    cells = [f"**{digits(value)}**" if value == fastest else digits(value) for value in times]
-    return _join([_markdown(name), *cells, *map(digits, others or [])])
-
-
-def _join(cells: Iterator[str] | list[str] | map[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    for letter in "\\`*_[]<>|":
-        text = text.replace(letter, f"\\{letter}")
-    return " ".join(text.split())
-
-
-def _table(title: str) -> Table:
+def _table(title: Text) -> Table:
     return Table(
         title=title,
         title_justify="left",

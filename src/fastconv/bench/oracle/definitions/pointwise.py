@@ -56,7 +56,7 @@ ACTIVATIONS: dict[str, tuple[Callable[..., float], Callable[..., float]]] = {
     "sigmoid": (_sigmoid, _sigmoid_slope),
     "tanh": (math.tanh, lambda v: 1 / math.cosh(v) ** 2 if abs(v) < 300 else 0.0),
     "silu": (lambda v: v * _sigmoid(v), lambda v: _sigmoid(v) + v * _sigmoid_slope(v)),
-    "hardswish": (lambda v: v * min(max(v + 3, 0.0), 6.0) / 6, _hardswish_slope),
+    "hardswish": (lambda v: v * (min(max(v + 3, 0.0), 6.0) / 6), _hardswish_slope),
     "gelu": (lambda v: v * 0.5 * math.erfc(-v / math.sqrt(2)), _gelu_slope),
 }
 

@@ -19,6 +19,7 @@ from fastconv.bench.report.pictures.studies import accuracy, choice_map, scaling
 from fastconv.bench.report.pictures.style import ThemeName
 
 DPI = 150
+MOST_PIXELS = 60_000  # of a side: more than matplotlib draws, and than anybody looks at
 
 
 @dataclass(frozen=True)
@@ -130,5 +131,6 @@ def as_bytes(figure: Figure, kind: str) -> bytes:
         matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fastconv"}),
     ):
         warnings.filterwarnings("ignore", "Glyph")  # a name may hold letters that the font has not
-        figure.savefig(file, format=kind, dpi=DPI, metadata=date)
+        dpi = min(DPI, MOST_PIXELS / max(figure.get_size_inches()))
+        figure.savefig(file, format=kind, dpi=dpi, metadata=date)
     return file.getvalue()

@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fastconv.bench.measure.results import Results, Row
+from fastconv.bench.report.facts import level_rates
 from fastconv.bench.report.pictures.style import Theme, label, legend, logarithmic, looks, new_figure, themed
-from fastconv.bench.report.summary import Sum, digits, duration, least, level_rates, network_sums
+from fastconv.bench.report.summary import Summary
+from fastconv.bench.report.text import digits, duration
 from fastconv.limits import Limits
 
 BAR = 0.17  # inches from bar to bar
@@ -27,7 +29,7 @@ def roofline(results: Results, theme: Theme) -> Figure | None:
     own = [row for row in results.rows if row.flops and not row.peer]
     if limits is None or not own:
         return None
-    best = [row for row in results.best_peers().values() if row.flops]
+    best = [row for row in Summary(results).best_peers if row.flops]
     styles = looks(results, theme)
     figure = new_figure(4.6)
     axes = figure.subplots()
@@ -94,8 +96,8 @@ def _roofs(axes: Axes, limits: Limits, dtype: str, threads: int, rows: list[Row]
 @themed
 def network_bars(results: Results, theme: Theme) -> Figure | None:
     """Sums over the layers of each network, a bar for each runner, as long as the fastest makes it."""
-    groups = {group: network_sums(results, group) for group in results.groups}
-    groups = {group: sums for group, sums in groups.items() if not math.isnan(least(s.seconds for s in sums))}
+    summary, styles = Summary(results), looks(results, theme)
+    groups = {group: summary.sums_of(group) for group in results.groups if summary.overview(group)}
     if not groups:
         return None
     bars = sum(len(sums) + BETWEEN for sums in groups.values())
@@ -105,19 +107,14 @@ def network_bars(results: Results, theme: Theme) -> Figure | None:
     for group, sums in groups.items():
         position += BETWEEN
         axes.text(0, position - 0.75, label(group), weight="bold", va="center")
-        for entry in sorted(sums, key=lambda entry: (math.isnan(entry.seconds), entry.seconds)):
+        (_, fastest), *_ = summary.overview(group)
+        for runner, seconds in sorted(sums.items(), key=lambda item: (math.isnan(item[1]), item[1])):
             position += 1
-            ticks[position - 0.5] = entry
-            _bar(
-                axes,
-                position - 0.5,
-                entry,
-                least(s.seconds for s in sums),
-                looks(results, theme)[entry.runner].colour,
-            )
-    axes.set_yticks(list(ticks), [label(entry.runner) for entry in ticks.values()], fontsize=8)
-    for text, entry in zip(axes.get_yticklabels(), ticks.values(), strict=True):
-        text.set_fontweight("normal" if entry.peer else "bold")
+            ticks[position - 0.5] = runner
+            _bar(axes, position - 0.5, seconds, seconds / fastest, styles[runner].colour)
+    axes.set_yticks(list(ticks), [label(runner) for runner in ticks.values()], fontsize=8)
+    for text, runner in zip(axes.get_yticklabels(), ticks.values(), strict=True):
+        text.set_fontweight("normal" if styles[runner].peer else "bold")
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(position + 0.4, 0.3)
     axes.set_xlim(0, MOST * 1.42)
@@ -128,22 +125,26 @@ def network_bars(results: Results, theme: Theme) -> Figure | None:
     return figure
 
 
-def _bar(axes: Axes, position: float, entry: Sum, fastest: float, colour: str) -> None:
-    if math.isnan(entry.seconds):
+def _bar(axes: Axes, position: float, seconds: float, multiple: float, colour: str) -> None:
+    if math.isnan(seconds):
         axes.text(0.06, position, "lacks some of the layers", va="center", fontsize=7.5, style="italic")
         return
-    multiple = entry.seconds / fastest
     length = min(multiple, MOST)
     axes.barh(position, length, height=0.78, color=colour)
-    text = duration(entry.seconds) + (f", {digits(multiple)}x" if multiple > 1 else "")
+    text = duration(seconds) + (f", {digits(multiple)}x" if multiple > 1 else "")
     axes.text(length + 0.06, position, f"» {text}" if multiple > MOST else text, va="center", fontsize=7.5)
 
 
 @themed
 def layer_bars(results: Results, theme: Theme, group: str) -> Figure | None:
     """Each layer of one network: the best peer's time over that of each runner."""
-    ratios, layers = results.ratios(), results.layers(group)
-    rows = [row for row in results.of(group) if not math.isnan(ratios[row])]
+    layers = results.layers(group)
+    ratios = {
+        row: ratio
+        for row, ratio in zip(results.rows, Summary(results).ratios, strict=True)
+        if row.group == group and not math.isnan(ratio)
+    }
+    rows = list(ratios)
     if not rows:
         return None
     styles = {

@@ -131,7 +131,8 @@ def accuracy(results: Results, theme: Theme) -> Figure | None:
                     color=colours[point.algorithm], markeredgecolor=theme.quiet, markeredgewidth=0.5,
                 )  # fmt: skip
         axes.set_title(label(layer), fontsize=8)
-        axes.set_xlim(0, 1.12 * max(p.flops / p.seconds / 1e9 for p in points if p.layer == layer))
+        fastest = max(p.flops / p.seconds / 1e9 for p in points if p.layer == layer)
+        axes.set_xlim(0, 1.12 * fastest or 1)
         logarithmic(axes, "y")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
         axes.tick_params(labelsize=8)
