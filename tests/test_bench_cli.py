@@ -115,6 +115,7 @@ def test_a_file_that_cannot_be_written_is_told_in_a_line(monkeypatch, tmp_path, 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr("fastconv.bench.commands.run.study", lambda *arguments: None)
     monkeypatch.setattr("fastconv.bench.commands.run.write_report", full)
     assert main(["bench", *LAYER, *QUICK, "--html", str(tmp_path / "r.html")]) == 2
     assert "No space left" in capsys.readouterr().err

@@ -160,6 +160,7 @@ def decoded(address):
     return text
 
 
+@pytest.mark.slow
 def test_report_is_small(tmp_path):
     assert len(written(many(), tmp_path)) < 5_000_000
 

@@ -26,6 +26,7 @@ from fastconv.typing import BackendName
 
 KERNELS = (1, 3, 5, 7)
 CHANNELS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+ROUNDS = 3  # of the layers on some of the threads, which are many
 SIZES = (7, 14, 28, 56, 112, 224)
 LAYERS = (
     conv("3x3, 64 channels, 56x56", (1, 64, 56, 56), 64, 3, padding=1),
@@ -77,6 +78,7 @@ def scaling(backend: BackendName, settings: Settings) -> Iterator[ScalingPoint]:
     if backend == "numpy":
         return
     counts = thread_counts(fastconv.get_num_threads())
+    settings = replace(settings, rounds=min(settings.rounds, ROUNDS))
     for layer, _ in network("layers"):
         call = Backend(backend).prepare(layer, layer.arrays(settings.dtype), settings)
         if call is None:
