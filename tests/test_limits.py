@@ -93,6 +93,7 @@ def damaged():
         (("threads",), 1.5),
         (("threads",), None),
         (("processor",), 3),
+        (("date",), "\x1b[2J"),
         (("peaks",), []),
         (("peaks",), 3),
         (("peaks", 1), None),
@@ -123,6 +124,13 @@ def test_a_damaged_file_counts_as_none(text, cache):
     assert limits.cached_limits() is None
     with pytest.raises((ValueError, TypeError)):
         Limits.from_dict(json.loads(text))
+
+
+def test_a_file_that_is_nested_too_deeply_counts_as_none(cache):
+    skip_unless_available("cython")
+    cache.parent.mkdir()
+    cache.write_text("[" * 200_000)
+    assert limits.cached_limits() is None
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):

@@ -124,7 +124,7 @@ def cached_limits() -> Limits | None:
     here = processor_name(), __version__, get_num_threads(), isa
     try:
         limits = Limits.from_dict(json.loads(_cache_file().read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     return limits if (limits.processor, limits.version, limits.threads, limits.isa) == here else None
 

@@ -268,8 +268,8 @@ def _read(kind: type[Any], fields: object) -> Any:
         if known[name] == "int":
             integer("from_dict", name, value, least[name], most=2**62)
         elif known[name] == "str":
-            if not isinstance(value, str):
-                raise TypeError(f"from_dict: {name} is {value!r}, but needs a string")
+            if not isinstance(value, str) or not value.isprintable():
+                raise TypeError(f"from_dict: {name} is {value!r}, but needs a string that can be printed")
         elif known[name] == "float" and not least.get(name, 1) <= number("from_dict", name, value) < math.inf:
             raise ValueError(
                 f"from_dict: {name} is {value!r}, but needs a rate of 1 per second or more, or a noise from 0 on"

@@ -1,6 +1,6 @@
 """Runs layers on runners, checks what comes out, times them side by side, and collects the results.
 
-Called by `command.py`.
+Called by `commands/run.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Small measurements that explain the large one: threads, the choice of algorithms, and their errors.
 
-Called by `command.py` for the report.
+Called by `commands/run.py` for the report.
 """
 
 from __future__ import annotations

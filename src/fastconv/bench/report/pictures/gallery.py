@@ -1,4 +1,4 @@
-"""The list of pictures of a measurement, and their files. Called by `command.py` and `report.py`."""
+"""The list of pictures of a measurement, and their files. Called by `commands/run.py` and `html.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of what layers and networks took. Listed in `pictures.py`."""
+"""The pictures of what layers and networks took. Listed in `gallery.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of the small studies beside the measurement. Listed in `pictures.py`."""
+"""The pictures of the small studies beside the measurement. Listed in `gallery.py`."""
 
 from __future__ import annotations
 

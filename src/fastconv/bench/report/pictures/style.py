@@ -1,6 +1,6 @@
 """How the pictures look: two themes, and for each runner and algorithm its colour and marker.
 
-Called by `pictures_layers.py` and `pictures_studies.py`. The strong colours and those of the algorithms are after
+Called by `layers.py` and `studies.py`. The strong colours and those of the algorithms are after
 Okabe and Ito, "Color Universal Design" (2008): they stay apart with the common kinds of colour blindness.
 """
 
