@@ -13,7 +13,7 @@ def cross_section(items):
     """Those of `items` to keep: every pair of values of two parameters that any of them has, is in one that is kept."""
     functions = {}
     for item in items:
-        functions.setdefault((item.path, item.cls, getattr(item, "originalname", item.name)), []).append(item)
+        functions.setdefault((item.path, getattr(item, "cls", None), getattr(item, "originalname", item.name)), []).append(item)
     return [item for group in functions.values() for item in _covering(group)]
 
 

@@ -33,18 +33,16 @@ def _from_protocol(op: str, name: str, value: ArrayLike | None) -> Array:
     kind = type(value)  # not `isinstance`, which believes an object's __class__
     if value is None or issubclass(kind, (str, bytes)):
         raise TypeError(f"{op}: {name} is {kind.__name__}, but needs an array")
-    array: Array
+    array: Array | None = None
     try:
-        masked = _holds_masks(value)
-        if not masked:
+        if not _holds_masks(value):
             if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
                 array = np.from_dlpack(value)  # type: ignore[arg-type]
             else:
                 array = np.asanyarray(value)
-            masked = isinstance(array, np.ma.MaskedArray)
     except Exception as error:
         raise TypeError(f"{op}: {name} ({kind.__name__}) cannot be read as an array: {error}") from error
-    if masked:
+    if array is None or isinstance(array, np.ma.MaskedArray):
         raise TypeError(
             f"{op}: {name} is or holds a masked array, whose mask would be lost; fill it first (x.filled(0))"
         )

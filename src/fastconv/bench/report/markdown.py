@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import pandas as pd
 
 from fastconv.bench.measure.results import Results
-from fastconv.bench.report.summary import Summary
+from fastconv.bench.report.summary import Frame, Summary
 from fastconv.bench.report.text import digits
 
 
@@ -48,7 +47,7 @@ def _header(names: list[str]) -> list[str]:
     return [_join(map(_markdown, names)), _join(["---", *["---:"] * (len(names) - 1)])]
 
 
-def _line(name: str, times: pd.Series, others: Iterable[float] = ()) -> str:
+def _line(name: str, times: Frame, others: Iterable[float] = ()) -> str:
     fastest = times.min()
     cells = [f"**{digits(value)}**" if value == fastest else digits(value) for value in times]
     return _join([_markdown(name), *cells, *map(digits, others)])

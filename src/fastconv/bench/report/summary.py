@@ -6,13 +6,21 @@ Called by the tables, the pictures and the report. The arithmetic is that of pan
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fastconv.bench.measure.results import Results, Row
 from fastconv.bench.report.text import counted, digits, duration
+
+Frame = Any  # of pandas, whose types checkers do not know
+
+
+def _frame(columns: Mapping[str, object]) -> Frame:
+    return pd.DataFrame(columns)
 
 
 class Summary:
@@ -22,14 +30,14 @@ class Summary:
         self.results = results
 
     @cached_property
-    def rows(self) -> pd.DataFrame:
+    def rows(self) -> Frame:
         """A row for each of the results', in their order.
 
         Beside what these have: `place` numbers the layers, `total` is the time as often as the network has the layer,
         and `ratio` the time of the layer's best peer over that of the row: above 1 the row is faster; NaN without peer.
         """
         places: dict[object, int] = {}
-        table = pd.DataFrame(
+        table = _frame(
             {
                 "group": [row.group for row in self.results.rows],
                 "place": [
@@ -46,7 +54,7 @@ class Summary:
         return table
 
     @staticmethod
-    def _best_peers(table: pd.DataFrame) -> pd.Series:
+    def _best_peers(table: Frame) -> Frame:
         return table[table["peer"]].groupby("place")["time"].min()
 
     @property
@@ -67,7 +75,7 @@ class Summary:
         return bool(own["ratio"].notna().any())
 
     @cached_property
-    def standings(self) -> pd.DataFrame:
+    def standings(self) -> Frame:
         """How every backend of fastconv does against the fastest peer of each layer; by runner.
 
         ``mean`` is geometric, over the ``layers`` that it and a peer have; ``ahead`` is on how many of them it is
@@ -75,7 +83,7 @@ class Summary:
         """
         compared = self.rows[~self.rows["peer"] & self.rows["ratio"].notna()]
         by_runner = compared.groupby("runner", sort=False)["ratio"]
-        found = pd.DataFrame(
+        found = _frame(
             {
                 "mean": by_runner.apply(lambda ratio: math.exp(np.log(ratio).mean())),
                 "layers": by_runner.size(),
@@ -91,7 +99,7 @@ class Summary:
         return [str(name) for name in self.rows[~self.rows["peer"]]["runner"].unique()]
 
     @cached_property
-    def sums(self) -> pd.DataFrame:
+    def sums(self) -> Frame:
         """Seconds for all layers of each network, each as often as it has it: groups by runners.
 
         NaN where a runner lacks one of the layers.
@@ -104,7 +112,7 @@ class Summary:
         return table.reindex(index=self.results.groups, columns=self.results.runners)
 
     @cached_property
-    def sum_ratios(self) -> pd.DataFrame:
+    def sum_ratios(self) -> Frame:
         """The smallest sum of a peer over each sum, as for `rows`."""
         peers = [runner for runner in self.results.runners if runner not in self.own]
         return self.sums.rdiv(self.sums[peers].min(axis=1), axis=0)

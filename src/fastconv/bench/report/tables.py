@@ -13,7 +13,7 @@ from rich.text import Text
 from fastconv.bench.layers.layer import Layer
 from fastconv.bench.measure.results import Results
 from fastconv.bench.report.facts import facts
-from fastconv.bench.report.summary import Summary
+from fastconv.bench.report.summary import Frame, Summary
 from fastconv.bench.report.text import ABSENT, digits, duration, share_text
 
 BEST = "bold green"
@@ -120,7 +120,7 @@ def comparison_table(before: Results, now: Results) -> Table:
     rows = Summary(now).rows
     rows["gain"] = [earlier.get((row.group, row.layer, row.runner), np.nan) / row.time for row in now.rows]
     compared = rows.dropna(subset="gain")
-    order = pd.Categorical(compared["runner"], now.runners)
+    order: Frame = pd.Categorical(compared["runner"], now.runners)
     for (group, runner), gains in compared.groupby([compared["group"], order], sort=False, observed=True)[
         "gain"
     ]:

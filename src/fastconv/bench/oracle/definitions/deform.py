@@ -169,7 +169,10 @@ class Back:
         grad = np.zeros(self.field.shifts.shape)
         for pixel, _, _, *slopes in self.field.corners(self.box):
             for axis, slope in enumerate(slopes):
-                grad[:, :, :, :, axis] += self.by_field(sent * pixel * self.slope(slope))
+                # A pixel that the slope does not see is not read: it may be infinite.
+                grad[:, :, :, :, axis] += self.by_field(
+                    np.where(slope != 0, sent * pixel, 0) * self.slope(slope)
+                )
         return grad
 
     def of_weight(self) -> Array:
@@ -177,7 +180,9 @@ class Back:
         return np.asarray(np.einsum("ngoij,ngcabij->gocab", slopes, read))
 
     def of_mask(self) -> Array:
-        read = sum(pixel * share for pixel, _, share, *_ in self.field.corners(self.box))
+        read = sum(
+            np.where(share != 0, pixel, 0) * share for pixel, _, share, *_ in self.field.corners(self.box)
+        )
         return self.by_field(self.by_tap() * read)
 
 
