@@ -28,7 +28,7 @@ def meetings(mode, size, kernel, outputs, stride, dilation, before):
         elif mode == "circular":
             pixel %= size
         elif mode == "reflect":
-            pixel = size - 1 - abs(pixel % (2 * size - 2) - (size - 1))
+            pixel = size - 1 - abs(pixel % max(1, 2 * size - 2) - (size - 1))
         if 0 <= pixel < size:
             yield output, tap, pixel
 

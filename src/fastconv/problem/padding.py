@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.problem.options import Pair, Sides
+from fastconv.arguments import Pair
+from fastconv.problem.options import Sides
 from fastconv.typing import PaddingMode
 
 
