@@ -19,10 +19,16 @@ from reference import pads, pair
 BILLION, MOST = 10**9, 2**31 - 1
 
 
-def meetings(size, kernel, outputs, stride, dilation, before):
+def meetings(mode, size, kernel, outputs, stride, dilation, before):
     """Every (output, tap, pixel) of an axis."""
     for output, tap in product(range(outputs), range(kernel)):
         pixel = output * stride + tap * dilation - before
+        if mode == "replicate":
+            pixel = min(max(pixel, 0), size - 1)
+        elif mode == "circular":
+            pixel %= size
+        elif mode == "reflect":
+            pixel = size - 1 - abs(pixel % max(1, 2 * size - 2) - (size - 1))
         if 0 <= pixel < size:
             yield output, tap, pixel
 
@@ -37,11 +43,12 @@ class Problem:
     dilation: tuple
     before: tuple
     groups: int
+    mode: str = "zeros"
 
     def visit(self, weight):
         """Every product of a group: its input channels, its output channels, and an output pixel, a tap and a pixel."""
         axes = [
-            list(meetings(*axis))
+            list(meetings(self.mode, *axis))
             for axis in zip(
                 self.size,
                 weight.shape[2:],
@@ -76,14 +83,14 @@ class Problem:
         return gradient
 
 
-def conv_problem(x, weight, stride=1, padding=0, dilation=1, groups=1):
+def conv_problem(x, weight, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros"):
     stride, dilation, kernel = pair(stride), pair(dilation), weight[2:]
     sides = pads(padding, x[2:], kernel, stride, dilation)
     outputs = tuple(
         (n + sum(p) - d * (k - 1) - 1) // s + 1
         for n, k, s, d, p in zip(x[2:], kernel, stride, dilation, sides, strict=True)
     )
-    return Problem(x[2:], outputs, stride, dilation, tuple(p[0] for p in sides), groups)
+    return Problem(x[2:], outputs, stride, dilation, tuple(p[0] for p in sides), groups, padding_mode)
 
 
 def transposed_problem(x, weight, stride=1, padding=0, dilation=1, groups=1, output_padding=0):
@@ -119,6 +126,14 @@ CONV = {
         {"dilation": 10**8, "padding": ((10**8, 10**8 + 1), (10**8, 10**8)), "groups": 17},
     ),
     "depthwise, a pixel": ((1, 3, 1, 1), (6, 1, 3, 5), {"dilation": 700, "padding": (700, 1400), "groups": 3}),
+    **{
+        f"{mode}, {name}": ((2, 3, 3, 4), (4, 3, 3, 2), {**options, "padding_mode": mode})
+        for mode in ("reflect", "replicate", "circular")
+        for name, options in {
+            "stride": {"stride": BILLION, "padding": BILLION},
+            "dilation": {"dilation": (1, MOST), "padding": ((1, 2), (BILLION, MOST - BILLION + 1))},
+        }.items()
+    },
     "a row": ((2, 3, 1, 9), (4, 3, 1, 5), {"stride": (1, MOST), "padding": (0, MOST - 2)}),
     "long kernel, dilated": (
         (1, 2, 2, 3), (3, 2, 1, 3000), {"dilation": 10**5, "stride": 7, "padding": (0, 15 * 10**7 - 49990)},
@@ -200,7 +215,7 @@ def check_case(transposed, name, case, layout, dtype):
     compare((*what, "weight"), gradients[1], weight_to_layout(by_weight[0], layout), by_weight[1], dtype)
     if layout == "NCHW" and x_shape[2] == weight_shape[2] == problem.size[0] == problem.outputs[0] == 1:
         check_one_axis(operation, x, weight, options, expected, bound)
-    if not transposed and layout == "NCHW":
+    if not transposed and layout == "NCHW" and problem.mode == "zeros":
         check_columns(what, x, weight, options, problem)
 
 

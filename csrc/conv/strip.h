@@ -83,9 +83,10 @@ static void spread_best(spread *s, const axis *a, int64_t *memory, int64_t count
     if (spread_extent(s, count) > tap_places(a) * count) spread_taps(s, a, memory, 1);
 }
 
-static int64_t strip_bytes(const strips *s, int64_t rows, int64_t columns) {
+/* A double, as that of a strip which is far too large could overflow. */
+static double strip_bytes(const strips *s, int64_t rows, int64_t columns) {
     int64_t width = s->flat ? columns : spread_width(&s->x, columns);
-    return s->channels * s->x.sheets * width * spread_extent(&s->y, rows) * (int64_t)sizeof(real);
+    return (double)(s->channels * s->x.sheets) * (double)width * (double)spread_extent(&s->y, rows) * sizeof(real);
 }
 
 /* Is the grid's input the image itself, pixel for pixel? */
@@ -143,16 +144,16 @@ static void fit_strip(const strips *s, int64_t tile, int64_t bytes, int64_t *row
                 high = s->flat && parts > 1 ? 1 : y->count; /* a flat strip is as wide as the grid, or one row */
         while (low < high) {
             int64_t middle = (low + high + 1) / 2;
-            if (strip_bytes(s, middle, width) <= bytes)
+            if (strip_bytes(s, middle, width) <= (double)bytes)
                 low = middle;
             else
                 high = middle - 1;
         }
-        int64_t held = strip_bytes(s, low, width);
+        double held = strip_bytes(s, low, width);
         /* Short rows cost more than they hold: two loops' ends, and no help from the hardware's prefetcher. */
-        double packed = (double)held / (double)(low * width) * (1 + 24.0 / (double)width);
-        if (held > bytes)
-            packed *= (double)held / (double)bytes; /* beyond the cache: only where nothing else is left */
+        double packed = held / ((double)low * (double)width) * (1 + 24.0 / (double)width);
+        if (held > (double)bytes)
+            packed *= held / (double)bytes; /* beyond the cache: only where nothing else is left */
         if (parts == 1 || packed < least) least = packed, *rows = low, *columns = width;
         if (width <= tile) return;
     }

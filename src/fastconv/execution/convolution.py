@@ -16,7 +16,7 @@ from fastconv.backends.protocol import Backend
 from fastconv.execution.arrays import Result, as_array, native
 from fastconv.execution.known_calls import Given, recall_conv, remember
 from fastconv.execution.memory import check_memory, empty, memory_errors
-from fastconv.execution.padding import pad_sides
+from fastconv.execution.padding import pad_image
 from fastconv.problem.case import ConvCase, find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.settings.precision import get_precision
@@ -86,7 +86,7 @@ class ConvCall:
         if o.algorithm is not None:
             check_algorithm(o, backend)
             backend.weight_form(case.problem)  # refuses what the algorithm cannot do
-        if case.sides is not None:
+        if case.borders is not None:
             check_memory(o.op, case.problem.input_shape, case.dtype.itemsize, "the padded image")
         self._result: Result | None = None
         if out is None and case.dtype == case.result_dtype:
@@ -104,8 +104,10 @@ class ConvCall:
         if case.shape[0]:
             problem = case.problem
             x = native(x, case.dtype).reshape(case.x_shape)
-            if case.sides is not None:
-                x = pad_sides(o.op, backend, x, case.sides, o.padding_mode, 0.0, o.layout, "the padded image")
+            if case.borders is not None:
+                x = pad_image(
+                    o.op, backend, x, case.borders, o.padding_mode, 0.0, o.layout, "the padded image"
+                )
             with memory_errors(o.op):
                 if prepare is None:
                     prepared = backend.prepare(problem, native(weight, case.dtype), once=True)
@@ -136,7 +138,7 @@ def execute(
 def shortcut_of(backend: Backend, o: ConvOptions, x: Array, weight: Array, once: bool) -> Any:
     """What does the same call again with less ado; None where there is no such thing."""
     case = find_case(o, o.precision or get_precision(), x.shape, x.dtype, weight.shape, weight.dtype)
-    if case.sides is not None or case.dtype != case.result_dtype or not case.shape[0]:
+    if case.borders is not None or case.dtype != case.result_dtype or not case.shape[0]:
         return None
     shape = case.shape if case.batched else case.shape[1:]
     return backend.conv_shortcut(case.problem, o.activation, shape, once)

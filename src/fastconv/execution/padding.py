@@ -7,30 +7,28 @@ from __future__ import annotations
 
 from fastconv.backends.protocol import Backend
 from fastconv.execution.memory import empty, memory_errors
-from fastconv.problem.layout import plane_size, spatial_axes
-from fastconv.problem.options import Sides
-from fastconv.problem.padding import sources
+from fastconv.problem.layout import spatial_axes
+from fastconv.problem.padding import Borders, sources
 from fastconv.typing import Array, Layout, PaddingMode
 
 
-def pad_sides(
+def pad_image(
     op: str,
     backend: Backend,
     x: Array,
-    sides: Sides,
+    borders: Borders,
     mode: PaddingMode,
     value: float,
     layout: Layout,
     what: str,
 ) -> Array:
-    """`x` padded by `sides`; `x` is what a backend takes, and so is the result, which an error calls `what`."""
+    """`x` with its borders; `x` is what a backend takes, and so is the result, which an error calls `what`."""
     shape = list(x.shape)
-    for axis, place in enumerate(spatial_axes(layout)):
-        shape[place] += sides[2 * axis] + sides[2 * axis + 1]
+    for border, place in zip(borders, spatial_axes(layout), strict=True):
+        shape[place] = border.length
     result = empty(op, tuple(shape), x.dtype, what)
     if result.size:
         with memory_errors(op):
-            height, width = plane_size(x.shape, layout)
-            rows, columns = sources(height, *sides[:2], mode), sources(width, *sides[2:], mode)
+            rows, columns = (sources(border, mode) for border in borders)
             backend.pad(x, rows, columns, value, layout, result)
     return result

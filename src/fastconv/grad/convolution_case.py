@@ -18,7 +18,7 @@ from fastconv.caches import kept
 from fastconv.execution.arrays import Result, as_array, native
 from fastconv.execution.convolution import ConvCall, check_algorithm, read_weight
 from fastconv.execution.memory import check_memory, empty, memory_errors
-from fastconv.execution.padding import pad_sides
+from fastconv.execution.padding import pad_image
 from fastconv.grad.elementwise import Slope, read_slope, times_slope
 from fastconv.grad.operands import Shape, check_grad, read_needs
 from fastconv.grad.rearrange import add_padding
@@ -26,7 +26,7 @@ from fastconv.problem.case import ConvCase, find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.dtypes import float_result
 from fastconv.problem.layout import channel_axis
-from fastconv.problem.options import Sides
+from fastconv.problem.padding import Borders
 from fastconv.settings.precision import get_precision
 from fastconv.typing import ActivationLike, Array, ArrayLike, BackendName, NeedsLike, Precision
 
@@ -41,12 +41,12 @@ class GradientCase:
     Attributes
     ----------
     of_input : ConvCase
-        The input's gradient as a convolution of `grad_output`; that of the padded input where there are `sides`.
+        The input's gradient as a convolution of `grad_output`; that of the padded input where there are `borders`.
     of_weight : ConvProblem
         A plain convolution with the same weights.
     transposed : bool
         Whether the forward operation is: then its output is the image that `of_weight` reads.
-    sides : tuple of int or None
+    borders : tuple of Border or None
         What a padding mode other than zeros puts around the input first.
     x_shape, grad_shape : tuple of int
         Of the batch, unpadded, and of `grad_output` as the backend sees it, always 4-D.
@@ -59,7 +59,7 @@ class GradientCase:
     of_input: ConvCase
     of_weight: ConvProblem
     transposed: bool
-    sides: Sides | None
+    borders: Borders | None
     x_shape: Shape
     grad_shape: Shape
     weight_shape: Shape
@@ -85,10 +85,10 @@ def find_gradients(
     backward = replace(problem, transposed=not problem.transposed)
     of_input = ConvCase(
         backward, None, forward.shape, backward.result_shape, forward.batched, dtype,
-        result_dtype if forward.sides is None else dtype,
+        result_dtype if forward.borders is None else dtype,
     )  # fmt: skip
     return GradientCase(
-        of_input, replace(problem, transposed=False, algorithm=None), problem.transposed, forward.sides,
+        of_input, replace(problem, transposed=False, algorithm=None), problem.transposed, forward.borders,
         forward.x_shape, forward.shape, weight_shape, forward.batched, dtype, result_dtype,
     )  # fmt: skip
 
@@ -110,13 +110,13 @@ class GradientCall:
         self._input: ConvCall | None = None
         self._unpadded, self._weight, self._bias = (None,) * 3
         if needs[0]:
-            padded = case.sides is not None
+            padded = case.borders is not None
             self._input = ConvCall(o, backend, case.of_input, None, None, None if padded else out, *inputs)
             if padded:
                 self._unpadded = Result(o.op, case.x_shape, dtype, out, *inputs, batched=case.batched)
         else:
             check_algorithm(o, backend)
-        if case.sides is not None:
+        if case.borders is not None:
             check_memory(o.op, case.of_weight.input_shape, dtype.itemsize, "the padded image")
         if needs[1]:
             self._weight = Result(o.op, case.weight_shape, dtype, out, *inputs)
@@ -140,10 +140,10 @@ class GradientCall:
         grad_x = call.run(grad, weight)
         if self._unpadded is None:
             return grad_x
-        assert case.sides is not None
+        assert case.borders is not None
         if case.x_shape[0]:
             grad_x = grad_x.reshape(case.of_input.shape)
-            add_padding(self._backend, grad_x, case.sides, o.padding_mode, o.layout, self._unpadded.buffer)
+            add_padding(self._backend, grad_x, case.borders, o.padding_mode, o.layout, self._unpadded.buffer)
         return self._unpadded.value()
 
     def _sums(self, x: Operand, grad: Array) -> None:
@@ -158,9 +158,9 @@ class GradientCall:
         if weight is not None:
             assert isinstance(x, np.ndarray)
             image = native(x, case.dtype).reshape(case.x_shape)
-            if case.sides is not None:
-                image = pad_sides(
-                    o.op, backend, image, case.sides, o.padding_mode, 0.0, o.layout, "the padded image"
+            if case.borders is not None:
+                image = pad_image(
+                    o.op, backend, image, case.borders, o.padding_mode, 0.0, o.layout, "the padded image"
                 )
             if case.transposed:
                 backend.conv_weight_gradient(case.of_weight, grad, image, weight, None)

@@ -12,8 +12,7 @@ from fastconv.ops.unfold import columns_shape, window_problem
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import batch_shape, channel_axis, check_layout, plane_size
-from fastconv.problem.options import Sides
-from fastconv.problem.padding import sources
+from fastconv.problem.padding import Borders, sources, whole_borders
 from fastconv.typing import (
     Array,
     ArrayLike,
@@ -30,11 +29,10 @@ __all__ = ["fold", "pad2d", "unfold"]
 
 
 def add_padding(
-    backend: Backend, grad_output: Array, sides: Sides, mode: PaddingMode, layout: Layout, out: Array
+    backend: Backend, grad_output: Array, borders: Borders, mode: PaddingMode, layout: Layout, out: Array
 ) -> None:
     """Fill `out`, the gradient of an image, from that of the padded image; both are what a backend takes."""
-    height, width = plane_size(out.shape, layout)
-    rows, columns = sources(height, *sides[:2], mode), sources(width, *sides[2:], mode)
+    rows, columns = (sources(border, mode) for border in borders)
     backend.pad_gradient(grad_output, rows, columns, layout, out)
 
 
@@ -96,8 +94,9 @@ def pad2d(
     shape = batch_shape(layout, grad.shape[0], grad.shape[channel_axis(layout)], (height, width))
     result = Result(op, shape, dtype, out, grad, batched=batched)
     if shape[0]:
+        borders = whole_borders((height, width), sides)
         with memory_errors(op):
-            add_padding(engine, native(grad, compute_dtype(dtype)), sides, mode, layout, result.buffer)
+            add_padding(engine, native(grad, compute_dtype(dtype)), borders, mode, layout, result.buffer)
     return result.value()
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from fastconv import arguments
 from fastconv.backends import resolve
 from fastconv.execution.arrays import images, native
-from fastconv.execution.padding import pad_sides
+from fastconv.execution.padding import pad_image
 from fastconv.problem import options as opt
-from fastconv.problem.layout import check_layout
+from fastconv.problem.layout import check_layout, plane_size
+from fastconv.problem.padding import whole_borders
 from fastconv.typing import Array, ArrayLike, BackendName, Layout, PaddingMode, SidesLike
 
 __all__ = ["pad2d"]
@@ -77,5 +78,6 @@ def pad2d(
                 np.array(fill).astype(dtype)
         except FloatingPointError:
             raise ValueError(f"{op}: value is {value!r}, which the dtype {dtype} of x cannot hold") from None
-    result = pad_sides(op, engine, native(array, dtype), sides, mode, fill, layout, "the result")
+    borders = whole_borders(plane_size(array.shape, layout), sides)
+    result = pad_image(op, engine, native(array, dtype), borders, mode, fill, layout, "the result")
     return result if batched else result[0]

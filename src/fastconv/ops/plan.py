@@ -97,7 +97,8 @@ class _Plan:
 
     def _prepare(self, backend: Backend, problem: ConvProblem) -> Any:
         self._last = problem
-        key = (problem.dtype, backend.weight_form(problem))
+        # A padding mode can change stride and dilation with the image's size.
+        key = (problem.dtype, problem.stride, problem.dilation, backend.weight_form(problem))
         prepared = self._prepared.get(key)
         if prepared is None:
             prepared = backend.prepare(problem, native(self._weight, problem.dtype))

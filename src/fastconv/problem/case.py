@@ -11,7 +11,7 @@ from fastconv.caches import kept
 from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_tables
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import check_image
-from fastconv.problem.options import Sides
+from fastconv.problem.padding import Borders
 from fastconv.typing import Precision
 
 
@@ -23,7 +23,7 @@ class ConvCase:
     ----------
     problem : ConvProblem
         What the backend is given, padding modes other than zeros already applied.
-    sides : tuple of int or None
+    borders : tuple of Border or None
         What to pad first, for such a mode.
     x_shape, shape : tuple of int
         Of the batch and of the result as the backend sees it, always 4-D.
@@ -33,7 +33,7 @@ class ConvCase:
     """
 
     problem: ConvProblem
-    sides: Sides | None
+    borders: Borders | None
     x_shape: tuple[int, ...]
     shape: tuple[int, ...]
     batched: bool
@@ -56,8 +56,8 @@ def find_case(
     result_dtype = float_result(x_dtype, weight_dtype)
     dtype = compute_dtype(result_dtype)
     problem = o.problem(full, weight_shape, dtype, precision)
-    shape, sides = problem.result_shape, None
+    shape, borders = problem.result_shape, None
     padded = padding_tables(o, problem)
     if padded is not None:
-        problem, sides = padded
-    return ConvCase(problem, sides, full, shape, batched, dtype, result_dtype)
+        problem, borders = padded
+    return ConvCase(problem, borders, full, shape, batched, dtype, result_dtype)

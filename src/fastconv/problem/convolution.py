@@ -6,6 +6,7 @@ raises a shape error.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any, SupportsIndex, cast
 
@@ -24,6 +25,7 @@ from fastconv.problem.layout import (
     weight_sizes,
 )
 from fastconv.problem.options import Activation, Padding, Sides
+from fastconv.problem.padding import Border, Borders
 from fastconv.problem.sizes import conv_size, same_sides
 from fastconv.typing import ActivationLike, Layout, PaddingLike, PaddingMode, PairLike, Precision
 
@@ -222,10 +224,19 @@ def _problem(
     else:
         size, padding = image, _sides(o, image, kernel)
         out_size = _output_size(o, size, kernel, padding)
-    return ConvProblem(
+    problem = ConvProblem(
         o.op, batch, channels, size, filters, kernel, o.stride, padding, o.dilation, groups, out_size,
         o.layout, dtype, transposed, precision, o.algorithm,
     )  # fmt: skip
+    _check_countable(problem)
+    return problem
+
+
+def _check_countable(problem: ConvProblem) -> None:
+    """Refuse images whose bytes a pointer could not count: kernels would lose count of them as well."""
+    for shape in (problem.input_shape, problem.output_shape):
+        if math.prod(max(1, n) for n in shape) * problem.dtype.itemsize >= 2**63:
+            raise MemoryError(f"{problem.op}: an image of shape {shape} is more than an array can hold")
 
 
 def _depthwise_groups(o: ConvOptions, in_channels: int, inner: int, outer: int) -> int:
@@ -297,14 +308,24 @@ def _transposed_size(o: ConvOptions, image: Pair, kernel: Pair) -> tuple[Pair, S
     return (height, width), padding
 
 
-def padding_tables(o: ConvOptions, problem: ConvProblem) -> tuple[ConvProblem, Sides] | None:
-    """For a padding mode other than zeros: the unpadded problem, and the sides to pad first."""
+def padding_tables(o: ConvOptions, problem: ConvProblem) -> tuple[ConvProblem, Borders] | None:
+    """For a padding mode other than zeros: the unpadded problem, and how to pad first."""
     if o.padding_mode == "zeros" or problem.padding == (0, 0, 0, 0):
         return None
-    top, bottom, left, right = problem.padding
-    size = problem.size[0] + top + bottom, problem.size[1] + left + right
-    shape = batch_shape(o.layout, problem.batch, problem.channels, size)
+    borders = _border(problem, 0), _border(problem, 1)
+    stride = tuple(problem.kernel[a] if borders[a].seen else problem.stride[a] for a in (0, 1))
+    dilation = tuple(1 if borders[a].seen else problem.dilation[a] for a in (0, 1))
+    shape = batch_shape(o.layout, problem.batch, problem.channels, (borders[0].length, borders[1].length))
     weight = weight_shape(o.layout, problem.filters, problem.channels // problem.groups, problem.kernel)
     values = {field.name: getattr(o, field.name) for field in fields(o)}
-    inner = _equal(*(values | {"padding": (0, 0, 0, 0), "padding_mode": "zeros"}).values())
-    return inner.problem(shape, weight, problem.dtype, problem.precision), problem.padding
+    changed = {"stride": stride, "dilation": dilation, "padding": (0, 0, 0, 0), "padding_mode": "zeros"}
+    inner = _equal(*(values | changed).values())
+    return inner.problem(shape, weight, problem.dtype, problem.precision), borders
+
+
+def _border(problem: ConvProblem, axis: int) -> Border:
+    size, outputs, taps = problem.size[axis], problem.out_size[axis], problem.kernel[axis]
+    whole = Border(size, *problem.padding[2 * axis : 2 * axis + 2])
+    if whole.length <= 8 * (size + outputs * taps):
+        return whole
+    return whole._replace(seen=(outputs, taps, problem.stride[axis], problem.dilation[axis]))

@@ -1,22 +1,60 @@
-"""Padding along one axis: from where a mode fills it.
+"""Padding along one axis: how much there is, and from where a mode fills it.
 
 Used by `pad2d`, its gradient, and the padding modes of convolution, which pad first.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.arguments import Pair
+from fastconv.problem.options import Sides
 from fastconv.typing import PaddingMode
 
 
-def sources(size: int, before: int, after: int, mode: PaddingMode) -> NDArray[np.int64]:
+class Border(NamedTuple):
+    """An axis of an image, and how many pixels are put before and after it.
+
+    Where a convolution sees little of that, it gets what it sees alone, output after output: `seen` is then (outputs,
+    taps, stride, dilation), and the convolution of the result has a stride of `taps`, and no dilation.
+    """
+
+    size: int
+    before: int
+    after: int
+    seen: tuple[int, int, int, int] | None = None
+
+    @property
+    def length(self) -> int:
+        """Pixels of the padded axis."""
+        return self.size + self.before + self.after if self.seen is None else self.seen[0] * self.seen[1]
+
+    def places(self) -> NDArray[np.int64]:
+        """Where these lie, seen from the image's first pixel."""
+        if self.seen is None:
+            return np.arange(-self.before, self.size + self.after, dtype=np.int64)
+        outputs, taps, stride, dilation = self.seen
+        first = np.arange(outputs, dtype=np.int64) * stride - self.before
+        return np.add.outer(first, np.arange(taps, dtype=np.int64) * dilation).ravel()
+
+
+Borders = tuple[Border, Border]
+
+
+def whole_borders(size: Pair, sides: Sides) -> Borders:
+    """The borders of an image (rows, columns) that keep all of it."""
+    return Border(size[0], *sides[:2]), Border(size[1], *sides[2:])
+
+
+def sources(border: Border, mode: PaddingMode) -> NDArray[np.int64]:
     """For each pixel of a padded axis the pixel of the image that it copies, -1 for the fill value.
 
     Sides longer than the image go on with its pattern, as those of `numpy.pad` do.
     """
-    i = np.arange(-before, size + after, dtype=np.int64)
+    i, size = border.places(), border.size
     if mode == "zeros":
         return np.where((i >= 0) & (i < size), i, -1)
     if mode == "replicate":

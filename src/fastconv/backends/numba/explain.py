@@ -6,7 +6,8 @@ import math
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.gemm import CHANNEL_ROWS, THIN_VECTORS, TILE_ROWS, TILE_VECTORS
-from fastconv.backends.numba.geometry import make_passes, nanoseconds
+from fastconv.backends.numba.geometry import nanoseconds
+from fastconv.backends.numba.passes import axes
 from fastconv.backends.numba.simd import VECTOR_BYTES, lanes
 from fastconv.backends.numba.weights import channel_counts, method
 from fastconv.problem.convolution import ConvProblem
@@ -22,7 +23,9 @@ def explain(problem: ConvProblem) -> str:
         ("channels", "NHWC"): f"{CHANNEL_ROWS} pixels x {vector} channels, as a group has only {filters}",
     }.get((method(problem), problem.layout), "result by result, as each meets few taps")
     threads = parallel.threads_for(nanoseconds(problem))
-    passes = 1 if method(problem) == "phases" else len(make_passes(problem, threads))
+    passes = 1
+    if method(problem) != "phases":
+        passes = math.prod(sum(a is not None for a in axes(problem, axis)) for axis in (0, 1))
     moved = (math.prod(problem.input_shape) + math.prod(problem.output_shape)) * problem.dtype.itemsize
     return (
         f"numba backend: direct, {how}; {passes} pass{'' if passes == 1 else 'es'}\n"
