@@ -117,6 +117,13 @@ ROWS = [
     ("conv_transpose2d", (IMAGES, T, TG), {"activation": "gelu", "preactivation": G}, ValueError, ["preactivation"]),
     # options
     ("conv2d_input", (SIZE, W, G), {"stride": 0}, ValueError, ["stride", "0"]),
+    ("conv2d_input", (SIZE, W, G), {"groups": None}, TypeError, ["groups", "None", "integer"]),
+    ("conv2d_weight", (IMAGES, (4, 6, 3, 3), G), {"groups": None}, TypeError, ["groups", "None", "integer"]),
+    ("conv2d", (IMAGES, W, G), {"groups": None}, TypeError, ["groups", "None", "integer"]),
+    ("conv1d", (IMAGES[:, :, 0], W[:, :, 0], G[:, :, 0]), {"groups": None}, TypeError, ["groups", "None"]),
+    ("conv_transpose2d", (IMAGES, T, TG), {"groups": None}, TypeError, ["groups", "None", "integer"]),
+    ("conv_transpose2d_input", (SIZE, T, TG), {"groups": None}, TypeError, ["groups", "None", "integer"]),
+    ("avg_pool2d", (POOLED, SIZE, 2), {"divisor_override": 0}, ValueError, ["divisor_override", "0"]),
     ("conv2d_input", (SIZE, W, G), {"padding": "some"}, ValueError, ["padding", "'some'"]),
     ("conv2d_input", (SIZE, W, G), {"padding_mode": "mirror"}, ValueError, ["padding_mode", "'mirror'"]),
     ("conv2d_input", (SIZE, W, G), {"layout": "NWHC"}, ValueError, ["layout", "'NWHC'"]),

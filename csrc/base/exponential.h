@@ -1,7 +1,7 @@
 /* The exponential function in vectors, and the activations made of it. Called by epilogue.h.
  *
- * exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1) with x = n ln 2 + r, |r| <= ln 2 / 2, and the Taylor series for exp(r) - 1, cut
- * where its rest is below a rounding error; so small x keep all their digits. NaN stays NaN. */
+ * exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1) with x = n ln 2 + r, |r| <= ln 2 / 2, and the Taylor series for exp(r) - 1,
+ * cut where its rest is below a rounding error; so small x keep all their digits. NaN stays NaN. */
 #ifndef FC_EXPONENTIAL_H
 #define FC_EXPONENTIAL_H
 
@@ -21,7 +21,7 @@ enum { EXP_TERMS = 7, MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
 #define LN2_LOW 0x1.0bfbe8p-15
 #endif
 
-/* 2^n, and exp(r) - 1. */
+/* Gives exp(r) - 1, and 2^n in `power`. */
 INLINE
 vec exponential_parts(vec x, vec *power) {
     const vec most = splat((real)EXP_MOST), round = splat((real)1.5 * (real)((lane)1 << MANTISSA_BITS));
@@ -42,8 +42,16 @@ vec exponential_minus_1(vec x) {
     return power * rest + (power - splat(1));
 }
 
+/* Keeps NaN. */
+INLINE
+vec at_least(vec x, real low) { return choose(x < splat(low), splat(low), x); }
+
 INLINE
 vec sigmoid(vec x) { return splat(1) / (splat(2) + exponential_minus_1(-x)); }
+
+/* Far below 0 the second factor has vanished, and the first is limited, so that -infinity gives the limit 0. */
+INLINE
+vec silu(vec x) { return at_least(x, -(real)EXP_MOST) * sigmoid(x); }
 
 INLINE
 vec hyperbolic_tangent(vec x) {
@@ -51,8 +59,8 @@ vec hyperbolic_tangent(vec x) {
     return e / (e + splat(2));
 }
 
-/* The normal distribution, erfc(-x / sqrt 2) / 2. In float by Chebyshev's approximation of erfc (Press et al., Numerical Recipes,
- * 6.2), whose relative error is 1.2e-7 at most; in double by the mathematical library. */
+/* The normal distribution, erfc(-x / sqrt 2) / 2. In float by Chebyshev's approximation of erfc (Press et al.,
+ * Numerical Recipes, 6.2), whose relative error is 1.2e-7 at most; in double by the mathematical library. */
 #if FC_DOUBLE
 static __attribute__((noinline)) vec normal_share(vec x) {
     for (int i = 0; i < VL; i++) x[i] = 0.5 * erfc(-x[i] * 0.70710678118654752440);
@@ -72,7 +80,8 @@ vec normal_share(vec x) {
 }
 #endif
 
+/* Limited as silu is. */
 INLINE
-vec gelu(vec x) { return x * normal_share(x); }
+vec gelu(vec x) { return at_least(x, -40) * normal_share(x); }
 
 #endif

@@ -1,11 +1,18 @@
-/* Direct convolution, vectors over output pixels (NCHW): for few output channels, or a short reduction, where transposing
- * results would cost. Called through `kernels.def`, and by deformable convolution.
+/* Direct convolution, vectors over output pixels (NCHW): for few output channels, or a short reduction, where
+ * transposing results would cost. Called through `kernels.def`, and by deformable convolution.
  *
  * Register tile: up to KR filters x 2 vectors of pixels, or up to KR_WIDE x 4. Every step of the reduction over (tap,
  * channel) loads the vectors from the packed strip (or from the image itself for 1x1) and multiplies them with one
  * broadcast weight for each filter, packed [block of filters][tap][channel][filter]. Limit: FMA throughput; loads that
  * cross cache lines where the block has few filters. */
+#include <math.h>
+
+#include "base/simd.h"
 #include "conv/direct.h"
+#include "conv/epilogue.h"
+#include "conv/grid.h"
+#include "conv/kernel.h"
+#include "conv/strip.h"
 
 #define KR MR
 #if MR > 6
@@ -24,10 +31,10 @@ typedef struct {
     /* Whole tiles whose rows are contiguous go straight to the output, bias and ReLU included. */
     const real *bias;
     int finished, relu;
-} tile;
+} pixel_tile;
 
 INLINE
-void multiply_tile(const int filters, const int vectors, const tile *t) {
+void multiply_tile(const int filters, const int vectors, const pixel_tile *t) {
     vec sum[KR][4];
 #pragma GCC unroll 16
     for (int k = 0; k < filters; k++)
@@ -71,17 +78,28 @@ void multiply_tile(const int filters, const int vectors, const tile *t) {
 }
 
 #define TILE(filters)                                                                                                  \
-    static void tile_##filters(const tile *t) { multiply_tile(filters, filters <= KR_WIDE ? 4 : 2, t); }
+    static void tile_##filters(const pixel_tile *t) { multiply_tile(filters, filters <= KR_WIDE ? 4 : 2, t); }
 TILE(1)
-TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
 #if KR > 6
-    TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
+TILE(7)
+TILE(8)
+TILE(9)
+TILE(10)
+TILE(11)
+TILE(12)
+TILE(13)
+TILE(14)
 #endif
 
-        static void (*const tiles[KR])(const tile *) = {
-            tile_1, tile_2, tile_3, tile_4,  tile_5,  tile_6,
+static void (*const tiles[KR])(const pixel_tile *) = {
+    tile_1, tile_2, tile_3, tile_4,  tile_5,  tile_6,
 #if KR > 6
-            tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
+    tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
 #endif
 };
 
@@ -103,16 +121,19 @@ static int spans_rows(const operands *o, const grid *g) {
     return g->y.count > 1 && (double)(spent - used) > 0.1 * (double)spent;
 }
 
-/* Where there is little but stores: fewer planes are written at once, which the hardware then fetches ahead. */
+/* A short sum is little but stores: block by block, fewer planes are written at once, and the hardware fetches them
+ * ahead. */
 static int block_by_block(const operands *o) { return o->elements * o->channels <= 32; }
 
-/* The sums; then a copy of pixels, or what is being interleaved. */
+/* The sums of so many phases, which should fit L2; then a copy of pixels, or what is being interleaved. */
+enum { MOST_PHASES = 32 };
+
 static size_t scratch(const operands *o) {
-    return (size_t)((KR + 3) * o->grid_columns + o->channels + 1) * 4 * VL * sizeof(real);
+    return (size_t)((KR + 3) * min64(o->phase_columns, MOST_PHASES) + o->channels + 1) * 4 * VL * sizeof(real);
 }
 
-/* Row i of `rows`, each of n numbers, to every `count`-th element from i on. Halves of the rows are joined pair by
- * pair; `room` and `next_room` hold what is half done. */
+/* Stores row i of `rows`, each of n numbers, to every `count`-th element from i on. Halves of the rows are joined pair
+ * by pair; `room` and `next_room` hold what is half done. */
 static void interleave(const real *rows, int64_t rows_step, int64_t count, int64_t n, real *to, real *room,
                        real *next_room) {
     if (count % 2 || n % VL) {
@@ -131,28 +152,29 @@ static void interleave(const real *rows, int64_t rows_step, int64_t count, int64
     if (count > 2) interleave(half, 2 * n, pairs, 2 * n, to, next_room, room);
 }
 
-static void do_tile(const job *j, const place *p, const real *source, real *scratch) {
+static void do_tile(const direct_job *j, const place *p, const real *source, real *scratch) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
-    int64_t filters = block_width(j, p->block), own = vectors_of(filters) * VL, phases = o->grid_columns;
+    int64_t filters = block_width(j, p->block), own = vectors_of(filters) * VL, phases = p->phases, grid = p->grid;
     static const int64_t nowhere[1] = {0};
-    tile t = {.rows = p->rows, .channels = o->channels, .channel_step = j->s->channel_step, .sums_step = own * phases};
+    pixel_tile t = {.channels = o->channels, .channel_step = j->s->channel_step, .sums_step = own * phases};
     real *room = scratch + KR * own * phases, *copy = NULL;
     if (j->s->in_place && p->count < own) {
         /* A vector would read beyond the image. */
-        const real *from = input_of(j, p, p->phases, source).pixels;
+        const real *from = tile_source(j, p, source);
         for (int64_t c = 0; c < o->channels; c++) copy_reals(room + c * own, from + c * t.channel_step, p->count);
         copy = room, t.channel_step = own;
     }
-    run r = first_run(j, p);
-    if (r.count == own && phases == 1 && !e->residual && (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
+    pixel_stretch r = first_stretch(j, p);
+    if (r.count == own && o->phase_columns == 1 && !e->residual &&
+        (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
         t.finished = 1, t.relu = e->activation == FC_RELU;
         t.bias = e->bias ? (const real *)e->bias + p->filter : NULL;
     }
     for (int64_t i = 0; i < phases; i++) {
-        tile_input in = input_of(j, p, p->phases + i, source);
+        tile_input in = input_of(j, p, p->phase + i, &grid, source);
         t.pixels = copy ? copy : in.pixels, t.tap_offset = copy ? nowhere : in.tap_offset;
-        t.weights = in.weights, t.columns = in.columns, t.row_taps = p->phases[i].x.taps;
+        t.weights = in.weights, t.rows = in.rows, t.columns = in.columns, t.row_taps = in.row_taps;
         t.sums = scratch + i * own;
         if (t.finished) {
             t.sums = j->out + p->image * o->out_image + p->filter * o->out_channel + r.out_pixel;
@@ -161,7 +183,7 @@ static void do_tile(const job *j, const place *p, const real *source, real *scra
         tiles[filters - 1](&t);
     }
     if (t.finished) return;
-    for (; r.count; r = next_run(j, p, r)) {
+    for (; r.count; r = next_stretch(j, p, r)) {
         for (int64_t k = 0; k < filters; k++) {
             int64_t first = p->image * o->out_image + (p->filter + k) * o->out_channel + r.out_pixel;
             real *out = j->out + first;
@@ -169,7 +191,7 @@ static void do_tile(const job *j, const place *p, const real *source, real *scra
             vec bias = e->bias ? splat(((const real *)e->bias)[p->filter + k]) : zero();
             const real *sums = scratch + k * t.sums_step + r.first;
             if (phases > 1) {
-                int64_t whole = r.first ? r.count : own; /* beyond the run, but in whole vectors */
+                int64_t whole = r.first ? r.count : own; /* beyond the stretch, but in whole vectors */
                 interleave(sums, own, phases, whole, room, room + own * phases, room + 2 * own * phases);
                 sums = room;
             }
@@ -179,7 +201,7 @@ static void do_tile(const job *j, const place *p, const real *source, real *scra
     }
 }
 
-static void pack_block(const packing *j, const real *weight, int64_t block, real *const *places) {
+static void pack_block(const weight_packing *j, const real *weight, int64_t block, real *const *places) {
     const operands *o = j->o;
     blocking b = blocks(o);
     int64_t k0 = block_start(&b, block), filters = block_start(&b, block + 1) - k0;
@@ -192,8 +214,16 @@ static void pack_block(const packing *j, const real *weight, int64_t block, real
     }
 }
 
-static const family pixels = {tile_pixels,    blocks,  padded_filters, spans_rows, 0,
-                              block_by_block, scratch, do_tile,        pack_block};
+static const family pixels = {.tile_pixels = tile_pixels,
+                              .blocks = blocks,
+                              .padded_filters = padded_filters,
+                              .spans_rows = spans_rows,
+                              .exact = 0,
+                              .most_phases = MOST_PHASES,
+                              .block_by_block = block_by_block,
+                              .scratch = scratch,
+                              .do_tile = do_tile,
+                              .pack_block = pack_block};
 
 static int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
 
@@ -202,7 +232,6 @@ static size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p)
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
-    if (!grid_pixels(&g)) return 400;
     double filters = (double)o.filters, width = (double)tile_pixels(&o), count = (double)blocks(&o).count;
     int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
     double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
@@ -210,7 +239,8 @@ static double cost(const fc_conv *p) {
     double vectors = width / VL, loads = fmax(vectors * 1.9 + filters / count, 8),
            step = fmax(vectors * filters / count, loads);
     double multiply = tiles_needed * count * (double)o.elements * ((double)o.channels * step / 2 + 5);
-    double store = tiles_needed * vectors * filters * (o.grid_columns > 1 ? 8 : 4) * (double)o.grids;
+    double store = tiles_needed * vectors * filters * (o.phase_columns > 1 ? 8 : 4) *
+                   ((double)o.phase_rows * (double)o.phase_columns);
     double cycles = (multiply * 1.15 + store + family_packing(&pixels, &o, &g)) / 2 +
                     stream_cycles(family_traffic(&pixels, &o, &g));
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;

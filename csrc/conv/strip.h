@@ -1,135 +1,139 @@
-/* Cuts a grid into strips whose input fits a cache, and packs a strip so that one microkernel can read every tap of every
- * convolution at fixed offsets. Called by the direct kernels.
+/* Cuts a grid into strips whose input fits a cache, and packs a strip so that one microkernel can read every tap of
+ * every convolution at fixed offsets. Called by the direct kernels.
  *
- * A packed strip holds, for each channel, a few planes of pixels. Outputs lie `pitch` pixels apart vertically and one
- * horizontally in all of them, whatever the stride: a plane holds every `step`-th row and column of the input. Taps of one
- * plane see it at different shifts (stride 1: one plane in all); where that would hold more pixels than a plane for each
- * tap (wide dilation), each tap has its own. In a flat strip each horizontal tap has its own plane, of the strip's width:
- * then outputs are numbered through, row after row, and a register tile may span rows.
- * NCHW strips are [channel][pixel], NHWC strips [pixel][channel]. */
+ * A packed strip holds, for each channel, a few sheets of pixels. Outputs lie `pitch` pixels apart vertically and one
+ * horizontally in all of them, whatever the stride: a sheet holds every `step`-th row and column of the input. Taps of
+ * one sheet see it at different shifts (stride 1: one sheet in all); where that would hold more pixels than a sheet for
+ * each tap (wide dilation), each tap has its own. In a flat strip each horizontal tap has its own sheet, of the strip's
+ * width: then outputs are numbered through, row after row, and a register tile may span rows. NCHW strips are
+ * [channel][pixel], NHWC strips [pixel][channel]. */
 #ifndef FC_STRIP_H
 #define FC_STRIP_H
 
 #include <stdlib.h>
+#include <string.h>
 
-#include "conv/grid.h"
 #include "base/simd.h"
+#include "conv/grid.h"
 
-/* A vector kernel may read so many pixels beyond a strip's last. */
+/* READ_BEYOND is how many pixels beyond a strip's last a vector kernel may read. */
 enum { READ_BEYOND = 4 * VL, PAGE_BYTES = 4096 };
 
-/* How one axis' taps are spread over planes. */
+/* How one axis' taps are spread over sheets. */
 typedef struct {
-    int64_t planes;
-    int64_t *base;  /* of a plane: input position of its element 0, for output 0 */
-    int64_t *shift; /* of a plane: largest shift of its taps */
-    int64_t *tap_plane, *tap_shift;
+    int64_t sheets, widest, shifts; /* largest shift of all sheets; sum of the sheets' largest shifts */
+    int64_t *base;                  /* of a sheet: input position of its element 0, for output 0 */
+    int64_t *shift;                 /* of a sheet: largest shift of its taps */
+    int64_t *before;                /* of a sheet: the sum of those of the sheets before it */
+    int64_t *tap_sheet, *tap_shift;
 } spread;
+
+enum { SPREAD_ARRAYS = 5 };
 
 typedef struct {
     grid g;
     spread y, x;
     int64_t rows, columns; /* outputs in a full strip */
     int64_t strips_y, strips_x;
-    int64_t pitch, plane_rows; /* pixels in a plane's row; rows of all planes of one column plane */
+    int64_t pitch, sheet_rows; /* pixels in a sheet's row; rows of all sheets of one column sheet */
     int64_t pixels;            /* packed, for one channel */
     int64_t pixel_step, channel_step;
     int64_t channels;
     int64_t width, height; /* of the input, as it is cut */
     int64_t *tap_offset;
-    int64_t *edges, segments; /* columns where another set of taps is inside the image; see `plan_segments` */
+    int64_t *edges, zones; /* columns where another set of taps is inside the image; see `plan_zones` */
     int flat, in_place, nhwc;
     int outside; /* are rows outside the image packed, as zeros? */
     int64_t *memory;
 } strips;
 
-static void spread_taps(spread *s, const axis *a, int64_t *memory, int own_planes) {
-    s->base = memory, s->shift = memory + a->taps, s->tap_plane = memory + 2 * a->taps,
-    s->tap_shift = memory + 3 * a->taps;
-    s->planes = 0;
+static void spread_taps(spread *s, const axis *a, int64_t *memory, int own_sheets) {
+    *s = (spread){.base = memory,
+                  .shift = memory + a->taps,
+                  .before = memory + 2 * a->taps,
+                  .tap_sheet = memory + 3 * a->taps,
+                  .tap_shift = memory + 4 * a->taps};
+    /* From the lowest tap up, so that shifts are not negative. */
+    int64_t lowest = a->tap_step < 0 ? a->taps - 1 : 0, up = a->tap_step < 0 ? -1 : 1;
+    int64_t period = period_of(a->step, up * a->tap_step);
     for (int64_t i = 0; i < a->taps; i++) {
-        /* From the lowest tap up, so that shifts are not negative. */
-        int64_t t = a->tap_step < 0 ? a->taps - 1 - i : i;
-        int64_t at = a->first + t * a->tap_step, plane = s->planes;
-        if (!own_planes)
-            for (int64_t p = 0; p < s->planes; p++)
-                if ((at - s->base[p]) % a->step == 0) plane = p;
-        if (plane == s->planes) {
-            s->base[plane] = at, s->shift[plane] = 0;
-            s->planes++;
+        int64_t t = lowest + up * i, at = tap_at(a, t), sheet = s->sheets;
+        if (own_sheets && sheet && s->base[sheet - 1] == at) sheet--;
+        if (!own_sheets && i >= period) sheet = s->tap_sheet[t - up * period];
+        if (sheet == s->sheets) {
+            s->base[sheet] = at, s->shift[sheet] = 0;
+            s->sheets++;
         }
-        s->tap_plane[t] = plane;
-        s->tap_shift[t] = (at - s->base[plane]) / a->step;
-        s->shift[plane] = max64(s->shift[plane], s->tap_shift[t]);
+        s->tap_sheet[t] = sheet;
+        s->tap_shift[t] = s->shift[sheet] = (at - s->base[sheet]) / a->step;
+    }
+    for (int64_t p = 0; p < s->sheets; p++) {
+        s->before[p] = s->shifts;
+        s->shifts += s->shift[p], s->widest = max64(s->widest, s->shift[p]);
     }
 }
 
-static int64_t spread_extent(const spread *s, int64_t count) {
-    int64_t sum = 0;
-    for (int64_t p = 0; p < s->planes; p++) sum += count + s->shift[p];
-    return sum;
-}
+static int64_t spread_extent(const spread *s, int64_t count) { return s->sheets * count + s->shifts; }
 
-static int64_t spread_width(const spread *s, int64_t count) {
-    int64_t widest = 0;
-    for (int64_t p = 0; p < s->planes; p++) widest = max64(widest, s->shift[p]);
-    return count + widest;
-}
+static int64_t spread_width(const spread *s, int64_t count) { return count + s->widest; }
 
-/* Taps share planes, unless that holds more than a plane for each. */
+/* Spreads the taps so that they share sheets, unless that holds more than a sheet for each. */
 static void spread_best(spread *s, const axis *a, int64_t *memory, int64_t count) {
     spread_taps(s, a, memory, 0);
-    if (spread_extent(s, count) > a->taps * count) spread_taps(s, a, memory, 1);
+    if (spread_extent(s, count) > tap_places(a) * count) spread_taps(s, a, memory, 1);
 }
 
 static int64_t strip_bytes(const strips *s, int64_t rows, int64_t columns) {
     int64_t width = s->flat ? columns : spread_width(&s->x, columns);
-    return s->channels * s->x.planes * width * spread_extent(&s->y, rows) * (int64_t)sizeof(real);
+    return s->channels * s->x.sheets * width * spread_extent(&s->y, rows) * (int64_t)sizeof(real);
 }
 
 /* Is the grid's input the image itself, pixel for pixel? */
 static int covers_image(const grid *g, const operands *o) {
-    return g->x.taps == 1 && g->y.taps == 1 && g->x.step == 1 && g->y.step == 1 && g->x.first == 0 && g->y.first == 0 &&
-           g->x.count == o->width && g->y.count <= o->height;
+    return tap_places(&g->x) == 1 && tap_places(&g->y) == 1 && g->x.step == 1 && g->y.step == 1 &&
+           tap_at(&g->x, 0) == 0 && tap_at(&g->y, 0) == 0 && g->x.count == o->width && g->y.count <= o->height;
 }
 
-/* Then it need not be packed, unless channels are whole pages apart: they would compete for a few sets of every cache, and each
- * need an entry of the TLB. */
+/* An input that is the image itself need not be packed, unless channels are whole pages apart: they would compete for a
+ * few sets of every cache, and each need an entry of the TLB. */
 static int reads_in_place(const grid *g, const operands *o) {
     return covers_image(g, o) && (o->nhwc || o->x_channel * (int64_t)sizeof(real) < PAGE_BYTES);
 }
 
 /* Cuts the columns where the set of horizontal taps inside the image changes. With a wide dilation these are few, wide
- * segments, none of which reads outside the image once the other taps are skipped: then nothing needs to be packed.
+ * zones, none of which reads outside the image once the other taps are skipped: then nothing needs to be packed.
  * Returns whether that is so. `edges` has room for 2 * taps + 2. */
-static int plan_segments(strips *s) {
+static int plan_zones(strips *s) {
     const axis *x = &s->g.x;
-    if (x->tap_step * x->tap_step == 1 || (!s->nhwc && x->step > 1)) return 0;
-    int64_t n = 0, *edges = s->edges;
-    edges[n++] = 0;
-    for (int64_t t = 0; t < x->taps; t++) {
-        int64_t at = x->first + t * x->tap_step;
-        int64_t low = at < 0 ? ceil_div(-at, x->step) : 0, high = at < s->width ? ceil_div(s->width - at, x->step) : 0;
-        if (low > 0 && low < x->count) edges[n++] = low;
-        if (high > 0 && high < x->count) edges[n++] = high;
+    if (x->tap_step * x->tap_step == 1 || x->divisor > 1 || (!s->nhwc && x->step > 1)) return 0;
+    int64_t last = 0, narrowest = x->count, *edges = s->edges;
+    int64_t highest = x->tap_step < 0 ? 0 : x->taps - 1, down = x->tap_step < 0 ? 1 : -1;
+    edges[0] = 0;
+    /* The outputs from which on taps see the image, and those from which on they no longer do, both ascend from the
+     * highest tap down: the two are merged. */
+    for (int64_t i = 0, k = 0; k < x->taps;) {
+        int64_t begin = x->count, end = s->width - tap_at(x, highest + down * k);
+        end = end > 0 ? min64(ceil_div(end, x->step), x->count) : 0;
+        if (i < x->taps) begin = min64(ceil_div(max64(0, -tap_at(x, highest + down * i)), x->step), x->count);
+        int64_t edge = min64(begin, end);
+        if (begin < end)
+            i++;
+        else
+            k++;
+        if (edge == edges[last]) continue;
+        narrowest = min64(narrowest, edge - edges[last]);
+        edges[++last] = edge;
     }
-    edges[n++] = x->count;
-    for (int64_t i = 1; i < n; i++) /* insertion sort: there are few */
-        for (int64_t k = i; k > 0 && edges[k - 1] > edges[k]; k--) {
-            int64_t swap = edges[k];
-            edges[k] = edges[k - 1], edges[k - 1] = swap;
-        }
-    int64_t last = 0, narrowest = x->count;
-    for (int64_t i = 1; i < n; i++)
-        if (edges[i] != edges[last]) {
-            narrowest = min64(narrowest, edges[i] - edges[last]);
-            edges[++last] = edges[i];
-        }
-    s->segments = last;
+    if (edges[last] < x->count) {
+        narrowest = min64(narrowest, x->count - edges[last]);
+        edges[++last] = x->count;
+    }
+    s->zones = last;
     return narrowest >= 4;
 }
 
-/* The strip that packs the fewest pixels for an output, of those that fit: its surroundings are packed with it. */
+/* Chooses the strip that packs the fewest pixels for an output, of those that fit: its surroundings are packed with
+ * it. */
 static void fit_strip(const strips *s, int64_t tile, int64_t bytes, int64_t *rows, int64_t *columns) {
     const axis *y = &s->g.y, *x = &s->g.x;
     double least = 0;
@@ -154,9 +158,9 @@ static void fit_strip(const strips *s, int64_t tile, int64_t bytes, int64_t *row
     }
 }
 
-/* A register tile is `tile` pixels of `tile_rows` rows; `flat` whether tiles should span rows, `exact` whether they read no
- * pixel beside their own, `bytes` what a strip may hold, `parts` what the number of strips should be a multiple of, where
- * there are enough outputs. 0 or FC_NO_MEMORY. */
+/* A register tile is `tile` pixels of `tile_rows` rows; `flat` whether tiles should span rows, `exact` whether they
+ * read no pixel beside their own, `bytes` what a strip may hold, `parts` what the number of strips should be a multiple
+ * of, where there are enough outputs. 0 or FC_NO_MEMORY. */
 static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile, int64_t tile_rows, int flat,
                        int exact, int64_t bytes, int64_t parts) {
     memset(s, 0, sizeof *s);
@@ -165,28 +169,29 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
     s->in_place = reads_in_place(g, o);
     s->width = o->width, s->height = o->height;
     if (covers_image(g, o) && g->x.out_step == 1 && g->y.out_step == 1 && g->x.count == o->out_width) {
-        /* One long row: nothing distinguishes rows any more. */
+        /* The image is one long row then, as nothing distinguishes rows any more. */
         s->g.x.count *= g->y.count, s->g.y.count = 1;
         s->width *= s->height, s->height = 1;
         flat = 0;
     }
     axis *y = &s->g.y, *x = &s->g.x;
-    s->memory = malloc((4 * (size_t)(y->taps + x->taps) + (size_t)(y->taps * x->taps) + 2 * (size_t)x->taps + 3) *
-                       sizeof(int64_t));
+    int64_t *memory_x, spreads = SPREAD_ARRAYS * (y->taps + x->taps);
+    s->memory = malloc((size_t)(spreads + y->taps * x->taps + 2 * x->taps + 3) * sizeof(int64_t));
     if (!s->memory) return FC_NO_MEMORY;
-    s->tap_offset = s->memory + 4 * (y->taps + x->taps);
+    memory_x = s->memory + SPREAD_ARRAYS * y->taps;
+    s->tap_offset = s->memory + spreads;
     s->edges = s->tap_offset + y->taps * x->taps;
     s->flat = flat || s->in_place;
-    if (exact && !flat && !s->in_place && plan_segments(s))
+    if (exact && !flat && !s->in_place && plan_zones(s))
         s->in_place = 1;
     else
-        s->segments = 1, s->edges[0] = 0, s->edges[1] = x->count;
+        s->zones = 1, s->edges[0] = 0, s->edges[1] = x->count;
     s->outside = s->flat;
     spread_best(&s->y, y, s->memory, y->count);
     if (s->flat)
-        spread_taps(&s->x, x, s->memory + 4 * y->taps, 1);
+        spread_taps(&s->x, x, memory_x, 1);
     else
-        spread_best(&s->x, x, s->memory + 4 * y->taps, x->count);
+        spread_best(&s->x, x, memory_x, x->count);
 
     int64_t rows = 1, columns = tile;
     fit_strip(s, tile, bytes, &rows, &columns);
@@ -203,20 +208,21 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
     s->strips_y = ceil_div(y->count, s->rows), s->strips_x = ceil_div(x->count, s->columns);
 
     s->pitch = s->flat ? s->columns : spread_width(&s->x, s->columns);
-    s->plane_rows = spread_extent(&s->y, s->rows);
+    s->sheet_rows = spread_extent(&s->y, s->rows);
     if (s->in_place) {
         s->pitch = o->width * y->step;
         s->pixels = 0;
         s->pixel_step = o->x_pixel * x->step, s->channel_step = o->x_channel;
         for (int64_t t = 0; t < y->taps * x->taps; t++) {
-            int64_t row = y->first + t / x->taps * y->tap_step, column = x->first + t % x->taps * x->tap_step;
+            int64_t row = tap_at(y, t / x->taps), column = tap_at(x, t % x->taps);
             s->tap_offset[t] = (row * o->width + column) * o->x_pixel;
         }
         return 0;
     }
-    s->pixels = s->x.planes * s->plane_rows * s->pitch + READ_BEYOND;
+    s->pixels = s->x.sheets * s->sheet_rows * s->pitch + READ_BEYOND;
     if (s->nhwc) {
-        /* Channels padded to an odd number of cache lines: pixels then spread over all sets of the L1 cache. */
+        /* A pixel's channels are padded to an odd number of cache lines: pixels then spread over all sets of the L1
+         * cache. */
         s->pixel_step = round_up(o->channels, VL);
         if (s->pixel_step / VL % 2 == 0 && s->pixel_step > VL) s->pixel_step += VL;
         s->channel_step = 1;
@@ -226,11 +232,10 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
         s->pixel_step = 1, s->channel_step = s->pixels;
     }
     for (int64_t r = 0; r < y->taps; r++) {
-        int64_t row = s->y.tap_shift[r];
-        for (int64_t p = 0; p < s->y.tap_plane[r]; p++) row += s->rows + s->y.shift[p];
+        int64_t sheet = s->y.tap_sheet[r], row = sheet * s->rows + s->y.before[sheet] + s->y.tap_shift[r];
         for (int64_t t = 0; t < x->taps; t++)
             s->tap_offset[r * x->taps + t] =
-                ((s->x.tap_plane[t] * s->plane_rows + row) * s->pitch + s->x.tap_shift[t]) * s->pixel_step;
+                ((s->x.tap_sheet[t] * s->sheet_rows + row) * s->pitch + s->x.tap_shift[t]) * s->pixel_step;
     }
     return 0;
 }
@@ -240,7 +245,8 @@ static size_t packed_strip_bytes(const strips *s) {
     return (size_t)((s->nhwc ? s->pixels * s->pixel_step : s->channels * s->channel_step) + VL) * sizeof(real);
 }
 
-/* One row of a plane: `n` pixels, of which [low, high) exist; `from` is the image's row, `at` the position of pixel 0. */
+/* Packs one row of a sheet: `n` pixels, of which [low, high) exist; `from` is the image's row, `at` the position of
+ * pixel 0. */
 static void pack_row(const strips *s, const operands *o, real *to, const real *from, int64_t at, int64_t n, int64_t low,
                      int64_t high) {
     int64_t step = s->g.x.step;
@@ -278,22 +284,22 @@ static void pack_strip(const strips *s, const operands *o, const real *x, int64_
                        int64_t columns, real *packed) {
     const axis *ay = &s->g.y, *ax = &s->g.x;
     int64_t row_stride = s->width * o->x_pixel;
-    for (int64_t px = 0; px < s->x.planes; px++) {
+    for (int64_t px = 0; px < s->x.sheets; px++) {
         int64_t width = columns + s->x.shift[px], at = x0 * ax->step + s->x.base[px];
         int64_t low = at < 0 ? ceil_div(-at, ax->step) : 0;
         int64_t high = s->width > at ? ceil_div(s->width - at, ax->step) : 0;
         low = min64(low, width), high = max64(low, min64(high, width));
-        real *plane = packed + px * s->plane_rows * s->pitch * s->pixel_step;
-        for (int64_t py = 0; py < s->y.planes; py++) {
+        real *sheet = packed + px * s->sheet_rows * s->pitch * s->pixel_step;
+        for (int64_t py = 0; py < s->y.sheets; py++) {
             for (int64_t q = 0; q < rows + s->y.shift[py]; q++) {
                 int64_t y = (y0 + q) * ay->step + s->y.base[py];
-                real *to = plane + q * s->pitch * s->pixel_step;
+                real *to = sheet + q * s->pitch * s->pixel_step;
                 if (y >= 0 && y < s->height)
                     pack_row(s, o, to, x + y * row_stride, at, width, low, high);
                 else if (s->outside)
                     pack_row(s, o, to, x, at, width, width, width);
             }
-            plane += (s->rows + s->y.shift[py]) * s->pitch * s->pixel_step;
+            sheet += (s->rows + s->y.shift[py]) * s->pitch * s->pixel_step;
         }
     }
 }

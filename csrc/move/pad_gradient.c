@@ -1,10 +1,12 @@
-/* Padding read backwards: every pixel is the sum of its copies. Called by `fc_pad_gradient`. Limit: memory bandwidth. */
+/* Padding read backwards: every pixel is the sum of its copies. Called through `operations.def`. Limit: memory
+ * bandwidth. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
 #include "base/simd.h"
 
-/* The copies of each row of the image in the padded one: those of row i are list[begin[i]], ..., list[begin[i + 1] - 1]. */
+/* The copies of each row of the image in the padded one: those of row i are list[begin[i]], ..., list[begin[i + 1] -
+ * 1]. */
 typedef struct {
     int64_t *begin, *list;
 } copies;
@@ -12,21 +14,21 @@ typedef struct {
 /* Neighbouring columns of the padded image that are neighbours in the image too. */
 typedef struct {
     int64_t from, to, count;
-} stretch;
+} column_stretch;
 
 typedef struct {
     const real *gradient;
     real *out;
     int64_t height, width, inner, row_count, column_count; /* a pixel is `inner` reals */
     copies rows;
-    const stretch *stretches; /* the longest first */
+    const column_stretch *stretches; /* the longest first */
     int64_t stretch_count;
-} pad_job;
+} pad_gradient_job;
 
 static int pad_work(const void *context, int64_t begin, int64_t end) {
-    const pad_job *j = context;
+    const pad_gradient_job *j = context;
     int64_t inner = j->inner, row = j->width * inner;
-    stretch most = j->stretch_count ? j->stretches[0] : (stretch){0, 0, 0};
+    column_stretch most = j->stretch_count ? j->stretches[0] : (column_stretch){0, 0, 0};
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->height, y = task % j->height, own = j->rows.begin[y + 1] - j->rows.begin[y];
         const int64_t *list = j->rows.list + j->rows.begin[y];
@@ -41,7 +43,7 @@ static int pad_work(const void *context, int64_t begin, int64_t end) {
                 clear_reals(out, most.to * inner);
                 copy_reals(out + most.to * inner, from + most.from * inner, most.count * inner);
             }
-            for (const stretch *s = j->stretches + 1; s < j->stretches + j->stretch_count; s++) {
+            for (const column_stretch *s = j->stretches + 1; s < j->stretches + j->stretch_count; s++) {
                 if (s->count * inner > 1)
                     add_reals(out + s->to * inner, from + s->from * inner, s->count * inner);
                 else
@@ -52,7 +54,7 @@ static int pad_work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-static int find_copies(pad_job *j, const int64_t *rows) {
+static int find_copies(pad_gradient_job *j, const int64_t *rows) {
     int64_t *begin = calloc((size_t)(j->height + 2 + j->row_count), sizeof *begin);
     if (!begin) return FC_NO_MEMORY;
     j->rows.begin = begin, j->rows.list = begin + j->height + 2;
@@ -65,22 +67,22 @@ static int find_copies(pad_job *j, const int64_t *rows) {
     return 0;
 }
 
-static int find_stretches(pad_job *j, const int64_t *columns) {
-    stretch *to = malloc((size_t)(j->column_count + 1) * sizeof *to);
+static int find_column_stretches(pad_gradient_job *j, const int64_t *columns) {
+    column_stretch *to = malloc((size_t)(j->column_count + 1) * sizeof *to);
     if (!to) return FC_NO_MEMORY;
     int64_t count = 0, longest = 0;
     for (int64_t i = 0; i < j->column_count;) {
         int64_t n = 1;
         while (i + n < j->column_count && columns[i] >= 0 && columns[i + n] == columns[i] + n) n++;
         if (columns[i] >= 0) {
-            to[count] = (stretch){i, columns[i], n};
+            to[count] = (column_stretch){i, columns[i], n};
             if (n > to[longest].count) longest = count;
             count++;
         }
         i += n;
     }
     if (count) {
-        stretch first = to[longest];
+        column_stretch first = to[longest];
         to[longest] = to[0], to[0] = first;
     }
     j->stretches = to, j->stretch_count = count;
@@ -90,16 +92,16 @@ static int find_stretches(pad_job *j, const int64_t *columns) {
 int FC_NAME(pad_gradient)(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
                           const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count,
                           int threads) {
-    pad_job j = {.gradient = gradient,
-                 .out = out,
-                 .height = height,
-                 .width = width,
-                 .inner = inner,
-                 .row_count = row_count,
-                 .column_count = column_count};
+    pad_gradient_job j = {.gradient = gradient,
+                          .out = out,
+                          .height = height,
+                          .width = width,
+                          .inner = inner,
+                          .row_count = row_count,
+                          .column_count = column_count};
     double reals = (double)planes * (double)(row_count * column_count) * (double)inner;
     int status = find_copies(&j, rows);
-    if (!status) status = find_stretches(&j, columns);
+    if (!status) status = find_column_stretches(&j, columns);
     if (!status) status = fc_parallel(planes * height, fc_worth(reals / 4, threads), pad_work, &j);
     free(j.rows.begin), free((void *)j.stretches);
     return status;

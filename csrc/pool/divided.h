@@ -4,8 +4,8 @@
 
 #include "base/simd.h"
 
-/* x / d by a multiplication with r, which is nearly 1 / d, and one correction (Markstein 1990): divisions of vectors are
- * slow. */
+/* x / d by a multiplication with r, which is nearly 1 / d, and one correction (Markstein 1990): divisions of vectors
+ * are slow. */
 INLINE
 vec divided(vec x, vec d, vec r) {
     vec q = x * r, rest = x - q * d;

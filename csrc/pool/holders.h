@@ -1,7 +1,7 @@
 /* Which windows hold each pixel of an axis: pooling read backwards. Included by the gradient of pooling.
  *
- * They are neighbours, or, where pixels of a window lie `step` apart, every so many of them: two numbers say which, however
- * large the windows are. */
+ * They are neighbours, or, where pixels of a window lie `step` apart, every so many of them: two numbers say which,
+ * however large the windows are. */
 #ifndef FC_HOLDERS_H
 #define FC_HOLDERS_H
 

@@ -1,15 +1,13 @@
-/* The gradient of average pooling: every pixel is the sum of its windows' shares. Called by `fc_pool_gradient`.
+/* The gradient of average pooling: every pixel is the sum of its windows' shares. Called through `operations.def`.
  *
- * A row of outputs is divided, and spread along the row, into a ring of such rows in L1; a row of pixels is the sum of those
- * whose windows hold it, written once. Where windows are so high that the ring would not fit L2, each such row is added to
- * the rows of pixels instead. NCHW has vectors along the row, NHWC over channels. Limit: memory bandwidth. */
+ * A row of outputs is divided, and spread along the row, into a ring of such rows in L1; a row of pixels is the sum of
+ * those whose windows hold it, written once. Where windows are so high that the ring would not fit L2, each such row is
+ * added to the rows of pixels instead. NCHW has vectors along the row, NHWC over channels. Limit: memory bandwidth. */
 #include "base/parallel.h"
+#include "base/simd.h"
 #include "base/sink.h"
-#include "kernel.h"
 #include "pool/divided.h"
 #include "pool/holders.h"
-
-extern int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads);
 
 /* How a row is spread: by the windows' stride, with what is in front of vectors; or by the holders of each pixel. */
 typedef enum { STRIDE_1, STRIDE_2, BY_TABLE, BY_LIST, BY_CHANNELS } kind;
@@ -26,7 +24,7 @@ typedef struct {
     kind kind;
     const int32_t *tables; /* [columns.most][width]: holders, or the number of columns where there are no more */
     int64_t before, shares_room, row_room; /* zeros in front of a row's shares; reals */
-} job;
+} pool_gradient_job;
 
 /* ---- sums of rows ---- */
 
@@ -79,7 +77,7 @@ typedef struct {
     const real **terms; /* of a sum */
 } scratch;
 
-/* The divisors of an axis, up to a whole vector; and 1 / them, which follow. */
+/* Gives the divisors of an axis, up to a whole vector, followed by their inverses. */
 static real *open_divisors(const fc_windows *w, real *to) {
     int64_t padded = round_up(w->count, VL);
     for (int64_t o = 0; o < padded; o++) {
@@ -89,8 +87,8 @@ static real *open_divisors(const fc_windows *w, real *to) {
     return to + padded;
 }
 
-/* All outputs of row y, divided. Whole vectors are written, of 0 in the end. */
-static void divide_row(const job *j, const scratch *s, const real *from, int64_t y) {
+/* Divides all outputs of row y. Whole vectors are written, with zeros behind the last output. */
+static void divide_row(const pool_gradient_job *j, const scratch *s, const real *from, int64_t y) {
     int64_t count = j->p->columns.count, inner = j->inner;
     double row_divisor = divisor_of(&j->p->rows, y);
     vec by_row = splat((real)row_divisor), inverse = splat((real)(1 / row_divisor));
@@ -118,7 +116,7 @@ void spread_by_1(const int64_t kernel, const int64_t step, const real *shares, r
     }
 }
 
-/* Of two pixels in a row, the first is the window's pixel 0, 2, ..., the second 1, 3, ... */
+/* With stride 2, the first of two pixels is pixel 0, 2, ... of its windows, the second pixel 1, 3, ... */
 INLINE
 void spread_by_2(const int64_t kernel, const real *shares, real *to, int64_t width) {
     for (int64_t x = 0; x < width; x += 2 * VL, shares += VL) {
@@ -134,7 +132,7 @@ void spread_by_2(const int64_t kernel, const real *shares, real *to, int64_t wid
     }
 }
 
-static void spread_by_table(const job *j, const real *restrict shares, real *restrict to) {
+static void spread_by_table(const pool_gradient_job *j, const real *restrict shares, real *restrict to) {
     const int32_t *restrict at = j->tables;
     int64_t width = j->p->width;
     for (int64_t x = 0; x < width; x++) to[x] = shares[at[x]];
@@ -144,8 +142,8 @@ static void spread_by_table(const job *j, const real *restrict shares, real *res
     }
 }
 
-/* Sums of the shares of a row for each of its pixels; whole vectors are written. */
-static void spread_row(const job *j, const scratch *s, real *to) {
+/* Sums the shares of a row for each of its pixels; whole vectors are written. */
+static void spread_row(const pool_gradient_job *j, const scratch *s, real *to) {
     const fc_windows *w = &j->p->columns;
     const holder *of = j->columns.of;
     int64_t width = j->p->width, pad = -w->first, period = j->columns.period;
@@ -187,7 +185,7 @@ static void spread_row(const job *j, const scratch *s, real *to) {
 /* ---- planes, or images of NHWC ---- */
 
 /* Scratch with room for so many rows in the ring and terms of a sum, and `beyond` reals behind it; 0, or a status. */
-static int open_scratch(const job *j, int64_t rows, int64_t terms, int64_t beyond, scratch *s) {
+static int open_scratch(const pool_gradient_job *j, int64_t rows, int64_t terms, int64_t beyond, scratch *s) {
     int64_t padded = round_up(j->p->columns.count, VL);
     size_t reals = (size_t)(2 * padded + rows * j->row_room + j->shares_room + round_up(beyond, VL)) * sizeof(real);
     char *memory = fc_workspace(FC_OWN, reals + (size_t)terms * sizeof(real *));
@@ -204,10 +202,10 @@ static int open_scratch(const job *j, int64_t rows, int64_t terms, int64_t beyon
 }
 
 /* Where in a spread row the first pixel stands. */
-static int64_t shift_of(const job *j) { return j->kind == STRIDE_2 ? -j->p->columns.first % 2 : 0; }
+static int64_t shift_of(const pool_gradient_job *j) { return j->kind == STRIDE_2 ? -j->p->columns.first % 2 : 0; }
 
 static int work_in_ring(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const pool_gradient_job *j = context;
     const fc_pool *p = j->p;
     const fc_windows *w = &p->rows;
     int64_t columns = p->columns.count, row = p->width * j->inner, span = j->rows.span, shift = shift_of(j);
@@ -240,7 +238,7 @@ static int work_in_ring(const void *context, int64_t begin, int64_t end) {
 
 /* Every row of pixels is summed in the same order as above. */
 static int work_in_place(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const pool_gradient_job *j = context;
     const fc_pool *p = j->p;
     const fc_windows *w = &p->rows;
     int64_t columns = p->columns.count, row = p->width * j->inner, shift = shift_of(j);
@@ -268,7 +266,7 @@ static int work_in_place(const void *context, int64_t begin, int64_t end) {
 
 /* Windows of 2x2, each next to the other, of NCHW: every output is four pixels. Parts are of the outputs' rows. */
 static int double_planes(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const pool_gradient_job *j = context;
     const fc_pool *p = j->p;
     int64_t columns = p->columns.count, rows = p->rows.count, width = p->width, used = min64(width, 2 * columns);
     int64_t padded = round_up(columns, VL), room = j->past ? sink_room(2 * width) : 0;
@@ -311,9 +309,9 @@ static int is_doubling(const fc_windows *w) {
     return w->kind == FC_SLIDING && w->kernel == 2 && w->stride == 2 && w->step == 1 && w->first == 0;
 }
 
-/* One window over the whole plane: it has one value. */
+/* Fills planes that have one window, over the whole plane. */
 static int fill_planes(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const pool_gradient_job *j = context;
     const fc_pool *p = j->p;
     int64_t n = p->height * p->width;
     real divisor = (real)(divisor_of(&p->rows, 0) * divisor_of(&p->columns, 0));
@@ -330,7 +328,7 @@ static int fill_planes(const void *context, int64_t begin, int64_t end) {
 
 /* ---- the way through ---- */
 
-static int plan_columns(job *j) {
+static int plan_columns(pool_gradient_job *j) {
     const fc_pool *p = j->p;
     const fc_windows *w = &p->columns;
     int64_t width = p->width, reach = w->count + 1; /* BY_TABLE: a zero behind the shares */
@@ -388,7 +386,8 @@ static fc_windows windows_back(const fc_windows *w) {
                         .divisor = divisor_of(w, 0)};
 }
 
-/* Then the gradient is average pooling too: pixel i lies in the windows i + pad - kernel + 1, ..., i + pad. */
+/* The gradient of uniform windows is average pooling too: pixel i lies in the windows i + pad - kernel + 1, ..., i +
+ * pad. */
 static int pool_back(const fc_pool *p, const void *gradient, void *out, int threads) {
     fc_pool back = *p;
     back.height = p->rows.count, back.width = p->columns.count;
@@ -398,7 +397,7 @@ static int pool_back(const fc_pool *p, const void *gradient, void *out, int thre
 
 int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads) {
     int nhwc = p->layout == FC_NHWC;
-    job j = {.p = p, .gradient = gradient, .out = out, .inner = nhwc ? p->channels : 1, .parts = 1};
+    pool_gradient_job j = {.p = p, .gradient = gradient, .out = out, .inner = nhwc ? p->channels : 1, .parts = 1};
     int64_t planes = nhwc ? p->batch : p->batch * p->channels;
     double elements =
         (double)(p->batch * p->channels) * (double)(p->height * p->width + p->rows.count * p->columns.count);

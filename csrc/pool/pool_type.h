@@ -1,4 +1,7 @@
-/* Pooling of one element type T; included once for each by pool.c, which says whether T has NaN and what is lowest. */
+/* Pooling of one element type T; included once for each by pool.c, which says whether T has NaN and what is lowest.
+ *
+ * The last three functions are the bodies of pool.c's tasks: rows of windows one at a time, parts of NCHW planes, and
+ * parts of the channels of an NHWC row of outputs. */
 
 INLINE
 int NAMED(wins)(T value, T best) { return value > best || IS_NAN(value); }
@@ -27,7 +30,7 @@ static void NAMED(combine_row)(T *restrict acc, const T *restrict x, int64_t n, 
         for (int64_t i = 0; i < n; i++) acc[i] = NAMED(combine)(x[i], acc[i], 0);
 }
 
-/* Rows x, x + step, ... below `count` of them, combined. */
+/* Combines `count` rows x, x + step, ... */
 static void NAMED(down_columns)(T *restrict row, const T *restrict x, int64_t n, int64_t step, int64_t count, int sum) {
     if (count == 2)
         sum ? NAMED(combine_taps)(row, x, n, 1, step, 2, 1) : NAMED(combine_taps)(row, x, n, 1, step, 2, 0);
@@ -78,7 +81,7 @@ static void NAMED(along_row)(listing *l, int64_t plane, const T *restrict row, T
 }
 #undef ALONG
 
-/* A plane of n elements, in a fixed tree of partial results. */
+/* Combines a plane of n elements, in a fixed tree of partial results. */
 static T NAMED(whole_plane)(const T *restrict x, int64_t n, int sum) {
     enum { PARTS = 64 / sizeof(T) };
     T part[PARTS];
@@ -175,7 +178,7 @@ static T NAMED(one_window)(const fc_pool *p, const T *x, int64_t step, window do
             for (int64_t s = across.start; s < across.stop; s += column_step) {
                 T value = x[(r * p->width + s) * step];
                 running += (double)value;
-                /* The whole total too, as the share may have been rounded up to it. */
+                /* The whole total is enough too, as the share may have been rounded up to it. */
                 if (running > uniform * total || (running == total && total > 0)) {
                     *index = r * p->width + s;
                     return value;

@@ -1,6 +1,6 @@
-/* Where the windows of pooling lie, from the few numbers of `fc_windows`: any of them, or some at a time. No table of all is
- * ever made, so that neither time nor memory follow from a kernel's size, a padding or a stride, only from pixels and
- * results. Included by the kernels of pooling and of its gradient. */
+/* Where the windows of pooling lie, from the few numbers of `fc_windows`: any of them, or some at a time. No table of
+ * all is ever made, so that neither time nor memory follow from a kernel's size, a padding or a stride, only from
+ * pixels and results. Included by the kernels of pooling and of its gradient. */
 #ifndef FC_WINDOWS_H
 #define FC_WINDOWS_H
 
@@ -43,7 +43,8 @@ static inline double counted(const fc_windows *w, int64_t o) {
     return w->unit == 1 ? count : count / w->unit;
 }
 
-/* The share of an axis in what the sum over window `o` is divided by. Samples of fractional windows have no say in it. */
+/* The share of an axis in what the sum over window `o` is divided by. Samples of fractional windows have no say in it.
+ */
 static inline double divisor_of(const fc_windows *w, int64_t o) {
     if (w->divisor != 0) return w->divisor;
     if (w->kind == FC_SLIDING) return counted(w, o);
@@ -54,8 +55,8 @@ static inline double divisor_of(const fc_windows *w, int64_t o) {
 
 enum { LISTED = 512 };
 
-/* Some of the windows along a plane's rows, and their divisors: of those that several rows or planes have in common, each is
- * worked out once where there are no more than fit. */
+/* Some of the windows along a plane's rows, and their divisors: of those that several rows or planes have in common,
+ * each is worked out once where there are no more than fit. */
 typedef struct {
     const fc_windows *w;
     int64_t plane, from; /* of `at` */

@@ -1,6 +1,9 @@
-/* Sums of every channel over a batch and its planes, the gradient of a bias. Called by the gradients' kernels, and by itself. */
+/* Sums of every channel over a batch and its planes, the gradient of a bias. Called by the gradients' kernels, and
+ * through `operations.def`. */
 #include <stdlib.h>
 
+#include "base/parallel.h"
+#include "base/simd.h"
 #include "weight_gradient/gradient.h"
 
 /* Channels differ in NCHW; images and pixels are summed in slices that do not depend on the number of threads. */
@@ -10,8 +13,8 @@ typedef struct {
     int64_t batch, channels, pixels, count; /* number of slices (NHWC) */
 } sums_job;
 
-/* Pairs of four vectors at a time: the additions' latency would limit one. */
-static real sum_run(const real *x, int64_t n) {
+/* Adds to four vectors in turn: the additions' latency would limit one. */
+static real sum_stretch(const real *x, int64_t n) {
     vec sum[4] = {zero(), zero(), zero(), zero()};
     for (; n >= 4 * VL; n -= 4 * VL, x += 4 * VL)
         for (int i = 0; i < 4; i++) sum[i] += load(x + i * VL);
@@ -26,7 +29,8 @@ static int sum_planes(const void *context, int64_t begin, int64_t end) {
     const sums_job *j = context;
     for (int64_t c = begin; c < end; c++) {
         real total = 0;
-        for (int64_t n = 0; n < j->batch; n++) total += sum_run(j->x + (n * j->channels + c) * j->pixels, j->pixels);
+        for (int64_t n = 0; n < j->batch; n++)
+            total += sum_stretch(j->x + (n * j->channels + c) * j->pixels, j->pixels);
         j->out[c] = total;
     }
     return 0;

@@ -1,6 +1,6 @@
 /* Every convolution kernel, the pooling and the gradients of every instruction set that runs here, against obvious
- * loops, without Python:
- * for processors that are only at hand as an emulator. Prints a line for each instruction set; exit status 1 on a failure.
+ * loops, without Python: for processors that are only at hand as an emulator. Prints a line for each instruction set;
+ * exit status 1 on a failure.
  *
  *     test_kernels [SEED] [ROUNDS] */
 #include <math.h>
@@ -116,10 +116,44 @@ static fc_conv random_conv(int largest_batch) {
     return p;
 }
 
-static int check_conv(void) {
-    fc_conv p = random_conv(2);
-    p.transposed = pick(0, 3) == 0;
+/* A stride or a dilation: of the size of the image, far beyond it, or as large as there are. */
+static int64_t far_apart(void) {
+    static const int64_t sizes[] = {9, 300, 1000003, INT32_MAX};
+    return pick(1, sizes[pick(0, 3)]);
+}
+
+/* An axis of a small image and few outputs, of which at least one sees a pixel: all others may lie anywhere. */
+static void set_far_axis(int64_t kernel, int64_t longest, int64_t *stride, int64_t *dilation, int64_t *pad,
+                         int64_t *size, int64_t *outputs) {
+    *stride = far_apart(), *dilation = far_apart(), *outputs = pick(1, 4);
+    *size = pick(1, pick(0, 3) ? 9 : longest);
+    do *pad = pick(0, *outputs - 1) * *stride + pick(0, kernel - 1) * *dilation - pick(0, *size - 1);
+    while (*pad < 0);
+}
+
+static fc_conv random_far_conv(int largest_batch) {
+    fc_conv p = random_conv(largest_batch);
+    p.kernel_h = pick(1, 4), p.kernel_w = pick(1, 6);
+    if (pick(0, 1)) {
+        set_far_axis(p.kernel_h, 30, &p.stride_h, &p.dilation_h, &p.pad_top, &p.height, &p.out_height);
+        p.width = pick(1, 9), p.out_width = pick(1, 9);
+    } else {
+        p.height = pick(1, 2), p.out_height = pick(1, 2);
+    }
+    set_far_axis(p.kernel_w, 700, &p.stride_w, &p.dilation_w, &p.pad_left, &p.width, &p.out_width);
+    return p;
+}
+
+static fc_conv either_way(fc_conv p) {
+    p.transposed = pick(0, 2) == 0;
+    return p;
+}
+
+static int check_conv(fc_conv p) {
     if (p.height < 1 || p.width < 1) return 0;
+    fc_conv empty = p;
+    empty.batch = 0;
+    fc_conv_choose(&p), fc_conv_choose(&empty);
     int64_t inputs = p.batch * p.channels * p.height * p.width,
             outputs = p.batch * p.filters * p.out_height * p.out_width;
     int64_t results = p.transposed ? inputs : outputs;
@@ -138,7 +172,7 @@ static int check_conv(void) {
         if (!fc_conv_accepts(&p, kernel)) continue;
         void *packed = aligned_alloc(64, (fc_conv_weight_bytes(&p, kernel) + 127) & ~(size_t)63);
         int threads = (int)pick(1, 3);
-        int status = 0;
+        int status = fc_conv_workspace_bytes(&p, kernel, threads) > 64 << 20;
         if (pick(0, 1))
             status = fc_conv_run_once(&p, kernel, x, w, packed, &e, out, threads);
         else
@@ -149,15 +183,47 @@ static int check_conv(void) {
         if (status || !(worst <= tolerance)) {
             printf(
                 "%s: error %g (status %d), x %ldx%ldx%ldx%ld, %ld filters, kernel %ldx%ld, groups %ld, layout %d, "
-                "dtype %d, transposed %d\n",
+                "dtype %d, transposed %d, stride %ld %ld, dilation %ld %ld, padding %ld %ld, %ldx%ld outputs\n",
                 fc_conv_kernel_name(kernel), worst, status, (long)p.batch, (long)p.channels, (long)p.height,
                 (long)p.width, (long)p.filters, (long)p.kernel_h, (long)p.kernel_w, (long)p.groups, p.layout, p.dtype,
-                p.transposed);
+                p.transposed, (long)p.stride_h, (long)p.stride_w, (long)p.dilation_h, (long)p.dilation_w,
+                (long)p.pad_top, (long)p.pad_left, (long)p.out_height, (long)p.out_width);
             failures++;
         }
         free(packed);
     }
     free(x), free(out), free(w), free(bias), free(residual), free(want);
+    return failures;
+}
+
+/* Images of a pixel or a row, of which a strided convolution's gradient has whole phases without a pixel, and weights
+ * beyond every L2 cache, for which threads share what they read of them. */
+static int check_few_pixels(void) {
+    static const int64_t sizes[][4] = {{1, 1, 1, 1}, {1, 5, 1, 3}, {2, 1, 1, 1}};
+    int failures = 0;
+    for (int i = 0; i < 12; i++) {
+        const int64_t *size = sizes[i / 4];
+        fc_conv p = {.batch = 1,
+                     .channels = 256,
+                     .height = size[0],
+                     .width = size[1],
+                     .filters = 256,
+                     .kernel_h = 3,
+                     .kernel_w = 3,
+                     .stride_h = 2,
+                     .stride_w = 2,
+                     .pad_top = 1,
+                     .pad_left = 1,
+                     .dilation_h = 1,
+                     .dilation_w = 1,
+                     .groups = 1,
+                     .out_height = size[2],
+                     .out_width = size[3],
+                     .layout = i % 2,
+                     .dtype = i / 2 % 2,
+                     .transposed = 1};
+        failures += check_conv(p);
+    }
     return failures;
 }
 
@@ -187,8 +253,7 @@ static void gradient_reference(const fc_conv *p, const void *x, const void *grad
     }
 }
 
-static int check_weight_gradient(void) {
-    fc_conv p = random_conv(5);
+static int check_weight_gradient(fc_conv p) {
     if (p.height < 1 || p.width < 1) return 0;
     int64_t weights = p.filters * p.channels / p.groups * p.kernel_h * p.kernel_w;
     void *x = fill(p.batch * p.channels * p.height * p.width, p.dtype);
@@ -301,7 +366,8 @@ static int check_pool_gradient(void) {
                  .reducer = FC_SUM};
     int64_t planes = p.batch * p.channels, inputs = planes * size * size, outputs = planes * count * count;
     void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
-    int status = fc_pool_run(&p, x, y, NULL, NULL, threads) | fc_pool_gradient(&p, g, back, threads);
+    int status =
+        fc_pool_run(&p, x, y, NULL, NULL, threads) | fc_operations_of(dtype)->pool_gradient(&p, g, back, threads);
     int failures = differ("pool gradient", status, dot(y, g, dtype, outputs), dot(x, back, dtype, inputs), dtype);
     free(x), free(y), free(g), free(back);
     return failures;
@@ -325,13 +391,14 @@ static int check_scatter_add(void) {
     void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
     int status =
         fc_gather(x, places, y, batch, channels, rows * columns, plane, layout, dtype == FC_F32 ? 4 : 8, threads) |
-        fc_scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout, dtype, threads);
+        fc_operations_of(dtype)->scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout,
+                                             threads);
     int failures = differ("scatter_add", status, dot(y, g, dtype, outputs), dot(x, back, dtype, inputs), dtype);
     places[pick(0, outputs - 1)] = pick(0, 1) ? plane : -1;
     if (fc_gather(x, places, y, batch, channels, rows * columns, plane, layout, dtype == FC_F32 ? 4 : 8, threads) !=
             FC_OUT_OF_RANGE ||
-        fc_scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout, dtype, threads) !=
-            FC_OUT_OF_RANGE)
+        fc_operations_of(dtype)->scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout,
+                                             threads) != FC_OUT_OF_RANGE)
         failures++, printf("a place outside was not seen\n");
     free(x), free(y), free(g), free(back), free(places);
     return failures;
@@ -347,10 +414,10 @@ static int check_pad_gradient(void) {
         columns[i] = i + shift < width && i + shift >= -1 ? i + shift : pick(-1, width - 1);
     int64_t inputs = planes * height * width * inner, outputs = planes * row_count * column_count * inner;
     void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
-    int status =
-        fc_pad(x, y, planes, height, width, inner, rows, row_count, columns, column_count, zero,
-               dtype == FC_F32 ? 4 : 8, threads) |
-        fc_pad_gradient(g, back, planes, height, width, inner, rows, row_count, columns, column_count, dtype, threads);
+    int status = fc_pad(x, y, planes, height, width, inner, rows, row_count, columns, column_count, zero,
+                        dtype == FC_F32 ? 4 : 8, threads) |
+                 fc_operations_of(dtype)->pad_gradient(g, back, planes, height, width, inner, rows, row_count, columns,
+                                                       column_count, threads);
     int failures = differ("pad gradient", status, dot(y, g, dtype, outputs), dot(x, back, dtype, inputs), dtype);
     free(x), free(y), free(g), free(back);
     return failures;
@@ -387,9 +454,10 @@ static int check_deform_gradient(void) {
          *back_offset = fill(2 * p.batch * fields, p.dtype);
     void *back_mask = fill(p.batch * fields, p.dtype);
     int threads = (int)pick(1, 3);
-    int status = fc_deform_conv(&p, x, offset, mask, offset_groups, w, NULL, y, threads) |
-                 fc_deform_conv_gradient(&p, x, offset, mask, offset_groups, w, g, back_x, back_offset, back_w,
-                                         back_mask, threads);
+    const fc_operations *operations = fc_operations_of(p.dtype);
+    int status = operations->deform_conv(&p, x, offset, mask, offset_groups, w, NULL, y, threads) |
+                 operations->deform_conv_gradient(&p, x, offset, mask, offset_groups, w, g, back_x, back_offset, back_w,
+                                                  back_mask, threads);
     double want = dot(y, g, p.dtype, outputs);
     int failures = differ("deform_conv: image", status, want, dot(x, back_x, p.dtype, inputs), p.dtype) +
                    differ("deform_conv: weights", status, want, dot(w, back_w, p.dtype, weights), p.dtype) +
@@ -401,6 +469,7 @@ static int check_deform_gradient(void) {
 
 /* Against a small step along a direction; and the slope of a sigmoid from its output, sums of channels. */
 static int check_elementwise(void) {
+    const fc_operations *operations = fc_operations_of(FC_F64);
     int64_t batch = pick(1, 2), channels = pick(1, 20), pixels = pick(1, 40), size = pick(1, 9),
             n = batch * channels * pixels;
     int layout = (int)pick(0, 1), threads = (int)pick(1, 3), status = 0;
@@ -411,20 +480,20 @@ static int check_elementwise(void) {
     for (int side = -1; side <= 1; side += 2) {
         for (int64_t i = 0; i < n; i++) back[i] = x[i] + side * step * along[i];
         status |=
-            fc_local_response_norm(back, y, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, FC_F64, threads);
+            operations->local_response_norm(back, y, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, threads);
         change += side * dot(y, g, FC_F64, n) / (2 * step);
     }
-    status |= fc_local_response_norm_gradient(x, g, back, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, FC_F64,
-                                              threads);
+    status |= operations->local_response_norm_gradient(x, g, back, batch, channels, pixels, size, 0.5, 0.75, 1.5,
+                                                       layout, threads);
     double got = dot(along, back, FC_F64, n);
     int failures = fabs(change - got) > 1e-6 ? differ("norm gradient", status, change, got, FC_F64) : 0;
-    status |= fc_channel_sums(g, sums, batch, channels, pixels, layout, FC_F64, threads);
+    status |= operations->channel_sums(g, sums, batch, channels, pixels, layout, threads);
     for (int64_t c = 0; c < channels; c++) ones[c] = 1;
     for (int64_t i = 0; i < n; i++) total += g[i], slopes += g[i] * x[i] * (1 - x[i]);
     failures += differ("channel sums", status, total, dot(sums, ones, FC_F64, channels), FC_F64);
     for (int activation = FC_LINEAR; activation <= FC_GELU; activation++)
-        status |= fc_activation_gradient(activation, 0, 1, g, x, 0, back, n, FC_F64, threads);
-    status |= fc_activation_gradient(FC_SIGMOID, 0, 0, g, x, 1, back, n, FC_F64, threads);
+        status |= operations->activation_gradient(activation, 0, 1, g, x, 0, back, n, threads);
+    status |= operations->activation_gradient(FC_SIGMOID, 0, 0, g, x, 1, back, n, threads);
     for (int64_t i = 0; i < n; i++) slopes -= back[i];
     failures += differ("activation gradient", status, slopes, 0, FC_F64);
     free(x), free(g), free(along), free(y), free(back), free(ones), free(sums);
@@ -464,9 +533,11 @@ int main(int count, char **arguments) {
         if (!fc_isa_runs_here(isa)) continue;
         fc_select_isa(isa);
         state = seed;
-        failures += check_probes(isa);
+        failures += check_probes(isa) + check_few_pixels();
         for (int round = 0; round < rounds; round++)
-            failures += check_conv() + check_weight_gradient() + check_pool() + check_gradients();
+            failures += check_conv(either_way(random_conv(2))) + check_conv(either_way(random_far_conv(2))) +
+                        check_weight_gradient(random_conv(5)) + check_weight_gradient(random_far_conv(5)) +
+                        check_pool() + check_gradients();
         printf("%s: %d rounds, %d failures so far\n", fc_isa_name(isa), rounds, failures);
     }
     return failures != 0;

@@ -6,15 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 
-from fastconv.demo.steps import Array, Step
+from fastconv.bench.measure.timer import Pace, Timer, stopwatch
+from fastconv.demo.steps import Step
+from fastconv.typing import Array, BackendName
 
-REFERENCE = "numpy"
-CALLS = 7
-SECONDS = 1.0  # a slow operation gets fewer calls, so that a large photograph does not take all day
+REFERENCE: BackendName = "numpy"
+# A slow operation gets fewer calls, so that a large photograph does not take all day.
+PACE = Pace(rounds=7, least=1, enough=1.0)
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,13 @@ class Outcome:
     title: str
     shape_in: tuple[int, ...]
     shape_out: tuple[int, ...]
-    seconds: dict[str, float]
-    first_call: dict[str, float]
-    difference: dict[str, float]
+    seconds: dict[BackendName, float]
+    first_call: dict[BackendName, float]
+    difference: dict[BackendName, float]
     allowed: float
 
     @property
-    def wrong(self) -> list[str]:
+    def wrong(self) -> list[BackendName]:
         """The backends whose result is too far from the reference."""
         return [name for name, value in self.difference.items() if not value <= self.allowed]
 
@@ -49,7 +50,7 @@ class Outcome:
         return max(self.difference.values(), default=0.0) / self.allowed if self.allowed else 0.0
 
 
-def measure(step: Step, x: Array, names: Sequence[str]) -> tuple[Array, Outcome]:
+def measure(step: Step, x: Array, names: Sequence[BackendName]) -> tuple[Array, Outcome]:
     """Run ``step`` on every backend of ``names``.
 
     Returns
@@ -57,7 +58,9 @@ def measure(step: Step, x: Array, names: Sequence[str]) -> tuple[Array, Outcome]
     tuple
         The reference's result, and the :class:`Outcome`.
     """
-    seconds, first_call, difference = {}, {}, {}
+    seconds: dict[BackendName, float] = {}
+    first_call: dict[BackendName, float] = {}
+    difference: dict[BackendName, float] = {}
     if REFERENCE in names:
         expected, first_call[REFERENCE], seconds[REFERENCE] = timed(step, x, REFERENCE)
     else:
@@ -78,21 +81,16 @@ def measure(step: Step, x: Array, names: Sequence[str]) -> tuple[Array, Outcome]
     return expected, outcome
 
 
-def timed(step: Step, x: Array, name: str) -> tuple[Array, float, float]:
+def timed(step: Step, x: Array, name: BackendName) -> tuple[Array, float, float]:
     """Give the result, the seconds that the first call took beyond a usual one, and those of a usual one.
 
     The first call is a warm-up, where numba compiles; a usual one is the median of several after it.
     """
-    start = perf_counter()
-    result = step.run(x, name)
-    first = perf_counter() - start
-    times: list[float] = []
-    while len(times) < CALLS and sum(times) < SECONDS:
-        start = perf_counter()
-        step.run(x, name)
-        times.append(perf_counter() - start)
-    usual = median(times)
-    return result, max(0.0, first - usual), usual
+    results: list[Array] = []
+    first = stopwatch(lambda: results.append(step.run(x, name)))
+    samples = Timer({name: lambda: step.run(x, name)}, PACE).run()
+    usual = median(samples[name])
+    return results[0], max(0.0, first - usual), usual
 
 
 def largest_difference(result: Array, expected: Array) -> float:

@@ -13,18 +13,19 @@ import numpy as np
 
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Array, Result, as_array, native
+from fastconv.execution.arrays import Result, as_array, native
 from fastconv.execution.known_calls import Given, recall_conv, remember
 from fastconv.execution.memory import check_memory, empty, memory_errors
 from fastconv.execution.padding import pad_sides
 from fastconv.problem.case import ConvCase, find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.settings.precision import get_precision
+from fastconv.typing import Array, ArrayLike, BackendName
 
 Prepare = Callable[[Backend, ConvProblem], Any]
 
 
-def read_weight(op: str, name: str, value: Any) -> Array:
+def read_weight(op: str, name: str, value: ArrayLike) -> Array:
     weight = as_array(op, name, value)
     check_weight(op, name, weight.shape)
     return weight
@@ -37,7 +38,7 @@ def check_weight(op: str, name: str, shape: tuple[int, ...], dimensions: int = 4
         raise ValueError(f"{op}: {name} has shape {shape}: no size may be 0")
 
 
-def read_bias(op: str, bias: Any, channels: int, dtype: np.dtype[Any]) -> Array | None:
+def read_bias(op: str, bias: ArrayLike | None, channels: int, dtype: np.dtype[Any]) -> Array | None:
     if bias is None:
         return None
     array = as_array(op, "bias", bias)
@@ -64,23 +65,24 @@ class ConvCall:
         o: ConvOptions,
         backend: Backend,
         case: ConvCase,
-        bias: Any,
-        residual: Any,
-        out: Any,
-        *inputs: Any,
+        bias: ArrayLike | None,
+        residual: ArrayLike | None,
+        out: Array | None,
+        *inputs: Array,
     ) -> None:
         self._o, self._backend, self._case = o, backend, case
         shape = case.shape if case.batched else case.shape[1:]
         self._bias = self._residual = None
         if bias is not None:
+            bias = as_array(o.op, "bias", bias)
             self._bias = read_bias(o.op, bias, case.problem.result_channels, case.dtype)
         if residual is not None:
-            array = as_array(o.op, "residual", residual)
-            if array.shape != shape:
+            residual = as_array(o.op, "residual", residual)
+            if residual.shape != shape:
                 raise ValueError(
-                    f"{o.op}: residual has shape {array.shape}, but the result has shape {shape}"
+                    f"{o.op}: residual has shape {residual.shape}, but the result has shape {shape}"
                 )
-            self._residual = native(array, case.dtype).reshape(case.shape)
+            self._residual = native(residual, case.dtype).reshape(case.shape)
         if o.algorithm is not None:
             check_algorithm(o, backend)
             backend.weight_form(case.problem)  # refuses what the algorithm cannot do
@@ -118,11 +120,11 @@ class ConvCall:
 def execute(
     o: ConvOptions,
     backend: Backend,
-    x: Any,
+    x: ArrayLike,
     weight: Array,
-    bias: Any,
-    residual: Any,
-    out: Any,
+    bias: ArrayLike | None,
+    residual: ArrayLike | None,
+    out: Array | None,
     prepare: Prepare | None = None,
 ) -> Array:
     """One convolution of a user's `x` with a `weight` that `read_weight` read."""
@@ -141,14 +143,22 @@ def shortcut_of(backend: Backend, o: ConvOptions, x: Array, weight: Array, once:
 
 
 def convolve(
-    op: str, x: Any, weight: Any, bias: Any, residual: Any, out: Any, backend: Any, given: Given
+    op: str,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    residual: ArrayLike | None,
+    out: Array | None,
+    backend: BackendName | None,
+    given: Given,
+    depthwise: bool = False,
 ) -> Array:
     """One call of a public function; `given` are its options, in the order of `ConvOptions.read`."""
     if residual is None:
         result = recall_conv(op, x, weight, bias, out, given, backend)
         if result is not None:
             return result
-    options = ConvOptions.read(op, *given)
+    options = ConvOptions.read(op, *given, depthwise=depthwise)  # type: ignore[arg-type]
     engine = resolve(op, backend)
     array = read_weight(op, "weight", weight)
     result = execute(options, engine, x, array, bias, residual, out)

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv import backends
 from fastconv.caches import clear_all, constant
 from fastconv.settings.cache import choose_cache_size
 from fastconv.settings.memory import total_memory
+from fastconv.typing import Array
 
 __all__ = ["clear_cache", "set_cache_size"]
 
-Array = NDArray[Any]
 
 _RECYCLED = 64 << 10  # smaller ones are quick to get from malloc
 _LARGE = 1 << 30  # smaller ones are not compared with what memory there is
@@ -34,7 +33,7 @@ def extension() -> Any:
         backends.load("cython")
     except backends.BackendUnavailableError:
         return None
-    from fastconv.backends.cython import _engine
+    import fastconv.backends.cython._engine as _engine
 
     return _engine
 
@@ -93,7 +92,7 @@ class memory_errors:
             raise MemoryError(f"{self._op}: not enough memory for the work: {error}") from None
 
 
-def set_cache_size(size: int) -> None:
+def set_cache_size(size: SupportsIndex) -> None:
     """Set how many bytes of freed results may be kept for the next ones; 0 keeps none.
 
     Parameters
@@ -113,10 +112,10 @@ def set_cache_size(size: int) -> None:
     >>> fastconv.set_cache_size(64 * 2**20)
     >>> fastconv.set_cache_size(before)
     """
-    size = choose_cache_size(size, "set_cache_size")
+    limit = choose_cache_size(size, "set_cache_size")
     engine = extension()
     if engine is not None:
-        engine.limit_recycling(size)
+        engine.limit_recycling(limit)
 
 
 def clear_cache() -> None:

@@ -6,15 +6,22 @@ Called by `pad2d` and by convolutions that pad first.
 from __future__ import annotations
 
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Array
 from fastconv.execution.memory import empty, memory_errors
 from fastconv.problem.layout import plane_size, spatial_axes
 from fastconv.problem.options import Sides
 from fastconv.problem.padding import sources
+from fastconv.typing import Array, Layout, PaddingMode
 
 
 def pad_sides(
-    op: str, backend: Backend, x: Array, sides: Sides, mode: str, value: float, layout: str, what: str
+    op: str,
+    backend: Backend,
+    x: Array,
+    sides: Sides,
+    mode: PaddingMode,
+    value: float,
+    layout: Layout,
+    what: str,
 ) -> Array:
     """`x` padded by `sides`; `x` is what a backend takes, and so is the result, which an error calls `what`."""
     shape = list(x.shape)

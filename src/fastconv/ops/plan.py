@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
-from fastconv import backends
+from fastconv import arguments, backends
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Array, native
+from fastconv.execution.arrays import native
 from fastconv.execution.convolution import check_algorithm, execute, read_bias, read_weight, shortcut_of
 from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_tables
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import weight_sizes
 from fastconv.settings.precision import get_precision
 from fastconv.settings.threads import get_num_threads
+from fastconv.typing import (
+    ActivationLike,
+    Array,
+    ArrayLike,
+    BackendName,
+    Layout,
+    PaddingLike,
+    PaddingMode,
+    PairLike,
+    Precision,
+    ShapeLike,
+)
 
 __all__ = [
     "Conv2dPlan",
@@ -28,25 +39,34 @@ __all__ = [
     "plan_depthwise_conv2d",
 ]
 
-
 _MOST_KNOWN = 256
 
 
 class _Plan:
     """A convolution with its weights; call it with any batch and image size.
 
-    Prepared weights are kept for each form that the backend asked for (there are a few); several threads may
-    call one plan. Pickles hold the weights and the options, not the prepared forms.
+    Prepared weights are kept for each form that the backend asked for (there are a few). Several threads may call one
+    plan: there is no lock, which a fork could leave locked for ever, but two threads may prepare the same at first.
     """
 
+    # So that `vars` holds what a subclass has added, and nothing else.
+    __slots__ = (
+        "_backend_name", "_bias", "_input_shape", "_known", "_last", "_options", "_prepared", "_weight",
+    )  # fmt: skip
+
     def __init__(
-        self, options: ConvOptions, weight: Array, bias: Array | None, backend: str, input_shape: Any = None
+        self,
+        options: ConvOptions,
+        weight: Array,
+        bias: Array | None,
+        backend: BackendName,
+        input_shape: ShapeLike | None = None,
     ) -> None:
-        self._options, self._weight, self._bias, self._backend_name = options, weight, bias, backend
+        self._options, self._weight, self._bias = options, weight, bias
+        self._backend_name: BackendName = backend
         self._prepared: dict[Hashable, Any] = {}
         # By shape, dtype and precision of `x`: a shortcut, its weights, and the problem.
         self._known: dict[Hashable, Any] = {}
-        self._lock = threading.Lock()
         self._last: ConvProblem | None = None  # for `explain`
         self._input_shape = None if input_shape is None else self._full_shape(input_shape)
         if self._input_shape is not None:
@@ -56,15 +76,15 @@ class _Plan:
     def _backend(self) -> Backend:
         return backends.load(self._backend_name)
 
-    def _full_shape(self, shape: Any) -> tuple[int, ...]:
+    def _full_shape(self, shape: ShapeLike) -> tuple[int, ...]:
         op = self._options.op
         try:
-            sizes = tuple(int(s) for s in shape)
+            sizes = tuple(arguments.integer(op, "input_shape", s, 0) for s in shape)
         except TypeError:
             raise TypeError(f"{op}: input_shape is {shape!r}, but needs a tuple of integers") from None
         if len(sizes) == 3:
             sizes = (1, *sizes)
-        if len(sizes) != 4 or min(sizes[1:]) < 1 or sizes[0] < 0:
+        if len(sizes) != 4 or min(sizes[1:]) < 1:
             raise ValueError(f"{op}: input_shape is {shape!r}, but needs the 4 (or 3, unbatched) sizes of x")
         return sizes
 
@@ -80,36 +100,33 @@ class _Plan:
         key = (problem.dtype, backend.weight_form(problem))
         prepared = self._prepared.get(key)
         if prepared is None:
-            with self._lock:
-                prepared = self._prepared.get(key)
-                if prepared is None:
-                    prepared = backend.prepare(problem, native(self._weight, problem.dtype))
-                    self._prepared[key] = prepared
+            prepared = backend.prepare(problem, native(self._weight, problem.dtype))
+            prepared = self._prepared.setdefault(key, prepared)
         return prepared
 
-    def __call__(self, x: Any, out: Array | None = None, *, residual: Any = None) -> Array:
+    def __call__(self, x: ArrayLike, out: Array | None = None, *, residual: ArrayLike | None = None) -> Array:
         """The convolution of `x`; `out` and `residual` as for `conv2d`."""
-        plain = residual is None and type(x) is np.ndarray
-        if plain:
-            known = self._known.get((x.shape, x.dtype, get_precision()))
+        plain: Array | None = x if residual is None and type(x) is np.ndarray else None
+        if plain is not None:
+            known = self._known.get((plain.shape, plain.dtype, get_precision()))
             if known is not None:
                 shortcut, packed, self._last = known
-                result: Array | None = shortcut.prepared(x, packed, self._bias, out, get_num_threads())
+                result: Array | None = shortcut.prepared(plain, packed, self._bias, out, get_num_threads())
                 if result is not None:
                     return result
         backend = self._backend
         result = execute(self._options, backend, x, self._weight, self._bias, residual, out, self._prepare)
-        if plain and x.dtype == self._weight.dtype:
-            shortcut = shortcut_of(backend, self._options, x, self._weight, once=False)
+        if plain is not None and plain.dtype == self._weight.dtype:
+            shortcut = shortcut_of(backend, self._options, plain, self._weight, once=False)
             if shortcut is not None:
-                problem = self._problem(x.shape if x.ndim == 4 else (1, *x.shape))
+                problem = self._problem(plain.shape if plain.ndim == 4 else (1, *plain.shape))
                 _, packed = self._prepare(backend, problem)
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
-                self._known[x.shape, x.dtype, get_precision()] = shortcut, packed, problem
+                self._known[plain.shape, plain.dtype, get_precision()] = shortcut, packed, problem
         return result
 
-    def algorithm(self, input_shape: Any = None) -> str:
+    def algorithm(self, input_shape: ShapeLike | None = None) -> str:
         """Name the algorithm that is taken.
 
         Parameters
@@ -141,7 +158,7 @@ class _Plan:
             )
         return self._backend.algorithm(problem)
 
-    def explain(self, input_shape: Any = None) -> str:
+    def explain(self, input_shape: ShapeLike | None = None) -> str:
         """How this convolution is done: kernel, instruction set, work and memory, for a person to read.
 
         Parameters
@@ -159,17 +176,36 @@ class _Plan:
             return f"{self!r}\nThe kernel is chosen when x's shape is known: explain(input_shape), or call the plan."
         return self._backend.explain(self._last)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            "options": self._options,
+    def _made(self, arguments: dict[str, Any]) -> _Plan:
+        """What the public function for such plans makes of its arguments."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, dict[str, Any]]:
+        """The arguments of that function, and, of a subclass, its own attributes."""
+        made = {
             "weight": self._weight,
             "bias": self._bias,
             "backend": self._backend_name,
             "input_shape": self._input_shape,
         }
+        return {"arguments": made | self._options.as_arguments(), "added": vars(self)}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+    def __setstate__(self, state: Any) -> None:
+        """Make the plan anew: a forged pickle meets every check that a user's arguments do."""
+        name, parts = type(self).__name__, ("arguments", "added")
+        if not isinstance(state, dict) or not all(isinstance(state.get(part), dict) for part in parts):
+            raise ValueError(f"{name}: the pickle holds no plan")
+        if not all(isinstance(key, str) for part in parts for key in state[part]):
+            raise ValueError(f"{name}: the pickle holds names that are not strings")
+        for key in state["added"]:
+            if hasattr(_Plan, key):
+                raise ValueError(
+                    f"{name}: the pickle has an attribute {key!r}, which is not a subclass's own"
+                )
+        made = self._made(state["arguments"])
+        for slot in _Plan.__slots__:
+            setattr(self, slot, getattr(made, slot))
+        vars(self).update(state["added"])
 
     def __repr__(self) -> str:
         o = self._options
@@ -177,19 +213,37 @@ class _Plan:
         return f"<{type(self).__name__} {self._weight.shape} {options} on {self._backend_name}>"
 
 
+# Their pickles name them as users do, not by this file.
 class Conv2dPlan(_Plan):
     """What `plan_conv2d` makes: ``plan(x, out=None, *, residual=None)`` is `conv2d` with prepared weights."""
+
+    __module__ = "fastconv"
+
+    def _made(self, arguments: dict[str, Any]) -> _Plan:
+        return plan_conv2d(**arguments)
 
 
 class DepthwiseConv2dPlan(_Plan):
     """What `plan_depthwise_conv2d` makes: `depthwise_conv2d` with prepared weights."""
 
+    __module__ = "fastconv"
+
+    def _made(self, arguments: dict[str, Any]) -> _Plan:
+        return plan_depthwise_conv2d(**arguments)
+
 
 class ConvTranspose2dPlan(_Plan):
     """What `plan_conv_transpose2d` makes: `conv_transpose2d` with prepared weights."""
 
+    __module__ = "fastconv"
 
-def _read(options: ConvOptions, weight: Any, bias: Any, backend: Any) -> tuple[Array, Array | None, str]:
+    def _made(self, arguments: dict[str, Any]) -> _Plan:
+        return plan_conv_transpose2d(**arguments)
+
+
+def _read(
+    options: ConvOptions, weight: ArrayLike, bias: ArrayLike | None, backend: BackendName | None
+) -> tuple[Array, Array | None, BackendName]:
     """The plan's own copies of weight and bias, and the name of its backend."""
     engine = resolve(options.op, backend)
     check_algorithm(options, engine)
@@ -211,20 +265,20 @@ def _channels(o: ConvOptions, weight: Array) -> int:
 
 
 def plan_conv2d(
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
+    groups: SupportsIndex = 1,
     *,
-    input_shape: Any = None,
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    precision: str | None = None,
+    input_shape: ShapeLike | None = None,
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Conv2dPlan:
     """Prepare the weights of a convolution that is used more than once.
 
@@ -260,19 +314,19 @@ def plan_conv2d(
 
 
 def plan_depthwise_conv2d(
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
     *,
-    input_shape: Any = None,
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    precision: str | None = None,
+    input_shape: ShapeLike | None = None,
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> DepthwiseConv2dPlan:
     """Prepare the weights of a depthwise convolution that is used more than once.
 
@@ -302,25 +356,26 @@ def plan_depthwise_conv2d(
     options = ConvOptions.read(
         "plan_depthwise_conv2d", stride, padding, dilation, None,
         padding_mode=padding_mode, layout=layout, activation=activation, precision=precision, algorithm=algorithm,
+        depthwise=True,
     )  # fmt: skip
     return DepthwiseConv2dPlan(options, *_read(options, weight, bias, backend), input_shape)
 
 
 def plan_conv_transpose2d(
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: PairLike = 0,
+    groups: SupportsIndex = 1,
+    dilation: PairLike = 1,
     *,
-    input_shape: Any = None,
-    layout: str = "NCHW",
-    activation: Any = None,
-    precision: str | None = None,
+    input_shape: ShapeLike | None = None,
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> ConvTranspose2dPlan:
     """Prepare the weights of a transposed convolution that is used more than once.
 

@@ -12,6 +12,7 @@ from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_table
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import check_image
 from fastconv.problem.options import Sides
+from fastconv.typing import Precision
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,11 +44,11 @@ class ConvCase:
 @kept()
 def find_case(
     o: ConvOptions,
-    precision: str,
+    precision: Precision,
     x_shape: tuple[int, ...],
-    x_dtype: Any,
+    x_dtype: np.dtype[Any],
     weight_shape: tuple[int, ...],
-    weight_dtype: Any,
+    weight_dtype: np.dtype[Any],
 ) -> ConvCase:
     """The case of a call; all errors about shapes are raised here."""
     batched = check_image(o.op, o.x_name, x_shape, o.layout)

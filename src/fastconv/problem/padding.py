@@ -8,8 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.typing import PaddingMode
 
-def sources(size: int, before: int, after: int, mode: str) -> NDArray[np.int64]:
+
+def sources(size: int, before: int, after: int, mode: PaddingMode) -> NDArray[np.int64]:
     """For each pixel of a padded axis the pixel of the image that it copies, -1 for the fill value.
 
     Sides longer than the image go on with its pattern, as those of `numpy.pad` do.

@@ -18,6 +18,7 @@ from fastconv.caches import kept, kept_up_to
 from fastconv.problem.layout import Shape, batch_shape, channels_last
 from fastconv.problem.options import Padding
 from fastconv.problem.sizes import pool_size, same_sides
+from fastconv.typing import Layout, PaddingWord
 
 Reducer = Literal["max", "sum", "power", "sample", "weighted"]
 
@@ -184,7 +185,7 @@ class PoolProblem:
     batch: int
     channels: int
     size: Pair
-    layout: str
+    layout: Layout
     dtype: np.dtype[Any]
     rows: Windows
     columns: Windows
@@ -207,7 +208,7 @@ def sliding(
     size: int,
     kernel: int,
     stride: int,
-    padding: Pair | str,
+    padding: Pair | PaddingWord,
     dilation: int = 1,
     ceil_mode: bool = False,
     count_padding: bool = True,
@@ -266,7 +267,7 @@ def first_within(step: int, modulus: int, low: int, high: int) -> int | None:
     return None if turns is None else -(-(low + turns * modulus) // step)
 
 
-def axis_padding(padding: Padding, axis: int) -> Pair | str:
+def axis_padding(padding: Padding, axis: int) -> Pair | PaddingWord:
     if isinstance(padding, str):
         return padding
     return padding[2 * axis], padding[2 * axis + 1]

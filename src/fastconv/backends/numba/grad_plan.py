@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv.backends.numba.compile import Array, table
+from fastconv.backends.numba.compile import table
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.geometry import BAND_BYTES, Runs, band_rows, plane_size, runs
 from fastconv.backends.numba.passes import axes, slots
 from fastconv.backends.numba.simd import lanes
 from fastconv.caches import kept_up_to
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 # Pixels whose products are summed in registers.
 BLOCK = 256
@@ -157,7 +158,9 @@ def _up(count: int, step: int) -> int:
 
 def _costs(problem: ConvProblem) -> list[tuple[float, tuple[bool, bool]]]:
     """About how many cycles a pixel of `grad_output` takes, for each way (dots, swapped) to do it."""
-    alike = problem.kernel == problem.stride == (1, 1) and not any(problem.padding)
+    # A transposed convolution's output padding makes the image larger than what the kernel meets.
+    covers = problem.size == problem.out_size and not any(problem.padding)
+    alike = covers and problem.kernel == problem.stride == (1, 1)
     costs = []
     for swapped in (False, True)[: 1 + alike]:
         p = _swapped(problem) if swapped else problem

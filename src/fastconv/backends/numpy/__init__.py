@@ -6,29 +6,23 @@ Both layouts are views of (N, C, H, W) here; loops run over the taps of a kernel
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv.backends.numpy import deform, gradients
 from fastconv.backends.numpy.activations import apply, apply_slope
 from fastconv.backends.numpy.geometry import (
     channels_first,
-    cropped,
     flat_planes,
     neighbour_sums,
-    padded,
-    tap_places,
-    tap_view,
+    sights,
 )
 from fastconv.backends.numpy.pooling import pool
 from fastconv.backends.protocol import NoShortcuts
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
-
-Array = NDArray[Any]
+from fastconv.typing import Array, Layout
 
 
 class NumpyBackend(NoShortcuts):
@@ -87,15 +81,13 @@ class NumpyBackend(NoShortcuts):
     def unfold(self, problem: ConvProblem, x: Array, out: Array) -> None:
         columns = out.reshape(*x.shape[:2], *problem.kernel, *problem.out_size)
         columns[...] = 0
-        for tap in np.ndindex(problem.kernel):
-            outputs, pixels = tap_places(problem, tap)
+        for tap, outputs, pixels in sights(problem):
             columns[:, :, *tap, *outputs] = x[:, :, *pixels]
 
     def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
         columns = columns.reshape(*out.shape[:2], *problem.kernel, *problem.out_size)
         out[...] = 0
-        for tap in np.ndindex(problem.kernel):
-            outputs, pixels = tap_places(problem, tap)
+        for tap, outputs, pixels in sights(problem):
             out[:, :, *pixels] += columns[:, :, *tap, *outputs]
 
     def pool(
@@ -105,13 +97,13 @@ class NumpyBackend(NoShortcuts):
         at, samples = (None if a is None else channels_first(a, problem.layout) for a in (indices, uniforms))
         pool(problem, source, target, at, samples)
 
-    def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+    def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         flat = flat_planes(np.zeros_like(out), layout)
         np.put_along_axis(flat, flat_planes(indices, layout), flat_planes(values, layout), axis=2)
         view = channels_first(out, layout)
         view[...] = flat.reshape(view.shape)
 
-    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
+    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
         source, target = channels_first(x, layout), channels_first(out, layout)
         target[...] = source[:, :, rows[:, np.newaxis], columns]
         if (rows < 0).any() or (columns < 0).any():
@@ -119,7 +111,7 @@ class NumpyBackend(NoShortcuts):
             target[:, :, :, columns < 0] = value
 
     def local_response_norm(
-        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: Layout, out: Array
     ) -> None:
         energy = neighbour_sums(np.square(channels_first(x, layout)), size // 2, (size - 1) // 2)
         target = channels_first(out, layout)
@@ -134,7 +126,7 @@ class NumpyBackend(NoShortcuts):
         if bias is not None:
             self.channel_sums(grad_output, problem.layout, bias)
 
-    def channel_sums(self, x: Array, layout: str, out: Array) -> None:
+    def channel_sums(self, x: Array, layout: Layout, out: Array) -> None:
         out[...] = channels_first(x, layout).sum((0, 2, 3))
 
     def deform_conv_gradient(
@@ -158,13 +150,15 @@ class NumpyBackend(NoShortcuts):
         source, target = (channels_first(a, problem.layout) for a in (grad_output, out))
         gradients.pool(problem, source, target)
 
-    def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+    def scatter_add(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         gradients.scatter_add(values, indices, layout, out)
 
-    def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
+    def gather(self, x: Array, indices: Array, layout: Layout, out: Array) -> None:
         gradients.gather(x, indices, layout, out)
 
-    def pad_gradient(self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
+    def pad_gradient(
+        self, grad_output: Array, rows: Array, columns: Array, layout: Layout, out: Array
+    ) -> None:
         gradients.pad(channels_first(grad_output, layout), rows, columns, channels_first(out, layout))
 
     def local_response_norm_gradient(
@@ -175,7 +169,7 @@ class NumpyBackend(NoShortcuts):
         alpha: float,
         beta: float,
         k: float,
-        layout: str,
+        layout: Layout,
         out: Array,
     ) -> None:
         image, slopes = (channels_first(a, layout) for a in (x, grad_output))
@@ -190,24 +184,26 @@ class NumpyBackend(NoShortcuts):
 
 def _conv(problem: ConvProblem, x: Array, weight: Array) -> Array:
     """(N, K, oH, oW): the sum over taps of a matrix product over channels."""
-    image = padded(problem, x)
-    shape = problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1]
-    y = np.zeros((*shape[:2], weight.shape[1], shape[3]), x.dtype)
-    for tap in np.ndindex(problem.kernel):
-        y += weight[..., *tap] @ tap_view(problem, image, tap).reshape(shape)
+    image = x.reshape(problem.batch, problem.groups, -1, *problem.size)
+    y = np.zeros((problem.batch, problem.groups, weight.shape[1], *problem.out_size), x.dtype)
+    for tap, outputs, pixels in sights(problem):
+        y[..., *outputs] += _products(weight[..., *tap], image[..., *pixels])
     return y.reshape(problem.batch, problem.filters, *problem.out_size)
 
 
 def _conv_transpose(problem: ConvProblem, x: Array, weight: Array) -> Array:
     """(N, C, H, W): every tap adds its share to the pixels that it would see in the convolution."""
-    top, bottom, left, right = problem.padding
-    height, width = problem.size
-    y = np.zeros((problem.batch, problem.channels, height + top + bottom, width + left + right), x.dtype)
-    source = x.reshape(problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1])
-    for tap in np.ndindex(problem.kernel):
-        view = tap_view(problem, y, tap)
-        view += (weight[..., *tap].swapaxes(1, 2) @ source).reshape(view.shape)
-    return cropped(problem, y)
+    source = x.reshape(problem.batch, problem.groups, -1, *problem.out_size)
+    y = np.zeros((problem.batch, problem.groups, weight.shape[2], *problem.size), x.dtype)
+    for tap, outputs, pixels in sights(problem):
+        y[..., *pixels] += _products(weight[..., *tap].swapaxes(1, 2), source[..., *outputs])
+    return y.reshape(problem.batch, problem.channels, *problem.size)
+
+
+def _products(matrices: Array, image: Array) -> Array:
+    """The matrix of each group times its pixels, (N, groups, channels, H, W)."""
+    products: Array = matrices @ image.reshape(*image.shape[:3], -1)
+    return products.reshape(*products.shape[:3], *image.shape[3:])
 
 
 BACKEND = NumpyBackend()

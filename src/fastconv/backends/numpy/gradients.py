@@ -5,33 +5,32 @@ As there, images are (N, C, H, W) views, and loops run over the taps of a kernel
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from fastconv.backends.numpy.geometry import channels_first, flat_planes, neighbour_sums, padded, tap_view
+from fastconv.backends.numpy.geometry import (
+    channels_first,
+    flat_planes,
+    neighbour_sums,
+    sights,
+)
 from fastconv.backends.numpy.pooling import divisors
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.pooling import PoolProblem, Windows
-
-Array = NDArray[Any]
+from fastconv.typing import Array, Layout
 
 
 def conv_weight(problem: ConvProblem, x: Array, grad_output: Array) -> Array:
     """(K, C // groups, kH, kW): for each tap a matrix product over the output's pixels."""
-    image = padded(problem, x)
-    shape = problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1]
-    slopes = grad_output.reshape(shape)
-    per_group = problem.filters // problem.groups, problem.channels // problem.groups
-    result = np.empty((problem.groups, *per_group, *problem.kernel), x.dtype)
-    for tap in np.ndindex(problem.kernel):
-        pixels = tap_view(problem, image, tap).reshape(shape)
-        result[..., *tap] = (slopes @ pixels.swapaxes(2, 3)).sum(0)
+    slopes = grad_output.reshape(problem.batch, problem.groups, -1, *problem.out_size)
+    image = x.reshape(problem.batch, problem.groups, -1, *problem.size)
+    result = np.zeros((problem.groups, slopes.shape[2], image.shape[2], *problem.kernel), x.dtype)
+    for tap, outputs, pixels in sights(problem):
+        seen, given = (a.reshape(*a.shape[:3], -1) for a in (image[..., *pixels], slopes[..., *outputs]))
+        result[..., *tap] = (given @ seen.swapaxes(2, 3)).sum(0)
     return result.reshape(problem.filters, *result.shape[2:])
 
 
-def scatter_add(values: Array, indices: Array, layout: str, out: Array) -> None:
+def scatter_add(values: Array, indices: Array, layout: Layout, out: Array) -> None:
     source, at = flat_planes(values, layout), flat_planes(indices, layout)
     target = channels_first(out, layout)
     size = target.shape[2] * target.shape[3]
@@ -41,7 +40,7 @@ def scatter_add(values: Array, indices: Array, layout: str, out: Array) -> None:
     target[...] = flat.reshape(target.shape)
 
 
-def gather(x: Array, indices: Array, layout: str, out: Array) -> None:
+def gather(x: Array, indices: Array, layout: Layout, out: Array) -> None:
     target = channels_first(out, layout)
     values = np.take_along_axis(flat_planes(x, layout), flat_planes(indices, layout), axis=2)
     target[...] = values.reshape(target.shape)
