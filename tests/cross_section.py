@@ -13,7 +13,9 @@ def cross_section(items):
     """Those of `items` to keep: every pair of values of two parameters that any of them has, is in one that is kept."""
     functions = {}
     for item in items:
-        functions.setdefault((item.path, getattr(item, "cls", None), getattr(item, "originalname", item.name)), []).append(item)
+        # Doctests have neither a class nor parameters.
+        function = item.path, getattr(item, "cls", None), getattr(item, "originalname", item.name)
+        functions.setdefault(function, []).append(item)
     return [item for group in functions.values() for item in _covering(group)]
 
 
