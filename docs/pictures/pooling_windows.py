@@ -4,23 +4,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from fastconv.problem.pooling import AdaptiveWindows, FractionalWindows, sliding
+from fastconv.problem.pooling import FractionalWindows, adaptive, sliding
 
 SIZE = 10
-TABLES = {
+WINDOWS = {
     "kernel 3, stride 2": sliding("picture", "width", SIZE, 3, 2, (0, 0)),
     "the same, ceil_mode": sliding("picture", "width", SIZE, 3, 2, (0, 0), ceil_mode=True),
     "padding 1, dilation 2": sliding("picture", "width", SIZE, 3, 3, (1, 1), dilation=2),
-    "adaptive, 4 outputs": AdaptiveWindows(SIZE, 4),
+    "adaptive, 4 outputs": adaptive(SIZE, 4),
     "fractional, 4 outputs": FractionalWindows(SIZE, 4, 2, np.array([0.6])),
-    "global": AdaptiveWindows(SIZE, 1),
+    "global": adaptive(SIZE, 1),
 }
 
 
 def draw(theme):
     figure, axes = plt.subplots(3, 2, figsize=(7, 4.6))
     colours = (theme.blue, theme.orange, theme.green, theme.red, theme.blue)
-    for axis, (name, windows) in zip(axes.flat, TABLES.items(), strict=True):
+    for axis, (name, windows) in zip(axes.flat, WINDOWS.items(), strict=True):
         for pixel in range(SIZE):
             axis.add_patch(
                 Rectangle((pixel + 0.03, 0), 0.94, 0.9, facecolor=theme.quiet, edgecolor=theme.line, lw=0.6)

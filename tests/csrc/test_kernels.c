@@ -351,8 +351,10 @@ static int check_pool_gradient(void) {
             pad = pick(0, reach / 2);
     int64_t count = pick(1, 12), size = (count - 1) * stride + reach - pad - pick(0, pad);
     if (size <= (reach - 1 - pad) || (count - 1) * stride - pad >= size) return 0;
+    int far = !pick(0, 4); /* do windows reach so far that each holds every step-th pixel? */
+    if (far) size = pick(2, 40), kernel = 1000000000, pad = kernel / 2;
     fc_windows w = sliding(size, count, kernel, stride, step, pad);
-    if (pick(0, 1)) w.divisor = (double)pick(1, 3);
+    if (far || pick(0, 1)) w.divisor = (double)pick(1, 3);
     if (pick(0, 2) == 0) w = (fc_windows){.kind = FC_ADAPTIVE, .size = size, .count = count, .step = 1};
     int dtype = (int)pick(0, 1), threads = (int)pick(1, 3);
     fc_pool p = {.batch = pick(1, 2),
