@@ -8,7 +8,7 @@ import pytest
 
 import fastconv
 from checks import normal, run_python, to_layout, weight_to_layout
-from conftest import skip_unless_available
+from conftest import COMPILED, skip_unless_available
 from fastconv.settings.threads import MOST_THREADS, available_cores
 
 COUNT = "import fastconv; print(fastconv.get_num_threads())"
@@ -169,7 +169,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("backend", ["cython"], indirect=True)
+@pytest.mark.parametrize("backend", COMPILED, indirect=True)
 def test_bits_do_not_depend_on_the_number_of_threads(backend, layout, name):
     function, shape, weight, options = LAYERS[name]
     arrays = [to_layout(normal(shape, dtype=np.float32), layout)]
