@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.one_instruction_set
+
 DIGITS = Path(__file__).parent.parent / "examples" / "digits.py"
 
 

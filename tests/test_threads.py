@@ -231,12 +231,14 @@ assert not wrong and min(finished) > 0, (wrong, finished)
 """
 
 
+@pytest.mark.one_instruction_set
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 def test_fork(backend):
     code = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)"
     run_python(code + SHARED.format(backend=backend) + FORK, timeout=240)
 
 
+@pytest.mark.one_instruction_set
 def test_python_threads_at_once(backend):
     run_python(SHARED.format(backend=backend) + TWO_THREADS, timeout=240)
 
