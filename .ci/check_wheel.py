@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-LARGEST = 3_000_000  # bytes
+LARGEST = 3_200_000  # bytes
 SOURCES = (".c", ".cc", ".cpp", ".h", ".hpp", ".def", ".inc", ".pyx", ".pxd", ".o", ".a", ".cmake")
 FOREIGN = {"tests", "test", "csrc", "docs", ".ci", "__pycache__"}
 NEEDED = (

@@ -18,7 +18,9 @@ def cross_section(items):
     """
     functions = {}
     for item in items:
-        functions.setdefault((item.path, item.cls, getattr(item, "originalname", item.name)), []).append(item)
+        # Doctests have neither a class nor parameters.
+        function = item.path, getattr(item, "cls", None), getattr(item, "originalname", item.name)
+        functions.setdefault(function, []).append(item)
     return [item for group in functions.values() for item in _covering(group)]
 
 
