@@ -22,6 +22,7 @@ def digits():
     return module
 
 
+@pytest.mark.slow
 def test_digits_are_learned(digits):
     assert digits.train(seed=0) >= 0.98
 

@@ -28,7 +28,6 @@ def test_the_syntax_of_openmp(value, threads):
 def test_what_openmp_cannot_read_is_told_once_and_passed_over(value):
     code = """
 import warnings, fastconv, numpy as np
-from conftest import skip_unless_available
 from fastconv.settings.threads import MOST_THREADS, available_cores
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
