@@ -13,15 +13,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import fastconv
-from cross_section import cross_section
+from cross_section import cross_section, implementation_of
 from instruction_sets import instruction_set, lower_instruction_sets
 from workers import compile_once, distribute
 
 BACKENDS = fastconv.backends.names()
 COMPILED = ["cython", *(f"cython-{name}" for name in lower_instruction_sets())]
 IMPLEMENTATIONS = [*COMPILED, *(name for name in BACKENDS if name != "cython")]
-# Their kernels are those that other tests call.
-ON_ONE_INSTRUCTION_SET = {"test_autograd.py", "test_autograd_use.py", "test_errors.py", "test_examples.py"}
 
 QUICK, THOROUGH = 10, 40  # random problems per test and backend
 
@@ -47,6 +45,9 @@ def pytest_cmdline_main(config):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: runs with --all only")
+    config.addinivalue_line(
+        "markers", "one_instruction_set: calls no kernels but those that other tests call"
+    )
     if "PYTEST_XDIST_WORKER" in os.environ:
         compile_once()
     settings.register_profile(
@@ -63,14 +64,16 @@ def pytest_collection_modifyitems(config, items):
     keep = [
         item
         for item in items
-        if "-" not in _implementation(item) or item.path.name not in ON_ONE_INSTRUCTION_SET
+        if "-" not in implementation_of(item) or item.get_closest_marker("one_instruction_set") is None
     ]
     name = config.getoption("--backend")
     if name is not None:
         if name not in IMPLEMENTATIONS:
             raise pytest.UsageError(f"--backend: {name!r} is none of {', '.join(IMPLEMENTATIONS)}")
         keep = [
-            item for item in keep if name in (_implementation(item), _implementation(item).partition("-")[0])
+            item
+            for item in keep
+            if name in (implementation_of(item), implementation_of(item).partition("-")[0])
         ]
     if not config.getoption("--all"):
         default = set(cross_section(item for item in keep if item.get_closest_marker("slow") is None))
@@ -81,12 +84,6 @@ def pytest_collection_modifyitems(config, items):
     kept = set(keep)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
-
-
-def _implementation(item):
-    """The one of IMPLEMENTATIONS that the test runs on, or ""."""
-    parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    return parameters.get("backend", parameters.get("implementation", ""))
 
 
 @functools.cache

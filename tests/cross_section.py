@@ -1,16 +1,21 @@
-"""Which tests of a product of parameters run by default: so many that every pair of values meets in one of them.
+"""Which tests of a product of parameters run by default: so many that every pair of values meets on every backend.
 
-Most faults need one value or two together (a backend and a shape, a layout and a dtype), so that a cross-section finds
-them at a fraction of the product's time. `conftest.py` calls this; ``pytest --all`` runs the product.
+Most faults need one value or two together (a shape, or a shape and a layout), so that a cross-section finds them at a
+fraction of the product's time. `conftest.py` calls this; ``pytest --all`` runs the product.
 """
 
 import heapq
 import itertools
 import zlib
 
+BACKEND = ("backend", "implementation")  # the parameters that say on which
+
 
 def cross_section(items):
-    """Those of `items` to keep: every pair of values of two parameters that any of them has, is in one that is kept."""
+    """Those of `items` to keep.
+
+    Every pair of values of two parameters meets on every backend, and every value meets every instruction set.
+    """
     functions = {}
     for item in items:
         # Doctests have neither a class nor parameters.
@@ -20,31 +25,43 @@ def cross_section(items):
 
 
 def _covering(group):
-    """A greedy choice: always the item with most pairs that none before it had."""
+    """A greedy choice: always the item with most meetings that none before it had."""
     if len(group) == 1:
         return group
-    pairs = [_pairs(item.callspec.params) for item in group]
+    meetings = [_meetings(item) for item in group]
     # Equal gains are taken in an order that is arbitrary, so that all parameters vary, but always the same.
     heap = [
         (-len(own), zlib.crc32(item.nodeid.encode()), place)
-        for place, (item, own) in enumerate(zip(group, pairs, strict=True))
+        for place, (item, own) in enumerate(zip(group, meetings, strict=True))
     ]
     heapq.heapify(heap)
-    missing = set().union(*pairs)
+    missing = set().union(*meetings)
     chosen = []
     while missing:
         _, order, place = heapq.heappop(heap)
-        gain = len(pairs[place] & missing)
+        gain = len(meetings[place] & missing)
         if heap and -gain > heap[0][0]:
             if gain:  # others may have more by now
                 heapq.heappush(heap, (-gain, order, place))
             continue
         chosen.append(place)
-        missing -= pairs[place]
+        missing -= meetings[place]
     return [group[place] for place in sorted(chosen)]
 
 
-def _pairs(parameters):
-    """Every pair of values, each told by its name and its identity: values need not be hashable."""
-    values = [(name, id(value)) for name, value in parameters.items()]
-    return set(itertools.combinations(values, 2)) or {tuple(values)}
+def implementation_of(item):
+    """The backend that a test runs on, as "cython", or "cython-avx2" on a lower instruction set; "" for the others."""
+    return next((value for name, value in _parameters(item) if name in BACKEND), "")
+
+
+def _parameters(item):
+    return item.callspec.params.items() if hasattr(item, "callspec") else ()
+
+
+def _meetings(item):
+    """What meets in a test. Values are told by their names and identities: they need not be hashable."""
+    implementation = implementation_of(item)
+    values = [(name, id(value)) for name, value in _parameters(item) if name not in BACKEND]
+    alone = {(implementation, value) for value in values} or {implementation}
+    backend = implementation.partition("-")[0]
+    return alone | {(backend, *pair) for pair in itertools.combinations(values, 2)}

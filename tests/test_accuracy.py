@@ -12,8 +12,9 @@ import pytest
 
 import fastconv
 from checks import DIRECT, eps, from_layout, normal, to_layout, weight_to_layout
+from conftest import COMPILED
 
-pytestmark = pytest.mark.parametrize("backend", ["cython"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", COMPILED, indirect=True)
 
 LIMITS = {"fast": 8, "strict": 3}
 FILTERS = 16
@@ -105,7 +106,8 @@ def error_of(problem, algorithm, precision="fast"):
 
 
 @functools.cache
-def error_of_direct(problem):
+def error_of_direct(problem, instruction_set):
+    """On that instruction set, which is the current one."""
     return error_of(problem, "direct")
 
 
@@ -121,12 +123,14 @@ def unless_refused(call, *arguments, **options):
 
 def multiples(algorithm, precision, data):
     """(problem, rms, max) for every problem that the algorithm accepts."""
+    from fastconv.backends import cython
+
     for kernel in KERNELS:
         for channels in CHANNELS:
             problem = Problem(kernel, channels, data)
             error = unless_refused(error_of, problem, algorithm, precision)
             if error is not None:
-                direct = error_of_direct(problem)
+                direct = error_of_direct(problem, cython.INSTRUCTION_SET)
                 yield problem, error.rms / direct.rms, error.most / direct.most
 
 

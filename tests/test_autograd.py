@@ -15,6 +15,8 @@ anp = pytest.importorskip("autograd.numpy")
 fa = pytest.importorskip("fastconv.autograd")
 from autograd.test_util import check_grads  # noqa: E402
 
+pytestmark = pytest.mark.one_instruction_set
+
 ACTIVATIONS = (
     "relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "gelu",
     ("leaky_relu", -0.5), ("clip", -1, 0.5),

@@ -13,6 +13,8 @@ anp = pytest.importorskip("autograd.numpy")
 fa = pytest.importorskip("fastconv.autograd")
 from autograd.test_util import check_grads  # noqa: E402
 
+pytestmark = pytest.mark.one_instruction_set
+
 
 @pytest.fixture(autouse=True)
 def directions():

@@ -74,6 +74,7 @@ def test_rows_of_the_contact_sheet_align(photo):
         assert np.ptp([axis.title.get_window_extent().y0 for axis in row]) < 0.5  # pixels
 
 
+@pytest.mark.slow
 def test_demo_on_the_default_photograph(tmp_path):
     result = run("demo", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr

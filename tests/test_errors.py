@@ -6,6 +6,8 @@ import pytest
 import fastconv
 from checks import normal
 
+pytestmark = pytest.mark.one_instruction_set
+
 X = normal((2, 6, 8, 9))
 W = normal((4, 6, 3, 3))
 T = normal((6, 4, 3, 3))

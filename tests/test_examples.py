@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.one_instruction_set
+
 DIGITS = Path(__file__).parent.parent / "examples" / "digits.py"
 
 
@@ -20,6 +22,7 @@ def digits():
     return module
 
 
+@pytest.mark.slow
 def test_digits_are_learned(digits):
     assert digits.train(seed=0) >= 0.98
 

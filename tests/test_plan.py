@@ -10,6 +10,7 @@ import pytest
 
 import fastconv
 from checks import assert_close, eps, normal, to_layout, weight_to_layout
+from conftest import COMPILED
 
 PLANS = {
     "conv2d": (fastconv.plan_conv2d, fastconv.conv2d, (8, 3, 3, 3), {"stride": 2, "padding": 1, "groups": 2}),
@@ -247,7 +248,7 @@ def test_wrong_images_are_refused(backend, shape):
         plan(np.zeros((1, 3, 7, 8), dtype=complex))
 
 
-@pytest.mark.parametrize("backend", ["cython"], indirect=True)
+@pytest.mark.parametrize("backend", COMPILED, indirect=True)
 def test_weights_of_every_algorithm_fit_any_image(backend):
     """Also one so small that some of a transposed convolution's interleaved grids have no pixel."""
     weight = normal((128, 8, 14, 14), dtype=np.float32)

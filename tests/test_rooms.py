@@ -66,7 +66,8 @@ def imports(path: Path, known: set[str]) -> set[str]:
     return found
 
 
-GRAPH = {name: imports(path, set(modules())) - {name} for name, path in modules().items()}
+MODULES = modules()
+GRAPH = {name: imports(path, set(MODULES)) - {name} for name, path in MODULES.items()}
 
 
 def within(outer: str) -> dict[str, set[str]]:

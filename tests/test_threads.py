@@ -8,7 +8,7 @@ import pytest
 
 import fastconv
 from checks import normal, run_python, to_layout, weight_to_layout
-from conftest import skip_unless_available
+from conftest import COMPILED, skip_unless_available
 from fastconv.settings.threads import MOST_THREADS, available_cores
 
 COUNT = "import fastconv; print(fastconv.get_num_threads())"
@@ -28,7 +28,6 @@ def test_the_syntax_of_openmp(value, threads):
 def test_what_openmp_cannot_read_is_told_once_and_passed_over(value):
     code = """
 import warnings, fastconv, numpy as np
-from conftest import skip_unless_available
 from fastconv.settings.threads import MOST_THREADS, available_cores
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -169,7 +168,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("backend", ["cython"], indirect=True)
+@pytest.mark.parametrize("backend", COMPILED, indirect=True)
 def test_bits_do_not_depend_on_the_number_of_threads(backend, layout, name):
     function, shape, weight, options = LAYERS[name]
     arrays = [to_layout(normal(shape, dtype=np.float32), layout)]
@@ -231,12 +230,14 @@ assert not wrong and min(finished) > 0, (wrong, finished)
 """
 
 
+@pytest.mark.one_instruction_set
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 def test_fork(backend):
     code = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)"
     run_python(code + SHARED.format(backend=backend) + FORK, timeout=240)
 
 
+@pytest.mark.one_instruction_set
 def test_python_threads_at_once(backend):
     run_python(SHARED.format(backend=backend) + TWO_THREADS, timeout=240)
 
