@@ -384,7 +384,7 @@ SCALAR_ACTIVATIONS = {
     "sigmoid": _sigmoid,
     "tanh": math.tanh,
     "silu": lambda v: v * _sigmoid(v),
-    "hardswish": lambda v: v * min(max(v + 3, 0.0), 6.0) / 6,
+    "hardswish": lambda v: v * (min(max(v + 3, 0.0), 6.0) / 6),
     "gelu": lambda v: v * 0.5 * math.erfc(-v / math.sqrt(2)),
 }
 

@@ -42,8 +42,16 @@ vec exponential_minus_1(vec x) {
     return power * rest + (power - splat(1));
 }
 
+/* Keeps NaN. */
+INLINE
+vec at_least(vec x, real low) { return choose(x < splat(low), splat(low), x); }
+
 INLINE
 vec sigmoid(vec x) { return splat(1) / (splat(2) + exponential_minus_1(-x)); }
+
+/* Far below 0 the second factor has vanished, and the first is limited, so that -infinity gives the limit 0. */
+INLINE
+vec silu(vec x) { return at_least(x, -(real)EXP_MOST) * sigmoid(x); }
 
 INLINE
 vec hyperbolic_tangent(vec x) {
@@ -72,7 +80,8 @@ vec normal_share(vec x) {
 }
 #endif
 
+/* Limited as silu is. */
 INLINE
-vec gelu(vec x) { return x * normal_share(x); }
+vec gelu(vec x) { return at_least(x, -40) * normal_share(x); }
 
 #endif

@@ -7,20 +7,16 @@
 
 /* Comparisons are written so that NaN stays NaN. */
 static __attribute__((noinline)) vec activate(vec x, const fc_epilogue *e) {
-    vec low, high, gate;
+    vec high, gate;
     switch (e->activation) {
-        case FC_CLIP:
-            low = splat((real)e->a), high = splat((real)e->b);
-            x = choose(x < low, low, x);
-            return choose(x > high, high, x);
+        case FC_CLIP: x = at_least(x, (real)e->a), high = splat((real)e->b); return choose(x > high, high, x);
         case FC_LEAKY_RELU: return choose(x < zero(), x * splat((real)e->a), x);
-        case FC_HARDSWISH:
-            gate = x + splat(3);
-            gate = choose(gate < zero(), zero(), gate);
+        case FC_HARDSWISH: /* nothing in between is larger than the result, and -infinity does not meet 0 */
+            gate = at_least(x + splat(3), 0);
             gate = choose(gate > splat(6), splat(6), gate);
-            return x * gate / splat(6);
+            return at_least(x, -3) * (gate / splat(6));
         case FC_SIGMOID: return sigmoid(x);
-        case FC_SILU: return x * sigmoid(x);
+        case FC_SILU: return silu(x);
         case FC_TANH: return hyperbolic_tangent(x);
         default: return gelu(x);
     }

@@ -10,10 +10,7 @@ vec slope_of_output(const int activation, vec y) {
 }
 
 INLINE
-vec limited(vec x, real most) {
-    x = choose(x > splat(most), splat(most), x);
-    return choose(x < splat(-most), splat(-most), x);
-}
+vec limited(vec x, real most) { return at_least(choose(x > splat(most), splat(most), x), -most); }
 
 /* exp(x); the arguments here are at most 0. */
 INLINE
@@ -36,10 +33,6 @@ vec slope_of_input(const int activation, vec x) {
         case FC_SILU: /* s + x s', which are 1 or 0 far out */
             e = exponential(-size), inverse = splat(1) / (splat(1) + e);
             return inverse * (choose(x < zero(), e, splat(1)) + limited(x, (real)EXP_MOST) * (e * inverse));
-        case FC_HARDSWISH:
-            e = x / splat(3) + splat((real)0.5);
-            e = choose(x <= splat(-3), zero(), e);
-            return choose(x >= splat(3), splat(1), e);
         default: /* gelu: the normal distribution and x times its density, which is 0 far out */
             e = limited(x, 40);
             return normal_share(x) + e * exponential(splat((real)-0.5) * e * e) * splat((real)0.39894228040143267794);
@@ -63,6 +56,9 @@ vec with_slope(const int activation, const int from_output, vec gradient, vec va
         case FC_RELU: return choose(value <= zero(), zero(), gradient);
         case FC_CLIP: return choose((value <= a) | (value >= b), zero(), gradient);
         case FC_LEAKY_RELU: return gradient * choose(value > zero(), splat(1), a);
+        case FC_HARDSWISH:
+            gradient = choose(value >= splat(3), gradient, gradient * (value / splat(3) + splat((real)0.5)));
+            return choose(value <= splat(-3), zero(), gradient);
         default:
             return gradient * (from_output ? slope_of_output(activation, value) : slope_of_input(activation, value));
     }

@@ -16,6 +16,8 @@ Code = tuple[int, float, float]
 
 _NAMES = ("", "relu", "clip", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "gelu")
 _ROOT_HALF = math.sqrt(0.5)
+# Below, exp(x) and the normal distribution of x are 0.
+_FAR = -1000.0
 
 
 def activation_code(activation: Activation | None) -> Code:
@@ -52,6 +54,7 @@ def _activate(v: Any, start: Any, stop: Any, activation: Code) -> None:
     kind, a, b = activation[0], v.dtype.type(activation[1]), v.dtype.type(activation[2])
     zero, half, one, two = v.dtype.type(0), v.dtype.type(0.5), v.dtype.type(1), v.dtype.type(2)
     three, six, root_half = v.dtype.type(3), v.dtype.type(6), v.dtype.type(_ROOT_HALF)
+    far = v.dtype.type(_FAR)
     if kind == 1:
         for i in range(start, stop):
             v[i] = zero if v[i] < zero else v[i]
@@ -72,11 +75,15 @@ def _activate(v: Any, start: Any, stop: Any, activation: Code) -> None:
             v[i] = math.copysign(e / (e + two), v[i])
     elif kind == 6:
         for i in range(start, stop):
-            v[i] = v[i] * (one / (one + math.exp(-v[i])))
+            # Where the second factor is 0 the first is limited, so that -infinity gives the limit 0; so below.
+            x = far if v[i] < far else v[i]
+            v[i] = x * (one / (one + math.exp(-v[i])))
     elif kind == 7:
         for i in range(start, stop):
-            low = zero if v[i] + three < zero else v[i] + three
-            v[i] = v[i] * (six if low > six else low) / six
+            x = -three if v[i] < -three else v[i]
+            low = x + three
+            v[i] = x * ((six if low > six else low) / six)
     else:
         for i in range(start, stop):
-            v[i] = v[i] * half * (one + math.erf(v[i] * root_half))
+            x = far if v[i] < far else v[i]
+            v[i] = x * (half * math.erfc(-x * root_half))

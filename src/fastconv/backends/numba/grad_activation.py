@@ -6,12 +6,14 @@ import math
 from typing import Any
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
 from fastconv.backends.numba.epilogue import Code, activation_code
 from fastconv.options import Activation
 
 _ROOT_HALF = math.sqrt(0.5)
 _ROOT_TAU = math.sqrt(2 * math.pi)
+# Beyond, exp(-x) and the normal density of x are 0.
+_FAR = 1000.0
 
 
 def activation_gradient(
@@ -33,6 +35,7 @@ def _multiply(
     first, last = unsigned(start), unsigned(stop)
     kind, a, b = activation[0], out.dtype.type(activation[1]), out.dtype.type(activation[2])
     zero, half, one, two = out.dtype.type(0), out.dtype.type(0.5), out.dtype.type(1), out.dtype.type(2)
+    four, far = out.dtype.type(4), out.dtype.type(_FAR)
     three, root_half, root_tau = out.dtype.type(3), out.dtype.type(_ROOT_HALF), out.dtype.type(_ROOT_TAU)
     if kind == 1:
         for i in range(first, last):
@@ -46,27 +49,38 @@ def _multiply(
             out[i] = grad[i] if value[i] > zero else a * grad[i]
     elif kind == 4:
         for i in range(first, last):
-            y = value[i] if from_output == 1 else one / (one + math.exp(-value[i]))
-            out[i] = grad[i] * (y * (one - y))
+            # From the input e / (1 + e)**2, which keeps its digits where it is small; tanh below is alike.
+            e = math.exp(-abs(value[i]))
+            inverse = one / (one + e)
+            slope = value[i] * (one - value[i]) if from_output == 1 else e * inverse * inverse
+            out[i] = grad[i] * slope
     elif kind == 5:
         for i in range(first, last):
-            y = value[i]
-            if from_output == 0:
-                # The sign has no say.
-                e = math.expm1(-two * abs(y))
-                y = e / (e + two)
-            out[i] = grad[i] * (one - y * y)
+            e = math.exp(-two * abs(value[i]))
+            inverse = one / (one + e)
+            slope = one - value[i] * value[i] if from_output == 1 else four * e * inverse * inverse
+            out[i] = grad[i] * slope
     elif kind == 6:
         for i in range(first, last):
-            y = one / (one + math.exp(-value[i]))
-            out[i] = grad[i] * (y * (one + value[i] * (one - y)))
+            # s + x * s', which is 1 or 0 far out.
+            e = math.exp(-abs(value[i]))
+            inverse = one / (one + e)
+            above = e if value[i] < zero else one
+            out[i] = grad[i] * (inverse * (above + _limited(value[i], far) * (e * inverse)))
     elif kind == 7:
         for i in range(first, last):
             inner = grad[i] * (value[i] / three + half)
-            # As PyTorch also where the value is NaN.
-            above = inner if value[i] < three else grad[i]
-            out[i] = zero if value[i] <= -three else above
+            below = grad[i] if value[i] >= three else inner
+            out[i] = zero if value[i] <= -three else below
     else:
         for i in range(first, last):
-            density = math.exp(-half * value[i] * value[i]) / root_tau
-            out[i] = grad[i] * (half * (one + math.erf(value[i] * root_half)) + value[i] * density)
+            x = _limited(value[i], far)
+            density = math.exp(-half * x * x) / root_tau
+            out[i] = grad[i] * (half * math.erfc(-x * root_half) + x * density)
+
+
+@device
+def _limited(x: Any, most: Any) -> Any:
+    """Keeps NaN; a product with what vanishes far out is then 0 there, not NaN."""
+    above = most if x > most else x
+    return -most if above < -most else above
