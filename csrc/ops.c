@@ -43,12 +43,11 @@ typedef struct {
     real *out;
 } deform_job;
 
-/* For the output pixels [at, at + n): the four corners of the place where a tap reads, and their factors. A corner outside
- * the image has factor 0 and stands on one inside, so that nothing is read that does not count. */
+/* For the output pixels [at, at + n): the four corners of the place where a tap reads, their shares, and the mask. A corner
+ * outside the image has share 0 and stands for one inside. One of share 0 does not count, whatever is there. */
 typedef struct {
     int32_t *corner[4];
-    real *factor[4];
-    uint8_t *inside;
+    real *share[4], *mask;
 } samples;
 
 static void locate(const deform_job *j, int64_t image, int64_t group, int64_t tap, int64_t at, int64_t n, samples *to) {
@@ -64,17 +63,17 @@ static void locate(const deform_job *j, int64_t image, int64_t group, int64_t ta
         real x =
             (real)(pixel % p->out_width * p->stride_w - p->pad_left + tap % p->kernel_w * p->dilation_w) + right[pixel];
         int inside = y > -1 && y < (real)p->height && x > -1 && x < (real)p->width;
-        to->inside[i] = (uint8_t)inside;
         if (!inside) y = x = 0;
         int64_t top = (int64_t)floor((double)y), left = (int64_t)floor((double)x);
-        real dy = y - (real)top, dx = x - (real)left, scale = mask ? mask[pixel] : 1;
+        real dy = y - (real)top, dx = x - (real)left;
+        to->mask[i] = mask ? mask[pixel] : 1;
         for (int c = 0; c < 4; c++) {
             int64_t row = top + c / 2, column = left + c % 2;
-            real factor = (c / 2 ? dy : 1 - dy) * (c % 2 ? dx : 1 - dx) * scale;
-            int exists = row >= 0 && row < p->height && column >= 0 && column < p->width;
+            real share = (c / 2 ? dy : 1 - dy) * (c % 2 ? dx : 1 - dx);
+            int exists = inside && row >= 0 && row < p->height && column >= 0 && column < p->width;
             row = max64(0, min64(row, p->height - 1)), column = max64(0, min64(column, p->width - 1));
             to->corner[c][i] = (int32_t)(row * p->width + column);
-            to->factor[c][i] = exists ? factor : 0;
+            to->share[c][i] = exists ? share : 0;
         }
     }
 }
@@ -86,15 +85,15 @@ static int deform_work(const void *context, int64_t begin, int64_t end) {
     int64_t depth = p->channels * taps, strips = ceil_div(pixels, strip);
     size_t panel_bytes = (size_t)(depth * strip) * sizeof(real),
            result_bytes = (size_t)(p->filters * strip) * sizeof(real);
-    size_t sample_bytes = (size_t)strip * (4 * sizeof(real) + 4 * sizeof(int32_t) + 1);
+    size_t sample_bytes = (size_t)strip * (5 * sizeof(real) + 4 * sizeof(int32_t));
     char *memory = malloc(panel_bytes + result_bytes + sample_bytes);
     if (!memory) return FC_NO_MEMORY;
     real *panel = (real *)memory, *result = (real *)(memory + panel_bytes);
     samples s;
     char *next = memory + panel_bytes + result_bytes;
-    for (int c = 0; c < 4; c++, next += (size_t)strip * sizeof(real)) s.factor[c] = (real *)next;
+    for (int c = 0; c < 4; c++, next += (size_t)strip * sizeof(real)) s.share[c] = (real *)next;
+    s.mask = (real *)next, next += (size_t)strip * sizeof(real);
     for (int c = 0; c < 4; c++, next += (size_t)strip * sizeof(int32_t)) s.corner[c] = (int32_t *)next;
-    s.inside = (uint8_t *)next;
     int status = 0;
     for (int64_t task = begin; task < end && !status; task++) {
         int64_t image = task / strips, at = task % strips * strip, n = min64(strip, pixels - at);
@@ -106,9 +105,10 @@ static int deform_work(const void *context, int64_t begin, int64_t end) {
                     const real *x = j->x + (image * p->channels + c) * p->height * p->width;
                     real *row = panel + (c * taps + tap) * n;
                     for (int64_t i = 0; i < n; i++) {
-                        real sum = s.factor[0][i] * x[s.corner[0][i]] + s.factor[1][i] * x[s.corner[1][i]] +
-                                   s.factor[2][i] * x[s.corner[2][i]] + s.factor[3][i] * x[s.corner[3][i]];
-                        row[i] = s.inside[i] ? sum : 0;
+                        real sum = 0;
+#pragma GCC unroll 4
+                        for (int k = 0; k < 4; k++) sum += s.share[k][i] != 0 ? s.share[k][i] * x[s.corner[k][i]] : 0;
+                        row[i] = sum * s.mask[i];
                     }
                 }
             }

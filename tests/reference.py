@@ -118,11 +118,12 @@ def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0
 
 
 def bilinear(plane, y, x):
-    """The value of (C, H, W) at a fractional position; pixels outside are zero."""
+    """The value of (C, H, W) at a fractional position; pixels outside are zero, and those of share 0 do not count."""
     total = np.zeros(plane.shape[0])
     for row, column in product((math.floor(y), math.floor(y) + 1), (math.floor(x), math.floor(x) + 1)):
         if 0 <= row < plane.shape[1] and 0 <= column < plane.shape[2]:
-            total += (1 - abs(y - row)) * (1 - abs(x - column)) * plane[:, row, column]
+            share = (1 - abs(y - row)) * (1 - abs(x - column))
+            total += share * plane[:, row, column] if share else 0
     return total
 
 

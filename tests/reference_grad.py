@@ -114,10 +114,12 @@ def deform_conv2d(x, offset, weight, grad_output, stride=1, padding=0, dilation=
         slope, factor = by_tap[b, where, s, t, i, j], mask[b, og, s, t, i, j]
         for row, column, share, down, right in _bilinear(*place, *size):
             pixel = x[b, where, row, column]
-            taps[b, where, s, t, i, j] += factor * share * pixel
-            grad_x[b, where, row, column] += factor * share * slope
-            grad_mask[b, og, s, t, i, j] += share * (slope @ pixel)
-            grad_shifts[b, og, s, t, :, i, j] += factor * (slope @ pixel) * np.array([down, right])
+            if share:
+                taps[b, where, s, t, i, j] += factor * share * pixel
+                grad_x[b, where, row, column] += factor * share * slope
+                grad_mask[b, og, s, t, i, j] += share * (slope @ pixel)
+            for axis, change in enumerate((down, right)):
+                grad_shifts[b, og, s, t, axis, i, j] += factor * change * (slope @ pixel) if change else 0
     taps = taps.reshape(n, groups, per_group, kh, kw, height, width)
     grad_weight = np.einsum("ngoij,ngcabij->gocab", slopes, taps).reshape(weight.shape)
     grad_mask = grad_mask.reshape(n, offset_groups * kh * kw, height, width) if masked else None

@@ -91,6 +91,27 @@ def test_nan_offset_touches_only_its_own_output(backend, dtype):
     np.testing.assert_allclose(actual[..., keep], expected[..., keep], atol=1e4 * eps(dtype))
 
 
+SHIFTS = [(0, 0), (1, -2), (0, 0.5), (0.25, 0), (0.5, 0.25), (-1, 0), (0, 2)]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("shift", SHIFTS)
+@pytest.mark.parametrize("masked", [True, False], ids=["mask", "no mask"])
+def test_a_pixel_of_share_0_does_not_count(backend, dtype, value, shift, masked):
+    """NaN and infinity reach what reads a part of their pixel, and nothing beside it."""
+    (x, offset, weight, _), mask, options = problem((1, 2, 5, 6), (3, 2, 3, 3), padding=1)
+    offset[0, ::2], offset[0, 1::2] = shift
+    x[0, 1, 2, 3] = value
+    weight = np.abs(weight)
+    mask = {"mask": mask} if masked else {}
+    expected = reference.deform_conv2d(x, offset, weight, **options, **mask)
+    arrays = [array.astype(dtype) for array in (x, offset, weight)]
+    mask = {name: array.astype(dtype) for name, array in mask.items()}
+    actual = fastconv.deform_conv2d(*arrays, **options, **mask)
+    assert not np.isfinite(expected).all()
+    assert_close(actual, expected, 400 * eps(dtype), dtype)
+
+
 @st.composite
 def deformable(draw):
     groups, offset_groups = draw(st.integers(1, 2)), draw(st.integers(1, 2))

@@ -12,7 +12,7 @@ import strategies
 from checks import assert_close, eps, from_layout, guarded, normal, to_layout
 from fastconv import grad
 from grad_checks import check_directions
-from test_deform import CASES, deformable, problem
+from test_deform import CASES, SHIFTS, deformable, problem
 from test_pad import MODES
 from test_unfold import CASES as WINDOWS
 
@@ -285,6 +285,24 @@ def test_nan_offset_touches_only_its_own_tap(backend, dtype):
     other = np.ones(offset.shape, bool)
     other[0, 4:6, 2, 3] = False
     np.testing.assert_allclose(actual[1][other], clean[1][other], rtol=0, atol=400 * eps(dtype))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_pixel_of_share_0_does_not_count(backend, dtype, value, shift):
+    (x, offset, weight, _), mask, options = problem((1, 2, 5, 6), (3, 2, 2, 2))
+    offset[0, ::2], offset[0, 1::2] = shift
+    x[0, 1, 2, 3] = value
+    weight, slope = np.abs(weight), np.abs(normal((1, 3, 4, 5), seed=8))
+    arrays = x, offset, weight, slope
+    with np.errstate(invalid="ignore"):  # infinity - infinity
+        expected = reference_grad.deform_conv2d(*arrays, **options, mask=mask)
+        actual = grad.deform_conv2d(
+            *(array.astype(dtype) for array in arrays), **options, mask=mask.astype(dtype)
+        )
+    assert not np.isfinite(expected[1]).all()
+    for ours, theirs in zip(actual, expected, strict=True):
+        assert_close(ours, theirs, 1000 * eps(dtype), dtype)
 
 
 # ---------------------------------------------------------------------------------------------- threads

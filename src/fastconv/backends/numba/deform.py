@@ -129,8 +129,7 @@ def sample(
             p = first + i
             row = offset[2 * source + p] + (p // s.columns * s.stride_h + down)
             column = offset[2 * source + results + p] + (p % s.columns * s.stride_w + across)
-            factor = mask[source + p] if mask.size > 0 else x.dtype.type(1)
-            _interpolate(row, column, factor, s.height, s.width, 4 * i, corners, shares)
+            _interpolate(row, column, s.height, s.width, 4 * i, corners, shares)
         for c in range(field * shared, (field + 1) * shared):
             plane = (image * s.channels + c) * s.height * s.width
             to = (c * taps + tap) * s.block
@@ -139,14 +138,14 @@ def sample(
                 for corner in range(4 * i, 4 * i + 4):
                     if corners[corner] >= 0:
                         value += shares[corner] * x[plane + corners[corner]]
-                sampled[to + i] = value
+                sampled[to + i] = value * mask[source + first + i] if mask.size > 0 else value
 
 
 @device
 def _interpolate(
-    row: float, column: float, factor: Any, height: int, width: int, at: int, corners: Any, shares: Any
+    row: float, column: float, height: int, width: int, at: int, corners: Any, shares: Any
 ) -> None:
-    """Place in the plane (-1: outside) and share of each of the four pixels around a point."""
+    """Place in the plane and share of each of the four pixels around a point; -1: outside, or of share 0."""
     corners[at : at + 4] = -1
     # Also false for NaN.
     if not (row > -1 and row < height and column > -1 and column < width):
@@ -159,4 +158,4 @@ def _interpolate(
         share = vertical * (beside if corner % 2 == 1 else 1 - beside)
         if 0 <= r < height and 0 <= c < width and share != 0:
             corners[at + corner] = r * width + c
-            shares[at + corner] = factor * share
+            shares[at + corner] = share

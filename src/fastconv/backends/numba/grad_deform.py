@@ -195,8 +195,11 @@ def _give(
             corner, share = corners[4 * i + k], factors[12 * i + k]
             if corner >= 0:
                 pixel = x[plane + corner]
-                down += factors[12 * i + 4 + k] * pixel
-                across += factors[12 * i + 8 + k] * pixel
+                # A pixel of share 0 does not count, whatever it is.
+                if factors[12 * i + 4 + k] != 0:
+                    down += factors[12 * i + 4 + k] * pixel
+                if factors[12 * i + 8 + k] != 0:
+                    across += factors[12 * i + 8 + k] * pixel
                 if share != 0:
                     value += share * pixel
                     grad_x[plane + corner] += slope * share

@@ -63,11 +63,11 @@ def gradient(
     shift[...] = 0
     for corner in _corners(problem, offset, x.shape[2:]):
         pixels = (by_tap * _pixels(planes, corner.place)).sum(2)
-        shift[:, :, :, :, 0] += np.where(corner.row_slope, pixels * corner.row_slope * corner.column, 0)
-        shift[:, :, :, :, 1] += np.where(corner.column_slope, pixels * corner.row * corner.column_slope, 0)
+        shift[:, :, :, :, 0] += _times(corner.row_slope * corner.column, pixels)
+        shift[:, :, :, :, 1] += _times(corner.row * corner.column_slope, pixels)
         share = (corner.row * corner.column)[:, :, np.newaxis]
         at = first + corner.place[:, :, np.newaxis]
-        np.add.at(flat, at.ravel(), np.where(share, by_tap * share, 0).ravel())
+        np.add.at(flat, at.ravel(), _times(share, by_tap).ravel())
     grad_x[...] = flat.reshape(x.shape)
 
 
@@ -105,8 +105,13 @@ def _sample(problem: ConvProblem, x: Array, offset: Array) -> Array:
     result = np.zeros((*planes.shape[:3], *problem.kernel, *problem.out_size), x.dtype)
     for corner in _corners(problem, offset, x.shape[2:]):
         share = (corner.row * corner.column)[:, :, np.newaxis]
-        result += np.where(share, share * _pixels(planes, corner.place), 0)
+        result += _times(share, _pixels(planes, corner.place))
     return result
+
+
+def _times(share: Array, pixels: Array) -> Array:
+    """A pixel of share 0 does not count, whatever it is."""
+    return np.multiply(share, pixels, out=np.zeros_like(pixels), where=share != 0)
 
 
 def _pixels(planes: Array, place: Array) -> Array:
