@@ -88,6 +88,20 @@ def test_transpose_random(backend, problem, layout, dtype):
     solved_gradient("conv_transpose2d", problem).check(layout, np.dtype(dtype))
 
 
+@pytest.mark.parametrize("pixels", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_transpose_of_one_tap_with_output_padding(backend, layout, dtype, pixels, padding):
+    """The kernel's only tap does not meet all of the result, which is larger than `x` or shifted against it."""
+    for c_in, c_out, groups in [(1, 2, 1), (2, 1, 1), (1, 40, 1), (40, 1, 1), (6, 3, 3), (3, 6, 3)]:
+        for dilation, output_padding in [(2, 1), (3, 2), (3, (0, 2)), ((1, 4), (0, 3))]:
+            options = {"dilation": dilation, "output_padding": output_padding, "groups": groups}
+            grown = output_padding if isinstance(output_padding, tuple) else (output_padding,) * 2
+            if min(n + more for n, more in zip(pixels, grown, strict=True)) <= 2 * padding:
+                continue
+            problem = case((2, c_in, *pixels), (c_in, c_out // groups, 1, 1), padding=padding, **options)
+            solved_gradient("conv_transpose2d", problem).check(layout, dtype)
+
+
 # ------------------------------------------------------------------------------------------ one dimension
 
 

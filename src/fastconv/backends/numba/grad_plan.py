@@ -157,7 +157,9 @@ def _up(count: int, step: int) -> int:
 
 def _costs(problem: ConvProblem) -> list[tuple[float, tuple[bool, bool]]]:
     """About how many cycles a pixel of `grad_output` takes, for each way (dots, swapped) to do it."""
-    alike = problem.kernel == problem.stride == (1, 1) and not any(problem.padding)
+    # A transposed convolution's output padding makes the image larger than what the kernel meets.
+    covers = problem.size == problem.out_size and not any(problem.padding)
+    alike = covers and problem.kernel == problem.stride == (1, 1)
     costs = []
     for swapped in (False, True)[: 1 + alike]:
         p = _swapped(problem) if swapped else problem
