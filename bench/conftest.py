@@ -30,7 +30,7 @@ from bench import cases
 from fastconv.bench.check import check
 from fastconv.bench.layer import LAYOUTS
 from fastconv.bench.results import Settings
-from fastconv.threads import available_cores
+from fastconv.settings.threads import available_cores
 
 DTYPES = ("float32", "float64")  # those that kernels compute in
 COLUMNS = ["min", "median", "iqr", "ops", "rounds", "iterations"]

@@ -3,7 +3,10 @@
 #include <stddef.h>
 
 #include "base/parallel.h"
-#include "kernel.h"
+#include "conv/kernel.h"
+#include "fastconv.h"
+#include "table.h"
+#include "weight_gradient/kernel.h"
 
 /* One line for each instruction set this build holds, lowest first: FC_ISA(name, may it run here). */
 #if defined(__x86_64__)
@@ -22,18 +25,18 @@ typedef int pool_function(const fc_pool *p, const void *x, void *out, int64_t *i
                           int threads);
 
 #define FC_ISA(name, runs)                                                                                             \
-    extern const fc_ops ops_##name##_f32, ops_##name##_f64;                                                            \
+    extern const fc_table table_##name##_f32, table_##name##_f64;                                                      \
     extern pool_function pool_##name##_f32;
 FC_ISAS
 #undef FC_ISA
 
 typedef struct {
     const char *name;
-    const fc_ops *ops[2]; /* FC_F32, FC_F64 */
+    const fc_table *tables[2]; /* FC_F32, FC_F64 */
     pool_function *pool;
 } isa;
 
-#define FC_ISA(name, runs) {#name, {&ops_##name##_f32, &ops_##name##_f64}, pool_##name##_f32},
+#define FC_ISA(name, runs) {#name, {&table_##name##_f32, &table_##name##_f64}, pool_##name##_f32},
 static const isa isas[] = {FC_ISAS};
 #undef FC_ISA
 
@@ -51,6 +54,10 @@ int fc_isa_runs_here(int i) {
 }
 
 void fc_select_isa(int i) { selected = i; }
+
+static const fc_table *table_of(int dtype) { return isas[selected].tables[dtype]; }
+
+const fc_operations *fc_operations_of(int dtype) { return &table_of(dtype)->operations; }
 
 const char *fc_compiler(void) {
 #if defined(__clang__)
@@ -76,9 +83,7 @@ static const int kernel_is_textbook[] = {
 #undef FC_KERNEL
 };
 
-static const fc_conv_kernel *kernel_of(const fc_conv *p, int kernel) {
-    return isas[selected].ops[p->dtype]->conv[kernel];
-}
+static const fc_conv_kernel *kernel_of(const fc_conv *p, int kernel) { return table_of(p->dtype)->conv[kernel]; }
 
 int fc_conv_kernel_count(void) { return (int)(sizeof kernel_names / sizeof *kernel_names); }
 
@@ -141,7 +146,7 @@ static const char *const gradient_names[] = {
 };
 
 static const fc_gradient_kernel *gradient_of(const fc_conv *p, int kernel) {
-    return isas[selected].ops[p->dtype]->gradients[kernel];
+    return table_of(p->dtype)->gradients[kernel];
 }
 
 int fc_gradient_count(void) { return (int)(sizeof gradient_names / sizeof *gradient_names); }
@@ -171,80 +176,21 @@ int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gra
     return gradient_of(p, kernel)->run(p, x, gradient, weights, bias, threads);
 }
 
-/* ---- everything else ---- */
-
-int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
-                   const void *weight, const void *bias, void *out, int threads) {
-    return isas[selected].ops[p->dtype]->deform(p, x, offset, mask, offset_groups, weight, bias, out, threads);
-}
+/* ---- pooling ---- */
 
 int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads) {
     if (!p->batch) return 0;
     if ((p->type == FC_P_F32 || p->type == FC_P_F64) && !indices) {
-        int status = isas[selected].ops[p->type - FC_P_F32]->pool_planes(p, x, out, threads);
+        int status = fc_operations_of(p->type - FC_P_F32)->pool_planes(p, x, out, threads);
         if (status != FC_NOT_MINE) return status;
     }
     return isas[selected].pool(p, x, out, indices, uniforms, threads);
 }
 
-int fc_fold(const fc_conv *p, const void *columns, void *out, int threads) {
-    return isas[selected].ops[p->dtype]->fold(p, columns, out, threads);
-}
-
-int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int64_t size,
-                           double alpha, double beta, double k, int layout, int dtype, int threads) {
-    return isas[selected].ops[dtype]->norm(x, out, batch, channels, pixels, size, alpha, beta, k, layout, threads);
-}
-
-/* ---- gradients of everything else ---- */
-
-static const fc_ops *ops_of(int dtype) { return isas[selected].ops[dtype]; }
-
-int fc_deform_conv_gradient(const fc_conv *p, const void *x, const void *offset, const void *mask,
-                            int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
-                            void *grad_offset, void *grad_weight, void *grad_mask, int threads) {
-    return ops_of(p->dtype)->deform_gradient(p, x, offset, mask, offset_groups, weight, gradient, grad_x, grad_offset,
-                                             grad_weight, grad_mask, threads);
-}
-
-int fc_channel_sums(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout, int dtype,
-                    int threads) {
-    return ops_of(dtype)->channel_sums(x, out, batch, channels, pixels, layout, threads);
-}
-
-int fc_activation_gradient(int activation, double a, double b, const void *gradient, const void *value, int from_output,
-                           void *out, int64_t count, int dtype, int threads) {
-    return ops_of(dtype)->activation_gradient(activation, a, b, gradient, value, from_output, out, count, threads);
-}
-
-int fc_pool_gradient(const fc_pool *p, const void *gradient, void *out, int threads) {
-    return ops_of(p->type - FC_P_F32)->pool_gradient(p, gradient, out, threads);
-}
-
-int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t rows,
-                   int64_t columns, int64_t height, int64_t width, int layout, int dtype, int threads) {
-    return ops_of(dtype)->scatter_add(values, indices, out, batch, channels, rows, columns, height, width, layout,
-                                      threads);
-}
-
-int fc_pad_gradient(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
-                    const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count, int dtype,
-                    int threads) {
-    return ops_of(dtype)->pad_gradient(gradient, out, planes, height, width, inner, rows, row_count, columns,
-                                       column_count, threads);
-}
-
-int fc_local_response_norm_gradient(const void *x, const void *gradient, void *out, int64_t batch, int64_t channels,
-                                    int64_t pixels, int64_t size, double alpha, double beta, double k, int layout,
-                                    int dtype, int threads) {
-    return ops_of(dtype)->norm_gradient(x, gradient, out, batch, channels, pixels, size, alpha, beta, k, layout,
-                                        threads);
-}
-
 /* ---- the limits of the processor ---- */
 
 typedef struct {
-    const fc_ops *ops;
+    const fc_operations *operations;
     int probe;
     char *memory;
     int64_t stride, bytes, repeats;
@@ -253,16 +199,18 @@ typedef struct {
 
 static int probe_work(const void *context, int64_t begin, int64_t end) {
     const probe_job *j = context;
-    for (int64_t i = begin; i < end; i++)
-        j->work[i] = j->ops->probe(j->probe, j->memory ? j->memory + i * j->stride : NULL, j->bytes, j->repeats);
-    return 0;
+    int status = 0;
+    for (int64_t i = begin; i < end && !status; i++)
+        status = j->operations->probe(j->probe, j->memory ? j->memory + i * j->stride : NULL, j->bytes, j->repeats,
+                                      &j->work[i]);
+    return status;
 }
 
 int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats, int threads,
              double *work, double *seconds) {
     double each[FC_MOST_THREADS];
     if (threads > FC_MOST_THREADS) threads = FC_MOST_THREADS;
-    probe_job j = {isas[isa].ops[dtype], probe, memory, stride, bytes, repeats, each};
+    probe_job j = {&isas[isa].tables[dtype]->operations, probe, memory, stride, bytes, repeats, each};
     int status = fc_together(threads, probe_work, &j, seconds);
     *work = 0;
     for (int i = 0; i < threads && !status; i++) *work += each[i];

@@ -1,14 +1,15 @@
 /* The structs and entry points of the C kernels: the only header that Cython sees.
  *
  * Arrays are C-contiguous and aligned to their elements; shapes have been checked by the caller. Every entry
- * point that does work returns 0, or FC_NO_MEMORY; those that say so, another status. */
+ * point that does work returns 0, or FC_NO_MEMORY; those that say so, another status. Kernels see this header through
+ * base/types.h. */
 #ifndef FASTCONV_H
 #define FASTCONV_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER };
+enum { FC_NOT_MINE = -1, FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER };
 enum { FC_NCHW, FC_NHWC };
 enum { FC_F32, FC_F64 };
 enum { FC_LINEAR, FC_RELU, FC_CLIP, FC_LEAKY_RELU, FC_SIGMOID, FC_TANH, FC_SILU, FC_HARDSWISH, FC_GELU };
@@ -65,22 +66,6 @@ int fc_gradient_choose(const fc_conv *p);
 int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gradient, void *weights, void *bias,
                     int threads);
 
-/* ---- other operations ---- */
-/* x (NCHW), offset and mask (or NULL) as in deform_conv2d; bias may be NULL. */
-int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
-                   const void *weight, const void *bias, void *out, int threads);
-
-/* All of its gradients but that of the bias; `grad_mask` is NULL where `mask` is. */
-int fc_deform_conv_gradient(const fc_conv *p, const void *x, const void *offset, const void *mask,
-                            int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
-                            void *grad_offset, void *grad_weight, void *grad_mask, int threads);
-/* out[c] = the sum of channel c of `x`. */
-int fc_channel_sums(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout, int dtype,
-                    int threads);
-/* `gradient` times the slope at `value`, which is the activation's output, or else its input. */
-int fc_activation_gradient(int activation, double a, double b, const void *gradient, const void *value, int from_output,
-                           void *out, int64_t count, int dtype, int threads);
-
 /* ---- pooling ---- */
 enum { FC_I8, FC_U8, FC_I16, FC_U16, FC_I32, FC_U32, FC_I64, FC_U64, FC_P_F32, FC_P_F64 };
 enum { FC_MAX, FC_SUM, FC_POWER, FC_SAMPLE, FC_WEIGHTED };
@@ -102,30 +87,26 @@ typedef struct {
 } fc_pool;
 
 int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads);
-/* Of the reducer FC_SUM, type FC_P_F32 or FC_P_F64, with windows that all planes share. */
-int fc_pool_gradient(const fc_pool *p, const void *gradient, void *out, int threads);
 
 /* ---- data movement; item sizes 1, 2, 4 and 8 ---- */
 int fc_pad(const void *x, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner, const int64_t *rows,
            int64_t row_count, const int64_t *columns, int64_t column_count, const void *value, int item, int threads);
 int fc_unfold(const fc_conv *p, const void *x, void *out, int item, int threads);
-int fc_fold(const fc_conv *p, const void *columns, void *out, int threads);
 int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
                int64_t plane, int layout, int item, int threads);
-/* Sums at the places `indices` of planes; FC_OUT_OF_RANGE where one is outside, as from fc_gather. */
-int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t rows,
-                   int64_t columns, int64_t height, int64_t width, int layout, int dtype, int threads);
+/* FC_OUT_OF_RANGE where a place is outside. */
 int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
               int64_t plane, int layout, int item, int threads);
-/* The gradient of fc_pad; sizes are those of `out`, the image. */
-int fc_pad_gradient(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
-                    const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count, int dtype,
-                    int threads);
-int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int64_t size,
-                           double alpha, double beta, double k, int layout, int dtype, int threads);
-int fc_local_response_norm_gradient(const void *x, const void *gradient, void *out, int64_t batch, int64_t channels,
-                                    int64_t pixels, int64_t size, double alpha, double beta, double k, int layout,
-                                    int dtype, int threads);
+
+/* ---- other operations on floating-point arrays: those of operations.def ---- */
+#define FC_OPERATION(name, parameters) int(*name) parameters;
+typedef struct {
+#include "operations.def"
+} fc_operations;
+#undef FC_OPERATION
+
+/* Those of the chosen instruction set for a dtype. */
+const fc_operations *fc_operations_of(int dtype);
 
 /* ---- the limits of the processor ---- */
 enum { FC_PROBE_ARITHMETIC, FC_PROBE_WRITE, FC_PROBE_READ, FC_PROBE_COPY };

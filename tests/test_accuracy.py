@@ -131,7 +131,7 @@ def multiples(algorithm, precision, data):
 
 
 def least_accepted(algorithm, precision):
-    """Of the 70 problems: a precision that refuses everything is kept as well, and of no use."""
+    """How many of the 70 problems are accepted: a precision that refuses everything is kept, and of no use."""
     if algorithm in GROUPED:
         return 5
     if algorithm == "fft":
@@ -178,7 +178,7 @@ def whole_tiles(pixels, tile):
 
 
 def outputs_that_see(pixel, size, stride):
-    """Those of a 3x3 kernel with padding 1 whose window holds the pixel."""
+    """The outputs of a 3x3 kernel with padding 1 whose window holds the pixel."""
     rows, columns = (abs(np.arange(0, n, stride) - at) <= 1 for at, n in zip(pixel, size, strict=True))
     return rows[:, None] & columns
 

@@ -75,7 +75,7 @@ def test_conv1d(backend, layout, dtype, padding, mode):
 
 
 def _conv1d_reference(x, weight, bias, padding, stride, dilation, groups, padding_mode):
-    """The same with one row; a named padding pads no rows, because the kernel has one."""
+    """An image with one row; a named padding pads no rows, because the kernel has one."""
     if not isinstance(padding, str):
         padding = ((0, 0), padding if isinstance(padding, tuple) else (padding, padding))
     options = {"groups": groups, "padding_mode": padding_mode}

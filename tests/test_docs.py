@@ -1,4 +1,5 @@
-"""The documentation's Python blocks run as they stand, its kernel compiles, and its reference has every public name."""
+"""The documentation's Python blocks run as they stand, its kernel compiles, its reference has every public name,
+and the C files that it names exist."""
 
 import importlib
 import re
@@ -55,6 +56,16 @@ def test_the_kernel_that_is_shown_compiles(tmp_path):
     command = ["cc", *options, "-I", DOCS.parent / "csrc", source, "-o", tmp_path / "pixelwise.o"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_c_files_are_named_by_their_path():
+    """In the pages and in CONTRIBUTING.md; `pixelwise` is the kernel that the reader writes."""
+    text = "".join([*PAGES.values(), (DOCS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")])
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`([\w/]+\.(?:c|h|def))`", text))
+    assert len(named) > 20
+    missing = [name for name in named if not (DOCS.parent / name).is_file()]
+    assert missing == ["csrc/conv/pixelwise.c"]
 
 
 def test_pages_have_code():

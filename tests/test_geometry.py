@@ -21,6 +21,7 @@ from fastconv.geometry import (
     receptive_field,
     same_padding,
 )
+from fastconv.problem.sizes import conv_size
 
 ONE_AXIS = list(
     itertools.product(range(1, 12), range(1, 5), range(1, 5), range(1, 4))
@@ -137,9 +138,9 @@ def test_same_padding_is_minimal_and_odd_at_the_end():
         before, after = same_padding(size, kernel, stride, dilation)
         out = -(-size // stride)
         assert 0 <= after - before <= 1
-        assert geometry._conv_size(size, kernel, stride, before, after, dilation) == out
+        assert conv_size(size, kernel, stride, before, after, dilation) == out
         if before + after:
-            assert geometry._conv_size(size, kernel, stride, before, after - 1, dilation) < out
+            assert conv_size(size, kernel, stride, before, after - 1, dilation) < out
 
 
 # PyTorch

@@ -186,7 +186,7 @@ def test_out_may_not_overlap_any_input(backend):
 
 @pytest.mark.parametrize(("kinds", "result"), DTYPES.items(), ids=[" * ".join(kinds) for kinds in DTYPES])
 def test_dtypes_of_convolution(backend, kinds, result):
-    """That of the operands that are multiplied."""
+    """The dtype of the operands that are multiplied."""
     result = np.dtype(ml_dtypes.bfloat16 if result == "bfloat16" else result)
     slope = typed(normal((1, 4, 6, 7), seed=3), kinds[1])
     x, weight = typed(normal((1, 5, 6, 7)), kinds[0]), typed(normal((4, 5, 3, 3)), kinds[0])

@@ -134,7 +134,7 @@ def test_conv_transpose1d(backend, layout, dtype, options, flat):
 
 
 def _check_signals(operation, twin, arrays, options, flat, layout, dtype):
-    """The same with one row."""
+    """The image with one row that stands for a signal."""
     shape = getattr(reference, twin)(*(a[:, :, None] for a in arrays), **flat).shape
     arrays = *arrays, normal((*shape[:2], shape[3]), seed=5)
     function = getattr(reference_grad, twin)
@@ -180,7 +180,7 @@ ACTIVATIONS = [
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_central_differences(backend, layout, name, activation):
-    """Of the library's own forward function, through bias and activation; float64."""
+    """Differences of the library's own forward function, through bias and activation; float64."""
     operation, problem = name.split()[0], DIFFERENCES[name]
     options = {"layout": layout} | dict(problem.options)
     function = getattr(fastconv, operation)

@@ -7,7 +7,7 @@ import pytest
 import cases
 from checks import guarded, normal, to_layout, weight_to_layout
 from conftest import skip_unless_available
-from fastconv.problem import ConvOptions
+from fastconv.problem.convolution import ConvOptions
 from reference_grad import conv2d as reference
 
 LIMITS = {"fast": 8, "strict": 3}

@@ -14,8 +14,8 @@ from checks import run_python
 from conftest import skip_unless_available
 from fastconv import backends, limits
 from fastconv.cli import main
-from fastconv.config import processor_name
 from fastconv.limits import Limits, Peak
+from fastconv.machine.processor import processor_name
 from test_roofline import MADE_UP
 
 
@@ -165,7 +165,7 @@ def cpu_folder(root, caches):
 
 def test_caches_are_divided_by_the_threads_that_share_them(tmp_path):
     skip_unless_available("cython")
-    from fastconv.probes import ASSUMED, caches
+    from fastconv.machine.probes import ASSUMED, caches
 
     cpus = sorted(os.sched_getaffinity(0))
     own, everyone = str(cpus[0]), ",".join(f"{cpu}-{cpu}" for cpu in cpus) + ",100000-100003"
@@ -179,7 +179,7 @@ def test_caches_are_divided_by_the_threads_that_share_them(tmp_path):
 
 def test_working_sets():
     skip_unless_available("cython")
-    from fastconv.probes import levels
+    from fastconv.machine.probes import levels
 
     kib, mib = 1 << 10, 1 << 20
     sizes = {"L1": 48 * kib, "L2": 2 * mib, "L3": 240 * mib}
@@ -202,7 +202,7 @@ def test_working_sets():
 
 def test_free_memory_is_that_of_the_container(tmp_path):
     skip_unless_available("cython")
-    from fastconv.probes import free_memory
+    from fastconv.machine.probes import free_memory
 
     assert free_memory(tmp_path) == 1 << 30
     (tmp_path / "proc/self").mkdir(parents=True)
@@ -277,7 +277,7 @@ def test_threads_are_counted_together():
     """The work of a probe is that of all threads, and each has memory of its own."""
     skip_unless_available("cython")
     from fastconv.backends.cython import _engine
-    from fastconv.probes import ARITHMETIC, COPY, READ, WRITE, aligned
+    from fastconv.machine.probes import ARITHMETIC, COPY, READ, WRITE, aligned
 
     memory = aligned(3 * 8192)
     memory[:] = 7
@@ -312,7 +312,7 @@ def test_a_measurement_leaves_the_process_as_it_was():
 
 
 def test_info_measures_and_keeps(measured, cache, capsys, monkeypatch):
-    monkeypatch.setattr("fastconv.limits_text.measure_limits", lambda progress: measured)
+    monkeypatch.setattr("fastconv.commands.info.measure_limits", lambda progress: measured)
     assert main(["info"]) == 0
     text = capsys.readouterr().out
     assert "fastconv info --measure" in text.splitlines()[-1]
@@ -345,7 +345,7 @@ def test_info_measures_and_keeps(measured, cache, capsys, monkeypatch):
 @pytest.mark.parametrize("noise", [0.02, 0.4])
 def test_a_busy_machine_is_said_to_be_one(noise, cache, capsys, monkeypatch):
     here = of_here(noise=noise)
-    monkeypatch.setattr("fastconv.limits_text.measure_limits", lambda progress: here)
+    monkeypatch.setattr("fastconv.commands.info.measure_limits", lambda progress: here)
     assert main(["info", "--measure"]) == 0
     assert ("not quiet" in capsys.readouterr().out) == (noise == 0.4)
 
@@ -354,7 +354,7 @@ def test_info_measures_where_nothing_can_be_kept(tmp_path, capsys, monkeypatch):
     here = of_here()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FASTCONV_CACHE_DIR", str(tmp_path / "file"))
-    monkeypatch.setattr("fastconv.limits_text.measure_limits", lambda progress: here)
+    monkeypatch.setattr("fastconv.commands.info.measure_limits", lambda progress: here)
     assert main(["info", "--measure"]) == 0
     output = capsys.readouterr()
     assert "123.0" in output.out
@@ -386,11 +386,11 @@ def test_threads_that_cannot_run_together_are_an_error(capsys, monkeypatch):
     def alone(*arguments):
         raise RuntimeError("not at the same time")
 
-    monkeypatch.setattr("fastconv.probes._engine.probe", alone)
+    monkeypatch.setattr("fastconv.machine.probes._engine.probe", alone)
     assert main(["info", "--measure"]) == 2
     assert "not at the same time" in capsys.readouterr().err
 
 
 def test_importing_fastconv_does_not_import_the_probes():
-    code = "import sys, fastconv.limits; print('fastconv.probes' in sys.modules)"
+    code = "import sys, fastconv.limits; print('fastconv.machine.probes' in sys.modules)"
     assert run_python(code) == "False"

@@ -7,7 +7,7 @@ import pytest
 
 import fastconv
 from checks import normal, run_python, to_layout, weight_to_layout
-from fastconv.threads import available_cores
+from fastconv.settings.threads import available_cores
 
 COUNT = "import fastconv; print(fastconv.get_num_threads())"
 

@@ -75,12 +75,13 @@ static double copy_half(real *x, int64_t n, int64_t repeats) {
     return (double)n * sizeof(real) * (double)repeats;
 }
 
-double FC_NAME(probe)(int probe, void *memory, int64_t bytes, int64_t repeats) {
+int FC_NAME(probe)(int probe, void *memory, int64_t bytes, int64_t repeats, double *work) {
     int64_t n = bytes / (int64_t)sizeof(real);
     switch (probe) {
-        case FC_PROBE_ARITHMETIC: return arithmetic(repeats);
-        case FC_PROBE_WRITE: return write_all(memory, n);
-        case FC_PROBE_READ: return read_all(memory, n, repeats);
-        default: return copy_half(memory, n, repeats);
+        case FC_PROBE_ARITHMETIC: *work = arithmetic(repeats); break;
+        case FC_PROBE_WRITE: *work = write_all(memory, n); break;
+        case FC_PROBE_READ: *work = read_all(memory, n, repeats); break;
+        default: *work = copy_half(memory, n, repeats);
     }
+    return 0;
 }

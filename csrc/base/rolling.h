@@ -1,11 +1,17 @@
-/* Sliding windows over the rows of a plane: what depthwise convolution and pooling of NCHW share.
+/* Sliding windows over the rows of a plane: what depthwise convolution and pooling of NCHW share. Included by depthwise.c
+ * and pool_planes.c.
  *
- * A register tile is ROWS rows of outputs, some vectors wide. Tiles see input rows through pointers: rows outside the image
- * are one row of neutral values. Inside, either they are copied with neutral values around ("copied"), or read in place, but
- * for the few whose surroundings are not ours to read; tiles at the left and right edge then read beyond a row and mask what
- * does not count. */
+ * Tiling: a register tile is ROWS rows of outputs, some vectors wide, and sees its input rows through pointers. A row outside
+ * the image is one row of neutral values for all. A row inside is either copied, with neutral values around it
+ * (`rows_copied`), or read in place (`rows_of`), but for the few whose surroundings lie outside the array, which are copied
+ * too; tiles at the left and right edge then read beyond a row and mask what does not count.
+ *
+ * Layout of the workspace: the row of neutral values, then a ring of MOST_ROWS copies, each with `beyond` neutral values on
+ * both sides. */
 #ifndef FC_ROLLING_H
 #define FC_ROLLING_H
+
+#include <string.h>
 
 #include "base/simd.h"
 

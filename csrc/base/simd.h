@@ -1,5 +1,5 @@
 /* Vectors of `real` as wide as the instruction set has them: GCC and Clang vector extensions for arithmetic, a few
- * intrinsics for what these lack. Included by the kernels. */
+ * intrinsics for what these lack; the size of the register tiles that fit the registers. Included by the kernels. */
 #ifndef FC_SIMD_H
 #define FC_SIMD_H
 

@@ -1,5 +1,8 @@
-/* Where rows of a result go, one after the other: at once, or through a buffer in L1, from where large results go past the caches:
- * a store there need not fetch the line that it overwrites first, and evicts nothing. */
+/* Where rows of a result go, one after the other. Included by the gradients of pooling, which write every pixel once.
+ *
+ * Rows go to the result at once, or through a buffer of SINK_BYTES in the thread's workspace, which L1 holds. From the buffer,
+ * large results go past the caches: such a store need not fetch the line that it overwrites, and evicts nothing. The buffer
+ * also lets a caller write whole vectors, 2 VL beyond a row, where the result's next row must stay as it is. */
 #ifndef FC_SINK_H
 #define FC_SINK_H
 

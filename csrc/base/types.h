@@ -8,7 +8,6 @@
 #define FC_TYPES_H
 
 #include <stdint.h>
-#include <string.h>
 
 #include "fastconv.h"
 
@@ -21,6 +20,11 @@ typedef double real;
 typedef float real;
 #define FC_NAME(name) FC_PASTE(name, FC_SUFFIX, f32)
 #endif
+
+/* Every operation's definition is checked against its line in operations.def. */
+#define FC_OPERATION(name, parameters) int FC_NAME(name) parameters;
+#include "operations.def"
+#undef FC_OPERATION
 
 /* Cycles in which a thread gets so many bytes from beyond its L2, next to others that do the same. */
 static inline double stream_cycles(double bytes) { return bytes / 16; }

@@ -1,5 +1,8 @@
-/* The register tile of channel_tile.h, instantiated for every number of pixels, and its packing of weights. */
+/* The register tile of channel_tile.h, instantiated for every number of pixels, and its packing of weights. Called by
+ * direct_channels.c and by Winograd's algorithm (winograd.h, winograd_weights.h). */
+#include "base/simd.h"
 #include "conv/channel_tile.h"
+#include "conv/grid.h"
 
 /* Pixels are reached from every third one: x86 addresses base, base + step and base + 2 * step at no cost. */
 INLINE
@@ -50,15 +53,26 @@ void multiply_tile(const int rows, const int vectors, const int unit, const chan
     }
 
 TILE(1)
-TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
 #if MR > 6
-    TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
+TILE(7)
+TILE(8)
+TILE(9)
+TILE(10)
+TILE(11)
+TILE(12)
+TILE(13)
+TILE(14)
 #endif
 
-        channel_tile_function *const FC_NAME(channel_tiles)[MR][2][NV] = {
-            ROW(1), ROW(2), ROW(3), ROW(4),  ROW(5),  ROW(6),
+channel_tile_function *const FC_NAME(channel_tiles)[MR][2][NV] = {
+    ROW(1), ROW(2), ROW(3), ROW(4),  ROW(5),  ROW(6),
 #if MR > 6
-            ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
+    ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
 #endif
 };
 

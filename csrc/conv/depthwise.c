@@ -6,8 +6,14 @@
  * NHWC: vectors over channels, see pixels_nhwc.h.
  * Limit: two loads a cycle from L1, of which every other one crosses a cache line; for stride 2 the shuffles that split even
  * and odd columns; memory bandwidth for kernels of 3. */
+#include <stdlib.h>
+
 #include "base/parallel.h"
 #include "base/rolling.h"
+#include "base/simd.h"
+#include "conv/epilogue.h"
+#include "conv/grid.h"
+#include "conv/kernel.h"
 #include "conv/pixels_nhwc.h"
 #include "conv/strip.h"
 
@@ -102,9 +108,14 @@ void roll(const int kernel, const int stride, const int vectors, const int edge,
     static void roll_##kernel##_##stride##_##name(const rolling *t) { roll(kernel, stride, vectors, edge, t); }
 #define ROLLS_IN_PLACE(kernel, stride)                                                                                 \
     ROLL(kernel, stride, 1_inner, 1, 0)                                                                                \
-    ROLL(kernel, stride, 1_edge, 1, 1) ROLL(kernel, stride, 2_inner, 2, 0) ROLL(kernel, stride, 2_edge, 2, 1)          \
-        ROLL(kernel, stride, 4_inner, MOST_VECTORS, 0) ROLL(kernel, stride, 4_edge, MOST_VECTORS, 1)
-#define ROLLS_COPIED(kernel, stride) ROLL(kernel, stride, 1_inner, 1, 0) ROLL(kernel, stride, 2_inner, 2, 0)
+    ROLL(kernel, stride, 1_edge, 1, 1)                                                                                 \
+    ROLL(kernel, stride, 2_inner, 2, 0)                                                                                \
+    ROLL(kernel, stride, 2_edge, 2, 1)                                                                                 \
+    ROLL(kernel, stride, 4_inner, MOST_VECTORS, 0)                                                                     \
+    ROLL(kernel, stride, 4_edge, MOST_VECTORS, 1)
+#define ROLLS_COPIED(kernel, stride)                                                                                   \
+    ROLL(kernel, stride, 1_inner, 1, 0)                                                                                \
+    ROLL(kernel, stride, 2_inner, 2, 0)
 #define IN_PLACE(kernel, stride)                                                                                       \
     {                                                                                                                  \
         {roll_##kernel##_##stride##_1_inner, roll_##kernel##_##stride##_2_inner, roll_##kernel##_##stride##_4_inner},  \
@@ -117,11 +128,15 @@ void roll(const int kernel, const int stride, const int vectors, const int edge,
         { roll_##kernel##_##stride##_1_inner, roll_##kernel##_##stride##_2_inner }                                     \
     }
 ROLLS_IN_PLACE(3, 1)
-ROLLS_IN_PLACE(3, 2) ROLLS_COPIED(5, 1) ROLLS_COPIED(5, 2) ROLLS_COPIED(7, 1) ROLLS_COPIED(7, 2)
+ROLLS_IN_PLACE(3, 2)
+ROLLS_COPIED(5, 1)
+ROLLS_COPIED(5, 2)
+ROLLS_COPIED(7, 1)
+ROLLS_COPIED(7, 2)
 
-    /* [kernel / 2 - 1][stride - 1][edge][vectors / 2] */
-    static void (*const rolls[3][2][2][3])(const rolling *) = {
-        {IN_PLACE(3, 1), IN_PLACE(3, 2)}, {COPIED(5, 1), COPIED(5, 2)}, {COPIED(7, 1), COPIED(7, 2)}};
+/* [kernel / 2 - 1][stride - 1][edge][vectors / 2] */
+static void (*const rolls[3][2][2][3])(const rolling *) = {
+    {IN_PLACE(3, 1), IN_PLACE(3, 2)}, {COPIED(5, 1), COPIED(5, 2)}, {COPIED(7, 1), COPIED(7, 2)}};
 
 static int unrolled(const fc_conv *p) {
     int64_t k = p->kernel_h, pad_right = (p->out_width - 1) * p->stride_w + k - p->pad_left - p->width;
@@ -237,10 +252,11 @@ void sum_band(const int R, const int V, const band_tile *t) {
     static void band_##R##_4(const band_tile *t) { sum_band(R, MOST_VECTORS, t); }
 #define BANDS(R) {band_##R##_1, band_##R##_2, band_##R##_4}
 BAND(1)
-BAND(2) BAND(4)
+BAND(2)
+BAND(4)
 
-    /* [rows / 2][vectors / 2] */
-    static void (*const bands[3][3])(const band_tile *) = {BANDS(1), BANDS(2), BANDS(4)};
+/* [rows / 2][vectors / 2] */
+static void (*const bands[3][3])(const band_tile *) = {BANDS(1), BANDS(2), BANDS(4)};
 
 /* Output rows that share input rows, where these are not interleaved. */
 static int64_t rows_together(const grid *g) { return g->y.step > 1 || g->y.taps < 2 ? 1 : g->y.taps < 4 ? 2 : 4; }

@@ -4,9 +4,11 @@
 #define FC_DIRECT_H
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/parallel.h"
-#include "conv/epilogue.h"
+#include "base/simd.h"
+#include "conv/grid.h"
 #include "conv/strip.h"
 
 /* A strip shares a core's L2 cache with a panel of weights; a whole image may lie beyond it. */

@@ -4,9 +4,16 @@
  * channel) broadcasts MR pixels of the packed strip and multiplies them with NV vectors of weights, which are packed
  * [block of NR filters][tap][channel][NR]. No partial sum leaves the registers. NCHW results are transposed, VL x VL, on
  * their way to memory. Limit: FMA throughput; with fewer than 4 pixels the latency of the FMAs. */
+#include <math.h>
+
 #include "base/parallel.h"
+#include "base/simd.h"
 #include "conv/channel_tile.h"
 #include "conv/direct.h"
+#include "conv/epilogue.h"
+#include "conv/grid.h"
+#include "conv/kernel.h"
+#include "conv/strip.h"
 
 /* Outputs follow on each other in `sums`, [output][NR], whatever their phase. */
 static void store_nhwc(const job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first,

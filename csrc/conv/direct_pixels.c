@@ -5,7 +5,14 @@
  * channel) loads the vectors from the packed strip (or from the image itself for 1x1) and multiplies them with one
  * broadcast weight for each filter, packed [block of filters][tap][channel][filter]. Limit: FMA throughput; loads that
  * cross cache lines where the block has few filters. */
+#include <math.h>
+
+#include "base/simd.h"
 #include "conv/direct.h"
+#include "conv/epilogue.h"
+#include "conv/grid.h"
+#include "conv/kernel.h"
+#include "conv/strip.h"
 
 #define KR MR
 #if MR > 6
@@ -73,15 +80,26 @@ void multiply_tile(const int filters, const int vectors, const tile *t) {
 #define TILE(filters)                                                                                                  \
     static void tile_##filters(const tile *t) { multiply_tile(filters, filters <= KR_WIDE ? 4 : 2, t); }
 TILE(1)
-TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
 #if KR > 6
-    TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
+TILE(7)
+TILE(8)
+TILE(9)
+TILE(10)
+TILE(11)
+TILE(12)
+TILE(13)
+TILE(14)
 #endif
 
-        static void (*const tiles[KR])(const tile *) = {
-            tile_1, tile_2, tile_3, tile_4,  tile_5,  tile_6,
+static void (*const tiles[KR])(const tile *) = {
+    tile_1, tile_2, tile_3, tile_4,  tile_5,  tile_6,
 #if KR > 6
-            tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
+    tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
 #endif
 };
 

@@ -7,10 +7,13 @@
  * too few outputs are cut into pieces, which are summed like channels. The kernels' transforms are weights:
  * [filter][channel of the group][piece][frequency][2]. Limit: L1 and L2 bandwidth. */
 #include <math.h>
+#include <string.h>
 
 #include "base/parallel.h"
+#include "base/simd.h"
 #include "conv/epilogue.h"
 #include "conv/grid.h"
+#include "conv/kernel.h"
 
 enum { MOST_POINTS_Y = 64, MOST_POINTS_X = 128, MOST_TOGETHER = 4, MOST_WEIGHTS = 32 << 20 };
 

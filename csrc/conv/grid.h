@@ -1,12 +1,16 @@
-/* A convolution, transposed or not, as one or more plain ones ("grids") over operands in either layout.
+/* A convolution, transposed or not, as one or more plain ones ("grids") over operands in either layout. Included by every
+ * convolution kernel and by the gradients of weights; it computes a few numbers for a call and touches no array.
  *
  * A transposed convolution of stride s computes s * s interleaved grids of outputs; each is an ordinary convolution of
  * stride 1 with a share of the kernel's taps (sub-pixel convolution). An ordinary convolution is one grid. Kernels work
- * on grids only. */
+ * on grids only.
+ *
+ * `operands` has the strides of both layouts, so that a kernel reads pixel (y, x) of channel c of image n at
+ * n * x_image + c * x_channel + (y * width + x) * x_pixel, whichever it is. */
 #ifndef FC_GRID_H
 #define FC_GRID_H
 
-#include "kernel.h"
+#include "base/types.h"
 
 /* The operands, with the roles of a plain convolution: `x` is what is read, `out` what is written. */
 typedef struct {

@@ -4,6 +4,9 @@
  * channels, a permutation of the pixel brings to every lane what it multiplies. Limit: FMA throughput with 3, 5 and 7
  * columns of taps; with others one permutation for each FMA. */
 #include "base/parallel.h"
+#include "base/simd.h"
+#include "conv/grid.h"
+#include "conv/kernel.h"
 #include "conv/pixels_nhwc.h"
 
 /* Groups in a vector. */

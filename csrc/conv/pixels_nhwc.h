@@ -9,6 +9,7 @@
 #define FC_PIXELS_NHWC_H
 
 #include "base/parallel.h"
+#include "base/simd.h"
 #include "conv/epilogue.h"
 #include "conv/grid.h"
 
@@ -73,9 +74,14 @@ void sum_nhwc(const int kernel, const int stride, const int grouped, const tile_
     }
 #define SUMS(kernel, stride) {sum_##kernel##_##stride##_alone, sum_##kernel##_##stride##_grouped}
 SUM(0, 0)
-SUM(3, 1) SUM(3, 2) SUM(5, 1) SUM(5, 2) SUM(7, 1) SUM(7, 2)
+SUM(3, 1)
+SUM(3, 2)
+SUM(5, 1)
+SUM(5, 2)
+SUM(7, 1)
+SUM(7, 2)
 
-    static int unrolled_nhwc(const fc_conv *p) {
+static int unrolled_nhwc(const fc_conv *p) {
     int64_t k = p->kernel_w;
     return p->dilation_w == 1 && p->stride_w <= 2 && (k == 3 || k == 5 || k == 7);
 }

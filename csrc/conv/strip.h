@@ -11,9 +11,10 @@
 #define FC_STRIP_H
 
 #include <stdlib.h>
+#include <string.h>
 
-#include "conv/grid.h"
 #include "base/simd.h"
+#include "conv/grid.h"
 
 /* A vector kernel may read so many pixels beyond a strip's last. */
 enum { READ_BEYOND = 4 * VL, PAGE_BYTES = 4096 };

@@ -10,8 +10,11 @@
 #ifndef FC_TILING_H
 #define FC_TILING_H
 
+#include <math.h>
+#include <string.h>
+
+#include "base/simd.h"
 #include "conv/grid.h"
-#include "conv/points.h"
 
 enum { MOST_TAPS = 5, MOST_SEGMENTS = 6 };
 

@@ -12,7 +12,12 @@
 #include <math.h>
 
 #include "base/parallel.h"
+#include "base/simd.h"
+#include "conv/channel_tile.h"
 #include "conv/epilogue.h"
+#include "conv/grid.h"
+#include "conv/points.h"
+#include "conv/tiling.h"
 #include "conv/winograd_input.h"
 #include "conv/winograd_passes.h"
 #include "conv/winograd_weights.h"

@@ -3,6 +3,11 @@
 #ifndef FC_WINOGRAD_INPUT_H
 #define FC_WINOGRAD_INPUT_H
 
+#include <string.h>
+
+#include "base/simd.h"
+#include "conv/grid.h"
+#include "conv/points.h"
 #include "conv/tiling.h"
 
 enum {
@@ -71,9 +76,12 @@ typedef void input_columns_function(const transform *f, const real *pixels, int6
             input_columns(M + k, f, pixels, unit, seen, tiles, to, plane_step, tile_step, n);                          \
     }
 FUNCTIONS(0)
-FUNCTIONS(1) FUNCTIONS(2) FUNCTIONS(3) FUNCTIONS(4)
+FUNCTIONS(1)
+FUNCTIONS(2)
+FUNCTIONS(3)
+FUNCTIONS(4)
 #undef FUNCTIONS
-    static const struct {
+static const struct {
     input_rows_function *rows;
     input_columns_function *columns;
 } input_functions[] = {

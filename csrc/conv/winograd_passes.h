@@ -2,6 +2,7 @@
 #ifndef FC_WINOGRAD_PASSES_H
 #define FC_WINOGRAD_PASSES_H
 
+#include "base/simd.h"
 #include "conv/points.h"
 
 /* Along x: `rows` rows of t planes of one tile, to [row][M] vectors. */
@@ -48,9 +49,12 @@ typedef void output_rows_function(const transform *f, const real *from, real *to
         output_rows(M + k, f, from, to, row_step, add);                                                                \
     }
 FUNCTIONS(0)
-FUNCTIONS(1) FUNCTIONS(2) FUNCTIONS(3) FUNCTIONS(4)
+FUNCTIONS(1)
+FUNCTIONS(2)
+FUNCTIONS(3)
+FUNCTIONS(4)
 #undef FUNCTIONS
-    static const struct {
+static const struct {
     output_columns_function *columns;
     output_rows_function *rows;
 } output_functions[] = {

@@ -3,8 +3,13 @@
 #ifndef FC_WINOGRAD_WEIGHTS_H
 #define FC_WINOGRAD_WEIGHTS_H
 
+#include <string.h>
+
 #include "base/parallel.h"
+#include "base/simd.h"
 #include "conv/channel_tile.h"
+#include "conv/grid.h"
+#include "conv/points.h"
 #include "conv/tiling.h"
 
 static int64_t plane_weights(const tiling *w, int64_t width) { return w->reduction * width + VL; }

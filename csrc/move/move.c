@@ -1,4 +1,8 @@
-/* Operations that only move data, for any element of 1, 2, 4 or 8 bytes: pad, unfold, scatter, gather. */
+/* Operations that only move data, for any element of 1, 2, 4 or 8 bytes: pad, unfold, scatter, gather. They are entry points
+ * of fastconv.h, compiled once for all instruction sets, since memory limits them and not arithmetic.
+ *
+ * Tasks are rows of the result, or planes where places are not known in advance. An element is copied as an unsigned integer of
+ * its size; neighbours that stay neighbours are copied together. Limit: memory bandwidth. */
 #include <string.h>
 
 #include "fastconv.h"

@@ -1,4 +1,6 @@
-/* Padding read backwards: every pixel is the sum of its copies. Called by `fc_pad_gradient`. Limit: memory bandwidth. */
+/* Padding read backwards: every pixel is the sum of its copies. Called through `operations.def`. Limit: memory bandwidth. */
+#include <stdlib.h>
+
 #include "base/parallel.h"
 #include "base/readers.h"
 #include "base/simd.h"

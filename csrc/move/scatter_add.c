@@ -1,4 +1,4 @@
-/* Sums of values at given places of planes, the gradient of maximum pooling. Called by `fc_scatter_add`.
+/* Sums of values at given places of planes, the gradient of maximum pooling. Called through `operations.def`.
  *
  * NCHW adds one value after the other to a plane in cache. In NHWC, windows of 3 pixels at most at small distances, the usual ones,
  * are known from the sizes and the first places: then every pixel asks the few windows that hold it whether they picked it, in
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/parallel.h"
+#include "base/simd.h"
 #include "base/sink.h"
 
 typedef struct {

@@ -1,7 +1,8 @@
-/* The slopes of activations, times a gradient. Called by `fc_activation_gradient`. Limit: memory bandwidth; arithmetic where
+/* The slopes of activations, times a gradient. Called through `operations.def`. Limit: memory bandwidth; arithmetic where
  * there is an exponential. At a kink the slope is that of PyTorch; NaN stays NaN but where the slope is 0. */
 #include "base/exponential.h"
 #include "base/parallel.h"
+#include "base/simd.h"
 
 /* Slopes from the activation's output. */
 INLINE

@@ -5,9 +5,10 @@
  * vectors; NHWC combines whole pixels. Everything else (indices, powers, sampling) takes one window at a time.
  * Limit: cache or memory bandwidth for the first kind, scalar arithmetic for the second. */
 #include <math.h>
+#include <string.h>
 
 #include "base/parallel.h"
-#include "kernel.h"
+#include "base/types.h"
 
 #define INLINE static inline __attribute__((always_inline))
 

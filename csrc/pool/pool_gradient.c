@@ -1,14 +1,14 @@
-/* The gradient of average pooling: every pixel is the sum of its windows' shares. Called by `fc_pool_gradient`.
+/* The gradient of average pooling: every pixel is the sum of its windows' shares. Called through `operations.def`.
  *
  * A row of outputs is divided, and spread along the row, into a ring of such rows in L1; a row of pixels is the sum of those
  * whose windows hold it, written once. NCHW has vectors along the row, NHWC over channels. Limit: memory bandwidth. */
+#include <stdlib.h>
+
 #include "base/parallel.h"
 #include "base/readers.h"
+#include "base/simd.h"
 #include "base/sink.h"
-#include "kernel.h"
 #include "pool/windows.h"
-
-extern int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads);
 
 /* How a row is spread: by the windows' grid, with what is in front of vectors; or by the lists of readers. */
 typedef enum { STRIDE_1, STRIDE_2, BY_TABLE, BY_LIST, BY_CHANNELS } kind;

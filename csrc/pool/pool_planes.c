@@ -8,7 +8,7 @@
 
 #include "base/parallel.h"
 #include "base/rolling.h"
-#include "kernel.h"
+#include "base/simd.h"
 #include "pool/windows.h"
 
 typedef struct {
@@ -79,11 +79,12 @@ void slide(const int kernel, const int stride, const int sum, const int edge, co
         }                                                                                                              \
     }
 SLIDE(2, 1)
-SLIDE(2, 2) SLIDE(3, 1) SLIDE(3, 2)
+SLIDE(2, 2)
+SLIDE(3, 1)
+SLIDE(3, 2)
 
-    /* [kernel - 2][stride - 1][sum][edge] */
-    static void (*const slides[2][2][2][2])(const tile *) = {{SLIDES(2, 1), SLIDES(2, 2)},
-                                                             {SLIDES(3, 1), SLIDES(3, 2)}};
+/* [kernel - 2][stride - 1][sum][edge] */
+static void (*const slides[2][2][2][2])(const tile *) = {{SLIDES(2, 1), SLIDES(2, 2)}, {SLIDES(3, 1), SLIDES(3, 2)}};
 
 static int work_windows(const void *context, int64_t begin, int64_t end) {
     const job *j = context;

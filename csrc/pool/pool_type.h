@@ -1,4 +1,7 @@
-/* Pooling of one element type T; included once for each by pool.c, which says whether T has NaN and what is lowest. */
+/* Pooling of one element type T; included once for each by pool.c, which says whether T has NaN and what is lowest.
+ *
+ * The last three functions are the bodies of pool.c's tasks: rows of windows one at a time, parts of NCHW planes, and parts
+ * of the channels of an NHWC row of outputs. */
 
 INLINE
 int NAMED(wins)(T value, T best) { return value > best || IS_NAN(value); }

@@ -1,4 +1,5 @@
-/* What pooling and its gradient share. */
+/* What pooling of planes and its gradient share: windows over a whole axis, and division. Included by pool_planes.c and
+ * pool_gradient.c. */
 #ifndef FC_WINDOWS_H
 #define FC_WINDOWS_H
 

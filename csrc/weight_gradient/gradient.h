@@ -3,10 +3,9 @@
 #ifndef FC_GRADIENT_H
 #define FC_GRADIENT_H
 
-#include <stdlib.h>
-
 #include "base/parallel.h"
-#include "conv/channel_tile.h"
+#include "base/simd.h"
+#include "conv/grid.h"
 
 /* ---- register tile: gradient_tile.c ---- */
 
@@ -32,10 +31,6 @@ extern gradient_tile_function *const FC_NAME(gradient_tiles)[MR][NV];
 static inline int64_t part_start(int64_t whole, int64_t count, int64_t i) {
     return whole / count * i + min64(i, whole % count);
 }
-
-/* sums.c */
-int FC_NAME(channel_sums)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout,
-                          int threads);
 
 /* ---- results ---- */
 

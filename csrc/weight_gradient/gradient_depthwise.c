@@ -5,7 +5,13 @@
  * tile: a rectangle of the kernel's taps, one sum each; every vector of the gradient is loaded once and multiplied with the
  * pixels of all taps of the tile. A task is a filter, or a vector of them, and a share of the images' strips of rows; their sums
  * are added up at the end, so that results do not depend on the number of threads. Limit: loads, one for each product. */
+#include <stdlib.h>
+
+#include "base/parallel.h"
+#include "base/simd.h"
+#include "conv/grid.h"
 #include "weight_gradient/gradient.h"
+#include "weight_gradient/kernel.h"
 
 enum {
     MOST_COLUMNS = 7, /* taps of a row in a tile */
@@ -77,12 +83,21 @@ void multiply_tile(const int rows, const int columns, const tile *t) {
 #define TILE(rows, columns)                                                                                            \
     static void tile_##rows##_##columns(const tile *t) { multiply_tile(rows, columns, t); }
 #define COLUMN_TILES(rows)                                                                                             \
-    TILE(rows, 1) TILE(rows, 2) TILE(rows, 3) TILE(rows, 4) TILE(rows, 5) TILE(rows, 6) TILE(rows, 7)
+    TILE(rows, 1)                                                                                                      \
+    TILE(rows, 2)                                                                                                      \
+    TILE(rows, 3)                                                                                                      \
+    TILE(rows, 4)                                                                                                      \
+    TILE(rows, 5)                                                                                                      \
+    TILE(rows, 6)                                                                                                      \
+    TILE(rows, 7)
 #define ROW(r) {tile_##r##_1, tile_##r##_2, tile_##r##_3, tile_##r##_4, tile_##r##_5, tile_##r##_6, tile_##r##_7}
 COLUMN_TILES(1)
-COLUMN_TILES(2) COLUMN_TILES(3) COLUMN_TILES(4) COLUMN_TILES(5)
+COLUMN_TILES(2)
+COLUMN_TILES(3)
+COLUMN_TILES(4)
+COLUMN_TILES(5)
 
-    static void (*const tiles[MOST_ROWS][MOST_COLUMNS])(const tile *) = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5)};
+static void (*const tiles[MOST_ROWS][MOST_COLUMNS])(const tile *) = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5)};
 
 /* ---- plan ---- */
 

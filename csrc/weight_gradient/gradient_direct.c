@@ -8,7 +8,14 @@
  * A task is a share of the strips, a chunk of channels and a part of the filters; each strip's sums are added to the task's
  * own weights, and these transposed to the user's layout at its end. Shares and their order follow from the problem alone, so
  * that results do not depend on the number of threads. Limit: FMA throughput; packing, where one side has few channels. */
+#include <stdlib.h>
+
+#include "base/parallel.h"
+#include "base/simd.h"
+#include "conv/channel_tile.h"
+#include "conv/grid.h"
 #include "weight_gradient/gradient.h"
+#include "weight_gradient/kernel.h"
 
 enum {
     STEP_BYTES = 40 << 10,   /* of L1, for what a tile reads in one strip */

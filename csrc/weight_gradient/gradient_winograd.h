@@ -12,9 +12,17 @@
 #define FC_GRADIENT_WINOGRAD_H
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "weight_gradient/gradient.h"
+#include "base/parallel.h"
+#include "base/simd.h"
+#include "conv/channel_tile.h"
+#include "conv/grid.h"
+#include "conv/points.h"
+#include "conv/tiling.h"
 #include "conv/winograd_input.h"
+#include "weight_gradient/gradient.h"
 
 enum {
     WANTED_SHARES = 16,
@@ -100,9 +108,12 @@ typedef void products_function(const transform *f, const real *from, int64_t ste
         products_to_taps(M + k, f, from, step, lines, line_step, to, to_step, to_line_step);                           \
     }
 FUNCTIONS(0)
-FUNCTIONS(1) FUNCTIONS(2) FUNCTIONS(3) FUNCTIONS(4)
+FUNCTIONS(1)
+FUNCTIONS(2)
+FUNCTIONS(3)
+FUNCTIONS(4)
 #undef FUNCTIONS
-    static const struct {
+static const struct {
     gradient_rows_function *rows;
     gradient_columns_function *columns;
     products_function *products;

@@ -1,5 +1,7 @@
 /* Gradient of a convolution's weights by Winograd's algorithm with tiles of 2x2 outputs. Called through `gradients.def`. */
 #define M 2
+#include "base/types.h"
 #include "weight_gradient/gradient_winograd.h"
+#include "weight_gradient/kernel.h"
 
 const fc_gradient_kernel FC_NAME(gradient_winograd2) = {accepts, cost, run, error};

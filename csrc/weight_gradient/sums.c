@@ -1,6 +1,8 @@
 /* Sums of every channel over a batch and its planes, the gradient of a bias. Called by the gradients' kernels, and by itself. */
 #include <stdlib.h>
 
+#include "base/parallel.h"
+#include "base/simd.h"
 #include "weight_gradient/gradient.h"
 
 /* Channels differ in NCHW; images and pixels are summed in slices that do not depend on the number of threads. */

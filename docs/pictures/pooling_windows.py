@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from fastconv.windows import adaptive, fractional, sliding
+from fastconv.problem.pooling import adaptive, fractional, sliding
 
 SIZE = 10
 TABLES = {

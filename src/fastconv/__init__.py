@@ -1,10 +1,14 @@
 """Convolution and pooling of NumPy arrays, as fast as this processor can.
 
-The public names are those in `__all__`; `fastconv.geometry` holds the arithmetic of shapes, `fastconv.grad` the
-gradients.
+The public names are those in `__all__`. `fastconv.geometry` holds the arithmetic of shapes, `fastconv.grad` the
+gradients, `fastconv.limits` what this machine can do at most; `fastconv.autograd` needs an extra.
 """
 
-from fastconv import geometry, grad
+from importlib import import_module
+from typing import Any
+
+from fastconv import config, geometry, grad
+from fastconv._version import __version__ as __version__
 from fastconv.backends import (
     BackendUnavailableError,
     algorithms,
@@ -14,12 +18,12 @@ from fastconv.backends import (
     use_backend,
 )
 from fastconv.config import show_config
-from fastconv.conv import conv1d, conv2d, depthwise_conv2d, separable_conv2d
-from fastconv.deform import deform_conv2d
-from fastconv.memory import clear_cache, get_cache_size, set_cache_size
-from fastconv.norm import fold_batch_norm, local_response_norm
-from fastconv.pad import pad2d
-from fastconv.plan import (
+from fastconv.execution.memory import clear_cache, set_cache_size
+from fastconv.ops.conv import conv1d, conv2d, depthwise_conv2d, separable_conv2d
+from fastconv.ops.deform import deform_conv2d
+from fastconv.ops.norm import fold_batch_norm, local_response_norm
+from fastconv.ops.pad2d import pad2d
+from fastconv.ops.plan import (
     Conv2dPlan,
     ConvTranspose2dPlan,
     DepthwiseConv2dPlan,
@@ -27,20 +31,19 @@ from fastconv.plan import (
     plan_conv_transpose2d,
     plan_depthwise_conv2d,
 )
-from fastconv.pool import avg_pool2d, lp_pool2d, max_pool2d, max_unpool2d
-from fastconv.pool_adaptive import (
+from fastconv.ops.pool import avg_pool2d, lp_pool2d, max_pool2d, max_unpool2d
+from fastconv.ops.pool_adaptive import (
     adaptive_avg_pool2d,
     adaptive_max_pool2d,
     global_avg_pool2d,
     global_max_pool2d,
 )
-from fastconv.pool_random import fractional_max_pool2d, stochastic_pool2d
-from fastconv.precision import get_precision, set_precision, use_precision
-from fastconv.threads import get_num_threads, num_threads, set_num_threads
-from fastconv.transpose import conv_transpose1d, conv_transpose2d
-from fastconv.unfold import fold, unfold
-
-__version__ = "0.1.0"
+from fastconv.ops.pool_random import fractional_max_pool2d, stochastic_pool2d
+from fastconv.ops.transpose import conv_transpose1d, conv_transpose2d
+from fastconv.ops.unfold import fold, unfold
+from fastconv.settings.cache import get_cache_size
+from fastconv.settings.precision import get_precision, set_precision, use_precision
+from fastconv.settings.threads import get_num_threads, num_threads, set_num_threads
 
 __all__ = [
     "BackendUnavailableError",
@@ -53,6 +56,7 @@ __all__ = [
     "available_backends",
     "avg_pool2d",
     "clear_cache",
+    "config",
     "conv1d",
     "conv2d",
     "conv_transpose1d",
@@ -90,3 +94,15 @@ __all__ = [
     "use_backend",
     "use_precision",
 ]
+
+_ON_FIRST_USE = ("autograd", "limits")  # modules that would make `import fastconv` slower
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_FIRST_USE:
+        return import_module(f"fastconv.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_ON_FIRST_USE, "__all__", "__doc__", "__version__"])

@@ -15,8 +15,8 @@ from pathlib import Path
 import fastconv
 from fastconv import backends
 from fastconv.bench.arguments import add_bench
-from fastconv.command_error import CommandError
-from fastconv.limits_text import show_info
+from fastconv.commands.error import CommandError
+from fastconv.commands.info import show_info
 
 DESCRIPTION = "Fast 2-D convolution, pooling and their relatives on the CPU, on NumPy arrays."
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import fastconv
 from fastconv import backends
+from fastconv._version import __version__
+from fastconv.machine.processor import processor_name
+from fastconv.settings.threads import get_num_threads
 
 __all__ = ["build_config", "show_config"]
 
@@ -53,14 +54,14 @@ def build_config() -> dict[str, Any]:
     """
     reasons = {name: _why_missing(name) for name in backends.names()}
     return {
-        "version": fastconv.__version__,
+        "version": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": _blas(),
         "processor": processor_name(),
         "machine": platform.machine(),
-        "threads": _or_reason(fastconv.get_num_threads),
-        "backend": _or_reason(fastconv.get_backend),
+        "threads": _or_reason(get_num_threads),
+        "backend": _or_reason(backends.get_backend),
         "backends": reasons,
         "build": _build_info() if reasons.get("cython", "") is None else {},
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
@@ -130,16 +131,3 @@ def _blas() -> str:
     settings = np.show_config(mode="dicts")
     blas = settings.get("Build Dependencies", {}).get("blas", {}) if settings else {}
     return " ".join(str(blas[key]) for key in ("name", "version") if blas.get(key)) or "unknown"
-
-
-def processor_name() -> str:
-    """As the system calls it."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model name" and value.strip():
-            return value.strip()
-    return platform.processor() or "unknown"

@@ -1,6 +1,6 @@
 """Sizes, receptive fields and costs of convolutions and pooling, from shapes alone (no arrays).
 
-Users call the public functions as ``fastconv.geometry``; the problem descriptions call the helpers on top.
+Users call these functions as ``fastconv.geometry``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv import options as opt
-from fastconv.options import Pair
+from fastconv import arguments
+from fastconv.arguments import Pair
+from fastconv.problem import options as opt
+from fastconv.problem.sizes import conv_size, pool_size, same_sides
 
 __all__ = [
     "ConvMemory", "ReceptiveField", "conv_flops", "conv_memory", "conv_output_size", "conv_params",
@@ -26,33 +28,17 @@ Shape = tuple[int, int, int, int]  # N, C, H, W
 SizeT = TypeVar("SizeT", int, Pair)
 
 
-def _conv_size(size: int, kernel: int, stride: int, before: int, after: int, dilation: int) -> int:
-    return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def _same(size: int, kernel: int, stride: int, dilation: int) -> Pair:
-    total = max((-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
-    return total // 2, total - total // 2
-
-
-def _pool_size(
-    size: int, kernel: int, stride: int, before: int, after: int, dilation: int, ceil_mode: bool
-) -> int:
-    out = _conv_size(size, kernel, stride, before, after + (stride - 1 if ceil_mode else 0), dilation)
-    return out - 1 if ceil_mode and (out - 1) * stride >= size + before else out
-
-
 def _rows(op: str, size: Any, kernel: Any, stride: Any, dilation: Any) -> list[Row]:
     named = {"input_size": size, "kernel_size": kernel, "stride": stride, "dilation": dilation}.items()
-    if opt.is_integer(size):
-        return [cast(Row, tuple(opt.single(op, name, value, 1) for name, value in named))]
-    return list(zip(*(opt.pair(op, name, value, 1) for name, value in named), strict=True))
+    if arguments.is_integer(size):
+        return [cast(Row, tuple(arguments.single(op, name, value, 1) for name, value in named))]
+    return list(zip(*(arguments.pair(op, name, value, 1) for name, value in named), strict=True))
 
 
 def _pads(op: str, padding: Any, rows: list[Row]) -> list[Pair]:  # (before, after) along each axis
     sides = opt.padding_1d(op, padding) if len(rows) == 1 else opt.padding(op, padding)
     if sides == "same":
-        return [_same(*row) for row in rows]
+        return [same_sides(*row) for row in rows]
     if isinstance(sides, str):
         return [(d * (k - 1), d * (k - 1)) if sides == "full" else (0, 0) for _, k, _, d in rows]
     return [sides[:2], sides[2:]][-len(rows) :]
@@ -68,7 +54,7 @@ def _result(op: str, size: SizeT, out: list[int]) -> SizeT:
 def _conv_out(op: str, size: SizeT, kernel: Any, stride: Any, padding: Any, dilation: Any) -> SizeT:
     rows = _rows(op, size, kernel, stride, dilation)
     axes = zip(rows, _pads(op, padding, rows), strict=True)
-    return _result(op, size, [_conv_size(n, k, s, *pad, d) for (n, k, s, d), pad in axes])
+    return _result(op, size, [conv_size(n, k, s, *pad, d) for (n, k, s, d), pad in axes])
 
 
 def _bool(op: str, name: str, value: Any) -> bool:
@@ -130,7 +116,7 @@ def conv_transpose_output_size(
     op, same = "conv_transpose_output_size", isinstance(padding, str) and padding == "same"
     rows = _rows(op, input_size, kernel_size, stride, dilation)
     extra_args = op, "output_padding", output_padding, 0
-    extras = opt.pair(*extra_args) if len(rows) == 2 else (opt.single(*extra_args),)
+    extras = arguments.pair(*extra_args) if len(rows) == 2 else (arguments.single(*extra_args),)
     if any(extra >= (1 if same else max(row[2:])) for extra, row in zip(extras, rows, strict=True)):
         limit = "0 with padding='same'" if same else f"below stride {stride} or dilation {dilation}"
         raise ValueError(f"{op}: output_padding is {output_padding}, but needs to be {limit}")
@@ -159,7 +145,7 @@ def pool_output_size(
     op, ceil = "pool_output_size", _bool("pool_output_size", "ceil_mode", ceil_mode)
     rows = _rows(op, input_size, kernel_size, kernel_size if stride is None else stride, dilation)
     axes = list(zip(rows, _pads(op, padding, rows), strict=True))
-    out = [_pool_size(n, k, s, *pad, d, ceil) for (n, k, s, d), pad in axes]
+    out = [pool_size(n, k, s, *pad, d, ceil) for (n, k, s, d), pad in axes]
     for ((n, k, s, d), (before, _)), count in zip(axes, out, strict=True):
         if before > d * (k - 1) or (count - 1) * s - before >= n:
             raise ValueError(
@@ -185,7 +171,7 @@ def same_padding(
     >>> same_padding(224, 7, stride=2), same_padding((10, 10), (3, 4), dilation=2)
     ((2, 3), ((2, 2), (3, 3)))
     """
-    pads = [_same(*row) for row in _rows("same_padding", input_size, kernel_size, stride, dilation)]
+    pads = [same_sides(*row) for row in _rows("same_padding", input_size, kernel_size, stride, dilation)]
     return cast(tuple[SizeT, SizeT], pads[0] if len(pads) == 1 else tuple(pads))
 
 
@@ -241,7 +227,7 @@ def receptive_field(layers: Iterable[int | Sequence[Any] | Mapping[str, Any]]) -
             values = _layer(**layer) if isinstance(layer, Mapping) else _layer(*items)
         except TypeError:
             raise ValueError(f"{op} is {layer!r}, but needs kernel_size[, stride, ...]") from None
-        pairs = pairs or not all(opt.is_integer(v) or isinstance(v, str) for v in values)
+        pairs = pairs or not all(arguments.is_integer(v) or isinstance(v, str) for v in values)
         kernel, stride, padding, dilation = values
         rows = _rows(op, (1, 1), kernel, stride, dilation)
         if isinstance(padding, str) and padding == "same" and max(row[2] for row in rows) > 1:
@@ -256,11 +242,14 @@ def receptive_field(layers: Iterable[int | Sequence[Any] | Mapping[str, Any]]) -
 
 def _weights(op: str, c_in: Any, c_out: Any, kernel_size: Any, groups: Any, bias: Any) -> Pair:
     """Give the numbers of weights and biases."""
-    c_in, c_out = opt.integer(op, "in_channels", c_in, 1), opt.integer(op, "out_channels", c_out, 1)
-    groups = opt.integer(op, "groups", groups, 1)
+    c_in, c_out = (
+        arguments.integer(op, "in_channels", c_in, 1),
+        arguments.integer(op, "out_channels", c_out, 1),
+    )
+    groups = arguments.integer(op, "groups", groups, 1)
     if c_in % groups or c_out % groups:
         raise ValueError(f"{op}: groups is {groups}, but needs to divide the channels, {c_in} and {c_out}")
-    height, width = opt.pair(op, "kernel_size", kernel_size, 1)
+    height, width = arguments.pair(op, "kernel_size", kernel_size, 1)
     return c_out * (c_in // groups) * height * width, c_out * _bool(op, "bias", bias)
 
 
@@ -288,7 +277,7 @@ def _costs(op: str, shape: Any, c_out: Any, groups: Any, bias: Any, window: Any)
     if not isinstance(shape, (tuple, list)) or len(shape) != 4:
         error = ValueError if isinstance(shape, (tuple, list)) else TypeError
         raise error(f"{op}: input_shape is {shape!r}, but needs a tuple (N, C, H, W)")
-    n, c_in, *size = (opt.integer(op, f"input_shape[{i}]", v, min(i, 1)) for i, v in enumerate(shape))
+    n, c_in, *size = (arguments.integer(op, f"input_shape[{i}]", v, min(i, 1)) for i, v in enumerate(shape))
     h, w = _conv_out(op, (size[0], size[1]), *window)
     return n * c_in * size[0] * size[1], *_weights(op, c_in, c_out, window[0], groups, bias), n * h * w
 

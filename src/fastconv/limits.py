@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fastconv
 from fastconv import backends
-from fastconv.config import processor_name
-from fastconv.options import integer
-from fastconv.roofline import Bandwidth, Limits, Peak
-from fastconv.threads import get_num_threads
+from fastconv._version import __version__
+from fastconv.arguments import integer
+from fastconv.machine.processor import processor_name
+from fastconv.machine.roofline import Bandwidth, Limits, Peak
+from fastconv.settings.threads import get_num_threads
 
 __all__ = ["Bandwidth", "Limits", "Peak", "cached_limits", "measure_limits", "save_limits"]
 
@@ -81,7 +81,7 @@ def measure_limits(
     )
     return Limits(
         processor=processor_name(),
-        version=fastconv.__version__,
+        version=__version__,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         threads=threads,
         isa=probes.INSTRUCTION_SET,
@@ -121,7 +121,7 @@ def cached_limits() -> Limits | None:
         isa = _probes().INSTRUCTION_SET
     except backends.BackendUnavailableError:
         return None
-    here = processor_name(), fastconv.__version__, _all_threads(), isa
+    here = processor_name(), __version__, _all_threads(), isa
     try:
         limits = Limits.from_dict(json.loads(_cache_file().read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -184,6 +184,6 @@ def _all_threads() -> int:
 def _probes() -> Any:
     """The module, imported when it is needed, as it needs the compiled backend."""
     backends.load("cython")
-    from fastconv import probes
+    from fastconv.machine import probes
 
     return probes

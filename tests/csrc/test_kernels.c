@@ -296,7 +296,8 @@ static int check_pool_gradient(void) {
                  .reducer = FC_SUM};
     int64_t planes = p.batch * p.channels, inputs = planes * size * size, outputs = planes * count * count;
     void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
-    int status = fc_pool_run(&p, x, y, NULL, NULL, threads) | fc_pool_gradient(&p, g, back, threads);
+    int status =
+        fc_pool_run(&p, x, y, NULL, NULL, threads) | fc_operations_of(dtype)->pool_gradient(&p, g, back, threads);
     int failures = differ("pool gradient", status, dot(y, g, dtype, outputs), dot(x, back, dtype, inputs), dtype);
     free(x), free(y), free(g), free(back);
     return failures;
@@ -320,13 +321,14 @@ static int check_scatter_add(void) {
     void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
     int status =
         fc_gather(x, places, y, batch, channels, rows * columns, plane, layout, dtype == FC_F32 ? 4 : 8, threads) |
-        fc_scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout, dtype, threads);
+        fc_operations_of(dtype)->scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout,
+                                             threads);
     int failures = differ("scatter_add", status, dot(y, g, dtype, outputs), dot(x, back, dtype, inputs), dtype);
     places[pick(0, outputs - 1)] = pick(0, 1) ? plane : -1;
     if (fc_gather(x, places, y, batch, channels, rows * columns, plane, layout, dtype == FC_F32 ? 4 : 8, threads) !=
             FC_OUT_OF_RANGE ||
-        fc_scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout, dtype, threads) !=
-            FC_OUT_OF_RANGE)
+        fc_operations_of(dtype)->scatter_add(g, places, back, batch, channels, rows, columns, height, width, layout,
+                                             threads) != FC_OUT_OF_RANGE)
         failures++, printf("a place outside was not seen\n");
     free(x), free(y), free(g), free(back), free(places);
     return failures;
@@ -342,10 +344,10 @@ static int check_pad_gradient(void) {
         columns[i] = i + shift < width && i + shift >= -1 ? i + shift : pick(-1, width - 1);
     int64_t inputs = planes * height * width * inner, outputs = planes * row_count * column_count * inner;
     void *x = fill(inputs, dtype), *y = fill(outputs, dtype), *g = fill(outputs, dtype), *back = fill(inputs, dtype);
-    int status =
-        fc_pad(x, y, planes, height, width, inner, rows, row_count, columns, column_count, zero,
-               dtype == FC_F32 ? 4 : 8, threads) |
-        fc_pad_gradient(g, back, planes, height, width, inner, rows, row_count, columns, column_count, dtype, threads);
+    int status = fc_pad(x, y, planes, height, width, inner, rows, row_count, columns, column_count, zero,
+                        dtype == FC_F32 ? 4 : 8, threads) |
+                 fc_operations_of(dtype)->pad_gradient(g, back, planes, height, width, inner, rows, row_count, columns,
+                                                       column_count, threads);
     int failures = differ("pad gradient", status, dot(y, g, dtype, outputs), dot(x, back, dtype, inputs), dtype);
     free(x), free(y), free(g), free(back);
     return failures;
@@ -382,9 +384,10 @@ static int check_deform_gradient(void) {
          *back_offset = fill(2 * p.batch * fields, p.dtype);
     void *back_mask = fill(p.batch * fields, p.dtype);
     int threads = (int)pick(1, 3);
-    int status = fc_deform_conv(&p, x, offset, mask, offset_groups, w, NULL, y, threads) |
-                 fc_deform_conv_gradient(&p, x, offset, mask, offset_groups, w, g, back_x, back_offset, back_w,
-                                         back_mask, threads);
+    const fc_operations *operations = fc_operations_of(p.dtype);
+    int status = operations->deform_conv(&p, x, offset, mask, offset_groups, w, NULL, y, threads) |
+                 operations->deform_conv_gradient(&p, x, offset, mask, offset_groups, w, g, back_x, back_offset, back_w,
+                                                  back_mask, threads);
     double want = dot(y, g, p.dtype, outputs);
     int failures = differ("deform_conv: image", status, want, dot(x, back_x, p.dtype, inputs), p.dtype) +
                    differ("deform_conv: weights", status, want, dot(w, back_w, p.dtype, weights), p.dtype) +
@@ -396,6 +399,7 @@ static int check_deform_gradient(void) {
 
 /* Against a small step along a direction; and the slope of a sigmoid from its output, sums of channels. */
 static int check_elementwise(void) {
+    const fc_operations *operations = fc_operations_of(FC_F64);
     int64_t batch = pick(1, 2), channels = pick(1, 20), pixels = pick(1, 40), size = pick(1, 9),
             n = batch * channels * pixels;
     int layout = (int)pick(0, 1), threads = (int)pick(1, 3), status = 0;
@@ -406,20 +410,20 @@ static int check_elementwise(void) {
     for (int side = -1; side <= 1; side += 2) {
         for (int64_t i = 0; i < n; i++) back[i] = x[i] + side * step * along[i];
         status |=
-            fc_local_response_norm(back, y, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, FC_F64, threads);
+            operations->local_response_norm(back, y, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, threads);
         change += side * dot(y, g, FC_F64, n) / (2 * step);
     }
-    status |= fc_local_response_norm_gradient(x, g, back, batch, channels, pixels, size, 0.5, 0.75, 1.5, layout, FC_F64,
-                                              threads);
+    status |= operations->local_response_norm_gradient(x, g, back, batch, channels, pixels, size, 0.5, 0.75, 1.5,
+                                                       layout, threads);
     double got = dot(along, back, FC_F64, n);
     int failures = fabs(change - got) > 1e-6 ? differ("norm gradient", status, change, got, FC_F64) : 0;
-    status |= fc_channel_sums(g, sums, batch, channels, pixels, layout, FC_F64, threads);
+    status |= operations->channel_sums(g, sums, batch, channels, pixels, layout, threads);
     for (int64_t c = 0; c < channels; c++) ones[c] = 1;
     for (int64_t i = 0; i < n; i++) total += g[i], slopes += g[i] * x[i] * (1 - x[i]);
     failures += differ("channel sums", status, total, dot(sums, ones, FC_F64, channels), FC_F64);
     for (int activation = FC_LINEAR; activation <= FC_GELU; activation++)
-        status |= fc_activation_gradient(activation, 0, 1, g, x, 0, back, n, FC_F64, threads);
-    status |= fc_activation_gradient(FC_SIGMOID, 0, 0, g, x, 1, back, n, FC_F64, threads);
+        status |= operations->activation_gradient(activation, 0, 1, g, x, 0, back, n, threads);
+    status |= operations->activation_gradient(FC_SIGMOID, 0, 0, g, x, 1, back, n, threads);
     for (int64_t i = 0; i < n; i++) slopes -= back[i];
     failures += differ("activation gradient", status, slopes, 0, FC_F64);
     free(x), free(g), free(along), free(y), free(back), free(ones), free(sums);

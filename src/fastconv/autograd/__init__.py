@@ -26,52 +26,16 @@ except ImportError as error:
         f'fastconv.autograd cannot be loaded: {error}; install it with: pip install "fastconv[autograd]"'
     ) from error
 
-from fastconv.autograd.operations import (
-    activation,
-    adaptive_avg_pool2d,
-    adaptive_max_pool2d,
-    avg_pool2d,
-    conv1d,
-    conv2d,
-    conv_transpose1d,
-    conv_transpose2d,
-    deform_conv2d,
-    depthwise_conv2d,
-    fold,
-    fractional_max_pool2d,
-    global_avg_pool2d,
-    global_max_pool2d,
-    local_response_norm,
-    lp_pool2d,
-    max_pool2d,
-    max_unpool2d,
-    pad2d,
-    separable_conv2d,
-    stochastic_pool2d,
-    unfold,
-)
+from collections.abc import Callable
+from typing import Any
 
-__all__ = [
-    "activation",
-    "adaptive_avg_pool2d",
-    "adaptive_max_pool2d",
-    "avg_pool2d",
-    "conv1d",
-    "conv2d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "deform_conv2d",
-    "depthwise_conv2d",
-    "fold",
-    "fractional_max_pool2d",
-    "global_avg_pool2d",
-    "global_max_pool2d",
-    "local_response_norm",
-    "lp_pool2d",
-    "max_pool2d",
-    "max_unpool2d",
-    "pad2d",
-    "separable_conv2d",
-    "stochastic_pool2d",
-    "unfold",
-]
+from fastconv.autograd.operations import RECORDED
+
+__all__ = sorted(RECORDED)
+
+globals().update(RECORDED)
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    """Tells type checkers what the names of `__all__` are; at run time none of them comes here."""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,11 +14,13 @@ from autograd.tracer import getval
 
 import fastconv
 from fastconv import grad
-from fastconv.arrays import Array
 from fastconv.autograd.primitives import Maps, contract
 from fastconv.backends.numpy.activations import apply, normal_share
-from fastconv.options import Activation
-from fastconv.problem import ConvOptions
+from fastconv.execution.arrays import Array
+from fastconv.problem.convolution import ConvOptions
+from fastconv.problem.layout import channels_last
+from fastconv.problem.options import Activation
+from fastconv.settings.precision import get_precision
 
 _sigmoid = primitive(lambda z: apply(Activation("sigmoid"), z))
 defvjp(_sigmoid, lambda ans, z: lambda g: g * ans * (1 - ans))
@@ -77,12 +79,12 @@ def local_response_norm(
 def _channel_sums(shape: tuple[int, ...], dtype: Any, size: int, layout: str, backend: str | None) -> Maps:
     """Sums over `size` neighbouring channels: a convolution of the image that has the channels as an axis."""
     sides: Any = (size // 2, (size - 1) // 2), (0, 0)
-    if layout == "NCHW":
-        image = (-1, 1, shape[-3], shape[-2] * shape[-1])
-        ones = np.ones((1, 1, size, 1), dtype)
-    else:
+    if channels_last(layout):
         image = (-1, 1, shape[-3] * shape[-2], shape[-1])
         ones, sides = np.ones((1, 1, 1, size), dtype), sides[::-1]
+    else:
+        image = (-1, 1, shape[-3], shape[-2] * shape[-1])
+        ones = np.ones((1, 1, size, 1), dtype)
 
     def sums(v: Array) -> Array:
         return fastconv.conv2d(v.reshape(image), ones, padding=sides, backend=backend).reshape(shape)
@@ -104,7 +106,7 @@ def deform_conv2d(
     lead, (channels, height, width) = x.shape[:-3], x.shape[-3:]
     batch, groups = math.prod(lead), channels // weight.shape[1]
     options = ConvOptions.read("deform_conv2d", stride, padding, dilation, groups)
-    problem = options.problem((batch, channels, height, width), weight.shape, x.dtype)
+    problem = options.problem((batch, channels, height, width), weight.shape, x.dtype, get_precision())
     fields = (*problem.kernel, *problem.out_size)
     parts = offset.shape[-3] // (2 * math.prod(problem.kernel))
     grid = np.ix_(*(np.arange(n, dtype=offset.dtype) for n in fields))

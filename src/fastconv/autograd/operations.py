@@ -1,4 +1,4 @@
-"""The table of operations: which rule records a call, and the arrays that it can be differentiated by."""
+"""Every operation of `ops/table.py` as autograd records it: by the rule for its kind of derivative."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from autograd.tracer import isbox
 
-import fastconv
-from fastconv.arrays import as_array
 from fastconv.autograd import rules
+from fastconv.execution.arrays import as_array
+from fastconv.ops.table import OPERATIONS
 
 Function = Callable[..., Any]
 
@@ -48,34 +48,15 @@ def _read(op: str, name: str, value: Any) -> Any:
     return value if value is None or isbox(value) else as_array(op, name, value)
 
 
-_OPERANDS = "x", "weight", "bias", "residual"
-conv2d = _recorded(fastconv.conv2d, rules.convolution, *_OPERANDS)
-depthwise_conv2d = _recorded(fastconv.depthwise_conv2d, rules.convolution, *_OPERANDS)
-separable_conv2d = _recorded(
-    fastconv.separable_conv2d,
-    rules.convolution,
-    "x",
-    "depthwise_weight",
-    "pointwise_weight",
-    "bias",
-    "residual",
-)
-conv_transpose2d = _recorded(fastconv.conv_transpose2d, rules.convolution, *_OPERANDS)
-conv1d = _recorded(fastconv.conv1d, rules.convolution, *_OPERANDS)
-conv_transpose1d = _recorded(fastconv.conv_transpose1d, rules.convolution, *_OPERANDS)
-deform_conv2d = _recorded(fastconv.deform_conv2d, rules.deformable, "x", "offset", "weight", "bias", "mask")
-max_pool2d = _recorded(fastconv.max_pool2d, rules.by_indices, "x")
-adaptive_max_pool2d = _recorded(fastconv.adaptive_max_pool2d, rules.by_indices, "x")
-global_max_pool2d = _recorded(fastconv.global_max_pool2d, rules.by_indices, "x")
-fractional_max_pool2d = _recorded(fastconv.fractional_max_pool2d, rules.by_indices, "x")
-stochastic_pool2d = _recorded(fastconv.stochastic_pool2d, rules.stochastic, "x")
-avg_pool2d = _recorded(fastconv.avg_pool2d, rules.linear, "x")
-adaptive_avg_pool2d = _recorded(fastconv.adaptive_avg_pool2d, rules.linear, "x")
-global_avg_pool2d = _recorded(fastconv.global_avg_pool2d, rules.linear, "x")
-max_unpool2d = _recorded(fastconv.max_unpool2d, rules.linear, "x")
-pad2d = _recorded(fastconv.pad2d, rules.linear, "x")
-unfold = _recorded(fastconv.unfold, rules.linear, "x")
-fold = _recorded(fastconv.fold, rules.linear, "x")
-lp_pool2d = _recorded(fastconv.lp_pool2d, rules.window_norm, "x")
-local_response_norm = _recorded(fastconv.local_response_norm, rules.channel_norm, "x")
-activation = _recorded(rules.activation, rules.elementwise, "x")
+_RULES = {
+    "convolution": rules.convolution,
+    "deformable": rules.deformable,
+    "linear": rules.linear,
+    "pick": rules.pick,
+    "random_pick": rules.random_pick,
+    "window_norm": rules.window_norm,
+    "channel_norm": rules.channel_norm,
+}
+RECORDED = {
+    name: _recorded(row.function, _RULES[row.kind], *row.arrays) for name, row in OPERATIONS.items()
+} | {"activation": _recorded(rules.activation, rules.elementwise, "x")}

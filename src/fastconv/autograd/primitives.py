@@ -16,7 +16,7 @@ from typing import Any
 from autograd import make_jvp, make_vjp
 from autograd.extend import def_linear, defjvp_argnums, defvjp_argnum, defvjp_argnums, primitive
 
-from fastconv.arrays import Array
+from fastconv.execution.arrays import Array
 
 Maps = tuple[Callable[..., Array], ...]
 
@@ -61,7 +61,7 @@ def cast(value: Any, dtype: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Operation:
+class Primitive:
     """One call, with all arguments that are not differentiated by.
 
     Attributes
@@ -79,21 +79,21 @@ class Operation:
     composed: Callable[..., Any]
 
 
-def _apply(operation: Operation, *arrays: Any) -> Array:
+def _apply(operation: Primitive, *arrays: Any) -> Array:
     return operation.value
 
 
-def _apply_composed(operation: Operation, *arrays: Any) -> Any:
+def _apply_composed(operation: Primitive, *arrays: Any) -> Any:
     return operation.composed(*arrays)
 
 
-def _gradients(operation: Operation, wanted: tuple[int, ...], g: Array, *arrays: Any) -> tuple[Array, ...]:
+def _gradients(operation: Primitive, wanted: tuple[int, ...], g: Array, *arrays: Any) -> tuple[Array, ...]:
     found = operation.gradient(wanted, g, *arrays)
     pairs = zip(found, (arrays[i] for i in wanted), strict=True)
     return tuple(f.astype(a.dtype, copy=False) if a.dtype.kind == "f" else f for f, a in pairs)
 
 
-def _gradients_composed(operation: Operation, wanted: tuple[int, ...], g: Any, *arrays: Any) -> Any:
+def _gradients_composed(operation: Primitive, wanted: tuple[int, ...], g: Any, *arrays: Any) -> Any:
     return make_vjp(operation.composed, wanted)(*arrays)[0](g)
 
 

@@ -19,11 +19,13 @@ from autograd.tracer import getval
 
 import fastconv
 from fastconv import grad
-from fastconv import options as opt
-from fastconv.arrays import Array, as_array, float_result
 from fastconv.autograd import composed
-from fastconv.autograd.primitives import Maps, Operation, apply, contract
+from fastconv.autograd.primitives import Maps, Primitive, apply, contract
+from fastconv.execution.arrays import Array, as_array
 from fastconv.grad.elementwise import determined_by_output
+from fastconv.problem import options as opt
+from fastconv.problem.dtypes import float_result
+from fastconv.problem.layout import channels_last, plane_size
 
 Named = dict[str, Any]
 
@@ -49,28 +51,28 @@ def linear(name: str, arrays: Named, options: Named) -> Any:
 
 def _apply_linear(value: Array, maps: Maps, x: Any) -> Any:
     """`maps` as `contract` takes them: the transposed map, and the map."""
-    return apply(Operation(value, _of_one(lambda g, x: maps[0](g)), lambda x: contract(maps, x, None)), x)
+    return apply(Primitive(value, _of_one(lambda g, x: maps[0](g)), lambda x: contract(maps, x, None)), x)
 
 
 def _of_one(gradient: Callable[[Array, Array], Array]) -> Callable[..., tuple[Any, ...]]:
-    """An `Operation.gradient` where there is but one array, from ``gradient(grad_output, x)``."""
+    """An `Primitive.gradient` where there is but one array, from ``gradient(grad_output, x)``."""
     return lambda wanted, g, x: (gradient(g, x),)
 
 
-def by_indices(name: str, arrays: Named, options: Named) -> Any:
+def pick(name: str, arrays: Named, options: Named) -> Any:
     """Poolings that pick one pixel of every window: linear, as long as they pick the same ones."""
     forward, gradient, x = getattr(fastconv, name), getattr(grad, name), arrays["x"]
     value, indices = forward(getval(x), **options | {"return_indices": True})
     back = _accepted(gradient, options | {"input_size": x.shape, "indices": indices})
-    pick = partial(_pick, indices=indices, layout=options["layout"])
-    result = _apply_linear(value, (partial(gradient, **back), pick), x)
+    picked = partial(_pick, indices=indices, layout=options["layout"])
+    result = _apply_linear(value, (partial(gradient, **back), picked), x)
     return (result, indices) if options["return_indices"] else result
 
 
 def _pick(x: Array, indices: Array, layout: str) -> Array:
     """The pixels of `x` at flat positions in its planes; one for each channel may come without spatial axes."""
-    channels = x.shape[-1:] if layout == "NHWC" else ()
-    size = x.shape[-2:] if layout == "NCHW" else x.shape[-3:-1]
+    channels = x.shape[-1:] if channels_last(layout) else ()
+    size = plane_size(x.shape, layout)
     lead = x.shape[: x.ndim - len(channels) - 2]
     picked = math.prod(indices.shape[len(lead) : indices.ndim - len(channels)])
     planes = x.reshape(*lead, math.prod(size), *channels)
@@ -78,16 +80,16 @@ def _pick(x: Array, indices: Array, layout: str) -> Array:
     return np.take_along_axis(planes, flat, len(lead)).reshape(indices.shape)
 
 
-def stochastic(name: str, arrays: Named, options: Named) -> Any:
+def random_pick(name: str, arrays: Named, options: Named) -> Any:
     """`stochastic_pool2d`: picks by indices, or else means of windows, weighted by their own pixels."""
     if options["training"]:
-        return by_indices(name, arrays, options)
+        return pick(name, arrays, options)
     x = arrays["x"]
     value = fastconv.stochastic_pool2d(getval(x), **options)
     sums = _accepted(fastconv.avg_pool2d, options) | {"divisor_override": 1}
     window_sum = partial(grad.avg_pool2d, input_size=x.shape, **sums), partial(fastconv.avg_pool2d, **sums)
     mean = partial(composed.weighted_mean, window_sum=window_sum)
-    return apply(Operation(value, _of_one(lambda g, x: make_vjp(mean)(x)[0](g)), mean), x)
+    return apply(Primitive(value, _of_one(lambda g, x: make_vjp(mean)(x)[0](g)), mean), x)
 
 
 def window_norm(name: str, arrays: Named, options: Named) -> Any:
@@ -95,13 +97,13 @@ def window_norm(name: str, arrays: Named, options: Named) -> Any:
 
     def largest(x: Any) -> Any:
         windows = _accepted(fastconv.max_pool2d, options) | {"return_indices": False}
-        return by_indices("max_pool2d", {"x": anp.abs(x)}, windows)
+        return pick("max_pool2d", {"x": anp.abs(x)}, windows)
 
     x, power = arrays["x"], float(options["norm_type"])
     value = fastconv.lp_pool2d(getval(x), **options)
     norm = partial(composed.lp_norm, power=power, window_sum=_window_sum(x.shape, options))
     gradient = _of_one(partial(grad.lp_pool2d, **options))
-    return apply(Operation(value, gradient, largest if math.isinf(power) else norm), x)
+    return apply(Primitive(value, gradient, largest if math.isinf(power) else norm), x)
 
 
 def _window_sum(size: tuple[int, ...], options: Named) -> Maps:
@@ -120,7 +122,7 @@ def channel_norm(name: str, arrays: Named, options: Named) -> Any:
     value = fastconv.local_response_norm(getval(arrays["x"]), **options)
     again = partial(composed.local_response_norm, **options)
     gradient = _of_one(partial(grad.local_response_norm, **options))
-    return apply(Operation(value, gradient, again), arrays["x"])
+    return apply(Primitive(value, gradient, again), arrays["x"])
 
 
 def deformable(name: str, arrays: Named, options: Named) -> Any:
@@ -133,7 +135,7 @@ def deformable(name: str, arrays: Named, options: Named) -> Any:
 
     value = fastconv.deform_conv2d(**{key: getval(array) for key, array in arrays.items()}, **options)
     again = partial(composed.deform_conv2d, **_accepted(composed.deform_conv2d, options))
-    return apply(Operation(value, gradient, again), *arrays.values())
+    return apply(Primitive(value, gradient, again), *arrays.values())
 
 
 def activation(x: Any, name: Any, *, backend: str | None = None) -> Array:
@@ -180,7 +182,7 @@ def elementwise(name: str, arrays: Named, options: Named) -> Any:
         return arrays["x"]
     value = activation(getval(arrays["x"]), **options)
     gradient = _of_one(lambda g, x: grad.activation(g, value, preactivation=x, **options))
-    return apply(Operation(value, gradient, partial(composed.activate, kind)), arrays["x"])
+    return apply(Primitive(value, gradient, partial(composed.activate, kind)), arrays["x"])
 
 
 def convolution(name: str, arrays: Named, options: Named) -> Any:
@@ -213,13 +215,13 @@ def convolution(name: str, arrays: Named, options: Named) -> Any:
         *factors, bias, residual = operands
         y = product(*factors)
         if bias is not None:
-            spatial = factors[-1].ndim - 2 if options["layout"] == "NCHW" else 0
+            spatial = factors[-1].ndim - 2 if not channels_last(options["layout"]) else 0
             y = y + anp.reshape(bias, (-1, *(1,) * spatial))
         if residual is not None:
             y = y + residual
         return y if kind is None else composed.activate(kind, y)
 
-    return apply(Operation(value, gradients, again), *arrays.values())
+    return apply(Primitive(value, gradients, again), *arrays.values())
 
 
 def _backward(gradient: Callable[..., Any], options: Named) -> Named:

@@ -10,13 +10,13 @@ from typing import Any
 
 import fastconv
 from fastconv import backends
+from fastconv.arguments import PRECISIONS
 from fastconv.bench import peers
 from fastconv.bench.layer import LAYOUTS, Layer, Shape
 from fastconv.bench.networks import NETWORKS
 from fastconv.bench.results import Settings
-from fastconv.command_error import CommandError
+from fastconv.commands.error import CommandError
 from fastconv.limits import MOST_THREADS
-from fastconv.precision import PRECISIONS
 
 OPERATIONS = (
     "conv2d",

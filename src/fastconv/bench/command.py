@@ -28,7 +28,7 @@ from fastconv.bench.runner import Backend
 from fastconv.bench.session import LIMITS_NOISE, Job, Session
 from fastconv.bench.studies import study
 from fastconv.bench.table import comparison_table, layer_table, markdown_tables, network_table, settings_lines
-from fastconv.command_error import CommandError
+from fastconv.commands.error import CommandError
 from fastconv.limits import MOST_THREADS, Limits, cached_limits, measure_limits, save_limits
 
 WIDTH = 100  # of text that is piped or logged

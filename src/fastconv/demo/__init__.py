@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from fastconv import available_backends, backends, get_num_threads
-from fastconv.command_error import CommandError
+from fastconv.commands.error import CommandError
 from fastconv.demo.measure import Outcome, measure
 from fastconv.demo.photo import load_photo
 from fastconv.demo.sheet import Picture, save_sheet, thumbnail

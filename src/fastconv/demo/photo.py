@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from skimage import data
 
-from fastconv.command_error import CommandError
+from fastconv.commands.error import CommandError
 
 # What Pillow raises on damaged files: each format has its own way to fail.
 DAMAGE = (

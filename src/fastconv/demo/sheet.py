@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from fastconv.command_error import CommandError
+from fastconv.commands.error import CommandError
 from fastconv.demo.steps import Array
 from fastconv.demo.table import shape_text
 

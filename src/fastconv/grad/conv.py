@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastconv import options as opt
-from fastconv.arrays import Array, Result, as_array, compute_dtype, float_result, images, native
 from fastconv.backends import resolve
-from fastconv.execute import read_weight
-from fastconv.grad.execute import Gradients, all_gradients, one_gradient
+from fastconv.execution.arrays import Array, Result, as_array, images, native
+from fastconv.execution.convolution import read_weight
+from fastconv.grad.convolution_case import Gradients, all_gradients, one_gradient
 from fastconv.grad.operands import read_input_size, read_weight_size
-from fastconv.problem import ConvOptions
+from fastconv.problem.convolution import ConvOptions
+from fastconv.problem.dtypes import compute_dtype, float_result
+from fastconv.problem.layout import channel_axis, check_layout
 
 __all__ = ["conv2d", "conv2d_bias", "conv2d_input", "conv2d_weight", "depthwise_conv2d"]
 
@@ -176,11 +177,11 @@ def conv2d_bias(
     array([3., 7.])
     """
     op = "grad.conv2d_bias"
-    opt.choice(op, "layout", layout, opt.LAYOUTS)
+    check_layout(op, layout)
     grad, _ = images(op, "grad_output", grad_output, layout)
     engine = resolve(op, backend)
     dtype = float_result(grad.dtype)
-    result = Result(op, (grad.shape[1 if layout == "NCHW" else 3],), dtype, out, grad)
+    result = Result(op, (grad.shape[channel_axis(layout)],), dtype, out, grad)
     if grad.shape[0]:
         engine.channel_sums(native(grad, compute_dtype(dtype)), layout, result.buffer)
     else:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastconv.arrays import Array, Result, as_array, native
 from fastconv.backends import resolve
-from fastconv.deform import read_deform
+from fastconv.execution.arrays import Array, Result, as_array, native
 from fastconv.grad.operands import check_grad
+from fastconv.ops.deform import read_deform
 
 __all__ = ["deform_conv2d"]
 

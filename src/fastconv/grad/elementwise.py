@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastconv import options as opt
-from fastconv.arrays import Array, Result, as_array, compute_dtype, float_result, images, native
-from fastconv.backends import Backend, resolve
-from fastconv.options import Activation
+from fastconv import arguments
+from fastconv.backends import resolve
+from fastconv.backends.protocol import Backend
+from fastconv.execution.arrays import Array, Result, as_array, images, native
+from fastconv.problem import options as opt
+from fastconv.problem.dtypes import compute_dtype, float_result
+from fastconv.problem.layout import check_layout
+from fastconv.problem.options import Activation
 
 __all__ = ["activation", "local_response_norm"]
 
@@ -171,14 +175,16 @@ def local_response_norm(
     array([ 0.032, -0.024])
     """
     op = "grad.local_response_norm"
-    opt.choice(op, "layout", layout, opt.LAYOUTS)
+    check_layout(op, layout)
     image, batched = images(op, "x", x, layout)
     grad = as_array(op, "grad_output", grad_output)
     shape = image.shape if batched else image.shape[1:]
     if grad.shape != shape:
         raise ValueError(f"{op}: grad_output has shape {grad.shape}, but x has shape {shape}")
-    count = opt.integer(op, "size", size, 1)
-    alpha, beta, k = (opt.number(op, name, v) for name, v in (("alpha", alpha), ("beta", beta), ("k", k)))
+    count = arguments.integer(op, "size", size, 1)
+    alpha, beta, k = (
+        arguments.number(op, name, v) for name, v in (("alpha", alpha), ("beta", beta), ("k", k))
+    )
     engine = resolve(op, backend)
     dtype = float_result(image.dtype, grad.dtype)
     result = Result(op, image.shape, dtype, out, image, grad, batched=batched)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastconv import options as opt
-from fastconv.execute import find_case
-from fastconv.grad.execute import Gradients, all_gradients
+from fastconv import arguments
+from fastconv.execution.one_dimensional import (
+    expand,
+    expand_weight,
+    options_1d,
+    squeeze,
+    squeeze_weight,
+)
+from fastconv.grad.convolution_case import Gradients, all_gradients
 from fastconv.grad.operands import Shape, check_grad
-from fastconv.one_dimensional import expand, expand_weight, options_1d, row_axis, squeeze, squeeze_weight
-from fastconv.precision import get_precision
-from fastconv.problem import ConvOptions
+from fastconv.problem.case import find_case
+from fastconv.problem.convolution import ConvOptions
+from fastconv.problem.layout import check_layout, spatial_axes
+from fastconv.settings.precision import get_precision
 
 __all__ = ["conv1d", "conv_transpose1d"]
 
@@ -65,7 +72,7 @@ def conv1d(
     (array([[-1.,  0.,  1.]]), array([[[3., 6.]]]), array([2.]))
     """
     op = "grad.conv1d"
-    opt.choice(op, "layout", layout, opt.LAYOUTS)
+    check_layout(op, layout)
     options = ConvOptions.read(
         op, *options_1d(op, stride, padding, dilation), groups, padding_mode, layout, None, precision, algorithm
     )  # fmt: skip
@@ -124,8 +131,8 @@ def conv_transpose1d(
     (array([[ 7., 14.]]), array([[[21., 42.]]]), array([7.]))
     """
     op = "grad.conv_transpose1d"
-    opt.choice(op, "layout", layout, opt.LAYOUTS)
-    extra = (0, opt.single(op, "output_padding", output_padding, 0))
+    check_layout(op, layout)
+    extra = (0, arguments.single(op, "output_padding", output_padding, 0))
     options = ConvOptions.read(
         op, *options_1d(op, stride, padding, dilation), groups, "zeros", layout, None, precision, algorithm, extra
     )  # fmt: skip
@@ -168,5 +175,5 @@ def _of_signals(
 
 def _signal(shape: Shape, layout: str) -> Shape:
     """The shape that the user knows: without the one row."""
-    axis = len(shape) + row_axis(layout)
+    axis = len(shape) + spatial_axes(layout)[0]
     return shape[:axis] + shape[axis + 1 :]

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import options as opt
-from fastconv.arrays import Array, as_array, check_image
-from fastconv.execute import check_weight
-from fastconv.options import Pair
-from fastconv.pooling import spatial_axes
+from fastconv import arguments
+from fastconv.execution.arrays import Array, as_array
+from fastconv.execution.convolution import check_weight
+from fastconv.problem.layout import check_image, check_layout, spatial_axes
 
 Shape = tuple[int, ...]
 
@@ -33,12 +32,12 @@ def read_size(op: str, name: str, value: Any) -> Shape:
     """A full shape."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
         raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs a full shape")
-    return tuple(opt.integer(op, name, n, 0) for n in value)
+    return tuple(arguments.integer(op, name, n, 0) for n in value)
 
 
 def read_input_size(op: str, value: Any, layout: str, name: str = "input_size") -> tuple[Shape, Shape, bool]:
     """The shape of an image or of a batch, the same with a batch, and whether it had one."""
-    opt.choice(op, "layout", layout, opt.LAYOUTS)
+    check_layout(op, layout)
     shape = read_size(op, name, value)
     batched = check_image(op, name, shape, layout)
     return shape, shape if batched else (1, *shape), batched
@@ -48,12 +47,6 @@ def read_weight_size(op: str, value: Any) -> Shape:
     shape = read_size(op, "weight_size", value)
     check_weight(op, "weight_size", shape)
     return shape
-
-
-def image_size(shape: Shape, layout: str) -> Pair:
-    """(height, width) of an image's or a batch's shape."""
-    rows, columns = spatial_axes(layout)
-    return shape[rows], shape[columns]
 
 
 def read_planes(op: str, name: str, value: Any, other: str, shape: Shape, layout: str) -> Array:

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.arrays import Array, Result, as_array, compute_dtype, float_result, native
-from fastconv.backends import Backend, resolve
-from fastconv.grad.operands import Shape, check_grad, image_size, read_grad, read_input_size
-from fastconv.pool import average_windows, norm_windows, read_power
-from fastconv.pool_adaptive import adaptive_windows
-from fastconv.pooling import spatial_axes
-from fastconv.windows import PoolProblem, Reducer, Windows
+from fastconv.backends import resolve
+from fastconv.backends.protocol import Backend
+from fastconv.execution.arrays import Array, Result, as_array, native
+from fastconv.grad.operands import Shape, check_grad, read_grad, read_input_size
+from fastconv.ops.pool import average_windows, norm_windows, read_power
+from fastconv.ops.pool_adaptive import adaptive_windows
+from fastconv.problem.dtypes import compute_dtype, float_result
+from fastconv.problem.layout import channel_axis, plane_size, spatial_axes
+from fastconv.problem.pooling import PoolProblem, Reducer, Windows
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "global_avg_pool2d", "lp_pool2d"]
 
@@ -69,7 +71,7 @@ def avg_pool2d(
     op = "grad.avg_pool2d"
     shape, full, batched = read_input_size(op, input_size, layout)
     windows = average_windows(
-        op, image_size(full, layout), kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        op, plane_size(full, layout), kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )  # fmt: skip
     return _spread(op, grad_output, shape, full, batched, windows, layout, out, backend)
 
@@ -111,7 +113,7 @@ def adaptive_avg_pool2d(
     shape, full, batched = read_input_size(op, input_size, layout)
     grad = read_grad(op, grad_output, shape, layout)
     rows, columns = spatial_axes(layout)
-    windows = adaptive_windows(op, image_size(full, layout), (grad.shape[rows], grad.shape[columns]))
+    windows = adaptive_windows(op, plane_size(full, layout), (grad.shape[rows], grad.shape[columns]))
     return _spread(op, grad, shape, full, batched, windows, layout, out, backend)
 
 
@@ -156,7 +158,7 @@ def global_avg_pool2d(
     op = "grad.global_avg_pool2d"
     shape, full, batched = read_input_size(op, input_size, layout)
     grad = read_global(op, as_array(op, "grad_output", grad_output), shape, keepdims, layout)
-    windows = adaptive_windows(op, image_size(full, layout), 1)
+    windows = adaptive_windows(op, plane_size(full, layout), 1)
     return _spread(op, grad, shape, full, batched, windows, layout, out, backend)
 
 
@@ -203,8 +205,8 @@ def pool_problem(
     reducer: Reducer,
     power: float = 1.0,
 ) -> PoolProblem:
-    channels = full[1 if layout == "NCHW" else 3]
-    return PoolProblem(full[0], channels, image_size(full, layout), layout, dtype, *windows, reducer, power)
+    channels = full[channel_axis(layout)]
+    return PoolProblem(full[0], channels, plane_size(full, layout), layout, dtype, *windows, reducer, power)
 
 
 def lp_pool2d(
@@ -259,7 +261,7 @@ def lp_pool2d(
     array, grad = as_array(op, "x", x), as_array(op, "grad_output", grad_output)
     shape, full, batched = read_input_size(op, array.shape, layout, "x")
     windows = norm_windows(
-        op, image_size(full, layout), kernel_size, stride, padding, dilation, ceil_mode
+        op, plane_size(full, layout), kernel_size, stride, padding, dilation, ceil_mode
     )  # fmt: skip
     engine = resolve(op, backend)
     dtype = float_result(array.dtype, grad.dtype)

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import options as opt
-from fastconv.arrays import Array, Result, as_array, compute_dtype, float_result, images, native
-from fastconv.backends import Backend, resolve
-from fastconv.grad.operands import Shape, image_size, read_grad, read_input_size, read_planes
+from fastconv.backends import resolve
+from fastconv.backends.protocol import Backend
+from fastconv.execution.arrays import Array, Result, as_array, images, native
+from fastconv.execution.pooling import AXES, check_positions, read_indices, read_positions
+from fastconv.grad.operands import Shape, read_grad, read_input_size, read_planes
 from fastconv.grad.pool import read_global
-from fastconv.pooling import AXES, check_positions, read_indices, read_positions, spatial_axes
+from fastconv.problem.dtypes import compute_dtype, float_result
+from fastconv.problem.layout import check_layout, plane_size, spatial_axes
 
 __all__ = [
     "adaptive_max_pool2d",
@@ -253,7 +255,7 @@ def _to_picked(
     grad = read_grad(op, grad_output, shape, layout)
     positions = read_positions(op, indices, grad.shape, "grad_output")
     engine = resolve(op, backend)
-    plane = image_size(full, layout)
+    plane = plane_size(full, layout)
     if out is not None or not engine.checks_positions:
         check_positions(op, positions, plane, "input_size")
     dtype = float_result(grad.dtype)
@@ -312,11 +314,11 @@ def max_unpool2d(
     array([[[4., 0., 1.]]])
     """
     op = "grad.max_unpool2d"
-    opt.choice(op, "layout", layout, opt.LAYOUTS)
+    check_layout(op, layout)
     grad, batched = images(op, "grad_output", grad_output, layout)
     shape = grad.shape if batched else grad.shape[1:]
     given = read_planes(op, "indices", indices, "grad_output", shape, layout)
-    positions = read_indices(op, given, given.shape, "x", image_size(shape, layout), "grad_output")
+    positions = read_indices(op, given, given.shape, "x", plane_size(shape, layout), "grad_output")
     engine = resolve(op, backend)
     dtype = float_result(grad.dtype)
     positions = _batch(positions)

@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.arrays import Array, as_array, compute_dtype, float_result
 from fastconv.backends import resolve
-from fastconv.conv import read_separable
-from fastconv.execute import Call, find_case
+from fastconv.execution.arrays import Array, as_array
+from fastconv.execution.convolution import ConvCall
+from fastconv.grad.convolution_case import GradientCall, find_gradients
 from fastconv.grad.elementwise import read_slope
-from fastconv.grad.execute import GradientCall, find_gradients
 from fastconv.grad.operands import check_grad, read_needs
-from fastconv.precision import get_precision
-from fastconv.problem import ConvOptions
+from fastconv.ops.conv import read_separable
+from fastconv.problem.case import find_case
+from fastconv.problem.convolution import ConvOptions
+from fastconv.problem.dtypes import compute_dtype, float_result
+from fastconv.settings.precision import get_precision
 
 __all__ = ["separable_conv2d"]
 
@@ -105,7 +107,7 @@ def separable_conv2d(
     rest = GradientCall(first, engine, spatial, (of_x, of_depthwise, False))
     middle: Any = between
     if of_pointwise:
-        middle = Call(again, engine, forward, None, None, None).run(image, depthwise)
+        middle = ConvCall(again, engine, forward, None, None, None).run(image, depthwise)
     grad_middle, grad_pointwise, grad_bias = last.run(middle, pointwise, grad, slope)
     grad_x = grad_depthwise = None
     if grad_middle is not None:

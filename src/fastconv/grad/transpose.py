@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastconv.arrays import Array, as_array
-from fastconv.execute import read_weight
-from fastconv.grad.execute import Gradients, all_gradients, one_gradient
+from fastconv.execution.arrays import Array, as_array
+from fastconv.execution.convolution import read_weight
+from fastconv.grad.convolution_case import Gradients, all_gradients, one_gradient
 from fastconv.grad.operands import read_input_size, read_weight_size
-from fastconv.problem import ConvOptions
+from fastconv.problem.convolution import ConvOptions
 
 __all__ = ["conv_transpose2d", "conv_transpose2d_input", "conv_transpose2d_weight"]
 

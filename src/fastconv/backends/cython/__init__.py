@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.backends.cython import _engine
-from fastconv.memory import get_cache_size
-from fastconv.options import Activation
-from fastconv.problem import ConvProblem
-from fastconv.threads import get_num_threads
-from fastconv.windows import PoolProblem, Windows
+from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.layout import channel_axis, channels_last, plane_size
+from fastconv.problem.options import Activation
+from fastconv.problem.pooling import PoolProblem, Windows
+from fastconv.settings.cache import get_cache_size
+from fastconv.settings.threads import get_num_threads
 
 Array = NDArray[Any]
 
@@ -226,8 +227,11 @@ class CythonBackend:
         _engine.pool_gradient(*_pool(problem), grad_output, out, get_num_threads())
 
     def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
-        rows = 2 if layout == "NCHW" else 1
-        sizes = *_planes(values, layout)[:2], *values.shape[rows : rows + 2], *out.shape[rows : rows + 2]
+        sizes = (
+            *_planes(values, layout)[:2],
+            *plane_size(values.shape, layout),
+            *plane_size(out.shape, layout),
+        )
         _engine.scatter_add(
             values, indices, out, sizes, _LAYOUTS[layout], _DTYPES[out.dtype], get_num_threads()
         )
@@ -266,7 +270,7 @@ class CythonBackend:
 
 def _planes(x: Array, layout: str) -> tuple[int, int, int]:
     """Batch, channels and pixels of a plane."""
-    batch, channels = x.shape[0], x.shape[1 if layout == "NCHW" else 3]
+    batch, channels = x.shape[0], x.shape[channel_axis(layout)]
     return batch, channels, x.size // (batch * channels)
 
 
@@ -277,7 +281,7 @@ def _places(values: Array, image: Array, layout: str) -> tuple[int, int, int, in
 
 def _pixels(x: Array, layout: str) -> tuple[int, ...]:
     """Planes of pixels, their height and width, and the elements of a pixel."""
-    return (x.shape[0] * x.shape[1], *x.shape[2:], 1) if layout == "NCHW" else x.shape
+    return x.shape if channels_last(layout) else (x.shape[0] * x.shape[1], *x.shape[2:], 1)
 
 
 def _pool(

@@ -20,6 +20,7 @@ cdef extern from "fastconv.h" nogil:
     enum:
         FC_OUT_OF_RANGE
         FC_NOT_TOGETHER
+        FC_P_F32
     ctypedef struct fc_conv:
         int64_t batch, channels, height, width
         int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
@@ -70,37 +71,40 @@ cdef extern from "fastconv.h" nogil:
     int fc_gradient_choose(const fc_conv *p)
     int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gradient, void *weights, void *bias,
                         int threads)
-    int fc_deform_conv(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
-                       const void *weight, const void *bias, void *out, int threads)
     int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads)
     int fc_pad(const void *x, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
                const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count,
                const void *value, int item, int threads)
     int fc_unfold(const fc_conv *p, const void *x, void *out, int item, int threads)
-    int fc_fold(const fc_conv *p, const void *columns, void *out, int threads)
     int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
                    int64_t count, int64_t plane, int layout, int item, int threads)
-    int fc_local_response_norm(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels,
-                               int64_t size, double alpha, double beta, double k, int layout, int dtype, int threads)
-    int fc_deform_conv_gradient(const fc_conv *p, const void *x, const void *offset, const void *mask,
-                                int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
-                                void *grad_offset, void *grad_weight, void *grad_mask, int threads)
-    int fc_channel_sums(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout,
-                        int dtype, int threads)
-    int fc_activation_gradient(int activation, double a, double b, const void *gradient, const void *value,
-                               int from_output, void *out, int64_t count, int dtype, int threads)
-    int fc_pool_gradient(const fc_pool *p, const void *gradient, void *out, int threads)
-    int fc_scatter_add(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
-                       int64_t rows, int64_t columns, int64_t height, int64_t width, int layout, int dtype,
-                       int threads)
     int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
                   int64_t plane, int layout, int item, int threads)
-    int fc_pad_gradient(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width,
-                        int64_t inner, const int64_t *rows, int64_t row_count, const int64_t *columns,
-                        int64_t column_count, int dtype, int threads)
-    int fc_local_response_norm_gradient(const void *x, const void *gradient, void *out, int64_t batch,
-                                        int64_t channels, int64_t pixels, int64_t size, double alpha, double beta,
-                                        double k, int layout, int dtype, int threads)
+
+    # One function for each line of operations.def.
+    ctypedef struct fc_operations:
+        int (*deform_conv)(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
+                           const void *weight, const void *bias, void *out, int threads)
+        int (*deform_conv_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask,
+                                    int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
+                                    void *grad_offset, void *grad_weight, void *grad_mask, int threads)
+        int (*channel_sums)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout,
+                            int threads)
+        int (*pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads)
+        int (*fold)(const fc_conv *p, const void *columns, void *out, int threads)
+        int (*scatter_add)(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
+                           int64_t rows, int64_t columns, int64_t height, int64_t width, int layout, int threads)
+        int (*pad_gradient)(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width,
+                            int64_t inner, const int64_t *rows, int64_t row_count, const int64_t *columns,
+                            int64_t column_count, int threads)
+        int (*local_response_norm)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels,
+                                   int64_t size, double alpha, double beta, double k, int layout, int threads)
+        int (*local_response_norm_gradient)(const void *x, const void *gradient, void *out, int64_t batch,
+                                            int64_t channels, int64_t pixels, int64_t size, double alpha, double beta,
+                                            double k, int layout, int threads)
+        int (*activation_gradient)(int activation, double a, double b, const void *gradient, const void *value,
+                                   int from_output, void *out, int64_t count, int threads)
+    const fc_operations *fc_operations_of(int dtype)
     int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats,
                  int threads, double *work, double *seconds)
     void *fc_recycle_alloc(size_t bytes)
@@ -247,7 +251,7 @@ cdef class Conv:
         cdef void *b = data(bias)
         cdef void *to = data(out)
         with nogil:
-            status = fc_deform_conv(&self.p, source, shifts, factors, offset_groups, w, b, to, threads)
+            status = fc_operations_of(self.p.dtype).deform_conv(&self.p, source, shifts, factors, offset_groups, w, b, to, threads)
         checked(status)
 
     def deform_gradient(self, cnp.ndarray x, cnp.ndarray offset, cnp.ndarray mask, int64_t offset_groups,
@@ -264,8 +268,8 @@ cdef class Conv:
         cdef void *to_weight = data(grad_weight)
         cdef void *to_mask = data(grad_mask)
         with nogil:
-            status = fc_deform_conv_gradient(&self.p, source, shifts, factors, offset_groups, w, g, to_x, to_offset,
-                                             to_weight, to_mask, threads)
+            status = fc_operations_of(self.p.dtype).deform_conv_gradient(
+                &self.p, source, shifts, factors, offset_groups, w, g, to_x, to_offset, to_weight, to_mask, threads)
         checked(status)
 
     def unfold(self, cnp.ndarray x, cnp.ndarray out, int threads):
@@ -281,7 +285,7 @@ cdef class Conv:
         cdef void *source = data(columns)
         cdef void *to = data(out)
         with nogil:
-            status = fc_fold(&self.p, source, to, threads)
+            status = fc_operations_of(self.p.dtype).fold(&self.p, source, to, threads)
         checked(status)
 
 
@@ -324,7 +328,7 @@ def pool_gradient(sizes, rows, columns, int layout, int type, int reducer, doubl
     cdef void *source = data(gradient)
     cdef void *to = data(out)
     with nogil:
-        status = fc_pool_gradient(&p, source, to, threads)
+        status = fc_operations_of(p.type - FC_P_F32).pool_gradient(&p, source, to, threads)
     checked(status)
 
 
@@ -356,8 +360,8 @@ def pad_gradient(cnp.ndarray gradient, cnp.ndarray out, sizes, cnp.ndarray rows,
     cdef int64_t *c = <int64_t *> data(columns)
     cdef int64_t row_count = rows.shape[0], column_count = columns.shape[0]
     with nogil:
-        status = fc_pad_gradient(source, to, planes, height, width, inner, r, row_count, c, column_count, dtype,
-                                 threads)
+        status = fc_operations_of(dtype).pad_gradient(
+            source, to, planes, height, width, inner, r, row_count, c, column_count, threads)
     checked(status)
 
 
@@ -383,7 +387,8 @@ def scatter_add(cnp.ndarray values, cnp.ndarray indices, cnp.ndarray out, sizes,
     cdef int64_t *at = <int64_t *> data(indices)
     cdef void *to = data(out)
     with nogil:
-        status = fc_scatter_add(source, at, to, batch, channels, rows, columns, height, width, layout, dtype, threads)
+        status = fc_operations_of(dtype).scatter_add(
+            source, at, to, batch, channels, rows, columns, height, width, layout, threads)
     checked(status)
 
 
@@ -408,7 +413,7 @@ def channel_sums(cnp.ndarray x, cnp.ndarray out, sizes, int layout, int dtype, i
     cdef void *source = data(x)
     cdef void *to = data(out)
     with nogil:
-        status = fc_channel_sums(source, to, batch, channels, pixels, layout, dtype, threads)
+        status = fc_operations_of(dtype).channel_sums(source, to, batch, channels, pixels, layout, threads)
     checked(status)
 
 
@@ -420,7 +425,8 @@ def activation_gradient(int activation, double a, double b, cnp.ndarray gradient
     cdef void *at = data(value)
     cdef void *to = data(out)
     with nogil:
-        status = fc_activation_gradient(activation, a, b, source, at, from_output, to, count, dtype, threads)
+        status = fc_operations_of(dtype).activation_gradient(
+            activation, a, b, source, at, from_output, to, count, threads)
     checked(status)
 
 
@@ -433,8 +439,8 @@ def local_response_norm(cnp.ndarray x, cnp.ndarray out, sizes, int64_t size, dou
     cdef void *source = data(x)
     cdef void *to = data(out)
     with nogil:
-        status = fc_local_response_norm(source, to, batch, channels, pixels, size, alpha, beta, k, layout, dtype,
-                                        threads)
+        status = fc_operations_of(dtype).local_response_norm(
+            source, to, batch, channels, pixels, size, alpha, beta, k, layout, threads)
     checked(status)
 
 
@@ -448,8 +454,8 @@ def local_response_norm_gradient(cnp.ndarray x, cnp.ndarray gradient, cnp.ndarra
     cdef void *g = data(gradient)
     cdef void *to = data(out)
     with nogil:
-        status = fc_local_response_norm_gradient(source, g, to, batch, channels, pixels, size, alpha, beta, k, layout,
-                                                 dtype, threads)
+        status = fc_operations_of(dtype).local_response_norm_gradient(
+            source, g, to, batch, channels, pixels, size, alpha, beta, k, layout, threads)
     checked(status)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from fastconv.backends import NoShortcuts
 from fastconv.backends.numba import weights
 from fastconv.backends.numba.compile import Array
 from fastconv.backends.numba.conv import conv
@@ -27,9 +26,10 @@ from fastconv.backends.numba.norm import local_response_norm
 from fastconv.backends.numba.pool import pool
 from fastconv.backends.numba.scatter import gather, scatter, scatter_add
 from fastconv.backends.numba.sums import channel_sums
-from fastconv.options import Activation
-from fastconv.problem import ConvProblem
-from fastconv.windows import PoolProblem
+from fastconv.backends.protocol import NoShortcuts
+from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.options import Activation
+from fastconv.problem.pooling import PoolProblem
 
 
 class NumbaBackend(NoShortcuts):

@@ -14,8 +14,8 @@ from fastconv.backends.numba.nchw import conv_nchw
 from fastconv.backends.numba.nhwc import conv_nhwc
 from fastconv.backends.numba.passes import covers
 from fastconv.backends.numba.weights import method
-from fastconv.options import Activation
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.options import Activation
 
 
 def conv(
@@ -33,7 +33,7 @@ def conv(
         _fill_all(problem, *epilogue)
     # The three take the same arguments.
     compute: Any = conv_channels if method(problem) == "channels" else conv_nhwc
-    if problem.layout == "NCHW":
+    if not problem.channels_last:
         compute = conv_nchw
     for p in make_passes(problem, parallel.threads_for(nanoseconds(problem))):
         tables = p.slot_rows, p.columns, p.a_rows, p.a_taps, p.b_taps
@@ -46,7 +46,7 @@ def _fill_all(problem: ConvProblem, bias: Array, residual: Array, activation: Co
     """Give every result the value that those have which no tap meets; the others are overwritten."""
     channels = problem.result_channels
     pixels = out.size // (problem.batch * channels)
-    if problem.layout == "NCHW":
+    if not problem.channels_last:
         lines, length, planes = problem.batch * channels, pixels, channels
     else:
         lines, length, planes = problem.batch * pixels, channels, 0

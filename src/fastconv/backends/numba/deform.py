@@ -15,7 +15,7 @@ from fastconv.backends.numba.lines import copy
 from fastconv.backends.numba.nchw import filter_sums
 from fastconv.backends.numba.simd import lanes
 from fastconv.backends.numba.weights import channel_counts, method, pack, panel_width, panels
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
 
 # Bytes of the sampled pixels of a block of results.
 _SAMPLE_BYTES = 256 * 1024

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from fastconv.backends.numba.compile import device, unsigned
-from fastconv.options import Activation
+from fastconv.problem.options import Activation
 
 # The number by which a kernel knows an activation (0: none), and the activation's parameters.
 Code = tuple[int, float, float]

@@ -9,7 +9,7 @@ from fastconv.backends.numba.gemm import CHANNEL_ROWS, THIN_VECTORS, TILE_ROWS, 
 from fastconv.backends.numba.geometry import make_passes, nanoseconds
 from fastconv.backends.numba.simd import VECTOR_BYTES, lanes
 from fastconv.backends.numba.weights import channel_counts, method
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
 
 
 def explain(problem: ConvProblem) -> str:

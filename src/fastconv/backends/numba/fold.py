@@ -7,7 +7,7 @@ from typing import Any
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import Array, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear, inside
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
 
 
 def fold(problem: ConvProblem, columns: Array, out: Array) -> None:

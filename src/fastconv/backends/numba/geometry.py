@@ -12,7 +12,7 @@ from fastconv.backends.numba.gemm import CHANNEL_ROWS, THIN_VECTORS, TILE_ROWS, 
 from fastconv.backends.numba.passes import Axis, axes, slots
 from fastconv.backends.numba.simd import VECTOR_BYTES, lanes
 from fastconv.backends.numba.weights import channel_counts, channel_lanes, method, panel_width, panels
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
 
 # Bytes of the copied band of pixels, and of the block of sums: together they fit a second-level cache.
 BAND_BYTES = 512 * 1024
@@ -76,7 +76,7 @@ class Pass(NamedTuple):
 @lru_cache(maxsize=256)
 def make_passes(problem: ConvProblem, threads: int) -> tuple[Pass, ...]:
     """The passes of a problem, for that many threads."""
-    make = _nchw if problem.layout == "NCHW" else _channels if method(problem) == "channels" else _nhwc
+    make = _nchw if not problem.channels_last else _channels if method(problem) == "channels" else _nhwc
     columns = axes(problem, 1)
     return tuple(
         make(problem, threads, i * len(columns) + j, row, column)

@@ -8,7 +8,7 @@ from typing import Any
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
 from fastconv.backends.numba.epilogue import Code, activation_code
-from fastconv.options import Activation
+from fastconv.problem.options import Activation
 
 _ROOT_HALF = math.sqrt(0.5)
 _ROOT_TAU = math.sqrt(2 * math.pi)

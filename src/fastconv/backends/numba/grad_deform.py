@@ -21,7 +21,7 @@ from fastconv.backends.numba.grad_tile import sum_tile
 from fastconv.backends.numba.grad_weight import place_sums
 from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.simd import lanes
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
 
 # Parts of the channels are shared among threads where images and fields are fewer than this.
 _ITEMS = 16

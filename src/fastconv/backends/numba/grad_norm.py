@@ -14,6 +14,7 @@ import numpy as np
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
+from fastconv.problem.layout import channels_last
 
 # Channels-first pixels at a time.
 _BLOCK = 128
@@ -31,7 +32,7 @@ def local_response_norm_gradient(
 ) -> None:
     arguments = read(x), read(grad_output), write(out), size, alpha / size, beta, k
     work = (2 * size + 25) * x.size
-    if layout == "NHWC":
+    if channels_last(layout):
         parallel.run(_last, x.size // x.shape[3], work, *arguments, x.shape[3])
         return
     plane = x.shape[2] * x.shape[3]

@@ -10,11 +10,12 @@ from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import Array, device, kernel, read, table, unsigned, write
 from fastconv.backends.numba.lines import clear
 from fastconv.backends.numba.move import longest_run
+from fastconv.problem.layout import channels_last
 
 
 def pad_gradient(grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
     """``out[.., rows[i], columns[j]]`` is the sum of all such ``grad_output[.., i, j]``."""
-    if layout == "NCHW":
+    if not channels_last(layout):
         planes, (height, width), channels = out.shape[0] * out.shape[1], out.shape[2:], 1
     else:
         planes, height, width, channels = out.shape

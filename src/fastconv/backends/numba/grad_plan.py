@@ -18,7 +18,7 @@ from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.geometry import BAND_BYTES, Runs, band_rows, plane_size, runs
 from fastconv.backends.numba.passes import axes, slots
 from fastconv.backends.numba.simd import lanes
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
 
 # Pixels whose products are summed in registers.
 BLOCK = 256
@@ -94,7 +94,7 @@ def make_plan(problem: ConvProblem) -> Plan:
     if swapped:
         problem, index = _swapped(problem), index.swapaxes(1, 2)
     groups, outer, inner, taps = index.shape
-    channels_last, vector = problem.layout == "NHWC", lanes(problem.dtype)
+    channels_last, vector = problem.channels_last, lanes(problem.dtype)
     copy = _copy(problem, dots)
     starts, rows = index[:, :, 0, 0], index[0, 0].T if channels_last else index[0, 0]
     wide, height = (1, DOT_ROWS) if dots else (TILE_VECTORS * vector, TILE_ROWS)
@@ -126,7 +126,7 @@ def weight_index(problem: ConvProblem) -> Array:
     """(group, filter, channel, tap): where in memory each weight is."""
     taps = problem.kernel[0] * problem.kernel[1]
     index: Array = np.arange(problem.filters * (problem.channels // problem.groups) * taps)
-    if problem.layout == "NHWC":
+    if problem.channels_last:
         index = index.reshape(taps, -1, problem.filters).transpose(2, 1, 0)
     return index.reshape(problem.groups, problem.filters // problem.groups, -1, taps)
 
@@ -166,7 +166,7 @@ def _costs(problem: ConvProblem) -> list[tuple[float, tuple[bool, bool]]]:
         inner, outer, taps = p.channels // p.groups, p.filters // p.groups, p.kernel[0] * p.kernel[1]
         vector, columns = lanes(p.dtype), p.out_size[1]
         tile = _up(inner * taps, TILE_ROWS) * -(-outer // (TILE_VECTORS * vector))
-        if p.layout == "NCHW":
+        if not p.channels_last:
             pack = 1.2 * outer
             dots = p.filters * _up(inner * taps, DOT_ROWS) * (_up(columns, vector) / columns / vector)
         else:
@@ -186,10 +186,10 @@ def _copy(problem: ConvProblem, dots: bool) -> _Copy:
     inner, itemsize = problem.channels // problem.groups, problem.dtype.itemsize
     first_column, copied = slots(column, column.results)
     pitch, pixel = len(copied), inner
-    if dots and problem.layout == "NHWC":
+    if dots and problem.channels_last:
         pixel = _up(problem.channels, lanes(problem.dtype))
     affordable = band_rows(row, pitch * pixel * itemsize)
-    if dots and problem.layout == "NCHW":
+    if dots and not problem.channels_last:
         affordable = min(affordable, band_rows(row, pitch * itemsize, _CHANNEL_BYTES))
     # Few enough for all threads to have some, but enough pixels to sum in registers.
     fair = -(-problem.batch * row.results // _ITEMS)
@@ -197,7 +197,7 @@ def _copy(problem: ConvProblem, dots: bool) -> _Copy:
     first, slot_rows = slots(row, band)
     places = np.add.outer(np.array(first) * pitch, first_column).reshape(-1)
     elements, columns = len(slot_rows) * pitch, runs(copied, column.step)
-    if problem.layout == "NCHW":
+    if not problem.channels_last:
         plane = plane_size(elements, itemsize)
         starts = np.add.outer(np.arange(inner) * plane, places)
         return _Copy(band, slot_rows, columns, pitch, plane, inner * plane, starts)

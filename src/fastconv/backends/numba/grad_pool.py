@@ -17,7 +17,7 @@ from fastconv.backends.numba.lines import clear
 from fastconv.backends.numba.pool import make_shape, make_windows
 from fastconv.backends.numba.pool_max import Shape, Windows
 from fastconv.backends.numba.pool_sum import Divisors
-from fastconv.windows import PoolProblem
+from fastconv.problem.pooling import PoolProblem
 
 
 def pool_gradient(problem: PoolProblem, grad_output: Array, out: Array) -> None:

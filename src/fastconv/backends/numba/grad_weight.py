@@ -15,7 +15,7 @@ from fastconv.backends.numba.grad_dots import channel_dots, plane_sums
 from fastconv.backends.numba.grad_plan import make_plan
 from fastconv.backends.numba.grad_tile import tile_sums
 from fastconv.backends.numba.sums import channel_sums
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
 
 # Rows of sums that an item adds up.
 _ROWS = 64
@@ -30,7 +30,7 @@ def conv_weight_gradient(
     # The three take the same arguments.
     compute: Any = tile_sums
     if plan.dots:
-        compute = channel_dots if problem.layout == "NHWC" else plane_sums
+        compute = channel_dots if problem.channels_last else plane_sums
     sums = np.empty(g.chunks * plan.lane_at.size * plan.a_rows.size, x.dtype)
     parallel.run(
         compute, plan.items, problem.flops / (20 if plan.dots else 80), read(left), read(right), sums, g,

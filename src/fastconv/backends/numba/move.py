@@ -12,13 +12,14 @@ import numpy as np
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import Array, bits, device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear, copy, inside
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.layout import channels_last
 
 
 def pad(x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
     """``out[.., i, j] = x[.., rows[i], columns[j]]``, or `value` where a table says -1."""
-    first = 2 if layout == "NCHW" else 1
-    planes, channels = (x.shape[0] * x.shape[1], 1) if layout == "NCHW" else (x.shape[0], x.shape[3])
+    first = 1 if channels_last(layout) else 2
+    planes, channels = (x.shape[0], x.shape[3]) if channels_last(layout) else (x.shape[0] * x.shape[1], 1)
     filler = np.zeros(1, x.dtype)
     if (rows < 0).any() or (columns < 0).any():
         filler[0] = value

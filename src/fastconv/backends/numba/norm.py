@@ -9,6 +9,7 @@ import numpy as np
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
+from fastconv.problem.layout import channels_last
 
 # Channels-first pixels at a time: their energies stay in a first-level cache.
 _BLOCK = 512
@@ -19,7 +20,7 @@ def local_response_norm(
 ) -> None:
     """``x / (k + alpha / size * energy)**beta``, the energy being that of `size` neighbouring channels."""
     arguments = read(x), write(out), size, alpha / size, beta, k
-    if layout == "NHWC":
+    if channels_last(layout):
         parallel.run(_last, x.size // x.shape[3], (size + 20) * x.size, *arguments, x.shape[3])
         return
     plane = x.shape[2] * x.shape[3]

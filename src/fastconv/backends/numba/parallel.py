@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from fastconv.threads import get_num_threads
+from fastconv.settings.threads import get_num_threads
 
 # Nanoseconds of work that are worth a thread: handing a range over takes about 20 microseconds.
 _WORTH_A_THREAD = 30_000

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
 
 
 class Axis(NamedTuple):

@@ -26,7 +26,7 @@ from fastconv.backends.numba.pool_sum import (
     sum_rows,
     sum_windows,
 )
-from fastconv.windows import PoolProblem
+from fastconv.problem.pooling import PoolProblem
 
 
 def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None) -> None:
@@ -65,7 +65,7 @@ def make_shape(problem: PoolProblem) -> Shape:
     own = rows.start.shape[0] > 1 or columns.start.shape[0] > 1
     return Shape(
         problem.channels, *problem.size, rows.count, columns.count, rows.step, columns.step,
-        int(own), int(problem.layout == "NHWC"),
+        int(own), int(problem.channels_last),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import Array, bits, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
+from fastconv.problem.layout import channels_last
 
 
 def scatter(values: Array, indices: Array, layout: str, out: Array) -> None:
@@ -23,7 +24,7 @@ def scatter_add(values: Array, indices: Array, layout: str, out: Array) -> None:
 
 
 def _run_scatter(values: Array, indices: Array, layout: str, out: Array, add: int) -> None:
-    last = layout == "NHWC"
+    last = channels_last(layout)
     channels = values.shape[3 if last else 1]
     planes = values.shape[0] * channels
     parallel.run(
@@ -61,7 +62,7 @@ def _scatter(
 
 def gather(x: Array, indices: Array, layout: str, out: Array) -> None:
     """``out[i]`` is the pixel at the flat position ``indices[i]`` of its plane of `x`."""
-    last = layout == "NHWC"
+    last = channels_last(layout)
     channels = x.shape[3] if last else 1
     images = x.shape[0] if last else x.shape[0] * x.shape[1]
     parallel.run(

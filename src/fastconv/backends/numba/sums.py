@@ -13,6 +13,7 @@ import numpy as np
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import Array, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
+from fastconv.problem.layout import channels_last
 
 # Sums side by side, and numbers that an item adds.
 _LANES = 128
@@ -21,7 +22,7 @@ _RUN = 2**15
 
 def channel_sums(x: Array, layout: str, out: Array) -> None:
     """`out` (C,): the sum of every channel over the batch and its planes."""
-    if layout == "NHWC":
+    if channels_last(layout):
         lines, length, channels = 1, x.size, x.shape[3]
     else:
         lines, length, channels = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3], 1
@@ -31,7 +32,7 @@ def channel_sums(x: Array, layout: str, out: Array) -> None:
     sums = np.empty(lines * runs * channels, x.dtype)
     parallel.run(_sum, lines * runs, x.size / 4, read(x), length, run, runs, lanes, channels, sums)
     # (image, channel, run) or (run, channel)
-    groups, inner = (x.shape[0], runs) if layout == "NCHW" else (runs, 1)
+    groups, inner = (runs, 1) if channels_last(layout) else (x.shape[0], runs)
     _add(read(sums), groups, inner, write(out))
 
 

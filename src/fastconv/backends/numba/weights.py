@@ -13,7 +13,7 @@ from fastconv.backends.numba.compile import Array, kernel, read, table, unsigned
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.passes import tap_classes
 from fastconv.backends.numba.simd import lanes
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
 
 
 def channel_counts(problem: ConvProblem) -> tuple[int, int]:
@@ -25,7 +25,7 @@ def channel_counts(problem: ConvProblem) -> tuple[int, int]:
 def method(problem: ConvProblem) -> str:
     """Which kernels do it: "tile"; for groups that would leave most of a tile empty "thin" or "channels"."""
     results = channel_counts(problem)[1]
-    if problem.layout == "NCHW":
+    if not problem.channels_last:
         return "thin" if results <= 2 else "tile"
     few = results * 4 <= TILE_VECTORS * lanes(problem.dtype)
     return "channels" if few and problem.groups > 1 else "tile"
@@ -38,7 +38,7 @@ def panel_width(problem: ConvProblem) -> int:
         return channel_lanes(problem)[0]
     if name == "thin":
         return 1
-    return TILE_ROWS if problem.layout == "NCHW" else TILE_VECTORS * lanes(problem.dtype)
+    return TILE_VECTORS * lanes(problem.dtype) if problem.channels_last else TILE_ROWS
 
 
 def channel_lanes(problem: ConvProblem) -> tuple[int, int]:
@@ -73,7 +73,7 @@ def pack(problem: ConvProblem, weight: Array) -> tuple[Array, ...]:
     for _, down in tap_classes(problem, 0):
         for _, across in tap_classes(problem, 1):
             places = np.add.outer(np.array(down) * row_step, np.array(across) * column_step)
-            order = np.add.outer(inner, places) if problem.layout == "NCHW" else np.add.outer(places, inner)
+            order = np.add.outer(places, inner) if problem.channels_last else np.add.outer(inner, places)
             out = np.empty(filters.size * order.size, weight.dtype)
             arguments = read(weight), filters, table(order), width, out
             parallel.run(_pack, filters.size // width, out.size, *arguments)
@@ -87,7 +87,7 @@ def _strides(problem: ConvProblem, weight: Array) -> tuple[Array, int, tuple[int
     "Filter" and "channel" are those of the pass: a transposed convolution swaps the two axes of the weights.
     """
     steps = [s // weight.itemsize for s in weight.strides]
-    if problem.layout == "NHWC":
+    if problem.channels_last:
         steps = [steps[3], steps[2], steps[0], steps[1]]
     filter_step, channel_step, *kernel_steps = steps
     operands, results = channel_counts(problem)

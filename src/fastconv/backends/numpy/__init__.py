@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.backends import NoShortcuts
 from fastconv.backends.numpy import deform, gradients
 from fastconv.backends.numpy.activations import apply, apply_slope
 from fastconv.backends.numpy.geometry import (
@@ -23,9 +22,10 @@ from fastconv.backends.numpy.geometry import (
     tap_view,
 )
 from fastconv.backends.numpy.pooling import pool
-from fastconv.options import Activation
-from fastconv.problem import ConvProblem
-from fastconv.windows import PoolProblem
+from fastconv.backends.protocol import NoShortcuts
+from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.options import Activation
+from fastconv.problem.pooling import PoolProblem
 
 Array = NDArray[Any]
 
@@ -47,7 +47,7 @@ class NumpyBackend(NoShortcuts):
 
     def prepare(self, problem: ConvProblem, weight: Array, once: bool = False) -> Array:
         """The weights as (groups, filters per group, channels per group, kH, kW)."""
-        if problem.layout == "NHWC":
+        if problem.channels_last:
             weight = weight.transpose(3, 2, 0, 1)
         return weight.reshape(problem.groups, -1, *weight.shape[1:])
 
@@ -128,7 +128,7 @@ class NumpyBackend(NoShortcuts):
     ) -> None:
         image, slopes = (channels_first(a, problem.layout) for a in (x, grad_output))
         result = gradients.conv_weight(problem, image, slopes)
-        out[...] = result if problem.layout == "NCHW" else result.transpose(2, 3, 1, 0)
+        out[...] = result.transpose(2, 3, 1, 0) if problem.channels_last else result
         if bias is not None:
             self.channel_sums(grad_output, problem.layout, bias)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.options import Activation
+from fastconv.problem.options import Activation
 
 Array = NDArray[Any]
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
 
 Array = NDArray[Any]
 

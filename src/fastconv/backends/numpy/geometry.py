@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.problem import ConvProblem
+from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.layout import channels_last
 
 Array = NDArray[Any]
 
 
 def channels_first(array: Array, layout: str) -> Array:
     """A view of `array` as (N, C, H, W)."""
-    return array if layout == "NCHW" else np.moveaxis(array, -1, 1)
+    return np.moveaxis(array, -1, 1) if channels_last(layout) else array
 
 
 def flat_planes(array: Array, layout: str) -> Array:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.backends.numpy.geometry import channels_first, flat_planes, neighbour_sums, padded, tap_view
-from fastconv.problem import ConvProblem
-from fastconv.windows import PoolProblem, Windows
+from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.pooling import PoolProblem, Windows
 
 Array = NDArray[Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.windows import PoolProblem, Windows
+from fastconv.problem.pooling import PoolProblem, Windows
 
 Array = NDArray[Any]
 

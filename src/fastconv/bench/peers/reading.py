@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import options as opt
+from fastconv import arguments
 from fastconv.bench.layer import Array, Layer, Pair
 from fastconv.geometry import same_padding
+from fastconv.problem import options as opt
 
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv_transpose2d")
 POOLINGS = ("max_pool2d", "avg_pool2d")
@@ -66,9 +67,9 @@ def pooling(layer: Layer, *others: str) -> Windows | None:
 def _windows(layer: Layer, kernel_size: Any, default_stride: Any, groups: int = 1) -> Windows | None:
     def pair(name: str, default: Any) -> Pair:
         value = layer.options.get(name)
-        return opt.pair(layer.operation, name, default if value is None else value, 0)
+        return arguments.pair(layer.operation, name, default if value is None else value, 0)
 
-    kernel = opt.pair(layer.operation, "kernel_size", kernel_size, 1)
+    kernel = arguments.pair(layer.operation, "kernel_size", kernel_size, 1)
     stride, dilation = pair("stride", default_stride), pair("dilation", 1)
     transposed = layer.operation == "conv_transpose2d"
     pads = opt.padding(layer.operation, layer.options.get("padding", 0))

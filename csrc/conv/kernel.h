@@ -1,0 +1,24 @@
+/* What a convolution kernel is: the table of functions that each file of `kernels.def` defines. Included by the kernels, by
+ * deformable convolution, which uses one of them, and by the tables (table.h). */
+#ifndef FC_CONV_KERNEL_H
+#define FC_CONV_KERNEL_H
+
+#include <stddef.h>
+
+#include "fastconv.h"
+
+/* One convolution algorithm; `kernels.def` lists them. */
+typedef struct {
+    int (*accepts)(const fc_conv *p);
+    double (*cost)(const fc_conv *p); /* cycles, where two threads share the work */
+    size_t (*weight_bytes)(const fc_conv *p);
+    size_t (*workspace_bytes)(const fc_conv *p, int threads);
+    int (*prepare)(const fc_conv *p, const void *weight, void *packed, int threads);
+    int (*run)(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads);
+    double (*error)(const fc_conv *p); /* NULL where it computes the textbook sum */
+    /* `prepare` and `run` in one, with room for `packed`; NULL where that saves nothing. */
+    int (*run_once)(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
+                    int threads);
+} fc_conv_kernel;
+
+#endif

@@ -1,0 +1,169 @@
+"""What a backend must do: the primitives that every operation is composed from."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.options import Activation
+from fastconv.problem.pooling import PoolProblem
+
+Array = NDArray[Any]
+
+
+class Backend(Protocol):
+    """The primitives that every operation is composed from.
+
+    All arrays are C-contiguous, native, of the problem's dtype and layout, and not empty; `out` is written in
+    full. Shapes have been checked.
+    """
+
+    name: str
+    checks_positions: bool  # does `scatter_add` raise IndexError where one lies outside of its plane?
+
+    def algorithms(self) -> tuple[str, ...]:
+        """Names that `algorithm=` may have."""
+
+    def algorithm(self, problem: ConvProblem) -> str:
+        """Which of them `conv` would take."""
+
+    def explain(self, problem: ConvProblem) -> str:
+        """How `conv` would do this problem, for a person."""
+
+    def weight_form(self, problem: ConvProblem) -> Hashable:
+        """Names the form of weights that `prepare` makes: problems of equal form can share them."""
+
+    def prepare(self, problem: ConvProblem, weight: Array, once: bool = False) -> Any:
+        """The weights in the form that `conv` takes; with `once`, that form is for one call alone."""
+
+    def conv(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        prepared: Any,
+        bias: Array | None,
+        residual: Array | None,
+        activation: Activation | None,
+        out: Array,
+    ) -> None:
+        """Convolution, or transposed convolution, then bias, residual and activation."""
+
+    def deform_conv(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        offset: Array,
+        mask: Array | None,
+        weight: Array,
+        bias: Array | None,
+        out: Array,
+    ) -> None:
+        """Deformable convolution (NCHW); `offset` is (N, 2 * G * kH * kW, oH, oW), `mask` half of that."""
+
+    def unfold(self, problem: ConvProblem, x: Array, out: Array) -> None:
+        """Every window of `x` (NCHW) as a column: `out` is (N, C * kH * kW, oH * oW)."""
+
+    def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
+        """The transpose of `unfold`: overlapping windows are added."""
+
+    def pool(
+        self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
+    ) -> None:
+        """Reduce every window; `indices` (int64) and `uniforms` (float64) have the shape of `out`."""
+
+    def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+        """Put `values` at the flat plane positions `indices` of `out`, which is 0 elsewhere; the last one wins."""
+
+    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
+        """`out[.., i, j] = x[.., rows[i], columns[j]]`, or `value` where a table says -1; any dtype."""
+
+    def local_response_norm(
+        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+    ) -> None:
+        """x / (k + alpha / size * sum of squares over `size` neighbouring channels)**beta."""
+
+    # The gradients. That of a convolution's input is `conv` of the transposed problem, and back.
+
+    def conv_weight_gradient(
+        self, problem: ConvProblem, x: Array, grad_output: Array, out: Array, bias: Array | None
+    ) -> None:
+        """The gradient of a plain problem's weights, in their own shape.
+
+        `bias` (filters,) takes the sums of `grad_output`.
+        """
+
+    def channel_sums(self, x: Array, layout: str, out: Array) -> None:
+        """`out` (C,): the sum of every channel over the batch and its planes."""
+
+    def deform_conv_gradient(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        offset: Array,
+        mask: Array | None,
+        weight: Array,
+        grad_output: Array,
+        grad_x: Array,
+        grad_offset: Array,
+        grad_weight: Array,
+        grad_mask: Array | None,
+    ) -> None:
+        """All of `deform_conv`, but that of the bias; `grad_mask` is None where `mask` is."""
+
+    def pool_gradient(self, problem: PoolProblem, grad_output: Array, out: Array) -> None:
+        """The gradient of the reducer ``sum``.
+
+        Every pixel is the sum of `grad_output / divisor` over the windows that hold it.
+        """
+
+    def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+        """Add up the `values` of each place where `scatter` would keep the last one."""
+
+    def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
+        """`out[i]` is the pixel at the flat plane position `indices[i]` of `x`."""
+
+    def pad_gradient(self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
+        """`out[.., rows[i], columns[j]]`: the sum of all such `grad_output[.., i, j]`, but where a table says -1."""
+
+    def local_response_norm_gradient(
+        self,
+        x: Array,
+        grad_output: Array,
+        size: int,
+        alpha: float,
+        beta: float,
+        k: float,
+        layout: str,
+        out: Array,
+    ) -> None:
+        """The gradient of `local_response_norm`."""
+
+    def activation_gradient(
+        self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
+    ) -> None:
+        """`grad_output` times the slope at `value`, which is the activation's output, or else its input."""
+
+    def conv_shortcut(
+        self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool
+    ) -> Any:
+        """What does this very convolution on plain arrays with less ado (`execution/known_calls.py`), or None."""
+
+    def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> Any:
+        """What does this very pooling, without indices and random numbers, with less ado, or None."""
+
+
+class NoShortcuts:
+    """For backends whose calls all go the long way, and whose loops trust their arguments."""
+
+    checks_positions = False
+
+    def conv_shortcut(
+        self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool
+    ) -> None:
+        return None
+
+    def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> None:
+        return None

@@ -1,0 +1,1 @@
+"""What the commands of ``fastconv`` share, and the short ones."""

@@ -1,0 +1,153 @@
+"""Runs one convolution: arrays in, problem, backend, array out. Called by the public functions and by plans.
+
+All that follows from shapes, dtypes and options alone is a `ConvCase` (`problem/case.py`); what is left for each call
+is to look at the arrays themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends import resolve
+from fastconv.backends.protocol import Backend
+from fastconv.execution.arrays import Array, Result, as_array, empty, native
+from fastconv.execution.known_calls import Given, recall_conv, remember
+from fastconv.execution.padding import pad_sides
+from fastconv.problem.case import ConvCase, find_case
+from fastconv.problem.convolution import ConvOptions, ConvProblem
+from fastconv.settings.precision import get_precision
+
+Prepare = Callable[[Backend, ConvProblem], Any]
+
+
+def read_weight(op: str, name: str, value: Any) -> Array:
+    weight = as_array(op, name, value)
+    check_weight(op, name, weight.shape)
+    return weight
+
+
+def check_weight(op: str, name: str, shape: tuple[int, ...], dimensions: int = 4) -> None:
+    if len(shape) != dimensions:
+        raise ValueError(f"{op}: {name} has {len(shape)} dimensions (shape {shape}), but needs {dimensions}")
+    if 0 in shape:
+        raise ValueError(f"{op}: {name} has shape {shape}: no size may be 0")
+
+
+def read_bias(op: str, bias: Any, channels: int, dtype: np.dtype[Any]) -> Array | None:
+    if bias is None:
+        return None
+    array = as_array(op, "bias", bias)
+    if array.shape != (channels,):
+        raise ValueError(
+            f"{op}: bias has shape {array.shape}, but needs ({channels},), one for each output channel"
+        )
+    return native(array, dtype)
+
+
+def check_algorithm(o: ConvOptions, backend: Backend) -> None:
+    if o.algorithm is not None and o.algorithm not in backend.algorithms():
+        names = ", ".join(map(repr, backend.algorithms()))
+        raise ValueError(
+            f"{o.op}: algorithm is {o.algorithm!r}, but the {backend.name} backend has only None, {names}"
+        )
+
+
+class ConvCall:
+    """One convolution, checked in full before any work is done; `run` does it."""
+
+    def __init__(
+        self,
+        o: ConvOptions,
+        backend: Backend,
+        case: ConvCase,
+        bias: Any,
+        residual: Any,
+        out: Any,
+        *inputs: Any,
+    ) -> None:
+        self._o, self._backend, self._case = o, backend, case
+        shape = case.shape if case.batched else case.shape[1:]
+        self._bias = self._residual = None
+        if bias is not None:
+            self._bias = read_bias(o.op, bias, case.problem.result_channels, case.dtype)
+        if residual is not None:
+            array = as_array(o.op, "residual", residual)
+            if array.shape != shape:
+                raise ValueError(
+                    f"{o.op}: residual has shape {array.shape}, but the result has shape {shape}"
+                )
+            self._residual = native(array, case.dtype).reshape(case.shape)
+        if o.algorithm is not None:
+            check_algorithm(o, backend)
+            backend.weight_form(case.problem)  # refuses what the algorithm cannot do
+        self._result: Result | None = None
+        if out is None and case.dtype == case.result_dtype:
+            self._own = empty(o.op, shape, case.dtype)
+            self._buffer = self._own.reshape(case.shape)
+        else:
+            self._result = Result(
+                o.op, case.shape, case.result_dtype, out, *inputs, bias, residual, batched=case.batched
+            )  # fmt: skip
+            self._buffer = self._result.buffer
+
+    def run(self, x: Array, weight: Array, prepare: Prepare | None = None) -> Array:
+        """The result for `x`; `prepare` gives prepared weights where a plan holds them."""
+        o, backend, case = self._o, self._backend, self._case
+        if case.shape[0]:
+            problem = case.problem
+            x = native(x, case.dtype).reshape(case.x_shape)
+            if case.sides is not None:
+                x = pad_sides(o.op, backend, x, case.sides, o.padding_mode, 0.0, o.layout)
+            if prepare is None:
+                prepared = backend.prepare(problem, native(weight, case.dtype), once=True)
+            else:
+                prepared = prepare(backend, problem)
+            backend.conv(problem, x, prepared, self._bias, self._residual, o.activation, self._buffer)
+        if self._result is not None:
+            return self._result.value()
+        return self._own
+
+
+def execute(
+    o: ConvOptions,
+    backend: Backend,
+    x: Any,
+    weight: Array,
+    bias: Any,
+    residual: Any,
+    out: Any,
+    prepare: Prepare | None = None,
+) -> Array:
+    """One convolution of a user's `x` with a `weight` that `read_weight` read."""
+    x = as_array(o.op, "x", x)
+    case = find_case(o, o.precision or get_precision(), x.shape, x.dtype, weight.shape, weight.dtype)
+    return ConvCall(o, backend, case, bias, residual, out, x, weight).run(x, weight, prepare)
+
+
+def shortcut_of(backend: Backend, o: ConvOptions, x: Array, weight: Array, once: bool) -> Any:
+    """What does the same call again with less ado; None where there is no such thing."""
+    case = find_case(o, o.precision or get_precision(), x.shape, x.dtype, weight.shape, weight.dtype)
+    if case.sides is not None or case.dtype != case.result_dtype or not case.shape[0]:
+        return None
+    shape = case.shape if case.batched else case.shape[1:]
+    return backend.conv_shortcut(case.problem, o.activation, shape, once)
+
+
+def convolve(
+    op: str, x: Any, weight: Any, bias: Any, residual: Any, out: Any, backend: Any, given: Given
+) -> Array:
+    """One call of a public function; `given` are its options, in the order of `ConvOptions.read`."""
+    if residual is None:
+        result = recall_conv(op, x, weight, bias, out, given, backend)
+        if result is not None:
+            return result
+    options = ConvOptions.read(op, *given)
+    engine = resolve(op, backend)
+    array = read_weight(op, "weight", weight)
+    result = execute(options, engine, x, array, bias, residual, out)
+    if residual is None and type(x) is np.ndarray and array is weight:
+        remember(shortcut_of(engine, options, x, array, once=True), op, given, backend, x, array)
+    return result

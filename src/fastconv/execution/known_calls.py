@@ -1,0 +1,54 @@
+"""Repeated calls on plain arrays go straight to the C kernels: with the same options, shapes and dtypes, all that
+could be refused has been accepted before. Called by the public functions; where the ``cython`` backend is not in use,
+nothing is ever remembered, and every call goes the long way.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastconv import backends
+from fastconv.execution.memory import extension
+from fastconv.settings.precision import get_precision
+from fastconv.settings.threads import get_num_threads
+
+Array = NDArray[Any]
+Given = tuple[Any, ...]  # a call's options, as the user wrote them
+
+
+@cache
+def _memo() -> Any:
+    """The memory of calls; None where the extension was not built."""
+    engine = extension()
+    return None if engine is None else engine.Memo()
+
+
+def _settings(backend: Any) -> tuple[Any, ...]:
+    return backends.get_backend() if backend is None else backend, get_precision()
+
+
+def recall_conv(
+    op: str, x: Any, weight: Any, bias: Any, out: Any, given: Given, backend: Any
+) -> Array | None:
+    """The result of a convolution that is known; None where it has to go the long way."""
+    memo = _memo()
+    if memo is None:
+        return None
+    return memo.recall_conv(op, x, weight, bias, out, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
+
+
+def recall_pool(op: str, x: Any, out: Any, given: Given, backend: Any) -> Array | None:
+    """The result of a pooling that is known."""
+    memo = _memo()
+    if memo is None:
+        return None
+    return memo.recall_pool(op, x, out, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
+
+
+def remember(shortcut: Any, op: str, given: Given, backend: Any, *arrays: Any) -> None:
+    """Keep what a backend's `conv_shortcut` or `pool_shortcut` gave for calls like this one."""
+    if shortcut is not None and len({array.dtype for array in arrays}) == 1:
+        _memo().remember(shortcut, op, given, _settings(backend), *arrays)

@@ -1,0 +1,122 @@
+"""One pooling: image in, windows, backend, image out. Called by the public functions (`pool.py`, `pool_adaptive.py`,
+`pool_random.py`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv import arguments
+from fastconv.arguments import Pair
+from fastconv.backends import resolve
+from fastconv.execution.arrays import Array, Result, as_array, empty, images, native
+from fastconv.execution.known_calls import Given, remember
+from fastconv.problem import options as opt
+from fastconv.problem.dtypes import compute_dtype, float_result
+from fastconv.problem.layout import channel_axis, check_layout, plane_size
+from fastconv.problem.pooling import PoolProblem, Reducer, Windows, axis_padding, sliding
+
+AXES = ("height", "width")
+
+
+def read(op: str, x: Any, layout: str) -> tuple[Array, bool, Pair]:
+    """The batch, whether it was one, and the size of an image."""
+    check_layout(op, layout)
+    array, batched = images(op, "x", x, layout)
+    return array, batched, plane_size(array.shape, layout)
+
+
+def read_positions(op: str, value: Any, shape: tuple[int, ...], of: str) -> NDArray[np.int64]:
+    """`indices` of the `shape` that the array `of` has, wherever they lie."""
+    indices = as_array(op, "indices", value)
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"{op}: indices has dtype {indices.dtype}, but needs integers")
+    if indices.shape != shape:
+        raise ValueError(f"{op}: indices has shape {indices.shape}, but needs the shape of {of}, {shape}")
+    return native(indices, np.int64)
+
+
+def check_positions(op: str, positions: NDArray[np.int64], plane: Pair, place: str) -> None:
+    """Refuse positions outside of a `plane`, which is that of `place`."""
+    # Read as unsigned numbers, negative ones are too large: one pass finds both.
+    if positions.size and positions.view(np.uint64).max() >= plane[0] * plane[1]:
+        raise ValueError(
+            f"{op}: indices go from {positions.min()} to {positions.max()}, but {place} of {plane[0]}x{plane[1]} "
+            f"has positions 0 to {plane[0] * plane[1] - 1}"
+        )
+
+
+def read_indices(
+    op: str, value: Any, shape: tuple[int, ...], of: str, plane: Pair, place: str
+) -> NDArray[np.int64]:
+    """`indices` of the `shape` that the array `of` has, all within a `plane`, which is that of `place`."""
+    positions = read_positions(op, value, shape, of)
+    check_positions(op, positions, plane, place)
+    return positions
+
+
+def sliding_windows(
+    op: str,
+    size: Pair,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any = 1,
+    ceil_mode: Any = False,
+    **rules: Any,
+) -> tuple[Windows, Windows]:
+    kernel = arguments.pair(op, "kernel_size", kernel_size, 1)
+    steps = kernel if stride is None else arguments.pair(op, "stride", stride, 1)
+    sides = opt.padding(op, padding)
+    spread = arguments.pair(op, "dilation", dilation, 1)
+    rows, columns = (
+        sliding(
+            op,
+            AXES[a],
+            size[a],
+            kernel[a],
+            steps[a],
+            axis_padding(sides, a),
+            spread[a],
+            bool(ceil_mode),
+            **rules,
+        )
+        for a in (0, 1)
+    )
+    return rows, columns
+
+
+def pool(
+    op: str,
+    array: Array,
+    batched: bool,
+    layout: str,
+    windows: tuple[Windows, Windows],
+    reducer: Reducer,
+    *,
+    out: Any = None,
+    backend: Any = None,
+    return_indices: bool = False,
+    power: float = 1.0,
+    uniforms: Array | None = None,
+    given: Given | None = None,
+) -> Any:
+    """`given` are the call's options as the user wrote them, where `recall` may find it again by them."""
+    engine = resolve(op, backend)
+    dtype = array.dtype.newbyteorder("=") if reducer == "max" else float_result(array.dtype)
+    compute = compute_dtype(dtype)
+    channels, size = array.shape[channel_axis(layout)], plane_size(array.shape, layout)
+    problem = PoolProblem(array.shape[0], channels, size, layout, compute, *windows, reducer, power)
+    shape = problem.result_shape
+    result = Result(op, shape, dtype, out, array, batched=batched)
+    indices = empty(op, shape, np.dtype(np.int64)) if return_indices else None
+    if problem.batch:
+        engine.pool(problem, native(array, compute), result.buffer, indices, uniforms)
+    if indices is None:
+        if given is not None and dtype == compute == array.dtype and problem.batch:
+            plain = array if batched else array[0]
+            remember(engine.pool_shortcut(problem, plain.shape[:-3] + shape[1:]), op, given, backend, plain)
+        return result.value()
+    return result.value(), indices if batched else indices[0]

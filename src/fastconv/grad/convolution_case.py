@@ -1,0 +1,216 @@
+"""The one way through which all gradients of convolutions go: operands in, checks, backend, arrays out.
+
+The gradient of a convolution's input is a transposed convolution of `grad_output` with the same weights, that of a
+transposed convolution's input a plain one; the gradient of the weights is one primitive for both. All that follows
+from shapes, dtypes and options alone is a `GradientCase`, worked out once and cached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends import resolve
+from fastconv.backends.protocol import Backend
+from fastconv.execution.arrays import Array, Result, as_array, empty, native
+from fastconv.execution.convolution import ConvCall, check_algorithm, read_weight
+from fastconv.execution.padding import pad_sides
+from fastconv.grad.elementwise import Slope, read_slope, times_slope
+from fastconv.grad.operands import Shape, check_grad, read_needs
+from fastconv.grad.rearrange import add_padding
+from fastconv.problem.case import ConvCase, find_case
+from fastconv.problem.convolution import ConvOptions, ConvProblem
+from fastconv.problem.dtypes import float_result
+from fastconv.problem.layout import channel_axis
+from fastconv.problem.options import Sides
+from fastconv.settings.precision import get_precision
+
+Operand = Array | Shape  # an array, or of one that is not multiplied only its shape
+Gradients = tuple[Array | None, Array | None, Array | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradientCase:
+    """What shapes, dtypes and options say about the gradients of one convolution.
+
+    Attributes
+    ----------
+    of_input : ConvCase
+        The input's gradient as a convolution of `grad_output`; that of the padded input where there are `sides`.
+    of_weight : ConvProblem
+        A plain convolution with the same weights.
+    transposed : bool
+        Whether the forward operation is: then its output is the image that `of_weight` reads.
+    sides : tuple of int or None
+        What a padding mode other than zeros puts around the input first.
+    x_shape, grad_shape : tuple of int
+        Of the batch, unpadded, and of `grad_output` as the backend sees it, always 4-D.
+    weight_shape : tuple of int
+    batched : bool
+    dtype, result_dtype : dtype
+        What is computed in, and what is returned.
+    """
+
+    of_input: ConvCase
+    of_weight: ConvProblem
+    transposed: bool
+    sides: Sides | None
+    x_shape: Shape
+    grad_shape: Shape
+    weight_shape: Shape
+    batched: bool
+    dtype: np.dtype[Any]
+    result_dtype: np.dtype[Any]
+
+
+@lru_cache(maxsize=1024)
+def find_gradients(
+    o: ConvOptions,
+    precision: str,
+    x_shape: Shape,
+    weight_shape: Shape,
+    grad_shape: Shape,
+    result_dtype: np.dtype[Any],
+) -> GradientCase:
+    """The case of a call; all errors about shapes are raised here."""
+    forward = find_case(o, precision, x_shape, result_dtype, weight_shape, result_dtype)
+    expected = forward.shape if forward.batched else forward.shape[1:]
+    check_grad(o.op, grad_shape, expected, o.x_name, x_shape)
+    problem, dtype = forward.problem, forward.dtype
+    backward = replace(problem, transposed=not problem.transposed)
+    of_input = ConvCase(
+        backward, None, forward.shape, backward.result_shape, forward.batched, dtype,
+        result_dtype if forward.sides is None else dtype,
+    )  # fmt: skip
+    return GradientCase(
+        of_input, replace(problem, transposed=False, algorithm=None), problem.transposed, forward.sides,
+        forward.x_shape, forward.shape, weight_shape, forward.batched, dtype, result_dtype,
+    )  # fmt: skip
+
+
+class GradientCall:
+    """The gradients of one convolution that are needed, checked in full before any work is done; `run` does it."""
+
+    def __init__(
+        self,
+        o: ConvOptions,
+        backend: Backend,
+        case: GradientCase,
+        needs: tuple[bool, ...],
+        out: Any = None,
+        *inputs: Any,
+    ) -> None:
+        self._o, self._backend, self._case = o, backend, case
+        dtype = case.result_dtype
+        self._input: ConvCall | None = None
+        self._unpadded, self._weight, self._bias = (None,) * 3
+        if needs[0]:
+            padded = case.sides is not None
+            self._input = ConvCall(o, backend, case.of_input, None, None, None if padded else out, *inputs)
+            if padded:
+                self._unpadded = Result(o.op, case.x_shape, dtype, out, *inputs, batched=case.batched)
+        else:
+            check_algorithm(o, backend)
+        if needs[1]:
+            self._weight = Result(o.op, case.weight_shape, dtype, out, *inputs)
+        if needs[2]:
+            channels = case.grad_shape[channel_axis(o.layout)]
+            self._bias = Result(o.op, (channels,), dtype, out, *inputs)
+
+    def run(self, x: Operand, weight: Operand, grad_output: Array, slope: Slope | None = None) -> Gradients:
+        case = self._case
+        grad = native(grad_output, case.dtype).reshape(case.grad_shape)
+        if slope is not None:
+            grad = times_slope(self._backend, slope, grad, empty(self._o.op, grad.shape, case.dtype))
+        grad_x = None if self._input is None else self._input_gradient(self._input, weight, grad)
+        self._sums(x, grad)
+        grad_weight, grad_bias = (None if r is None else r.value() for r in (self._weight, self._bias))
+        return grad_x, grad_weight, grad_bias
+
+    def _input_gradient(self, call: ConvCall, weight: Operand, grad: Array) -> Array:
+        o, case = self._o, self._case
+        assert isinstance(weight, np.ndarray)
+        grad_x = call.run(grad, weight)
+        if self._unpadded is None:
+            return grad_x
+        assert case.sides is not None
+        if case.x_shape[0]:
+            grad_x = grad_x.reshape(case.of_input.shape)
+            add_padding(self._backend, grad_x, case.sides, o.padding_mode, o.layout, self._unpadded.buffer)
+        return self._unpadded.value()
+
+    def _sums(self, x: Operand, grad: Array) -> None:
+        """The gradients of weights and bias, which are sums over the batch; those of an empty one are 0."""
+        o, case, backend = self._o, self._case, self._backend
+        weight, bias = (None if r is None else r.buffer for r in (self._weight, self._bias))
+        if not case.x_shape[0]:
+            for buffer in (weight, bias):
+                if buffer is not None:
+                    buffer[...] = 0
+            return
+        if weight is not None:
+            assert isinstance(x, np.ndarray)
+            image = native(x, case.dtype).reshape(case.x_shape)
+            if case.sides is not None:
+                image = pad_sides(o.op, backend, image, case.sides, o.padding_mode, 0.0, o.layout)
+            if case.transposed:
+                backend.conv_weight_gradient(case.of_weight, grad, image, weight, None)
+            else:
+                backend.conv_weight_gradient(case.of_weight, image, grad, weight, bias)
+                return
+        if bias is not None:
+            backend.channel_sums(grad, o.layout, bias)
+
+
+def gradients(
+    o: ConvOptions,
+    x: Operand,
+    weight: Operand,
+    grad_output: Any,
+    needs: tuple[bool, ...],
+    *,
+    activation: Any = None,
+    output: Any = None,
+    preactivation: Any = None,
+    out: Any = None,
+    backend: Any = None,
+) -> Gradients:
+    """The gradients of one convolution that are needed; `x` and `weight` have been read."""
+    engine = resolve(o.op, backend)
+    grad = as_array(o.op, "grad_output", grad_output)
+    slope = read_slope(o.op, activation, output, preactivation, grad.shape)
+    arrays = [
+        a for a in (x, weight, grad, None if slope is None else slope.value) if isinstance(a, np.ndarray)
+    ]
+    dtype = float_result(*(a.dtype for a in arrays))
+    shapes = (a.shape if isinstance(a, np.ndarray) else a for a in (x, weight))
+    case = find_gradients(o, o.precision or get_precision(), *shapes, grad.shape, dtype)
+    return GradientCall(o, engine, case, needs, out, *arrays).run(x, weight, grad, slope)
+
+
+def one_gradient(*arguments: Any, **named: Any) -> Array:
+    """The one gradient that is needed, as `gradients` computes it."""
+    (result,) = (g for g in gradients(*arguments, **named) if g is not None)
+    return result
+
+
+def all_gradients(
+    o: ConvOptions,
+    x: Any,
+    weight: Any,
+    grad_output: Any,
+    needs: Any,
+    activation: Any,
+    output: Any,
+    preactivation: Any,
+    backend: Any,
+) -> Gradients:
+    """The gradients that a user asked for, from the arguments as they were given."""
+    wanted = read_needs(o.op, needs)
+    return gradients(
+        o, as_array(o.op, "x", x), read_weight(o.op, "weight", weight), grad_output, wanted,
+        activation=activation, output=output, preactivation=preactivation, backend=backend,
+    )  # fmt: skip

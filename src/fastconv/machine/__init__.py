@@ -1,0 +1,1 @@
+"""What the processor is and what it can do at most."""

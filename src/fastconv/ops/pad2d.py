@@ -1,0 +1,84 @@
+"""Padding of images: `pad2d`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv import arguments
+from fastconv.backends import resolve
+from fastconv.execution.arrays import Array, empty, images, native
+from fastconv.execution.padding import pad_by_tables, padding_tables
+from fastconv.problem import options as opt
+from fastconv.problem.layout import check_layout
+
+__all__ = ["pad2d"]
+
+
+def pad2d(
+    x: Any,
+    padding: Any,
+    mode: str = "zeros",
+    value: float = 0.0,
+    *,
+    layout: str = "NCHW",
+    backend: str | None = None,
+) -> Array:
+    """Pad the two spatial axes of an image or of a batch of images.
+
+    Parameters
+    ----------
+    x : array_like
+        ``(N, C, H, W)``, ``(N, H, W, C)`` with ``layout="NHWC"``, or one image without `N`; any real dtype.
+    padding : int, pair, or pair of pairs
+        Pixels on every side; ``(vertical, horizontal)``; or ``((top, bottom), (left, right))``.
+    mode : {"zeros", "reflect", "replicate", "circular"}
+        Where the new pixels come from: `value`; the image mirrored without its edge pixel; its edge pixel;
+        or its other end.
+    value : float
+        What mode ``"zeros"`` pads with; cast to the dtype of `x`.
+    layout : {"NCHW", "NHWC"}
+    backend : str, optional
+
+    Returns
+    -------
+    ndarray
+        Of the dtype of `x`, larger by `padding`.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is ``"reflect"`` and a side is not smaller than the image, or ``"circular"`` and larger than it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.pad2d(np.array([[[1, 2, 3]]]), ((0, 1), (2, 0)), mode="replicate")
+    array([[[1, 1, 1, 2, 3],
+            [1, 1, 1, 2, 3]]])
+    """
+    op = "pad2d"
+    check_layout(op, layout)
+    arguments.choice(op, "mode", mode, opt.PADDING_MODES)
+    array, batched = images(op, "x", x, layout)
+    sides = opt.padding(op, padding)
+    if isinstance(sides, str):
+        raise ValueError(
+            f"{op}: padding is {sides!r}, but needs numbers: there is no kernel to derive them from"
+        )
+    fill = arguments.number(op, "value", value)
+    engine = resolve(op, backend)
+    dtype = array.dtype.newbyteorder("=")
+    if mode == "zeros":
+        try:
+            with np.errstate(over="raise", invalid="raise"):
+                np.array(fill).astype(dtype)
+        except FloatingPointError:
+            raise ValueError(f"{op}: value is {value!r}, which the dtype {dtype} of x cannot hold") from None
+    shape, tables = padding_tables(op, array.shape, sides, mode, layout)
+    if array.shape[0] == 0:
+        result = empty(op, shape, dtype)
+    else:
+        result = pad_by_tables(op, engine, native(array, dtype), shape, tables, fill, layout)
+    return result if batched else result[0]

@@ -1,0 +1,354 @@
+"""Convolutions whose weights are prepared once: the plans and the functions that make them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from fastconv import backends
+from fastconv.backends import resolve
+from fastconv.backends.protocol import Backend
+from fastconv.execution.arrays import Array, native
+from fastconv.execution.convolution import check_algorithm, execute, read_bias, read_weight, shortcut_of
+from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_tables
+from fastconv.problem.dtypes import compute_dtype, float_result
+from fastconv.problem.layout import weight_sizes
+from fastconv.settings.precision import get_precision
+from fastconv.settings.threads import get_num_threads
+
+__all__ = [
+    "Conv2dPlan",
+    "ConvTranspose2dPlan",
+    "DepthwiseConv2dPlan",
+    "plan_conv2d",
+    "plan_conv_transpose2d",
+    "plan_depthwise_conv2d",
+]
+
+
+_MOST_KNOWN = 256
+
+
+class _Plan:
+    """A convolution with its weights; call it with any batch and image size.
+
+    Prepared weights are kept for each form that the backend asked for (there are a few); several threads may
+    call one plan. Pickles hold the weights and the options, not the prepared forms.
+    """
+
+    def __init__(
+        self, options: ConvOptions, weight: Array, bias: Array | None, backend: str, input_shape: Any = None
+    ) -> None:
+        self._options, self._weight, self._bias, self._backend_name = options, weight, bias, backend
+        self._prepared: dict[Hashable, Any] = {}
+        # By shape, dtype and precision of `x`: a shortcut, its weights, and the problem.
+        self._known: dict[Hashable, Any] = {}
+        self._lock = threading.Lock()
+        self._last: ConvProblem | None = None  # for `explain`
+        self._input_shape = None if input_shape is None else self._full_shape(input_shape)
+        if self._input_shape is not None:
+            self._prepare(self._backend, self._problem(self._input_shape))
+
+    @property
+    def _backend(self) -> Backend:
+        return backends.load(self._backend_name)
+
+    def _full_shape(self, shape: Any) -> tuple[int, ...]:
+        op = self._options.op
+        try:
+            sizes = tuple(int(s) for s in shape)
+        except TypeError:
+            raise TypeError(f"{op}: input_shape is {shape!r}, but needs a tuple of integers") from None
+        if len(sizes) == 3:
+            sizes = (1, *sizes)
+        if len(sizes) != 4 or min(sizes[1:]) < 1 or sizes[0] < 0:
+            raise ValueError(f"{op}: input_shape is {shape!r}, but needs the 4 (or 3, unbatched) sizes of x")
+        return sizes
+
+    def _problem(self, shape: tuple[int, ...]) -> ConvProblem:
+        """The problem as the backend sees it, padding modes already applied."""
+        dtype = compute_dtype(float_result(self._weight.dtype))
+        problem = self._options.problem(shape, self._weight.shape, dtype, get_precision())
+        padded = padding_tables(self._options, problem)
+        return problem if padded is None else padded[0]
+
+    def _prepare(self, backend: Backend, problem: ConvProblem) -> Any:
+        self._last = problem
+        key = (problem.dtype, backend.weight_form(problem))
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            with self._lock:
+                prepared = self._prepared.get(key)
+                if prepared is None:
+                    prepared = backend.prepare(problem, native(self._weight, problem.dtype))
+                    self._prepared[key] = prepared
+        return prepared
+
+    def __call__(self, x: Any, out: Array | None = None, *, residual: Any = None) -> Array:
+        """The convolution of `x`; `out` and `residual` as for `conv2d`."""
+        plain = residual is None and type(x) is np.ndarray
+        if plain:
+            known = self._known.get((x.shape, x.dtype, get_precision()))
+            if known is not None:
+                shortcut, packed, self._last = known
+                result: Array | None = shortcut.prepared(x, packed, self._bias, out, get_num_threads())
+                if result is not None:
+                    return result
+        backend = self._backend
+        result = execute(self._options, backend, x, self._weight, self._bias, residual, out, self._prepare)
+        if plain and x.dtype == self._weight.dtype:
+            shortcut = shortcut_of(backend, self._options, x, self._weight, once=False)
+            if shortcut is not None:
+                problem = self._problem(x.shape if x.ndim == 4 else (1, *x.shape))
+                _, packed = self._prepare(backend, problem)
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[x.shape, x.dtype, get_precision()] = shortcut, packed, problem
+        return result
+
+    def algorithm(self, input_shape: Any = None) -> str:
+        """Name the algorithm that is taken.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, optional
+            Shape of `x`; by default that of the last call, or else the one that the plan was made with.
+
+        Returns
+        -------
+        str
+            One of `fastconv.algorithms()`.
+
+        Raises
+        ------
+        ValueError
+            If no shape is known yet.
+
+        Examples
+        --------
+        >>> import numpy as np, fastconv
+        >>> plan = fastconv.plan_conv2d(np.ones((8, 3, 3, 3), np.float32), algorithm="direct")
+        >>> plan.algorithm((1, 3, 32, 32)) in fastconv.algorithms()
+        True
+        """
+        problem = self._last if input_shape is None else self._problem(self._full_shape(input_shape))
+        if problem is None:
+            raise ValueError(
+                f"{self._options.op}: input_shape is None, but needs a shape before the first call"
+            )
+        return self._backend.algorithm(problem)
+
+    def explain(self, input_shape: Any = None) -> str:
+        """How this convolution is done: kernel, instruction set, work and memory, for a person to read.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, optional
+            Shape of `x`; by default that of the last call, or else the one that the plan was made with.
+
+        Returns
+        -------
+        str
+        """
+        if input_shape is not None:
+            return self._backend.explain(self._problem(self._full_shape(input_shape)))
+        if self._last is None:
+            return f"{self!r}\nThe kernel is chosen when x's shape is known: explain(input_shape), or call the plan."
+        return self._backend.explain(self._last)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "options": self._options,
+            "weight": self._weight,
+            "bias": self._bias,
+            "backend": self._backend_name,
+            "input_shape": self._input_shape,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        o = self._options
+        options = f"{o.layout} stride={o.stride} padding={o.padding}"
+        return f"<{type(self).__name__} {self._weight.shape} {options} on {self._backend_name}>"
+
+
+class Conv2dPlan(_Plan):
+    """What `plan_conv2d` makes: ``plan(x, out=None, *, residual=None)`` is `conv2d` with prepared weights."""
+
+
+class DepthwiseConv2dPlan(_Plan):
+    """What `plan_depthwise_conv2d` makes: `depthwise_conv2d` with prepared weights."""
+
+
+class ConvTranspose2dPlan(_Plan):
+    """What `plan_conv_transpose2d` makes: `conv_transpose2d` with prepared weights."""
+
+
+def _read(options: ConvOptions, weight: Any, bias: Any, backend: Any) -> tuple[Array, Array | None, str]:
+    """The plan's own copies of weight and bias, and the name of its backend."""
+    engine = resolve(options.op, backend)
+    check_algorithm(options, engine)
+    array = read_weight(options.op, "weight", weight)
+    result = float_result(array.dtype)
+    kept = array.copy()
+    kept.flags.writeable = False
+    if bias is not None:
+        bias = read_bias(options.op, bias, _channels(options, array), compute_dtype(result)).copy()  # type: ignore[union-attr]
+    return kept, bias, engine.name
+
+
+def _channels(o: ConvOptions, weight: Array) -> int:
+    outer, inner, _ = weight_sizes(weight.shape, o.layout)
+    if o.output_padding is not None:
+        assert o.groups is not None
+        return inner * o.groups
+    return outer
+
+
+def plan_conv2d(
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    input_shape: Any = None,
+    padding_mode: str = "zeros",
+    layout: str = "NCHW",
+    activation: Any = None,
+    precision: str | None = None,
+    algorithm: str | None = None,
+    backend: str | None = None,
+) -> Conv2dPlan:
+    """Prepare the weights of a convolution that is used more than once.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, dilation, groups, padding_mode, layout, activation, precision, algorithm, backend
+        As for `conv2d`. The plan keeps copies of `weight` and `bias`, and the backend chosen now.
+    input_shape : tuple of int, optional
+        Shape of the `x` to come: weights are prepared for it at once, and `explain` describes it.
+
+    Returns
+    -------
+    Conv2dPlan
+        ``plan(x, out=None, *, residual=None)`` gives what `conv2d` gives, for any batch and image size.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> plan = fastconv.plan_conv2d(np.ones((8, 3, 3, 3), np.float32), padding="same", activation="relu")
+    >>> plan(np.ones((1, 3, 5, 5), np.float32)).shape
+    (1, 8, 5, 5)
+    """
+    options = ConvOptions.read(
+        "plan_conv2d", stride, padding, dilation, groups,
+        padding_mode=padding_mode, layout=layout, activation=activation, precision=precision, algorithm=algorithm,
+    )  # fmt: skip
+    return Conv2dPlan(options, *_read(options, weight, bias, backend), input_shape)
+
+
+def plan_depthwise_conv2d(
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    *,
+    input_shape: Any = None,
+    padding_mode: str = "zeros",
+    layout: str = "NCHW",
+    activation: Any = None,
+    precision: str | None = None,
+    algorithm: str | None = None,
+    backend: str | None = None,
+) -> DepthwiseConv2dPlan:
+    """Prepare the weights of a depthwise convolution that is used more than once.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, dilation, padding_mode, layout, activation, precision, algorithm, backend
+        As for `depthwise_conv2d`.
+    input_shape : tuple of int, optional
+        As for `plan_conv2d`.
+
+    Returns
+    -------
+    DepthwiseConv2dPlan
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> plan = fastconv.plan_depthwise_conv2d(np.ones((3, 1, 3, 3), np.float32))
+    >>> plan(np.ones((3, 5, 5), np.float32)).shape
+    (3, 3, 3)
+    """
+    options = ConvOptions.read(
+        "plan_depthwise_conv2d", stride, padding, dilation, None,
+        padding_mode=padding_mode, layout=layout, activation=activation, precision=precision, algorithm=algorithm,
+    )  # fmt: skip
+    return DepthwiseConv2dPlan(options, *_read(options, weight, bias, backend), input_shape)
+
+
+def plan_conv_transpose2d(
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    input_shape: Any = None,
+    layout: str = "NCHW",
+    activation: Any = None,
+    precision: str | None = None,
+    algorithm: str | None = None,
+    backend: str | None = None,
+) -> ConvTranspose2dPlan:
+    """Prepare the weights of a transposed convolution that is used more than once.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, output_padding, groups, dilation, layout, activation, precision, algorithm, backend
+        As for `conv_transpose2d`.
+    input_shape : tuple of int, optional
+        As for `plan_conv2d`.
+
+    Returns
+    -------
+    ConvTranspose2dPlan
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> plan = fastconv.plan_conv_transpose2d(np.ones((3, 2, 2, 2), np.float32), stride=2)
+    >>> plan(np.ones((3, 5, 5), np.float32)).shape
+    (2, 10, 10)
+    """
+    options = ConvOptions.read(
+        "plan_conv_transpose2d", stride, padding, dilation, groups, output_padding=output_padding,
+        layout=layout, activation=activation, precision=precision, algorithm=algorithm,
+    )  # fmt: skip
+    return ConvTranspose2dPlan(options, *_read(options, weight, bias, backend), input_shape)

@@ -1,0 +1,217 @@
+"""Pooling into a given number of windows, and over whole planes, as users call it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv import arguments
+from fastconv.arguments import Pair
+from fastconv.execution.arrays import Array
+from fastconv.execution.known_calls import recall_pool
+from fastconv.execution.pooling import pool, read
+from fastconv.problem.layout import check_layout, spatial_axes
+from fastconv.problem.pooling import Reducer, Windows, adaptive
+
+__all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d", "global_avg_pool2d", "global_max_pool2d"]
+
+
+def adaptive_avg_pool2d(
+    x: Any, output_size: Any, *, layout: str = "NCHW", out: Array | None = None, backend: str | None = None
+) -> Array:
+    """The means of windows that divide the image into `output_size` overlapping parts.
+
+    Parameters
+    ----------
+    x : array_like
+        As for `avg_pool2d`.
+    output_size : int or pair
+        Rows and columns of the output; None keeps the size of `x` along that axis.
+    layout, out, backend
+        As for `max_pool2d`.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `max_pool2d`.
+
+    Notes
+    -----
+    Output `o` of `O` covers the pixels from ``floor(o * size / O)`` up to ``ceil((o + 1) * size / O)``, as in
+    PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.adaptive_avg_pool2d(np.array([[[1.0, 2.0, 6.0]]]), (1, 2))
+    array([[[1.5, 4. ]]])
+    """
+    return _pool("adaptive_avg_pool2d", x, output_size, "sum", layout, out, backend)  # type: ignore[no-any-return]
+
+
+def adaptive_max_pool2d(
+    x: Any,
+    output_size: Any,
+    return_indices: bool = False,
+    *,
+    layout: str = "NCHW",
+    out: Array | None = None,
+    backend: str | None = None,
+) -> Any:
+    """The maxima of windows that divide the image into `output_size` overlapping parts.
+
+    Parameters
+    ----------
+    x, return_indices, layout, out, backend
+        As for `max_pool2d`.
+    output_size : int or pair
+        As for `adaptive_avg_pool2d`.
+
+    Returns
+    -------
+    ndarray, or (ndarray, ndarray) with `return_indices`
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `max_pool2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.adaptive_max_pool2d(np.array([[[1.0, 2.0, 6.0]]]), (1, 2))
+    array([[[2., 6.]]])
+    """
+    return _pool("adaptive_max_pool2d", x, output_size, "max", layout, out, backend, return_indices)
+
+
+def _pool(
+    op: str,
+    x: Any,
+    output_size: Any,
+    reducer: Reducer,
+    layout: str,
+    out: Any,
+    backend: Any,
+    return_indices: bool = False,
+) -> Any:
+    given = (output_size, layout)
+    if not return_indices:
+        known = recall_pool(op, x, out, given, backend)
+        if known is not None:
+            return known
+    array, batched, size = read(op, x, layout)
+    windows = adaptive_windows(op, size, output_size)
+    return pool(
+        op, array, batched, layout, windows, reducer,
+        out=out, backend=backend, return_indices=return_indices, given=given,
+    )  # fmt: skip
+
+
+def adaptive_windows(op: str, size: Pair, output_size: Any) -> tuple[Windows, Windows]:
+    if output_size is None or (isinstance(output_size, (tuple, list)) and None in output_size):
+        wanted = (None, None) if output_size is None else tuple(output_size)
+        if len(wanted) != 2:
+            raise ValueError(f"{op}: output_size is {output_size!r}, but needs an integer or a pair")
+        output_size = tuple(s if w is None else w for w, s in zip(wanted, size, strict=True))
+    rows, columns = arguments.pair(op, "output_size", output_size, 1)
+    return adaptive(size[0], rows), adaptive(size[1], columns)
+
+
+def global_avg_pool2d(
+    x: Any,
+    *,
+    keepdims: bool = True,
+    layout: str = "NCHW",
+    out: Array | None = None,
+    backend: str | None = None,
+) -> Array:
+    """The mean of every channel's plane.
+
+    Parameters
+    ----------
+    x, layout, out, backend
+        As for `avg_pool2d`.
+    keepdims : bool
+        Keep the two spatial axes with size 1; otherwise the result is ``(N, C)`` (or ``(C,)``).
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `max_pool2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.global_avg_pool2d(np.array([[[1.0, 2.0], [3.0, 6.0]]]), keepdims=False)
+    array([3.])
+    """
+    inner = _expand_out("global_avg_pool2d", x, out, keepdims, layout)
+    result = _pool("global_avg_pool2d", x, 1, "sum", layout, inner, backend)
+    return _squeeze(result, keepdims, layout, out)
+
+
+def global_max_pool2d(
+    x: Any,
+    return_indices: bool = False,
+    *,
+    keepdims: bool = True,
+    layout: str = "NCHW",
+    out: Array | None = None,
+    backend: str | None = None,
+) -> Any:
+    """The maximum of every channel's plane.
+
+    Parameters
+    ----------
+    x, return_indices, layout, out, backend
+        As for `max_pool2d`.
+    keepdims : bool
+        As for `global_avg_pool2d`; the indices have the same shape.
+
+    Returns
+    -------
+    ndarray, or (ndarray, ndarray) with `return_indices`
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `max_pool2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.global_max_pool2d(np.array([[[1.0, 2.0], [3.0, 6.0]]]), keepdims=False, return_indices=True)
+    (array([6.]), array([3]))
+    """
+    inner = _expand_out("global_max_pool2d", x, out, keepdims, layout)
+    result = _pool("global_max_pool2d", x, 1, "max", layout, inner, backend, return_indices)
+    if return_indices:
+        return _squeeze(result[0], keepdims, layout, out), _squeeze(result[1], keepdims, layout, None)
+    return _squeeze(result, keepdims, layout, out)
+
+
+def _expand_out(op: str, x: Any, out: Any, keepdims: bool, layout: str) -> Any:
+    if keepdims or not isinstance(out, np.ndarray):
+        return out
+    check_layout(op, layout)
+    if out.ndim != np.ndim(x) - 2:
+        raise ValueError(
+            f"{op}: out has shape {out.shape}, but needs (N, C), or (C,) where x is one image, with keepdims=False"
+        )
+    return np.expand_dims(out, spatial_axes(layout))
+
+
+def _squeeze(result: Array, keepdims: bool, layout: str, out: Array | None) -> Array:
+    if out is not None:
+        return out
+    return result if keepdims else result.squeeze(spatial_axes(layout))

@@ -1,0 +1,64 @@
+"""All that shapes, dtypes and options say about a call of a convolution, worked out once and cached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_tables
+from fastconv.problem.dtypes import compute_dtype, float_result
+from fastconv.problem.layout import check_image
+from fastconv.problem.options import Sides
+from fastconv.problem.padding import check_sides
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConvCase:
+    """What shapes, dtypes and options say about a call.
+
+    Attributes
+    ----------
+    problem : ConvProblem
+        What the backend is given, padding modes other than zeros already applied.
+    sides : tuple of int or None
+        What to pad first, for such a mode.
+    x_shape, shape : tuple of int
+        Of the batch and of the result as the backend sees it, always 4-D.
+    batched : bool
+    dtype, result_dtype : dtype
+        What is computed in, and what is returned.
+    """
+
+    problem: ConvProblem
+    sides: Sides | None
+    x_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    batched: bool
+    dtype: np.dtype[Any]
+    result_dtype: np.dtype[Any]
+
+
+@lru_cache(maxsize=1024)
+def find_case(
+    o: ConvOptions,
+    precision: str,
+    x_shape: tuple[int, ...],
+    x_dtype: Any,
+    weight_shape: tuple[int, ...],
+    weight_dtype: Any,
+) -> ConvCase:
+    """The case of a call; all errors about shapes are raised here."""
+    batched = check_image(o.op, o.x_name, x_shape, o.layout)
+    full = x_shape if batched else (1, *x_shape)
+    result_dtype = float_result(x_dtype, weight_dtype)
+    dtype = compute_dtype(result_dtype)
+    problem = o.problem(full, weight_shape, dtype, precision)
+    shape, sides = problem.result_shape, None
+    padded = padding_tables(o, problem)
+    if padded is not None:
+        check_sides(o.op, padded[1], o.padding_mode, problem.size)
+        problem, sides = padded
+    return ConvCase(problem, sides, full, shape, batched, dtype, result_dtype)

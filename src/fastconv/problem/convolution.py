@@ -1,0 +1,293 @@
+"""The validated description of a convolution that every backend sees, and all its error texts.
+
+`ConvOptions` holds what a user says without arrays, `ConvProblem` adds the shapes. Nothing below this file
+raises a shape error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from fastconv import arguments
+from fastconv.arguments import Pair
+from fastconv.problem import options as opt
+from fastconv.problem.layout import (
+    batch_shape,
+    channels_last,
+    check_layout,
+    image_sizes,
+    weight_shape,
+    weight_sizes,
+)
+from fastconv.problem.options import Activation, Padding, Sides
+from fastconv.problem.sizes import conv_size, same_sides
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConvOptions:
+    """The options of a convolution, read and checked as far as that goes without shapes.
+
+    Equal options are mostly one object (`read` caches), so that they are hashed by identity.
+    """
+
+    op: str
+    stride: Pair
+    padding: Padding
+    dilation: Pair
+    groups: int | None  # None: depthwise, one group for each input channel
+    output_padding: Pair | None  # None: not transposed
+    padding_mode: str
+    layout: str
+    activation: Activation | None
+    precision: str | None
+    algorithm: str | None
+    x_name: str  # what the user calls the two operands: a gradient may be given their sizes alone
+    weight_name: str
+
+    @classmethod
+    def read(cls, op: str, *options: Any, **named: Any) -> ConvOptions:
+        """The options with the names and in the order of `_read`."""
+        try:
+            return _read_cached(op, *options, **named)
+        except TypeError:  # a list cannot be a key; and errors are best raised without the cache's frames
+            return cls._read(op, *options, **named)
+
+    @classmethod
+    def _read(
+        cls,
+        op: str,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        groups: Any,
+        padding_mode: Any = "zeros",
+        layout: Any = "NCHW",
+        activation: Any = None,
+        precision: Any = None,
+        algorithm: Any = None,
+        output_padding: Any = None,
+        x_name: str = "x",
+        weight_name: str = "weight",
+    ) -> ConvOptions:
+        if algorithm is not None and not isinstance(algorithm, str):
+            raise TypeError(f"{op}: algorithm is {algorithm!r}, but needs None or a name")
+        return cls(
+            op,
+            arguments.pair(op, "stride", stride, 1),
+            opt.padding(op, padding),
+            arguments.pair(op, "dilation", dilation, 1),
+            None if groups is None else arguments.integer(op, "groups", groups, 1),
+            None if output_padding is None else arguments.pair(op, "output_padding", output_padding, 0),
+            arguments.choice(op, "padding_mode", padding_mode, opt.PADDING_MODES),
+            check_layout(op, layout),
+            opt.activation(op, activation),
+            None if precision is None else arguments.precision(op, precision),
+            algorithm,
+            x_name,
+            weight_name,
+        )
+
+    def problem(
+        self,
+        x_shape: tuple[int, ...],
+        weight_shape: tuple[int, ...],
+        dtype: Any,
+        precision: str,
+    ) -> ConvProblem:
+        """The problem for an input and a weight of these (4-D) shapes; cached.
+
+        `precision` counts where the options have none.
+        """
+        return _problem(self, x_shape, weight_shape, dtype, self.precision or precision)
+
+
+# `typed`: 1.0 and True are equal to 1, but not integers.
+_read_cached = lru_cache(maxsize=1024, typed=True)(ConvOptions._read)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConvProblem:
+    """A 2-D convolution, or the transposed one that is its input gradient.
+
+    A transposed problem describes the convolution whose input gradient it computes: its operand has
+    `output_shape`, its result `input_shape`, its bias `channels` elements.
+    """
+
+    op: str
+    batch: int
+    channels: int
+    size: Pair
+    filters: int
+    kernel: Pair
+    stride: Pair
+    padding: Sides
+    dilation: Pair
+    groups: int
+    out_size: Pair
+    layout: str
+    dtype: np.dtype[Any]
+    transposed: bool
+    precision: str
+    algorithm: str | None
+
+    def _shape(self, channels: int, size: Pair) -> tuple[int, int, int, int]:
+        return batch_shape(self.layout, self.batch, channels, size)
+
+    @property
+    def channels_last(self) -> bool:
+        return channels_last(self.layout)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        return self._shape(self.channels, self.size)
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        return self._shape(self.filters, self.out_size)
+
+    @property
+    def result_shape(self) -> tuple[int, int, int, int]:
+        return self.input_shape if self.transposed else self.output_shape
+
+    @property
+    def result_channels(self) -> int:
+        return self.channels if self.transposed else self.filters
+
+    @property
+    def flops(self) -> int:
+        """Two for each multiplication of the textbook sum, padding included."""
+        per_pixel = 2 * self.filters * (self.channels // self.groups) * self.kernel[0] * self.kernel[1]
+        return self.batch * self.out_size[0] * self.out_size[1] * per_pixel
+
+
+@lru_cache(maxsize=1024)
+def _problem(
+    o: ConvOptions,
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    precision: str,
+) -> ConvProblem:
+    batch, in_channels, image = image_sizes(x_shape, o.layout)
+    outer, inner, kernel = weight_sizes(w_shape, o.layout)
+    transposed = o.output_padding is not None
+    groups = o.groups
+    if groups is None:
+        groups = _depthwise_groups(o, in_channels, inner, outer)
+    if in_channels % groups:
+        raise ValueError(
+            f"{o.op}: {o.x_name} has {in_channels} channels, which groups={groups} does not divide"
+        )
+    if transposed:
+        if outer != in_channels:
+            raise ValueError(
+                f"{o.op}: {o.weight_name} has {outer} input channels, but {o.x_name} has {in_channels}"
+            )
+        filters, channels = in_channels, inner * groups
+    else:
+        if inner != in_channels // groups:
+            where = f"in {groups} groups (expected {in_channels // groups})" if groups > 1 else "in all"
+            raise ValueError(
+                f"{o.op}: {o.weight_name} has {inner} input channels per group, "
+                f"but {o.x_name} has {in_channels} channels {where}"
+            )
+        if outer % groups:
+            raise ValueError(
+                f"{o.op}: {o.weight_name} has {outer} output channels, which groups={groups} does not divide"
+            )
+        filters, channels = outer, in_channels
+    if transposed:
+        size, padding = _transposed_size(o, image, kernel)
+        out_size = image
+    else:
+        size, padding = image, _sides(o, image, kernel)
+        out_size = _output_size(o, size, kernel, padding)
+    return ConvProblem(
+        o.op, batch, channels, size, filters, kernel, o.stride, padding, o.dilation, groups, out_size,
+        o.layout, dtype, transposed, precision, o.algorithm,
+    )  # fmt: skip
+
+
+def _depthwise_groups(o: ConvOptions, in_channels: int, inner: int, outer: int) -> int:
+    if inner != 1:
+        raise ValueError(
+            f"{o.op}: {o.weight_name} has {inner} input channels per group, but needs 1 (one for each channel)"
+        )
+    if outer % in_channels:
+        raise ValueError(
+            f"{o.op}: {o.weight_name} has {outer} output channels, "
+            f"but needs a multiple of {o.x_name}'s {in_channels} channels"
+        )
+    return in_channels
+
+
+def _sides(o: ConvOptions, size: Pair, kernel: Pair) -> Sides:
+    if o.padding == "valid":
+        return 0, 0, 0, 0
+    if o.padding == "same":
+        (top, bottom), (left, right) = map(same_sides, size, kernel, o.stride, o.dilation)
+        return top, bottom, left, right
+    if o.padding == "full":
+        vertical, horizontal = (d * (k - 1) for d, k in zip(o.dilation, kernel, strict=True))
+        return vertical, vertical, horizontal, horizontal
+    assert not isinstance(o.padding, str)
+    return o.padding
+
+
+def _output_size(o: ConvOptions, size: Pair, kernel: Pair, padding: Sides) -> Pair:
+    top, bottom, left, right = padding
+    height = conv_size(size[0], kernel[0], o.stride[0], top, bottom, o.dilation[0])
+    width = conv_size(size[1], kernel[1], o.stride[1], left, right, o.dilation[1])
+    if height < 1 or width < 1:
+        padded = f"{size[0] + top + bottom}x{size[1] + left + right}"
+        raise ValueError(
+            f"{o.op}: the kernel {kernel[0]}x{kernel[1]} with dilation {o.dilation} is larger than "
+            f"the padded image {padded}, so that nothing would come out"
+        )
+    return height, width
+
+
+def _transposed_size(o: ConvOptions, image: Pair, kernel: Pair) -> tuple[Pair, Sides]:
+    """Size of the result, and the padding of the convolution whose input gradient it is."""
+    extra = o.output_padding
+    assert extra is not None
+    for axis, name in enumerate(("vertical", "horizontal")):
+        if extra[axis] >= max(o.stride[axis], o.dilation[axis]) and extra[axis] > 0:
+            raise ValueError(
+                f"{o.op}: output_padding is {extra[axis]} ({name}), but needs to be smaller than "
+                f"stride {o.stride[axis]} or dilation {o.dilation[axis]}"
+            )
+    if o.padding == "same":
+        if extra != (0, 0):
+            raise ValueError(
+                f"{o.op}: output_padding is {extra}, but padding='same' already fixes the output size"
+            )
+        size = image[0] * o.stride[0], image[1] * o.stride[1]
+        return size, _sides(o, size, kernel)
+    padding = _sides(o, image, kernel)
+    reach = [d * (k - 1) + 1 for d, k in zip(o.dilation, kernel, strict=True)]
+    height, width = (
+        (image[a] - 1) * o.stride[a] - padding[2 * a] - padding[2 * a + 1] + reach[a] + extra[a]
+        for a in (0, 1)
+    )
+    if height < 1 or width < 1:
+        raise ValueError(
+            f"{o.op}: the padding {padding} removes the whole output (it would be {height}x{width}); needs less padding"
+        )
+    return (height, width), padding
+
+
+def padding_tables(o: ConvOptions, problem: ConvProblem) -> tuple[ConvProblem, Sides] | None:
+    """For a padding mode other than zeros: the unpadded problem, and the sides to pad first."""
+    if o.padding_mode == "zeros" or problem.padding == (0, 0, 0, 0):
+        return None
+    top, bottom, left, right = problem.padding
+    size = problem.size[0] + top + bottom, problem.size[1] + left + right
+    shape = batch_shape(o.layout, problem.batch, problem.channels, size)
+    weight = weight_shape(o.layout, problem.filters, problem.channels // problem.groups, problem.kernel)
+    inner = replace(o, padding=(0, 0, 0, 0), padding_mode="zeros")
+    return inner.problem(shape, weight, problem.dtype, problem.precision), problem.padding

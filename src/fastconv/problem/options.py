@@ -1,0 +1,75 @@
+"""Reads the options that operations share: padding and activation.
+
+Called by the descriptions of a problem (`convolution.py`, `pooling.py`) and by the operations.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fastconv.arguments import choice, is_sequence, number, pair
+
+Sides = tuple[int, int, int, int]  # top, bottom, left, right
+Padding = str | Sides
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+def padding(op: str, value: Any) -> Padding:
+    """An int, a pair, ``((top, bottom), (left, right))`` or a word, as sides or that word."""
+    if isinstance(value, str):
+        return choice(op, "padding", value, ("valid", "same", "full"))
+    if isinstance(value, (tuple, list)) and len(value) == 2 and all(map(is_sequence, value)):
+        (top, bottom), (left, right) = (pair(op, "padding", v, 0) for v in value)
+        return top, bottom, left, right
+    vertical, horizontal = pair(op, "padding", value, 0)
+    return vertical, vertical, horizontal, horizontal
+
+
+def padding_1d(op: str, value: Any) -> Padding:
+    """An int, ``(before, after)``, ``((before, after),)`` or a word."""
+    if isinstance(value, str):
+        return choice(op, "padding", value, ("valid", "same", "full"))
+    if isinstance(value, (tuple, list)) and len(value) == 1:
+        value = value[0]
+    before, after = pair(op, "padding", value, 0)
+    return 0, 0, before, after
+
+
+class Activation(NamedTuple):
+    """An elementwise function of the finished output: its name and its two parameters, where it has them."""
+
+    name: str
+    a: float = 0.0
+    b: float = 0.0
+
+
+_PLAIN = {
+    "relu": Activation("relu"),
+    "relu6": Activation("clip", 0.0, 6.0),
+    "leaky_relu": Activation("leaky_relu", 0.01),
+    "sigmoid": Activation("sigmoid"),
+    "tanh": Activation("tanh"),
+    "silu": Activation("silu"),
+    "hardswish": Activation("hardswish"),
+    "gelu": Activation("gelu"),
+}
+
+
+def activation(op: str, value: Any, argument: str = "activation") -> Activation | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and value in _PLAIN:
+        return _PLAIN[value]
+    if isinstance(value, (tuple, list)) and value and value[0] in ("leaky_relu", "clip"):
+        needed = {"leaky_relu": ("slope",), "clip": ("low", "high")}[value[0]]
+        if len(value) - 1 != len(needed):
+            raise ValueError(f"{op}: {argument} is {value!r}, but needs ({value[0]!r}, {', '.join(needed)})")
+        numbers = [number(op, f"{argument}'s {n}", v) for n, v in zip(needed, value[1:], strict=True)]
+        if value[0] == "clip" and not numbers[0] <= numbers[1]:
+            raise ValueError(f"{op}: {argument} is {value!r}, but needs low <= high")
+        return Activation(value[0], *numbers)
+    names = ", ".join(map(repr, _PLAIN))
+    raise (ValueError if isinstance(value, (str, tuple, list)) else TypeError)(
+        f"{op}: {argument} is {value!r}, but needs one of {names}, ('leaky_relu', slope) or ('clip', low, high)"
+    )

@@ -1,0 +1,151 @@
+"""How many threads the kernels use: the user's choice, or the cores this process may really use."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from fastconv.arguments import integer
+from fastconv.settings.setting import Setting
+
+__all__ = ["get_num_threads", "num_threads", "set_num_threads"]
+
+MOST_THREADS = 1024
+
+
+def _check(value: Any, source: str) -> int:
+    count = integer(source, "n", value, 1)
+    if count > MOST_THREADS:
+        raise ValueError(f"{source}: n is {count}, but needs an integer from 1 to {MOST_THREADS}")
+    return count
+
+
+def _parse(text: str, source: str) -> int:
+    # OMP_NUM_THREADS may be a list, one number for each nesting level; ours is the outermost.
+    number = text.split(",")[0].strip()
+    if not number.isdecimal() or not 1 <= int(number) <= MOST_THREADS:
+        raise ValueError(f"{source} is {text!r}, but needs a number of threads from 1 to {MOST_THREADS}")
+    return int(number)
+
+
+def available_cores(root: Path = Path("/")) -> int:
+    """Cores this process may use: its affinity, lowered by a container's CPU quota (cgroup v1 or v2)."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        cores = os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _quota(root))))
+
+
+def cgroup_folders(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
+    """The version (1 or 2) and folder of every cgroup above this process that may limit it, by `controller`."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    mount = root / "sys/fs/cgroup"
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            version, base = 2, mount
+        elif controller in controllers.split(","):
+            version, base = 1, mount / controller
+            if not base.exists():
+                base = mount / controllers
+        else:
+            continue
+        # A limit may stand at any level; inside a container the path may name levels that are not mounted.
+        levels = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(levels) + 1):
+            yield version, base.joinpath(*levels[:depth])
+
+
+def _quota(root: Path) -> float:
+    """CPUs' worth of time that the cgroups above this process allow; infinity where nothing limits it."""
+    limits = [(_quota_v1, _quota_v2)[version - 1](folder) for version, folder in cgroup_folders(root, "cpu")]
+    return min(limits, default=math.inf)
+
+
+def _quota_v2(folder: Path) -> float:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        return math.inf
+
+
+def _quota_v1(folder: Path) -> float:
+    try:
+        quota = int((folder / "cpu.cfs_quota_us").read_text())
+        period = int((folder / "cpu.cfs_period_us").read_text())
+        return quota / period if quota > 0 and period > 0 else math.inf
+    except (OSError, ValueError):
+        return math.inf
+
+
+_threads = Setting(("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS"), _check, available_cores, _parse)
+
+
+def get_num_threads() -> int:
+    """Number of threads that the next call in this context may use.
+
+    Returns
+    -------
+    int
+        The value of `num_threads`, else of `set_num_threads`, else of ``FASTCONV_NUM_THREADS``, else of
+        ``OMP_NUM_THREADS``, else the cores that this process may use (affinity and container limits).
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.get_num_threads() >= 1
+    True
+    """
+    return _threads.get()
+
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads for the whole process.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 1024.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not an integer, or out of range.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> before = fastconv.get_num_threads()
+    >>> fastconv.set_num_threads(2)
+    >>> fastconv.get_num_threads()
+    2
+    >>> fastconv.set_num_threads(before)
+    """
+    _threads.set(n, "set_num_threads")
+
+
+def num_threads(n: int) -> AbstractContextManager[None]:
+    """Use `n` threads within a ``with`` block, in this thread or task only.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 1024.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> with fastconv.num_threads(1):
+    ...     fastconv.get_num_threads()
+    1
+    """
+    return _threads.using(n, "num_threads")

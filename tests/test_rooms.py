@@ -1,0 +1,91 @@
+"""The rooms of the package: what each may use. An arrow that goes up, or a circle between two files, is a fault."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import fastconv
+
+PACKAGE = Path(fastconv.__file__).parent
+# Lowest first. A room uses itself and the lines before its own; the rooms of one line do not use each other.
+FLOORS = [
+    ["_version", "arguments"],
+    ["problem", "settings"],
+    ["backends", "geometry"],
+    ["execution", "machine"],
+    ["ops", "limits", "config"],
+    ["grad"],
+    ["__init__"],
+    ["autograd"],
+    ["commands"],
+    ["bench", "demo"],
+    ["cli"],
+    ["__main__"],
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def modules() -> dict[str, Path]:
+    """Every Python file of the package by its dotted name, without ``fastconv.``."""
+    paths = {path.relative_to(PACKAGE).with_suffix(""): path for path in PACKAGE.rglob("*.py")}
+    return {
+        ".".join(p.parts if p.name != "__init__" else p.parts[:-1]) or "__init__": paths[p] for p in paths
+    }
+
+
+def imports(path: Path, known: set[str]) -> set[str]:
+    """The modules of the package that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            # `from a import b` uses the module a.b where there is one, else a.
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] != "fastconv":
+                continue
+            inner = name.removeprefix("fastconv").removeprefix(".")
+            while inner and inner not in known:
+                inner = inner.rpartition(".")[0]
+            found.add(inner or "__init__")
+    return found
+
+
+GRAPH = {name: imports(path, set(modules())) - {name} for name, path in modules().items()}
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def test_every_room_has_its_floor():
+    assert {room(name) for name in GRAPH} == set(FLOOR)
+
+
+def test_no_arrow_goes_up():
+    wrong = [
+        f"{name} uses {used}"
+        for name, uses in GRAPH.items()
+        for used in uses
+        if room(used) != room(name) and FLOOR[room(used)] >= FLOOR[room(name)]
+    ]
+    assert not wrong
+
+
+def test_there_are_no_circles():
+    try:
+        list(TopologicalSorter(GRAPH).static_order())
+    except CycleError as circle:
+        raise AssertionError(f"a circle of imports: {' -> '.join(circle.args[1])}") from None
+
+
+def test_an_arrow_up_would_be_seen(tmp_path):
+    source = tmp_path / "made_up.py"
+    source.write_text(
+        "def f():\n    from fastconv import grad\n    import fastconv.ops.conv as c\n    import numpy\n"
+    )
+    assert imports(source, set(GRAPH)) == {"grad", "ops.conv"}
