@@ -199,6 +199,13 @@ void copy_reals(real *to, const real *from, int64_t n) {
 }
 
 INLINE
+void add_reals(real *to, const real *from, int64_t n) {
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) store(to + i, load(to + i) + load(from + i));
+    if (i < n) store_n(to + i, load_n(to + i, n - i) + load_n(from + i, n - i), n - i);
+}
+
+INLINE
 void clear_reals(real *to, int64_t n) {
     for (; n >= VL; n -= VL, to += VL) store(to, zero());
     if (n > 0) store_n(to, zero(), n);

@@ -1,9 +1,12 @@
-/* Padding read backwards: every pixel is the sum of its copies. Called through `operations.def`. Limit: memory bandwidth. */
+/* Padding read backwards: every pixel is the sum of its copies. Called through `operations.def`.
+ *
+ * Tasks are rows of the image. Its copies, whole rows of the padded image, are added up; then each pixel adds up its columns
+ * of that sum, neighbours together where their copies are neighbours too. Limit: memory bandwidth. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
 #include "base/readers.h"
-#include "base/simd.h"
+#include "base/sum_rows.h"
 
 /* Neighbouring columns of the padded image that are neighbours in the image too. */
 typedef struct {
@@ -14,20 +17,40 @@ typedef struct {
     const real *gradient;
     real *out;
     int64_t height, width, inner, row_count, column_count; /* a pixel is `inner` reals */
-    readers rows;
+    readers rows, columns;
     const stretch *stretches; /* the longest first */
     int64_t stretch_count;
 } pad_job;
 
-static void add_reals(real *to, const real *from, int64_t n) {
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL) store(to + i, load(to + i) + load(from + i));
-    if (i < n) store_n(to + i, load_n(to + i, n - i) + load_n(from + i, n - i), n - i);
+/* A few columns for each pixel. */
+static void add_stretches(const pad_job *j, const real *line, real *out) {
+    for (const stretch *s = j->stretches + 1; s < j->stretches + j->stretch_count; s++) {
+        if (s->count * j->inner > 1)
+            add_reals(out + s->to * j->inner, line + s->from * j->inner, s->count * j->inner);
+        else
+            out[s->to] += line[s->from];
+    }
+}
+
+/* Many: totals, for all pixels but those whose only column has been copied. */
+static void sum_columns(const pad_job *j, const real *line, real *out, const real **terms) {
+    const stretch *copied = j->stretches;
+    for (int64_t x = 0; x < j->width; x++) {
+        const int64_t *list = j->columns.list + j->columns.begin[x];
+        int64_t count = j->columns.begin[x + 1] - j->columns.begin[x];
+        if (count == 1 && x >= copied->to && x < copied->to + copied->count) continue;
+        for (int64_t i = 0; i < count; i++) terms[i] = line + list[i] * j->inner;
+        sum_rows(out + x * j->inner, terms, count, j->inner);
+    }
 }
 
 static int pad_work(const void *context, int64_t begin, int64_t end) {
     const pad_job *j = context;
-    int64_t inner = j->inner, row = j->width * inner;
+    int64_t inner = j->inner, row = j->width * inner, padded = j->column_count * inner;
+    size_t reals = (size_t)round_up(padded, VL) * sizeof(real);
+    char *memory = fc_workspace(FC_OWN, reals + (size_t)max64(j->rows.most, j->columns.most) * sizeof(real *));
+    if (!memory) return FC_NO_MEMORY;
+    const real **terms = (const real **)(memory + reals);
     stretch most = j->stretch_count ? j->stretches[0] : (stretch){0, 0, 0};
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->height, y = task % j->height, own = j->rows.begin[y + 1] - j->rows.begin[y];
@@ -35,21 +58,16 @@ static int pad_work(const void *context, int64_t begin, int64_t end) {
         real *out = j->out + task * row;
         int64_t filled = own ? most.to + most.count : 0;
         clear_reals(out + filled * inner, row - filled * inner);
-        for (int64_t i = 0; i < own; i++) {
-            const real *from = j->gradient + (plane * j->row_count + list[i]) * j->column_count * inner;
-            if (i) {
-                add_reals(out + most.to * inner, from + most.from * inner, most.count * inner);
-            } else {
-                clear_reals(out, most.to * inner);
-                copy_reals(out + most.to * inner, from + most.from * inner, most.count * inner);
-            }
-            for (const stretch *s = j->stretches + 1; s < j->stretches + j->stretch_count; s++) {
-                if (s->count * inner > 1)
-                    add_reals(out + s->to * inner, from + s->from * inner, s->count * inner);
-                else
-                    out[s->to] += from[s->from];
-            }
-        }
+        if (!own) continue;
+        for (int64_t i = 0; i < own; i++) terms[i] = j->gradient + (plane * j->row_count + list[i]) * padded;
+        const real *line = own > 1 ? (real *)memory : terms[0];
+        if (own > 1) sum_rows((real *)memory, terms, own, padded);
+        clear_reals(out, most.to * inner);
+        copy_reals(out + most.to * inner, line + most.from * inner, most.count * inner);
+        if (j->columns.most > PART_TERMS)
+            sum_columns(j, line, out, terms);
+        else
+            add_stretches(j, line, out);
     }
     return 0;
 }
@@ -86,11 +104,12 @@ int FC_NAME(pad_gradient)(const void *gradient, void *out, int64_t planes, int64
                  .inner = inner,
                  .row_count = row_count,
                  .column_count = column_count};
-    reading read = {rows, NULL, 1, row_count};
+    reading by_row = {rows, NULL, 1, row_count}, by_column = {columns, NULL, 1, column_count};
     double reals = (double)planes * (double)(row_count * column_count) * (double)inner;
-    int status = find_readers(&j.rows, height, &read);
+    int status = find_readers(&j.rows, height, &by_row);
+    if (!status) status = find_readers(&j.columns, width, &by_column);
     if (!status) status = find_stretches(&j, columns);
     if (!status) status = fc_parallel(planes * height, fc_worth(reals / 4, threads), pad_work, &j);
-    free_readers(&j.rows), free((void *)j.stretches);
+    free_readers(&j.rows), free_readers(&j.columns), free((void *)j.stretches);
     return status;
 }

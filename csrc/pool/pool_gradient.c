@@ -6,8 +6,8 @@
 
 #include "base/parallel.h"
 #include "base/readers.h"
-#include "base/simd.h"
 #include "base/sink.h"
+#include "base/sum_rows.h"
 #include "pool/windows.h"
 
 /* How a row is spread: by the windows' grid, with what is in front of vectors; or by the lists of readers. */
@@ -26,47 +26,6 @@ typedef struct {
     const int32_t *tables; /* [columns.most][width]: readers, or the number of columns where there are no more */
     int64_t before, shares_room, row_room; /* zeros in front of a row's shares; reals */
 } job;
-
-/* ---- sums of rows ---- */
-
-INLINE
-void sum_of(const int count, real *out, const real *const *rows, int64_t n) {
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL) {
-        vec sum = load(rows[0] + i);
-#pragma GCC unroll 4
-        for (int r = 1; r < count; r++) sum += load(rows[r] + i);
-        store(out + i, sum);
-    }
-    if (i == n) return;
-    if (n >= VL) { /* some a second time: nothing here is added to what is there */
-        i = n - VL;
-        vec sum = load(rows[0] + i);
-#pragma GCC unroll 4
-        for (int r = 1; r < count; r++) sum += load(rows[r] + i);
-        store(out + i, sum);
-    } else {
-        vec sum = load_n(rows[0], n);
-#pragma GCC unroll 4
-        for (int r = 1; r < count; r++) sum += load_n(rows[r], n);
-        store_n(out, sum, n);
-    }
-}
-
-static void sum_rows(real *out, const real *const *rows, int64_t count, int64_t n) {
-    switch (count) {
-        case 0: clear_reals(out, n); return;
-        case 1: sum_of(1, out, rows, n); return;
-        case 2: sum_of(2, out, rows, n); return;
-        case 3: sum_of(3, out, rows, n); return;
-        default: break;
-    }
-    for (int64_t i = 0; i < n; i += VL) {
-        vec sum = load_up_to(rows[0] + i, n - i);
-        for (int64_t r = 1; r < count; r++) sum += load_up_to(rows[r] + i, n - i);
-        store_up_to(out + i, sum, n - i);
-    }
-}
 
 /* ---- along a row ---- */
 
@@ -105,27 +64,35 @@ static void divide_row(const job *j, const scratch *s, const real *from, int64_t
     }
 }
 
+/* The shares at `at`, at - step, ..., of which there are `count`. */
+INLINE
+vec sum_shares(const int64_t count, const int64_t step, const real *at) {
+    vec part = load(at);
+    if (count <= PART_TERMS) {
+#pragma GCC unroll 4
+        for (int64_t t = 1; t < count; t++) part += load(at - t * step);
+        return part;
+    }
+    total sum = no_total();
+    for (int64_t first = 0; first < count; first += PART_TERMS) {
+        part = load(at - first * step);
+        for (int64_t t = first + 1; t < min64(first + PART_TERMS, count); t++) part += load(at - t * step);
+        add_part(&sum, part);
+    }
+    return total_of(&sum);
+}
+
 INLINE
 void spread_by_1(const int64_t kernel, const int64_t step, const real *shares, real *to, int64_t width) {
-    for (int64_t x = 0; x < width; x += VL) {
-        vec sum = load(shares + x);
-#pragma GCC unroll 4
-        for (int64_t t = 1; t < kernel; t++) sum += load(shares + x - t * step);
-        store(to + x, sum);
-    }
+    for (int64_t x = 0; x < width; x += VL) store(to + x, sum_shares(kernel, step, shares + x));
 }
 
 /* Of two pixels in a row, the first is the window's pixel 0, 2, ..., the second 1, 3, ... */
 INLINE
 void spread_by_2(const int64_t kernel, const real *shares, real *to, int64_t width) {
     for (int64_t x = 0; x < width; x += 2 * VL, shares += VL) {
-        vec even = load(shares), odd = kernel > 1 ? even : zero();
-#pragma GCC unroll 4
-        for (int64_t t = 1; 2 * t < kernel; t++) {
-            vec share = load(shares - t);
-            even += share;
-            if (2 * t + 1 < kernel) odd += share;
-        }
+        vec odd = kernel > 1 ? sum_shares(kernel / 2, 1, shares) : zero();
+        vec even = kernel % 2 ? odd + load(shares - kernel / 2) : odd;
         store(to + x, __builtin_shufflevector(even, odd, LANES(ZIP_LOW, 0, 0)));
         store(to + x + VL, __builtin_shufflevector(even, odd, LANES(ZIP_HIGH, 0, 0)));
     }
@@ -166,9 +133,14 @@ static void spread_row(const job *j, const scratch *s, real *to) {
         case BY_TABLE: spread_by_table(j, s->shares, to); return;
         case BY_LIST:
             for (int64_t x = 0; x < width; x++) {
-                real sum = 0;
-                for (int64_t i = r->begin[x]; i < r->begin[x + 1]; i++) sum += s->shares[r->list[i]];
-                to[x] = sum;
+                real sum = 0, rest = 0;
+                for (int64_t i = r->begin[x]; i < r->begin[x + 1];) {
+                    real part = 0;
+                    for (int64_t end = min64(i + PART_TERMS, r->begin[x + 1]); i < end; i++)
+                        part += s->shares[r->list[i]];
+                    ADD_PART(real, sum, rest, part);
+                }
+                to[x] = TOTAL(sum, rest);
             }
             return;
         default:

@@ -9,6 +9,16 @@ int NAMED(wins)(T value, T best) { return value > best || IS_NAN(value); }
 INLINE
 T NAMED(combine)(T value, T best, int sum) { return sum ? (T)(best + value) : NAMED(wins)(value, best) ? value : best; }
 
+/* ---- totals of parts (base/two_sum.h) ---- */
+
+static void NAMED(add_parts)(T *restrict sum, T *restrict rest, const T *restrict part, int64_t n) {
+    for (int64_t i = 0; i < n; i++) ADD_PART(T, sum[i], rest[i], part[i]);
+}
+
+static void NAMED(take_totals)(T *restrict out, const T *restrict sum, const T *restrict rest, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = TOTAL(sum[i], rest[i]);
+}
+
 /* ---- whole rows: maximum and sum of windows, first down the columns, then along the row ---- */
 
 /* out[i] combines x[i * stride + t * step] for t < taps; all but n constant where it is called. */
@@ -30,25 +40,67 @@ static void NAMED(combine_row)(T *restrict acc, const T *restrict x, int64_t n, 
         for (int64_t i = 0; i < n; i++) acc[i] = NAMED(combine)(x[i], acc[i], 0);
 }
 
-/* Rows x, x + step, ... below `count` of them, combined. */
-static void NAMED(down_columns)(T *restrict row, const T *restrict x, int64_t n, int64_t step, int64_t count, int sum) {
+/* `count` rows x, x + step, ..., combined. */
+static void NAMED(combine_rows)(T *restrict row, const T *restrict x, int64_t n, int64_t step, int64_t count, int sum) {
+    memcpy(row, x, (size_t)n * sizeof(T));
+    for (int64_t r = 1; r < count; r++) NAMED(combine_row)(row, x + r * step, n, sum);
+}
+
+/* The same, for a few rows in one pass, and with a total for many; `totals` has room for 2 n. */
+static void NAMED(down_columns)(T *restrict row, const T *restrict x, int64_t n, int64_t step, int64_t count, int sum,
+                                T *restrict totals) {
     if (count == 2)
         sum ? NAMED(combine_taps)(row, x, n, 1, step, 2, 1) : NAMED(combine_taps)(row, x, n, 1, step, 2, 0);
     else if (count == 3)
         sum ? NAMED(combine_taps)(row, x, n, 1, step, 3, 1) : NAMED(combine_taps)(row, x, n, 1, step, 3, 0);
+    else if (!sum || count <= PART_TERMS)
+        NAMED(combine_rows)(row, x, n, step, count, sum);
     else {
-        memcpy(row, x, (size_t)n * sizeof(T));
-        for (int64_t r = 1; r < count; r++) NAMED(combine_row)(row, x + r * step, n, sum);
+        memset(totals, 0, (size_t)(2 * n) * sizeof(T));
+        for (int64_t r = 0; r < count; r += PART_TERMS) {
+            NAMED(combine_rows)(row, x + r * step, n, step, min64(PART_TERMS, count - r), 1);
+            NAMED(add_parts)(totals, totals + n, row, n);
+        }
+        NAMED(take_totals)(row, totals, totals + n, n);
     }
+}
+
+/* Taps [from, to) of windows on a grid, combined. */
+static void NAMED(combine_grid)(const fc_windows *w, T *restrict out, const T *restrict first, int64_t from, int64_t to,
+                                int sum) {
+    for (int64_t o = 0; o < w->count; o++) out[o] = first[from * w->step + o * w->stride];
+    for (int64_t i = from + 1; i < to; i++) {
+        const T *tap = first + i * w->step;
+        if (w->stride == 1)
+            NAMED(combine_row)(out, tap, w->count, sum);
+        else
+            for (int64_t o = 0; o < w->count; o++) out[o] = NAMED(combine)(tap[o * w->stride], out[o], sum);
+    }
+}
+
+/* The n elements x, x + step, ... */
+static T NAMED(combine_run)(const T *restrict x, int64_t n, int64_t step, int sum) {
+    T best = x[0];
+    if (!sum || n <= PART_TERMS) {
+        for (int64_t i = 1; i < n; i++) best = NAMED(combine)(x[i * step], best, sum);
+        return best;
+    }
+    T total = 0, rest = 0;
+    for (int64_t at = 0; at < n; at += PART_TERMS) {
+        best = x[at * step];
+        for (int64_t i = at + 1; i < min64(at + PART_TERMS, n); i++) best += x[i * step];
+        ADD_PART(T, total, rest, best);
+    }
+    return TOTAL(total, rest);
 }
 
 #define ALONG(stride, taps)                                                                                            \
     sum ? NAMED(combine_taps)(out, first, n, stride, 1, taps, 1)                                                       \
         : NAMED(combine_taps)(out, first, n, stride, 1, taps, 0)
 
-/* `row` is padded where there is a grid: every window of it is whole. */
+/* `row` is padded where there is a grid: every window of it is whole. `totals` has room for two numbers of each window. */
 static void NAMED(along_row)(const fc_windows *w, const T *restrict row, T *restrict out, const int64_t *start,
-                             const int64_t *stop, int sum) {
+                             const int64_t *stop, int sum, T *restrict totals) {
     int64_t n = w->count;
     if (w->kernel) {
         const T *restrict first = row + w->first;
@@ -59,93 +111,94 @@ static void NAMED(along_row)(const fc_windows *w, const T *restrict row, T *rest
             case 8: ALONG(2, 3); return;
             default: break;
         }
-        for (int64_t o = 0; o < n; o++) out[o] = first[o * w->stride];
-        for (int64_t i = 1; i < w->kernel; i++) {
-            const T *tap = first + i * w->step;
-            if (w->stride == 1)
-                NAMED(combine_row)(out, tap, n, sum);
-            else
-                for (int64_t o = 0; o < n; o++) out[o] = NAMED(combine)(tap[o * w->stride], out[o], sum);
+        if (!sum || w->kernel <= PART_TERMS) {
+            NAMED(combine_grid)(w, out, first, 0, w->kernel, sum);
+            return;
         }
+        memset(totals, 0, (size_t)(2 * n) * sizeof(T));
+        for (int64_t i = 0; i < w->kernel; i += PART_TERMS) {
+            NAMED(combine_grid)(w, out, first, i, min64(i + PART_TERMS, w->kernel), 1);
+            NAMED(add_parts)(totals, totals + n, out, n);
+        }
+        NAMED(take_totals)(out, totals, totals + n, n);
         return;
     }
-    for (int64_t o = 0; o < n; o++) {
-        T best = row[start[o]];
-        for (int64_t i = start[o] + w->step; i < stop[o]; i += w->step) best = NAMED(combine)(row[i], best, sum);
-        out[o] = best;
-    }
+    for (int64_t o = 0; o < n; o++)
+        out[o] = NAMED(combine_run)(row + start[o], ceil_div(stop[o] - start[o], w->step), w->step, sum);
 }
 #undef ALONG
 
-/* A plane of n elements, in a fixed tree of partial results. */
-static T NAMED(whole_plane)(const T *restrict x, int64_t n, int sum) {
+/* The maximum of a plane of n elements. */
+static T NAMED(whole_plane)(const T *restrict x, int64_t n) {
     enum { PARTS = 64 / sizeof(T) };
     T part[PARTS];
     int64_t i = PARTS;
-    if (n < PARTS) {
-        T best = x[0];
-        for (i = 1; i < n; i++) best = NAMED(combine)(x[i], best, sum);
-        return best;
-    }
+    if (n < PARTS) return NAMED(combine_run)(x, n, 1, 0);
     memcpy(part, x, sizeof part);
-    if (sum)
-        for (; i + PARTS <= n; i += PARTS)
-            for (int l = 0; l < PARTS; l++) part[l] = NAMED(combine)(x[i + l], part[l], 1);
-    else
-        for (; i + PARTS <= n; i += PARTS)
-            for (int l = 0; l < PARTS; l++) part[l] = NAMED(combine)(x[i + l], part[l], 0);
-    for (int l = 0; i < n; i++, l++) part[l] = NAMED(combine)(x[i], part[l], sum);
+    for (; i + PARTS <= n; i += PARTS)
+        for (int l = 0; l < PARTS; l++) part[l] = NAMED(combine)(x[i + l], part[l], 0);
+    for (int l = 0; i < n; i++, l++) part[l] = NAMED(combine)(x[i], part[l], 0);
 #pragma GCC unroll 8
     for (int width = PARTS / 2; width > 0; width /= 2)
 #pragma GCC unroll 32
-        for (int l = 0; l < width; l++) part[l] = NAMED(combine)(part[l + width], part[l], sum);
+        for (int l = 0; l < width; l++) part[l] = NAMED(combine)(part[l + width], part[l], 0);
     return part[0];
 }
 
-/* Output rows [y0, y1) of a plane; `scratch` holds a padded row and the columns' divisors. */
+/* Output rows [y0, y1) of a plane; `scratch` holds a padded row, the columns' divisors and totals. */
 static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *out, int64_t y0, int64_t y1, T *scratch) {
     const fc_windows *rows = &p->rows, *columns = &p->columns;
-    int sum = p->reducer == FC_SUM;
+    int sum = SUMS && p->reducer == FC_SUM;
     const int64_t *row_start = rows->start + (rows->per_plane ? plane * rows->count : 0);
     const int64_t *row_stop = rows->stop + (rows->per_plane ? plane * rows->count : 0);
     const int64_t *start = columns->start + (columns->per_plane ? plane * columns->count : 0);
     const int64_t *stop = columns->stop + (columns->per_plane ? plane * columns->count : 0);
-    if (rows->count * columns->count == 1 && stop[0] - start[0] == p->width &&
+    if (!sum && rows->count * columns->count == 1 && stop[0] - start[0] == p->width &&
         row_stop[0] - row_start[0] == p->height && rows->step == 1 && columns->step == 1) {
-        out[0] = NAMED(whole_plane)(x, p->height * p->width, sum);
-        if (sum) out[0] = (T)(out[0] / (T)(rows->divisor[0] * columns->divisor[0]));
+        out[0] = NAMED(whole_plane)(x, p->height * p->width);
         return;
     }
     int64_t before = columns->kernel ? max64(0, -columns->first) : 0;
     int64_t reach = columns->kernel ? columns->first + (columns->count - 1) * columns->stride +
                                           (columns->kernel - 1) * columns->step + 1
                                     : 0;
-    T *row = scratch + before, *divisor = scratch + before + max64(reach, p->width);
+    T *row = scratch + before, *divisor = row + max64(reach, p->width), *totals = divisor + columns->count;
     for (int64_t o = 0; sum && o < columns->count; o++) divisor[o] = (T)columns->divisor[o];
     for (int64_t i = -before; i < 0; i++) row[i] = sum ? 0 : LOWEST;
     for (int64_t i = p->width; i < reach; i++) row[i] = sum ? 0 : LOWEST;
     for (int64_t y = y0; y < y1; y++) {
         NAMED(down_columns)(row, x + row_start[y] * p->width, p->width, rows->step * p->width,
-                            ceil_div(row_stop[y] - row_start[y], rows->step), sum);
-        NAMED(along_row)(columns, row, out + y * columns->count, start, stop, sum);
+                            ceil_div(row_stop[y] - row_start[y], rows->step), sum, totals);
+        NAMED(along_row)(columns, row, out + y * columns->count, start, stop, sum, totals);
         T *restrict line = out + y * columns->count, row_divisor = (T)rows->divisor[y];
         for (int64_t o = 0; sum && o < columns->count; o++) line[o] = (T)(line[o] / (row_divisor * divisor[o]));
     }
 }
 
-/* One output pixel's channels [c, c + n), for maximum and sum. */
+/* One output pixel's channels [c, c + n), n being at most MOST_CHANNELS, for maximum and sum. */
 static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, int64_t y, int64_t ox, int64_t n) {
     const fc_windows *rows = &p->rows, *columns = &p->columns;
-    int sum = p->reducer == FC_SUM, first = 1;
+    T total[MOST_CHANNELS], rest[MOST_CHANNELS];
+    int sum = SUMS && p->reducer == FC_SUM, parts = 0, terms = 0; /* parts in the total; pixels in `out` */
     for (int64_t r = rows->start[y]; r < rows->stop[y]; r += rows->step)
         for (int64_t s = columns->start[ox]; s < columns->stop[ox]; s += columns->step) {
             const T *pixel = x + (r * p->width + s) * p->channels;
-            if (first)
-                memcpy(out, pixel, (size_t)n * sizeof(T));
-            else
+            if (sum && terms == PART_TERMS) {
+                size_t bytes = (size_t)n * sizeof(T);
+                if (!parts++) memset(total, 0, bytes), memset(rest, 0, bytes);
+                NAMED(add_parts)(total, rest, out, n);
+                terms = 0;
+            }
+            if (terms)
                 NAMED(combine_row)(out, pixel, n, sum);
-            first = 0;
+            else
+                memcpy(out, pixel, (size_t)n * sizeof(T));
+            terms++;
         }
+    if (parts) {
+        NAMED(add_parts)(total, rest, out, n);
+        NAMED(take_totals)(out, total, rest, n);
+    }
     if (sum) {
         T divisor = (T)(rows->divisor[y] * columns->divisor[ox]);
         for (int64_t c = 0; c < n; c++) out[c] /= divisor;
@@ -154,46 +207,69 @@ static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, int64_t 
 
 /* ---- one window at a time: everything else ---- */
 
-/* `x` is the plane, its pixels `step` elements apart. */
-static T NAMED(window)(const fc_pool *p, const T *x, int64_t step, int64_t r0, int64_t r1, int64_t s0, int64_t s1,
-                       double divisor, int64_t *index, double uniform) {
-    int64_t row_step = p->rows.step, column_step = p->columns.step, where = r0 * p->width + s0;
-    double total = 0, squares = 0, running = 0;
-    T best = x[where * step];
-    for (int64_t r = r0; r < r1; r += row_step)
-        for (int64_t s = s0; s < s1; s += column_step) {
-            T value = x[(r * p->width + s) * step];
-            switch (p->reducer) {
-                case FC_MAX:
-                    if (NAMED(wins)(value, best)) best = value, where = r * p->width + s;
-                    break;
-                case FC_POWER:
-                    total += p->power == 2 ? (double)value * (double)value : pow(fabs((double)value), p->power);
-                    break;
-                default: total += (double)value, squares += (double)value * (double)value;
-            }
-        }
-    if (p->reducer == FC_POWER) {
-        total /= divisor;
-        return (T)(p->power == 2 ? sqrt(total) : pow(total, 1 / p->power));
+/* The pixels of a plane, `step` elements apart, and a window of it. */
+typedef struct {
+    const T *x;
+    int64_t step, r0, r1, s0, s1;
+} NAMED(window);
+
+#define FOR_WINDOW                                                                                                     \
+    for (int64_t r = w->r0; r < w->r1; r += p->rows.step)                                                              \
+        for (int64_t s = w->s0, at = r * p->width + s; s < w->s1; s += p->columns.step, at += p->columns.step)
+
+static T NAMED(maximum)(const fc_pool *p, const NAMED(window) * w, int64_t *index) {
+    *index = w->r0 * p->width + w->s0;
+    T best = w->x[*index * w->step];
+    FOR_WINDOW {
+        T value = w->x[at * w->step];
+        if (NAMED(wins)(value, best)) best = value, *index = at;
     }
-    if (p->reducer == FC_WEIGHTED) return total == 0 ? 0 : (T)(squares / total);
-    if (p->reducer == FC_SAMPLE) {
-        best = 0;
-        for (int64_t r = r0; r < r1; r += row_step)
-            for (int64_t s = s0; s < s1; s += column_step) {
-                T value = x[(r * p->width + s) * step];
-                running += (double)value;
-                /* The whole total too, as the share may have been rounded up to it. */
-                if (running > uniform * total || (running == total && total > 0)) {
-                    *index = r * p->width + s;
-                    return value;
-                }
-            }
-    }
-    *index = where;
     return best;
 }
+
+/* Of FC_POWER the norm, of FC_WEIGHTED the sum of squares by the sum: in double, whatever T is. */
+static T NAMED(quotient)(const fc_pool *p, const NAMED(window) * w, double divisor) {
+    double part[2] = {0, 0}, total[2] = {0, 0}, rest[2] = {0, 0};
+    int terms = 0;
+    FOR_WINDOW {
+        double value = (double)w->x[at * w->step];
+        if (p->reducer == FC_POWER)
+            part[0] += p->power == 2 ? value * value : p->power == 1 ? fabs(value) : pow(fabs(value), p->power);
+        else
+            part[0] += value * value, part[1] += value;
+        if (++terms < PART_TERMS) continue;
+        for (int i = 0; i < 2; i++) {
+            ADD_PART(double, total[i], rest[i], part[i]);
+            part[i] = 0;
+        }
+        terms = 0;
+    }
+    for (int i = 0; i < 2; i++) {
+        ADD_PART(double, total[i], rest[i], part[i]);
+        total[i] = TOTAL(total[i], rest[i]);
+    }
+    if (p->reducer == FC_WEIGHTED) return total[1] == 0 ? 0 : (T)(total[0] / total[1]);
+    total[0] /= divisor;
+    return (T)(p->power == 2 ? sqrt(total[0]) : p->power == 1 ? total[0] : pow(total[0], 1 / p->power));
+}
+
+/* The first element at which the running sum exceeds the sampled share of the last one. */
+static T NAMED(sample)(const fc_pool *p, const NAMED(window) * w, double uniform, int64_t *index) {
+    double total = 0, running = 0;
+    FOR_WINDOW total += (double)w->x[at * w->step];
+    FOR_WINDOW {
+        T value = w->x[at * w->step];
+        running += (double)value;
+        /* The whole total too, as the share may have been rounded up to it. */
+        if (running > uniform * total || (running == total && total > 0)) {
+            *index = at;
+            return value;
+        }
+    }
+    *index = w->r0 * p->width + w->s0;
+    return 0;
+}
+#undef FOR_WINDOW
 
 static int NAMED(windows_work)(const void *context, int64_t begin, int64_t end) {
     const pool_job *j = context;
@@ -211,11 +287,19 @@ static int NAMED(windows_work)(const void *context, int64_t begin, int64_t end) 
         for (int64_t ox = 0; ox < columns->count; ox++) {
             int64_t at =
                 nhwc ? ((image * rows->count + y) * columns->count + ox) * p->channels + c : task * columns->count + ox;
+            const NAMED(window) w = {x,
+                                     step,
+                                     rows->start[of_row + y],
+                                     rows->stop[of_row + y],
+                                     columns->start[of_column + ox],
+                                     columns->stop[of_column + ox]};
             int64_t index = 0;
-            ((T *)j->out)[at] =
-                NAMED(window)(p, x, step, rows->start[of_row + y], rows->stop[of_row + y],
-                              columns->start[of_column + ox], columns->stop[of_column + ox],
-                              rows->divisor[y] * columns->divisor[ox], &index, j->uniforms ? j->uniforms[at] : 0);
+            T *out = (T *)j->out + at;
+            switch (p->reducer) {
+                case FC_MAX: *out = NAMED(maximum)(p, &w, &index); break;
+                case FC_SAMPLE: *out = NAMED(sample)(p, &w, j->uniforms[at], &index); break;
+                default: *out = NAMED(quotient)(p, &w, rows->divisor[y] * columns->divisor[ox]);
+            }
             if (j->indices) j->indices[at] = index;
         }
     }
@@ -227,7 +311,8 @@ static int NAMED(planes_work)(const void *context, int64_t begin, int64_t end) {
     const fc_pool *p = j->p;
     const fc_windows *c = &p->columns;
     int64_t beyond = c->kernel ? c->kernel * c->step + c->stride : 0;
-    T *scratch = fc_workspace(FC_OWN, (size_t)(p->width + 2 * beyond + c->count) * sizeof(T));
+    T *scratch =
+        fc_workspace(FC_OWN, (size_t)(p->width + 2 * beyond + c->count + 2 * max64(p->width, c->count)) * sizeof(T));
     if (!scratch) return FC_NO_MEMORY;
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts;
@@ -256,3 +341,4 @@ static int NAMED(channels_work)(const void *context, int64_t begin, int64_t end)
 #undef NAMED
 #undef LOWEST
 #undef IS_NAN
+#undef SUMS
