@@ -1,5 +1,5 @@
-/* Chooses the instruction set once, and a convolution kernel for each problem; everything that Cython calls and that has
- * variants goes through here. */
+/* Chooses the instruction set once, and a convolution kernel for each problem; everything that Cython calls and that
+ * has variants goes through here. */
 #include <stddef.h>
 
 #include "base/parallel.h"

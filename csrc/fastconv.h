@@ -51,7 +51,7 @@ size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads); /* of
 int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads);
 int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
                 int threads);
-/* Both at once; `packed` has room for the prepared weights, which it may or may not hold afterwards. */
+/* Prepares and runs at once; `packed` has room for the prepared weights, which it may or may not hold afterwards. */
 int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed,
                      const fc_epilogue *e, void *out, int threads);
 
@@ -94,7 +94,7 @@ int fc_pad(const void *x, void *out, int64_t planes, int64_t height, int64_t wid
 int fc_unfold(const fc_conv *p, const void *x, void *out, int item, int threads);
 int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
                int64_t plane, int layout, int item, int threads);
-/* FC_OUT_OF_RANGE where a place is outside. */
+/* Returns FC_OUT_OF_RANGE where a place is outside. */
 int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
               int64_t plane, int layout, int item, int threads);
 
@@ -105,16 +105,16 @@ typedef struct {
 } fc_operations;
 #undef FC_OPERATION
 
-/* Those of the chosen instruction set for a dtype. */
+/* The operations of the chosen instruction set for a dtype. */
 const fc_operations *fc_operations_of(int dtype);
 
 /* ---- the limits of the processor ---- */
 enum { FC_PROBE_ARITHMETIC, FC_PROBE_WRITE, FC_PROBE_READ, FC_PROBE_COPY };
 
-/* Repeats a loop of an instruction set on so many threads at once: `work` is what they did in all, in floating-point operations
- * or in bytes read and written, and `seconds` the time from the first's start to the last's end. Thread i has `bytes`, a
- * multiple of 1024, from memory + i * stride on, which is aligned to 64; FC_PROBE_WRITE fills them once, as must be done before
- * they are read. FC_NOT_TOGETHER where the threads could not be had at the same time. */
+/* Repeats a loop of an instruction set on so many threads at once: `work` is what they did in all, in floating-point
+ * operations or in bytes read and written, and `seconds` the time from the first's start to the last's end. Thread i
+ * has `bytes`, a multiple of 1024, from memory + i * stride on, which is aligned to 64; FC_PROBE_WRITE fills them once,
+ * as must be done before they are read. FC_NOT_TOGETHER where the threads could not be had at the same time. */
 int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats, int threads,
              double *work, double *seconds);
 

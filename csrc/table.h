@@ -1,5 +1,5 @@
-/* What one instruction set offers for one floating-point type: table.c defines such a table for each, dispatch.c chooses
- * among them. */
+/* What one instruction set offers for one floating-point type: table.c defines such a table for each, dispatch.c
+ * chooses among them. */
 #ifndef FC_TABLE_H
 #define FC_TABLE_H
 

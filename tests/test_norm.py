@@ -89,3 +89,49 @@ def test_fold_batch_norm(layout, dtype, given_arrays):
     )
     actual = fastconv.conv2d(to_layout(x, layout).astype(dtype), *folded, groups=2, layout=layout)
     assert_close(from_layout(actual, layout), normalised, FAST * eps(dtype) * 200, dtype)
+
+
+@pytest.mark.parametrize("channels", [(6, 8), (6, 6), (4, 12)])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_fold_batch_norm_of_transposed_weights(channels, groups, layout, dtype, backend):
+    """Also where there are as many input as output channels, and nothing but the argument tells the axes apart."""
+    before, after = channels
+    x, weight = normal((2, before, 5, 4)), normal((before, after // groups, 3, 2), seed=1)
+    bias, mean, gamma, beta = (normal((after,), seed=seed) for seed in range(4))
+    variance = np.abs(normal((after,), seed=5)) + 0.1
+    options = {"stride": 2, "groups": groups, "layout": layout}
+    image = to_layout(x, layout).astype(dtype)
+    arrays = [array.astype(dtype) for array in (weight_to_layout(weight, layout), bias)]
+    plain = from_layout(fastconv.conv_transpose2d(image, *arrays, **options), layout)
+    scale = (gamma / np.sqrt(variance + 1e-3))[:, None, None]
+    normalised = (np.float64(plain) - mean[:, None, None]) * scale + beta[:, None, None]
+    folded = fastconv.fold_batch_norm(
+        *arrays, mean, variance, gamma, beta, eps=1e-3, transposed=True, groups=groups, layout=layout
+    )
+    assert folded[0].shape == arrays[0].shape
+    assert folded[0].dtype == folded[1].dtype == dtype
+    actual = from_layout(fastconv.conv_transpose2d(image, *folded, **options), layout)
+    assert_close(actual, normalised, FAST * eps(dtype) * 500, dtype)
+
+
+def test_fold_batch_norm_refuses_what_cannot_be(layout):
+    weight, ones = weight_to_layout(normal((6, 4, 3, 3)), layout), np.ones
+
+    def fold(channels, **options):
+        return fastconv.fold_batch_norm(
+            weight, None, ones(channels), ones(channels), layout=layout, **options
+        )
+
+    fold(6), fold(6, groups=3), fold(4, transposed=True), fold(8, transposed=True, groups=2)
+    for channels, options, words in (
+        (4, {}, ["mean has shape (4,)", "(6,)", "plain"]),
+        (6, {"transposed": True}, ["mean has shape (6,)", "(4,)", "transposed"]),
+        (4, {"transposed": True, "groups": 2}, ["mean", "(8,)", "groups=2"]),
+        (16, {"transposed": True, "groups": 4}, ["6 input channels", "groups=4"]),
+        (6, {"groups": 4}, ["6 output channels", "groups=4"]),
+        (6, {"groups": 0}, ["groups"]),
+    ):
+        with pytest.raises(ValueError, match=r"^fold_batch_norm: ") as caught:
+            fold(channels, **options)
+        for word in words:
+            assert word in str(caught.value)

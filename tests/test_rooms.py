@@ -9,7 +9,8 @@ import fastconv
 PACKAGE = Path(fastconv.__file__).parent
 # Lowest first. A room uses itself and the lines before its own; the rooms of one line do not use each other.
 FLOORS = [
-    ["_version", "arguments"],
+    ["_version", "typing"],
+    ["arguments"],
     ["problem", "settings"],
     ["backends", "geometry"],
     ["execution", "machine"],

@@ -1,4 +1,4 @@
-"""The rooms of csrc: each uses only what stands before it, by what it includes and by what it links to."""
+"""The rooms of csrc: each uses only what stands before it, by what it includes and by what it links to; names."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,6 @@ SOURCES = {
     for path in sorted(CSRC.rglob("*"))
     if path.suffix in (".c", ".h", ".def")
 }
-
 
 
 def allowed(file, used):
@@ -80,3 +79,13 @@ def test_links_go_down():
     for file, text in SOURCES.items():
         for name in set(USED.findall(text)) & set(homes):
             assert allowed(file, homes[name]), f"csrc/{file} uses {name}, defined above it in {homes[name]}"
+
+
+def test_types_have_names_of_their_own():
+    """Two files do not use one name for different types."""
+    homes = {}
+    for file, text in SOURCES.items():
+        found = re.findall(r"^\} (\w+);|^typedef struct \w+ (\w+);", text, re.MULTILINE)
+        for name in {first or second for first, second in found}:
+            assert homes.setdefault(name, file) == file, f"{name} is a type in {homes[name]} and in {file}"
+    assert len(homes) > 50

@@ -1,7 +1,7 @@
 /* The exponential function in vectors, and the activations made of it. Called by epilogue.h.
  *
- * exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1) with x = n ln 2 + r, |r| <= ln 2 / 2, and the Taylor series for exp(r) - 1, cut
- * where its rest is below a rounding error; so small x keep all their digits. NaN stays NaN. */
+ * exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1) with x = n ln 2 + r, |r| <= ln 2 / 2, and the Taylor series for exp(r) - 1,
+ * cut where its rest is below a rounding error; so small x keep all their digits. NaN stays NaN. */
 #ifndef FC_EXPONENTIAL_H
 #define FC_EXPONENTIAL_H
 
@@ -21,7 +21,7 @@ enum { EXP_TERMS = 7, MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
 #define LN2_LOW 0x1.0bfbe8p-15
 #endif
 
-/* 2^n, and exp(r) - 1. */
+/* Gives exp(r) - 1, and 2^n in `power`. */
 INLINE
 vec exponential_parts(vec x, vec *power) {
     const vec most = splat((real)EXP_MOST), round = splat((real)1.5 * (real)((lane)1 << MANTISSA_BITS));
@@ -59,8 +59,8 @@ vec hyperbolic_tangent(vec x) {
     return e / (e + splat(2));
 }
 
-/* The normal distribution, erfc(-x / sqrt 2) / 2. In float by Chebyshev's approximation of erfc (Press et al., Numerical Recipes,
- * 6.2), whose relative error is 1.2e-7 at most; in double by the mathematical library. */
+/* The normal distribution, erfc(-x / sqrt 2) / 2. In float by Chebyshev's approximation of erfc (Press et al.,
+ * Numerical Recipes, 6.2), whose relative error is 1.2e-7 at most; in double by the mathematical library. */
 #if FC_DOUBLE
 static __attribute__((noinline)) vec normal_share(vec x) {
     for (int i = 0; i < VL; i++) x[i] = 0.5 * erfc(-x[i] * 0.70710678118654752440);

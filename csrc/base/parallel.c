@@ -1,7 +1,8 @@
-/* Threads that claim their work: a call publishes its tasks in a slot, works on them itself, and waits at the end for those
- * tasks alone that another thread has claimed. Workers spin for a while after a job, then sleep. So a thread that the system
- * does not let run delays nobody, unless it is stopped amid a task; then the caller sleeps, and leaves it its core. OpenMP
- * cannot do that: the barrier at the end of a parallel region waits for every thread of the team, working or not. */
+/* Threads that claim their work: a call publishes its tasks in a slot, works on them itself, and waits at the end for
+ * those tasks alone that another thread has claimed. Workers spin for a while after a job, then sleep. So a thread that
+ * the system does not let run delays nobody, unless it is stopped amid a task; then the caller sleeps, and leaves it
+ * its core. OpenMP cannot do that: the barrier at the end of a parallel region waits for every thread of the team,
+ * working or not. */
 #define _GNU_SOURCE
 #include "base/parallel.h"
 
@@ -20,7 +21,8 @@
 #include <xmmintrin.h>
 #endif
 
-/* Workspaces are new each time, no larger than asked for, and full of NaN: for a checker of memory to see what is wrong. */
+/* Workspaces are new each time, no larger than asked for, and full of NaN: for a checker of memory to see what is
+ * wrong. */
 #ifndef FC_CHECKED
 #define FC_CHECKED 0
 #endif
@@ -130,10 +132,10 @@ typedef struct {
     _Alignas(64) atomic_ullong unclaimed;
 } range;
 
-/* Every thread has a range of its own, the same one in every call like this, so that it finds in its cache what it wrote in
- * the last one. It claims from the front, ever fewer tasks at once; when nothing is left there, from the back of the others'
- * ("work stealing"). A claim is a compare-and-swap; what is not atomic may be read after it: the slot is not used again before
- * all that was claimed is done. */
+/* Every thread has a range of its own, the same one in every call like this, so that it finds in its cache what it
+ * wrote in the last one. It claims from the front, ever fewer tasks at once; when nothing is left there, from the back
+ * of the others' ("work stealing"). A claim is a compare-and-swap; what is not atomic may be read after it: the slot is
+ * not used again before all that was claimed is done. */
 typedef struct {
     atomic_flag taken;
     atomic_llong done;
@@ -253,7 +255,7 @@ static void *worker(void *number) {
     return NULL;
 }
 
-/* As many as there can be: where a thread cannot be had, the caller does more. */
+/* Creates workers until there are so many, or until the system gives none: the caller does what is left. */
 static void have_workers(int wanted) {
     if (wanted > MOST_WORKERS) wanted = MOST_WORKERS;
     if (atomic_load(&pool.workers) >= wanted) return;
@@ -338,8 +340,8 @@ typedef struct {
 } gathering;
 
 #ifdef __linux__
-/* Leaves a processor that another of these threads has: where two begin on the same, the system may take longer to separate them
- * than all of their work does. */
+/* Leaves a processor that another of these threads has: where two begin on the same, the system may take longer to
+ * separate them than all of their work does. */
 static void stand_apart(gathering *g, const cpu_set_t *allowed) {
     pthread_mutex_lock(&g->mutex);
     if (CPU_ISSET(sched_getcpu(), &g->taken)) {
@@ -353,7 +355,7 @@ static void stand_apart(gathering *g, const cpu_set_t *allowed) {
 }
 #endif
 
-/* Who waits holds on to the processor: given away, it may come back long after the others have begun. */
+/* A thread that waits keeps its processor: one that gives it away may get it back long after the others have begun. */
 static int start_together(gathering *g, int64_t task) {
     atomic_fetch_add(&g->arrived, 1);
     for (int64_t since = now_ns(), waited; atomic_load(&g->arrived) < g->threads;) {
@@ -371,7 +373,7 @@ static int start_together(gathering *g, int64_t task) {
     return status;
 }
 
-/* As a thread stays in its task until all have one, each gets one. */
+/* A thread stays in its task until all have one, so that each gets one. */
 static int gather(const void *context, int64_t begin, int64_t end) {
     gathering *g = *(gathering *const *)context;
     if (end - begin > 1) return FC_NOT_TOGETHER; /* it is alone */

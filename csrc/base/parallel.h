@@ -5,27 +5,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Does tasks [begin, end); 0, or a status of fastconv.h. */
+/* Does tasks [begin, end), and returns 0 or a status of fastconv.h. */
 typedef int (*fc_body)(const void *context, int64_t begin, int64_t end);
 
-/* Does tasks [0, count), in ranges that the calling thread and up to threads - 1 others claim. Subnormal numbers are flushed
- * to zero within, on every thread. */
+/* Does tasks [0, count), in ranges that the calling thread and up to threads - 1 others claim. Subnormal numbers are
+ * flushed to zero within, on every thread. */
 int fc_parallel(int64_t count, int threads, fc_body body, const void *context);
 
-/* Does task i of `threads` on a thread of its own, all at the same time, and gives the seconds from the first's start to the
- * last's end; FC_NOT_TOGETHER where that cannot be had. At most FC_MOST_THREADS. */
+/* Does task i of `threads` on a thread of its own, all at the same time, and gives the seconds from the first's start
+ * to the last's end; FC_NOT_TOGETHER where that cannot be had. At most FC_MOST_THREADS. */
 enum { FC_MOST_THREADS = 256 };
 int fc_together(int threads, fc_body body, const void *context, double *seconds);
 
-/* This thread's scratch memory, aligned to a page, kept from call to call; NULL where there is none. A caller of fc_parallel
- * keeps what its threads share in a memory of its own, as one of them is the caller. */
+/* This thread's scratch memory, aligned to a page, kept from call to call; NULL where there is none. A caller of
+ * fc_parallel keeps what its threads share in a memory of its own, as one of them is the caller. */
 enum { FC_OWN, FC_SHARED };
 void *fc_workspace(int which, size_t bytes);
 
-/* Of a core's L2 cache, as far as the kernels' block sizes should follow it. */
+/* The size of a core's L2 cache, within the bounds that the kernels' block sizes can follow. */
 int64_t fc_l2_bytes(void);
 
-/* So many threads are worth waking for so many cycles of work in all. */
+/* How many threads, up to `threads`, are worth waking for work of so many cycles in all. */
 int fc_worth(double cycles, int threads);
 
 #endif

@@ -1,13 +1,13 @@
-/* Loops that do nothing but one thing, on one thread, as fast as the instruction set can: what a kernel is measured against.
- * Called by dispatch.c, on all threads at once, for `fastconv info --measure`. */
+/* Loops that do nothing but one thing, on one thread, as fast as the instruction set can: what a kernel is measured
+ * against. Called by dispatch.c, on all threads at once, for `fastconv info --measure`. */
 #include "base/simd.h"
 
 enum { SUMS = MR * NV, STREAMS = 8, STEPS = 256 };
 
-/* As many independent sums as a register tile of the kernels has: more than an FMA's latency times the units that do them. The
- * sums stay finite, and no number is subnormal: they tend to 2, or grow until 0.5 more is no change. NEON's FMA can only add to
- * its destination; there the product would be the same in every step, and move out of the loop, were its factor not opaque.
- * Without FMA, a step is a product and a sum. */
+/* As many independent sums as a register tile of the kernels has: more than an FMA's latency times the units that do
+ * them. The sums stay finite, and no number is subnormal: they tend to 2, or grow until 0.5 more is no change. NEON's
+ * FMA can only add to its destination; there the product would be the same in every step, and move out of the loop,
+ * were its factor not opaque. Without FMA, a step is a product and a sum. */
 #if defined(__aarch64__)
 #define STEP(sum, a, b)                                                                                                \
     (sum) += (a) * (b);                                                                                                \
@@ -30,7 +30,7 @@ static double arithmetic(int64_t repeats) {
     return 2.0 * SUMS * VL * STEPS * (double)repeats;
 }
 
-/* The same bytes again and again; a compiler cannot know that. */
+/* The compiler must take all memory for changed here, so that a loop over the same bytes is not done once only. */
 #define AGAIN __asm__ volatile("" : : : "memory")
 
 static double write_all(real *x, int64_t n) {
@@ -38,8 +38,8 @@ static double write_all(real *x, int64_t n) {
     return (double)n * sizeof(real);
 }
 
-/* A vector is needed once it is loaded, in a register where PIN can say so: any arithmetic on it could take longer than its
- * load. */
+/* A vector is needed once it is loaded, in a register where PIN can say so: any arithmetic on it could take longer than
+ * its load. */
 #if defined(__x86_64__) || defined(__aarch64__)
 #define NEED(v) PIN(v)
 #else
@@ -59,7 +59,7 @@ static double read_all(const real *x, int64_t n, int64_t repeats) {
     return (double)n * sizeof(real) * (double)repeats;
 }
 
-/* The first half to the second, with ordinary stores. */
+/* Copies the first half to the second, with ordinary stores. */
 static double copy_half(real *x, int64_t n, int64_t repeats) {
     real *to = x + n / 2;
     for (int64_t r = 0; r < repeats; r++) {

@@ -1,9 +1,9 @@
 /* Which outputs read each pixel of an axis: what is summed when pooling or padding is read backwards. Included by
  * pool_gradient.c and pad_gradient.c, which call it once for each axis.
  *
- * Layout: the lists of all pixels stand one after the other in `list`, and `begin` says where each begins, as in a sparse
- * matrix in compressed rows; all four arrays are one block of memory. Time and memory are in proportion to the pixels and to
- * what the outputs read. */
+ * Layout: the lists of all pixels stand one after the other in `list`, and `begin` says where each begins, as in a
+ * sparse matrix in compressed rows; all four arrays are one block of memory. Time and memory are in proportion to the
+ * pixels and to what the outputs read. */
 #ifndef FC_READERS_H
 #define FC_READERS_H
 

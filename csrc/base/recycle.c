@@ -1,5 +1,5 @@
-/* A bounded pool of freed memory for large results: fresh pages cost more than many a convolution. Called by `_engine.pyx`,
- * as NumPy's allocator of the arrays that fastconv returns. */
+/* A bounded pool of freed memory for large results: fresh pages cost more than many a convolution. Called by
+ * `_engine.pyx`, as NumPy's allocator of the arrays that fastconv returns. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 enum { MOST_BLOCKS = 64, HEADER = 64, PAGE = 4096, HUGE_PAGE = 2 << 20 };
 
-/* Oldest first. A block's capacity stands in the cache line before what the user sees. */
+/* The blocks, oldest first. A block's capacity stands in the cache line before what the user sees. */
 static struct {
     char *block[MOST_BLOCKS];
     size_t count, bytes, limit;

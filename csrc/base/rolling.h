@@ -1,13 +1,13 @@
-/* Sliding windows over the rows of a plane: what depthwise convolution and pooling of NCHW share. Included by depthwise.c
- * and pool_planes.c.
+/* Sliding windows over the rows of a plane: what depthwise convolution and pooling of NCHW share. Included by
+ * depthwise.c and pool_planes.c.
  *
- * Tiling: a register tile is ROWS rows of outputs, some vectors wide, and sees its input rows through pointers. A row outside
- * the image is one row of neutral values for all. A row inside is either copied, with neutral values around it
- * (`rows_copied`), or read in place (`rows_of`), but for the few whose surroundings lie outside the array, which are copied
- * too; tiles at the left and right edge then read beyond a row and mask what does not count.
+ * Tiling: a register tile is ROWS rows of outputs, some vectors wide, and sees its input rows through pointers. A row
+ * outside the image is one row of neutral values for all. A row inside is either copied, with neutral values around it
+ * (`rows_copied`), or read in place (`rows_of`), but for the few whose surroundings lie outside the array, which are
+ * copied too; tiles at the left and right edge then read beyond a row and mask what does not count.
  *
- * Layout of the workspace: the row of neutral values, then a ring of MOST_ROWS copies, each with `beyond` neutral values on
- * both sides. */
+ * Layout of the workspace: the row of neutral values, then a ring of MOST_ROWS copies, each with `beyond` neutral
+ * values on both sides. */
 #ifndef FC_ROLLING_H
 #define FC_ROLLING_H
 
@@ -29,10 +29,10 @@ typedef struct {
 
 static inline int64_t row_room(int64_t width, int64_t beyond) { return width + 2 * beyond; }
 
-/* Workspace for `open_rows`, in elements. */
+/* How many elements of workspace `open_rows` needs. */
 static inline int64_t rows_room(int64_t width, int64_t beyond) { return (MOST_ROWS + 1) * row_room(width, beyond); }
 
-/* `copied`: for `rows_copied`. */
+/* The source of an array's rows; `copied` says that `rows_copied` will be asked for them, and not `rows_of`. */
 static inline row_source open_rows(const real *array, int64_t planes, int64_t height, int64_t width, int64_t beyond,
                                    real neutral, int copied, real *memory) {
     row_source s = {array, array + planes * height * width, height, width, beyond, memory + beyond, NULL, NULL, 0, 0};
@@ -42,7 +42,7 @@ static inline row_source open_rows(const real *array, int64_t planes, int64_t he
     return s;
 }
 
-/* Pointers to rows first, first + 1, ... of a plane. */
+/* Gives pointers to rows first, first + 1, ... of a plane. */
 static inline void rows_of(row_source *s, const real *plane, int64_t first, int count, const real **rows) {
     for (int i = 0; i < count; i++) {
         const real *row = plane + (first + i) * s->width;
@@ -57,7 +57,7 @@ static inline void rows_of(row_source *s, const real *plane, int64_t first, int 
     }
 }
 
-/* The same, as copies with neutral values left and right. */
+/* Gives pointers to copies of the same rows, with neutral values left and right. */
 static inline void rows_copied(row_source *s, const real *plane, int64_t first, int count, const real **rows) {
     int64_t from = max64(first, 0);
     if (plane != s->plane || from > s->filled || from < max64(s->begun, s->filled - MOST_ROWS))
@@ -72,7 +72,8 @@ static inline void rows_copied(row_source *s, const real *plane, int64_t first, 
     }
 }
 
-/* Which lanes of taps s = 0, 1, ... lie inside the row, for the outputs whose tap 0 reads column `at` and on. */
+/* Says which lanes of taps s = 0, 1, ... lie inside the row, for the outputs whose tap 0 reads the columns from `at`
+ * on. */
 INLINE
 void edge_masks(const int kernel, const int stride, int64_t at, int64_t width, lanes *inside) {
 #pragma GCC unroll 8
@@ -82,7 +83,7 @@ void edge_masks(const int kernel, const int stride, int64_t at, int64_t width, l
     }
 }
 
-/* What taps at `row` and at `row + 1` see: every stride-th pixel from there. */
+/* Loads what taps at `row` and at `row + 1` see: every stride-th pixel from there. */
 INLINE
 void load_taps(const int stride, const real *row, vec *even, vec *odd) {
     if (stride == 1) {

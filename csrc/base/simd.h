@@ -46,8 +46,8 @@ INLINE
 vec splat(real x) { return x - (vec){0}; }
 INLINE
 vec zero(void) { return (vec){0}; }
-/* Holds a finished sum in a register here: compilers otherwise move its computation behind a later branch, and spill what it
- * needs. */
+/* Holds a finished sum in a register here: compilers otherwise move its computation behind a later branch, and spill
+ * what it needs. */
 #if defined(__aarch64__)
 #define PIN(v) __asm__ volatile("" : "+w"(v))
 #elif defined(__x86_64__)
@@ -140,7 +140,7 @@ void store_n(real *p, vec v, int64_t n) {
 #endif
 }
 
-/* All lanes, to every second element from p on. */
+/* Stores all lanes, to every second element from p on. */
 #define HALF_LOW(unused, l) ((l) / 2)
 #define HALF_HIGH(unused, l) (VL / 2 + (l) / 2)
 INLINE
@@ -179,7 +179,7 @@ void store_up_to(real *p, vec v, int64_t n) {
         store_n(p, v, n);
 }
 
-/* Elements 0, 2, ... of which there are n; the memory behind the last is not touched. */
+/* Loads elements 0, 2, ..., of which there are n; the memory behind the last is not touched. */
 INLINE
 vec load_every_second(const real *p, int64_t n) {
     vec a = load_up_to(p, 2 * n - 1), b = 2 * n - 1 > VL ? load_up_to(p + VL, 2 * n - 1 - VL) : zero();
@@ -231,7 +231,7 @@ void transpose(vec *v){TRANSPOSE_STEP(v, 1) TRANSPOSE_STEP(v, 2)
 #endif
 }
 
-/* The transpose of the VL x VL matrix whose row i is at p + offset[i]. */
+/* Loads the transpose of the VL x VL matrix whose row i is at p + offset[i]. */
 INLINE
 void load_transposed(const real *p, const int64_t *offset, vec *v) {
 #if defined(__AVX512F__) && !FC_DOUBLE

@@ -1,8 +1,9 @@
 /* Where rows of a result go, one after the other. Included by the gradients of pooling, which write every pixel once.
  *
- * Rows go to the result at once, or through a buffer of SINK_BYTES in the thread's workspace, which L1 holds. From the buffer,
- * large results go past the caches: such a store need not fetch the line that it overwrites, and evicts nothing. The buffer
- * also lets a caller write whole vectors, 2 VL beyond a row, where the result's next row must stay as it is. */
+ * Rows go to the result at once, or through a buffer of SINK_BYTES in the thread's workspace, which L1 holds. From the
+ * buffer, large results go past the caches: such a store need not fetch the line that it overwrites, and evicts
+ * nothing. The buffer also lets a caller write whole vectors, 2 VL beyond a row, where the result's next row must stay
+ * as it is. */
 #ifndef FC_SINK_H
 #define FC_SINK_H
 
@@ -60,7 +61,7 @@ static inline real *next_row(sink *s, int64_t n) {
     return s->filled += n, s->buffer + s->filled - n;
 }
 
-/* What went past the caches is seen by other threads from here on. */
+/* Makes what went past the caches visible to other threads. */
 static inline void settle(void) {
 #if defined(__SSE2__)
     _mm_sfence();

@@ -1,7 +1,7 @@
 /* Sums that keep their digits, however many terms they have. Included by what sums over windows, images and batches.
  *
- * At most PART_TERMS terms are added one after the other. Such a part goes into a total, and what rounding takes from the
- * total is summed beside it (Knuth's two-sum): the error is that of one part. */
+ * At most PART_TERMS terms are added one after the other. Such a part goes into a total, and what rounding takes from
+ * the total is summed beside it (Knuth's two-sum): the error is that of one part. */
 #ifndef FC_TWO_SUM_H
 #define FC_TWO_SUM_H
 

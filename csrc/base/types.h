@@ -1,5 +1,5 @@
-/* The ground floor of every kernel source, included by all of them: the floating-point type, the suffix of names, and the
- * arithmetic of counts.
+/* The ground floor of every kernel source, included by all of them: the floating-point type, the suffix of names, and
+ * the arithmetic of counts.
  *
  * A kernel source is compiled once for each instruction set and floating-point type: FC_SUFFIX is the instruction set's
  * name, FC_DOUBLE chooses the type. Everything that such an object defines is static or carries the suffix, so that the
@@ -26,7 +26,7 @@ typedef float real;
 #include "operations.def"
 #undef FC_OPERATION
 
-/* Cycles in which a thread gets so many bytes from beyond its L2, next to others that do the same. */
+/* The cycles in which a thread gets so many bytes from beyond its L2, while others do the same. */
 static inline double stream_cycles(double bytes) { return bytes / 16; }
 
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }

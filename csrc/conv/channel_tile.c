@@ -76,8 +76,9 @@ channel_tile_function *const FC_NAME(channel_tiles)[MR][2][NV] = {
 #endif
 };
 
-/* Filters are contiguous in a vector. Where the user's are not, VL filters x VL of what is contiguous there are transposed:
- * (channel, element) for a convolution, elements for a transposed one, channels in NHWC. */
+/* A vector holds neighbouring filters. Where the user's array has these apart, blocks of VL filters x VL of what is
+ * contiguous there are transposed: pairs of channel and element for a convolution, elements for a transposed one,
+ * channels in NHWC. */
 void FC_NAME(pack_channel_block)(const operands *o, int64_t kernel_h, int64_t kernel_w, const real *weight,
                                  int64_t block, real *const *places) {
     int64_t k0 = block * NR, filters = min64(NR, o->filters - k0), width = channel_block_width(o, block);
@@ -95,13 +96,14 @@ void FC_NAME(pack_channel_block)(const operands *o, int64_t kernel_h, int64_t ke
         return;
     }
     int by_channel = o->w_channel == 1 && o->nhwc, joined = !o->nhwc && o->w_channel == elements;
-    int64_t runs = by_channel ? elements : joined ? 1 : channels;
+    int64_t stretches = by_channel ? elements : joined ? 1 : channels;
     int64_t length = by_channel ? channels : joined ? channels * elements : elements;
     for (int64_t k = 0; k < width; k += VL) /* outermost: the hardware prefetches some 16 streams, not 32 */
-        for (int64_t run = 0; run < runs; run++) {
+        for (int64_t stretch = 0; stretch < stretches; stretch++) {
             const real *from = weight + k * o->w_filter;
-            from += by_channel ? run / kernel_w * o->w_row + run % kernel_w * o->w_column : run * o->w_channel;
-            int64_t e = by_channel ? run : 0, c = by_channel ? 0 : run;
+            from +=
+                by_channel ? stretch / kernel_w * o->w_row + stretch % kernel_w * o->w_column : stretch * o->w_channel;
+            int64_t e = by_channel ? stretch : 0, c = by_channel ? 0 : stretch;
             for (int64_t first = 0; first < length; first += VL) {
                 int64_t n = min64(VL, length - first);
                 vec rows[VL];

@@ -1,9 +1,9 @@
-/* The register tile of vectors of output channels, and the order of weights that it reads. Used by direct_channels.c and
- * winograd.h; the kernels for the gradient of weights have blocks of the same width.
+/* The register tile of vectors of output channels, and the order of weights that it reads. Used by direct_channels.c
+ * and winograd.h; the kernels for the gradient of weights have blocks of the same width.
  *
  * Register tile: MR pixels x NV vectors of channels (AVX-512: 14 x 32 floats). Every step of the reduction over (tap,
- * channel) broadcasts MR pixels and multiplies them with NV vectors of weights, [tap][channel][NR]. No partial sum leaves the
- * registers. */
+ * channel) broadcasts MR pixels and multiplies them with NV vectors of weights, [tap][channel][NR]. No partial sum
+ * leaves the registers. */
 #ifndef FC_CHANNEL_TILE_H
 #define FC_CHANNEL_TILE_H
 

@@ -1,11 +1,11 @@
 /* Depthwise convolution: every output channel sees one input channel. Called through `kernels.def`.
  *
- * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, are unrolled: a
- * register tile is ROWS rows x up to MOST_VECTORS vectors, so that an input row that several outputs see is loaded once
- * ("rolling rows"). All others read a packed band, four rows of outputs at once where these share input rows.
- * NHWC: vectors over channels, see pixels_nhwc.h.
- * Limit: two loads a cycle from L1, of which every other one crosses a cache line; for stride 2 the shuffles that split even
- * and odd columns; memory bandwidth for kernels of 3. */
+ * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, are
+ * unrolled: a register tile is ROWS rows x up to MOST_VECTORS vectors, so that an input row that several outputs see is
+ * loaded once ("rolling rows"). All others read a packed band, four rows of outputs at once where these share input
+ * rows. NHWC: vectors over channels, see pixels_nhwc.h.
+ * Limit: two loads a cycle from L1, of which every other one crosses a cache line; for stride 2 the shuffles that split
+ * even and odd columns; memory bandwidth for kernels of 3. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
@@ -17,7 +17,7 @@
 #include "conv/pixels_nhwc.h"
 #include "conv/strip.h"
 
-/* A register tile's width, as the registers allow. */
+/* The width of a register tile, which the number of registers limits. */
 #if MR > 6
 #define MOST_VECTORS 4
 #else
@@ -34,7 +34,7 @@ typedef struct {
     const real *x, *weights;
     real *out;
     int64_t parts;
-} job;
+} depthwise_job;
 
 /* ---- NCHW ---- */
 
@@ -103,7 +103,8 @@ void roll(const int kernel, const int stride, const int vectors, const int edge,
     }
 }
 
-/* Kernels of 3 read in place, in wide tiles, with a variant for edges; for larger ones, copies with zeros around pay. */
+/* Kernels of 3 read in place, in wide tiles, with a variant for edges; for larger ones, copies with zeros around
+ * pay. */
 #define ROLL(kernel, stride, name, vectors, edge)                                                                      \
     static void roll_##kernel##_##stride##_##name(const rolling *t) { roll(kernel, stride, vectors, edge, t); }
 #define ROLLS_IN_PLACE(kernel, stride)                                                                                 \
@@ -145,12 +146,12 @@ static int unrolled(const fc_conv *p) {
            p->dilation_h == 1 && p->dilation_w == 1 && p->layout == FC_NCHW;
 }
 
-/* What a tile may read to the left and right of a row. */
+/* How far a tile may read to the left and right of a row. */
 static int64_t margin(const fc_conv *p) { return 2 * p->kernel_w + 2 * MOST_VECTORS * VL; }
 
 /* Tasks are (plane, part of its rows). */
 static int work_unrolled(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const depthwise_job *j = context;
     const fc_conv *p = j->p;
     int64_t kernel = p->kernel_h, stride = p->stride_h, beyond = margin(p), plane_size = p->height * p->width;
     int64_t multiplier = p->filters / p->channels;
@@ -186,10 +187,10 @@ static int work_unrolled(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* In a packed band: R outputs below each other, `row_distance` apart, of V vectors. */
+/* A register tile in a packed band: R outputs below each other, `row_distance` apart, of V vectors. */
 typedef struct {
     const real *pixels, *weights, *residual;
-    const int64_t *tap_offset; /* of the kernel's first row, or, where rows lie in several planes, of all */
+    const int64_t *tap_offset; /* of the kernel's first row, or, where rows lie in several sheets, of all */
     int64_t kernel_h, kernel_w, row_distance, offset_step;
     real *out;
     int64_t out_distance, count; /* of rows; outputs in each */
@@ -197,7 +198,7 @@ typedef struct {
     const fc_epilogue *e;
 } band_tile;
 
-/* An input row that outputs [low, high] see; `weights` are those of output 0. */
+/* Adds an input row, which outputs [low, high] see; `weights` are those of output 0. */
 INLINE
 void add_row(const int V, const int low, const int high, const real *row, const int64_t *offset, const real *weights,
              int64_t kernel_w, vec (*sum)[4]) {
@@ -258,15 +259,15 @@ BAND(4)
 /* [rows / 2][vectors / 2] */
 static void (*const bands[3][3])(const band_tile *) = {BANDS(1), BANDS(2), BANDS(4)};
 
-/* Output rows that share input rows, where these are not interleaved. */
+/* How many output rows share input rows; 1 where these are interleaved. */
 static int64_t rows_together(const grid *g) { return g->y.step > 1 || g->y.taps < 2 ? 1 : g->y.taps < 4 ? 2 : 4; }
 
-/* A packed band; rows that share input rows are a dilation apart. */
-static void band(const job *j, const real *packed, int64_t plane, int64_t channel, int64_t y0, int64_t rows, int64_t x0,
-                 int64_t columns) {
+/* Does a packed band; rows that share input rows are a dilation apart. */
+static void band(const depthwise_job *j, const real *packed, int64_t plane, int64_t channel, int64_t y0, int64_t rows,
+                 int64_t x0, int64_t columns) {
     const strips *s = j->s;
     const axis *ay = &s->g.y;
-    int64_t most = s->y.planes > 1 ? 1 : rows_together(&s->g);
+    int64_t most = s->y.sheets > 1 ? 1 : rows_together(&s->g);
     int64_t distance = most > 1 ? ay->tap_step : 1;
     band_tile t = {.weights = j->weights + channel * grid_taps(&s->g),
                    .tap_offset = s->tap_offset,
@@ -291,7 +292,7 @@ static void band(const job *j, const real *packed, int64_t plane, int64_t channe
 }
 
 static int work_bands(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const depthwise_job *j = context;
     const strips *s = j->s;
     const operands *o = j->o;
     int64_t filters = o->groups * o->filters, each = s->strips_y * s->strips_x;
@@ -346,7 +347,7 @@ static size_t weight_bytes(const fc_conv *given) {
     return (size_t)(filters * p->kernel_h * p->kernel_w) * sizeof(real);
 }
 
-static int plan(const fc_conv *p, const operands *o, int threads, strips *s) {
+static int plan_bands(const fc_conv *p, const operands *o, int threads, strips *s) {
     grid g = grid_of(p, o, 0);
     int64_t planes = p->batch * p->filters;
     int64_t together = rows_together(&g);
@@ -366,7 +367,7 @@ static size_t workspace_bytes(const fc_conv *given, int threads) {
     if (unrolled(p)) return (size_t)rows_room(p->width, margin(p)) * sizeof(real);
     operands o = operands_of(p);
     strips s;
-    if (plan(p, &o, threads, &s)) return 0;
+    if (plan_bands(p, &o, threads, &s)) return 0;
     free(s.memory);
     return packed_strip_bytes(&s);
 }
@@ -391,7 +392,7 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
                    int threads) {
     const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
-    job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
+    depthwise_job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     threads = fc_worth(2 * cost(p), threads);
     if (p->layout == FC_NHWC) {
         job_nhwc n = job_nhwc_of(p);
@@ -404,7 +405,7 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
         return fc_parallel(planes * j.parts, threads, work_unrolled, &j);
     }
     strips s;
-    if (plan(p, &o, threads, &s)) return FC_NO_MEMORY;
+    if (plan_bands(p, &o, threads, &s)) return FC_NO_MEMORY;
     j.s = &s;
     int status = fc_parallel(p->batch * p->filters * s.strips_y * s.strips_x, threads, work_bands, &j);
     free(s.memory);

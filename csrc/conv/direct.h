@@ -14,19 +14,21 @@
 /* A strip shares a core's L2 cache with a panel of weights; a whole image may lie beyond it. */
 enum { STRIP_BYTES = 320 << 10, IMAGE_BYTES = 5 << 19 };
 
-typedef struct job job;
-typedef struct packing packing;
+typedef struct direct_job direct_job;
+typedef struct weight_packing weight_packing;
 
-/* A grid of the convolution: one of `out_step` x `out_step` interleaved ones of a transposed convolution, which a strip's
- * outputs stand for. Its taps' offsets in the strip; and its place in the packed weights, behind those of so many taps. */
+/* A grid of the convolution: one of `out_step` x `out_step` interleaved ones of a transposed convolution, which a
+ * strip's outputs stand for. Its taps' offsets in the strip; and its place in the packed weights, behind those of so
+ * many taps. */
 typedef struct {
     axis y, x;
     const int64_t *tap_offset;
     int64_t taps_before;
 } phase;
 
-/* A tile and where its results go: its image, group and block of filters, the row of phases, the strip at (y0, x0) of `columns`
- * columns, the tile's first pixel there and how many pixels it has; and the taps that it sees inside the image. */
+/* A tile and where its results go: its image, group and block of filters, the row of phases, the strip at (y0, x0) of
+ * `columns` columns, the tile's first pixel there and how many pixels it has; and the taps that it sees inside the
+ * image. */
 typedef struct {
     int64_t image, group, block, filter; /* the block's first filter, of all groups */
     const phase *phases;
@@ -36,7 +38,8 @@ typedef struct {
     int64_t first_row, rows, first_column, tap_columns;
 } place;
 
-/* Filters of a group in blocks: block b starts at b * size + min(b, larger), so that the first `larger` have one more. */
+/* Filters of a group in blocks: block b starts at b * size + min(b, larger), so that the first `larger` have one
+ * more. */
 typedef struct {
     int64_t count, size, larger;
 } blocking;
@@ -56,27 +59,27 @@ typedef struct {
         const operands *o); /* is it better to have all pixels of a strip for one block after the other? */
     size_t (*scratch)(const operands *o); /* bytes for do_tile */
     /* The tile's pixels in every phase of its row. */
-    void (*do_tile)(const job *j, const place *p, const real *source, real *scratch);
+    void (*do_tile)(const direct_job *j, const place *p, const real *source, real *scratch);
     /* `places[e]` takes element e of the kernel: [channel][filter of the block]. */
-    void (*pack_block)(const packing *j, const real *weight, int64_t block, real *const *places);
+    void (*pack_block)(const weight_packing *j, const real *weight, int64_t block, real *const *places);
 } family;
 
-struct job {
+struct direct_job {
     const family *f;
     const fc_epilogue *e;
     const strips *s;
     const operands *o;
     const real *x, *weights;
-    packing *unpacked; /* where each block of weights is packed when it is used */
+    weight_packing *unpacked; /* where each block of weights is packed when it is used */
     real *out;
     const phase *phases;
     blocking blocks;
     int64_t padded_filters, filter_parts, tile_pixels;
-    int joined; /* do the output's rows follow on each other, so that a tile's pixels are one run? */
+    int joined; /* do the output's rows follow on each other, so that a tile's pixels are one stretch? */
 };
 
-/* Filters of a block, as packed. */
-static inline int64_t block_width(const job *j, int64_t block) {
+/* How many filters a block has, as packed. */
+static inline int64_t block_width(const direct_job *j, int64_t block) {
     int64_t first = block_start(&j->blocks, block);
     return min64(block_start(&j->blocks, block + 1), j->padded_filters) - first; /* the last block may be narrower */
 }
@@ -88,7 +91,7 @@ typedef struct {
     int64_t columns;
 } tile_input;
 
-static inline tile_input input_of(const job *j, const place *p, const phase *q, const real *source) {
+static inline tile_input input_of(const direct_job *j, const place *p, const phase *q, const real *source) {
     const strips *s = j->s;
     int64_t pixel = s->in_place ? (p->y0 + p->row) * s->pitch * j->o->x_pixel + (p->x0 + p->column) * s->pixel_step
                                 : (p->row * s->pitch + p->column) * s->pixel_step;
@@ -115,31 +118,31 @@ typedef struct {
     int64_t row, column;  /* of the strip */
     int64_t out_pixel;    /* position of the first one in the output's plane, in the first phase of its row */
     int64_t outputs;      /* of all phases of the row together, from there on */
-} run;
+} pixel_stretch;
 
-static inline void place_run(const job *j, const place *p, run *r) {
+static inline void place_stretch(const direct_job *j, const place *p, pixel_stretch *r) {
     int64_t step = j->s->g.x.out_step, column = (p->x0 + r->column) * step;
     r->count = j->joined ? p->count - r->first : min64(p->count - r->first, p->columns - r->column);
     r->outputs = step == 1 ? r->count : min64(r->count * step, j->o->out_width - column);
     r->out_pixel = ((p->y0 + r->row) * j->s->g.y.out_step + p->phases->y.out_first) * j->o->out_width + column;
 }
 
-static inline run first_run(const job *j, const place *p) {
-    run r = {.first = 0, .row = p->row, .column = p->column};
-    place_run(j, p, &r);
+static inline pixel_stretch first_stretch(const direct_job *j, const place *p) {
+    pixel_stretch r = {.first = 0, .row = p->row, .column = p->column};
+    place_stretch(j, p, &r);
     return r;
 }
 
-/* The run after r; its count is 0 after the last. */
-static inline run next_run(const job *j, const place *p, run r) {
+/* The stretch after r; its count is 0 after the last. */
+static inline pixel_stretch next_stretch(const direct_job *j, const place *p, pixel_stretch r) {
     r.first += r.count, r.row++, r.column = 0;
-    place_run(j, p, &r);
+    place_stretch(j, p, &r);
     return r;
 }
 
-/* The tiles of pixels [p->column, p->column + span) from p->row on, each with the blocks [low, high) of filters. Tiles are
- * of equal size, or, where that is whole vectors, as large as possible. */
-static void do_span(const job *j, place *p, int64_t span, const real *source, int64_t low, int64_t high,
+/* Does the tiles of pixels [p->column, p->column + span) from p->row on, each with the blocks [low, high) of filters.
+ * Tiles are of equal size, or, where that is whole vectors, as large as possible. */
+static void do_span(const direct_job *j, place *p, int64_t span, const real *source, int64_t low, int64_t high,
                     real *scratch) {
     int64_t count = ceil_div(span, j->tile_pixels), size = span / count, larger = span % count;
     for (int64_t i = 0; i < count; i++) {
@@ -153,8 +156,8 @@ static void do_span(const job *j, place *p, int64_t span, const real *source, in
     }
 }
 
-/* A strip, row by row and segment by segment, or at once where tiles span rows; one row of phases after the other. */
-static void do_strip(const job *j, place *p, const real *source, int64_t low, int64_t high, real *scratch) {
+/* Does a strip, row by row and zone by zone, or at once where tiles span rows; one row of phases after the other. */
+static void do_strip(const direct_job *j, place *p, const real *source, int64_t low, int64_t high, real *scratch) {
     const strips *s = j->s;
     for (int64_t i = 0; i < j->o->grids; i += j->o->grid_columns) {
         const axis *y = &j->phases[i].y, *x = &j->phases[i].x;
@@ -168,7 +171,7 @@ static void do_strip(const job *j, place *p, const real *source, int64_t low, in
         }
         for (int64_t row = 0; row < rows; row++) {
             taps_inside(y, p->y0 + row, s->height, &p->first_row, &p->rows);
-            for (int64_t k = 0; k < s->segments; k++) {
+            for (int64_t k = 0; k < s->zones; k++) {
                 int64_t from = max64(s->edges[k], p->x0), to = min64(s->edges[k + 1], p->x0 + p->columns);
                 if (from >= to) continue;
                 if (s->in_place) taps_inside(x, from, s->width, &p->first_column, &p->tap_columns);
@@ -179,12 +182,13 @@ static void do_strip(const job *j, place *p, const real *source, int64_t low, in
     }
 }
 
-/* Of an element of the kernel: its phase has `taps` taps, of which it is number `index`, and is packed behind so many others. */
+/* Where an element of the kernel is packed: its phase has `taps` taps, of which it is number `index`, and stands behind
+ * the `taps_before` taps of other phases. */
 typedef struct {
     int64_t taps_before, taps, index;
 } element_place;
 
-struct packing {
+struct weight_packing {
     const family *f;
     const operands *o;
     const element_place *elements; /* of the kernel, row after row */
@@ -208,8 +212,8 @@ static element_place *element_places(const fc_conv *p, const operands *o) {
     return elements;
 }
 
-/* A block by itself. */
-static void pack_own(const job *j, int64_t block, real *to, real **places) {
+/* Packs a block by itself. */
+static void pack_own(const direct_job *j, int64_t block, real *to, real **places) {
     int64_t each = block_width(j, block) * j->o->channels;
     for (int64_t e = 0; e < j->o->elements; e++) {
         const element_place *at = j->unpacked->elements + e;
@@ -219,7 +223,7 @@ static void pack_own(const job *j, int64_t block, real *to, real **places) {
 }
 
 static int work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const direct_job *j = context;
     const strips *s = j->s;
     const operands *o = j->o;
     const family *f = j->f;
@@ -247,7 +251,8 @@ static int work(const void *context, int64_t begin, int64_t end) {
             source = packed, last = strip_index;
         }
         int64_t low = blocks * part / j->filter_parts, high = blocks * (part + 1) / j->filter_parts;
-        /* Where the blocks' weights stay in L2, a tile's pixels stay in L1; otherwise a block is used for all pixels. */
+        /* If the blocks' weights stay in L2, all blocks take a tile while L1 holds its pixels; otherwise one block
+         * after the other takes all pixels. */
         int64_t weights = j->padded_filters * o->elements * o->channels / (o->grids / o->grid_columns);
         int64_t bytes = weights / blocks * (high - low) * (int64_t)sizeof(real);
         int64_t together = bytes <= 384 << 10 && !f->block_by_block(o) && !j->unpacked ? high - low : 1;
@@ -262,8 +267,8 @@ static int work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* Threads share the filters rather than the image where that moves less through the outer caches: either each streams all
- * weights for every strip of its part of the image, or the image for every block of its part of the filters. */
+/* Threads share the filters rather than the image where that moves less through the outer caches: either each streams
+ * all weights for every strip of its part of the image, or the image for every block of its part of the filters. */
 static int64_t filter_parts(const family *f, const operands *o, const grid *g, int threads) {
     int64_t weights = o->filters * o->channels * o->elements * (int64_t)sizeof(real);
     int64_t image = o->channels * o->height * o->width * (int64_t)sizeof(real);
@@ -276,7 +281,8 @@ static int64_t filter_parts(const family *f, const operands *o, const grid *g, i
     return by_filters < by_image ? threads : 1;
 }
 
-/* Bytes of weights and images that each of two threads moves through the outer caches, beyond reading the image once. */
+/* Bytes of weights and images that each of two threads moves through the outer caches, beyond reading the image
+ * once. */
 static double family_traffic(const family *f, const operands *o, const grid *g) {
     double weights = (double)(o->filters * o->channels * o->elements) * sizeof(real);
     double image = (double)(o->channels * o->height * o->width) * sizeof(real);
@@ -288,9 +294,9 @@ static double family_traffic(const family *f, const operands *o, const grid *g) 
 
 /* Positions that `n` neighbouring outputs of an axis need packed; taps share them as in `spread_best`. */
 static double packed_extent(const axis *a, double n) {
-    double taps = (double)a->taps, spread = fabs((double)a->tap_step), planes = (double)min64(a->step, a->taps);
-    double around = a->step > 1 && spread > 1 ? (taps - planes) * spread / (double)a->step : (taps - planes) * spread;
-    return (double)a->count * planes + around <= taps * (double)a->count ? n * planes + around : n * taps;
+    double taps = (double)a->taps, spread = fabs((double)a->tap_step), sheets = (double)min64(a->step, a->taps);
+    double around = a->step > 1 && spread > 1 ? (taps - sheets) * spread / (double)a->step : (taps - sheets) * spread;
+    return (double)a->count * sheets + around <= taps * (double)a->count ? n * sheets + around : n * taps;
 }
 
 /* Cycles of packing: for every strip its rows and those around it. */
@@ -307,7 +313,7 @@ static double family_packing(const family *f, const operands *o, const grid *g) 
     return packed * channels * (10 * width / (double)x->count + (x->step > 1 ? 16 : 5) * width / VL);
 }
 
-static int plan(const family *f, const operands *o, const grid *g, int threads, strips *s, int64_t *parts) {
+static int plan_family(const family *f, const operands *o, const grid *g, int threads, strips *s, int64_t *parts) {
     *parts = filter_parts(f, o, g, threads);
     int spread = *parts == 1 && o->batch * o->groups % threads;
     int flat = g->x.taps > 0 && g->y.taps > 0 && f->spans_rows(o, g);
@@ -320,7 +326,7 @@ static size_t family_workspace(const family *f, const fc_conv *p, int threads) {
     grid g = whole_grid(p);
     strips s;
     int64_t parts;
-    if (!grid_pixels(&g) || plan(f, &o, &g, threads, &s, &parts)) return 0;
+    if (!grid_pixels(&g) || plan_family(f, &o, &g, threads, &s, &parts)) return 0;
     free(s.memory);
     return packed_strip_bytes(&s) + f->scratch(&o) + 64;
 }
@@ -331,7 +337,7 @@ static size_t family_weights(const family *f, const fc_conv *p) {
 }
 
 static int pack_blocks(const void *context, int64_t begin, int64_t end) {
-    const packing *j = context;
+    const weight_packing *j = context;
     const operands *o = j->o;
     blocking blocks = j->f->blocks(o);
     int64_t padded = j->f->padded_filters(o);
@@ -355,7 +361,7 @@ static int family_prepare(const family *f, const fc_conv *p, const void *weight,
     operands o = operands_of(p);
     element_place *elements = element_places(p, &o);
     if (!elements) return FC_NO_MEMORY;
-    packing j = {f, &o, elements, p->kernel_h, p->kernel_w, weight, packed};
+    weight_packing j = {f, &o, elements, p->kernel_h, p->kernel_w, weight, packed};
     threads = fc_worth((double)(family_weights(f, p) / sizeof(real)), threads);
     int status = fc_parallel(o.groups * f->blocks(&o).count, threads, pack_blocks, &j);
     free(elements);
@@ -381,14 +387,14 @@ static phase *phases_of(const fc_conv *p, const operands *o, const strips *s) {
 }
 
 /* Runs what `j` holds; FC_NOT_MINE where weights cannot be packed block by block. */
-static int run_job(job *j, const fc_conv *p, double cycles, int threads) {
+static int run_job(direct_job *j, const fc_conv *p, double cycles, int threads) {
     const operands *o = j->o;
     grid g = whole_grid(p);
     strips s;
     if (!grid_pixels(&g)) return 0;
     threads = fc_worth(cycles, threads);
     if (j->unpacked && (o->groups > 1 || o->batch > 1 || filter_parts(j->f, o, &g, threads) == 1)) return FC_NOT_MINE;
-    if (plan(j->f, o, &g, threads, &s, &j->filter_parts)) return FC_NO_MEMORY;
+    if (plan_family(j->f, o, &g, threads, &s, &j->filter_parts)) return FC_NO_MEMORY;
     int status = FC_NOT_MINE;
     if (!j->unpacked || s.strips_y * s.strips_x == 1) {
         phase only = {s.g.y, s.g.x, s.tap_offset, 0}, *phases = o->grids == 1 ? &only : phases_of(p, o, &s);
@@ -409,17 +415,17 @@ static int run_job(job *j, const fc_conv *p, double cycles, int threads) {
 static int family_run(const family *f, const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e,
                       void *out, double cycles, int threads) {
     operands o = operands_of(p);
-    job j = {.f = f, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
+    direct_job j = {.f = f, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     return run_job(&j, p, cycles, threads);
 }
 
-/* Weights that are used once, and for few pixels: each block is packed into L2 just before its use, instead of all of them
- * into memory and back. */
+/* Weights that are used once, and for few pixels: each block is packed into L2 just before its use, instead of all of
+ * them into memory and back. */
 static int family_run_once(const family *f, const fc_conv *p, const void *x, const void *weight, void *packed,
                            const fc_epilogue *e, void *out, double cycles, int threads) {
     operands o = operands_of(p);
-    packing unpacked = {f, &o, NULL, p->kernel_h, p->kernel_w, weight, NULL};
-    job j = {.f = f, .e = e, .o = &o, .x = x, .unpacked = &unpacked, .out = out};
+    weight_packing unpacked = {f, &o, NULL, p->kernel_h, p->kernel_w, weight, NULL};
+    direct_job j = {.f = f, .e = e, .o = &o, .x = x, .unpacked = &unpacked, .out = out};
     int status = run_job(&j, p, cycles, threads);
     if (status != FC_NOT_MINE) return status;
     status = family_prepare(f, p, weight, packed, threads);

@@ -2,8 +2,8 @@
  *
  * Register tile: MR pixels x NV vectors of channels (AVX-512: 14 x 32 floats). Every step of the reduction over (tap,
  * channel) broadcasts MR pixels of the packed strip and multiplies them with NV vectors of weights, which are packed
- * [block of NR filters][tap][channel][NR]. No partial sum leaves the registers. NCHW results are transposed, VL x VL, on
- * their way to memory. Limit: FMA throughput; with fewer than 4 pixels the latency of the FMAs. */
+ * [block of NR filters][tap][channel][NR]. No partial sum leaves the registers. NCHW results are transposed, VL x VL,
+ * on their way to memory. Limit: FMA throughput; with fewer than 4 pixels the latency of the FMAs. */
 #include <math.h>
 
 #include "base/parallel.h"
@@ -16,7 +16,7 @@
 #include "conv/strip.h"
 
 /* Outputs follow on each other in `sums`, [output][NR], whatever their phase. */
-static void store_nhwc(const job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first,
+static void store_nhwc(const direct_job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first,
                        const real *bias) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
@@ -30,7 +30,7 @@ static void store_nhwc(const job *j, int64_t outputs, int64_t filters, const rea
         }
 }
 
-static void store_nchw(const job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first,
+static void store_nchw(const direct_job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first,
                        const real *bias) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
@@ -50,7 +50,7 @@ static void store_nchw(const job *j, int64_t outputs, int64_t filters, const rea
         }
 }
 
-static void do_tile(const job *j, const place *p, const real *source, real *scratch) {
+static void do_tile(const direct_job *j, const place *p, const real *source, real *scratch) {
     const operands *o = j->o;
     int64_t filters = min64(NR, o->filters - block_start(&j->blocks, p->block)), step = o->grid_columns;
     int vectors = filters > VL ? 2 : 1;
@@ -67,7 +67,7 @@ static void do_tile(const job *j, const place *p, const real *source, real *scra
         FC_NAME(channel_tiles)[p->count - 1][t.pixel_step == 1][vectors - 1](&t);
     }
     const real *bias = j->e->bias ? (const real *)j->e->bias + p->filter : NULL;
-    for (run r = first_run(j, p); r.count; r = next_run(j, p, r)) {
+    for (pixel_stretch r = first_stretch(j, p); r.count; r = next_stretch(j, p, r)) {
         int64_t first = p->image * o->out_image + p->filter * o->out_channel + r.out_pixel * o->out_pixel;
         (o->nhwc ? store_nhwc : store_nchw)(j, r.outputs, filters, scratch + r.first * t.sums_step, first, bias);
     }
@@ -80,22 +80,22 @@ static blocking blocks(const operands *o) { return (blocking){ceil_div(o->filter
 
 static int64_t padded_filters(const operands *o) { return round_up(o->filters, VL); }
 
-/* Where a row would leave tiles too small to hide the latency of the FMAs. */
+/* Tiles span rows if those of a single row would be too small to hide the latency of the FMAs. */
 static int spans_rows(const operands *o, const grid *g) {
     (void)o;
     int64_t width = g->x.count, smallest = width / ceil_div(width, MR);
     return smallest < 4 && g->y.count > 1;
 }
 
-/* Where L1 holds a block's weights, pixels are the smaller part to come from L2; and fewer planes of NCHW are written at once.
- */
+/* If L1 holds a block's weights, only pixels come from L2, which are fewer; and fewer planes of NCHW are written at
+ * once. */
 static int block_by_block(const operands *o) {
     return !o->nhwc && o->elements * o->channels * NR * (int64_t)sizeof(real) <= 24 << 10;
 }
 
 static size_t scratch(const operands *o) { return (size_t)(tile_pixels(o) * o->grid_columns + VL) * NR * sizeof(real); }
 
-static void pack_block(const packing *j, const real *weight, int64_t block, real *const *places) {
+static void pack_block(const weight_packing *j, const real *weight, int64_t block, real *const *places) {
     FC_NAME(pack_channel_block)(j->o, j->kernel_h, j->kernel_w, weight, block, places);
 }
 
@@ -109,14 +109,15 @@ static int accepts(const fc_conv *p) {
 
 static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, p); }
 
-/* Cycles of one step of the reduction: an FMA port for each vector, unless the sums' latency or the weights take longer. */
+/* Cycles of one step of the reduction: an FMA port for each vector, unless the sums' latency or the weights take
+ * longer. */
 static double step_cycles(const operands *o, double pixels) {
     double block = (double)(o->elements / o->grids * o->grid_columns * o->channels * NR) * sizeof(real);
     return fmax(pixels * NV / 2, block > (double)fc_l2_bytes() / 2 ? 10 : 4);
 }
 
-/* Cycles of storing a vector of filters of a tile. The planes of NCHW filters that are pages apart need a TLB entry each; a
- * pixel's groups that are done one after the other fetch its cache lines each time. */
+/* Cycles of storing a vector of filters of a tile. The planes of NCHW filters that are pages apart need a TLB entry
+ * each; a pixel's groups that are done one after the other fetch its cache lines each time. */
 static double store_cycles(const operands *o, double pixels) {
     int beyond_l2 = o->out_image * (int64_t)sizeof(real) > fc_l2_bytes() / 2;
     if (o->nhwc) return (o->groups > 1 && o->filters < NR && beyond_l2 ? 40 : 2) * pixels;

@@ -1,5 +1,5 @@
-/* Direct convolution, vectors over output pixels (NCHW): for few output channels, or a short reduction, where transposing
- * results would cost. Called through `kernels.def`, and by deformable convolution.
+/* Direct convolution, vectors over output pixels (NCHW): for few output channels, or a short reduction, where
+ * transposing results would cost. Called through `kernels.def`, and by deformable convolution.
  *
  * Register tile: up to KR filters x 2 vectors of pixels, or up to KR_WIDE x 4. Every step of the reduction over (tap,
  * channel) loads the vectors from the packed strip (or from the image itself for 1x1) and multiplies them with one
@@ -31,10 +31,10 @@ typedef struct {
     /* Whole tiles whose rows are contiguous go straight to the output, bias and ReLU included. */
     const real *bias;
     int finished, relu;
-} tile;
+} pixel_tile;
 
 INLINE
-void multiply_tile(const int filters, const int vectors, const tile *t) {
+void multiply_tile(const int filters, const int vectors, const pixel_tile *t) {
     vec sum[KR][4];
 #pragma GCC unroll 16
     for (int k = 0; k < filters; k++)
@@ -78,7 +78,7 @@ void multiply_tile(const int filters, const int vectors, const tile *t) {
 }
 
 #define TILE(filters)                                                                                                  \
-    static void tile_##filters(const tile *t) { multiply_tile(filters, filters <= KR_WIDE ? 4 : 2, t); }
+    static void tile_##filters(const pixel_tile *t) { multiply_tile(filters, filters <= KR_WIDE ? 4 : 2, t); }
 TILE(1)
 TILE(2)
 TILE(3)
@@ -96,7 +96,7 @@ TILE(13)
 TILE(14)
 #endif
 
-static void (*const tiles[KR])(const tile *) = {
+static void (*const tiles[KR])(const pixel_tile *) = {
     tile_1, tile_2, tile_3, tile_4,  tile_5,  tile_6,
 #if KR > 6
     tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
@@ -121,16 +121,17 @@ static int spans_rows(const operands *o, const grid *g) {
     return g->y.count > 1 && (double)(spent - used) > 0.1 * (double)spent;
 }
 
-/* Where there is little but stores: fewer planes are written at once, which the hardware then fetches ahead. */
+/* A short sum is little but stores: block by block, fewer planes are written at once, and the hardware fetches them
+ * ahead. */
 static int block_by_block(const operands *o) { return o->elements * o->channels <= 32; }
 
-/* The sums; then a copy of pixels, or what is being interleaved. */
+/* Scratch memory holds the sums; then a copy of pixels, or what is being interleaved. */
 static size_t scratch(const operands *o) {
     return (size_t)((KR + 3) * o->grid_columns + o->channels + 1) * 4 * VL * sizeof(real);
 }
 
-/* Row i of `rows`, each of n numbers, to every `count`-th element from i on. Halves of the rows are joined pair by
- * pair; `room` and `next_room` hold what is half done. */
+/* Stores row i of `rows`, each of n numbers, to every `count`-th element from i on. Halves of the rows are joined pair
+ * by pair; `room` and `next_room` hold what is half done. */
 static void interleave(const real *rows, int64_t rows_step, int64_t count, int64_t n, real *to, real *room,
                        real *next_room) {
     if (count % 2 || n % VL) {
@@ -149,12 +150,13 @@ static void interleave(const real *rows, int64_t rows_step, int64_t count, int64
     if (count > 2) interleave(half, 2 * n, pairs, 2 * n, to, next_room, room);
 }
 
-static void do_tile(const job *j, const place *p, const real *source, real *scratch) {
+static void do_tile(const direct_job *j, const place *p, const real *source, real *scratch) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
     int64_t filters = block_width(j, p->block), own = vectors_of(filters) * VL, phases = o->grid_columns;
     static const int64_t nowhere[1] = {0};
-    tile t = {.rows = p->rows, .channels = o->channels, .channel_step = j->s->channel_step, .sums_step = own * phases};
+    pixel_tile t = {
+        .rows = p->rows, .channels = o->channels, .channel_step = j->s->channel_step, .sums_step = own * phases};
     real *room = scratch + KR * own * phases, *copy = NULL;
     if (j->s->in_place && p->count < own) {
         /* A vector would read beyond the image. */
@@ -162,7 +164,7 @@ static void do_tile(const job *j, const place *p, const real *source, real *scra
         for (int64_t c = 0; c < o->channels; c++) copy_reals(room + c * own, from + c * t.channel_step, p->count);
         copy = room, t.channel_step = own;
     }
-    run r = first_run(j, p);
+    pixel_stretch r = first_stretch(j, p);
     if (r.count == own && phases == 1 && !e->residual && (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
         t.finished = 1, t.relu = e->activation == FC_RELU;
         t.bias = e->bias ? (const real *)e->bias + p->filter : NULL;
@@ -179,7 +181,7 @@ static void do_tile(const job *j, const place *p, const real *source, real *scra
         tiles[filters - 1](&t);
     }
     if (t.finished) return;
-    for (; r.count; r = next_run(j, p, r)) {
+    for (; r.count; r = next_stretch(j, p, r)) {
         for (int64_t k = 0; k < filters; k++) {
             int64_t first = p->image * o->out_image + (p->filter + k) * o->out_channel + r.out_pixel;
             real *out = j->out + first;
@@ -187,7 +189,7 @@ static void do_tile(const job *j, const place *p, const real *source, real *scra
             vec bias = e->bias ? splat(((const real *)e->bias)[p->filter + k]) : zero();
             const real *sums = scratch + k * t.sums_step + r.first;
             if (phases > 1) {
-                int64_t whole = r.first ? r.count : own; /* beyond the run, but in whole vectors */
+                int64_t whole = r.first ? r.count : own; /* beyond the stretch, but in whole vectors */
                 interleave(sums, own, phases, whole, room, room + own * phases, room + 2 * own * phases);
                 sums = room;
             }
@@ -197,7 +199,7 @@ static void do_tile(const job *j, const place *p, const real *source, real *scra
     }
 }
 
-static void pack_block(const packing *j, const real *weight, int64_t block, real *const *places) {
+static void pack_block(const weight_packing *j, const real *weight, int64_t block, real *const *places) {
     const operands *o = j->o;
     blocking b = blocks(o);
     int64_t k0 = block_start(&b, block), filters = block_start(&b, block + 1) - k0;

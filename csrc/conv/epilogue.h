@@ -22,7 +22,7 @@ static __attribute__((noinline)) vec activate(vec x, const fc_epilogue *e) {
     }
 }
 
-/* The bias added, and for a ReLU, the usual activation, no call. */
+/* Adds the bias and applies the activation; a ReLU, the usual one, takes no call. */
 INLINE
 vec finished(vec x, vec bias, const fc_epilogue *e) {
     x += bias;
@@ -30,14 +30,14 @@ vec finished(vec x, vec bias, const fc_epilogue *e) {
     return e->activation ? activate(x, e) : x;
 }
 
-/* `bias` is the vector of these lanes' biases; `residual` is NULL or what belongs to out[0..n). */
+/* Finishes n lanes: `bias` is the vector of their biases; `residual` is NULL or what belongs to out[0..n). */
 INLINE
 void finish(real *out, vec x, vec bias, const real *residual, int64_t n, const fc_epilogue *e) {
     if (residual) bias += load_up_to(residual, n);
     store_up_to(out, finished(x, bias, e), n);
 }
 
-/* The same for results that lie `step` elements apart. */
+/* Finishes results that lie `step` elements apart. */
 INLINE
 void finish_strided(real *out, int64_t step, vec x, vec bias, const real *residual, int64_t n, const fc_epilogue *e) {
     if (residual)

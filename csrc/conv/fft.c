@@ -1,11 +1,12 @@
 /* Convolution with large kernels by the fast Fourier transform, in overlapping tiles ("overlap-save"). Called through
  * `kernels.def`.
  *
- * Lanes are pairs of neighbouring tiles of an image, one in the real and one in the imaginary part of a complex transform. The
- * kernel being real, both come out apart, so that nothing need be known of the symmetries of real transforms. Transforms are radix 4, out
- * of order forwards (decimation in frequency) and back from that order (decimation in time). Kernels that would leave a tile
- * too few outputs are cut into pieces, which are summed like channels. The kernels' transforms are weights:
- * [filter][channel of the group][piece][frequency][2]. Limit: L1 and L2 bandwidth. */
+ * Lanes are pairs of neighbouring tiles of an image, one in the real and one in the imaginary part of a complex
+ * transform. The kernel being real, both come out apart, so that nothing need be known of the symmetries of real
+ * transforms. Transforms are radix 4, out of order forwards (decimation in frequency) and back from that order
+ * (decimation in time). Kernels that would leave a tile too few outputs are cut into pieces, which are summed like
+ * channels. The kernels' transforms are weights: [filter][channel of the group][piece][frequency][2]. Limit: L1 and L2
+ * bandwidth. */
 #include <math.h>
 #include <string.h>
 
@@ -22,7 +23,8 @@ typedef struct {
     int64_t points, outputs, pieces, taps, tiles;
 } fft_axis;
 
-/* What an output costs, by the work of `pieces` transforms there and one back. */
+/* Takes the sizes with the least cost of an output: that of `pieces` transforms there and one back, shared by a tile's
+ * outputs. */
 static fft_axis fft_axis_of(int64_t kernel, int64_t most_points) {
     fft_axis best = {0};
     double least = 0;
@@ -82,19 +84,19 @@ INLINE
 complex_vec plus(complex_vec a, complex_vec b) { return (complex_vec){a.re + b.re, a.im + b.im}; }
 INLINE
 complex_vec minus(complex_vec a, complex_vec b) { return (complex_vec){a.re - b.re, a.im - b.im}; }
-/* Times -i forwards, i backwards. */
+/* Multiplies by -i forwards, by i backwards. */
 INLINE
 complex_vec quarter_turn(const int back, complex_vec a) {
     return back ? (complex_vec){-a.im, a.re} : (complex_vec){a.im, -a.re};
 }
-/* Times exp(-2 pi i index / points) forwards, its conjugate backwards. */
+/* Multiplies by exp(-2 pi i index / points) forwards, by its conjugate backwards. */
 INLINE
 complex_vec turn(const int back, complex_vec a, const twiddles *t, int64_t index) {
     vec c = splat(t->cosine[index]), s = splat(back ? t->sine[index] : -t->sine[index]);
     return (complex_vec){a.re * c - a.im * s, a.im * c + a.re * s};
 }
 
-/* One stage of radix 4 over blocks of n of the complex numbers that lie `step` reals apart. */
+/* Does a stage of radix 4 over blocks of n of the complex numbers, which lie `step` reals apart. */
 INLINE
 void stage_of_4(const int back, real *line, int64_t step, int64_t n, const twiddles *t) {
     int64_t quarter = n / 4, distance = t->points / n;
@@ -147,8 +149,8 @@ typedef struct {
     int64_t pairs, blocks; /* of tiles, in the batch; of a group's filters */
 } fft_job;
 
-/* VL kernels at once, in lanes. Tasks are vectors of (filter, channel, piece), numbered through. */
-static int transform_weights(const void *context, int64_t begin, int64_t end) {
+/* Transforms VL kernels at once, in lanes. Tasks are vectors of (filter, channel, piece), numbered through. */
+static int transform_kernels(const void *context, int64_t begin, int64_t end) {
     const fft_job *j = context;
     const fft_tiling *w = j->w;
     const operands *o = j->o;
@@ -189,7 +191,7 @@ static int transform_weights(const void *context, int64_t begin, int64_t end) {
 
 /* ---- images ---- */
 
-/* The first input or output of a tile in an image; of none, where a pair is not complete. */
+/* The first input or output of a tile in an image; `exists` is 0 for the missing half of a last pair. */
 typedef struct {
     int64_t image, y, x;
     int exists;
@@ -204,7 +206,7 @@ static corner corner_of(const fft_job *j, int64_t pair, int half) {
                     pair < j->pairs && tile < w->y.tiles * w->x.tiles};
 }
 
-/* VL pairs of tiles from number `first` on, their rows transformed. */
+/* Loads VL pairs of tiles from number `first` on, and transforms their rows. */
 static void load_tiles(const fft_job *j, int64_t first, int64_t channel, int64_t piece, real *buffer) {
     const fft_tiling *w = j->w;
     const operands *o = j->o;
@@ -375,7 +377,7 @@ static int prepare(const fc_conv *given, const void *weight, void *packed, int t
     set_job(&j, given, p, &o, &w);
     j.weight = weight, j.packed = packed;
     int64_t kernels = o.groups * o.filters * w.reduction;
-    return fc_parallel(ceil_div(kernels, VL), fc_worth((double)(kernels * w.area) * 2, threads), transform_weights, &j);
+    return fc_parallel(ceil_div(kernels, VL), fc_worth((double)(kernels * w.area) * 2, threads), transform_kernels, &j);
 }
 
 static int run_all(const fc_conv *given, const void *x, const void *packed, const fc_epilogue *e, void *out,

@@ -1,12 +1,12 @@
-/* A convolution, transposed or not, as one or more plain ones ("grids") over operands in either layout. Included by every
- * convolution kernel and by the gradients of weights; it computes a few numbers for a call and touches no array.
+/* A convolution, transposed or not, as one or more plain ones ("grids") over operands in either layout. Included by
+ * every convolution kernel and by the gradients of weights; it computes a few numbers for a call and touches no array.
  *
  * A transposed convolution of stride s computes s * s interleaved grids of outputs; each is an ordinary convolution of
  * stride 1 with a share of the kernel's taps (sub-pixel convolution). An ordinary convolution is one grid. Kernels work
  * on grids only.
  *
- * `operands` has the strides of both layouts, so that a kernel reads pixel (y, x) of channel c of image n at
- * n * x_image + c * x_channel + (y * width + x) * x_pixel, whichever it is. */
+ * `operands` has the strides of both layouts, so that a kernel finds pixel (y, x) of channel c of image n in either at
+ *   n * x_image + c * x_channel + (y * width + x) * x_pixel. */
 #ifndef FC_GRID_H
 #define FC_GRID_H
 
@@ -131,8 +131,8 @@ static inline grid whole_grid(const fc_conv *p) {
     return g;
 }
 
-/* A transposed convolution of stride 1 is a plain one whose kernel is reversed. 0 where `p` is not such a one, or takes less than
- * nothing from outside the image; otherwise, and where it is plain anyway, `plain` is what it comes to. */
+/* A transposed convolution of stride 1 is a plain one whose kernel is reversed; `plain` becomes that one, or `p` itself
+ * where it is plain. Returns 0 where `p` has another stride, or where the plain one would have negative padding. */
 static inline int as_plain(const fc_conv *p, fc_conv *plain) {
     *plain = *p;
     if (!p->transposed) return 1;
@@ -151,12 +151,12 @@ static inline fc_conv plain_of(const fc_conv *p) {
     return plain;
 }
 
-/* Where a plain kernel's tap is in the weights of `p`. */
+/* The element of the kernel of `p` that is tap `tap` of the plain one. */
 static inline int64_t element_of_tap(const fc_conv *p, int64_t tap) {
     return p->transposed ? p->kernel_h * p->kernel_w - 1 - tap : tap;
 }
 
-/* One phase, or a plain convolution. */
+/* The grid number `index`: a phase, or a plain convolution. */
 static inline grid grid_of(const fc_conv *p, const operands *o, int64_t index) {
     if (!p->transposed) return whole_grid(p);
     int64_t row = index / o->grid_columns, column = index % o->grid_columns;

@@ -1,15 +1,15 @@
 /* Grouped convolution of NHWC images with few channels in a group. Called through `kernels.def`.
  *
- * A vector holds the output channels of several groups, whose input channels fit a vector as well: for each of a group's
- * channels, a permutation of the pixel brings to every lane what it multiplies. Limit: FMA throughput with 3, 5 and 7
- * columns of taps; with others one permutation for each FMA. */
+ * A vector holds the output channels of several groups, whose input channels fit a vector as well: for each of a
+ * group's channels, a permutation of the pixel brings to every lane what it multiplies. Limit: FMA throughput with 3, 5
+ * and 7 columns of taps; with others one permutation for each FMA. */
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "conv/grid.h"
 #include "conv/kernel.h"
 #include "conv/pixels_nhwc.h"
 
-/* Groups in a vector. */
+/* How many groups a vector holds. */
 static int64_t groups_together(const operands *o) { return VL / max64(o->channels, o->filters); }
 
 static int64_t blocks(const operands *o) { return ceil_div(o->groups, groups_together(o)); }

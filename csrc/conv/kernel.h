@@ -1,5 +1,5 @@
-/* What a convolution kernel is: the table of functions that each file of `kernels.def` defines. Included by the kernels, by
- * deformable convolution, which uses one of them, and by the tables (table.h). */
+/* What a convolution kernel is: the table of functions that each file of `kernels.def` defines. Included by the
+ * kernels, by deformable convolution, which uses one of them, and by the tables (table.h). */
 #ifndef FC_CONV_KERNEL_H
 #define FC_CONV_KERNEL_H
 

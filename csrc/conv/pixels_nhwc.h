@@ -1,10 +1,10 @@
-/* Convolutions of NHWC images whose channels see few others: vectors over channels, a tile of PIXELS outputs of a row at a
- * time. Used by depthwise.c and grouped.c.
+/* Convolutions of NHWC images whose channels see few others: vectors over channels, a tile of PIXELS outputs of a row
+ * at a time. Used by depthwise.c and grouped.c.
  *
- * A block of channels goes down a band of columns. Its input rows are copied once, with zeros around, into a ring of as many
- * as the kernel sees, which L1 holds: in the image a block's pixels are far apart. Where strides leave too little use for a
- * pixel to pay for that, the image is read in place, but for tiles at its edges. Weights are packed [block][tap][channel of
- * the group][VL]. Limit: FMA throughput; copying, for small kernels. */
+ * A block of channels goes down a band of columns. Its input rows are copied once, with zeros around, into a ring of as
+ * many as the kernel sees, which L1 holds: in the image a block's pixels are far apart. Where strides leave too little
+ * use for a pixel to pay for that, the image is read in place, but for tiles at its edges. Weights are packed
+ * [block][tap][channel of the group][VL]. Limit: FMA throughput; copying, for small kernels. */
 #ifndef FC_PIXELS_NHWC_H
 #define FC_PIXELS_NHWC_H
 
@@ -25,8 +25,8 @@ typedef struct {
 
 typedef void sum_nhwc_function(const tile_nhwc *t, vec *sums);
 
-/* With `kernel` columns of neighbouring taps, a pixel is loaded once for all outputs that see it; 0 is any kernel. In groups,
- * every lane takes each channel of its group in turn. */
+/* Sums a tile. With `kernel` columns of neighbouring taps, a pixel is loaded once for all outputs that see it; 0 is any
+ * kernel. In groups, every lane takes each channel of its group in turn. */
 INLINE
 void sum_nhwc(const int kernel, const int stride, const int grouped, const tile_nhwc *t, vec *sums) {
     vec sum[PIXELS];
@@ -112,7 +112,7 @@ static int ring_fits(const fc_conv *p) {
     return rows * columns * VECTOR_BYTES <= 1 << 20;
 }
 
-/* The ring's size. A band is as wide as L1 allows. */
+/* Sets the ring's size: a band is as wide as L1 allows. */
 static void set_ring(job_nhwc *j) {
     const fc_conv *p = j->p;
     int64_t around = (p->kernel_w - 1) * p->dilation_w,
@@ -126,12 +126,12 @@ static void set_ring(job_nhwc *j) {
     j->pitch = (j->columns * p->stride_w + around) * VL;
 }
 
-/* Workspace. */
+/* The workspace of a thread. */
 static size_t ring_bytes(const job_nhwc *j) {
     return (size_t)(j->ring_rows * j->pitch) * sizeof(real) + (size_t)j->p->kernel_h * sizeof(real *);
 }
 
-/* Pixels [first, first + span) of a row of the image to the ring, zeros for those outside. */
+/* Copies pixels [first, first + span) of a row of the image to the ring, with zeros for those outside. */
 static void fill_row(const job_nhwc *j, real *to, const real *row, int64_t first, int64_t n) {
     const int64_t channels = j->p->channels, span = j->pitch / VL;
     int64_t low = min64(max64(-first, 0), span), high = max64(low, min64(span, j->p->width - first));
@@ -161,7 +161,7 @@ static block_nhwc block_of(const job_nhwc *j, int64_t image, int64_t block) {
     return b;
 }
 
-/* `count` neighbouring outputs, from number `at` of the batch on. */
+/* Does `count` neighbouring outputs, from number `at` of the batch on. */
 INLINE
 void do_pixels(const job_nhwc *j, const block_nhwc *b, sum_nhwc_function *sum, const tile_nhwc *t, int64_t at,
                int64_t count) {
@@ -173,7 +173,7 @@ void do_pixels(const job_nhwc *j, const block_nhwc *b, sum_nhwc_function *sum, c
         finish(j->out + at, sums[m], b->bias, residual ? residual + at : NULL, b->out_lanes, j->e);
 }
 
-/* A row of outputs, read in place. */
+/* Does a row of outputs, read in place. */
 static void do_row(const job_nhwc *j, int64_t image, int64_t y, const axis *ay, sum_nhwc_function *sum, real *ring,
                    const real **rows) {
     const fc_conv *p = j->p;
@@ -200,7 +200,7 @@ static void do_row(const job_nhwc *j, int64_t image, int64_t y, const axis *ay, 
     }
 }
 
-/* A block of channels in a band: the outputs [x0, x0 + columns) of rows [y0, y1). */
+/* Does a block of channels in a band: the outputs [x0, x0 + columns) of rows [y0, y1). */
 static void do_band(const job_nhwc *j, int64_t image, int64_t block, int64_t y0, int64_t y1, int64_t x0, const axis *ay,
                     sum_nhwc_function *sum, real *ring, const real **rows) {
     const fc_conv *p = j->p;
@@ -252,8 +252,8 @@ static int work_nhwc(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* Parts of an image's rows stay in L2 for all blocks of channels, and are enough for all threads; but each copies the rows
- * around it again. */
+/* Cuts an image's rows into parts that stay in L2 for all blocks of channels, and that are enough for all threads; no
+ * more, as each copies the rows around it again. */
 static int run_nhwc(job_nhwc *j, int threads) {
     const fc_conv *p = j->p;
     set_ring(j);

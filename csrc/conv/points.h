@@ -1,11 +1,12 @@
 /* The transforms of Winograd's minimal filtering F(m, r), derived from interpolation points. Used by winograd.h.
  *
- * m outputs of a filter with r taps need t = m + r - 1 products (Winograd 1980; Toom and Cook's interpolation, transposed):
- * y = A^T [(G g) * (B^T d)]. The points are 0 (for even t), pairs +-a, and infinity; with x one of them,
+ * m outputs of a filter with r taps need t = m + r - 1 products (Winograd 1980; Toom and Cook's interpolation,
+ * transposed): y = A^T [(G g) * (B^T d)]. The points are 0 (for even t), pairs +-a, and infinity; with x one of them,
  *   A^T[i][x] = x^i,   G[x][j] = x^j / prod of (x - x') over the other finite points x',
  *   B^T[x][j] = the coefficient of z^j in that product of (z - x'),
- * and for infinity the highest powers alone. Points in pairs share their even and odd halves, which is all that the three
- * functions below exploit. The choice of points decides the error: these are near the least of a search over sixteenths. */
+ * and for infinity the highest powers alone. Points in pairs share their even and odd halves, which is all that the
+ * three functions below exploit. The choice of points decides the error: these are near the least of a search over
+ * sixteenths. */
 #ifndef FC_POINTS_H
 #define FC_POINTS_H
 

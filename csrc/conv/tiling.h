@@ -1,12 +1,13 @@
-/* How Winograd's algorithm cuts a grid into tiles of M x M outputs, and its taps into segments that are transformed together.
- * Used by winograd.h; M is defined by the kernel that includes it.
+/* How Winograd's algorithm cuts a grid into tiles of M x M outputs, and its taps into segments that are transformed
+ * together. Used by winograd.h; M is defined by the kernel that includes it.
  *
- * Strides, dilations and large kernels all become small filters of stride 1. With stride s, tap q + s * t sees the pixels
- * q, q + s, ...: s segments ("polyphase"). With dilation d, outputs p, p + d, ... form d interleaved images ("phases") in
- * which the taps are neighbours. More than 5 taps in a row are cut up. Every pair of a vertical and a horizontal segment adds
- * its share to the sums: either with interpolation points of its own ("planes"), added up after the inverse transform, or
- * all with the same points, added up before it like further channels ("merged"), which pays with few channels. A merged
- * segment may have fewer taps than the points could serve; pixels beyond its own then count as 0. */
+ * Strides, dilations and large kernels all become small filters of stride 1. With stride s, tap q + s * t sees the
+ * pixels q, q + s, ...: s segments ("polyphase"). With dilation d, outputs p, p + d, ... form d interleaved images
+ * ("subimages") in which the taps are neighbours. More than 5 taps in a row are cut up. Every pair of a vertical and a
+ * horizontal segment adds its share to the sums: either with interpolation points of its own, added up after the
+ * inverse transform, or all with the same points, added up before it like further channels ("merged"), which pays with
+ * few channels. A merged segment may have fewer taps than the points could serve; pixels beyond its own then count as
+ * 0. */
 #ifndef FC_TILING_H
 #define FC_TILING_H
 
@@ -26,17 +27,17 @@ typedef struct {
 
 typedef struct {
     int64_t count, out_first, out_step; /* as in `axis` */
-    int64_t phases, tiles;              /* interleaved images; tiles of each */
+    int64_t subimages, tiles;           /* interleaved images; tiles of each */
     int64_t unit, kernel_step;
     int segments, most_points;
     segment segment[MOST_SEGMENTS];
-    int64_t low, high; /* inputs that tile 0 of phase 0 sees: [low, high) */
+    int64_t low, high; /* inputs that tile 0 of subimage 0 sees: [low, high) */
 } tiled_axis;
 
 static inline int points_for(int64_t taps) { return taps == 1 ? M : M + (int)taps - 1; }
 static inline int taps_for(int points) { return points - M + 1; }
 
-/* 0 where the axis cannot be tiled. */
+/* Tiles an axis; returns 0 where that cannot be done. */
 static int tile_axis(tiled_axis *w, const axis *a) {
     int64_t taps = a->taps, distance = a->tap_step, first = a->first, kernel_first = a->kernel_first;
     int64_t kernel_step = a->kernel_step;
@@ -51,10 +52,10 @@ static int tile_axis(tiled_axis *w, const axis *a) {
     *w = (tiled_axis){.count = a->count,
                       .out_first = a->out_first,
                       .out_step = a->out_step,
-                      .phases = distance,
+                      .subimages = distance,
                       .unit = a->step * distance,
                       .kernel_step = kernel_step * a->step};
-    w->tiles = ceil_div(ceil_div(a->count, w->phases), M);
+    w->tiles = ceil_div(ceil_div(a->count, w->subimages), M);
     for (int64_t q = 0; q < residues; q++) {
         int64_t all = ceil_div(taps - q, a->step), parts = all > MOST_TAPS ? ceil_div(all, 4) : 1, from = 0;
         for (int64_t part = 0; part < parts; part++) {
@@ -86,49 +87,49 @@ static void give_points(tiled_axis *w, int merged) {
 
 typedef struct {
     tiled_axis y, x;
-    int merged, planes;
-    int64_t reduction;                             /* channels that each plane sums over */
-    int plane[MOST_SEGMENTS][MOST_SEGMENTS];       /* first plane of a pair of segments ... */
+    int merged, points;
+    int64_t reduction;                             /* channels that each point sums over */
+    int point[MOST_SEGMENTS][MOST_SEGMENTS];       /* first point of a pair of segments ... */
     int64_t channel[MOST_SEGMENTS][MOST_SEGMENTS]; /* ... and first channel in it */
     int64_t tiles;                                 /* of the batch */
-    int64_t row_tiles, rows;                       /* tiles in a row, and rows of tiles in an image, over all phases */
-    int64_t row_step;                              /* from tile to tile of transformed input */
+    int64_t row_tiles, rows; /* tiles in a row, and rows of tiles in an image, over all subimages */
+    int64_t row_step;        /* from tile to tile of transformed input */
 } tiling;
 
 static void set_tiling(tiling *w, int64_t channels, int merged) {
     int pairs = w->y.segments * w->x.segments;
     give_points(&w->y, merged), give_points(&w->x, merged);
-    w->merged = merged, w->planes = 0;
+    w->merged = merged, w->points = 0;
     w->reduction = merged ? channels * pairs : channels;
     for (int i = 0; i < w->y.segments; i++)
         for (int j = 0; j < w->x.segments; j++) {
-            w->plane[i][j] = merged ? 0 : w->planes;
+            w->point[i][j] = merged ? 0 : w->points;
             w->channel[i][j] = merged ? channels * (i * w->x.segments + j) : 0;
-            w->planes += merged && i + j ? 0 : w->y.segment[i].points * w->x.segment[j].points;
+            w->points += merged && i + j ? 0 : w->y.segment[i].points * w->x.segment[j].points;
         }
     w->row_step = round_up(w->reduction, VL) + VL; /* an odd number of cache lines */
     if (w->row_step / VL % 2 == 0) w->row_step += VL;
 }
 
-/* Cycles of a tile for everything but memory: products, and transforms of input and output. */
+/* The cycles that a tile takes for everything but memory: products, and transforms of input and output. */
 static double tile_cycles(const tiling *w, const operands *o) {
     double blocks = (double)(o->filters / NR) + (o->filters % NR > VL ? 1 : o->filters % NR ? 0.55 : 0);
     double pairs = w->y.segments * w->x.segments;
     double inputs = pairs * (double)ceil_div(o->channels, VL), outputs = ceil((double)o->filters / VL);
     double patch = w->y.segments * w->y.most_points * (M * (double)w->x.unit + w->x.most_points - M);
-    double planes = w->planes, sets = w->merged ? 1 : pairs;
-    double products = planes * blocks * ((double)w->reduction * NV / 2 * 1.1 + 6);
+    double points = w->points, sets = w->merged ? 1 : pairs;
+    double products = points * blocks * ((double)w->reduction * NV / 2 * 1.1 + 6);
     double input =
-        inputs * ((w->merged ? planes : planes / pairs) * 4 + 15) + (double)ceil_div(o->channels, VL) * patch * 9;
-    double output = outputs * (planes * 4 + sets * 30 + M * M * (o->nhwc ? 4 : 12));
+        inputs * ((w->merged ? points : points / pairs) * 4 + 15) + (double)ceil_div(o->channels, VL) * patch * 9;
+    double output = outputs * (points * 4 + sets * 30 + M * M * (o->nhwc ? 4 : 12));
     return products + input + output;
 }
 
-/* 0 where the grid cannot be tiled. */
+/* Tiles a grid; returns 0 where that cannot be done. */
 static inline int tile_grid(tiling *w, const grid *g, const operands *o) {
     memset(w, 0, sizeof *w);
     if (!tile_axis(&w->y, &g->y) || !tile_axis(&w->x, &g->x)) return 0;
-    w->row_tiles = w->x.phases * w->x.tiles, w->rows = w->y.phases * w->y.tiles;
+    w->row_tiles = w->x.subimages * w->x.tiles, w->rows = w->y.subimages * w->y.tiles;
     w->tiles = o->batch * w->rows * w->row_tiles;
     set_tiling(w, o->channels, 0);
     if (w->y.segments * w->x.segments > 1) {
@@ -139,27 +140,28 @@ static inline int tile_grid(tiling *w, const grid *g, const operands *o) {
     return 1;
 }
 
-/* Tiles in a row of an image: `column` counts over all phases. */
+/* Tiles in a row of an image: `column` counts over all subimages. */
 typedef struct {
-    int64_t image, y_phase, y_tile, column, count;
-} tile_run;
+    int64_t image, y_subimage, y_tile, column, count;
+} tile_stretch;
 
-static tile_run run_at(const tiling *w, int64_t tile, int64_t most) {
+static tile_stretch stretch_at(const tiling *w, int64_t tile, int64_t most) {
     int64_t row = tile / w->row_tiles, in_image = row % w->rows;
-    tile_run r = {.image = row / w->rows,
-                  .y_phase = in_image / w->y.tiles,
-                  .y_tile = in_image % w->y.tiles,
-                  .column = tile % w->row_tiles};
+    tile_stretch r = {.image = row / w->rows,
+                      .y_subimage = in_image / w->y.tiles,
+                      .y_tile = in_image % w->y.tiles,
+                      .column = tile % w->row_tiles};
     r.count = min64(most, w->row_tiles - r.column);
     return r;
 }
 
-/* Input positions along x that a run sees: [first, first + span). Interleaved images see nearly all of them anyway. */
-static void run_span(const tiling *w, int64_t column, int64_t count, int64_t *first, int64_t *span) {
+/* The input positions along x that a stretch sees are [first, first + span). Subimages see nearly all of them
+ * anyway. */
+static void stretch_span(const tiling *w, int64_t column, int64_t count, int64_t *first, int64_t *span) {
     const tiled_axis *x = &w->x;
-    int64_t from = x->phases > 1 ? 0 : column, to = x->phases > 1 ? x->tiles : column + count;
+    int64_t from = x->subimages > 1 ? 0 : column, to = x->subimages > 1 ? x->tiles : column + count;
     *first = x->low + x->unit * M * from;
-    *span = x->high + x->unit * M * (to - 1) + x->phases - 1 - *first;
+    *span = x->high + x->unit * M * (to - 1) + x->subimages - 1 - *first;
 }
 
 #endif

@@ -1,11 +1,12 @@
 /* Winograd convolution with tiles of M x M outputs, M defined by the including file; each such file is one kernel.
  *
- * Input of VL channels is transposed to [row][column][VL] (a copy in NHWC), transformed along y and x in lanes of channels,
- * and stored as V [plane][tile][channel]. Each plane is a matrix product with the transformed weights [block of NR
- * filters][plane][channel][NR] in the register tile of channel_tile.h, rows being tiles. Its sums [plane][tile][NR] are
- * transformed back in lanes of filters, transposed, and finished. A thread does one block of tiles at a time, so that V and
- * the sums stay in its L2; where the weights are large and the tiles few, all threads share the V of many tiles and split
- * the filters instead. Limit: FMA throughput of the products, and the transforms. */
+ * Input of VL channels is transposed to [row][column][VL] (a copy in NHWC), transformed along y and x in lanes of
+ * channels, and stored as V [point][tile][channel]. Each point has a matrix product with the transformed weights [block
+ * of NR filters][point][channel][NR] in the register tile of channel_tile.h, rows being tiles. Its sums
+ * [point][tile][NR] are transformed back in lanes of filters, transposed, and finished. A thread does one block of
+ * tiles at a time, so that V and the sums stay in its L2; where the weights are large and the tiles few, all threads
+ * share the V of many tiles and split the filters instead. Limit: FMA throughput of the products, and the
+ * transforms. */
 #ifndef FC_WINOGRAD_H
 #define FC_WINOGRAD_H
 
@@ -45,17 +46,17 @@ static winograd_input input_of(const winograd_job *j) {
 /* ---- output ---- */
 
 /* Finishes the rows [M][columns][VL] of VL filters at most: `count` of the tile row's pixels, from output (y, x) on. */
-static void finish_rows(const winograd_job *j, const tile_run *r, int64_t column, int64_t tiles, int64_t filter,
+static void finish_rows(const winograd_job *j, const tile_stretch *r, int64_t column, int64_t tiles, int64_t filter,
                         int64_t n, const real *rows, int64_t row_step) {
     const tiling *w = j->w;
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
-    int64_t phase = column / w->x.tiles, x0 = phase + w->x.phases * M * (column % w->x.tiles);
-    int64_t count = min64(tiles * M, ceil_div(w->x.count - x0, w->x.phases));
-    int64_t step = w->x.phases * w->x.out_step, channel = j->group * o->filters + filter;
+    int64_t subimage = column / w->x.tiles, x0 = subimage + w->x.subimages * M * (column % w->x.tiles);
+    int64_t count = min64(tiles * M, ceil_div(w->x.count - x0, w->x.subimages));
+    int64_t step = w->x.subimages * w->x.out_step, channel = j->group * o->filters + filter;
     vec bias = e->bias ? load_up_to((const real *)e->bias + channel, n) : zero();
     for (int i = 0; i < M; i++, rows += row_step) {
-        int64_t y = r->y_phase + w->y.phases * (M * r->y_tile + i);
+        int64_t y = r->y_subimage + w->y.subimages * (M * r->y_tile + i);
         if (y >= w->y.count) return;
         int64_t pixel = (y * w->y.out_step + w->y.out_first) * o->out_width + x0 * w->x.out_step + w->x.out_first;
         int64_t at = r->image * o->out_image + channel * o->out_channel + pixel * o->out_pixel;
@@ -87,23 +88,23 @@ static void finish_rows(const winograd_job *j, const tile_run *r, int64_t column
     }
 }
 
-/* Sums [plane][tile][NR] of block `block` of filters to the output. */
+/* Transforms the sums [point][tile][NR] of block `block` of filters back, to the output. */
 static void inverse_tiles(const winograd_job *j, int64_t first, int64_t count, int64_t block, const real *sums,
-                          int64_t plane_step, real *scratch) {
+                          int64_t point_step, real *scratch) {
     const tiling *w = j->w;
-    int64_t row_step = (RUN * M + VL) * VL;
+    int64_t row_step = (STRETCH * M + VL) * VL;
     real *columns = scratch, *rows = scratch + MOST_POINTS * M * VL;
     int64_t filters = min64(NR, j->o->filters - block * NR);
     for (int64_t done = 0; done < count;) {
-        tile_run r = run_at(w, first + done, min64(count - done, RUN));
-        r.count = min64(r.count, w->x.tiles - r.column % w->x.tiles); /* one phase */
+        tile_stretch r = stretch_at(w, first + done, min64(count - done, STRETCH));
+        r.count = min64(r.count, w->x.tiles - r.column % w->x.tiles); /* one subimage */
         for (int64_t k = 0; k < filters; k += VL) {
             for (int64_t tile = 0; tile < r.count; tile++)
                 for (int i = 0; i < (w->merged ? 1 : w->y.segments); i++)
                     for (int l = 0; l < (w->merged ? 1 : w->x.segments); l++) {
                         int ty = w->y.segment[i].points, tx = w->x.segment[l].points;
-                        const real *from = sums + w->plane[i][l] * plane_step + (done + tile) * NR + k;
-                        output_functions[tx - M].columns(&j->transforms[tx], from, plane_step, ty, columns);
+                        const real *from = sums + w->point[i][l] * point_step + (done + tile) * NR + k;
+                        output_functions[tx - M].columns(&j->transforms[tx], from, point_step, ty, columns);
                         output_functions[ty - M].rows(&j->transforms[ty], columns, rows + tile * M * VL, row_step,
                                                       i + l > 0);
                     }
@@ -115,22 +116,22 @@ static void inverse_tiles(const winograd_job *j, int64_t first, int64_t count, i
 
 /* ---- products ---- */
 
-/* Of the sums, as `v_plane`. */
-static int64_t sum_plane(int64_t tiles) { return (tiles * NV | 1) * VL; }
+/* The reals from point to point of the sums, as `v_per_point` gives those of V. */
+static int64_t sums_per_point(int64_t tiles) { return (tiles * NV | 1) * VL; }
 
 static int64_t scratch_reals(const tiling *w) {
-    return max64(stage_reals(w), MOST_POINTS * M * VL + M * (RUN * M + VL) * VL);
+    return max64(stage_reals(w), MOST_POINTS * M * VL + M * (STRETCH * M + VL) * VL);
 }
 
-/* The outputs of tiles [first, first + count) and a block of filters; V begins with that of tile `first`. */
+/* Does the outputs of tiles [first, first + count) and a block of filters; V begins with that of tile `first`. */
 static void multiply_tiles(const winograd_job *j, int64_t first, int64_t count, int64_t block, const real *v,
                            int64_t v_step, real *sums, real *scratch) {
     static const int64_t nowhere[1] = {0};
     const tiling *w = j->w;
-    int64_t width = channel_block_width(j->o, block), sum_step = sum_plane(count);
+    int64_t width = channel_block_width(j->o, block), sum_step = sums_per_point(count);
     const real *weights = j->weights + j->group * group_weights(w, j->o) + block * block_weights(w);
     int64_t parts = ceil_div(count, MR);
-    for (int plane = 0; plane < w->planes; plane++, v += v_step, weights += plane_weights(w, width)) {
+    for (int point = 0; point < w->points; point++, v += v_step, weights += weights_per_point(w, width)) {
         channel_tile t = {.weights = weights,
                           .tap_offset = nowhere,
                           .rows = 1,
@@ -141,18 +142,19 @@ static void multiply_tiles(const winograd_job *j, int64_t first, int64_t count, 
                           .sums_step = NR};
         for (int64_t part = 0; part < parts; part++) {
             int64_t from = count * part / parts, to = count * (part + 1) / parts;
-            t.pixels = v + from * w->row_step, t.sums = sums + plane * sum_step + from * NR;
+            t.pixels = v + from * w->row_step, t.sums = sums + point * sum_step + from * NR;
             FC_NAME(channel_tiles)[to - from - 1][0][width / VL - 1](&t);
         }
     }
     inverse_tiles(j, first, count, block, sums, sum_step, scratch);
 }
 
-/* A thread by itself: blocks of tiles [begin, end). */
+/* Does blocks of tiles [begin, end), a thread by itself. */
 static int do_blocks(const void *context, int64_t begin, int64_t end) {
     const winograd_job *j = context;
     const tiling *w = j->w;
-    int64_t v_step = v_plane(w, j->block), v_reals = w->planes * v_step, sum_reals = w->planes * sum_plane(j->block);
+    int64_t v_step = v_per_point(w, j->block), v_reals = w->points * v_step,
+            sum_reals = w->points * sums_per_point(j->block);
     real *v = fc_workspace(FC_OWN, (size_t)(v_reals + sum_reals + scratch_reals(w)) * sizeof(real));
     if (!v) return FC_NO_MEMORY;
     real *sums = v + v_reals, *scratch = sums + sum_reals;
@@ -167,7 +169,7 @@ static int do_blocks(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* All threads share V: first they fill it, a part of the channels of a run of tiles each, ... */
+/* All threads share V: first they fill it, a part of the channels of a stretch of tiles each, ... */
 static int fill_shared(const void *context, int64_t begin, int64_t end) {
     const winograd_job *j = context;
     real *stage = fc_workspace(FC_OWN, (size_t)scratch_reals(j->w) * sizeof(real));
@@ -179,7 +181,7 @@ static int fill_shared(const void *context, int64_t begin, int64_t end) {
         int64_t count = min64(j->block, j->tiles - from);
         transform_tiles(&in, j->first + from, count, vectors * part / j->channel_parts,
                         vectors * (part + 1) / j->channel_parts, j->shared + from * j->w->row_step,
-                        v_plane(j->w, j->tiles), stage);
+                        v_per_point(j->w, j->tiles), stage);
     }
     return 0;
 }
@@ -187,11 +189,11 @@ static int fill_shared(const void *context, int64_t begin, int64_t end) {
 /* ... then they multiply, a block of filters each. */
 static int multiply_shared(const void *context, int64_t begin, int64_t end) {
     const winograd_job *j = context;
-    int64_t sum_reals = j->w->planes * sum_plane(j->tiles);
+    int64_t sum_reals = j->w->points * sums_per_point(j->tiles);
     real *sums = fc_workspace(FC_OWN, (size_t)(sum_reals + scratch_reals(j->w)) * sizeof(real));
     if (!sums) return FC_NO_MEMORY;
     for (int64_t block = begin; block < end; block++)
-        multiply_tiles(j, j->first, j->tiles, block, j->shared, v_plane(j->w, j->tiles), sums, sums + sum_reals);
+        multiply_tiles(j, j->first, j->tiles, block, j->shared, v_per_point(j->w, j->tiles), sums, sums + sum_reals);
     return 0;
 }
 
@@ -204,16 +206,16 @@ typedef struct {
 } split;
 
 static split split_of(const tiling *w, const operands *o, int threads) {
-    int64_t tile_bytes = w->planes * (w->row_step + NR) * (int64_t)sizeof(real);
+    int64_t tile_bytes = w->points * (w->row_step + NR) * (int64_t)sizeof(real);
     int64_t filter_blocks = ceil_div(o->filters, NR), weights = group_weights(w, o) * (int64_t)sizeof(real);
     int64_t l2 = fc_l2_bytes(), room = l2 / 4 * 3; /* for V and sums, and for weights where they stay there too */
     if (weights <= l2 / 2) room = max64(room - weights, l2 / 4);
     int64_t blocks = max64(1, ceil_div(w->tiles, max64(1, room / tile_bytes)));
-    /* Small ones where that costs little, for a thread on a slower core to do fewer. */
+    /* Blocks are small where that costs little, so that a thread on a slower core does fewer of them. */
     if (weights <= l2 / 2) blocks = max64(blocks, min64(4 * threads, w->tiles / (2 * MR)));
     if (w->tiles >= threads) blocks = round_up(blocks, threads);
     split s = {.tiles = max64(1, ceil_div(w->tiles, blocks))};
-    int64_t v_bytes = w->planes * w->row_step * (int64_t)sizeof(real);
+    int64_t v_bytes = w->points * w->row_step * (int64_t)sizeof(real);
     int64_t together = min64(min64(w->tiles, SHARED_TILES), max64(1, threads * (int64_t)SHARED_BYTES / v_bytes));
     double apart = weights <= l2 / 2 ? 0 : (double)ceil_div(blocks, threads) * (double)weights;
     s.traffic = apart;
@@ -225,9 +227,10 @@ static split split_of(const tiling *w, const operands *o, int threads) {
         if (s.shared) s.traffic = shared;
     }
     if (s.shared) s.tiles = ceil_div(w->tiles, ceil_div(w->tiles, together));
-    int64_t v = w->planes * v_plane(w, s.tiles);
-    s.workspace = (size_t)((s.shared ? ceil_div(v, threads) : v) + w->planes * sum_plane(s.tiles) + scratch_reals(w)) *
-                  sizeof(real);
+    int64_t v = w->points * v_per_point(w, s.tiles);
+    s.workspace =
+        (size_t)((s.shared ? ceil_div(v, threads) : v) + w->points * sums_per_point(s.tiles) + scratch_reals(w)) *
+        sizeof(real);
     return s;
 }
 
@@ -243,14 +246,14 @@ static int run_grid(winograd_job *j, int threads) {
             status = fc_parallel(ceil_div(w->tiles, s.tiles), threads, do_blocks, j);
             continue;
         }
-        j->shared = fc_workspace(FC_SHARED, (size_t)(w->planes * v_plane(w, s.tiles)) * sizeof(real));
+        j->shared = fc_workspace(FC_SHARED, (size_t)(w->points * v_per_point(w, s.tiles)) * sizeof(real));
         if (!j->shared) return FC_NO_MEMORY;
         for (j->first = 0; j->first < w->tiles && !status; j->first += s.tiles) {
             j->tiles = min64(s.tiles, w->tiles - j->first);
-            j->block = min64(RUN, w->row_tiles);
-            int64_t runs = ceil_div(j->tiles, j->block);
-            j->channel_parts = max64(1, min64(ceil_div(o->channels, VL), ceil_div(4 * threads, runs)));
-            status = fc_parallel(runs * j->channel_parts, threads, fill_shared, j);
+            j->block = min64(STRETCH, w->row_tiles);
+            int64_t stretches = ceil_div(j->tiles, j->block);
+            j->channel_parts = max64(1, min64(ceil_div(o->channels, VL), ceil_div(4 * threads, stretches)));
+            status = fc_parallel(stretches * j->channel_parts, threads, fill_shared, j);
             if (!status) status = fc_parallel(ceil_div(o->filters, NR), threads, multiply_shared, j);
         }
     }
@@ -290,8 +293,8 @@ static double cost(const fc_conv *p) {
     return cycles;
 }
 
-/* An upper bound of what is measured (docs/performance.md), as a multiple of the direct sum's error: the number of points
- * decides, and with few channels the direct sum errs less. */
+/* An upper bound of what is measured (docs/performance.md), as a multiple of the direct sum's error: the number of
+ * points decides, and with few channels the direct sum errs less. */
 static double error(const fc_conv *p) {
     static const double of_many[MOST_POINTS + 1] = {[3] = 1, [4] = 1.2, [5] = 1.6, [6] = 3.5, [7] = 3.5, [8] = 5.6};
     static const double of_one[MOST_POINTS + 1] = {[3] = 2.5, [4] = 2.7, [5] = 5.3, [6] = 8.5, [7] = 8.8, [8] = 17.5};

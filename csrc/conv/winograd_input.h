@@ -1,5 +1,5 @@
-/* The input of Winograd's algorithm: staged with channels in lanes, cut into tiles, transformed to planes. M is defined by the
- * kernel that includes it. Used by winograd.h and gradient_winograd.h. */
+/* The input of Winograd's algorithm: staged with channels in lanes, cut into tiles, transformed to points. M is defined
+ * by the kernel that includes it. Used by winograd.h and gradient_winograd.h. */
 #ifndef FC_WINOGRAD_INPUT_H
 #define FC_WINOGRAD_INPUT_H
 
@@ -11,7 +11,7 @@
 #include "conv/tiling.h"
 
 enum {
-    RUN = 16, /* tiles that are transformed together, to stay in L1 */
+    STRETCH = 16, /* tiles that are transformed together, to stay in L1 */
     STAGE_BYTES = 1 << 20,
 };
 
@@ -28,7 +28,7 @@ static void set_transforms(transform *transforms) {
 
 /* ---- passes along one axis, for every number of points ---- */
 
-/* Along y, in place: `t` rows, `step` apart. */
+/* Transforms along y, in place: `t` rows, `step` apart. */
 INLINE
 void input_rows(const int t, const transform *f, real *rows, int64_t step, int64_t columns) {
     for (int64_t i = 0; i < columns * VL; i += VL) {
@@ -41,11 +41,11 @@ void input_rows(const int t, const transform *f, real *rows, int64_t step, int64
     }
 }
 
-/* Along x: `tiles` neighbouring tiles from pixels `unit` apart, `seen` of which count, to planes `plane_step` apart; n lanes
- * count. */
+/* Transforms along x: `tiles` neighbouring tiles from pixels `unit` apart, `seen` of which count, to points
+ * `point_step` apart; n lanes count. */
 INLINE
 void input_columns(const int t, const transform *f, const real *pixels, int64_t unit, int seen, int64_t tiles, real *to,
-                   int64_t plane_step, int64_t tile_step, int64_t n) {
+                   int64_t point_step, int64_t tile_step, int64_t n) {
     for (int64_t i = 0; i < tiles; i++, pixels += M * unit * VL, to += tile_step) {
         vec d[MOST_POINTS], v[MOST_POINTS];
 #pragma GCC unroll 8
@@ -55,13 +55,13 @@ void input_columns(const int t, const transform *f, const real *pixels, int64_t 
         else
             transform_input(t, f, d, v);
 #pragma GCC unroll 8
-        for (int j = 0; j < t; j++) store_up_to(to + j * plane_step, v[j], n);
+        for (int j = 0; j < t; j++) store_up_to(to + j * point_step, v[j], n);
     }
 }
 
 typedef void input_rows_function(const transform *f, real *rows, int64_t step, int64_t columns);
 typedef void input_columns_function(const transform *f, const real *pixels, int64_t unit, int seen, int64_t tiles,
-                                    real *to, int64_t plane_step, int64_t tile_step, int64_t n);
+                                    real *to, int64_t point_step, int64_t tile_step, int64_t n);
 
 /* One set of functions for each number of points, M to M + 4. */
 #define FUNCTIONS(k)                                                                                                   \
@@ -69,11 +69,11 @@ typedef void input_columns_function(const transform *f, const real *pixels, int6
         input_rows(M + k, f, rows, step, columns);                                                                     \
     }                                                                                                                  \
     static void input_columns_##k(const transform *f, const real *pixels, int64_t unit, int seen, int64_t tiles,       \
-                                  real *to, int64_t plane_step, int64_t tile_step, int64_t n) {                        \
+                                  real *to, int64_t point_step, int64_t tile_step, int64_t n) {                        \
         if (n >= VL)                                                                                                   \
-            input_columns(M + k, f, pixels, unit, seen, tiles, to, plane_step, tile_step, VL);                         \
+            input_columns(M + k, f, pixels, unit, seen, tiles, to, point_step, tile_step, VL);                         \
         else                                                                                                           \
-            input_columns(M + k, f, pixels, unit, seen, tiles, to, plane_step, tile_step, n);                          \
+            input_columns(M + k, f, pixels, unit, seen, tiles, to, point_step, tile_step, n);                          \
     }
 FUNCTIONS(0)
 FUNCTIONS(1)
@@ -92,7 +92,7 @@ static const struct {
 
 /* ---- staging ---- */
 
-/* Channels in lanes: `span` pixels from position `first` on of n channels' rows; zeros outside the image. */
+/* Stages rows of n channels, which become lanes: `span` pixels from position `first` on, zeros outside the image. */
 static void stage_row(real *to, const real *row, const operands *o, int64_t n, int64_t first, int64_t span) {
     if (o->nhwc) {
         for (int64_t i = 0; i < span; i++, to += VL) {
@@ -123,26 +123,26 @@ static void stage_row(real *to, const real *row, const operands *o, int64_t n, i
 
 static int64_t stage_reals(const tiling *w) {
     int64_t first, span;
-    run_span(w, 0, min64(RUN, w->row_tiles), &first, &span);
+    stretch_span(w, 0, min64(STRETCH, w->row_tiles), &first, &span);
     return w->y.most_points * round_up(span, VL) * VL;
 }
 
-/* V of tiles [first, first + count), of the channels of vectors [low, high). */
+/* Makes V of tiles [first, first + count), for the vectors [low, high) of channels. */
 static void transform_tiles(const winograd_input *j, int64_t first, int64_t count, int64_t low, int64_t high, real *v,
-                            int64_t plane_step, real *stage) {
+                            int64_t point_step, real *stage) {
     const tiling *w = j->w;
     const operands *o = j->o;
     for (int64_t done = 0; done < count;) {
-        tile_run r = run_at(w, first + done, min64(count - done, w->x.phases > 1 ? count : RUN));
+        tile_stretch r = stretch_at(w, first + done, min64(count - done, w->x.subimages > 1 ? count : STRETCH));
         int64_t at, span;
-        run_span(w, r.column, r.count, &at, &span);
+        stretch_span(w, r.column, r.count, &at, &span);
         int64_t row_step = round_up(span, VL) * VL;
         const real *image = j->x + r.image * o->x_image;
         for (int64_t block = low; block < high; block++) {
             int64_t c = block * VL, n = min64(VL, o->channels - c);
             for (int i = 0; i < w->y.segments; i++) {
                 const segment *sy = &w->y.segment[i];
-                int64_t top = sy->first + r.y_phase + w->y.unit * M * r.y_tile;
+                int64_t top = sy->first + r.y_subimage + w->y.unit * M * r.y_tile;
                 for (int k = 0; k < sy->points; k++) {
                     int64_t y = top + k * w->y.unit;
                     if (y >= 0 && y < o->height && k < M + (int)sy->taps - 1)
@@ -155,15 +155,16 @@ static void transform_tiles(const winograd_input *j, int64_t first, int64_t coun
                     input_functions[sy->points - M].rows(&j->transforms[sy->points], stage, row_step, span);
                 for (int l = 0; l < w->x.segments; l++) {
                     const segment *sx = &w->x.segment[l];
-                    real *to = v + w->plane[i][l] * plane_step + w->channel[i][l] + c;
+                    real *to = v + w->point[i][l] * point_step + w->channel[i][l] + c;
                     for (int64_t tile = 0; tile < r.count;) {
-                        int64_t column = r.column + tile, phase = column / w->x.tiles, in_phase = column % w->x.tiles;
-                        int64_t tiles = min64(r.count - tile, w->x.tiles - in_phase);
-                        const real *pixels = stage + (sx->first - at + phase + w->x.unit * M * in_phase) * VL;
+                        int64_t column = r.column + tile, subimage = column / w->x.tiles,
+                                in_subimage = column % w->x.tiles;
+                        int64_t tiles = min64(r.count - tile, w->x.tiles - in_subimage);
+                        const real *pixels = stage + (sx->first - at + subimage + w->x.unit * M * in_subimage) * VL;
                         for (int k = 0; k < sy->points; k++)
                             input_functions[sx->points - M].columns(
                                 &j->transforms[sx->points], pixels + k * row_step, w->x.unit, M + (int)sx->taps - 1,
-                                tiles, to + k * sx->points * plane_step + (done + tile) * w->row_step, plane_step,
+                                tiles, to + k * sx->points * point_step + (done + tile) * w->row_step, point_step,
                                 w->row_step, n);
                         tile += tiles;
                     }
@@ -174,7 +175,7 @@ static void transform_tiles(const winograd_input *j, int64_t first, int64_t coun
     }
 }
 
-/* From plane to plane of V: an odd number of vectors, for planes to spread over all sets of a cache. */
-static int64_t v_plane(const tiling *w, int64_t tiles) { return (tiles * w->row_step / VL | 1) * VL; }
+/* The reals from point to point of V: an odd number of vectors, so that points spread over all sets of a cache. */
+static int64_t v_per_point(const tiling *w, int64_t tiles) { return (tiles * w->row_step / VL | 1) * VL; }
 
 #endif

@@ -5,13 +5,13 @@
 #include "base/simd.h"
 #include "conv/points.h"
 
-/* Along x: `rows` rows of t planes of one tile, to [row][M] vectors. */
+/* Transforms along x: `rows` rows of t points of one tile, to [row][M] vectors. */
 INLINE
-void output_columns(const int t, const transform *f, const real *sums, int64_t plane_step, int rows, real *to) {
-    for (int i = 0; i < rows; i++, sums += t * plane_step, to += M * VL) {
+void output_columns(const int t, const transform *f, const real *sums, int64_t point_step, int rows, real *to) {
+    for (int i = 0; i < rows; i++, sums += t * point_step, to += M * VL) {
         vec v[MOST_POINTS], y[M];
 #pragma GCC unroll 8
-        for (int j = 0; j < t; j++) v[j] = load(sums + j * plane_step);
+        for (int j = 0; j < t; j++) v[j] = load(sums + j * point_step);
         if (t == M)
             for (int j = 0; j < M; j++) y[j] = v[j];
         else
@@ -21,7 +21,7 @@ void output_columns(const int t, const transform *f, const real *sums, int64_t p
     }
 }
 
-/* Along y: [t][M] vectors to M rows of M pixels; with `add`, to what is there already. */
+/* Transforms along y: [t][M] vectors to M rows of M pixels; with `add`, they are added to what is there. */
 INLINE
 void output_rows(const int t, const transform *f, const real *from, real *to, int64_t row_step, int add) {
     for (int j = 0; j < M; j++, from += VL, to += VL) {
@@ -38,12 +38,12 @@ void output_rows(const int t, const transform *f, const real *from, real *to, in
 }
 
 /* One set of functions for each number of points, M to M + 4. */
-typedef void output_columns_function(const transform *f, const real *sums, int64_t plane_step, int rows, real *to);
+typedef void output_columns_function(const transform *f, const real *sums, int64_t point_step, int rows, real *to);
 typedef void output_rows_function(const transform *f, const real *from, real *to, int64_t row_step, int add);
 
 #define FUNCTIONS(k)                                                                                                   \
-    static void output_columns_##k(const transform *f, const real *sums, int64_t plane_step, int rows, real *to) {     \
-        output_columns(M + k, f, sums, plane_step, rows, to);                                                          \
+    static void output_columns_##k(const transform *f, const real *sums, int64_t point_step, int rows, real *to) {     \
+        output_columns(M + k, f, sums, point_step, rows, to);                                                          \
     }                                                                                                                  \
     static void output_rows_##k(const transform *f, const real *from, real *to, int64_t row_step, int add) {           \
         output_rows(M + k, f, from, to, row_step, add);                                                                \

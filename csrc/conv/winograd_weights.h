@@ -1,5 +1,5 @@
-/* The weights of Winograd's algorithm: [group][block of NR filters][plane][channel][filter of the block], and how they are made.
- * Included by winograd.h. */
+/* The weights of Winograd's algorithm: [group][block of NR filters][point][channel][filter of the block], and how they
+ * are made. Included by winograd.h. */
 #ifndef FC_WINOGRAD_WEIGHTS_H
 #define FC_WINOGRAD_WEIGHTS_H
 
@@ -12,13 +12,13 @@
 #include "conv/points.h"
 #include "conv/tiling.h"
 
-static int64_t plane_weights(const tiling *w, int64_t width) { return w->reduction * width + VL; }
+static int64_t weights_per_point(const tiling *w, int64_t width) { return w->reduction * width + VL; }
 
-static int64_t block_weights(const tiling *w) { return w->planes * plane_weights(w, NR); }
+static int64_t block_weights(const tiling *w) { return w->points * weights_per_point(w, NR); }
 
 static int64_t group_weights(const tiling *w, const operands *o) {
     int64_t last = ceil_div(o->filters, NR) - 1;
-    return last * block_weights(w) + w->planes * plane_weights(w, channel_block_width(o, last));
+    return last * block_weights(w) + w->points * weights_per_point(w, channel_block_width(o, last));
 }
 
 typedef struct {
@@ -30,7 +30,7 @@ typedef struct {
     transform transforms[MOST_POINTS + 1];
 } weights_job;
 
-/* Along one axis; one tap is every pixel's factor as it is. */
+/* Transforms along one axis; a single tap is every pixel's factor as it is. */
 INLINE
 void taps_to_points(const int taps, const transform *f, const vec *g, vec *v) {
     switch (taps) {
@@ -44,10 +44,10 @@ void taps_to_points(const int taps, const transform *f, const vec *g, vec *v) {
     }
 }
 
-/* `count` filters, for which taps[r][s] has one element each: to the planes that begin at `to`. */
+/* Transforms `count` filters, for which taps[r][s] has one element each, to the points that begin at `to`. */
 INLINE
 void filters_to_points(const int rows, const int columns, const transform *transforms,
-                       const real *const (*taps)[MOST_TAPS], int64_t count, real *to, int64_t plane_step) {
+                       const real *const (*taps)[MOST_TAPS], int64_t count, real *to, int64_t point_step) {
     const int ty = points_for(rows), tx = points_for(columns);
     for (int64_t at = 0; at < count; at += VL) {
         vec half[MOST_TAPS][MOST_POINTS], g[MOST_TAPS] = {{0}}, v[MOST_POINTS] = {{0}};
@@ -63,7 +63,7 @@ void filters_to_points(const int rows, const int columns, const transform *trans
             for (int r = 0; r < rows; r++) g[r] = half[r][s];
             taps_to_points(rows, &transforms[ty], g, v);
 #pragma GCC unroll 8
-            for (int r = 0; r < ty; r++) store(to + (r * tx + s) * plane_step + at, v[r]);
+            for (int r = 0; r < ty; r++) store(to + (r * tx + s) * point_step + at, v[r]);
         }
     }
 }
@@ -83,7 +83,7 @@ static int transform_blocks(const void *context, int64_t begin, int64_t end) {
         int64_t group = task / blocks, block = task % blocks, width = channel_block_width(o, block);
         FC_NAME(pack_channel_block)(o, j->kernel_h, j->kernel_w, j->weight + group * o->w_group, block, places);
         real *packed = j->packed + group * group_weights(w, o) + block * block_weights(w);
-        int64_t count = o->channels * width, step = plane_weights(w, width);
+        int64_t count = o->channels * width, step = weights_per_point(w, width);
         for (int i = 0; i < w->y.segments; i++)
             for (int l = 0; l < w->x.segments; l++) {
                 const segment *sy = &w->y.segment[i], *sx = &w->x.segment[l];
@@ -95,7 +95,7 @@ static int transform_blocks(const void *context, int64_t begin, int64_t end) {
                                 x = sx->kernel_first + s * w->x.kernel_step;
                         taps[r][s] = r < sy->taps && s < sx->taps ? places[y * j->kernel_w + x] : zeros;
                     }
-                real *to = packed + w->plane[i][l] * step + w->channel[i][l] * width;
+                real *to = packed + w->point[i][l] * step + w->channel[i][l] * width;
                 switch (rows == columns ? rows : 0) {
                     case 2: filters_to_points(2, 2, j->transforms, taps, count, to, step); break;
                     case 3: filters_to_points(3, 3, j->transforms, taps, count, to, step); break;

@@ -1,7 +1,7 @@
 /* Deformable convolution: sampled pixels as the channels of a 1x1 convolution. Called through `operations.def`.
  *
- * Tasks are strips of an image's output pixels. Every (channel, tap) pair is a row of a panel, with a sampled pixel for each
- * of the strip's output pixels: the panel [channel][tap][pixel] is an NCHW image of one row, which the kernel
+ * Tasks are strips of an image's output pixels. Every (channel, tap) pair is a row of a panel, with a sampled pixel for
+ * each of the strip's output pixels: the panel [channel][tap][pixel] is an NCHW image of one row, which the kernel
  * `direct_pixels` convolves. A panel takes about 256 KiB. Limit: the gathers of the samples, or the convolution. */
 #include <math.h>
 #include <stdlib.h>
@@ -22,8 +22,8 @@ typedef struct {
     real *out;
 } deform_job;
 
-/* For the output pixels [at, at + n): the four corners of the place where a tap reads, their shares, and the mask. A corner
- * outside the image has share 0 and stands for one inside. One of share 0 does not count, whatever is there. */
+/* For the output pixels [at, at + n): the four corners of the place where a tap reads, their shares, and the mask. A
+ * corner outside the image has share 0 and stands for one inside. One of share 0 does not count, whatever is there. */
 typedef struct {
     int32_t *corner[4];
     real *share[4], *mask;

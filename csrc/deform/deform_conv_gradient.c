@@ -1,7 +1,7 @@
 /* The gradients of deformable convolution. Called through `operations.def`.
  *
- * As forward, sampled pixels are the channels of a 1x1 convolution ("columns"): a row for each channel and tap. Pieces of images,
- * as many as a bounded buffer holds, go through four steps, each shared by all threads:
+ * As forward, sampled pixels are the channels of a 1x1 convolution ("columns"): a row for each channel and tap. Pieces
+ * of images, as many as a bounded buffer holds, go through four steps, each shared by all threads:
  * 1. the gradient of the columns: that convolution transposed;
  * 2. each tap of a group of channels reads its places again: the columns, and the gradients of offsets and mask;
  * 3. the gradient of the weights: that of the 1x1 convolution's;
@@ -30,17 +30,18 @@ typedef struct {
     int64_t piece, pieces, first, count;        /* pixels of a piece, pieces of an image; the pieces in the buffer */
     int64_t blocks;                             /* of CHANNELS channels of an offset group */
     real *columns, *column_gradient, *own_gradient; /* [piece][depth or filters][pixel] */
-} job;
+} deform_gradient_job;
 
-/* For pixels of the output: the four pixels around the place where a tap reads, their shares in what it reads, and the slopes of
- * these with the place. A pixel outside of the image has none, and stands for one inside. */
+/* For pixels of the output: the four pixels around the place where a tap reads, their shares in what it reads, and the
+ * slopes of these with the place. A pixel outside of the image has none, and stands for one inside. */
 typedef struct {
     int32_t corner[4][BLOCK];
     real share[4][BLOCK], down[4][BLOCK], right[4][BLOCK];
     real mask[BLOCK];
 } places;
 
-static void locate(const job *j, int64_t image, int64_t group, int64_t tap, int64_t at, int64_t n, places *to) {
+static void locate(const deform_gradient_job *j, int64_t image, int64_t group, int64_t tap, int64_t at, int64_t n,
+                   places *to) {
     const fc_conv *p = j->p;
     int64_t field = (image * j->offset_groups + group) * j->taps + tap;
     const real *down = j->offset + 2 * field * j->pixels + at, *right = down + j->pixels;
@@ -51,7 +52,7 @@ static void locate(const job *j, int64_t image, int64_t group, int64_t tap, int6
     for (int64_t i = 0; i < n; i++, column++) {
         if (column == p->out_width) column = 0, row++;
         real y = (real)(row * p->stride_h + top) + down[i], x = (real)(column * p->stride_w + left) + right[i];
-        /* At -1 a share is still 0, but no longer its slope. */
+        /* At -1 a pixel's share is still 0, but its slope is not. */
         int inside = y >= -1 && y < (real)p->height && x >= -1 && x < (real)p->width;
         if (!inside) y = x = 0;
         int64_t y0 = (int64_t)floor((double)y), x0 = (int64_t)floor((double)x);
@@ -73,14 +74,14 @@ static void locate(const job *j, int64_t image, int64_t group, int64_t tap, int6
 }
 
 /* The pixels [at, at + n) of an image that piece number i of the buffer holds. */
-static void piece_pixels(const job *j, int64_t i, int64_t *image, int64_t *at, int64_t *n) {
+static void piece_pixels(const deform_gradient_job *j, int64_t i, int64_t *image, int64_t *at, int64_t *n) {
     *image = (j->first + i) / j->pieces, *at = (j->first + i) % j->pieces * j->piece;
     *n = min64(j->piece, j->pixels - *at);
 }
 
-/* Step 1, where pieces are less than images: tasks are (piece, filter). */
+/* Copies the gradient of pieces that are less than images, for step 1: tasks are (piece, filter). */
 static int copy_work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const deform_gradient_job *j = context;
     for (int64_t task = begin; task < end; task++) {
         int64_t filters = j->p->filters, image, at, n;
         piece_pixels(j, task / filters, &image, &at, &n);
@@ -116,7 +117,7 @@ static void read_places(const places *s, const real *restrict x, const real *res
 
 /* Step 2: tasks are (piece, offset group, tap). */
 static int offset_work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const deform_gradient_job *j = context;
     const fc_conv *p = j->p;
     int64_t per_group = p->channels / j->offset_groups;
     places s;
@@ -146,10 +147,10 @@ static int offset_work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* Step 4: tasks are (image, offset group, block of its channels). Corner after corner: neighbouring pixels of the output go to
- * different places then, so that no addition waits for the last one. */
+/* Step 4: tasks are (image, offset group, block of its channels). Corner after corner: neighbouring pixels of the
+ * output go to different places then, so that no addition waits for the last one. */
 static int image_work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const deform_gradient_job *j = context;
     const fc_conv *p = j->p;
     int64_t per_group = p->channels / j->offset_groups, size = p->height * p->width;
     places s;
@@ -180,9 +181,9 @@ static int image_work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* The pieces of the buffer through all steps. `part` takes the gradient of the weights, which is added to `weights` unless that
- * is where it is. */
-static int do_pieces(job *j, const void *packed, real *weights, real *part, int threads) {
+/* Takes the pieces of the buffer through all steps. `part` takes the gradient of their weights, which is added to
+ * `weights` unless that is the same array. */
+static int do_pieces(deform_gradient_job *j, const void *packed, real *weights, real *part, int threads) {
     const fc_conv *p = j->p;
     fc_conv inner = {.batch = j->count,
                      .channels = j->depth,
@@ -224,18 +225,18 @@ static int do_pieces(job *j, const void *packed, real *weights, real *part, int 
 int FC_NAME(deform_conv_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask,
                                   int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
                                   void *grad_offset, void *grad_weight, void *grad_mask, int threads) {
-    job j = {.p = p,
-             .x = x,
-             .offset = offset,
-             .mask = mask,
-             .gradient = gradient,
-             .grad_x = grad_x,
-             .grad_offset = grad_offset,
-             .grad_mask = grad_mask,
-             .offset_groups = offset_groups,
-             .taps = p->kernel_h * p->kernel_w,
-             .pixels = p->out_height * p->out_width,
-             .blocks = ceil_div(p->channels / offset_groups, CHANNELS)};
+    deform_gradient_job j = {.p = p,
+                             .x = x,
+                             .offset = offset,
+                             .mask = mask,
+                             .gradient = gradient,
+                             .grad_x = grad_x,
+                             .grad_offset = grad_offset,
+                             .grad_mask = grad_mask,
+                             .offset_groups = offset_groups,
+                             .taps = p->kernel_h * p->kernel_w,
+                             .pixels = p->out_height * p->out_width,
+                             .blocks = ceil_div(p->channels / offset_groups, CHANNELS)};
     j.depth = p->channels * j.taps;
     int64_t fitting = COLUMNS_BYTES / (int64_t)sizeof(real) / j.depth;
     j.piece = min64(j.pixels, max64(4 * VL, fitting / (4 * VL) * (4 * VL)));

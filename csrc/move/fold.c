@@ -1,9 +1,9 @@
 /* Fold (col2im), the transpose of unfold: every pixel is the sum of its copies in the columns. Called through
  * `operations.def`.
  *
- * Columns are [image][channel][tap][window], images NCHW. Tasks are planes (image, channel), and a tap's windows are added
- * row by row, so that a plane's sums always have the same order. Many taps are added in parts, to totals beside the plane, in
- * bands of rows for which L1 has room. Limit: memory bandwidth. */
+ * Columns are [image][channel][tap][window], images NCHW. Tasks are planes (image, channel), and a tap's windows are
+ * added row by row, so that a plane's sums always have the same order. Many taps are added in parts, to totals beside
+ * the plane, in bands of rows for which L1 has room. Limit: memory bandwidth. */
 #include "base/parallel.h"
 #include "base/total.h"
 

@@ -1,14 +1,14 @@
-/* Operations that only move data, for any element of 1, 2, 4 or 8 bytes: pad, unfold, scatter, gather. They are entry points
- * of fastconv.h, compiled once for all instruction sets, since memory limits them and not arithmetic.
+/* Operations that only move data, for any element of 1, 2, 4 or 8 bytes: pad, unfold, scatter, gather. They are entry
+ * points of fastconv.h, compiled once for all instruction sets, since memory limits them and not arithmetic.
  *
- * Tasks are rows of the result, or planes where places are not known in advance. An element is copied as an unsigned integer of
- * its size; neighbours that stay neighbours are copied together. Limit: memory bandwidth. */
+ * Tasks are rows of the result, or planes where places are not known in advance. An element is copied as an unsigned
+ * integer of its size; neighbours that stay neighbours are copied together. Limit: memory bandwidth. */
 #include <string.h>
 
 #include "fastconv.h"
 #include "base/parallel.h"
 
-/* `count` elements, `from_step` and `to_step` elements apart. */
+/* Copies `count` elements, which lie `from_step` and `to_step` elements apart. */
 static void copy_strided(char *to, int64_t to_step, const char *from, int64_t from_step, int64_t count, int item) {
     if (to_step == 1 && from_step == 1) {
         memcpy(to, from, (size_t)(count * item));
@@ -54,7 +54,7 @@ static int pad_work(const void *context, int64_t begin, int64_t end) {
         }
         const char *row = j->x + (plane * j->height + source) * j->width * pixel;
         for (int64_t i = 0; i < j->column_count;) {
-            /* Runs of neighbouring columns are one copy. */
+            /* Neighbouring columns are one copy. */
             int64_t first = j->columns[i], n = 1;
             if (first < 0) {
                 fill(to + i * pixel, j->value, j->inner, j->item);

@@ -1,7 +1,7 @@
 /* Padding read backwards: every pixel is the sum of its copies. Called through `operations.def`.
  *
- * Tasks are rows of the image. Its copies, whole rows of the padded image, are added up; then each pixel adds up its columns
- * of that sum, neighbours together where their copies are neighbours too. Limit: memory bandwidth. */
+ * Tasks are rows of the image. Its copies, whole rows of the padded image, are added up; then each pixel adds up its
+ * columns of that sum, neighbours together where their copies are neighbours too. Limit: memory bandwidth. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
@@ -11,20 +11,20 @@
 /* Neighbouring columns of the padded image that are neighbours in the image too. */
 typedef struct {
     int64_t from, to, count;
-} stretch;
+} column_stretch;
 
 typedef struct {
     const real *gradient;
     real *out;
     int64_t height, width, inner, row_count, column_count; /* a pixel is `inner` reals */
     readers rows, columns;
-    const stretch *stretches; /* the longest first */
+    const column_stretch *stretches; /* the longest first */
     int64_t stretch_count;
-} pad_job;
+} pad_gradient_job;
 
 /* A few columns for each pixel. */
-static void add_stretches(const pad_job *j, const real *line, real *out) {
-    for (const stretch *s = j->stretches + 1; s < j->stretches + j->stretch_count; s++) {
+static void add_stretches(const pad_gradient_job *j, const real *line, real *out) {
+    for (const column_stretch *s = j->stretches + 1; s < j->stretches + j->stretch_count; s++) {
         if (s->count * j->inner > 1)
             add_reals(out + s->to * j->inner, line + s->from * j->inner, s->count * j->inner);
         else
@@ -33,8 +33,8 @@ static void add_stretches(const pad_job *j, const real *line, real *out) {
 }
 
 /* Many: totals, for all pixels but those whose only column has been copied. */
-static void sum_columns(const pad_job *j, const real *line, real *out, const real **terms) {
-    const stretch *copied = j->stretches;
+static void sum_columns(const pad_gradient_job *j, const real *line, real *out, const real **terms) {
+    const column_stretch *copied = j->stretches;
     for (int64_t x = 0; x < j->width; x++) {
         const int64_t *list = j->columns.list + j->columns.begin[x];
         int64_t count = j->columns.begin[x + 1] - j->columns.begin[x];
@@ -45,13 +45,13 @@ static void sum_columns(const pad_job *j, const real *line, real *out, const rea
 }
 
 static int pad_work(const void *context, int64_t begin, int64_t end) {
-    const pad_job *j = context;
+    const pad_gradient_job *j = context;
     int64_t inner = j->inner, row = j->width * inner, padded = j->column_count * inner;
     size_t reals = (size_t)round_up(padded, VL) * sizeof(real);
     char *memory = fc_workspace(FC_OWN, reals + (size_t)max64(j->rows.most, j->columns.most) * sizeof(real *));
     if (!memory) return FC_NO_MEMORY;
     const real **terms = (const real **)(memory + reals);
-    stretch most = j->stretch_count ? j->stretches[0] : (stretch){0, 0, 0};
+    column_stretch most = j->stretch_count ? j->stretches[0] : (column_stretch){0, 0, 0};
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->height, y = task % j->height, own = j->rows.begin[y + 1] - j->rows.begin[y];
         const int64_t *list = j->rows.list + j->rows.begin[y];
@@ -72,22 +72,22 @@ static int pad_work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-static int find_stretches(pad_job *j, const int64_t *columns) {
-    stretch *to = malloc((size_t)(j->column_count + 1) * sizeof *to);
+static int find_column_stretches(pad_gradient_job *j, const int64_t *columns) {
+    column_stretch *to = malloc((size_t)(j->column_count + 1) * sizeof *to);
     if (!to) return FC_NO_MEMORY;
     int64_t count = 0, longest = 0;
     for (int64_t i = 0; i < j->column_count;) {
         int64_t n = 1;
         while (i + n < j->column_count && columns[i] >= 0 && columns[i + n] == columns[i] + n) n++;
         if (columns[i] >= 0) {
-            to[count] = (stretch){i, columns[i], n};
+            to[count] = (column_stretch){i, columns[i], n};
             if (n > to[longest].count) longest = count;
             count++;
         }
         i += n;
     }
     if (count) {
-        stretch first = to[longest];
+        column_stretch first = to[longest];
         to[longest] = to[0], to[0] = first;
     }
     j->stretches = to, j->stretch_count = count;
@@ -97,18 +97,18 @@ static int find_stretches(pad_job *j, const int64_t *columns) {
 int FC_NAME(pad_gradient)(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
                           const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count,
                           int threads) {
-    pad_job j = {.gradient = gradient,
-                 .out = out,
-                 .height = height,
-                 .width = width,
-                 .inner = inner,
-                 .row_count = row_count,
-                 .column_count = column_count};
+    pad_gradient_job j = {.gradient = gradient,
+                          .out = out,
+                          .height = height,
+                          .width = width,
+                          .inner = inner,
+                          .row_count = row_count,
+                          .column_count = column_count};
     reading by_row = {rows, NULL, 1, row_count}, by_column = {columns, NULL, 1, column_count};
     double reals = (double)planes * (double)(row_count * column_count) * (double)inner;
     int status = find_readers(&j.rows, height, &by_row);
     if (!status) status = find_readers(&j.columns, width, &by_column);
-    if (!status) status = find_stretches(&j, columns);
+    if (!status) status = find_column_stretches(&j, columns);
     if (!status) status = fc_parallel(planes * height, fc_worth(reals / 4, threads), pad_work, &j);
     free_readers(&j.rows), free_readers(&j.columns), free((void *)j.stretches);
     return status;

@@ -1,9 +1,10 @@
 /* Sums of values at given places of planes, the gradient of maximum pooling. Called through `operations.def`.
  *
- * NCHW adds one value after the other to a plane in cache. In NHWC, windows of 3 pixels at most at small distances, the usual ones,
- * are known from the sizes and the first places: then every pixel asks the few windows that hold it whether they picked it, in
- * vectors of channels, and is written once. The answers are counted: images where a value got none have other windows, and are
- * done again, one value at a time. All add in the order of the values. Limit: memory bandwidth. */
+ * NCHW adds one value after the other to a plane in cache. In NHWC, windows of 3 pixels at most at small distances, the
+ * usual ones, are known from the sizes and the first places: then every pixel asks the few windows that hold it whether
+ * they picked it, in vectors of channels, and is written once. The answers are counted: images where a value got none
+ * have other windows, and are done again, one value at a time. All add in the order of the values. Limit: memory
+ * bandwidth. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ typedef struct {
     int64_t *answers;                               /* of every part */
     const int64_t *images;                          /* to be done by value, or NULL for all */
     int past;                                       /* the caches */
-} job;
+} scatter_add_job;
 
 /* The last of n places; one below 0 is after all others. */
 static uint64_t last_of(const int64_t *at, int64_t n) {
@@ -32,12 +33,12 @@ static uint64_t last_of(const int64_t *at, int64_t n) {
 
 /* ---- by value ---- */
 
-/* So many values are added before more of the plane is cleared, up to the last place that they go to: neighbours go to places near
- * to each other, which are then still in L1. */
+/* CHUNK values are added before more of the plane is cleared, up to the last place that they go to: neighbours go to
+ * places near to each other, which are then still in L1. */
 enum { CHUNK = 256, LINE = 64 / sizeof(real) };
 
-/* How often each place is added to. Where one gets more values than MOST_VALUES, the plane (or the line of channels) is summed
- * again, in totals: windows that large are rare, and totals cost twice as much. */
+/* How often each place is added to. Where one gets more values than MOST_VALUES, the plane (or the line of channels) is
+ * summed again, in totals: windows that large are rare, and totals cost twice as much. */
 enum { MOST_VALUES = 4 * PART_TERMS };
 
 typedef struct {
@@ -67,7 +68,7 @@ void count_at(tally *t, int64_t place) {
     if (count > t->most) t->most = count;
 }
 
-static int plane_totals(const job *j, tally *t, int64_t plane, real *out) {
+static int plane_totals(const scatter_add_job *j, tally *t, int64_t plane, real *out) {
     int64_t count = j->rows * j->columns, size = j->height * j->width;
     const real *values = j->values + plane * count;
     const int64_t *at = j->indices + plane * count;
@@ -79,7 +80,7 @@ static int plane_totals(const job *j, tally *t, int64_t plane, real *out) {
 }
 
 static int planes_by_value(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const scatter_add_job *j = context;
     int64_t count = j->rows * j->columns, size = j->height * j->width;
     sink s = {.past = 1};
     tally t;
@@ -123,7 +124,7 @@ typedef struct {
     int64_t n;
 } image_line;
 
-static int line_totals(const job *j, tally *t, const image_line *l) {
+static int line_totals(const scatter_add_job *j, tally *t, const image_line *l) {
     int64_t count = j->rows * j->columns, size = j->height * j->width;
     if (want_rests(t, size * LINE)) return FC_NO_MEMORY;
     for (int64_t place = 0; place < size; place++) clear_reals(l->out + place * j->channels, l->n);
@@ -141,7 +142,7 @@ static int line_totals(const job *j, tally *t, const image_line *l) {
 
 /* Tasks are (image, cache line of channels), which no other thread touches. */
 static int images_by_value(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const scatter_add_job *j = context;
     int64_t count = j->rows * j->columns, size = j->height * j->width, lines = ceil_div(j->channels, LINE);
     tally t;
     int status = open_tally(&t, size * LINE);
@@ -172,27 +173,27 @@ static int images_by_value(const void *context, int64_t begin, int64_t end) {
 
 /* ---- by pixel (NHWC) ---- */
 
-/* Window o of an axis holds the pixels from o * stride - 1 to o * stride + 1, or, if they begin late, one more each: the windows
- * of pixel i below `count` are those from first to last. */
+/* Window o of an axis holds the pixels from o * stride - 1 to o * stride + 1, or, if they begin late, one more each:
+ * the windows of pixel i below `count` are those from first to last. */
 typedef struct {
     int64_t first, last;
 } span;
 
-static span windows_of(const job *j, int late, int64_t i, int64_t count) {
+static span windows_of(const scatter_add_job *j, int late, int64_t i, int64_t count) {
     int64_t low = i - 1 - late, first = ceil_div(low + 2 * j->stride, j->stride) - 2; /* low is -2 at least */
     return (span){max64(first, 0), min64((low + 2) / j->stride, count - 1)};
 }
 
-/* What a window picked, and its values, of all channels. */
+/* The places that a window picked and its values, of all channels. */
 typedef struct {
     const lane *picked;
     const real *values;
 } window;
 
-enum { MOST_ROWS = 3, MOST_WINDOWS = MOST_ROWS * MOST_ROWS };
+enum { WINDOW_ROWS = 3, MOST_WINDOWS = WINDOW_ROWS * WINDOW_ROWS };
 
 typedef struct {
-    lane *picked;         /* row a of windows is at a % MOST_ROWS */
+    lane *picked;         /* row a of windows is at a % WINDOW_ROWS */
     span *columns;        /* windows of every column */
     int64_t room, filled; /* of a row; rows before this one have been read */
 } windows;
@@ -200,7 +201,7 @@ typedef struct {
 INLINE
 lanes picked_by(const window *w, int64_t c) { return (lanes)load((const real *)(w->picked + c)); }
 
-/* One pixel from `count` windows; `answers` counts down. Whole vectors are written. */
+/* Sums one pixel from `count` windows; `answers` counts down. Whole vectors are written. */
 INLINE
 void ask(const int count, const window *w, lane pixel, int64_t channels, real *to, lanes *answers) {
     lanes own = pixel - (lanes){0}, total = *answers;
@@ -225,14 +226,15 @@ void ask(const int count, const window *w, lane pixel, int64_t channels, real *t
     *answers = total;
 }
 
-static void fill_row(const job *j, const windows *all, int64_t image, span rows, int64_t y, real *to, lanes *answers) {
+static void fill_row(const scatter_add_job *j, const windows *all, int64_t image, span rows, int64_t y, real *to,
+                     lanes *answers) {
     int64_t padded = round_up(j->channels, VL);
     for (int64_t x = 0; x < j->width; x++, to += j->channels) {
         window w[MOST_WINDOWS];
         int n = 0;
         for (int64_t a = rows.first; a <= rows.last; a++)
             for (int64_t b = all->columns[x].first; b <= all->columns[x].last; b++)
-                w[n++] = (window){all->picked + a % MOST_ROWS * all->room + b * padded,
+                w[n++] = (window){all->picked + a % WINDOW_ROWS * all->room + b * padded,
                                   j->values + ((image * j->rows + a) * j->columns + b) * j->channels};
         lane pixel = (lane)(y * j->width + x);
         switch (n) {
@@ -246,17 +248,18 @@ static void fill_row(const job *j, const windows *all, int64_t image, span rows,
 }
 
 /* Reads the next row of windows; is a place outside? */
-static int read_windows(const job *j, windows *w, int64_t image) {
+static int read_windows(const scatter_add_job *j, windows *w, int64_t image) {
     int64_t n = j->columns * j->channels, padded = round_up(j->channels, VL);
     const int64_t *at = j->indices + (image * j->rows + w->filled) * n;
-    lane *to = w->picked + w->filled++ % MOST_ROWS * w->room;
+    lane *to = w->picked + w->filled++ % WINDOW_ROWS * w->room;
     for (int64_t b = 0; b < j->columns; b++)
         for (int64_t c = 0; c < j->channels; c++) to[b * padded + c] = (lane)at[b * j->channels + c];
     return last_of(at, n) >= (uint64_t)(j->height * j->width);
 }
 
-/* Do windows begin at 0 and not at -1? The first of them tell; where they do not, late ones hold what they picked as well. */
-static int begin_late(const job *j, int64_t image) {
+/* Do windows begin at 0 and not at -1? The first of them tell; where they do not, late ones hold what they picked as
+ * well. */
+static int begin_late(const scatter_add_job *j, int64_t image) {
     const int64_t *at = j->indices + image * j->rows * j->columns * j->channels;
     for (int64_t y = 0; y < min64(j->rows, 3); y++)
         for (int64_t x = 0; x < min64(j->columns, 16); x++) {
@@ -268,15 +271,15 @@ static int begin_late(const job *j, int64_t image) {
 
 /* Tasks are parts of an image. */
 static int by_pixel(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const scatter_add_job *j = context;
     int64_t row = j->width * j->channels, room = sink_room(row), padded = round_up(j->channels, VL);
     windows w = {.room = j->columns * padded};
-    size_t reals = (size_t)(MOST_ROWS * w.room + room + 2 * VL);
+    size_t reals = (size_t)(WINDOW_ROWS * w.room + room + 2 * VL);
     char *memory = fc_workspace(FC_OWN, reals * sizeof(real) + (size_t)j->width * sizeof(span));
     if (!memory) return FC_NO_MEMORY;
     w.picked = (lane *)memory, w.columns = (span *)(memory + reals * sizeof(real));
-    for (int64_t i = 0; i < MOST_ROWS * w.room; i++) w.picked[i] = -1; /* which is no pixel */
-    sink s = {.buffer = (real *)memory + MOST_ROWS * w.room, .room = room, .past = j->past};
+    for (int64_t i = 0; i < WINDOW_ROWS * w.room; i++) w.picked[i] = -1; /* which is no pixel */
+    sink s = {.buffer = (real *)memory + WINDOW_ROWS * w.room, .room = room, .past = j->past};
     int late = begin_late(j, begin / j->parts);
     for (int64_t x = 0; x < j->width; x++) w.columns[x] = windows_of(j, late, x, j->columns);
     const real *own_end = j->out + (end / j->parts * j->height + j->height * (end % j->parts) / j->parts) * row;
@@ -290,7 +293,7 @@ static int by_pixel(const void *context, int64_t begin, int64_t end) {
             span rows = windows_of(j, late, y, j->rows);
             while (w.filled <= rows.last)
                 if (read_windows(j, &w, image)) return FC_OUT_OF_RANGE;
-            /* At once where what is written beyond a row is ours, and still to be written. */
+            /* A row is written in place where what is written beyond it is ours, and still to be written. */
             int direct = !j->past && !s.filled && own_end - s.out >= row + VL;
             fill_row(j, &w, image, rows, y, direct ? s.out : next_row(&s, row), &answers);
             if (direct) s.out += row;
@@ -306,8 +309,8 @@ static int by_pixel(const void *context, int64_t begin, int64_t end) {
 
 /* ---- the way through ---- */
 
-/* The distance of windows that an image of that size would have so many of, or 0. */
-static int64_t distance(const job *j) {
+/* The stride of windows that would be so many in an image of that size, or 0. */
+static int64_t distance(const scatter_add_job *j) {
     int64_t best = 0, least = 5;
     for (int64_t stride = 1; stride <= 3; stride++) {
         int64_t tall = llabs(j->height - stride * j->rows), wide = llabs(j->width - stride * j->columns);
@@ -317,7 +320,7 @@ static int64_t distance(const job *j) {
 }
 
 /* Does by value what has answers missing. */
-static int do_rest(job *j, int64_t batch, int threads) {
+static int do_rest(scatter_add_job *j, int64_t batch, int threads) {
     int64_t *rest = j->answers, count = 0; /* in the same memory: no image's place is before its number */
     for (int64_t image = 0; image < batch; image++) {
         int64_t answers = 0;
@@ -330,15 +333,15 @@ static int do_rest(job *j, int64_t batch, int threads) {
 
 int FC_NAME(scatter_add)(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
                          int64_t rows, int64_t columns, int64_t height, int64_t width, int layout, int threads) {
-    job j = {.values = values,
-             .indices = indices,
-             .out = out,
-             .channels = channels,
-             .rows = rows,
-             .columns = columns,
-             .height = height,
-             .width = width,
-             .parts = 1};
+    scatter_add_job j = {.values = values,
+                         .indices = indices,
+                         .out = out,
+                         .channels = channels,
+                         .rows = rows,
+                         .columns = columns,
+                         .height = height,
+                         .width = width,
+                         .parts = 1};
     double planes = (double)(batch * channels);
     threads = fc_worth(planes * (double)(2 * rows * columns + height * width) / 2, threads);
     j.past = goes_past(planes * (double)(height * width));

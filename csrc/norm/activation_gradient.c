@@ -1,5 +1,5 @@
-/* The slopes of activations, times a gradient. Called through `operations.def`. Limit: memory bandwidth; arithmetic where
- * there is an exponential. At a kink the slope is that of PyTorch; NaN stays NaN but where the slope is 0. */
+/* The slopes of activations, times a gradient. Called through `operations.def`. Limit: memory bandwidth; arithmetic
+ * where there is an exponential. At a kink the slope is that of PyTorch; NaN stays NaN but where the slope is 0. */
 #include "base/exponential.h"
 #include "base/parallel.h"
 #include "base/simd.h"
@@ -20,8 +20,8 @@ vec exponential(vec x) {
     return power * rest + power;
 }
 
-/* Slopes from its input x. Those of sigmoid and tanh are e / (1 + e)^2 and 4 e / (1 + e)^2, which keep their digits where they
- * are small, with e = exp(-|x|) and exp(-2 |x|). */
+/* Slopes from its input x. Those of sigmoid and tanh are e / (1 + e)^2 and 4 e / (1 + e)^2, which keep their digits
+ * where they are small, with e = exp(-|x|) and exp(-2 |x|). */
 INLINE
 vec slope_of_input(const int activation, vec x) {
     vec size = choose(x < zero(), -x, x), e, inverse;
@@ -46,7 +46,7 @@ typedef struct {
     int64_t count;
     int activation, from_output;
     real a, b;
-} job;
+} activation_job;
 
 enum { PART = 4096 };
 
@@ -66,7 +66,7 @@ vec with_slope(const int activation, const int from_output, vec gradient, vec va
 }
 
 INLINE
-void all(const int activation, const int from_output, const job *j, int64_t i, int64_t end) {
+void all(const int activation, const int from_output, const activation_job *j, int64_t i, int64_t end) {
     vec a = splat(j->a), b = splat(j->b);
     for (; i + VL <= end; i += VL)
         store(j->out + i, with_slope(activation, from_output, load(j->gradient + i), load(j->value + i), a, b));
@@ -77,7 +77,7 @@ void all(const int activation, const int from_output, const job *j, int64_t i, i
 }
 
 static int work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const activation_job *j = context;
     int64_t first = begin * PART, last = min64(end * PART, j->count);
     switch (2 * j->activation + (j->activation == FC_SIGMOID || j->activation == FC_TANH ? j->from_output : 0)) {
         case 2 * FC_RELU: all(FC_RELU, 0, j, first, last); break;
@@ -97,7 +97,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
 
 int FC_NAME(activation_gradient)(int activation, double a, double b, const void *gradient, const void *value,
                                  int from_output, void *out, int64_t count, int threads) {
-    job j = {gradient, value, out, count, activation, from_output, (real)a, (real)b};
+    activation_job j = {gradient, value, out, count, activation, from_output, (real)a, (real)b};
     double cycles = (double)count * (activation <= FC_LEAKY_RELU || activation == FC_HARDSWISH ? 0.5 : 2);
     return fc_parallel(ceil_div(count, PART), fc_worth(cycles, threads), work, &j);
 }

@@ -1,5 +1,5 @@
-/* Local response normalisation across channels: x / (k + alpha / size * sum of squares over neighbouring channels)^beta.
- * Called through `operations.def`. Limit: arithmetic of the powers. */
+/* Local response normalisation across channels: x / (k + alpha / size * sum of squares over neighbouring
+ * channels)^beta. Called through `operations.def`. Limit: arithmetic of the powers. */
 #include <math.h>
 
 #include "base/parallel.h"

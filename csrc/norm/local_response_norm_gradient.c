@@ -1,9 +1,10 @@
 /* The gradient of local response normalisation. Called through `operations.def`.
  *
- * With base = k + alpha / size * (sum of squares over a channel's window) and its share g x / base^(beta + 1), a pixel gets
- * g / base^beta - 2 alpha beta / size * x * (sum of the shares of all windows that hold its channel). A strip of pixels is
- * worked on at a time, in rows with zeros around for the neighbours of the first and last channels: of pixels, one row for
- * each channel (NCHW), or of channels, one for each pixel (NHWC). Limit: arithmetic of the powers. */
+ * With base = k + alpha / size * (sum of squares over a channel's window) and its share g x / base^(beta + 1), a pixel
+ * gets g / base^beta - 2 alpha beta / size * x * (sum of the shares of all windows that hold its channel). A strip of
+ * pixels is worked on at a time, in rows with zeros around for the neighbours of the first and last channels: of
+ * pixels, one row for each channel (NCHW), or of channels, one for each pixel (NHWC). Limit: arithmetic of the
+ * powers. */
 #include <math.h>
 
 #include "base/parallel.h"
@@ -16,7 +17,7 @@ typedef struct {
     real scale, k, factor;
     double beta;
     int nhwc;
-} job;
+} norm_gradient_job;
 
 /* to[i] = sum of from[i + n * step] for n in [low, high]. */
 static void sum_neighbours(real *to, const real *from, int64_t n, int64_t step, int64_t low, int64_t high) {
@@ -32,7 +33,7 @@ static void sum_neighbours(real *to, const real *from, int64_t n, int64_t step, 
     }
 }
 
-/* base^beta; the usual exponent in vectors. */
+/* Raises to the power of beta; the usual exponent goes in vectors. */
 static void raise_all(real *restrict to, const real *restrict base, int64_t n, double beta) {
     if (beta == 0.75)
 #if FC_DOUBLE
@@ -46,7 +47,7 @@ static void raise_all(real *restrict to, const real *restrict base, int64_t n, d
 
 /* Tasks are (image, strip of pixels). */
 static int work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const norm_gradient_job *j = context;
     int64_t below = j->size / 2, above = (j->size - 1) / 2, around = min64(below, j->channels);
     int64_t step = j->nhwc ? 1 : j->strip, room = (j->channels + 2 * around) * step;
     below = min64(below, j->channels), above = min64(above, j->channels);
@@ -89,18 +90,18 @@ static int work(const void *context, int64_t begin, int64_t end) {
 int FC_NAME(local_response_norm_gradient)(const void *x, const void *gradient, void *out, int64_t batch,
                                           int64_t channels, int64_t pixels, int64_t size, double alpha, double beta,
                                           double k, int layout, int threads) {
-    job j = {.x = x,
-             .gradient = gradient,
-             .out = out,
-             .channels = channels,
-             .pixels = pixels,
-             .size = size,
-             .scale = (real)(alpha / (double)size),
-             .k = (real)k,
-             .factor = (real)(2 * beta * alpha / (double)size),
-             .beta = beta,
-             .nhwc = layout == FC_NHWC};
-    /* Five rows of a strip fit L2. */
+    norm_gradient_job j = {.x = x,
+                           .gradient = gradient,
+                           .out = out,
+                           .channels = channels,
+                           .pixels = pixels,
+                           .size = size,
+                           .scale = (real)(alpha / (double)size),
+                           .k = (real)k,
+                           .factor = (real)(2 * beta * alpha / (double)size),
+                           .beta = beta,
+                           .nhwc = layout == FC_NHWC};
+    /* A strip is so long that five of its rows fit half of L2. */
     int64_t fitting = fc_l2_bytes() / 2 / (5 * channels * (int64_t)sizeof(real)) / VL * VL;
     j.strip = min64(pixels, max64(VL, min64(fitting, 256)));
     j.strips = ceil_div(pixels, j.strip);

@@ -1,8 +1,8 @@
 /* Pooling of every kind and element type, from tables of windows. Compiled once for each instruction set, called by
  * `fc_pool_run`.
  *
- * Maximum and sum of NCHW planes combine whole rows, then neighbours along the row, in loops that the compiler turns into
- * vectors; NHWC combines whole pixels. Everything else (indices, powers, sampling) takes one window at a time.
+ * Maximum and sum of NCHW planes combine whole rows, then neighbours along the row, in loops that the compiler turns
+ * into vectors; NHWC combines whole pixels. Everything else (indices, powers, sampling) takes one window at a time.
  * Limit: cache or memory bandwidth for the first kind, scalar arithmetic for the second. */
 #include <math.h>
 #include <string.h>
@@ -88,7 +88,7 @@ typedef struct {
 #define BODIES(type) {windows_work_##type, planes_work_##type, channels_work_##type}
 
 int FC_NAME(pool)(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads) {
-    /* In the order of the types' enum. */
+    /* The bodies stand in the order of the types' enum. */
     static const fc_body bodies[][3] = {BODIES(i8),  BODIES(u8),  BODIES(i16), BODIES(u16), BODIES(i32),
                                         BODIES(u32), BODIES(i64), BODIES(u64), BODIES(f32), BODIES(f64)};
     pool_job j = {p, x, out, indices, uniforms, 1};

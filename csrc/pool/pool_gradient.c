@@ -1,7 +1,8 @@
 /* The gradient of average pooling: every pixel is the sum of its windows' shares. Called through `operations.def`.
  *
- * A row of outputs is divided, and spread along the row, into a ring of such rows in L1; a row of pixels is the sum of those
- * whose windows hold it, written once. NCHW has vectors along the row, NHWC over channels. Limit: memory bandwidth. */
+ * A row of outputs is divided, and spread along the row, into a ring of such rows in L1; a row of pixels is the sum of
+ * those whose windows hold it, written once. NCHW has vectors along the row, NHWC over channels. Limit: memory
+ * bandwidth. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
@@ -25,7 +26,7 @@ typedef struct {
     kind kind;
     const int32_t *tables; /* [columns.most][width]: readers, or the number of columns where there are no more */
     int64_t before, shares_room, row_room; /* zeros in front of a row's shares; reals */
-} job;
+} pool_gradient_job;
 
 /* ---- along a row ---- */
 
@@ -36,7 +37,7 @@ typedef struct {
     const real **terms; /* of a sum */
 } scratch;
 
-/* The divisors of an axis, up to a whole vector; and 1 / them, which follow. */
+/* Gives the divisors of an axis, up to a whole vector, followed by their inverses. */
 static real *open_divisors(const fc_windows *w, real *to) {
     int64_t padded = round_up(w->count, VL);
     for (int64_t o = 0; o < padded; o++) {
@@ -46,8 +47,8 @@ static real *open_divisors(const fc_windows *w, real *to) {
     return to + padded;
 }
 
-/* All outputs of row y, divided. Whole vectors are written, of 0 in the end. */
-static void divide_row(const job *j, const scratch *s, const real *from, int64_t y) {
+/* Divides all outputs of row y. Whole vectors are written, with zeros behind the last output. */
+static void divide_row(const pool_gradient_job *j, const scratch *s, const real *from, int64_t y) {
     int64_t count = j->p->columns.count, inner = j->inner;
     vec by_row = splat((real)j->p->rows.divisor[y]), inverse = splat((real)(1 / j->p->rows.divisor[y]));
     if (inner == 1) {
@@ -87,7 +88,7 @@ void spread_by_1(const int64_t kernel, const int64_t step, const real *shares, r
     for (int64_t x = 0; x < width; x += VL) store(to + x, sum_shares(kernel, step, shares + x));
 }
 
-/* Of two pixels in a row, the first is the window's pixel 0, 2, ..., the second 1, 3, ... */
+/* With stride 2, the first of two pixels is pixel 0, 2, ... of its windows, the second pixel 1, 3, ... */
 INLINE
 void spread_by_2(const int64_t kernel, const real *shares, real *to, int64_t width) {
     for (int64_t x = 0; x < width; x += 2 * VL, shares += VL) {
@@ -98,7 +99,7 @@ void spread_by_2(const int64_t kernel, const real *shares, real *to, int64_t wid
     }
 }
 
-static void spread_by_table(const job *j, const real *restrict shares, real *restrict to) {
+static void spread_by_table(const pool_gradient_job *j, const real *restrict shares, real *restrict to) {
     const int32_t *restrict at = j->tables;
     int64_t width = j->p->width;
     for (int64_t x = 0; x < width; x++) to[x] = shares[at[x]];
@@ -108,8 +109,8 @@ static void spread_by_table(const job *j, const real *restrict shares, real *res
     }
 }
 
-/* Sums of the shares of a row for each of its pixels; whole vectors are written. */
-static void spread_row(const job *j, const scratch *s, real *to) {
+/* Sums the shares of a row for each of its pixels; whole vectors are written. */
+static void spread_row(const pool_gradient_job *j, const scratch *s, real *to) {
     const fc_windows *w = &j->p->columns;
     const readers *r = &j->columns;
     int64_t width = j->p->width, pad = -w->first;
@@ -155,7 +156,7 @@ static void spread_row(const job *j, const scratch *s, real *to) {
 /* ---- planes, or images of NHWC ---- */
 
 static int work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const pool_gradient_job *j = context;
     const fc_pool *p = j->p;
     const readers *r = &j->rows;
     int64_t columns = p->columns.count, padded = round_up(columns, VL), row = p->width * j->inner;
@@ -195,7 +196,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
 
 /* Windows of 2x2, each next to the other, of NCHW: every output is four pixels. Parts are of the outputs' rows. */
 static int double_planes(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const pool_gradient_job *j = context;
     const fc_pool *p = j->p;
     int64_t columns = p->columns.count, rows = p->rows.count, width = p->width, used = min64(width, 2 * columns);
     int64_t padded = round_up(columns, VL), room = j->past ? sink_room(2 * width) : 0;
@@ -237,9 +238,9 @@ static int is_doubling(const fc_windows *w) {
     return w->kernel == 2 && w->stride == 2 && w->step == 1 && w->first == 0;
 }
 
-/* One window over the whole plane: it has one value. */
+/* Fills planes that have one window, over the whole plane. */
 static int fill_planes(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const pool_gradient_job *j = context;
     const fc_pool *p = j->p;
     int64_t n = p->height * p->width;
     real divisor = (real)(p->rows.divisor[0] * p->columns.divisor[0]);
@@ -256,7 +257,7 @@ static int fill_planes(const void *context, int64_t begin, int64_t end) {
 
 /* ---- the way through ---- */
 
-static int plan_columns(job *j) {
+static int plan_columns(pool_gradient_job *j) {
     const fc_pool *p = j->p;
     const fc_windows *w = &p->columns;
     int64_t width = p->width, reach = w->count + 1; /* BY_TABLE: a zero behind the shares */
@@ -298,7 +299,8 @@ static int is_uniform(const fc_windows *w) {
     return w->kernel && w->stride == 1 && w->step == 1;
 }
 
-/* Then the gradient is average pooling too: pixel i lies in the windows i + pad - kernel + 1, ..., i + pad. */
+/* The gradient of uniform windows is average pooling too: pixel i lies in the windows i + pad - kernel + 1, ..., i +
+ * pad. */
 static int pool_back(const fc_pool *p, const void *gradient, void *out, int threads) {
     fc_pool back = *p;
     double *divisors = malloc((size_t)(p->height + p->width) * sizeof *divisors);
@@ -316,7 +318,7 @@ static int pool_back(const fc_pool *p, const void *gradient, void *out, int thre
 
 int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads) {
     int nhwc = p->layout == FC_NHWC;
-    job j = {.p = p, .gradient = gradient, .out = out, .inner = nhwc ? p->channels : 1, .parts = 1};
+    pool_gradient_job j = {.p = p, .gradient = gradient, .out = out, .inner = nhwc ? p->channels : 1, .parts = 1};
     int64_t planes = nhwc ? p->batch : p->batch * p->channels;
     double elements =
         (double)(p->batch * p->channels) * (double)(p->height * p->width + p->rows.count * p->columns.count);

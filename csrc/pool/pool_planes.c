@@ -1,7 +1,8 @@
-/* The usual pooling of NCHW planes: maximum and average over windows of 2x2 and 3x3 at distances of 1 and 2, and over whole
- * planes. Called by `fc_pool_run`, which gives everything else to pool.c.
+/* The usual pooling of NCHW planes: maximum and average over windows of 2x2 and 3x3 at distances of 1 and 2, and over
+ * whole planes. Called by `fc_pool_run`, which gives everything else to pool.c.
  *
- * Windows: rows are combined horizontally as they are read, then vertically in registers, ROWS rows of outputs at a time.
+ * Windows: rows are combined horizontally as they are read, then vertically in registers, ROWS rows of outputs at a
+ * time.
  * Whole planes: VL planes at a time, whose partial sums are transposed and combined.
  * Limit: cache or memory bandwidth. */
 #include <math.h>
@@ -16,9 +17,9 @@ typedef struct {
     const real *x;
     real *out;
     int64_t parts;
-} job;
+} planes_job;
 
-/* NaN wins. */
+/* Adds, or takes the larger number; NaN wins. */
 INLINE
 vec combine(const int sum, vec a, vec b) { return sum ? a + b : choose((b > a) | (b != b), b, a); }
 
@@ -31,10 +32,10 @@ typedef struct {
     const real *by_column, *by_row;             /* divisors, ... */
     const real *column_inverses, *row_inverses; /* ... and 1 / them */
     int64_t width, out_width, first, x, row_count;
-} tile;
+} pool_tile;
 
 INLINE
-void slide(const int kernel, const int stride, const int sum, const int edge, const tile *t) {
+void slide(const int kernel, const int stride, const int sum, const int edge, const pool_tile *t) {
     const int64_t at = t->x * stride + t->first;
     lanes inside[4];
     vec total[ROWS], across[2 * (ROWS - 1) + 3];
@@ -68,10 +69,10 @@ void slide(const int kernel, const int stride, const int sum, const int edge, co
 }
 
 #define SLIDE(kernel, stride)                                                                                          \
-    static void max_##kernel##_##stride##_inner(const tile *t) { slide(kernel, stride, 0, 0, t); }                     \
-    static void max_##kernel##_##stride##_edge(const tile *t) { slide(kernel, stride, 0, 1, t); }                      \
-    static void sum_##kernel##_##stride##_inner(const tile *t) { slide(kernel, stride, 1, 0, t); }                     \
-    static void sum_##kernel##_##stride##_edge(const tile *t) { slide(kernel, stride, 1, 1, t); }
+    static void max_##kernel##_##stride##_inner(const pool_tile *t) { slide(kernel, stride, 0, 0, t); }                \
+    static void max_##kernel##_##stride##_edge(const pool_tile *t) { slide(kernel, stride, 0, 1, t); }                 \
+    static void sum_##kernel##_##stride##_inner(const pool_tile *t) { slide(kernel, stride, 1, 0, t); }                \
+    static void sum_##kernel##_##stride##_edge(const pool_tile *t) { slide(kernel, stride, 1, 1, t); }
 #define SLIDES(kernel, stride)                                                                                         \
     {                                                                                                                  \
         {max_##kernel##_##stride##_inner, max_##kernel##_##stride##_edge}, {                                           \
@@ -84,10 +85,11 @@ SLIDE(3, 1)
 SLIDE(3, 2)
 
 /* [kernel - 2][stride - 1][sum][edge] */
-static void (*const slides[2][2][2][2])(const tile *) = {{SLIDES(2, 1), SLIDES(2, 2)}, {SLIDES(3, 1), SLIDES(3, 2)}};
+static void (*const slides[2][2][2][2])(const pool_tile *) = {{SLIDES(2, 1), SLIDES(2, 2)},
+                                                              {SLIDES(3, 1), SLIDES(3, 2)}};
 
 static int work_windows(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const planes_job *j = context;
     const fc_pool *p = j->p;
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int sum = p->reducer == FC_SUM;
@@ -107,11 +109,11 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
         by_row[o] = (real)rows->divisor[o], row_inverses[o] = (real)(1 / rows->divisor[o]);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts, y_end = rows->count * (part + 1) / j->parts;
-        tile t = {.by_column = by_column,
-                  .column_inverses = column_inverses,
-                  .width = p->width,
-                  .out_width = columns->count,
-                  .first = columns->first};
+        pool_tile t = {.by_column = by_column,
+                       .column_inverses = column_inverses,
+                       .width = p->width,
+                       .out_width = columns->count,
+                       .first = columns->first};
         for (int64_t y = rows->count * part / j->parts; y < y_end; y += ROWS) {
             t.row_count = min64(ROWS, y_end - y);
             t.by_row = by_row + y, t.row_inverses = row_inverses + y;
@@ -152,7 +154,7 @@ vec partial_of_plane(const int sum, const real *x, int64_t n) {
 }
 
 INLINE
-void whole_planes(const int sum, const job *j, int64_t begin, int64_t end) {
+void whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end) {
     const fc_pool *p = j->p;
     int64_t n = p->height * p->width;
     for (int64_t plane = begin; plane < end; plane += VL) {
@@ -171,7 +173,7 @@ void whole_planes(const int sum, const job *j, int64_t begin, int64_t end) {
 }
 
 static int work_planes(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
+    const planes_job *j = context;
     if (j->p->reducer == FC_SUM)
         whole_planes(1, j, begin, end);
     else
@@ -182,7 +184,7 @@ static int work_planes(const void *context, int64_t begin, int64_t end) {
 int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads) {
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     if (p->layout != FC_NCHW || p->reducer > FC_SUM) return FC_NOT_MINE;
-    job j = {p, x, out, 1};
+    planes_job j = {p, x, out, 1};
     int64_t planes = p->batch * p->channels;
     double elements = (double)planes * (double)(p->height * p->width + rows->count * columns->count);
     threads = fc_worth(elements / 8, threads);

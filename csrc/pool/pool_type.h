@@ -1,7 +1,7 @@
 /* Pooling of one element type T; included once for each by pool.c, which says whether T has NaN and what is lowest.
  *
- * The last three functions are the bodies of pool.c's tasks: rows of windows one at a time, parts of NCHW planes, and parts
- * of the channels of an NHWC row of outputs. */
+ * The last three functions are the bodies of pool.c's tasks: rows of windows one at a time, parts of NCHW planes, and
+ * parts of the channels of an NHWC row of outputs. */
 
 INLINE
 int NAMED(wins)(T value, T best) { return value > best || IS_NAN(value); }
@@ -98,7 +98,8 @@ static T NAMED(combine_run)(const T *restrict x, int64_t n, int64_t step, int su
     sum ? NAMED(combine_taps)(out, first, n, stride, 1, taps, 1)                                                       \
         : NAMED(combine_taps)(out, first, n, stride, 1, taps, 0)
 
-/* `row` is padded where there is a grid: every window of it is whole. `totals` has room for two numbers of each window. */
+/* `row` is padded where there is a grid: every window of it is whole. `totals` has room for two numbers of each window.
+ */
 static void NAMED(along_row)(const fc_windows *w, const T *restrict row, T *restrict out, const int64_t *start,
                              const int64_t *stop, int sum, T *restrict totals) {
     int64_t n = w->count;

@@ -10,8 +10,8 @@ static inline int covers(const fc_windows *w, int64_t size) {
     return w->count == 1 && w->step == 1 && !w->per_plane && w->start[0] == 0 && w->stop[0] == size;
 }
 
-/* x / d by a multiplication with r, which is nearly 1 / d, and one correction (Markstein 1990): divisions of vectors are
- * slow. */
+/* x / d by a multiplication with r, which is nearly 1 / d, and one correction (Markstein 1990): divisions of vectors
+ * are slow. */
 INLINE
 vec divided(vec x, vec d, vec r) {
     vec q = x * r, rest = x - q * d;

@@ -1,5 +1,5 @@
-/* What the kernels for the gradient of a convolution's weights share: the register tile, shares of the reduction, and the way to
- * the user's layout. Included by gradient_*.c. */
+/* What the kernels for the gradient of a convolution's weights share: the register tile, shares of the reduction, and
+ * the way to the user's layout. Included by gradient_*.c. */
 #ifndef FC_GRADIENT_H
 #define FC_GRADIENT_H
 
@@ -9,14 +9,14 @@
 
 /* ---- register tile: gradient_tile.c ---- */
 
-/* Steps of the reduction: where they begin in both operands, and how many they are. */
+/* Neighbouring steps of the reduction: where they begin in both operands, and how many they are. */
 typedef struct {
     int64_t cell, pixel, count;
-} stretch;
+} step_stretch;
 
 typedef struct {
     const real *x, *gradient; /* x[m]: a step's rows; gradient: its vectors of filters, step after step */
-    const stretch *stretches, *end;
+    const step_stretch *stretches, *end;
     int64_t width, step; /* reals of `x` from cell to cell, and from step to step */
     real *sums;          /* [row][vectors * VL], added to unless `first` */
     int first;
@@ -27,15 +27,15 @@ typedef void gradient_tile_function(const gradient_tile *t);
 /* [rows - 1][vectors - 1] */
 extern gradient_tile_function *const FC_NAME(gradient_tiles)[MR][NV];
 
-/* `whole` in `count` parts that differ by one at most. */
+/* Where part `i` begins of `whole`, cut into `count` parts that differ by one at most. */
 static inline int64_t part_start(int64_t whole, int64_t count, int64_t i) {
     return whole / count * i + min64(i, whole % count);
 }
 
 /* ---- results ---- */
 
-/* The sums [tap][channel][width] of a block of filters and `channels` channels to the user's layout; `to` is the place of the
- * first filter and channel there. */
+/* Stores the sums [tap][channel][width] of a block of filters and `channels` channels in the user's layout; `to` is the
+ * place of the first filter and channel there. */
 static inline void unpack_sums(const operands *o, const real *sums, int64_t taps, int64_t channels, int64_t width,
                                int64_t filters, real *to) {
     int64_t rows = channels * taps;
@@ -63,8 +63,8 @@ static inline void unpack_sums(const operands *o, const real *sums, int64_t taps
 
 /* ---- totals: the sums of many parts of the reduction (base/two_sum.h) ---- */
 
-/* The sums of parts 0, 1, ... of the reduction: of PART_TERMS parts they are added up in place, and then go to the totals,
- * from where the last part brings them back. A part that begins_anew is not added to what is there. */
+/* The sums of parts 0, 1, ... of the reduction: of PART_TERMS parts they are added up in place, and then go to the
+ * totals, from where the last part brings them back. A part that begins_anew is not added to what is there. */
 typedef struct {
     real *sums, *totals, *rests; /* no totals where there are few parts */
     int64_t part, parts;

@@ -1,21 +1,22 @@
 /* Gradient of a depthwise convolution's weights. Called through `gradients.def`.
  *
- * Vectors run over the pixels of a row (NCHW), or over filters (NHWC). The input's lines are packed: with zeros around the
- * image, a plane for each remainder that the taps have by the stride (NCHW), in vectors of the filters' channels (NHWC). Register
- * tile: a rectangle of the kernel's taps, one sum each; every vector of the gradient is loaded once and multiplied with the
- * pixels of all taps of the tile. A task is a filter, or a vector of them, and a share of the images' strips of rows; their sums
- * are added up at the end, so that results do not depend on the number of threads. Limit: loads, one for each product. */
+ * Vectors run over the pixels of a row (NCHW), or over filters (NHWC). The input's lines are packed: with zeros around
+ * the image, a sheet for each remainder that the taps have by the stride (NCHW), in vectors of the filters' channels
+ * (NHWC). Register tile: a rectangle of the kernel's taps, one sum each; every vector of the gradient is loaded once
+ * and multiplied with the pixels of all taps of the tile. A task is a filter, or a vector of them, and a share of the
+ * images' strips of rows; their sums are added up at the end, so that results do not depend on the number of threads.
+ * Limit: loads, one for each product. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
-#include "base/simd.h"
+#include "base/total.h"
 #include "conv/grid.h"
 #include "weight_gradient/gradient.h"
 #include "weight_gradient/kernel.h"
 
 enum {
-    MOST_COLUMNS = 7, /* taps of a row in a tile */
-    MOST_ROWS = 5,
+    TILE_COLUMNS = 7, /* taps of a row in a tile */
+    TILE_ROWS = 5,
     TILE_TAPS = MR > 6 ? 28 : 12,
     TILE_STEPS = 64,          /* vectors of the gradient, whose products are summed in registers */
     LINES_BYTES = 24 << 10,   /* of L1, for a strip's lines */
@@ -38,15 +39,15 @@ typedef struct {
     int64_t x_step, gradient_step; /* from vector to vector */
     real *sums;                    /* [row][row_sums] */
     int64_t row_sums;
-} tile;
+} tap_tile;
 
 INLINE
-void multiply_tile(const int rows, const int columns, const tile *t) {
-    vec sum[MOST_ROWS][MOST_COLUMNS]; /* of TILE_STEPS steps */
-    total all[MOST_ROWS][MOST_COLUMNS];
-    const real *gradient_row = t->gradient, *g = gradient_row, *x[MOST_ROWS];
+void multiply_tile(const int rows, const int columns, const tap_tile *t) {
+    vec sum[TILE_ROWS][TILE_COLUMNS]; /* of TILE_STEPS steps */
+    total all[TILE_ROWS][TILE_COLUMNS];
+    const real *gradient_row = t->gradient, *g = gradient_row, *x[TILE_ROWS];
     const real *const *lines = t->lines;
-    int64_t offset[MOST_COLUMNS], y = t->rows, left = t->count; /* rows, and vectors of the row */
+    int64_t offset[TILE_COLUMNS], y = t->rows, left = t->count; /* rows, and vectors of the row */
 #pragma GCC unroll 8
     for (int s = 0; s < columns; s++) offset[s] = t->offsets[s];
 #pragma GCC unroll 8
@@ -97,7 +98,7 @@ void multiply_tile(const int rows, const int columns, const tile *t) {
 }
 
 #define TILE(rows, columns)                                                                                            \
-    static void tile_##rows##_##columns(const tile *t) { multiply_tile(rows, columns, t); }
+    static void tile_##rows##_##columns(const tap_tile *t) { multiply_tile(rows, columns, t); }
 #define COLUMN_TILES(rows)                                                                                             \
     TILE(rows, 1)                                                                                                      \
     TILE(rows, 2)                                                                                                      \
@@ -113,7 +114,7 @@ COLUMN_TILES(3)
 COLUMN_TILES(4)
 COLUMN_TILES(5)
 
-static void (*const tiles[MOST_ROWS][MOST_COLUMNS])(const tile *) = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5)};
+static void (*const tiles[TILE_ROWS][TILE_COLUMNS])(const tap_tile *) = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5)};
 
 /* ---- plan ---- */
 
@@ -121,50 +122,50 @@ typedef struct {
     operands o;
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int64_t multiplier, units;    /* filters of a channel; filters, or vectors of them */
-    int64_t planes, plane, pitch; /* of a line: remainders (NCHW), reals of each, reals in all */
+    int64_t sheets, sheet, pitch; /* of a line: remainders (NCHW), reals of each, reals in all */
     int64_t rows, seen, lines,
         strips; /* output rows of a strip, lines it sees, those in the image at most; strips of an image */
     int64_t shares;
-} plan;
+} depthwise_plan;
 
-/* A line holds a plane for each remainder that the taps' columns have by the stride: numbers them in `plane_of`, one entry for
- * each column of taps, in the order in which they come up; gives how many they are. */
-static int64_t number_planes(const fc_conv *p, int64_t *plane_of) {
-    int64_t planes = 0;
+/* A line holds a sheet for each remainder that the taps' columns have by the stride. Gives each column of taps the
+ * number of its sheet in `sheet_of`, in the order in which they come up, and returns how many they are. */
+static int64_t number_sheets(const fc_conv *p, int64_t *sheet_of) {
+    int64_t sheets = 0;
     for (int64_t s = 0; s < p->kernel_w; s++) {
-        plane_of[s] = planes;
+        sheet_of[s] = sheets;
         for (int64_t i = 0; i < s; i++)
-            if ((s - i) * p->dilation_w % p->stride_w == 0) plane_of[s] = plane_of[i];
-        planes += plane_of[s] == planes;
+            if ((s - i) * p->dilation_w % p->stride_w == 0) sheet_of[s] = sheet_of[i];
+        sheets += sheet_of[s] == sheets;
     }
-    return planes;
+    return sheets;
 }
 
-static plan plan_of(const fc_conv *p) {
-    plan w = {.o = operands_of(p),
-              .kernel_h = p->kernel_h,
-              .kernel_w = p->kernel_w,
-              .stride_h = p->stride_h,
-              .stride_w = p->stride_w,
-              .dilation_h = p->dilation_h,
-              .dilation_w = p->dilation_w,
-              .pad_top = p->pad_top,
-              .pad_left = p->pad_left,
-              .multiplier = p->filters / p->groups};
+static depthwise_plan plan_of(const fc_conv *p) {
+    depthwise_plan w = {.o = operands_of(p),
+                        .kernel_h = p->kernel_h,
+                        .kernel_w = p->kernel_w,
+                        .stride_h = p->stride_h,
+                        .stride_w = p->stride_w,
+                        .dilation_h = p->dilation_h,
+                        .dilation_w = p->dilation_w,
+                        .pad_top = p->pad_top,
+                        .pad_left = p->pad_left,
+                        .multiplier = p->filters / p->groups};
     const operands *o = &w.o;
     w.units = o->nhwc ? ceil_div(p->filters, VL) : p->filters;
     if (o->nhwc) {
-        w.planes = 1;
-        w.plane = w.pitch = ((o->out_width - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1) * VL;
+        w.sheets = 1;
+        w.sheet = w.pitch = ((o->out_width - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1) * VL;
     } else {
         int64_t period = p->stride_w; /* after which remainders come again */
         for (int64_t b = p->dilation_w; b;) {
             int64_t rest = period % b;
             period = b, b = rest;
         }
-        w.planes = min64(p->kernel_w, p->stride_w / period);
-        w.plane = round_up(o->out_width, VL) + (w.kernel_w - 1) * w.dilation_w / w.stride_w;
-        w.pitch = w.planes * w.plane;
+        w.sheets = min64(p->kernel_w, p->stride_w / period);
+        w.sheet = round_up(o->out_width, VL) + (w.kernel_w - 1) * w.dilation_w / w.stride_w;
+        w.pitch = w.sheets * w.sheet;
     }
     int64_t reach = (w.kernel_h - 1) * w.dilation_h + 1, fitting = LINES_BYTES / (w.pitch * (int64_t)sizeof(real));
     w.rows = max64(1, min64(o->out_height, (fitting - reach) / w.stride_h + 1));
@@ -181,19 +182,19 @@ static plan plan_of(const fc_conv *p) {
 
 /* ---- packing ---- */
 
-/* Rows of the image's channel in lines of planes, zeros beside them: a column of vectors at a time, which all have the same
- * zeros. */
-static void pack_pixels(const plan *w, const int64_t *plane_of, const real *row, int64_t rows, real *to) {
+/* Packs rows of the image's channel in lines of sheets, with zeros beside them: a column of vectors at a time, which
+ * all have the same zeros. */
+static void pack_pixels(const depthwise_plan *w, const int64_t *sheet_of, const real *row, int64_t rows, real *to) {
     const int64_t step = w->stride_w, width = w->o.width;
-    for (int64_t s = 0, next = 0; next < w->planes; s++) {
-        if (plane_of[s] != next) continue;
+    for (int64_t s = 0, next = 0; next < w->sheets; s++) {
+        if (sheet_of[s] != next) continue;
         const int64_t first = s * w->dilation_w % step - w->pad_left;
-        for (int64_t i = 0; i < w->plane; i += VL) {
-            const int64_t at = first + i * step, n = min64(VL, w->plane - i);
+        for (int64_t i = 0; i < w->sheet; i += VL) {
+            const int64_t at = first + i * step, n = min64(VL, w->sheet - i);
             const int64_t low = at < 0 ? min64(ceil_div(-at, step), n) : 0;
             const int64_t high = max64(low, min64(at < width ? ceil_div(width - at, step) : 0, n));
             const real *from = row + at;
-            real *line = to + next * w->plane + i;
+            real *line = to + next * w->sheet + i;
             for (int64_t y = 0; y < rows; y++, from += width, line += w->pitch) {
                 if (step == 1) {
                     store_up_to(line, high - low == VL ? load(from) : load_between(from, low, high), n);
@@ -209,8 +210,8 @@ static void pack_pixels(const plan *w, const int64_t *plane_of, const real *row,
     }
 }
 
-/* A row of the image in vectors of n filters' channels, from filter `k` on. */
-static void pack_vectors(const plan *w, const real *row, int64_t k, int64_t n, real *to) {
+/* Packs a row of the image in vectors of n filters' channels, from filter `k` on. */
+static void pack_vectors(const depthwise_plan *w, const real *row, int64_t k, int64_t n, real *to) {
     for (int64_t i = 0; i < w->pitch / VL; i++, to += VL) {
         int64_t column = i - w->pad_left;
         if (column < 0 || column >= w->o.width) {
@@ -229,30 +230,30 @@ static void pack_vectors(const plan *w, const real *row, int64_t k, int64_t n, r
 
 typedef struct {
     const fc_conv *p;
-    const plan *w;
+    const depthwise_plan *w;
     const real *x, *gradient;
     real *weights, *bias, *partial_weights, *partial_bias;
-} job;
+} depthwise_gradient_job;
 
-/* The products of a strip of `rows` rows of outputs, in `sums`, [tap][VL]; `lines` are those that its first row sees, and
- * on. */
-static void multiply_strip(const plan *w, const real *const *lines, int64_t rows, const real *gradient, int64_t lanes,
-                           const int64_t *offsets, real *sums) {
+/* The products of a strip of `rows` rows of outputs, in `sums`, [tap][VL]; `lines` are those that its first row sees,
+ * and on. */
+static void multiply_strip(const depthwise_plan *w, const real *const *lines, int64_t rows, const real *gradient,
+                           int64_t lanes, const int64_t *offsets, real *sums) {
     const operands *o = &w->o;
-    int64_t parts = ceil_div(w->kernel_w, MOST_COLUMNS), width = ceil_div(w->kernel_w, parts);
-    int64_t height = min64(MOST_ROWS, TILE_TAPS / width);
+    int64_t parts = ceil_div(w->kernel_w, TILE_COLUMNS), width = ceil_div(w->kernel_w, parts);
+    int64_t height = min64(TILE_ROWS, TILE_TAPS / width);
     height = ceil_div(w->kernel_h, ceil_div(w->kernel_h, height));
-    tile t = {.line_step = w->stride_h,
-              .tap_step = w->dilation_h,
-              .gradient = gradient,
-              .rows = rows,
-              .gradient_row = o->out_width * o->out_pixel,
-              .count = o->nhwc ? o->out_width : ceil_div(o->out_width, VL),
-              .tail = o->nhwc ? lanes : o->out_width - (o->out_width - 1) / VL * VL,
-              .lanes = lanes,
-              .x_step = o->nhwc ? w->stride_w * VL : VL,
-              .gradient_step = o->nhwc ? o->out_pixel : VL,
-              .row_sums = w->kernel_w * VL};
+    tap_tile t = {.line_step = w->stride_h,
+                  .tap_step = w->dilation_h,
+                  .gradient = gradient,
+                  .rows = rows,
+                  .gradient_row = o->out_width * o->out_pixel,
+                  .count = o->nhwc ? o->out_width : ceil_div(o->out_width, VL),
+                  .tail = o->nhwc ? lanes : o->out_width - (o->out_width - 1) / VL * VL,
+                  .lanes = lanes,
+                  .x_step = o->nhwc ? w->stride_w * VL : VL,
+                  .gradient_step = o->nhwc ? o->out_pixel : VL,
+                  .row_sums = w->kernel_w * VL};
     for (int64_t r = 0; r < w->kernel_h; r += height)
         for (int64_t part = 0; part < parts; part++) {
             int64_t s = part_start(w->kernel_w, parts, part), columns = part_start(w->kernel_w, parts, part + 1) - s;
@@ -268,7 +269,7 @@ static void prefetch(const real *p, int64_t reals) {
 }
 
 /* Adds a strip's gradient, lane by lane. */
-static void add_strip(total *to, const plan *w, const real *gradient, int64_t rows, int64_t lanes) {
+static void add_strip(total *to, const depthwise_plan *w, const real *gradient, int64_t rows, int64_t lanes) {
     const operands *o = &w->o;
     int64_t pixels = rows * o->out_width;
     for (int64_t i = 0; i < pixels;) {
@@ -284,8 +285,8 @@ static void add_strip(total *to, const plan *w, const real *gradient, int64_t ro
 }
 
 static int work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
-    const plan *w = j->w;
+    const depthwise_gradient_job *j = context;
+    const depthwise_plan *w = j->w;
     const operands *o = &w->o;
     int64_t taps = w->kernel_h * w->kernel_w, packed = w->lines * w->pitch, filters = o->groups * w->multiplier;
     size_t reals = (size_t)round_up(packed + w->pitch + 3 * taps * VL, VL);
@@ -294,12 +295,12 @@ static int work(const void *context, int64_t begin, int64_t end) {
     if (!memory) return FC_NO_MEMORY;
     real *lines = (real *)memory, *zeros = lines + packed, *part = zeros + w->pitch;
     real *sums = part + taps * VL, *rests = sums + taps * VL;
-    int64_t *offsets = (int64_t *)(memory + reals * sizeof(real)), *plane_of = offsets + w->kernel_w;
-    const real **seen = (const real **)(plane_of + w->kernel_w);
+    int64_t *offsets = (int64_t *)(memory + reals * sizeof(real)), *sheet_of = offsets + w->kernel_w;
+    const real **seen = (const real **)(sheet_of + w->kernel_w);
     clear_reals(zeros, w->pitch);
-    number_planes(j->p, plane_of);
+    number_sheets(j->p, sheet_of);
     for (int64_t s = 0; s < w->kernel_w; s++)
-        offsets[s] = o->nhwc ? s * w->dilation_w * VL : plane_of[s] * w->plane + s * w->dilation_w / w->stride_w;
+        offsets[s] = o->nhwc ? s * w->dilation_w * VL : sheet_of[s] * w->sheet + s * w->dilation_w / w->stride_w;
     for (int64_t task = begin; task < end; task++) {
         int64_t unit = task % w->units, share = task / w->units, k = o->nhwc ? unit * VL : unit;
         int64_t lanes = o->nhwc ? min64(VL, filters - k) : VL, strips = o->batch * w->strips;
@@ -312,7 +313,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
             int64_t low = max64(first, 0), high = min64(first + seen_lines, o->height);
             const real *x = j->x + image * o->x_image + k / w->multiplier * o->x_channel;
             if (!o->nhwc) {
-                pack_pixels(w, plane_of, x + low * o->width, high - low, lines);
+                pack_pixels(w, sheet_of, x + low * o->width, high - low, lines);
                 if (image + 1 < o->batch) prefetch(x + o->x_image, o->x_channel);
             }
             for (int64_t line = 0; line < seen_lines; line++) {
@@ -347,12 +348,12 @@ static int work(const void *context, int64_t begin, int64_t end) {
 
 static int accepts(const fc_conv *p) {
     if (p->channels != p->groups) return 0;
-    plan w = plan_of(p);
+    depthwise_plan w = plan_of(p);
     return ((w.lines + 1) * w.pitch + w.seen + w.kernel_h * w.kernel_w * VL) * (int64_t)sizeof(real) <= MOST_BYTES;
 }
 
 static double cost(const fc_conv *p) {
-    plan w = plan_of(p);
+    depthwise_plan w = plan_of(p);
     const operands *o = &w.o;
     double vectors = (double)(o->nhwc ? o->out_width : ceil_div(o->out_width, VL));
     double rows = (double)(o->batch * w.units * o->out_height), taps = (double)(w.kernel_h * w.kernel_w);
@@ -365,9 +366,9 @@ static double cost(const fc_conv *p) {
 }
 
 static int run(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads) {
-    plan w = plan_of(p);
+    depthwise_plan w = plan_of(p);
     int64_t filters = p->filters, size = filters * w.kernel_h * w.kernel_w;
-    job j = {.p = p, .w = &w, .x = x, .gradient = gradient, .weights = weights, .bias = bias};
+    depthwise_gradient_job j = {.p = p, .w = &w, .x = x, .gradient = gradient, .weights = weights, .bias = bias};
     if (w.shares > 1) {
         j.partial_weights = malloc((size_t)((w.shares - 1) * (size + filters)) * sizeof(real));
         if (!j.partial_weights) return FC_NO_MEMORY;

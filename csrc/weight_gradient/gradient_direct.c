@@ -1,17 +1,19 @@
 /* Gradient of a convolution's weights, vectors over filters: the general kernel. Called through `gradients.def`.
  *
- * A matrix product whose reduction runs over the pixels of all images. Both operands are packed, a strip of output pixels at
- * a time: the gradient as [block of NR filters][pixel][NR]; the input in panels of at most MR channels, [line][cell][channel],
- * zeros around the image, in which the channels of neighbouring taps of a row follow on each other. Register tile: MR
- * (tap, channel) pairs x NV vectors of filters; every pixel is one step of the reduction, MR broadcasts and NV loads.
+ * A matrix product whose reduction runs over the pixels of all images. Both operands are packed, a strip of output
+ * pixels at a time: the gradient as [block of NR filters][pixel][NR]; the input in panels of at most MR channels,
+ * [line][cell][channel], zeros around the image, in which the channels of neighbouring taps of a row follow on each
+ * other. Register tile: MR (tap, channel) pairs x NV vectors of filters; every pixel is one step of the reduction, MR
+ * broadcasts and NV loads.
  *
- * A task is a share of the strips, a chunk of channels and a part of the filters; each strip's sums are added to the task's
- * own weights, and these transposed to the user's layout at its end. Shares and their order follow from the problem alone, so
- * that results do not depend on the number of threads. Limit: FMA throughput; packing, where one side has few channels. */
+ * A task is a share of the strips, a chunk of channels and a part of the filters; each strip's sums are added to the
+ * task's own weights, and these transposed to the user's layout at its end. Shares and their order follow from the
+ * problem alone, so that results do not depend on the number of threads. Limit: FMA throughput; packing, where one side
+ * has few channels. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
-#include "base/simd.h"
+#include "base/total.h"
 #include "conv/channel_tile.h"
 #include "conv/grid.h"
 #include "weight_gradient/gradient.h"
@@ -26,40 +28,41 @@ enum {
 
 /* ---- plan ---- */
 
-/* How one axis of the input is packed: every input position once, or, where that is less, those of each tap by themselves. */
+/* How one axis of the input is packed: every input position once, or, where that is less, those of each tap by
+ * themselves. */
 typedef struct {
     int64_t outputs;        /* of a full strip */
     int64_t extent;         /* packed positions */
     int64_t tap_step, step; /* packed positions from tap to tap, and from output to output */
     int64_t stride, dilation, pad, taps;
     int apart; /* is every tap packed by itself? */
-} packing;
+} axis_packing;
 
-static packing packing_of(int64_t outputs, int64_t taps, int64_t stride, int64_t dilation, int64_t pad) {
-    packing a = {.outputs = outputs,
-                 .extent = (outputs - 1) * stride + (taps - 1) * dilation + 1,
-                 .tap_step = dilation,
-                 .step = stride,
-                 .stride = stride,
-                 .dilation = dilation,
-                 .pad = pad,
-                 .taps = taps};
+static axis_packing packing_of(int64_t outputs, int64_t taps, int64_t stride, int64_t dilation, int64_t pad) {
+    axis_packing a = {.outputs = outputs,
+                      .extent = (outputs - 1) * stride + (taps - 1) * dilation + 1,
+                      .tap_step = dilation,
+                      .step = stride,
+                      .stride = stride,
+                      .dilation = dilation,
+                      .pad = pad,
+                      .taps = taps};
     if (taps * outputs <= a.extent) a.extent = taps * outputs, a.tap_step = outputs, a.step = 1, a.apart = 1;
     return a;
 }
 
 typedef struct {
     operands o;
-    packing y, x;
+    axis_packing y, x;
     int64_t taps;
     int64_t images, strips_image, strips_y, strips_x; /* images of a full strip, numbers of strips */
     int64_t panels, chunks, blocks, parts, shares;
     int64_t panel_cells; /* of a full strip */
     int joined;          /* are the taps of a row neighbours? */
-} plan;
+} direct_plan;
 
-static plan plan_of(const fc_conv *p) {
-    plan w = {.o = operands_of(p), .taps = p->kernel_h * p->kernel_w};
+static direct_plan plan_of(const fc_conv *p) {
+    direct_plan w = {.o = operands_of(p), .taps = p->kernel_h * p->kernel_w};
     const operands *o = &w.o;
     int64_t pixels = o->out_height * o->out_width, most = STEP_BYTES / ((NR + MR) * (int64_t)sizeof(real));
     w.images = max64(1, min64(o->batch, most / pixels));
@@ -103,18 +106,18 @@ static plan plan_of(const fc_conv *p) {
 }
 
 typedef struct {
-    const plan *w;
+    const direct_plan *w;
     const real *x, *gradient;
     real *weights, *bias;                 /* of the first share */
     real *partial_weights, *partial_bias; /* of the others */
-} job;
+} direct_gradient_job;
 
 /* A strip: its images, and the outputs [y, y + rows) x [x, x + columns). */
 typedef struct {
     int64_t image, images, y, rows, x, columns;
 } strip;
 
-static strip strip_at(const plan *w, int64_t index) {
+static strip strip_at(const direct_plan *w, int64_t index) {
     const operands *o = &w->o;
     strip s = {.x = index % w->strips_x * w->x.outputs,
                .y = index / w->strips_x % w->strips_y * w->y.outputs,
@@ -126,8 +129,9 @@ static strip strip_at(const plan *w, int64_t index) {
 
 /* ---- packing the input ---- */
 
-/* `count` pixels of `width` channels each, from every `step`-th pixel; what will be wanted `ahead` of them is fetched. Whole
- * vectors are stored in ascending order: what one writes beyond its channels is written again, or slack. */
+/* Packs `count` pixels of `width` channels each, from every `step`-th pixel; what will be wanted `ahead` of them is
+ * fetched. Whole vectors are stored in ascending order: what one writes beyond its channels is written again, or
+ * slack. */
 static void pack_cells(const operands *o, real *to, int64_t width, const real *from, int64_t step, int64_t count,
                        int64_t ahead) {
     step *= o->x_pixel;
@@ -172,7 +176,7 @@ static void pack_cells(const operands *o, real *to, int64_t width, const real *f
     }
 }
 
-/* `count` cells of a line, which stand for input columns first, first + step, ... */
+/* Packs `count` cells of a line, which stand for input columns first, first + step, ... */
 static void pack_line(const operands *o, real *to, int64_t width, const real *row, int64_t first, int64_t step,
                       int64_t count, int64_t ahead) {
     int64_t low = first < 0 ? ceil_div(-first, step) : 0,
@@ -183,10 +187,10 @@ static void pack_line(const operands *o, real *to, int64_t width, const real *ro
     clear_reals(to + high * width, (count - high) * width);
 }
 
-/* Channels [channel, channel + width) of a group, as seen by a strip. Lines outside the image are left as they are. */
-static void pack_panel(const plan *w, const strip *s, const real *x, int64_t width, real *to) {
+/* Packs `width` channels of a group, as a strip sees them. Lines outside the image are left as they are. */
+static void pack_panel(const direct_plan *w, const strip *s, const real *x, int64_t width, real *to) {
     const operands *o = &w->o;
-    const packing *ay = &w->y, *ax = &w->x;
+    const axis_packing *ay = &w->y, *ax = &w->x;
     int64_t lines = ay->apart ? ay->extent : (s->rows - 1) * ay->stride + (ay->taps - 1) * ay->dilation + 1;
     for (int64_t i = 0; i < s->images; i++)
         for (int64_t line = 0; line < lines; line++) {
@@ -251,16 +255,16 @@ static void add_to_bias(real *bias, const real *packed, int64_t width, int64_t c
 }
 
 /* The strip's gradient of a block of filters: [image][row][column][width]; its sums go to `bias`, if that is one. */
-static void pack_block(const plan *w, const strip *s, const real *gradient, int64_t filters, int64_t width, real *to,
-                       real *bias) {
+static void pack_block(const direct_plan *w, const strip *s, const real *gradient, int64_t filters, int64_t width,
+                       real *to, real *bias) {
     const operands *o = &w->o;
     int whole_rows = s->columns == o->out_width && s->columns == w->x.outputs;
-    int64_t runs = whole_rows ? 1 : s->rows, length = whole_rows ? s->rows * s->columns : s->columns;
+    int64_t pieces = whole_rows ? 1 : s->rows, length = whole_rows ? s->rows * s->columns : s->columns;
     for (int64_t i = 0; i < s->images; i++)
-        for (int64_t run = 0; run < runs; run++) {
+        for (int64_t piece = 0; piece < pieces; piece++) {
             const real *from =
-                gradient + (s->image + i) * o->out_image + ((s->y + run) * o->out_width + s->x) * o->out_pixel;
-            real *packed = to + (i * w->y.outputs + run) * w->x.outputs * width;
+                gradient + (s->image + i) * o->out_image + ((s->y + piece) * o->out_width + s->x) * o->out_pixel;
+            real *packed = to + (i * w->y.outputs + piece) * w->x.outputs * width;
             pack_gradient(o, packed, width, from, filters, length);
             if (bias) add_to_bias(bias, packed, width, length);
         }
@@ -268,18 +272,18 @@ static void pack_block(const plan *w, const strip *s, const real *gradient, int6
 
 /* ---- a task ---- */
 
-/* The strip's pixels that see row `tap` of the kernel inside the image. */
-static int64_t find_stretches(const plan *w, const strip *s, int64_t tap, stretch *to) {
-    const packing *a = &w->y;
+/* Finds the strip's pixels that see row `tap` of the kernel inside the image; returns in how many stretches. */
+static int64_t find_step_stretches(const direct_plan *w, const strip *s, int64_t tap, step_stretch *to) {
+    const axis_packing *a = &w->y;
     int64_t n = 0, tap_line = tap * a->tap_step;
     for (int64_t i = 0; i < s->images; i++)
         for (int64_t row = 0; row < s->rows; row++) {
             int64_t y = (s->y + row) * a->stride + tap * a->dilation - a->pad;
             if (y < 0 || y >= w->o.height) continue;
-            stretch next = {.cell = (i * a->extent + tap_line + row * a->step) * w->x.extent,
-                            .pixel = (i * a->outputs + row) * w->x.outputs,
-                            .count = s->columns};
-            stretch *last = to + n - 1;
+            step_stretch next = {.cell = (i * a->extent + tap_line + row * a->step) * w->x.extent,
+                                 .pixel = (i * a->outputs + row) * w->x.outputs,
+                                 .count = s->columns};
+            step_stretch *last = to + n - 1;
             if (n && last->cell + last->count * w->x.step == next.cell && last->pixel + last->count == next.pixel)
                 last->count += next.count;
             else
@@ -288,20 +292,20 @@ static int64_t find_stretches(const plan *w, const strip *s, int64_t tap, stretc
     return n;
 }
 
-static int64_t panel_start(const plan *w, int64_t panel) { return part_start(w->o.channels, w->panels, panel); }
+static int64_t panel_start(const direct_plan *w, int64_t panel) { return part_start(w->o.channels, w->panels, panel); }
 
 /* A task's chunk of panels and part of blocks. */
 typedef struct {
     int64_t panel, panels, channel, channels;
     int64_t block, blocks;
-} region;
+} direct_region;
 
 /* Adds a strip's products to `sums`: [block][channels of a panel][row of taps][tap][channel][NR]. */
-static void multiply_strip(const plan *w, const strip *s, const region *r, const real *panels, const real *blocks,
-                           real *sums, stretch *stretches, int first) {
+static void multiply_strip(const direct_plan *w, const strip *s, const direct_region *r, const real *panels,
+                           const real *blocks, real *sums, step_stretch *stretches, int first) {
     int64_t strip_pixels = w->images * w->y.outputs * w->x.outputs;
     for (int64_t row = 0; row < w->y.taps; row++) {
-        int64_t found = find_stretches(w, s, row, stretches), runs = w->joined ? 1 : w->x.taps;
+        int64_t found = find_step_stretches(w, s, row, stretches), pieces = w->joined ? 1 : w->x.taps;
         for (int64_t b = 0; b < r->blocks; b++) {
             int64_t width = channel_block_width(&w->o, r->block + b);
             gradient_tile t = {.gradient = blocks + b * strip_pixels * NR,
@@ -315,11 +319,11 @@ static void multiply_strip(const plan *w, const strip *s, const region *r, const
                 t.width = channels, t.step = w->x.step * channels;
                 real *panel_sums =
                     sums + (b * r->channels + channel) * w->taps * NR + row * w->x.taps * channels * width;
-                for (int64_t run = 0; run < runs; run++)
+                for (int64_t piece = 0; piece < pieces; piece++)
                     for (int64_t k = 0; k < count; k++) {
                         int64_t from = part_start(length, count, k), rows = part_start(length, count, k + 1) - from;
-                        t.x = panels + channel * w->panel_cells + run * w->x.tap_step * channels + from;
-                        t.sums = panel_sums + (run * channels + from) * width;
+                        t.x = panels + channel * w->panel_cells + piece * w->x.tap_step * channels + from;
+                        t.sums = panel_sums + (piece * channels + from) * width;
                         FC_NAME(gradient_tiles)[rows - 1][width / VL - 1](&t);
                     }
             }
@@ -327,8 +331,8 @@ static void multiply_strip(const plan *w, const strip *s, const region *r, const
     }
 }
 
-/* From `sums` to the user's layout. */
-static void unpack(const plan *w, const region *r, int64_t group, const real *sums, real *weights) {
+/* Stores `sums` in the user's layout. */
+static void unpack(const direct_plan *w, const direct_region *r, int64_t group, const real *sums, real *weights) {
     const operands *o = &w->o;
     for (int64_t b = 0; b < r->blocks; b++)
         for (int64_t i = 0; i < r->panels; i++) {
@@ -341,8 +345,8 @@ static void unpack(const plan *w, const region *r, int64_t group, const real *su
 }
 
 static int work(const void *context, int64_t begin, int64_t end) {
-    const job *j = context;
-    const plan *w = j->w;
+    const direct_gradient_job *j = context;
+    const direct_plan *w = j->w;
     const operands *o = &w->o;
     int64_t most_channels = ceil_div(w->panels, w->chunks) * ceil_div(o->channels, w->panels);
     int64_t most_blocks = ceil_div(w->blocks, w->parts), strip_pixels = w->images * w->y.outputs * w->x.outputs;
@@ -350,19 +354,20 @@ static int work(const void *context, int64_t begin, int64_t end) {
     int64_t sums = most_blocks * NR * most_channels * w->taps, rows = w->images * w->y.outputs;
     int64_t strips = w->strips_image * w->strips_y * w->strips_x, packed = -1;
     int64_t totals = has_totals(ceil_div(strips, w->shares)) ? sums : 0, biases = 2 * NR * most_blocks;
-    char *memory = fc_workspace(
-        FC_OWN, (size_t)(panels + blocks + sums + 2 * totals + biases) * sizeof(real) + (size_t)rows * sizeof(stretch));
+    char *memory = fc_workspace(FC_OWN, (size_t)(panels + blocks + sums + 2 * totals + biases) * sizeof(real) +
+                                            (size_t)rows * sizeof(step_stretch));
     if (!memory) return FC_NO_MEMORY;
     real *packed_panels = (real *)memory, *packed_blocks = packed_panels + panels, *own = packed_blocks + blocks;
     real *own_bias = own + sums + 2 * totals;
-    stretch *stretches = (stretch *)(own_bias + biases);
+    step_stretch *stretches = (step_stretch *)(own_bias + biases);
     int64_t all_weights = o->groups * o->filters * o->channels * w->taps;
     for (int64_t task = begin; task < end; task++) {
         /* Chunks change fastest: a share of one strip keeps its gradient packed. */
         int64_t chunk = task % w->chunks, part = task / w->chunks % w->parts,
                 group = task / (w->chunks * w->parts) % o->groups;
         int64_t share = task / (w->chunks * w->parts * o->groups);
-        region r = {.panel = part_start(w->panels, w->chunks, chunk), .block = part_start(w->blocks, w->parts, part)};
+        direct_region r = {.panel = part_start(w->panels, w->chunks, chunk),
+                           .block = part_start(w->blocks, w->parts, part)};
         r.panels = part_start(w->panels, w->chunks, chunk + 1) - r.panel;
         r.blocks = part_start(w->blocks, w->parts, part + 1) - r.block;
         r.channel = panel_start(w, r.panel), r.channels = panel_start(w, r.panel + r.panels) - r.channel;
@@ -406,7 +411,7 @@ static int accepts(const fc_conv *p) {
 }
 
 static double cost(const fc_conv *p) {
-    plan w = plan_of(p);
+    direct_plan w = plan_of(p);
     const operands *o = &w.o;
     double pixels = (double)(o->batch * o->out_height * o->out_width * o->groups),
            vectors = (double)ceil_div(o->filters, VL);
@@ -418,10 +423,10 @@ static double cost(const fc_conv *p) {
 }
 
 static int run(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads) {
-    plan w = plan_of(p);
+    direct_plan w = plan_of(p);
     const operands *o = &w.o;
     int64_t size = o->groups * o->filters * o->channels * w.taps, filters = bias ? o->groups * o->filters : 0;
-    job j = {.w = &w, .x = x, .gradient = gradient, .weights = weights, .bias = bias};
+    direct_gradient_job j = {.w = &w, .x = x, .gradient = gradient, .weights = weights, .bias = bias};
     if (w.shares > 1) {
         j.partial_weights = malloc((size_t)((w.shares - 1) * (size + filters)) * sizeof(real));
         if (!j.partial_weights) return FC_NO_MEMORY;

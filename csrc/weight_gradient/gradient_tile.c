@@ -1,5 +1,6 @@
-/* The register tile of the weight gradient's kernels: `rows` reals of one operand x vectors of filters, every pixel (or tile of
- * pixels) being a step of the reduction. After TILE_STEPS of them the partial sums leave the registers, and are added up in L1. */
+/* The register tile of the weight gradient's kernels: `rows` reals of one operand x vectors of filters, every pixel (or
+ * tile of pixels) being a step of the reduction. After TILE_STEPS of them the partial sums leave the registers, and are
+ * added up in L1. */
 #include "base/simd.h"
 #include "weight_gradient/gradient.h"
 
@@ -9,7 +10,7 @@ INLINE
 void multiply_tile(const int rows, const int vectors, const gradient_tile *t) {
     vec sum[MR][NV], parts[MR][NV]; /* of these steps, and of those before */
     const int64_t step = t->step;
-    const stretch *s = t->stretches;
+    const step_stretch *s = t->stretches;
     int64_t done = 0; /* steps of the stretch */
     int more = 0;
     do {

@@ -1,13 +1,14 @@
-/* Gradient of a convolution's weights by Winograd's algorithm with tiles of M x M outputs, M defined by the including file; each
- * such file is one kernel.
+/* Gradient of a convolution's weights by Winograd's algorithm with tiles of M x M outputs, M defined by the including
+ * file; each such file is one kernel.
  *
- * The transpose of the forward algorithm: g = G^T [sum over tiles of (A y) * (B^T d)]. Tiles of input become V [plane][tile]
- * [channel] as in winograd.h, tiles of the gradient U [plane][block of NR filters][tile][NR]; each plane is a matrix product
- * whose reduction runs over tiles, and its sums [plane][block][channel][NR] are transformed once, at the end.
+ * The transpose of the forward algorithm: g = G^T [sum over tiles of (A y) * (B^T d)]. Tiles of input become V
+ * [point][tile][channel] as in winograd.h, tiles of the gradient U [point][block of NR filters][tile][NR]; each point
+ * has a matrix product whose reduction runs over tiles, and its sums [point][block][channel][NR] are transformed once,
+ * at the end.
  *
- * Where the sums fit a core's L2, a thread does a share of the tiles by itself, some at a time; otherwise all threads share V
- * and U of many tiles, and split the planes. What is summed in which order follows from the problem alone. Limit: FMA throughput
- * of the products, the transforms, and with large weights the traffic of V, U and sums. */
+ * Where the sums fit a core's L2, a thread does a share of the tiles by itself, some at a time; otherwise all threads
+ * share V and U of many tiles, and split the points. What is summed in which order follows from the problem alone.
+ * Limit: FMA throughput of the products, the transforms, and with large weights the traffic of V, U and sums. */
 #ifndef FC_GRADIENT_WINOGRAD_H
 #define FC_GRADIENT_WINOGRAD_H
 
@@ -23,104 +24,15 @@
 #include "conv/tiling.h"
 #include "conv/winograd_input.h"
 #include "weight_gradient/gradient.h"
+#include "weight_gradient/gradient_passes.h"
 
 enum {
     WANTED_SHARES = 16,
     LEAST_TILES = 16,        /* of a share, for its sums to be worth their transform */
     PARTIAL_BYTES = 4 << 20, /* weights of all shares but the first */
-    REGION_REALS = 9 << 18,  /* sums of all planes, shared by threads */
+    REGION_REALS = 9 << 18,  /* sums of all points, shared by threads */
     ROUND_BYTES = 12 << 20,  /* V and U, shared by threads */
     UNPACKED_CHANNELS = 16,
-};
-
-/* ---- passes along one axis, for every number of points ---- */
-
-/* Along y: M rows of `columns` pixels to t rows. */
-INLINE
-void gradient_rows(const int t, const transform *f, const real *from, int64_t step, int64_t columns, real *to) {
-    for (int64_t i = 0; i < columns * VL; i += VL) {
-        vec y[M], v[MOST_POINTS];
-#pragma GCC unroll 8
-        for (int j = 0; j < M; j++) y[j] = load(from + j * step + i);
-        if (t == M)
-            for (int j = 0; j < M; j++) v[j] = y[j];
-        else
-            transform_gradient(t, M, f, y, v);
-#pragma GCC unroll 8
-        for (int j = 0; j < t; j++) store(to + j * step + i, v[j]);
-    }
-}
-
-/* Along x: `tiles` neighbouring tiles of M pixels, `unit` apart, to planes. */
-INLINE
-void gradient_columns(const int t, const transform *f, const real *pixels, int64_t unit, int64_t tiles, real *to,
-                      int64_t plane_step, int64_t tile_step) {
-    for (int64_t i = 0; i < tiles; i++, pixels += M * unit * VL, to += tile_step) {
-        vec y[M], v[MOST_POINTS];
-#pragma GCC unroll 8
-        for (int j = 0; j < M; j++) y[j] = load(pixels + j * unit * VL);
-        if (t == M)
-            for (int j = 0; j < M; j++) v[j] = y[j];
-        else
-            transform_gradient(t, M, f, y, v);
-#pragma GCC unroll 8
-        for (int j = 0; j < t; j++) store(to + j * plane_step, v[j]);
-    }
-}
-
-/* Along either axis: t vectors to taps; `lines` times. One tap is the sum of all pixels. */
-INLINE
-void products_to_taps(const int t, const transform *f, const real *from, int64_t step, int lines, int64_t line_step,
-                      real *to, int64_t to_step, int64_t to_line_step) {
-    const int taps = t - M + 1;
-    for (int i = 0; i < lines; i++, from += line_step, to += to_line_step) {
-        vec v[MOST_POINTS], g[MOST_TAPS];
-#pragma GCC unroll 8
-        for (int j = 0; j < t; j++) v[j] = load(from + j * step);
-        if (taps == 1) {
-            g[0] = v[0];
-            for (int j = 1; j < M; j++) g[0] += v[j];
-        } else {
-            transform_products(t, taps, f, v, g);
-        }
-#pragma GCC unroll 8
-        for (int j = 0; j < taps; j++) store(to + j * to_step, g[j]);
-    }
-}
-
-typedef void gradient_rows_function(const transform *f, const real *from, int64_t step, int64_t columns, real *to);
-typedef void gradient_columns_function(const transform *f, const real *pixels, int64_t unit, int64_t tiles, real *to,
-                                       int64_t plane_step, int64_t tile_step);
-typedef void products_function(const transform *f, const real *from, int64_t step, int lines, int64_t line_step,
-                               real *to, int64_t to_step, int64_t to_line_step);
-
-/* One set of functions for each number of points, M to M + 4. */
-#define FUNCTIONS(k)                                                                                                   \
-    static void gradient_rows_##k(const transform *f, const real *from, int64_t step, int64_t columns, real *to) {     \
-        gradient_rows(M + k, f, from, step, columns, to);                                                              \
-    }                                                                                                                  \
-    static void gradient_columns_##k(const transform *f, const real *pixels, int64_t unit, int64_t tiles, real *to,    \
-                                     int64_t plane_step, int64_t tile_step) {                                          \
-        gradient_columns(M + k, f, pixels, unit, tiles, to, plane_step, tile_step);                                    \
-    }                                                                                                                  \
-    static void products_to_taps_##k(const transform *f, const real *from, int64_t step, int lines, int64_t line_step, \
-                                     real *to, int64_t to_step, int64_t to_line_step) {                                \
-        products_to_taps(M + k, f, from, step, lines, line_step, to, to_step, to_line_step);                           \
-    }
-FUNCTIONS(0)
-FUNCTIONS(1)
-FUNCTIONS(2)
-FUNCTIONS(3)
-FUNCTIONS(4)
-#undef FUNCTIONS
-static const struct {
-    gradient_rows_function *rows;
-    gradient_columns_function *columns;
-    products_function *products;
-} gradient_functions[] = {
-#define ENTRY(k) {gradient_rows_##k, gradient_columns_##k, products_to_taps_##k}
-    ENTRY(0), ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4),
-#undef ENTRY
 };
 
 /* ---- plan ---- */
@@ -133,10 +45,10 @@ typedef struct {
     int64_t channel_parts, block_parts, blocks;
     int64_t tiles, shares;
     int shared; /* do all threads work on the same tiles? */
-} plan;
+} winograd_plan;
 
-/* 0 where the convolution cannot be tiled. */
-static int plan_of(const fc_conv *p, plan *s) {
+/* Makes the plan; returns 0 where the convolution cannot be tiled. */
+static int plan_of(const fc_conv *p, winograd_plan *s) {
     memset(s, 0, sizeof *s);
     s->o = operands_of(p), s->taps = p->kernel_h * p->kernel_w;
     operands *o = &s->o, *g = &s->g;
@@ -146,14 +58,14 @@ static int plan_of(const fc_conv *p, plan *s) {
     grid whole = whole_grid(p);
     tiling *w = &s->w;
     if (!tile_axis(&w->y, &whole.y) || !tile_axis(&w->x, &whole.x)) return 0;
-    if (w->y.phases > w->y.count || w->x.phases > w->x.count) return 0; /* mostly empty tiles */
-    w->row_tiles = w->x.phases * w->x.tiles, w->rows = w->y.phases * w->y.tiles;
+    if (w->y.subimages > w->y.count || w->x.subimages > w->x.count) return 0; /* mostly empty tiles */
+    w->row_tiles = w->x.subimages * w->x.tiles, w->rows = w->y.subimages * w->y.tiles;
     w->tiles = o->batch * w->rows * w->row_tiles;
     set_tiling(w, o->channels, 0);
 
-    int64_t size = (int64_t)sizeof(real), l2 = fc_l2_bytes(), sums = w->planes * o->channels * o->filters * size;
+    int64_t size = (int64_t)sizeof(real), l2 = fc_l2_bytes(), sums = w->points * o->channels * o->filters * size;
     s->blocks = ceil_div(o->filters, NR), s->channel_parts = s->block_parts = 1;
-    int64_t tile = w->planes * (w->row_step + s->blocks * NR) * size;
+    int64_t tile = w->points * (w->row_step + s->blocks * NR) * size;
     s->shares = min64(min64(WANTED_SHARES, w->tiles / LEAST_TILES),
                       1 + PARTIAL_BYTES / (o->groups * o->channels * o->filters * s->taps * size));
     s->shared = sums > l2 / 2 || s->shares * o->groups < 4;
@@ -164,14 +76,14 @@ static int plan_of(const fc_conv *p, plan *s) {
         return 1;
     }
     s->shares = 1;
-    while (w->planes * ceil_div(o->channels, s->channel_parts) * ceil_div(s->blocks, s->block_parts) * NR >
+    while (w->points * ceil_div(o->channels, s->channel_parts) * ceil_div(s->blocks, s->block_parts) * NR >
            REGION_REALS) {
         if (ceil_div(o->channels, s->channel_parts) > ceil_div(s->blocks, s->block_parts) * NR)
             s->channel_parts++;
         else
             s->block_parts++;
     }
-    tile = w->planes * (ceil_div(o->channels, s->channel_parts) + 2 * VL + ceil_div(s->blocks, s->block_parts) * NR) *
+    tile = w->points * (ceil_div(o->channels, s->channel_parts) + 2 * VL + ceil_div(s->blocks, s->block_parts) * NR) *
            size;
     int64_t most = max64(LEAST_TILES, ROUND_BYTES / tile);
     s->tiles = ceil_div(w->tiles, ceil_div(w->tiles, most));
@@ -180,7 +92,7 @@ static int plan_of(const fc_conv *p, plan *s) {
 
 /* Some channels and blocks of filters of a group, as operands of their own. */
 typedef struct {
-    const plan *s;
+    const winograd_plan *s;
     tiling w;
     operands o, g;
     int64_t group, channel, block, blocks;
@@ -189,10 +101,10 @@ typedef struct {
     real *v, *u;
     part_sums sums;       /* a part is what V and U hold: */
     int64_t first, tiles; /* these tiles */
-} region;
+} winograd_region;
 
-static void set_region(region *r, const plan *s, const transform *transforms, int64_t group, int64_t part,
-                       const real *x, const real *gradient) {
+static void set_region(winograd_region *r, const winograd_plan *s, const transform *transforms, int64_t group,
+                       int64_t part, const real *x, const real *gradient) {
     const operands *o = &s->o;
     r->s = s, r->transforms = transforms, r->group = group;
     int64_t channel_part = part % s->channel_parts, block_part = part / s->channel_parts;
@@ -209,47 +121,48 @@ static void set_region(region *r, const plan *s, const transform *transforms, in
         (winograd_input){&r->w, &r->g, gradient + (group * o->filters + r->block * NR) * o->out_channel, transforms};
 }
 
-/* From plane to plane of U, and of the sums. */
-static int64_t u_plane(int64_t blocks, int64_t tiles) { return (blocks * tiles * NV | 1) * VL; }
-static int64_t sum_plane(const region *r) { return r->blocks * r->o.channels * NR; }
+/* The reals from point to point of U, and of the sums. */
+static int64_t u_per_point(int64_t blocks, int64_t tiles) { return (blocks * tiles * NV | 1) * VL; }
+static int64_t sums_per_point(const winograd_region *r) { return r->blocks * r->o.channels * NR; }
 
-/* Output columns of a run, phases included: [first, first + span). */
+/* The output columns of a stretch, in all subimages, are [first, first + span). */
 static void gradient_span(const tiling *w, int64_t column, int64_t count, int64_t *first, int64_t *span) {
-    *first = w->x.phases > 1 ? 0 : M * column;
-    *span = w->x.phases > 1 ? w->x.phases * M * w->x.tiles : M * count;
+    *first = w->x.subimages > 1 ? 0 : M * column;
+    *span = w->x.subimages > 1 ? w->x.subimages * M * w->x.tiles : M * count;
 }
 
 static int64_t gradient_stage(const tiling *w) {
     int64_t first, span;
-    gradient_span(w, 0, min64(RUN, w->row_tiles), &first, &span);
+    gradient_span(w, 0, min64(STRETCH, w->row_tiles), &first, &span);
     return (M + w->y.most_points) * round_up(span, VL) * VL;
 }
 
-static int64_t scratch_reals(const plan *s) {
+static int64_t scratch_reals(const winograd_plan *s) {
     return max64(max64(stage_reals(&s->w), gradient_stage(&s->w)),
                  s->taps * UNPACKED_CHANNELS * NR + MOST_POINTS * MOST_TAPS * VL);
 }
 
 /* ---- the steps ---- */
 
-/* U of tiles [first, first + count), of the vectors of filters [low, high); `at` is the place of `first` among `tiles`. */
-static void transform_gradients(const region *r, int64_t first, int64_t count, int64_t low, int64_t high, int64_t at,
-                                real *stage) {
+/* Makes U of tiles [first, first + count), for the vectors [low, high) of filters; `at` is the place of `first` among
+ * `tiles`. */
+static void transform_gradients(const winograd_region *r, int64_t first, int64_t count, int64_t low, int64_t high,
+                                int64_t at, real *stage) {
     const tiling *w = &r->w;
     const operands *g = &r->g;
-    int64_t plane_step = u_plane(r->blocks, r->tiles);
+    int64_t point_step = u_per_point(r->blocks, r->tiles);
     for (int64_t done = 0; done < count;) {
-        tile_run run = run_at(w, first + done, min64(count - done, w->x.phases > 1 ? count : RUN));
+        tile_stretch stretch = stretch_at(w, first + done, min64(count - done, w->x.subimages > 1 ? count : STRETCH));
         int64_t from, span;
-        gradient_span(w, run.column, run.count, &from, &span);
+        gradient_span(w, stretch.column, stretch.count, &from, &span);
         int64_t row_step = round_up(span, VL) * VL;
         real *rows = stage + M * row_step;
         for (int64_t vector = low; vector < high; vector++) {
             int64_t k = vector * VL, n = min64(VL, g->channels - k), block = vector / NV;
             int64_t width = channel_block_width(g, block);
-            const real *image = r->gradient.x + run.image * g->x_image + k * g->x_channel;
+            const real *image = r->gradient.x + stretch.image * g->x_image + k * g->x_channel;
             for (int i = 0; i < M; i++) {
-                int64_t y = run.y_phase + w->y.phases * (M * run.y_tile + i);
+                int64_t y = stretch.y_subimage + w->y.subimages * (M * stretch.y_tile + i);
                 if (y < w->y.count)
                     stage_row(stage + i * row_step, image + y * g->width * g->x_pixel, g, n, from, span);
                 else
@@ -260,54 +173,55 @@ static void transform_gradients(const region *r, int64_t first, int64_t count, i
                 gradient_functions[ty - M].rows(&r->transforms[ty], stage, row_step, span, rows);
                 for (int l = 0; l < w->x.segments; l++) {
                     int tx = w->x.segment[l].points;
-                    real *to = r->u + w->plane[i][l] * plane_step +
+                    real *to = r->u + w->point[i][l] * point_step +
                                (block * r->tiles + at * (width == NR) + done * (width == NR)) * NR +
                                (at + done) * (width == VL) * VL + vector % NV * VL;
-                    for (int64_t tile = 0; tile < run.count;) {
-                        int64_t column = run.column + tile, phase = column / w->x.tiles, in_phase = column % w->x.tiles;
-                        int64_t tiles = min64(run.count - tile, w->x.tiles - in_phase);
-                        const real *pixels = rows + (phase + w->x.phases * M * in_phase - from) * VL;
+                    for (int64_t tile = 0; tile < stretch.count;) {
+                        int64_t column = stretch.column + tile, subimage = column / w->x.tiles,
+                                in_subimage = column % w->x.tiles;
+                        int64_t tiles = min64(stretch.count - tile, w->x.tiles - in_subimage);
+                        const real *pixels = rows + (subimage + w->x.subimages * M * in_subimage - from) * VL;
                         for (int q = 0; q < ty; q++)
-                            gradient_functions[tx - M].columns(&r->transforms[tx], pixels + q * row_step, w->x.phases,
-                                                               tiles, to + q * tx * plane_step + tile * width,
-                                                               plane_step, width);
+                            gradient_functions[tx - M].columns(
+                                &r->transforms[tx], pixels + q * row_step, w->x.subimages, tiles,
+                                to + q * tx * point_step + tile * width, point_step, width);
                         tile += tiles;
                     }
                 }
             }
         }
-        done += run.count;
+        done += stretch.count;
     }
 }
 
-/* Adds the products of planes [low, high) to their sums. */
-static void multiply_planes(const region *r, int64_t low, int64_t high) {
-    const stretch all = {0, 0, r->tiles};
-    int64_t v_step = v_plane(&r->w, r->tiles), u_step = u_plane(r->blocks, r->tiles), channels = r->o.channels;
+/* Adds the products of points [low, high) to their sums. */
+static void multiply_points(const winograd_region *r, int64_t low, int64_t high) {
+    const step_stretch all = {0, 0, r->tiles};
+    int64_t v_step = v_per_point(&r->w, r->tiles), u_step = u_per_point(r->blocks, r->tiles), channels = r->o.channels;
     int64_t count = ceil_div(channels, MR);
-    for (int64_t plane = low; plane < high; plane++)
+    for (int64_t point = low; point < high; point++)
         for (int64_t b = 0; b < r->blocks; b++) {
             int64_t width = channel_block_width(&r->g, b);
-            gradient_tile t = {.gradient = r->u + plane * u_step + b * r->tiles * NR,
+            gradient_tile t = {.gradient = r->u + point * u_step + b * r->tiles * NR,
                                .stretches = &all,
                                .end = &all + 1,
                                .step = r->w.row_step,
                                .first = begins_anew(&r->sums)};
             for (int64_t i = 0; i < count; i++) {
                 int64_t from = part_start(channels, count, i), to = part_start(channels, count, i + 1);
-                t.x = r->v + plane * v_step + from;
-                t.sums = r->sums.sums + plane * sum_plane(r) + b * channels * NR + from * width;
+                t.x = r->v + point * v_step + from;
+                t.sums = r->sums.sums + point * sums_per_point(r) + b * channels * NR + from * width;
                 FC_NAME(gradient_tiles)[to - from - 1][width / VL - 1](&t);
             }
         }
-    settle_sums(&r->sums, low * sum_plane(r), (high - low) * sum_plane(r));
+    settle_sums(&r->sums, low * sums_per_point(r), (high - low) * sums_per_point(r));
 }
 
-/* The weights of block `b` of filters from the sums; `weights` is the whole array. */
-static void transform_sums(const region *r, int64_t b, real *weights, real *scratch) {
+/* Makes the weights of block `b` of filters from the sums; `weights` is the whole array. */
+static void transform_sums(const winograd_region *r, int64_t b, real *weights, real *scratch) {
     const tiling *w = &r->w;
     const operands *o = &r->s->o;
-    int64_t width = channel_block_width(&r->g, b), plane_step = sum_plane(r), taps = r->s->taps, kernel_w = 1;
+    int64_t width = channel_block_width(&r->g, b), point_step = sums_per_point(r), taps = r->s->taps, kernel_w = 1;
     for (int l = 0; l < w->x.segments; l++) /* the kernel's width: every element belongs to one segment */
         for (int64_t t = 0; t < w->x.segment[l].taps; t++)
             kernel_w = max64(kernel_w, w->x.segment[l].kernel_first + t * w->x.kernel_step + 1);
@@ -320,9 +234,9 @@ static void transform_sums(const region *r, int64_t b, real *weights, real *scra
                     for (int l = 0; l < w->x.segments; l++) {
                         const segment *sy = &w->y.segment[i], *sx = &w->x.segment[l];
                         int ty = sy->points, tx = sx->points, columns = taps_for(tx);
-                        const real *from = r->sums.sums + w->plane[i][l] * plane_step + (b * r->o.channels) * NR +
+                        const real *from = r->sums.sums + w->point[i][l] * point_step + (b * r->o.channels) * NR +
                                            (c0 + c) * width + k;
-                        gradient_functions[tx - M].products(&r->transforms[tx], from, plane_step, ty, tx * plane_step,
+                        gradient_functions[tx - M].products(&r->transforms[tx], from, point_step, ty, tx * point_step,
                                                             half, VL, columns * VL);
                         real *to = scratch + c * width + k, found[MOST_TAPS * MOST_TAPS * VL];
                         gradient_functions[ty - M].products(&r->transforms[ty], half, columns * VL, columns, VL, found,
@@ -342,7 +256,7 @@ static void transform_sums(const region *r, int64_t b, real *weights, real *scra
 /* ---- a thread by itself: shares ---- */
 
 typedef struct {
-    const plan *s;
+    const winograd_plan *s;
     const transform *transforms;
     const real *x, *gradient;
     real *weights, *partial;
@@ -350,10 +264,10 @@ typedef struct {
 
 static int do_shares(const void *context, int64_t begin, int64_t end) {
     const winograd_gradient *j = context;
-    const plan *s = j->s;
+    const winograd_plan *s = j->s;
     const operands *o = &s->o;
-    int64_t v = s->w.planes * v_plane(&s->w, s->tiles), u = s->w.planes * u_plane(s->blocks, s->tiles);
-    int64_t sums = s->w.planes * s->blocks * o->channels * NR;
+    int64_t v = s->w.points * v_per_point(&s->w, s->tiles), u = s->w.points * u_per_point(s->blocks, s->tiles);
+    int64_t sums = s->w.points * s->blocks * o->channels * NR;
     int64_t totals = has_totals(ceil_div(ceil_div(s->w.tiles, s->shares), s->tiles)) ? sums : 0;
     real *memory = fc_workspace(FC_OWN, (size_t)(v + u + sums + 2 * totals + scratch_reals(s)) * sizeof(real));
     if (!memory) return FC_NO_MEMORY;
@@ -361,15 +275,15 @@ static int do_shares(const void *context, int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; task++) {
         int64_t share = task / o->groups, first = part_start(s->w.tiles, s->shares, share);
         int64_t last = part_start(s->w.tiles, s->shares, share + 1);
-        region r = {.v = memory, .u = memory + v, .sums = {own, own + sums, own + sums + totals}};
+        winograd_region r = {.v = memory, .u = memory + v, .sums = {own, own + sums, own + sums + totals}};
         set_region(&r, s, j->transforms, task % o->groups, 0, j->x, j->gradient);
         r.sums.parts = ceil_div(last - first, s->tiles);
         for (r.first = first; r.first < last; r.first += r.tiles, r.sums.part++) {
             r.tiles = min64(s->tiles, last - r.first);
-            transform_tiles(&r.input, r.first, r.tiles, 0, ceil_div(o->channels, VL), r.v, v_plane(&r.w, r.tiles),
+            transform_tiles(&r.input, r.first, r.tiles, 0, ceil_div(o->channels, VL), r.v, v_per_point(&r.w, r.tiles),
                             scratch);
             transform_gradients(&r, r.first, r.tiles, 0, ceil_div(o->filters, VL), 0, scratch);
-            multiply_planes(&r, 0, r.w.planes);
+            multiply_points(&r, 0, r.w.points);
         }
         int64_t size = o->groups * o->filters * o->channels * s->taps;
         for (int64_t b = 0; b < r.blocks; b++)
@@ -378,28 +292,29 @@ static int do_shares(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* ---- all threads together: they fill V and U, multiply planes, and transform the sums ---- */
+/* ---- all threads together: they fill V and U, multiply points, and transform the sums ---- */
 
 /* A region, and how the filling is cut. */
 typedef struct {
-    region r;
+    winograd_region r;
     real *weights;
-    int64_t run, runs, channel_parts, filter_parts;
+    int64_t stretch, stretches, channel_parts, filter_parts;
 } shared_region;
 
 static int fill_shared(const void *context, int64_t begin, int64_t end) {
     const shared_region *j = context;
-    const region *r = &j->r;
+    const winograd_region *r = &j->r;
     real *stage = fc_workspace(FC_OWN, (size_t)scratch_reals(r->s) * sizeof(real));
     if (!stage) return FC_NO_MEMORY;
     for (int64_t task = begin; task < end; task++) {
-        int64_t run = task / (j->channel_parts + j->filter_parts), part = task % (j->channel_parts + j->filter_parts);
-        int64_t from = run * j->run, count = min64(j->run, r->tiles - from);
+        int64_t stretch = task / (j->channel_parts + j->filter_parts),
+                part = task % (j->channel_parts + j->filter_parts);
+        int64_t from = stretch * j->stretch, count = min64(j->stretch, r->tiles - from);
         if (part < j->channel_parts) {
             int64_t vectors = ceil_div(r->o.channels, VL);
             transform_tiles(&r->input, r->first + from, count, part_start(vectors, j->channel_parts, part),
                             part_start(vectors, j->channel_parts, part + 1), r->v + from * r->w.row_step,
-                            v_plane(&r->w, r->tiles), stage);
+                            v_per_point(&r->w, r->tiles), stage);
         } else {
             int64_t vectors = ceil_div(r->g.channels, VL);
             part -= j->channel_parts;
@@ -411,7 +326,7 @@ static int fill_shared(const void *context, int64_t begin, int64_t end) {
 }
 
 static int multiply_shared(const void *context, int64_t begin, int64_t end) {
-    multiply_planes(&((const shared_region *)context)->r, begin, end);
+    multiply_points(&((const shared_region *)context)->r, begin, end);
     return 0;
 }
 
@@ -424,13 +339,13 @@ static int transform_shared(const void *context, int64_t begin, int64_t end) {
 }
 
 static int run_shared(const winograd_gradient *g, int threads) {
-    const plan *s = g->s;
+    const winograd_plan *s = g->s;
     const operands *o = &s->o;
     int64_t channels = ceil_div(o->channels, s->channel_parts), blocks = ceil_div(s->blocks, s->block_parts);
     tiling widest = s->w;
     set_tiling(&widest, channels, 0);
-    int64_t v = widest.planes * v_plane(&widest, s->tiles), u = widest.planes * u_plane(blocks, s->tiles);
-    int64_t rounds = ceil_div(s->w.tiles, s->tiles), sums = widest.planes * blocks * channels * NR;
+    int64_t v = widest.points * v_per_point(&widest, s->tiles), u = widest.points * u_per_point(blocks, s->tiles);
+    int64_t rounds = ceil_div(s->w.tiles, s->tiles), sums = widest.points * blocks * channels * NR;
     int64_t totals = has_totals(rounds) ? sums : 0;
     real *memory = fc_workspace(FC_SHARED, (size_t)(v + u + sums + 2 * totals) * sizeof(real)), *own = memory + v + u;
     if (!memory) return FC_NO_MEMORY;
@@ -438,17 +353,17 @@ static int run_shared(const winograd_gradient *g, int threads) {
     for (int64_t i = 0; i < o->groups * s->channel_parts * s->block_parts && !status; i++) {
         shared_region j = {.r = {.v = memory, .u = memory + v}, .weights = g->weights};
         j.r.sums = (part_sums){own, own + sums, own + sums + totals, 0, rounds};
-        region *r = &j.r;
+        winograd_region *r = &j.r;
         set_region(r, s, g->transforms, i / (s->channel_parts * s->block_parts),
                    i % (s->channel_parts * s->block_parts), g->x, g->gradient);
         for (r->first = 0; r->first < s->w.tiles && !status; r->first += r->tiles, r->sums.part++) {
             r->tiles = min64(s->tiles, s->w.tiles - r->first);
-            j.run = min64(RUN, s->w.row_tiles), j.runs = ceil_div(r->tiles, j.run);
-            int64_t parts = max64(1, ceil_div(4 * threads, j.runs));
+            j.stretch = min64(STRETCH, s->w.row_tiles), j.stretches = ceil_div(r->tiles, j.stretch);
+            int64_t parts = max64(1, ceil_div(4 * threads, j.stretches));
             j.channel_parts = min64(parts, ceil_div(r->o.channels, VL)),
             j.filter_parts = min64(parts, ceil_div(r->g.channels, VL));
-            status = fc_parallel(j.runs * (j.channel_parts + j.filter_parts), threads, fill_shared, &j);
-            if (!status) status = fc_parallel(r->w.planes, threads, multiply_shared, &j);
+            status = fc_parallel(j.stretches * (j.channel_parts + j.filter_parts), threads, fill_shared, &j);
+            if (!status) status = fc_parallel(r->w.points, threads, multiply_shared, &j);
         }
         if (!status) status = fc_parallel(r->blocks, threads, transform_shared, &j);
     }
@@ -458,30 +373,30 @@ static int run_shared(const winograd_gradient *g, int threads) {
 /* ---- the kernel ---- */
 
 static int accepts(const fc_conv *p) {
-    plan s;
+    winograd_plan s;
     if (!plan_of(p, &s)) return 0;
     if (max64(stage_reals(&s.w), gradient_stage(&s.w)) * (int64_t)sizeof(real) > STAGE_BYTES) return 0;
     return s.w.y.most_points > M || s.w.x.most_points > M;
 }
 
 static double cost(const fc_conv *p) {
-    plan s;
+    winograd_plan s;
     plan_of(p, &s);
     const tiling *w = &s.w;
     const operands *o = &s.o;
     double channel_vectors = (double)ceil_div(o->channels, VL), filter_vectors = (double)ceil_div(o->filters, VL);
-    double pairs = w->y.segments * w->x.segments, planes = w->planes;
+    double pairs = w->y.segments * w->x.segments, points = w->points;
     double patch = w->y.segments * w->y.most_points * (M * (double)w->x.unit + w->x.most_points - M);
-    double input = channel_vectors * (planes * 4 + pairs * 15 + patch * 9);
-    double gradient = filter_vectors * (planes * 4 + pairs * 15 + M * M * 12);
-    double product = planes * filter_vectors * ((double)o->channels / 2 * 1.1 + 4);
-    double sums = planes * (double)o->channels * (double)(s.blocks * NR),
+    double input = channel_vectors * (points * 4 + pairs * 15 + patch * 9);
+    double gradient = filter_vectors * (points * 4 + pairs * 15 + M * M * 12);
+    double product = points * filter_vectors * ((double)o->channels / 2 * 1.1 + 4);
+    double sums = points * (double)o->channels * (double)(s.blocks * NR),
            rounds = ceil((double)w->tiles / (double)s.tiles);
     double cycles = (double)w->tiles * (product + input * (double)s.block_parts + gradient * (double)s.channel_parts);
     cycles += (double)s.shares * sums / VL * 4;
     if (s.shared) {
         double moved =
-            (double)w->tiles * planes * (double)(o->channels * s.block_parts + s.blocks * NR * s.channel_parts);
+            (double)w->tiles * points * (double)(o->channels * s.block_parts + s.blocks * NR * s.channel_parts);
         cycles += 2 * stream_cycles(2 * (moved + rounds * sums) * sizeof(real));
     }
     return (double)o->groups * cycles / 2 + 12000;
@@ -490,14 +405,14 @@ static double cost(const fc_conv *p) {
 /* An upper bound of what is measured, as a multiple of the direct sum's error: the number of points decides. */
 static double error(const fc_conv *p) {
     static const double of_points[MOST_POINTS + 1] = {[3] = 1, [4] = 2.2, [5] = 3, [6] = 4, [7] = 5.5, [8] = 13};
-    plan s;
+    winograd_plan s;
     plan_of(p, &s);
     int t = s.w.y.most_points > s.w.x.most_points ? s.w.y.most_points : s.w.x.most_points;
     return t > M ? of_points[t] : 1;
 }
 
 static int run(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads) {
-    plan s;
+    winograd_plan s;
     plan_of(p, &s);
     const operands *o = &s.o;
     transform transforms[MOST_POINTS + 1];

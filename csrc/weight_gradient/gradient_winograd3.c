@@ -1,4 +1,5 @@
-/* Gradient of a convolution's weights by Winograd's algorithm with tiles of 3x3 outputs. Called through `gradients.def`. */
+/* Gradient of a convolution's weights by Winograd's algorithm with tiles of 3x3 outputs. Called through
+ * `gradients.def`. */
 #define M 3
 #include "base/types.h"
 #include "weight_gradient/gradient_winograd.h"

@@ -1,4 +1,5 @@
-/* Gradient of a convolution's weights by Winograd's algorithm with tiles of 4x4 outputs. Called through `gradients.def`. */
+/* Gradient of a convolution's weights by Winograd's algorithm with tiles of 4x4 outputs. Called through
+ * `gradients.def`. */
 #define M 4
 #include "base/types.h"
 #include "weight_gradient/gradient_winograd.h"

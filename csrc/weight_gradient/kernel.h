@@ -1,6 +1,6 @@
-/* What a kernel for the gradient of a convolution's weights is: the table of functions that each file of `gradients.def`
- * defines. Included by the kernels, by the gradient of deformable convolution, which uses one of them, and by the tables
- * (table.h). */
+/* What a kernel for the gradient of a convolution's weights is: the table of functions that each file of
+ * `gradients.def` defines. Included by the kernels, by the gradient of deformable convolution, which uses one of them,
+ * and by the tables (table.h). */
 #ifndef FC_GRADIENT_KERNEL_H
 #define FC_GRADIENT_KERNEL_H
 

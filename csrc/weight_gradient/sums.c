@@ -1,4 +1,5 @@
-/* Sums of every channel over a batch and its planes, the gradient of a bias. Called by the gradients' kernels, and by itself. */
+/* Sums of every channel over a batch and its planes, the gradient of a bias. Called by the gradients' kernels, and
+ * through `operations.def`. */
 #include <stdlib.h>
 
 #include "base/parallel.h"

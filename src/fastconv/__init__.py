@@ -1,13 +1,13 @@
 """Convolution and pooling of NumPy arrays, as fast as this processor can.
 
 The public names are those in `__all__`. `fastconv.geometry` holds the arithmetic of shapes, `fastconv.grad` the
-gradients, `fastconv.limits` what this machine can do at most; `fastconv.autograd` needs an extra.
+gradients, `fastconv.limits` what this machine can do at most, `fastconv.typing` the types of arguments;
+`fastconv.autograd` needs an extra.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-from fastconv import config, geometry, grad
 from fastconv._version import __version__ as __version__
 from fastconv.backends import (
     BackendUnavailableError,
@@ -17,7 +17,6 @@ from fastconv.backends import (
     set_backend,
     use_backend,
 )
-from fastconv.config import show_config
 from fastconv.execution.memory import clear_cache, set_cache_size
 from fastconv.ops.conv import conv1d, conv2d, depthwise_conv2d, separable_conv2d
 from fastconv.ops.deform import deform_conv2d
@@ -95,14 +94,24 @@ __all__ = [
     "use_precision",
 ]
 
-_ON_FIRST_USE = ("autograd", "limits")  # modules that would make `import fastconv` slower
+# Imported on first use, as they would make `import fastconv` slower; the names in `_HOMES` come from such modules.
+_ON_FIRST_USE = ("autograd", "config", "geometry", "grad", "limits", "typing")
+_HOMES = {"show_config": "config"}
 
+if TYPE_CHECKING:  # `autograd` has to be imported by whoever has its extra
+    from fastconv import config, geometry, grad
+    from fastconv import limits as limits
+    from fastconv import typing as typing
+    from fastconv.config import show_config
+else:
 
-def __getattr__(name: str) -> Any:
-    if name in _ON_FIRST_USE:
-        return import_module(f"fastconv.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        if name in _ON_FIRST_USE:
+            return import_module(f"fastconv.{name}")
+        if name in _HOMES:
+            return getattr(import_module(f"fastconv.{_HOMES[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_ON_FIRST_USE, "__all__", "__doc__", "__version__"])
+    return sorted({*__all__, *_ON_FIRST_USE, "__all__", "__doc__", "__version__"})

@@ -6,65 +6,74 @@ The ground floor: settings and problems are read with it. Nothing here knows an 
 from __future__ import annotations
 
 import operator
-from typing import Any
+from collections.abc import Sequence
+from typing import SupportsFloat, SupportsIndex, TypeGuard, TypeVar, cast, get_args
+
+from fastconv.typing import PairLike, Precision, SingleLike
 
 Pair = tuple[int, int]
 
-PRECISIONS = ("fast", "strict")
+WordT = TypeVar("WordT", bound=str)
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 LARGEST = 2**31 - 1  # of sizes, strides and everything else that counts pixels
 
 
-def choice(op: str, name: str, value: Any, valid: tuple[str, ...]) -> str:
+def choice(op: str, name: str, value: object, valid: tuple[WordT, ...]) -> WordT:
+    """The word of `valid` that `value` is."""
     if not isinstance(value, str):
         raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs a string")
-    if value not in valid:
-        raise ValueError(f"{op}: {name} is {value!r}, but needs to be one of {', '.join(map(repr, valid))}")
-    return value
+    for word in valid:
+        if word == value:
+            return word
+    raise ValueError(f"{op}: {name} is {value!r}, but needs to be one of {', '.join(map(repr, valid))}")
 
 
-def integer(op: str, name: str, value: Any, minimum: int, most: int = LARGEST) -> int:
-    if type(value) is not int:
+def integer(op: str, name: str, value: SupportsIndex, minimum: int, most: int = LARGEST) -> int:
+    if type(value) is int:
+        number = value
+    else:
         try:
             if isinstance(value, bool):
                 raise TypeError
-            value = operator.index(value)
+            number = operator.index(value)
         except TypeError:
             raise TypeError(
                 f"{op}: {name} is {value!r} ({type(value).__name__}), but needs an integer"
             ) from None
-    if not minimum <= value <= most:
-        raise ValueError(f"{op}: {name} is {value}, but needs an integer from {minimum} to {most}")
-    return int(value)
+    if not minimum <= number <= most:
+        raise ValueError(f"{op}: {name} is {number}, but needs an integer from {minimum} to {most}")
+    return number
 
 
-def is_integer(value: Any) -> bool:
+def is_integer(value: object) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool) and getattr(value, "ndim", 0) == 0
 
 
-def is_sequence(value: Any) -> bool:
+def is_sequence(value: object) -> TypeGuard[Sequence[SupportsIndex]]:
     return isinstance(value, (tuple, list)) or getattr(value, "ndim", 0) == 1
 
 
-def pair(op: str, name: str, value: Any, minimum: int) -> Pair:
+def pair(op: str, name: str, value: PairLike, minimum: int) -> Pair:
     """An int for both axes, or a pair (vertical, horizontal)."""
     if not is_sequence(value):
-        value = integer(op, name, value, minimum)
-        return value, value
+        both = integer(op, name, cast(SupportsIndex, value), minimum)
+        return both, both
     if len(value) != 2:
         raise ValueError(f"{op}: {name} is {value!r}, but needs an integer or a pair (vertical, horizontal)")
     return integer(op, name, value[0], minimum), integer(op, name, value[1], minimum)
 
 
-def single(op: str, name: str, value: Any, minimum: int) -> int:
+def single(op: str, name: str, value: SingleLike, minimum: int) -> int:
     """An int, or a tuple of one: an option of an operation with one spatial axis."""
     if is_sequence(value):
         if len(value) != 1:
             raise ValueError(f"{op}: {name} is {value!r}, but needs an integer")
-        value = value[0]
-    return integer(op, name, value, minimum)
+        return integer(op, name, value[0], minimum)
+    return integer(op, name, cast(SupportsIndex, value), minimum)
 
 
-def number(op: str, name: str, value: Any) -> float:
+def number(op: str, name: str, value: SupportsFloat) -> float:
     """A real number, not a string."""
     if isinstance(value, (str, bytes)):
         raise TypeError(f"{op}: {name} is {value!r}, but needs a number")
@@ -74,5 +83,5 @@ def number(op: str, name: str, value: Any) -> float:
         raise TypeError(f"{op}: {name} is {value!r}, but needs a number") from None
 
 
-def precision(op: str, value: Any) -> str:
+def precision(op: str, value: object) -> Precision:
     return choice(op, "precision", value, PRECISIONS)

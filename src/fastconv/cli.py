@@ -1,7 +1,7 @@
 """The command line: ``fastconv demo``, ``fastconv bench``, ``fastconv info``, ``fastconv --version``.
 
-Called by the ``fastconv`` entry point and by ``python -m fastconv``. ``demo`` and ``bench`` need more than NumPy:
-what their extras install is imported when they run.
+Called by the ``fastconv`` entry point and by ``python -m fastconv``. Of the modules of a command nothing is imported
+before it is named: so ``fastconv --version`` is quick, and ``demo`` and ``bench`` miss their extras only when they run.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import fastconv
 from fastconv import backends
-from fastconv.bench.arguments import add_bench
 from fastconv.commands.error import CommandError
-from fastconv.commands.info import show_info
 
 DESCRIPTION = "Fast 2-D convolution, pooling and their relatives on the CPU, on NumPy arrays."
 
@@ -55,6 +54,11 @@ exit status:
   2  the demo could not run: the message says why
 """
 
+INFO_DESCRIPTION = """\
+Prints version, build, processor, threads, the backends with what is missing,
+and the limits of this machine where they have been measured.
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -72,15 +76,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # the terminal may not know every letter of a file's name
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    # The program's own options take no values, so the first word without a dash is the command.
+    parser = _parser(next((word for word in given if not word.startswith("-")), None))
+    arguments = parser.parse_args(given)
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return 2
     try:
-        if arguments.command == "info":
-            return show_info(arguments.measure)
-        return _with_extra(arguments)
+        return COMMANDS[arguments.command].run(arguments)
     except KeyboardInterrupt:
         return 130
 
@@ -90,7 +94,13 @@ def _with_extra(arguments: argparse.Namespace) -> int:
     command = arguments.command
     try:
         _check_settings()
-        return _demo(arguments) if command == "demo" else _bench(arguments)
+        if command == "demo":
+            from fastconv.demo import run_demo
+
+            return run_demo(arguments.image, arguments.output, arguments.backends, arguments.size)
+        from fastconv.bench.command import run_bench
+
+        return run_bench(arguments)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == "fastconv":
@@ -115,19 +125,14 @@ def _check_settings() -> None:
         raise CommandError(str(error)) from None
 
 
-def _demo(arguments: argparse.Namespace) -> int:
-    from fastconv.demo import run_demo
+def _info(arguments: argparse.Namespace) -> int:
+    from fastconv.commands.info import show_info
 
-    return run_demo(arguments.image, arguments.output, arguments.backends, arguments.size)
-
-
-def _bench(arguments: argparse.Namespace) -> int:
-    from fastconv.bench.command import run_bench
-
-    return run_bench(arguments)
+    return show_info(arguments.measure)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser of the command line, in which only the chosen command has arguments."""
     parser = argparse.ArgumentParser(
         prog="fastconv",
         description=DESCRIPTION,
@@ -136,21 +141,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
-    demo = commands.add_parser(
-        "demo",
-        help="filter, pool and upsample a photograph on every backend, and compare them",
-        description=DEMO_DESCRIPTION,
-        epilog=DEMO_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    demo.add_argument(
+    for name, command in COMMANDS.items():
+        added = commands.add_parser(
+            name, help=command.help, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == chosen:
+            command.add_arguments(added)
+    return parser
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = DEMO_DESCRIPTION, DEMO_EPILOG
+    parser.add_argument(
         "image",
         metavar="IMAGE",
         nargs="?",
         type=Path,
         help="a picture file, such as PNG or JPEG (default: the astronaut of scikit-image)",
     )
-    demo.add_argument(
+    parser.add_argument(
         "-o",
         "--output",
         metavar="PNG",
@@ -158,33 +167,35 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("fastconv-demo.png"),
         help="where the contact sheet goes (default: %(default)s)",
     )
-    demo.add_argument(
+    parser.add_argument(
         "-b",
         "--backends",
         metavar="NAMES",
         type=_backend_names,
         help=f"backends to run, with commas between: {','.join(backends.names())} (default: all available)",
     )
-    demo.add_argument(
+    parser.add_argument(
         "-s",
         "--size",
         metavar="PIXELS",
         type=_size,
         help="scale the picture so that its longer side has this many pixels (default: as it is)",
     )
-    add_bench(commands)
-    info = commands.add_parser(
-        "info",
-        help="print version, build, processor, threads, backends and the machine's measured limits",
-        description="Prints version, build, processor, threads, the backends with what is missing, and the limits "
-        "of this machine where they have been measured.",
-    )
-    info.add_argument(
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    from fastconv.bench.arguments import add_arguments
+
+    add_arguments(parser)
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    parser.description = INFO_DESCRIPTION
+    parser.add_argument(
         "--measure",
         action="store_true",
         help="measure peaks of arithmetic and bandwidths, which takes some 6 seconds, and keep them",
     )
-    return parser
 
 
 def _backend_names(text: str) -> tuple[str, ...]:
@@ -206,3 +217,24 @@ def _size(text: str) -> int:
     if not 1 <= size <= LARGEST_SIZE:
         raise argparse.ArgumentTypeError(f"needs a whole number of pixels, 1 to {LARGEST_SIZE}, got {text!r}")
     return size
+
+
+class Command(NamedTuple):
+    """A command of ``fastconv``: its line in the list of commands, its arguments, and what it does."""
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+COMMANDS = {
+    "demo": Command(
+        "filter, pool and upsample a photograph on every backend, and compare them", _add_demo, _with_extra
+    ),
+    "bench": Command("time layers on every backend, beside other libraries", _add_bench, _with_extra),
+    "info": Command(
+        "print version, build, processor, threads, backends and the machine's measured limits",
+        _add_info,
+        _info,
+    ),
+}

@@ -16,6 +16,7 @@ from fastconv import backends
 from fastconv._version import __version__
 from fastconv.machine.processor import processor_name
 from fastconv.settings.threads import get_num_threads
+from fastconv.typing import BackendName
 
 __all__ = ["build_config", "show_config"]
 
@@ -98,7 +99,7 @@ def show_config() -> None:
         print(f"  {name:<{width}}  {'available' if reason is None else f'missing: {reason}'}")
 
 
-def _why_missing(name: str) -> str | None:
+def _why_missing(name: BackendName) -> str | None:
     try:
         backends.load(name)
     except MISTAKES as error:
@@ -116,7 +117,7 @@ def _or_reason(setting: Callable[[], object]) -> object:
 def _build_info() -> dict[str, Any]:
     from fastconv.backends.cython import build_info
 
-    return dict(build_info())
+    return build_info()
 
 
 def _as_text(value: object) -> str:

@@ -6,7 +6,7 @@ Users call these functions as ``fastconv.geometry``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, SupportsIndex, cast, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,28 +15,39 @@ from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.problem import options as opt
 from fastconv.problem.sizes import conv_size, pool_size, same_sides
+from fastconv.typing import PaddingLike, PairLike, SignalPaddingLike, SingleLike
 
 __all__ = [
     "ConvMemory", "ReceptiveField", "conv_flops", "conv_memory", "conv_output_size", "conv_params",
     "conv_transpose_output_size", "pool_output_size", "receptive_field", "same_padding",
 ]  # fmt: skip
 
-Size = int | Pair
-Pads = int | Pair | tuple[Pair, Pair] | str
+Axes = tuple[SupportsIndex, SupportsIndex] | list[int]  # vertical and horizontal
+Pads = PaddingLike | SignalPaddingLike
+LayerLike = (  # kernel_size, stride, padding, dilation
+    SupportsIndex | tuple[PairLike] | tuple[PairLike, PairLike] | tuple[PairLike, PairLike, PaddingLike]
+    | tuple[PairLike, PairLike, PaddingLike, PairLike] | list[int] | Mapping[str, Any]
+)  # fmt: skip
 Row = tuple[int, int, int, int]  # size, kernel, stride, dilation along one axis
-Shape = tuple[int, int, int, int]  # N, C, H, W
-SizeT = TypeVar("SizeT", int, Pair)
+ImagesShape = tuple[SupportsIndex, SupportsIndex, SupportsIndex, SupportsIndex] | list[int]  # N, C, H, W
 
 
-def _rows(op: str, size: Any, kernel: Any, stride: Any, dilation: Any) -> list[Row]:
+def _rows(op: str, size: PairLike, kernel: PairLike, stride: PairLike, dilation: PairLike) -> list[Row]:
     named = {"input_size": size, "kernel_size": kernel, "stride": stride, "dilation": dilation}.items()
     if arguments.is_integer(size):
-        return [cast(Row, tuple(arguments.single(op, name, value, 1) for name, value in named))]
+        return [
+            cast(Row, tuple(arguments.single(op, name, cast(SingleLike, value), 1) for name, value in named))
+        ]
     return list(zip(*(arguments.pair(op, name, value, 1) for name, value in named), strict=True))
 
 
-def _pads(op: str, padding: Any, rows: list[Row]) -> list[Pair]:  # (before, after) along each axis
-    sides = opt.padding_1d(op, padding) if len(rows) == 1 else opt.padding(op, padding)
+def _pads(op: str, padding: Pads, rows: list[Row]) -> list[Pair]:  # (before, after) along each axis
+    one = len(rows) == 1
+    sides = (
+        opt.padding_1d(op, cast(SignalPaddingLike, padding))
+        if one
+        else opt.padding(op, cast(PaddingLike, padding))
+    )
     if sides == "same":
         return [same_sides(*row) for row in rows]
     if isinstance(sides, str):
@@ -44,28 +55,41 @@ def _pads(op: str, padding: Any, rows: list[Row]) -> list[Pair]:  # (before, aft
     return [sides[:2], sides[2:]][-len(rows) :]
 
 
-def _result(op: str, size: SizeT, out: list[int]) -> SizeT:
+def _result(op: str, size: PairLike, out: list[int]) -> int | Pair:
     result = out[0] if len(out) == 1 else (out[0], out[1])
     if min(out) < 1:
         raise ValueError(f"{op}: input size {size} gives an output size of {result}, but needs at least 1")
-    return cast(SizeT, result)
+    return result
 
 
-def _conv_out(op: str, size: SizeT, kernel: Any, stride: Any, padding: Any, dilation: Any) -> SizeT:
+def _conv_out(
+    op: str, size: PairLike, kernel: PairLike, stride: PairLike, padding: Pads, dilation: PairLike
+) -> int | Pair:
     rows = _rows(op, size, kernel, stride, dilation)
     axes = zip(rows, _pads(op, padding, rows), strict=True)
     return _result(op, size, [conv_size(n, k, s, *pad, d) for (n, k, s, d), pad in axes])
 
 
-def _bool(op: str, name: str, value: Any) -> bool:
+def _bool(op: str, name: str, value: object) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs True or False")
     return bool(value)
 
 
+@overload
 def conv_output_size(
-    input_size: SizeT, kernel_size: Size, stride: Size = 1, padding: Pads = 0, dilation: Size = 1
-) -> SizeT:
+    input_size: SupportsIndex, kernel_size: PairLike, stride: PairLike = 1, padding: Pads = 0,
+    dilation: PairLike = 1,
+) -> int: ...  # fmt: skip
+@overload
+def conv_output_size(
+    input_size: Axes, kernel_size: PairLike, stride: PairLike = 1, padding: Pads = 0,
+    dilation: PairLike = 1,
+) -> Pair: ...  # fmt: skip
+def conv_output_size(
+    input_size: PairLike, kernel_size: PairLike, stride: PairLike = 1, padding: Pads = 0,
+    dilation: PairLike = 1,
+) -> int | Pair:  # fmt: skip
     """Output size of a convolution: ``floor((in + pads - dilation * (kernel - 1) - 1) / stride) + 1``.
 
     Parameters
@@ -94,10 +118,20 @@ def conv_output_size(
     return _conv_out("conv_output_size", input_size, kernel_size, stride, padding, dilation)
 
 
+@overload
 def conv_transpose_output_size(
-    input_size: SizeT, kernel_size: Size, stride: Size = 1, padding: Pads = 0, output_padding: Size = 0,
-    dilation: Size = 1,
-) -> SizeT:  # fmt: skip
+    input_size: SupportsIndex, kernel_size: PairLike, stride: PairLike = 1, padding: Pads = 0,
+    output_padding: PairLike = 0, dilation: PairLike = 1,
+) -> int: ...  # fmt: skip
+@overload
+def conv_transpose_output_size(
+    input_size: Axes, kernel_size: PairLike, stride: PairLike = 1, padding: Pads = 0,
+    output_padding: PairLike = 0, dilation: PairLike = 1,
+) -> Pair: ...  # fmt: skip
+def conv_transpose_output_size(
+    input_size: PairLike, kernel_size: PairLike, stride: PairLike = 1, padding: Pads = 0,
+    output_padding: PairLike = 0, dilation: PairLike = 1,
+) -> int | Pair:  # fmt: skip
     """Output size, in pixels, of a transposed convolution. Errors: as `conv_output_size`.
 
     PyTorch's formula: ``(in - 1) * stride - pads + dilation * (kernel - 1) + output_padding + 1``.
@@ -115,8 +149,11 @@ def conv_transpose_output_size(
     """
     op, same = "conv_transpose_output_size", isinstance(padding, str) and padding == "same"
     rows = _rows(op, input_size, kernel_size, stride, dilation)
-    extra_args = op, "output_padding", output_padding, 0
-    extras = arguments.pair(*extra_args) if len(rows) == 2 else (arguments.single(*extra_args),)
+    name = "output_padding"
+    if len(rows) == 2:
+        extras: tuple[int, ...] = arguments.pair(op, name, output_padding, 0)
+    else:
+        extras = (arguments.single(op, name, cast(SingleLike, output_padding), 0),)
     if any(extra >= (1 if same else max(row[2:])) for extra, row in zip(extras, rows, strict=True)):
         limit = "0 with padding='same'" if same else f"below stride {stride} or dilation {dilation}"
         raise ValueError(f"{op}: output_padding is {output_padding}, but needs to be {limit}")
@@ -125,10 +162,20 @@ def conv_transpose_output_size(
     return _result(op, input_size, [row[0] * row[2] for row in rows] if same else out)
 
 
+@overload
 def pool_output_size(
-    input_size: SizeT, kernel_size: Size, stride: Size | None = None, padding: Pads = 0, dilation: Size = 1,
-    ceil_mode: bool = False,
-) -> SizeT:  # fmt: skip
+    input_size: SupportsIndex, kernel_size: PairLike, stride: PairLike | None = None, padding: Pads = 0,
+    dilation: PairLike = 1, ceil_mode: bool = False,
+) -> int: ...  # fmt: skip
+@overload
+def pool_output_size(
+    input_size: Axes, kernel_size: PairLike, stride: PairLike | None = None, padding: Pads = 0,
+    dilation: PairLike = 1, ceil_mode: bool = False,
+) -> Pair: ...  # fmt: skip
+def pool_output_size(
+    input_size: PairLike, kernel_size: PairLike, stride: PairLike | None = None, padding: Pads = 0,
+    dilation: PairLike = 1, ceil_mode: bool = False,
+) -> int | Pair:  # fmt: skip
     """Output size of a pooling, in pixels, by PyTorch's rules; formula and errors are `conv_output_size`'s.
 
     Parameters
@@ -154,9 +201,17 @@ def pool_output_size(
     return _result(op, input_size, out)
 
 
+@overload
 def same_padding(
-    input_size: SizeT, kernel_size: Size, stride: Size = 1, dilation: Size = 1
-) -> tuple[SizeT, SizeT]:
+    input_size: SupportsIndex, kernel_size: PairLike, stride: PairLike = 1, dilation: PairLike = 1,
+) -> Pair: ...  # fmt: skip
+@overload
+def same_padding(
+    input_size: Axes, kernel_size: PairLike, stride: PairLike = 1, dilation: PairLike = 1,
+) -> tuple[Pair, Pair]: ...  # fmt: skip
+def same_padding(
+    input_size: PairLike, kernel_size: PairLike, stride: PairLike = 1, dilation: PairLike = 1,
+) -> Pair | tuple[Pair, Pair]:  # fmt: skip
     """Compute the padding for an output of ``ceil(in / stride)``. Errors: as `conv_output_size`.
 
     In all ``max((out - 1) * stride + dilation * (kernel - 1) + 1 - in, 0)`` pixels, the odd one at the end:
@@ -172,7 +227,7 @@ def same_padding(
     ((2, 3), ((2, 2), (3, 3)))
     """
     pads = [same_sides(*row) for row in _rows("same_padding", input_size, kernel_size, stride, dilation)]
-    return cast(tuple[SizeT, SizeT], pads[0] if len(pads) == 1 else tuple(pads))
+    return pads[0] if len(pads) == 1 else (pads[0], pads[1])
 
 
 class ReceptiveField(NamedTuple):
@@ -187,11 +242,13 @@ class ReceptiveField(NamedTuple):
     center: float | tuple[float, float]
 
 
-def _layer(kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> tuple[Any, ...]:
+def _layer(
+    kernel_size: PairLike, stride: PairLike = 1, padding: Pads = 0, dilation: PairLike = 1
+) -> tuple[PairLike, PairLike, Pads, PairLike]:
     return kernel_size, stride, padding, dilation
 
 
-def receptive_field(layers: Iterable[int | Sequence[Any] | Mapping[str, Any]]) -> list[ReceptiveField]:
+def receptive_field(layers: Iterable[LayerLike]) -> list[ReceptiveField]:
     """Receptive field after each of a chain of convolutions and poolings.
 
     From ``size = jump = 1`` and ``center = 0``, with ``k = dilation * (kernel - 1) + 1``, each layer does
@@ -222,7 +279,7 @@ def receptive_field(layers: Iterable[int | Sequence[Any] | Mapping[str, Any]]) -
     size, jump, center, fields, pairs = [1, 1], [1, 1], [0.0, 0.0], [], False
     for index, layer in enumerate(layers):
         op = f"receptive_field: layers[{index}]"
-        items = layer if isinstance(layer, Sequence | np.ndarray) else (layer,)
+        items: Any = layer if isinstance(layer, Sequence | np.ndarray) else (layer,)
         try:
             values = _layer(**layer) if isinstance(layer, Mapping) else _layer(*items)
         except TypeError:
@@ -240,7 +297,14 @@ def receptive_field(layers: Iterable[int | Sequence[Any] | Mapping[str, Any]]) -
     return [ReceptiveField(*field if pairs else (v[0] for v in field)) for field in fields]
 
 
-def _weights(op: str, c_in: Any, c_out: Any, kernel_size: Any, groups: Any, bias: Any) -> Pair:
+def _weights(
+    op: str,
+    c_in: SupportsIndex,
+    c_out: SupportsIndex,
+    kernel_size: PairLike,
+    groups: SupportsIndex,
+    bias: bool,
+) -> Pair:
     """Give the numbers of weights and biases."""
     c_in, c_out = (
         arguments.integer(op, "in_channels", c_in, 1),
@@ -254,7 +318,11 @@ def _weights(op: str, c_in: Any, c_out: Any, kernel_size: Any, groups: Any, bias
 
 
 def conv_params(
-    in_channels: int, out_channels: int, kernel_size: Size, groups: int = 1, bias: bool = True
+    in_channels: SupportsIndex,
+    out_channels: SupportsIndex,
+    kernel_size: PairLike,
+    groups: SupportsIndex = 1,
+    bias: bool = True,
 ) -> int:
     """Count the parameters of a 2-D convolution: ``C_out * (C_in / groups) * kH * kW`` and ``C_out`` biases.
 
@@ -272,19 +340,26 @@ def conv_params(
     return sum(_weights("conv_params", in_channels, out_channels, kernel_size, groups, bias))
 
 
-def _costs(op: str, shape: Any, c_out: Any, groups: Any, bias: Any, window: Any) -> tuple[int, ...]:
+def _costs(
+    op: str,
+    shape: ImagesShape,
+    c_out: SupportsIndex,
+    groups: SupportsIndex,
+    bias: bool,
+    window: tuple[PairLike, PairLike, PaddingLike, PairLike],
+) -> tuple[int, int, int, int]:
     """Give the numbers of inputs, weights, biases, and output pixels of all images."""
     if not isinstance(shape, (tuple, list)) or len(shape) != 4:
         error = ValueError if isinstance(shape, (tuple, list)) else TypeError
         raise error(f"{op}: input_shape is {shape!r}, but needs a tuple (N, C, H, W)")
     n, c_in, *size = (arguments.integer(op, f"input_shape[{i}]", v, min(i, 1)) for i, v in enumerate(shape))
-    h, w = _conv_out(op, (size[0], size[1]), *window)
+    h, w = cast(Pair, _conv_out(op, (size[0], size[1]), *window))
     return n * c_in * size[0] * size[1], *_weights(op, c_in, c_out, window[0], groups, bias), n * h * w
 
 
 def conv_flops(
-    input_shape: Shape, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
-    dilation: Size = 1, groups: int = 1, bias: bool = False,
+    input_shape: ImagesShape, out_channels: SupportsIndex, kernel_size: PairLike, stride: PairLike = 1,
+    padding: PaddingLike = 0, dilation: PairLike = 1, groups: SupportsIndex = 1, bias: bool = False,
 ) -> int:  # fmt: skip
     """Count the floating-point operations of a 2-D convolution's textbook sum, 2 for each multiply-add.
 
@@ -315,8 +390,9 @@ class ConvMemory(NamedTuple):
 
 
 def conv_memory(
-    input_shape: Shape, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Pads = 0,
-    dilation: Size = 1, groups: int = 1, bias: bool = True, dtype: DTypeLike = "float32",
+    input_shape: ImagesShape, out_channels: SupportsIndex, kernel_size: PairLike, stride: PairLike = 1,
+    padding: PaddingLike = 0, dilation: PairLike = 1, groups: SupportsIndex = 1, bias: bool = True,
+    dtype: DTypeLike = "float32",
 ) -> ConvMemory:  # fmt: skip
     """Count the bytes of a 2-D convolution's input, weight and output, without an algorithm's workspace.
 

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 from fastconv import backends
 from fastconv._version import __version__
@@ -26,7 +26,7 @@ MOST_THREADS = 256  # FC_MOST_THREADS
 
 
 def measure_limits(
-    threads: int | None = None, progress: Callable[[str], None] | None = None, quick: bool = False
+    threads: SupportsIndex | None = None, progress: Callable[[str], None] | None = None, quick: bool = False
 ) -> Limits:
     """Measure peaks and bandwidths of this machine, in about 6 seconds.
 

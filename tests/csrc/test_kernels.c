@@ -1,6 +1,6 @@
 /* Every convolution kernel, the pooling and the gradients of every instruction set that runs here, against obvious
- * loops, without Python:
- * for processors that are only at hand as an emulator. Prints a line for each instruction set; exit status 1 on a failure.
+ * loops, without Python: for processors that are only at hand as an emulator. Prints a line for each instruction set;
+ * exit status 1 on a failure.
  *
  *     test_kernels [SEED] [ROUNDS] */
 #include <math.h>

@@ -26,16 +26,76 @@ except ImportError as error:
         f'fastconv.autograd cannot be loaded: {error}; install it with: pip install "fastconv[autograd]"'
     ) from error
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fastconv.autograd.operations import RECORDED
 
-__all__ = sorted(RECORDED)
+__all__ = sorted(RECORDED)  # pyright: ignore[reportUnsupportedDunderAll]
 
 globals().update(RECORDED)
 
-
-def __getattr__(name: str) -> Callable[..., Any]:
-    """Tells type checkers what the names of `__all__` are; at run time none of them comes here."""
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if TYPE_CHECKING:  # the functions that are recorded have the types of those that they record
+    from fastconv import (
+        adaptive_avg_pool2d as adaptive_avg_pool2d,
+    )
+    from fastconv import (
+        adaptive_max_pool2d as adaptive_max_pool2d,
+    )
+    from fastconv import (
+        avg_pool2d as avg_pool2d,
+    )
+    from fastconv import (
+        conv1d as conv1d,
+    )
+    from fastconv import (
+        conv2d as conv2d,
+    )
+    from fastconv import (
+        conv_transpose1d as conv_transpose1d,
+    )
+    from fastconv import (
+        conv_transpose2d as conv_transpose2d,
+    )
+    from fastconv import (
+        deform_conv2d as deform_conv2d,
+    )
+    from fastconv import (
+        depthwise_conv2d as depthwise_conv2d,
+    )
+    from fastconv import (
+        fold as fold,
+    )
+    from fastconv import (
+        fractional_max_pool2d as fractional_max_pool2d,
+    )
+    from fastconv import (
+        global_avg_pool2d as global_avg_pool2d,
+    )
+    from fastconv import (
+        global_max_pool2d as global_max_pool2d,
+    )
+    from fastconv import (
+        local_response_norm as local_response_norm,
+    )
+    from fastconv import (
+        lp_pool2d as lp_pool2d,
+    )
+    from fastconv import (
+        max_pool2d as max_pool2d,
+    )
+    from fastconv import (
+        max_unpool2d as max_unpool2d,
+    )
+    from fastconv import (
+        pad2d as pad2d,
+    )
+    from fastconv import (
+        separable_conv2d as separable_conv2d,
+    )
+    from fastconv import (
+        stochastic_pool2d as stochastic_pool2d,
+    )
+    from fastconv import (
+        unfold as unfold,
+    )
+    from fastconv.autograd.rules import activation as activation

@@ -2,6 +2,9 @@
 follow from these. Called by `rules.py`.
 """
 
+# What autograd.numpy has is made when it is imported:
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import math
@@ -16,11 +19,11 @@ import fastconv
 from fastconv import grad
 from fastconv.autograd.primitives import Maps, contract
 from fastconv.backends.numpy.activations import apply, normal_share
-from fastconv.execution.arrays import Array
 from fastconv.problem.convolution import ConvOptions
 from fastconv.problem.layout import channels_last
 from fastconv.problem.options import Activation
 from fastconv.settings.precision import get_precision
+from fastconv.typing import Array, BackendName, Layout
 
 _sigmoid = primitive(lambda z: apply(Activation("sigmoid"), z))
 defvjp(_sigmoid, lambda ans, z: lambda g: g * ans * (1 - ans))
@@ -70,13 +73,15 @@ def weighted_mean(x: Any, window_sum: Maps) -> Any:
 
 
 def local_response_norm(
-    x: Any, size: int, alpha: float, beta: float, k: float, layout: str, backend: str | None
+    x: Any, size: int, alpha: float, beta: float, k: float, layout: Layout, backend: BackendName | None
 ) -> Any:
     energy = contract(_channel_sums(x.shape, x.dtype, size, layout, backend), x * x, None)
     return x * (k + alpha / size * energy) ** -beta
 
 
-def _channel_sums(shape: tuple[int, ...], dtype: Any, size: int, layout: str, backend: str | None) -> Maps:
+def _channel_sums(
+    shape: tuple[int, ...], dtype: Any, size: int, layout: Layout, backend: BackendName | None
+) -> Maps:
     """Sums over `size` neighbouring channels: a convolution of the image that has the channels as an axis."""
     sides: Any = (size // 2, (size - 1) // 2), (0, 0)
     if channels_last(layout):

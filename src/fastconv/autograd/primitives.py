@@ -8,7 +8,7 @@ derivatives are all `contract` again.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +16,12 @@ from typing import Any
 from autograd import make_jvp, make_vjp
 from autograd.extend import def_linear, defjvp_argnums, defvjp_argnum, defvjp_argnums, primitive
 
-from fastconv.execution.arrays import Array
+from fastconv.typing import Array
 
 Maps = tuple[Callable[..., Array], ...]
 
 
-def _missing(operands: tuple[Any, ...]) -> int:
+def _missing(operands: Sequence[Any]) -> int:
     return next(i for i, operand in enumerate(operands) if operand is None)
 
 
@@ -94,7 +94,7 @@ def _gradients(operation: Primitive, wanted: tuple[int, ...], g: Array, *arrays:
 
 
 def _gradients_composed(operation: Primitive, wanted: tuple[int, ...], g: Any, *arrays: Any) -> Any:
-    return make_vjp(operation.composed, wanted)(*arrays)[0](g)
+    return make_vjp(operation.composed, wanted)(*arrays)[0](g)  # pyright: ignore[reportArgumentType]
 
 
 apply = primitive(_apply)
@@ -117,13 +117,13 @@ def _independence_allowed() -> Iterator[None]:
 
 def _gradients_vjp(argnums: tuple[int, ...], ans: Any, args: Any, kwargs: Any) -> Any:
     with _independence_allowed():
-        return make_vjp(_gradients_composed, argnums)(*args)[0]
+        return make_vjp(_gradients_composed, argnums)(*args)[0]  # pyright: ignore[reportArgumentType]
 
 
 def _jvp(composed: Callable[..., Any]) -> Callable[..., Any]:
     def jvp(argnums: tuple[int, ...], gs: Any, ans: Any, args: Any, kwargs: Any) -> Any:
         with _independence_allowed():
-            return make_jvp(composed, argnums)(*args)(tuple(gs))[1]
+            return make_jvp(composed, argnums)(*args)(tuple(gs))[1]  # pyright: ignore[reportArgumentType]
 
     return jvp
 

@@ -4,6 +4,9 @@ Called by the functions of `operations.py` with the arrays, some of which are au
 by name.
 """
 
+# What autograd.numpy has is made when it is imported:
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import inspect
@@ -21,11 +24,12 @@ import fastconv
 from fastconv import grad
 from fastconv.autograd import composed
 from fastconv.autograd.primitives import Maps, Primitive, apply, contract
-from fastconv.execution.arrays import Array, as_array
+from fastconv.execution.arrays import as_array
 from fastconv.grad.elementwise import determined_by_output
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import float_result
 from fastconv.problem.layout import channels_last, plane_size
+from fastconv.typing import Array, BackendName, Layout
 
 Named = dict[str, Any]
 
@@ -69,7 +73,7 @@ def pick(name: str, arrays: Named, options: Named) -> Any:
     return (result, indices) if options["return_indices"] else result
 
 
-def _pick(x: Array, indices: Array, layout: str) -> Array:
+def _pick(x: Array, indices: Array, layout: Layout) -> Array:
     """The pixels of `x` at flat positions in its planes; one for each channel may come without spatial axes."""
     channels = x.shape[-1:] if channels_last(layout) else ()
     size = plane_size(x.shape, layout)
@@ -108,7 +112,7 @@ def window_norm(name: str, arrays: Named, options: Named) -> Any:
 
 def _window_sum(size: tuple[int, ...], options: Named) -> Maps:
     """The sums of windows, scaled as `lp_pool2d` scales them: its L_1 norms of what is not negative."""
-    first = options | {"norm_type": 1}
+    first: Named = options | {"norm_type": 1}
     return (
         lambda g: grad.lp_pool2d(g, np.ones(size, g.dtype), **first),
         lambda v: (
@@ -138,7 +142,7 @@ def deformable(name: str, arrays: Named, options: Named) -> Any:
     return apply(Primitive(value, gradient, again), *arrays.values())
 
 
-def activation(x: Any, name: Any, *, backend: str | None = None) -> Array:
+def activation(x: Any, name: Any, *, backend: BackendName | None = None) -> Array:
     """The activation of a convolution, on its own.
 
     Parameters

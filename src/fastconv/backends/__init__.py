@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
 
 from fastconv.arguments import choice
 from fastconv.backends.protocol import Backend
 from fastconv.settings.setting import Setting
+from fastconv.typing import BackendName
 
 
 class BackendUnavailableError(ImportError):
@@ -17,7 +17,7 @@ class BackendUnavailableError(ImportError):
 
 
 # Fastest first: the default is the first one that can be loaded.
-_BACKENDS = {
+_BACKENDS: dict[BackendName, str] = {
     "cython": "its compiled extension is part of every wheel: reinstall fastconv where a C compiler is found",
     "numba": 'install it with: pip install "fastconv[numba]"',
     "numpy": "NumPy is required",
@@ -25,12 +25,12 @@ _BACKENDS = {
 _loaded: dict[str, Backend] = {}
 
 
-def names() -> tuple[str, ...]:
+def names() -> tuple[BackendName, ...]:
     """The names of all backends, fastest first."""
     return tuple(_BACKENDS)
 
 
-def load(name: str) -> Backend:
+def load(name: BackendName) -> Backend:
     """The backend of that name; `BackendUnavailableError` where it cannot be loaded."""
     if name not in _loaded:
         try:
@@ -43,13 +43,13 @@ def load(name: str) -> Backend:
     return _loaded[name]
 
 
-def _check(value: Any, source: str) -> str:
-    name = choice(source, "backend", value, names())
+def _check(value: object, source: str) -> BackendName:
+    name: BackendName = choice(source, "backend", value, names())
     load(name)
     return name
 
 
-def _loadable() -> Iterator[str]:
+def _loadable() -> Iterator[BackendName]:
     for name in _BACKENDS:
         try:
             load(name)
@@ -58,21 +58,21 @@ def _loadable() -> Iterator[str]:
         yield name
 
 
-def _fastest() -> str:
+def _fastest() -> BackendName:
     return next(_loadable())
 
 
-_backend = Setting(("FASTCONV_BACKEND",), _check, _fastest)
+_backend: Setting[BackendName] = Setting(("FASTCONV_BACKEND",), _check, _fastest)
 
 
-def resolve(op: str, name: Any) -> Backend:
+def resolve(op: str, name: BackendName | None) -> Backend:
     """The backend that a call with ``backend=name`` uses."""
     if name is None:
         return load(_backend.get())
     return load(_check(name, op))
 
 
-def available_backends() -> tuple[str, ...]:
+def available_backends() -> tuple[BackendName, ...]:
     """Names of the backends that can be loaded here, fastest first.
 
     Examples
@@ -84,7 +84,7 @@ def available_backends() -> tuple[str, ...]:
     return tuple(_loadable())
 
 
-def get_backend() -> str:
+def get_backend() -> BackendName:
     """Name of the backend that the next call in this context uses.
 
     Examples
@@ -97,7 +97,7 @@ def get_backend() -> str:
     return _backend.get()
 
 
-def set_backend(name: str) -> None:
+def set_backend(name: BackendName) -> None:
     """Choose the backend for the whole process.
 
     Parameters
@@ -121,7 +121,7 @@ def set_backend(name: str) -> None:
     _backend.set(name, "set_backend")
 
 
-def use_backend(name: str) -> AbstractContextManager[None]:
+def use_backend(name: BackendName) -> AbstractContextManager[None]:
     """Use a backend within a ``with`` block, in this thread or task only.
 
     Parameters
@@ -139,7 +139,7 @@ def use_backend(name: str) -> AbstractContextManager[None]:
     return _backend.using(name, "use_backend")
 
 
-def algorithms(backend: str | None = None) -> tuple[str, ...]:
+def algorithms(backend: BackendName | None = None) -> tuple[str, ...]:
     """Names of the convolution algorithms that a backend has.
 
     Parameters

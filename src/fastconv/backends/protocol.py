@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
-
-Array = NDArray[Any]
+from fastconv.typing import Array, BackendName, Layout
 
 
 class Backend(Protocol):
@@ -21,17 +18,20 @@ class Backend(Protocol):
     full. Shapes have been checked.
     """
 
-    name: str
+    name: BackendName
     checks_positions: bool  # does `scatter_add` raise IndexError where one lies outside of its plane?
 
     def algorithms(self) -> tuple[str, ...]:
         """Names that `algorithm=` may have."""
+        ...
 
     def algorithm(self, problem: ConvProblem) -> str:
         """Which of them `conv` would take."""
+        ...
 
     def explain(self, problem: ConvProblem) -> str:
         """How `conv` would do this problem, for a person."""
+        ...
 
     def weight_form(self, problem: ConvProblem) -> Hashable:
         """Names the form of weights that `prepare` makes: problems of equal form can share them."""
@@ -74,14 +74,14 @@ class Backend(Protocol):
     ) -> None:
         """Reduce every window; `indices` (int64) and `uniforms` (float64) have the shape of `out`."""
 
-    def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+    def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         """Put `values` at the flat plane positions `indices` of `out`, which is 0 elsewhere; the last one wins."""
 
-    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
+    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
         """`out[.., i, j] = x[.., rows[i], columns[j]]`, or `value` where a table says -1; any dtype."""
 
     def local_response_norm(
-        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: Layout, out: Array
     ) -> None:
         """x / (k + alpha / size * sum of squares over `size` neighbouring channels)**beta."""
 
@@ -95,7 +95,7 @@ class Backend(Protocol):
         `bias` (filters,) takes the sums of `grad_output`.
         """
 
-    def channel_sums(self, x: Array, layout: str, out: Array) -> None:
+    def channel_sums(self, x: Array, layout: Layout, out: Array) -> None:
         """`out` (C,): the sum of every channel over the batch and its planes."""
 
     def deform_conv_gradient(
@@ -119,13 +119,15 @@ class Backend(Protocol):
         Every pixel is the sum of `grad_output / divisor` over the windows that hold it.
         """
 
-    def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+    def scatter_add(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         """Add up the `values` of each place where `scatter` would keep the last one."""
 
-    def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
+    def gather(self, x: Array, indices: Array, layout: Layout, out: Array) -> None:
         """`out[i]` is the pixel at the flat plane position `indices[i]` of `x`."""
 
-    def pad_gradient(self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
+    def pad_gradient(
+        self, grad_output: Array, rows: Array, columns: Array, layout: Layout, out: Array
+    ) -> None:
         """`out[.., rows[i], columns[j]]`: the sum of all such `grad_output[.., i, j]`, but where a table says -1."""
 
     def local_response_norm_gradient(
@@ -136,7 +138,7 @@ class Backend(Protocol):
         alpha: float,
         beta: float,
         k: float,
-        layout: str,
+        layout: Layout,
         out: Array,
     ) -> None:
         """The gradient of `local_response_norm`."""

@@ -68,15 +68,9 @@ exit status:
 """
 
 
-def add_bench(commands: Any) -> None:
-    """Add the command to the subparsers of ``fastconv``."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "bench",
-        help="time layers on every backend, beside other libraries",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to its parser."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
     add = parser.add_argument
     add(
         "operation",

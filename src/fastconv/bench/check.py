@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from fastconv.bench.definitions import FORWARD, GRADIENTS, Definition, Where
-from fastconv.bench.layer import Array, Layer, Shape, grad_output
+from fastconv.bench.layer import Layer, Shape, grad_output
 from fastconv.bench.results import Settings
 from fastconv.bench.runner import Backend
+from fastconv.typing import Array
 
 SAMPLES = 64
 TERMS = 1 << 20  # of all sampled elements together
@@ -95,6 +96,7 @@ def _compare(name: str, image: Array, expected: Expected, eps: float) -> float:
         return 0.0
     if not np.isfinite(image.sum(dtype=np.float64)):
         raise WrongResult(f"{name}: not all elements are finite")
+    where: tuple[Array, ...] | None = None
     if isinstance(expected, Definition):
         where = _sample(expected.shape, expected.terms)
         values, bound = expected.at(where)
@@ -105,7 +107,7 @@ def _compare(name: str, image: Array, expected: Expected, eps: float) -> float:
     allowed = ROUNDING * eps * float(bound.max()) if image.dtype.kind == "f" else 0.0
     worst = np.unravel_index(difference.argmax(), difference.shape)
     if not difference[worst] <= allowed:
-        place = [index[worst] for index in where] if isinstance(expected, Definition) else worst
+        place = worst if where is None else [index[worst] for index in where]
         raise WrongResult(
             f"{name}: element {tuple(map(int, place))} is {got[worst]:.8g}, but float64 gives {values[worst]:.8g}; "
             f"rounding explains a difference of {allowed:.2g}"

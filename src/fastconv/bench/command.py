@@ -30,12 +30,13 @@ from fastconv.bench.studies import study
 from fastconv.bench.table import comparison_table, layer_table, markdown_tables, network_table, settings_lines
 from fastconv.commands.error import CommandError
 from fastconv.limits import MOST_THREADS, Limits, cached_limits, measure_limits, save_limits
+from fastconv.typing import BackendName
 
 WIDTH = 100  # of text that is piped or logged
 
 
 def run_bench(arguments: argparse.Namespace) -> int:
-    """Do what the arguments of `add_bench` say.
+    """Do what the arguments of `add_arguments` say.
 
     Returns
     -------
@@ -157,8 +158,8 @@ def _jobs(arguments: argparse.Namespace) -> list[Job]:
     ]
 
 
-def _backends(arguments: argparse.Namespace) -> Sequence[str]:
-    names: Sequence[str] = arguments.backends or (fastconv.get_backend(),)
+def _backends(arguments: argparse.Namespace) -> Sequence[BackendName]:
+    names: Sequence[BackendName] = arguments.backends or (fastconv.get_backend(),)
     if "all" in names:
         names = fastconv.available_backends()
     for name in names:
@@ -173,7 +174,7 @@ def _peers(arguments: argparse.Namespace) -> Sequence[str] | None:
     return None if names in (None, ("all",)) else () if names == ("none",) else names
 
 
-def _try(layer: Layer, backend: str, settings: Settings) -> None:
+def _try(layer: Layer, backend: BackendName, settings: Settings) -> None:
     """Refuse an impossible layer, in fastconv's own words, before anything is loaded or measured."""
     try:
         call = Backend(backend).prepare(layer, layer.arrays(settings.dtype), settings)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-Array = NDArray[Any]
+from fastconv.typing import Array, Layout
+
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 LAYOUTS = ("NCHW", "NHWC")
@@ -104,7 +105,7 @@ def grad_output(shape: Shape, dtype: DTypeLike) -> Array:
     return np.random.default_rng(1).standard_normal(shape, np.float32).astype(dtype, copy=False)
 
 
-def to_layout(name: str, array: Array, layout: str) -> Array:
+def to_layout(name: str, array: Array, layout: Layout) -> Array:
     """An NCHW argument of that name as ``layout`` has it, contiguous."""
     if layout == "NHWC" and array.ndim > 2:
         axes = range(2, array.ndim)
@@ -112,7 +113,7 @@ def to_layout(name: str, array: Array, layout: str) -> Array:
     return np.ascontiguousarray(array)
 
 
-def from_layout(array: Array, layout: str) -> Array:
+def from_layout(array: Array, layout: Layout) -> Array:
     """An image of that layout as NCHW."""
     return np.moveaxis(array, -1, 1) if layout == "NHWC" and array.ndim > 2 else array
 

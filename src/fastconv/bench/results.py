@@ -15,6 +15,7 @@ from typing import Any
 
 from fastconv.bench.layer import Layer
 from fastconv.limits import Limits
+from fastconv.typing import Layout, Precision
 
 FORMAT = "fastconv bench 1"
 
@@ -27,11 +28,11 @@ class Settings:
     ``"gradient"`` (of all arguments at once).
     """
 
-    layout: str = "NCHW"
+    layout: Layout = "NCHW"
     dtype: str = "float32"
     threads: int = 1
     mode: str = "plan"
-    precision: str = "fast"
+    precision: Precision = "fast"
     rounds: int = 5
     block: float = 0.012  # seconds that one sample lasts at least
     # Seconds before it, for others' threads to go to sleep: OpenBLAS's spin for 2**26 ticks, about 30 ms.

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any, Protocol
 
 import fastconv
-from fastconv.bench.layer import Array, Layer, Shape, from_layout, grad_output, to_layout
+from fastconv.bench.layer import Layer, Shape, from_layout, grad_output, to_layout
 from fastconv.bench.results import Settings
+from fastconv.typing import Array, BackendName, Layout
 
 Function = Callable[..., Any]
 
@@ -46,7 +47,7 @@ class Backend:
 
     peer = False
 
-    def __init__(self, backend: str, algorithm: str | None = None) -> None:
+    def __init__(self, backend: BackendName, algorithm: str | None = None) -> None:
         self.backend, self.algorithm = backend, algorithm
         self.name = f"{backend} {algorithm}" if algorithm else backend
 
@@ -86,7 +87,7 @@ def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, A
     result = forward(return_indices=True) if "indices" in wanted and "return_indices" in known else forward()
     if isinstance(result, tuple):
         result, available["indices"] = result
-    layout: str = options["layout"]
+    layout: Layout = options["layout"]
     shape = from_layout(result, layout).shape
     available["grad_output"] = to_layout("grad_output", grad_output(shape, result.dtype), layout)
     available["input_size"] = inputs["x"].shape
@@ -100,12 +101,12 @@ def _only(known: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any
     return {name: value for name, value in options.items() if name in known}
 
 
-def _images(result: Any, layout: str) -> tuple[Array, ...]:
+def _images(result: Any, layout: Layout) -> tuple[Array, ...]:
     arrays = result if isinstance(result, tuple) else (result,)
     return tuple(from_layout(array, layout) for array in arrays)
 
 
-def _gradients(result: Any, layout: str) -> tuple[Array, ...]:
+def _gradients(result: Any, layout: Layout) -> tuple[Array, ...]:
     """That of `x` first; those of weights, whose axes are in another order, follow."""
     x, *others = result if isinstance(result, tuple) else (result,)
     weights = (

@@ -16,12 +16,13 @@ from threadpoolctl import threadpool_limits
 import fastconv
 from fastconv.bench import peers
 from fastconv.bench.check import WrongResult, agree, check
-from fastconv.bench.layer import Array, Layer, Shape
+from fastconv.bench.layer import Layer, Shape
 from fastconv.bench.results import Results, Row, Settings
 from fastconv.bench.runner import Backend, Call, Runner
 from fastconv.bench.timing import Neighbours, measure
 from fastconv.config import build_config
 from fastconv.limits import Limits
+from fastconv.typing import Array, BackendName
 
 NOISE = 1.15  # slowest round over fastest, in the median: above, the machine was not quiet
 BUSY = 0.1  # cores that others use
@@ -54,7 +55,7 @@ class Session:
     def __init__(
         self,
         settings: Settings,
-        backends: Sequence[str],
+        backends: Sequence[BackendName],
         peer_names: Sequence[str] | None = None,
         limits: Limits | None = None,
     ) -> None:

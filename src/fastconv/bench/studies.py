@@ -14,11 +14,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import fastconv
+from fastconv import backends
+from fastconv.arguments import choice
 from fastconv.bench.layer import Layer, conv
 from fastconv.bench.networks import network
 from fastconv.bench.results import AccuracyPoint, ChoicePoint, Results, ScalingPoint, Settings
 from fastconv.bench.runner import Backend
 from fastconv.bench.timing import measure
+from fastconv.typing import BackendName
 
 KERNELS = (1, 3, 5, 7)
 CHANNELS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -35,7 +38,8 @@ Progress = Callable[[str], None]
 
 def study(results: Results, progress: Progress = lambda text: None) -> None:
     """Add all of them to `results`, for its first backend: forward, whatever the mode of `results`."""
-    backend = next((row.runner for row in results.rows if not row.peer), fastconv.get_backend())
+    runner = next((row.runner for row in results.rows if not row.peer), fastconv.get_backend())
+    backend: BackendName = choice("study", "backend", runner, backends.names())
     settings = results.settings
     if settings.mode == "gradient":
         settings = replace(settings, mode="plan")
@@ -48,7 +52,7 @@ def study(results: Results, progress: Progress = lambda text: None) -> None:
         results.accuracy = list(accuracy(backend, settings))
 
 
-def choices(backend: str, settings: Settings) -> Iterator[ChoicePoint]:
+def choices(backend: BackendName, settings: Settings) -> Iterator[ChoicePoint]:
     """The algorithm for square kernels of as many filters as channels, one image, padding ``"same"``."""
     for kernel in KERNELS:
         for channels in CHANNELS:
@@ -67,7 +71,7 @@ def thread_counts(most: int) -> list[int]:
     return sorted({n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128) if n < most} | {most})
 
 
-def scaling(backend: str, settings: Settings) -> Iterator[ScalingPoint]:
+def scaling(backend: BackendName, settings: Settings) -> Iterator[ScalingPoint]:
     """The layers of the set ``"layers"`` on one to all threads; not of numpy, whose BLAS has threads of its own."""
     if backend == "numpy":
         return
@@ -87,7 +91,7 @@ def _on_threads(n: int, run: Callable[[], object]) -> None:
         run()
 
 
-def accuracy(backend: str, settings: Settings) -> Iterator[AccuracyPoint]:
+def accuracy(backend: BackendName, settings: Settings) -> Iterator[AccuracyPoint]:
     """Every algorithm on some layers, errors against float64."""
     for layer in LAYERS:
         arrays = layer.arrays(settings.dtype)

@@ -19,6 +19,7 @@ from fastconv.demo.photo import load_photo
 from fastconv.demo.sheet import Picture, save_sheet, thumbnail
 from fastconv.demo.steps import PHOTO, chain
 from fastconv.demo.table import outcome_table, outcome_text
+from fastconv.typing import BackendName
 
 __all__ = ["run_demo"]
 
@@ -26,7 +27,7 @@ __all__ = ["run_demo"]
 def run_demo(
     image: Path | None = None,
     output: Path = Path("fastconv-demo.png"),
-    names: Sequence[str] | None = None,
+    names: Sequence[BackendName] | None = None,
     size: int | None = None,
 ) -> int:
     """Run the demo: print the table, write the contact sheet.

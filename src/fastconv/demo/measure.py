@@ -10,9 +10,10 @@ from time import perf_counter
 
 import numpy as np
 
-from fastconv.demo.steps import Array, Step
+from fastconv.demo.steps import Step
+from fastconv.typing import Array, BackendName
 
-REFERENCE = "numpy"
+REFERENCE: BackendName = "numpy"
 CALLS = 7
 SECONDS = 1.0  # a slow operation gets fewer calls, so that a large photograph does not take all day
 
@@ -28,13 +29,13 @@ class Outcome:
     title: str
     shape_in: tuple[int, ...]
     shape_out: tuple[int, ...]
-    seconds: dict[str, float]
-    first_call: dict[str, float]
-    difference: dict[str, float]
+    seconds: dict[BackendName, float]
+    first_call: dict[BackendName, float]
+    difference: dict[BackendName, float]
     allowed: float
 
     @property
-    def wrong(self) -> list[str]:
+    def wrong(self) -> list[BackendName]:
         """The backends whose result is too far from the reference."""
         return [name for name, value in self.difference.items() if not value <= self.allowed]
 
@@ -49,7 +50,7 @@ class Outcome:
         return max(self.difference.values(), default=0.0) / self.allowed if self.allowed else 0.0
 
 
-def measure(step: Step, x: Array, names: Sequence[str]) -> tuple[Array, Outcome]:
+def measure(step: Step, x: Array, names: Sequence[BackendName]) -> tuple[Array, Outcome]:
     """Run ``step`` on every backend of ``names``.
 
     Returns
@@ -57,7 +58,9 @@ def measure(step: Step, x: Array, names: Sequence[str]) -> tuple[Array, Outcome]
     tuple
         The reference's result, and the :class:`Outcome`.
     """
-    seconds, first_call, difference = {}, {}, {}
+    seconds: dict[BackendName, float] = {}
+    first_call: dict[BackendName, float] = {}
+    difference: dict[BackendName, float] = {}
     if REFERENCE in names:
         expected, first_call[REFERENCE], seconds[REFERENCE] = timed(step, x, REFERENCE)
     else:
@@ -78,7 +81,7 @@ def measure(step: Step, x: Array, names: Sequence[str]) -> tuple[Array, Outcome]
     return expected, outcome
 
 
-def timed(step: Step, x: Array, name: str) -> tuple[Array, float, float]:
+def timed(step: Step, x: Array, name: BackendName) -> tuple[Array, float, float]:
     """Give the result, the seconds that the first call took beyond a usual one, and those of a usual one.
 
     The first call is a warm-up, where numba compiles; a usual one is the median of several after it.

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fastconv.commands.error import CommandError
-from fastconv.demo.steps import Array
 from fastconv.demo.table import shape_text
+from fastconv.typing import Array
 
 COLUMNS = 5
 CELL = 3.2  # inches, the longer side of a picture

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastconv
-
-Array = NDArray[Any]
+from fastconv.typing import Array, BackendName
 
 PHOTO = "photograph"
 LUMA = np.array(
@@ -67,13 +66,13 @@ class Step:
     source: str = PHOTO
     picture: Callable[[Array], Array] = plain
 
-    def run(self, x: Array, backend: str) -> Array:
+    def run(self, x: Array, backend: BackendName) -> Array:
         """Compute the operation on one backend."""
         arrays = (x,) if self.weight is None else (x, self.weight)
         result: Array = self.operation(*arrays, **self.options, backend=backend)
         return result
 
-    def magnitude(self, x: Array, backend: str) -> float:
+    def magnitude(self, x: Array, backend: BackendName) -> float:
         """Give the largest sum of ``|w| |x|`` over all outputs, which rounding errors are proportional to."""
         arrays = (np.abs(x),) if self.weight is None else (np.abs(x), np.abs(self.weight))
         return float(self.operation(*arrays, **self.options, backend=backend).max())
@@ -164,7 +163,7 @@ def filter_bank() -> NDArray[np.float32]:
     return np.stack(bank)[:, np.newaxis] * LUMA[:, None, None]
 
 
-def enlarge(x: Array, weight: Array, backend: str) -> Array:
+def enlarge(x: Array, weight: Array, backend: BackendName) -> Array:
     """Upsample by ``SHRINK`` with linear interpolation; a replicated pixel keeps the border bright."""
     padded = fastconv.pad2d(x, 1, mode="replicate")
     crop = SHRINK + SHRINK // 2

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fastconv.demo.measure import REFERENCE, Outcome
+from fastconv.typing import BackendName
 
 
-def outcome_table(outcomes: Sequence[Outcome], names: Sequence[str]) -> Table:
+def outcome_table(outcomes: Sequence[Outcome], names: Sequence[BackendName]) -> Table:
     """Lay out one row per operation: shapes, milliseconds per backend, largest difference."""
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, show_footer=True
@@ -42,7 +43,7 @@ def outcome_table(outcomes: Sequence[Outcome], names: Sequence[str]) -> Table:
     return table
 
 
-def outcome_text(outcomes: Sequence[Outcome], names: Sequence[str]) -> list[str]:
+def outcome_text(outcomes: Sequence[Outcome], names: Sequence[BackendName]) -> list[str]:
     """Say in sentences whether the backends agree, and what the first calls cost."""
     lines = []
     for outcome in outcomes:

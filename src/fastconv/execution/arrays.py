@@ -10,28 +10,27 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from fastconv.execution.memory import allocator
 from fastconv.problem.dtypes import FLOATS, compute_dtype, is_bfloat16
 from fastconv.problem.layout import check_image
+from fastconv.typing import Array, ArrayLike, Layout
 
-Array = NDArray[Any]
 
-
-def as_array(op: str, name: str, value: Any) -> Array:
+def as_array(op: str, name: str, value: ArrayLike | None) -> Array:
     """`value` as a NumPy array of a real dtype, without a copy where its protocol allows that."""
     if type(value) is not np.ndarray:
         value = _from_protocol(op, name, value)
     dtype = value.dtype
     if dtype in FLOATS or dtype.kind in "biu" or dtype.newbyteorder("=") in FLOATS or is_bfloat16(dtype):
-        return value  # type: ignore[no-any-return]
+        return value
     raise TypeError(
         f"{op}: {name} has dtype {dtype}, but needs bool, an integer, float16, bfloat16, float32 or float64"
     )
 
 
-def _from_protocol(op: str, name: str, value: Any) -> Array:
+def _from_protocol(op: str, name: str, value: ArrayLike | None) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{op}: {name} is a masked array, whose mask would be lost; fill it first (x.filled(0))"
@@ -40,7 +39,7 @@ def _from_protocol(op: str, name: str, value: Any) -> Array:
         raise TypeError(f"{op}: {name} is {type(value).__name__}, but needs an array")
     try:
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-            return np.from_dlpack(value)
+            return np.from_dlpack(value)  # type: ignore[arg-type]
         return np.asarray(value)
     except Exception as error:
         raise TypeError(
@@ -55,7 +54,7 @@ def native(array: Array, dtype: DTypeLike) -> Array:
     return np.require(array, dtype, ["C", "A"])
 
 
-def images(op: str, name: str, value: Any, layout: str) -> tuple[Array, bool]:
+def images(op: str, name: str, value: ArrayLike, layout: Layout) -> tuple[Array, bool]:
     """`value` as a batch, and whether it already was one."""
     array = as_array(op, name, value)
     if check_image(op, name, array.shape, layout):

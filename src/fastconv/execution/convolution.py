@@ -13,17 +13,18 @@ import numpy as np
 
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Array, Result, as_array, empty, native
+from fastconv.execution.arrays import Result, as_array, empty, native
 from fastconv.execution.known_calls import Given, recall_conv, remember
 from fastconv.execution.padding import pad_sides
 from fastconv.problem.case import ConvCase, find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.settings.precision import get_precision
+from fastconv.typing import Array, ArrayLike, BackendName
 
 Prepare = Callable[[Backend, ConvProblem], Any]
 
 
-def read_weight(op: str, name: str, value: Any) -> Array:
+def read_weight(op: str, name: str, value: ArrayLike) -> Array:
     weight = as_array(op, name, value)
     check_weight(op, name, weight.shape)
     return weight
@@ -36,7 +37,7 @@ def check_weight(op: str, name: str, shape: tuple[int, ...], dimensions: int = 4
         raise ValueError(f"{op}: {name} has shape {shape}: no size may be 0")
 
 
-def read_bias(op: str, bias: Any, channels: int, dtype: np.dtype[Any]) -> Array | None:
+def read_bias(op: str, bias: ArrayLike | None, channels: int, dtype: np.dtype[Any]) -> Array | None:
     if bias is None:
         return None
     array = as_array(op, "bias", bias)
@@ -63,10 +64,10 @@ class ConvCall:
         o: ConvOptions,
         backend: Backend,
         case: ConvCase,
-        bias: Any,
-        residual: Any,
-        out: Any,
-        *inputs: Any,
+        bias: ArrayLike | None,
+        residual: ArrayLike | None,
+        out: Array | None,
+        *inputs: Array,
     ) -> None:
         self._o, self._backend, self._case = o, backend, case
         shape = case.shape if case.batched else case.shape[1:]
@@ -114,11 +115,11 @@ class ConvCall:
 def execute(
     o: ConvOptions,
     backend: Backend,
-    x: Any,
+    x: ArrayLike,
     weight: Array,
-    bias: Any,
-    residual: Any,
-    out: Any,
+    bias: ArrayLike | None,
+    residual: ArrayLike | None,
+    out: Array | None,
     prepare: Prepare | None = None,
 ) -> Array:
     """One convolution of a user's `x` with a `weight` that `read_weight` read."""
@@ -137,7 +138,14 @@ def shortcut_of(backend: Backend, o: ConvOptions, x: Array, weight: Array, once:
 
 
 def convolve(
-    op: str, x: Any, weight: Any, bias: Any, residual: Any, out: Any, backend: Any, given: Given
+    op: str,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    residual: ArrayLike | None,
+    out: Array | None,
+    backend: BackendName | None,
+    given: Given,
 ) -> Array:
     """One call of a public function; `given` are its options, in the order of `ConvOptions.read`."""
     if residual is None:

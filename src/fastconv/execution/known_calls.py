@@ -8,15 +8,13 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from numpy.typing import NDArray
-
 from fastconv import backends
 from fastconv.execution.memory import extension
 from fastconv.settings.precision import get_precision
 from fastconv.settings.threads import get_num_threads
+from fastconv.typing import Array, ArrayLike, BackendName, Precision
 
-Array = NDArray[Any]
-Given = tuple[Any, ...]  # a call's options, as the user wrote them
+Given = tuple[object, ...]  # a call's options, as the user wrote them
 
 
 @cache
@@ -26,12 +24,18 @@ def _memo() -> Any:
     return None if engine is None else engine.Memo()
 
 
-def _settings(backend: Any) -> tuple[Any, ...]:
+def _settings(backend: BackendName | None) -> tuple[BackendName, Precision]:
     return backends.get_backend() if backend is None else backend, get_precision()
 
 
 def recall_conv(
-    op: str, x: Any, weight: Any, bias: Any, out: Any, given: Given, backend: Any
+    op: str,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    out: Array | None,
+    given: Given,
+    backend: BackendName | None,
 ) -> Array | None:
     """The result of a convolution that is known; None where it has to go the long way."""
     memo = _memo()
@@ -40,7 +44,9 @@ def recall_conv(
     return memo.recall_conv(op, x, weight, bias, out, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
 
 
-def recall_pool(op: str, x: Any, out: Any, given: Given, backend: Any) -> Array | None:
+def recall_pool(
+    op: str, x: ArrayLike, out: Array | None, given: Given, backend: BackendName | None
+) -> Array | None:
     """The result of a pooling that is known."""
     memo = _memo()
     if memo is None:
@@ -48,7 +54,7 @@ def recall_pool(op: str, x: Any, out: Any, given: Given, backend: Any) -> Array 
     return memo.recall_pool(op, x, out, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
 
 
-def remember(shortcut: Any, op: str, given: Given, backend: Any, *arrays: Any) -> None:
+def remember(shortcut: Any, op: str, given: Given, backend: BackendName | None, *arrays: Array) -> None:
     """Keep what a backend's `conv_shortcut` or `pool_shortcut` gave for calls like this one."""
     if shortcut is not None and len({array.dtype for array in arrays}) == 1:
         _memo().remember(shortcut, op, given, _settings(backend), *arrays)

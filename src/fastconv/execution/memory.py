@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, cast
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv import backends
 from fastconv.settings.cache import choose_cache_size
+from fastconv.typing import Array
 
 __all__ = ["clear_cache", "set_cache_size"]
 
-Array = NDArray[Any]
 
 _RECYCLED = 64 << 10  # smaller ones are quick to get from malloc
 
@@ -46,7 +45,7 @@ def allocator(size: int) -> Callable[[tuple[int, ...], Any], Array]:
     return np.empty if size < _RECYCLED else _pool()
 
 
-def set_cache_size(size: int) -> None:
+def set_cache_size(size: SupportsIndex) -> None:
     """Set how many bytes of freed results may be kept for the next ones; 0 keeps none.
 
     Parameters
@@ -66,10 +65,10 @@ def set_cache_size(size: int) -> None:
     >>> fastconv.set_cache_size(64 * 2**20)
     >>> fastconv.set_cache_size(before)
     """
-    size = choose_cache_size(size, "set_cache_size")
+    limit = choose_cache_size(size, "set_cache_size")
     engine = extension()
     if engine is not None:
-        engine.limit_recycling(size)
+        engine.limit_recycling(limit)
 
 
 def clear_cache() -> None:

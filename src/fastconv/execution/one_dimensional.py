@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import overload
 
 import numpy as np
 
 from fastconv import arguments
 from fastconv.arguments import Pair
-from fastconv.execution.arrays import Array, as_array
+from fastconv.execution.arrays import as_array
 from fastconv.execution.convolution import check_weight
 from fastconv.problem import options as opt
 from fastconv.problem.layout import channels_last, spatial_axes
+from fastconv.typing import Array, ArrayLike, Layout, PaddingLike, SignalPaddingLike, SingleLike
 
 
-def options_1d(op: str, stride: Any, padding: Any, dilation: Any) -> tuple[Pair, Any, Pair]:
+def options_1d(
+    op: str, stride: SingleLike, padding: SignalPaddingLike, dilation: SingleLike
+) -> tuple[Pair, PaddingLike, Pair]:
     """Stride, padding and dilation of the image that stands for the signal."""
     sides = opt.padding_1d(op, padding)
     if not isinstance(sides, str):
-        sides_2d: Any = (sides[:2], sides[2:])
+        sides_2d: PaddingLike = (sides[:2], sides[2:])
     else:
         sides_2d = sides
     return (
@@ -28,7 +31,11 @@ def options_1d(op: str, stride: Any, padding: Any, dilation: Any) -> tuple[Pair,
     )
 
 
-def expand(op: str, name: str, value: Any, layout: str) -> Any:
+@overload
+def expand(op: str, name: str, value: ArrayLike, layout: Layout) -> Array: ...
+@overload
+def expand(op: str, name: str, value: ArrayLike | None, layout: Layout) -> Array | None: ...
+def expand(op: str, name: str, value: ArrayLike | None, layout: Layout) -> Array | None:
     """(N, C, L) as (N, C, 1, L), (N, L, C) as (N, 1, L, C); unbatched too. None stays None."""
     if value is None:
         return None
@@ -42,25 +49,25 @@ def expand(op: str, name: str, value: Any, layout: str) -> Any:
     return np.expand_dims(array, spatial_axes(layout)[0])
 
 
-def expand_out(op: str, out: Any, layout: str) -> Any:
+def expand_out(op: str, out: Array | None, layout: Layout) -> Array | None:
     """`out` as `expand` gives it; only an array can be written to."""
     if out is not None and not isinstance(out, np.ndarray):
         raise TypeError(f"{op}: out is {type(out).__name__}, but needs a NumPy array")
     return expand(op, "out", out, layout)
 
 
-def expand_weight(op: str, value: Any, layout: str) -> Array:
+def expand_weight(op: str, value: ArrayLike, layout: Layout) -> Array:
     """(K, C, k) as (K, C, 1, k), (k, C, K) as (1, k, C, K)."""
     array = as_array(op, "weight", value)
     check_weight(op, "weight", array.shape, 3)
     return array[None] if channels_last(layout) else array[:, :, None]
 
 
-def squeeze(result: Array, layout: str, out: Array | None) -> Array:
+def squeeze(result: Array, layout: Layout, out: Array | None) -> Array:
     """The result without its one row; the user's own `out` where there is one."""
     return result.squeeze(spatial_axes(layout)[0]) if out is None else out
 
 
-def squeeze_weight(weight: Array, layout: str) -> Array:
+def squeeze_weight(weight: Array, layout: Layout) -> Array:
     """The inverse of `expand_weight`."""
     return weight[0] if channels_last(layout) else weight[:, :, 0]

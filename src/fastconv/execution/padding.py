@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Array, empty
+from fastconv.execution.arrays import empty
 from fastconv.problem.layout import plane_size, spatial_axes
 from fastconv.problem.options import Sides
 from fastconv.problem.padding import check_sides, sources
+from fastconv.typing import Array, Layout, PaddingMode
 
 
 def pad_sides(
-    op: str, backend: Backend, x: Array, sides: Sides, mode: str, value: float, layout: str
+    op: str, backend: Backend, x: Array, sides: Sides, mode: PaddingMode, value: float, layout: Layout
 ) -> Array:
     """`x` padded by `sides`; `x` is what a backend takes, and so is the result."""
     shape, tables = padding_tables(op, x.shape, sides, mode, layout)
@@ -24,7 +25,7 @@ def pad_sides(
 
 
 def padding_tables(
-    op: str, shape: tuple[int, ...], sides: Sides, mode: str, layout: str
+    op: str, shape: tuple[int, ...], sides: Sides, mode: PaddingMode, layout: Layout
 ) -> tuple[tuple[int, ...], list[NDArray[np.int64]]]:
     size = plane_size(shape, layout)
     check_sides(op, sides, mode, size)
@@ -45,7 +46,7 @@ def pad_by_tables(
     shape: tuple[int, ...],
     tables: list[NDArray[np.int64]],
     value: float,
-    layout: str,
+    layout: Layout,
 ) -> Array:
     result = empty(op, shape, x.dtype)
     backend.pad(x, tables[0], tables[1], value, layout, result)

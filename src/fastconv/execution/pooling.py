@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,24 +11,25 @@ from numpy.typing import NDArray
 from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array, Result, as_array, empty, images, native
+from fastconv.execution.arrays import Result, as_array, empty, images, native
 from fastconv.execution.known_calls import Given, remember
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import channel_axis, check_layout, plane_size
 from fastconv.problem.pooling import PoolProblem, Reducer, Windows, axis_padding, sliding
+from fastconv.typing import Array, ArrayLike, BackendName, Indices, Layout, PaddingLike, PairLike
 
 AXES = ("height", "width")
 
 
-def read(op: str, x: Any, layout: str) -> tuple[Array, bool, Pair]:
+def read(op: str, x: ArrayLike, layout: Layout) -> tuple[Array, bool, Pair]:
     """The batch, whether it was one, and the size of an image."""
     check_layout(op, layout)
     array, batched = images(op, "x", x, layout)
     return array, batched, plane_size(array.shape, layout)
 
 
-def read_positions(op: str, value: Any, shape: tuple[int, ...], of: str) -> NDArray[np.int64]:
+def read_positions(op: str, value: ArrayLike, shape: tuple[int, ...], of: str) -> NDArray[np.int64]:
     """`indices` of the `shape` that the array `of` has, wherever they lie."""
     indices = as_array(op, "indices", value)
     if indices.dtype.kind not in "iu":
@@ -49,7 +50,7 @@ def check_positions(op: str, positions: NDArray[np.int64], plane: Pair, place: s
 
 
 def read_indices(
-    op: str, value: Any, shape: tuple[int, ...], of: str, plane: Pair, place: str
+    op: str, value: ArrayLike, shape: tuple[int, ...], of: str, plane: Pair, place: str
 ) -> NDArray[np.int64]:
     """`indices` of the `shape` that the array `of` has, all within a `plane`, which is that of `place`."""
     positions = read_positions(op, value, shape, of)
@@ -60,12 +61,12 @@ def read_indices(
 def sliding_windows(
     op: str,
     size: Pair,
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any = 1,
-    ceil_mode: Any = False,
-    **rules: Any,
+    kernel_size: PairLike,
+    stride: PairLike | None,
+    padding: PaddingLike,
+    dilation: PairLike = 1,
+    ceil_mode: bool = False,
+    **rules: bool,
 ) -> tuple[Windows, Windows]:
     kernel = arguments.pair(op, "kernel_size", kernel_size, 1)
     steps = kernel if stride is None else arguments.pair(op, "stride", stride, 1)
@@ -88,21 +89,53 @@ def sliding_windows(
     return rows, columns
 
 
+@overload
 def pool(
     op: str,
     array: Array,
     batched: bool,
-    layout: str,
+    layout: Layout,
     windows: tuple[Windows, Windows],
     reducer: Reducer,
     *,
-    out: Any = None,
-    backend: Any = None,
+    out: Array | None = None,
+    backend: BackendName | None = None,
+    return_indices: Literal[False] = False,
+    power: float = 1.0,
+    uniforms: Array | None = None,
+    given: Given | None = None,
+) -> Array: ...
+@overload
+def pool(
+    op: str,
+    array: Array,
+    batched: bool,
+    layout: Layout,
+    windows: tuple[Windows, Windows],
+    reducer: Reducer,
+    *,
+    out: Array | None = None,
+    backend: BackendName | None = None,
     return_indices: bool = False,
     power: float = 1.0,
     uniforms: Array | None = None,
     given: Given | None = None,
-) -> Any:
+) -> Array | tuple[Array, Indices]: ...
+def pool(
+    op: str,
+    array: Array,
+    batched: bool,
+    layout: Layout,
+    windows: tuple[Windows, Windows],
+    reducer: Reducer,
+    *,
+    out: Array | None = None,
+    backend: BackendName | None = None,
+    return_indices: bool = False,
+    power: float = 1.0,
+    uniforms: Array | None = None,
+    given: Given | None = None,
+) -> Array | tuple[Array, Indices]:
     """`given` are the call's options as the user wrote them, where `recall` may find it again by them."""
     engine = resolve(op, backend)
     dtype = array.dtype.newbyteorder("=") if reducer == "max" else float_result(array.dtype)

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import SupportsIndex
 
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array, Result, as_array, images, native
+from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.execution.convolution import read_weight
 from fastconv.grad.convolution_case import Gradients, all_gradients, one_gradient
 from fastconv.grad.operands import read_input_size, read_weight_size
 from fastconv.problem.convolution import ConvOptions
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import channel_axis, check_layout
+from fastconv.typing import (
+    ActivationLike,
+    Array,
+    ArrayLike,
+    BackendName,
+    Layout,
+    NeedsLike,
+    PaddingLike,
+    PaddingMode,
+    PairLike,
+    Precision,
+    ShapeLike,
+)
 
 __all__ = ["conv2d", "conv2d_bias", "conv2d_input", "conv2d_weight", "depthwise_conv2d"]
 
 
 def conv2d_input(
-    input_size: Any,
-    weight: Any,
-    grad_output: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    input_size: ShapeLike,
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
+    groups: SupportsIndex = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    precision: str | None = None,
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    precision: Precision | None = None,
     algorithm: str | None = None,
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.conv2d`: a transposed convolution of `grad_output` with the same weights.
 
@@ -86,19 +99,19 @@ def conv2d_input(
 
 
 def conv2d_weight(
-    x: Any,
-    weight_size: Any,
-    grad_output: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    x: ArrayLike,
+    weight_size: ShapeLike,
+    grad_output: ArrayLike,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
+    groups: SupportsIndex = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    precision: str | None = None,
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    precision: Precision | None = None,
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the weights of `fastconv.conv2d`.
 
@@ -147,7 +160,11 @@ def conv2d_weight(
 
 
 def conv2d_bias(
-    grad_output: Any, *, layout: str = "NCHW", out: Array | None = None, backend: str | None = None
+    grad_output: ArrayLike,
+    *,
+    layout: Layout = "NCHW",
+    out: Array | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the bias of a convolution, transposed or not: the sum of every channel.
 
@@ -190,23 +207,23 @@ def conv2d_bias(
 
 
 def conv2d(
-    x: Any,
-    weight: Any,
-    grad_output: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    x: ArrayLike,
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
+    groups: SupportsIndex = 1,
     *,
-    needs: Any = (True, True, True),
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    output: Any = None,
-    preactivation: Any = None,
-    precision: str | None = None,
+    needs: NeedsLike = (True, True, True),
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    output: ArrayLike | None = None,
+    preactivation: ArrayLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Gradients:
     """Gradients of the input, the weights and the bias of `fastconv.conv2d`, which share what they can.
 
@@ -260,22 +277,22 @@ def conv2d(
 
 
 def depthwise_conv2d(
-    x: Any,
-    weight: Any,
-    grad_output: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    x: ArrayLike,
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
     *,
-    needs: Any = (True, True, True),
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    output: Any = None,
-    preactivation: Any = None,
-    precision: str | None = None,
+    needs: NeedsLike = (True, True, True),
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    output: ArrayLike | None = None,
+    preactivation: ArrayLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Gradients:
     """Gradients of the input, the weights and the bias of `fastconv.depthwise_conv2d`.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Array, Result, as_array, empty, native
+from fastconv.execution.arrays import Result, as_array, empty, native
 from fastconv.execution.convolution import ConvCall, check_algorithm, read_weight
 from fastconv.execution.padding import pad_sides
 from fastconv.grad.elementwise import Slope, read_slope, times_slope
@@ -27,6 +27,7 @@ from fastconv.problem.dtypes import float_result
 from fastconv.problem.layout import channel_axis
 from fastconv.problem.options import Sides
 from fastconv.settings.precision import get_precision
+from fastconv.typing import ActivationLike, Array, ArrayLike, BackendName, NeedsLike, Precision
 
 Operand = Array | Shape  # an array, or of one that is not multiplied only its shape
 Gradients = tuple[Array | None, Array | None, Array | None]
@@ -69,7 +70,7 @@ class GradientCase:
 @lru_cache(maxsize=1024)
 def find_gradients(
     o: ConvOptions,
-    precision: str,
+    precision: Precision,
     x_shape: Shape,
     weight_shape: Shape,
     grad_shape: Shape,
@@ -100,8 +101,8 @@ class GradientCall:
         backend: Backend,
         case: GradientCase,
         needs: tuple[bool, ...],
-        out: Any = None,
-        *inputs: Any,
+        out: Array | None = None,
+        *inputs: Array,
     ) -> None:
         self._o, self._backend, self._case = o, backend, case
         dtype = case.result_dtype
@@ -169,14 +170,14 @@ def gradients(
     o: ConvOptions,
     x: Operand,
     weight: Operand,
-    grad_output: Any,
+    grad_output: ArrayLike,
     needs: tuple[bool, ...],
     *,
-    activation: Any = None,
-    output: Any = None,
-    preactivation: Any = None,
-    out: Any = None,
-    backend: Any = None,
+    activation: ActivationLike | None = None,
+    output: ArrayLike | None = None,
+    preactivation: ArrayLike | None = None,
+    out: Array | None = None,
+    backend: BackendName | None = None,
 ) -> Gradients:
     """The gradients of one convolution that are needed; `x` and `weight` have been read."""
     engine = resolve(o.op, backend)
@@ -199,14 +200,14 @@ def one_gradient(*arguments: Any, **named: Any) -> Array:
 
 def all_gradients(
     o: ConvOptions,
-    x: Any,
-    weight: Any,
-    grad_output: Any,
-    needs: Any,
-    activation: Any,
-    output: Any,
-    preactivation: Any,
-    backend: Any,
+    x: ArrayLike,
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    needs: NeedsLike,
+    activation: ActivationLike | None,
+    output: ArrayLike | None,
+    preactivation: ArrayLike | None,
+    backend: BackendName | None,
 ) -> Gradients:
     """The gradients that a user asked for, from the arguments as they were given."""
     wanted = read_needs(o.op, needs)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array, Result, as_array, native
+from fastconv.execution.arrays import Result, as_array, native
 from fastconv.grad.operands import check_grad
 from fastconv.ops.deform import read_deform
+from fastconv.typing import Array, ArrayLike, BackendName, PaddingLike, PairLike
 
 __all__ = ["deform_conv2d"]
 
 
 def deform_conv2d(
-    x: Any,
-    offset: Any,
-    weight: Any,
-    grad_output: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    mask: Any = None,
+    x: ArrayLike,
+    offset: ArrayLike,
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
+    mask: ArrayLike | None = None,
     *,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> tuple[Array, Array, Array, Array, Array | None]:
     """Gradients of all operands of `fastconv.deform_conv2d`.
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, SupportsFloat, SupportsIndex
 
 from fastconv import arguments
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Array, Result, as_array, images, native
+from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import check_layout
 from fastconv.problem.options import Activation
+from fastconv.typing import ActivationLike, Array, ArrayLike, BackendName, Layout
 
 __all__ = ["activation", "local_response_norm"]
 
@@ -25,7 +26,12 @@ class Slope(NamedTuple):
 
 
 def read_slope(
-    op: str, name: Any, output: Any, preactivation: Any, shape: tuple[int, ...], argument: str = "activation"
+    op: str,
+    name: ActivationLike | None,
+    output: ArrayLike | None,
+    preactivation: ArrayLike | None,
+    shape: tuple[int, ...],
+    argument: str = "activation",
 ) -> Slope | None:
     """The slope of the activation that a user named; None where there is no activation."""
     known = opt.activation(op, name, argument)
@@ -66,13 +72,13 @@ def times_slope(backend: Backend, slope: Slope, grad_output: Array, out: Array) 
 
 
 def activation(
-    grad_output: Any,
-    output: Any,
-    name: Any,
+    grad_output: ArrayLike,
+    output: ArrayLike | None,
+    name: ActivationLike,
     *,
-    preactivation: Any = None,
+    preactivation: ArrayLike | None = None,
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of an activation's input: `grad_output` times the activation's slope.
 
@@ -129,16 +135,16 @@ def activation(
 
 
 def local_response_norm(
-    grad_output: Any,
-    x: Any,
-    size: int,
-    alpha: float = 1e-4,
-    beta: float = 0.75,
-    k: float = 1.0,
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    size: SupportsIndex,
+    alpha: SupportsFloat = 1e-4,
+    beta: SupportsFloat = 0.75,
+    k: SupportsFloat = 1.0,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.local_response_norm`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import SupportsIndex
 
 from fastconv import arguments
 from fastconv.execution.one_dimensional import (
@@ -18,28 +18,39 @@ from fastconv.problem.case import find_case
 from fastconv.problem.convolution import ConvOptions
 from fastconv.problem.layout import check_layout, spatial_axes
 from fastconv.settings.precision import get_precision
+from fastconv.typing import (
+    ActivationLike,
+    ArrayLike,
+    BackendName,
+    Layout,
+    NeedsLike,
+    PaddingMode,
+    Precision,
+    SignalPaddingLike,
+    SingleLike,
+)
 
 __all__ = ["conv1d", "conv_transpose1d"]
 
 
 def conv1d(
-    x: Any,
-    weight: Any,
-    grad_output: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    x: ArrayLike,
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    stride: SingleLike = 1,
+    padding: SignalPaddingLike = 0,
+    dilation: SingleLike = 1,
+    groups: SupportsIndex = 1,
     *,
-    needs: Any = (True, True, True),
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    output: Any = None,
-    preactivation: Any = None,
-    precision: str | None = None,
+    needs: NeedsLike = (True, True, True),
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    output: ArrayLike | None = None,
+    preactivation: ArrayLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Gradients:
     """Gradients of the input, the weights and the bias of `fastconv.conv1d`.
 
@@ -82,23 +93,23 @@ def conv1d(
 
 
 def conv_transpose1d(
-    x: Any,
-    weight: Any,
-    grad_output: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
+    x: ArrayLike,
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    stride: SingleLike = 1,
+    padding: SignalPaddingLike = 0,
+    output_padding: SingleLike = 0,
+    groups: SupportsIndex = 1,
+    dilation: SingleLike = 1,
     *,
-    needs: Any = (True, True, True),
-    layout: str = "NCHW",
-    activation: Any = None,
-    output: Any = None,
-    preactivation: Any = None,
-    precision: str | None = None,
+    needs: NeedsLike = (True, True, True),
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    output: ArrayLike | None = None,
+    preactivation: ArrayLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Gradients:
     """Gradients of the input, the weights and the bias of `fastconv.conv_transpose1d`.
 
@@ -143,15 +154,15 @@ def conv_transpose1d(
 
 def _of_signals(
     o: ConvOptions,
-    x: Any,
-    weight: Any,
-    grad_output: Any,
-    needs: Any,
-    layout: str,
-    activation: Any,
-    output: Any,
-    preactivation: Any,
-    backend: Any,
+    x: ArrayLike,
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    needs: NeedsLike,
+    layout: Layout,
+    activation: ActivationLike | None,
+    output: ArrayLike | None,
+    preactivation: ArrayLike | None,
+    backend: BackendName | None,
 ) -> Gradients:
     op = o.op
     image, kernel = expand(op, "x", x, layout), expand_weight(op, weight, layout)
@@ -173,7 +184,7 @@ def _of_signals(
     )
 
 
-def _signal(shape: Shape, layout: str) -> Shape:
+def _signal(shape: Shape, layout: Layout) -> Shape:
     """The shape that the user knows: without the one row."""
     axis = len(shape) + spatial_axes(layout)[0]
     return shape[:axis] + shape[axis + 1 :]

@@ -5,19 +5,20 @@ Called by the public functions of this package.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastconv import arguments
-from fastconv.execution.arrays import Array, as_array
+from fastconv.execution.arrays import as_array
 from fastconv.execution.convolution import check_weight
 from fastconv.problem.layout import check_image, check_layout, spatial_axes
+from fastconv.typing import Array, ArrayLike, Layout, NeedsLike, ShapeLike
 
 Shape = tuple[int, ...]
 
 
-def read_needs(op: str, needs: Any, names: tuple[str, ...] = ("x", "weight", "bias")) -> tuple[bool, ...]:
+def read_needs(
+    op: str, needs: NeedsLike, names: tuple[str, ...] = ("x", "weight", "bias")
+) -> tuple[bool, ...]:
     """Which gradients are asked for, in the order of `names`."""
     wanted = f"{len(names)} booleans, for {', '.join(names[:-1])} and {names[-1]}"
     sequence = isinstance(needs, (tuple, list, np.ndarray))
@@ -28,14 +29,16 @@ def read_needs(op: str, needs: Any, names: tuple[str, ...] = ("x", "weight", "bi
     return tuple(map(bool, needs))
 
 
-def read_size(op: str, name: str, value: Any) -> Shape:
+def read_size(op: str, name: str, value: ShapeLike) -> Shape:
     """A full shape."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
         raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs a full shape")
     return tuple(arguments.integer(op, name, n, 0) for n in value)
 
 
-def read_input_size(op: str, value: Any, layout: str, name: str = "input_size") -> tuple[Shape, Shape, bool]:
+def read_input_size(
+    op: str, value: ShapeLike, layout: Layout, name: str = "input_size"
+) -> tuple[Shape, Shape, bool]:
     """The shape of an image or of a batch, the same with a batch, and whether it had one."""
     check_layout(op, layout)
     shape = read_size(op, name, value)
@@ -43,16 +46,16 @@ def read_input_size(op: str, value: Any, layout: str, name: str = "input_size") 
     return shape, shape if batched else (1, *shape), batched
 
 
-def read_weight_size(op: str, value: Any) -> Shape:
+def read_weight_size(op: str, value: ShapeLike) -> Shape:
     shape = read_size(op, "weight_size", value)
     check_weight(op, "weight_size", shape)
     return shape
 
 
-def read_planes(op: str, name: str, value: Any, other: str, shape: Shape, layout: str) -> Array:
+def read_planes(op: str, name: str, value: ArrayLike, other: str, shape: Shape, layout: Layout) -> Array:
     """An array of as many planes as the argument `other`, whose `shape` has been checked, but of any size."""
     array = as_array(op, name, value)
-    wanted: list[Any] = list(shape)
+    wanted: list[int | str] = list(shape)
     for axis, size in zip(spatial_axes(layout), ("oH", "oW"), strict=True):
         wanted[axis] = size
     fits = array.ndim == len(wanted) and all(
@@ -65,7 +68,7 @@ def read_planes(op: str, name: str, value: Any, other: str, shape: Shape, layout
     return array
 
 
-def read_grad(op: str, value: Any, shape: Shape, layout: str) -> Array:
+def read_grad(op: str, value: ArrayLike, shape: Shape, layout: Layout) -> Array:
     """`grad_output` of a pooling into any number of windows of an image of that shape."""
     return read_planes(op, "grad_output", value, "input_size", shape, layout)
 

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
 
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Array, Result, as_array, native
+from fastconv.execution.arrays import Result, as_array, native
 from fastconv.grad.operands import Shape, check_grad, read_grad, read_input_size
 from fastconv.ops.pool import average_windows, norm_windows, read_power
 from fastconv.ops.pool_adaptive import adaptive_windows
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import channel_axis, plane_size, spatial_axes
 from fastconv.problem.pooling import PoolProblem, Reducer, Windows
+from fastconv.typing import Array, ArrayLike, BackendName, Layout, PaddingLike, PairLike, ShapeLike
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "global_avg_pool2d", "lp_pool2d"]
 
 
 def avg_pool2d(
-    grad_output: Any,
-    input_size: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
+    grad_output: ArrayLike,
+    input_size: ShapeLike,
+    kernel_size: PairLike,
+    stride: PairLike | None = None,
+    padding: PaddingLike = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-    divisor_override: int | None = None,
+    divisor_override: SupportsIndex | None = None,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.avg_pool2d`: every window's gradient in equal shares to its pixels.
 
@@ -77,12 +78,12 @@ def avg_pool2d(
 
 
 def adaptive_avg_pool2d(
-    grad_output: Any,
-    input_size: Any,
+    grad_output: ArrayLike,
+    input_size: ShapeLike,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.adaptive_avg_pool2d`; the shape of `grad_output` says its `output_size`.
 
@@ -118,13 +119,13 @@ def adaptive_avg_pool2d(
 
 
 def global_avg_pool2d(
-    grad_output: Any,
-    input_size: Any,
+    grad_output: ArrayLike,
+    input_size: ShapeLike,
     *,
     keepdims: bool = True,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.global_avg_pool2d`: every channel's gradient in equal shares to its plane.
 
@@ -162,7 +163,7 @@ def global_avg_pool2d(
     return _spread(op, grad, shape, full, batched, windows, layout, out, backend)
 
 
-def read_global(op: str, grad: Array, shape: Shape, keepdims: bool, layout: str) -> Array:
+def read_global(op: str, grad: Array, shape: Shape, keepdims: bool, layout: Layout) -> Array:
     """`grad_output` of a global pooling of an image of that `shape`, with both spatial axes."""
     axes = spatial_axes(layout)
     kept = list(shape)
@@ -175,14 +176,14 @@ def read_global(op: str, grad: Array, shape: Shape, keepdims: bool, layout: str)
 
 def _spread(
     op: str,
-    grad_output: Any,
+    grad_output: ArrayLike,
     shape: Shape,
     full: Shape,
     batched: bool,
     windows: tuple[Windows, Windows],
-    layout: str,
-    out: Any,
-    backend: Any,
+    layout: Layout,
+    out: Array | None,
+    backend: BackendName | None,
 ) -> Array:
     """The gradient of the means of `windows` of images of `shape`, or `full` with a batch."""
     engine = resolve(op, backend)
@@ -199,7 +200,7 @@ def _spread(
 
 def pool_problem(
     full: Shape,
-    layout: str,
+    layout: Layout,
     windows: tuple[Windows, Windows],
     dtype: np.dtype[Any],
     reducer: Reducer,
@@ -210,18 +211,18 @@ def pool_problem(
 
 
 def lp_pool2d(
-    grad_output: Any,
-    x: Any,
-    norm_type: float,
-    kernel_size: Any,
-    stride: Any = None,
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    norm_type: SupportsFloat,
+    kernel_size: PairLike,
+    stride: PairLike | None = None,
     ceil_mode: bool = False,
     *,
-    padding: Any = 0,
-    dilation: Any = 1,
-    layout: str = "NCHW",
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.lp_pool2d`: ``sign(x) * (abs(x) / y) ** (p - 1) * grad_output``, summed.
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Array, Result, as_array, images, native
+from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.execution.pooling import AXES, check_positions, read_indices, read_positions
 from fastconv.grad.operands import Shape, read_grad, read_input_size, read_planes
 from fastconv.grad.pool import read_global
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import check_layout, plane_size, spatial_axes
+from fastconv.typing import Array, ArrayLike, BackendName, Layout, ShapeLike
 
 __all__ = [
     "adaptive_max_pool2d",
@@ -26,13 +25,13 @@ __all__ = [
 
 
 def max_pool2d(
-    grad_output: Any,
-    indices: Any,
-    input_size: Any,
+    grad_output: ArrayLike,
+    indices: ArrayLike,
+    input_size: ShapeLike,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.max_pool2d`: every window's gradient goes to the pixel that it picked.
 
@@ -79,13 +78,13 @@ def max_pool2d(
 
 
 def adaptive_max_pool2d(
-    grad_output: Any,
-    indices: Any,
-    input_size: Any,
+    grad_output: ArrayLike,
+    indices: ArrayLike,
+    input_size: ShapeLike,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.adaptive_max_pool2d`.
 
@@ -115,13 +114,13 @@ def adaptive_max_pool2d(
 
 
 def fractional_max_pool2d(
-    grad_output: Any,
-    indices: Any,
-    input_size: Any,
+    grad_output: ArrayLike,
+    indices: ArrayLike,
+    input_size: ShapeLike,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.fractional_max_pool2d`.
 
@@ -160,13 +159,13 @@ def fractional_max_pool2d(
 
 
 def stochastic_pool2d(
-    grad_output: Any,
-    indices: Any,
-    input_size: Any,
+    grad_output: ArrayLike,
+    indices: ArrayLike,
+    input_size: ShapeLike,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.stochastic_pool2d` in training: of a sample, which is taken as given.
 
@@ -202,14 +201,14 @@ def stochastic_pool2d(
 
 
 def global_max_pool2d(
-    grad_output: Any,
-    indices: Any,
-    input_size: Any,
+    grad_output: ArrayLike,
+    indices: ArrayLike,
+    input_size: ShapeLike,
     *,
     keepdims: bool = True,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.global_max_pool2d`.
 
@@ -249,7 +248,13 @@ def global_max_pool2d(
 
 
 def _to_picked(
-    op: str, grad_output: Any, indices: Any, input_size: Any, layout: str, out: Any, backend: Any
+    op: str,
+    grad_output: ArrayLike,
+    indices: ArrayLike,
+    input_size: ShapeLike,
+    layout: Layout,
+    out: Array | None,
+    backend: BackendName | None,
 ) -> Array:
     shape, full, batched = read_input_size(op, input_size, layout)
     grad = read_grad(op, grad_output, shape, layout)
@@ -275,12 +280,12 @@ def _batch(array: Array) -> Array:
 
 
 def max_unpool2d(
-    grad_output: Any,
-    indices: Any,
+    grad_output: ArrayLike,
+    indices: ArrayLike,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.max_unpool2d`: what stands at the places where its values went.
 
@@ -330,7 +335,7 @@ def max_unpool2d(
     return result.value()
 
 
-def _overwritten(backend: Backend, positions: Array, shape: Shape, layout: str) -> Array:
+def _overwritten(backend: Backend, positions: Array, shape: Shape, layout: Layout) -> Array:
     """Which values `scatter` puts where another follows: each writes its number, and looks whether it stayed."""
     numbers = np.arange(positions.size, dtype=np.float64).reshape(positions.shape)
     written, found = np.empty(shape), np.empty(positions.shape)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastconv import arguments
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Array, Result, as_array, images, native
+from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.grad.operands import check_grad, read_input_size
 from fastconv.ops.unfold import columns_shape, window_problem
 from fastconv.problem import options as opt
@@ -15,12 +13,23 @@ from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import batch_shape, channel_axis, check_layout, plane_size
 from fastconv.problem.options import Sides
 from fastconv.problem.padding import check_sides, sources
+from fastconv.typing import (
+    Array,
+    ArrayLike,
+    BackendName,
+    Layout,
+    PaddingLike,
+    PaddingMode,
+    PairLike,
+    ShapeLike,
+    SidesLike,
+)
 
 __all__ = ["fold", "pad2d", "unfold"]
 
 
 def add_padding(
-    backend: Backend, grad_output: Array, sides: Sides, mode: str, layout: str, out: Array
+    backend: Backend, grad_output: Array, sides: Sides, mode: PaddingMode, layout: Layout, out: Array
 ) -> None:
     """Fill `out`, the gradient of an image, from that of the padded image; both are what a backend takes."""
     height, width = plane_size(out.shape, layout)
@@ -29,13 +38,13 @@ def add_padding(
 
 
 def pad2d(
-    grad_output: Any,
-    padding: Any,
-    mode: str = "zeros",
+    grad_output: ArrayLike,
+    padding: SidesLike,
+    mode: PaddingMode = "zeros",
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.pad2d`: every pixel's sum over the places that it was copied to.
 
@@ -92,14 +101,14 @@ def pad2d(
 
 
 def unfold(
-    grad_output: Any,
-    input_size: Any,
-    kernel_size: Any,
-    dilation: Any = 1,
-    padding: Any = 0,
-    stride: Any = 1,
+    grad_output: ArrayLike,
+    input_size: ShapeLike,
+    kernel_size: PairLike,
+    dilation: PairLike = 1,
+    padding: PaddingLike = 0,
+    stride: PairLike = 1,
     *,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.unfold`, which is `fastconv.fold`.
 
@@ -145,14 +154,14 @@ def unfold(
 
 
 def fold(
-    grad_output: Any,
-    output_size: Any,
-    kernel_size: Any,
-    dilation: Any = 1,
-    padding: Any = 0,
-    stride: Any = 1,
+    grad_output: ArrayLike,
+    output_size: PairLike,
+    kernel_size: PairLike,
+    dilation: PairLike = 1,
+    padding: PaddingLike = 0,
+    stride: PairLike = 1,
     *,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.fold`, which is `fastconv.unfold`.
 

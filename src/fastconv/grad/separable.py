@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array, as_array
+from fastconv.execution.arrays import as_array
 from fastconv.execution.convolution import ConvCall
-from fastconv.grad.convolution_case import GradientCall, find_gradients
+from fastconv.grad.convolution_case import GradientCall, Operand, find_gradients
 from fastconv.grad.elementwise import read_slope
 from fastconv.grad.operands import check_grad, read_needs
 from fastconv.ops.conv import read_separable
@@ -17,6 +15,18 @@ from fastconv.problem.case import find_case
 from fastconv.problem.convolution import ConvOptions
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.settings.precision import get_precision
+from fastconv.typing import (
+    ActivationLike,
+    Array,
+    ArrayLike,
+    BackendName,
+    Layout,
+    NeedsLike,
+    PaddingLike,
+    PaddingMode,
+    PairLike,
+    Precision,
+)
 
 __all__ = ["separable_conv2d"]
 
@@ -24,23 +34,23 @@ _OPERANDS = ("x", "depthwise_weight", "pointwise_weight", "bias")
 
 
 def separable_conv2d(
-    x: Any,
-    depthwise_weight: Any,
-    pointwise_weight: Any,
-    grad_output: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    x: ArrayLike,
+    depthwise_weight: ArrayLike,
+    pointwise_weight: ArrayLike,
+    grad_output: ArrayLike,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
     *,
-    needs: Any = (True, True, True, True),
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    output: Any = None,
-    preactivation: Any = None,
-    precision: str | None = None,
+    needs: NeedsLike = (True, True, True, True),
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    output: ArrayLike | None = None,
+    preactivation: ArrayLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> tuple[Array | None, Array | None, Array | None, Array | None]:
     """Gradients of all operands of `fastconv.separable_conv2d`, whose depthwise convolution is computed again.
 
@@ -105,7 +115,7 @@ def separable_conv2d(
     spatial = find_gradients(first, accuracy, image.shape, depthwise.shape, between, dtype)
     last = GradientCall(second, engine, across, (of_x or of_depthwise, of_pointwise, of_bias))
     rest = GradientCall(first, engine, spatial, (of_x, of_depthwise, False))
-    middle: Any = between
+    middle: Operand = between
     if of_pointwise:
         middle = ConvCall(again, engine, forward, None, None, None).run(image, depthwise)
     grad_middle, grad_pointwise, grad_bias = last.run(middle, pointwise, grad, slope)

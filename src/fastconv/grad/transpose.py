@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import SupportsIndex
 
-from fastconv.execution.arrays import Array, as_array
+from fastconv.execution.arrays import as_array
 from fastconv.execution.convolution import read_weight
 from fastconv.grad.convolution_case import Gradients, all_gradients, one_gradient
 from fastconv.grad.operands import read_input_size, read_weight_size
 from fastconv.problem.convolution import ConvOptions
+from fastconv.typing import (
+    ActivationLike,
+    Array,
+    ArrayLike,
+    BackendName,
+    Layout,
+    NeedsLike,
+    PaddingLike,
+    PairLike,
+    Precision,
+    ShapeLike,
+)
 
 __all__ = ["conv_transpose2d", "conv_transpose2d_input", "conv_transpose2d_weight"]
 
 
 def transpose_options(
     op: str,
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: Any,
-    dilation: Any,
-    layout: Any,
-    precision: Any,
-    algorithm: Any,
+    stride: PairLike,
+    padding: PaddingLike,
+    output_padding: PairLike,
+    groups: SupportsIndex,
+    dilation: PairLike,
+    layout: Layout,
+    precision: Precision | None,
+    algorithm: str | None,
     **names: str,
 ) -> ConvOptions:
     if output_padding is None:
@@ -33,20 +45,20 @@ def transpose_options(
 
 
 def conv_transpose2d_input(
-    input_size: Any,
-    weight: Any,
-    grad_output: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
+    input_size: ShapeLike,
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: PairLike = 0,
+    groups: SupportsIndex = 1,
+    dilation: PairLike = 1,
     *,
-    layout: str = "NCHW",
-    precision: str | None = None,
+    layout: Layout = "NCHW",
+    precision: Precision | None = None,
     algorithm: str | None = None,
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the input of `fastconv.conv_transpose2d`: a convolution of `grad_output` with the same weights.
 
@@ -91,19 +103,19 @@ def conv_transpose2d_input(
 
 
 def conv_transpose2d_weight(
-    x: Any,
-    weight_size: Any,
-    grad_output: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
+    x: ArrayLike,
+    weight_size: ShapeLike,
+    grad_output: ArrayLike,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: PairLike = 0,
+    groups: SupportsIndex = 1,
+    dilation: PairLike = 1,
     *,
-    layout: str = "NCHW",
-    precision: str | None = None,
+    layout: Layout = "NCHW",
+    precision: Precision | None = None,
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Gradient of the weights of `fastconv.conv_transpose2d`: `conv2d_weight` with `x` and `grad_output` exchanged.
 
@@ -148,23 +160,23 @@ def conv_transpose2d_weight(
 
 
 def conv_transpose2d(
-    x: Any,
-    weight: Any,
-    grad_output: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
+    x: ArrayLike,
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: PairLike = 0,
+    groups: SupportsIndex = 1,
+    dilation: PairLike = 1,
     *,
-    needs: Any = (True, True, True),
-    layout: str = "NCHW",
-    activation: Any = None,
-    output: Any = None,
-    preactivation: Any = None,
-    precision: str | None = None,
+    needs: NeedsLike = (True, True, True),
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    output: ArrayLike | None = None,
+    preactivation: ArrayLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Gradients:
     """Gradients of the input, the weights and the bias of `fastconv.conv_transpose2d`, which share what they can.
 

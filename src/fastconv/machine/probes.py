@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastconv.backends.cython import INSTRUCTION_SET, _engine
 from fastconv.machine.roofline import DTYPES
-from fastconv.settings.threads import cgroup_folders
+from fastconv.settings.threads import cgroup_folders, read_text
 
 ARITHMETIC, WRITE, READ, COPY = range(4)  # as in fastconv.h
 MIB = 1 << 20
@@ -205,7 +205,7 @@ def free_memory(root: Path = Path("/")) -> int:
     names = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
     for version, folder in cgroup_folders(root, "memory"):
         try:
-            limit, used = ((folder / name).read_text().strip() for name in names[version])
+            limit, used = (read_text(folder, name).strip() for name in names[version])
         except OSError:
             continue
         if limit != "max":

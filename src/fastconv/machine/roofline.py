@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastconv.arguments import choice, integer, number
 
@@ -122,7 +123,7 @@ class Limits:
     bandwidths: tuple[Bandwidth, ...]
     noise: float
 
-    def peak(self, dtype: Any = "float32", threads: int = 1, isa: str | None = None) -> float:
+    def peak(self, dtype: DTypeLike = "float32", threads: SupportsIndex = 1, isa: str | None = None) -> float:
         """Floating-point operations per second.
 
         Parameters
@@ -149,7 +150,7 @@ class Limits:
                 return min(threads * peak.one, peak.all) if threads > 1 else peak.one
         raise ValueError(f"peak: dtype is {dtype!r}, which was not measured for {isa!r}")
 
-    def bandwidth(self, working_set: int, threads: int = 1) -> float:
+    def bandwidth(self, working_set: SupportsIndex, threads: SupportsIndex = 1) -> float:
         """Bytes per second from the smallest level of memory that holds a working set.
 
         Parameters
@@ -183,7 +184,9 @@ class Limits:
         one, everyone = max(level.read_one, level.copy_one), max(level.read_all, level.copy_all)
         return min(threads * one, everyone) if threads > 1 else one
 
-    def attainable(self, flops: float, bytes: float, dtype: Any = "float32", threads: int = 1) -> float:
+    def attainable(
+        self, flops: float, bytes: float, dtype: DTypeLike = "float32", threads: SupportsIndex = 1
+    ) -> float:
         """Seconds that the roofline allows for an operation: the longer of arithmetic and of moving its data.
 
         Parameters
@@ -207,7 +210,7 @@ class Limits:
         rate = self.bandwidth(math.ceil(bytes), threads)
         return max(flops / self.peak(dtype, threads), bytes / rate)
 
-    def ridge(self, dtype: Any = "float32", threads: int = 1) -> float:
+    def ridge(self, dtype: DTypeLike = "float32", threads: SupportsIndex = 1) -> float:
         """FLOPs per byte of memory from which on arithmetic is the limit, and below which bandwidth is.
 
         Parameters
@@ -226,6 +229,10 @@ class Limits:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Limits:
         """Limits from what `to_dict` gave.
+
+        Parameters
+        ----------
+        fields : dict
 
         Raises
         ------
@@ -246,7 +253,7 @@ class Limits:
         return dataclasses.replace(limits, peaks=peaks, bandwidths=bandwidths)
 
 
-def _read(kind: Any, fields: Any) -> Any:
+def _read(kind: type[Any], fields: object) -> Any:
     """A dataclass from a dictionary of its fields, which are checked."""
     if not isinstance(fields, dict):
         raise TypeError(f"from_dict: {kind.__name__} is {fields!r}, but needs a dictionary")
@@ -256,13 +263,15 @@ def _read(kind: Any, fields: Any) -> Any:
             f"from_dict: {kind.__name__} needs {', '.join(known)}, got {', '.join(map(str, fields))}"
         )
     least = {"threads": 1, "bytes": 1, "capacity": 0, "noise": 0}
-    for name, value in fields.items():
-        if known[name] == "str" and not isinstance(value, str):
-            raise TypeError(f"from_dict: {name} is {value!r}, but needs a string")
+    values: dict[str, Any] = fields
+    for name, value in values.items():
         if known[name] == "int":
             integer("from_dict", name, value, least[name], most=2**62)
-        if known[name] == "float" and not least.get(name, 1) <= number("from_dict", name, value) < math.inf:
+        elif known[name] == "str":
+            if not isinstance(value, str):
+                raise TypeError(f"from_dict: {name} is {value!r}, but needs a string")
+        elif known[name] == "float" and not least.get(name, 1) <= number("from_dict", name, value) < math.inf:
             raise ValueError(
                 f"from_dict: {name} is {value!r}, but needs a rate of 1 per second or more, or a noise from 0 on"
             )
-    return kind(**fields)
+    return kind(**values)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import SupportsIndex
 
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array, as_array
+from fastconv.execution.arrays import as_array
 from fastconv.execution.convolution import ConvCall, convolve, execute, read_weight
 from fastconv.execution.one_dimensional import expand, expand_out, expand_weight, options_1d, squeeze
 from fastconv.problem.case import find_case
@@ -13,27 +13,40 @@ from fastconv.problem.convolution import ConvOptions
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import check_layout, weight_sizes
 from fastconv.settings.precision import get_precision
+from fastconv.typing import (
+    ActivationLike,
+    Array,
+    ArrayLike,
+    BackendName,
+    Layout,
+    PaddingLike,
+    PaddingMode,
+    PairLike,
+    Precision,
+    SignalPaddingLike,
+    SingleLike,
+)
 
 __all__ = ["conv1d", "conv2d", "depthwise_conv2d", "separable_conv2d"]
 
 
 def conv2d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
+    groups: SupportsIndex = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    residual: Any = None,
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    residual: ArrayLike | None = None,
     out: Array | None = None,
-    precision: str | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """2-D convolution (cross-correlation, as in every neural network library).
 
@@ -109,21 +122,21 @@ def conv2d(
 
 
 def depthwise_conv2d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    residual: Any = None,
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    residual: ArrayLike | None = None,
     out: Array | None = None,
-    precision: str | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Convolve every channel by itself: `conv2d` with one group for each input channel.
 
@@ -160,22 +173,22 @@ def depthwise_conv2d(
 
 
 def separable_conv2d(
-    x: Any,
-    depthwise_weight: Any,
-    pointwise_weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    x: ArrayLike,
+    depthwise_weight: ArrayLike,
+    pointwise_weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    residual: Any = None,
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    residual: ArrayLike | None = None,
     out: Array | None = None,
-    precision: str | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Depthwise, then 1x1 convolution: a full convolution's pattern at a fraction of its cost.
 
@@ -234,7 +247,9 @@ def separable_conv2d(
     return last.run(middle, pointwise)
 
 
-def read_separable(op: str, depthwise_weight: Any, pointwise_weight: Any, layout: str) -> tuple[Array, Array]:
+def read_separable(
+    op: str, depthwise_weight: ArrayLike, pointwise_weight: ArrayLike, layout: Layout
+) -> tuple[Array, Array]:
     """Both weights, which fit each other; `layout` has been checked."""
     depthwise = read_weight(op, "depthwise_weight", depthwise_weight)
     pointwise = read_weight(op, "pointwise_weight", pointwise_weight)
@@ -250,22 +265,22 @@ def read_separable(op: str, depthwise_weight: Any, pointwise_weight: Any, layout
 
 
 def conv1d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: SingleLike = 1,
+    padding: SignalPaddingLike = 0,
+    dilation: SingleLike = 1,
+    groups: SupportsIndex = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    residual: Any = None,
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    residual: ArrayLike | None = None,
     out: Array | None = None,
-    precision: str | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """1-D convolution: `conv2d` of an image with one row.
 

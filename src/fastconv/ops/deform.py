@@ -7,26 +7,27 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array, Result, as_array, images, native
+from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.execution.convolution import read_bias, read_weight
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.settings.precision import get_precision
+from fastconv.typing import Array, ArrayLike, BackendName, PaddingLike, PairLike
 
 __all__ = ["deform_conv2d"]
 
 
 def deform_conv2d(
-    x: Any,
-    offset: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    mask: Any = None,
+    x: ArrayLike,
+    offset: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
+    mask: ArrayLike | None = None,
     *,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Convolution whose every tap reads the image at a place of its own, between pixels (v1; v2 with `mask`).
 
@@ -102,13 +103,13 @@ class Deformable(NamedTuple):
 
 def read_deform(
     op: str,
-    x: Any,
-    offset: Any,
-    weight: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    mask: Any,
+    x: ArrayLike,
+    offset: ArrayLike,
+    weight: ArrayLike,
+    stride: PairLike,
+    padding: PaddingLike,
+    dilation: PairLike,
+    mask: ArrayLike | None,
     *others: np.dtype[Any],
 ) -> Deformable:
     """All but the bias; `others` are dtypes that the result is promoted with as well."""
@@ -137,7 +138,7 @@ def read_deform(
     return Deformable(problem, batched, dtype, image, offsets, w, masks)
 
 
-def _field(op: str, name: str, value: Any, batched: bool) -> Array:
+def _field(op: str, name: str, value: ArrayLike, batched: bool) -> Array:
     array = as_array(op, name, value)
     if array.ndim != (4 if batched else 3):
         raise ValueError(

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import SupportsFloat, SupportsIndex
 
 import numpy as np
 
 from fastconv import arguments
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array, Result, as_array, images, native
+from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.execution.convolution import read_weight
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import channels_last, check_layout, weight_sizes
+from fastconv.typing import Array, ArrayLike, BackendName, Layout
 
 __all__ = ["fold_batch_norm", "local_response_norm"]
 
 
 def local_response_norm(
-    x: Any,
-    size: int,
-    alpha: float = 1e-4,
-    beta: float = 0.75,
-    k: float = 1.0,
+    x: ArrayLike,
+    size: SupportsIndex,
+    alpha: SupportsFloat = 1e-4,
+    beta: SupportsFloat = 0.75,
+    k: SupportsFloat = 1.0,
     *,
-    layout: str = "NCHW",
-    backend: str | None = None,
+    layout: Layout = "NCHW",
+    backend: BackendName | None = None,
 ) -> Array:
     """Divide every pixel by a power of the energy in the neighbouring channels.
 
@@ -79,15 +80,17 @@ def local_response_norm(
 
 
 def fold_batch_norm(
-    weight: Any,
-    bias: Any,
-    mean: Any,
-    variance: Any,
-    gamma: Any = None,
-    beta: Any = None,
-    eps: float = 1e-5,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    mean: ArrayLike,
+    variance: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    eps: SupportsFloat = 1e-5,
     *,
-    layout: str = "NCHW",
+    transposed: bool = False,
+    groups: SupportsIndex = 1,
+    layout: Layout = "NCHW",
 ) -> tuple[Array, Array]:
     """Merge an inference-time batch normalisation into the convolution before it.
 
@@ -96,7 +99,7 @@ def fold_batch_norm(
     Parameters
     ----------
     weight : array_like
-        As for `conv2d`.
+        As for `conv2d`; with `transposed` as for `conv_transpose2d`.
     bias : array_like or None
         ``(C_out,)``, as are `mean`, `variance`, `gamma` and `beta`.
     mean, variance : array_like
@@ -104,6 +107,12 @@ def fold_batch_norm(
     gamma, beta : array_like, optional
         Scale and shift; by default 1 and 0.
     eps : float
+    transposed : bool
+        Whether the weights are those of a transposed convolution, whose output channels stand on the other axis.
+        Nothing but this argument tells where both axes have as many channels: there a wrong one gives wrong weights.
+        Everywhere else it is refused.
+    groups : int
+        Those of the convolution.
     layout : {"NCHW", "NHWC"}
 
     Returns
@@ -122,12 +131,28 @@ def fold_batch_norm(
     >>> weight, bias = fastconv.fold_batch_norm(np.ones((1, 1, 1, 1)), None, mean=[2.0], variance=[4.0], eps=0.0)
     >>> weight.item(), bias.item()
     (0.5, -1.0)
+
+    Every output channel has a scale of its own; of these weights, two are those of channel 0, two those of channel 1:
+
+    >>> weight, _ = fastconv.fold_batch_norm(
+    ...     np.ones((2, 2, 1, 1)), None, mean=[0.0, 0.0], variance=[1.0, 4.0], eps=0.0, transposed=True
+    ... )
+    >>> weight[:, :, 0, 0]
+    array([[1. , 0.5],
+           [1. , 0.5]])
     """
     op = "fold_batch_norm"
     check_layout(op, layout)
     w = read_weight(op, "weight", weight)
     dtype = float_result(w.dtype)
-    filters = weight_sizes(w.shape, layout)[0]
+    outer, inner, _ = weight_sizes(w.shape, layout)
+    count = arguments.integer(op, "groups", groups, 1)
+    if outer % count:
+        raise ValueError(
+            f"{op}: weight has {outer} {'input' if transposed else 'output'} channels, "
+            f"which groups={count} does not divide"
+        )
+    filters = inner * count if transposed else outer
     vectors = []
     for name, value, default in (
         ("bias", bias, 0.0),
@@ -142,7 +167,8 @@ def fold_batch_norm(
         vector = as_array(op, name, value)
         if vector.shape != (filters,):
             raise ValueError(
-                f"{op}: {name} has shape {vector.shape}, but needs ({filters},), one per output channel"
+                f"{op}: {name} has shape {vector.shape}, but needs ({filters},), one per output channel of a "
+                f"{'transposed' if transposed else 'plain'} convolution with groups={count} and weights {w.shape}"
             )
         vectors.append(vector.astype(np.float64))
     b, m, v, g, shift = vectors
@@ -152,5 +178,9 @@ def fold_batch_norm(
             f"{op}: variance has values below 0 (or eps is {epsilon}), but both need to be at least 0"
         )
     scale = g / np.sqrt(v + epsilon)
-    per_filter = scale if channels_last(layout) else scale.reshape(-1, 1, 1, 1)
-    return (w.astype(np.float64) * per_filter).astype(dtype), ((b - m) * scale + shift).astype(dtype)
+    if transposed:  # of each input channel, the weights to the output channels of its group
+        per_weight = np.repeat(scale.reshape(count, inner), outer // count, axis=0)
+    else:
+        per_weight = np.broadcast_to(scale[:, np.newaxis], (outer, inner))
+    factors = per_weight.T if channels_last(layout) else per_weight[:, :, np.newaxis, np.newaxis]
+    return (w.astype(np.float64) * factors).astype(dtype), ((b - m) * scale + shift).astype(dtype)

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 
 from fastconv import arguments
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array, empty, images, native
+from fastconv.execution.arrays import empty, images, native
 from fastconv.execution.padding import pad_by_tables, padding_tables
 from fastconv.problem import options as opt
 from fastconv.problem.layout import check_layout
+from fastconv.typing import Array, ArrayLike, BackendName, Layout, PaddingMode, SidesLike
 
 __all__ = ["pad2d"]
 
 
 def pad2d(
-    x: Any,
-    padding: Any,
-    mode: str = "zeros",
-    value: float = 0.0,
+    x: ArrayLike,
+    padding: SidesLike,
+    mode: PaddingMode = "zeros",
+    value: SupportsFloat = 0.0,
     *,
-    layout: str = "NCHW",
-    backend: str | None = None,
+    layout: Layout = "NCHW",
+    backend: BackendName | None = None,
 ) -> Array:
     """Pad the two spatial axes of an image or of a batch of images.
 

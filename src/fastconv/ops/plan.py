@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
 from fastconv import backends
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Array, native
+from fastconv.execution.arrays import native
 from fastconv.execution.convolution import check_algorithm, execute, read_bias, read_weight, shortcut_of
 from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_tables
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import weight_sizes
 from fastconv.settings.precision import get_precision
 from fastconv.settings.threads import get_num_threads
+from fastconv.typing import (
+    ActivationLike,
+    Array,
+    ArrayLike,
+    BackendName,
+    Layout,
+    PaddingLike,
+    PaddingMode,
+    PairLike,
+    Precision,
+    ShapeLike,
+)
 
 __all__ = [
     "Conv2dPlan",
@@ -40,9 +52,15 @@ class _Plan:
     """
 
     def __init__(
-        self, options: ConvOptions, weight: Array, bias: Array | None, backend: str, input_shape: Any = None
+        self,
+        options: ConvOptions,
+        weight: Array,
+        bias: Array | None,
+        backend: BackendName,
+        input_shape: ShapeLike | None = None,
     ) -> None:
-        self._options, self._weight, self._bias, self._backend_name = options, weight, bias, backend
+        self._options, self._weight, self._bias = options, weight, bias
+        self._backend_name: BackendName = backend
         self._prepared: dict[Hashable, Any] = {}
         # By shape, dtype and precision of `x`: a shortcut, its weights, and the problem.
         self._known: dict[Hashable, Any] = {}
@@ -56,7 +74,7 @@ class _Plan:
     def _backend(self) -> Backend:
         return backends.load(self._backend_name)
 
-    def _full_shape(self, shape: Any) -> tuple[int, ...]:
+    def _full_shape(self, shape: ShapeLike) -> tuple[int, ...]:
         op = self._options.op
         try:
             sizes = tuple(int(s) for s in shape)
@@ -87,29 +105,29 @@ class _Plan:
                     self._prepared[key] = prepared
         return prepared
 
-    def __call__(self, x: Any, out: Array | None = None, *, residual: Any = None) -> Array:
+    def __call__(self, x: ArrayLike, out: Array | None = None, *, residual: ArrayLike | None = None) -> Array:
         """The convolution of `x`; `out` and `residual` as for `conv2d`."""
-        plain = residual is None and type(x) is np.ndarray
-        if plain:
-            known = self._known.get((x.shape, x.dtype, get_precision()))
+        plain: Array | None = x if residual is None and type(x) is np.ndarray else None
+        if plain is not None:
+            known = self._known.get((plain.shape, plain.dtype, get_precision()))
             if known is not None:
                 shortcut, packed, self._last = known
-                result: Array | None = shortcut.prepared(x, packed, self._bias, out, get_num_threads())
+                result: Array | None = shortcut.prepared(plain, packed, self._bias, out, get_num_threads())
                 if result is not None:
                     return result
         backend = self._backend
         result = execute(self._options, backend, x, self._weight, self._bias, residual, out, self._prepare)
-        if plain and x.dtype == self._weight.dtype:
-            shortcut = shortcut_of(backend, self._options, x, self._weight, once=False)
+        if plain is not None and plain.dtype == self._weight.dtype:
+            shortcut = shortcut_of(backend, self._options, plain, self._weight, once=False)
             if shortcut is not None:
-                problem = self._problem(x.shape if x.ndim == 4 else (1, *x.shape))
+                problem = self._problem(plain.shape if plain.ndim == 4 else (1, *plain.shape))
                 _, packed = self._prepare(backend, problem)
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
-                self._known[x.shape, x.dtype, get_precision()] = shortcut, packed, problem
+                self._known[plain.shape, plain.dtype, get_precision()] = shortcut, packed, problem
         return result
 
-    def algorithm(self, input_shape: Any = None) -> str:
+    def algorithm(self, input_shape: ShapeLike | None = None) -> str:
         """Name the algorithm that is taken.
 
         Parameters
@@ -141,7 +159,7 @@ class _Plan:
             )
         return self._backend.algorithm(problem)
 
-    def explain(self, input_shape: Any = None) -> str:
+    def explain(self, input_shape: ShapeLike | None = None) -> str:
         """How this convolution is done: kernel, instruction set, work and memory, for a person to read.
 
         Parameters
@@ -189,7 +207,9 @@ class ConvTranspose2dPlan(_Plan):
     """What `plan_conv_transpose2d` makes: `conv_transpose2d` with prepared weights."""
 
 
-def _read(options: ConvOptions, weight: Any, bias: Any, backend: Any) -> tuple[Array, Array | None, str]:
+def _read(
+    options: ConvOptions, weight: ArrayLike, bias: ArrayLike | None, backend: BackendName | None
+) -> tuple[Array, Array | None, BackendName]:
     """The plan's own copies of weight and bias, and the name of its backend."""
     engine = resolve(options.op, backend)
     check_algorithm(options, engine)
@@ -211,20 +231,20 @@ def _channels(o: ConvOptions, weight: Array) -> int:
 
 
 def plan_conv2d(
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
+    groups: SupportsIndex = 1,
     *,
-    input_shape: Any = None,
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    precision: str | None = None,
+    input_shape: ShapeLike | None = None,
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Conv2dPlan:
     """Prepare the weights of a convolution that is used more than once.
 
@@ -260,19 +280,19 @@ def plan_conv2d(
 
 
 def plan_depthwise_conv2d(
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
     *,
-    input_shape: Any = None,
-    padding_mode: str = "zeros",
-    layout: str = "NCHW",
-    activation: Any = None,
-    precision: str | None = None,
+    input_shape: ShapeLike | None = None,
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> DepthwiseConv2dPlan:
     """Prepare the weights of a depthwise convolution that is used more than once.
 
@@ -307,20 +327,20 @@ def plan_depthwise_conv2d(
 
 
 def plan_conv_transpose2d(
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: PairLike = 0,
+    groups: SupportsIndex = 1,
+    dilation: PairLike = 1,
     *,
-    input_shape: Any = None,
-    layout: str = "NCHW",
-    activation: Any = None,
-    precision: str | None = None,
+    input_shape: ShapeLike | None = None,
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> ConvTranspose2dPlan:
     """Prepare the weights of a transposed convolution that is used more than once.
 

@@ -3,37 +3,72 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Literal, SupportsFloat, SupportsIndex, cast, overload
 
 import numpy as np
 
 from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array, Result, native
+from fastconv.execution.arrays import Result, native
 from fastconv.execution.known_calls import recall_pool
 from fastconv.execution.pooling import AXES, pool, read, read_indices, sliding_windows
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import batch_shape, channel_axis, plane_size
 from fastconv.problem.pooling import Windows
+from fastconv.typing import (
+    Array,
+    ArrayLike,
+    BackendName,
+    Indices,
+    Layout,
+    PaddingLike,
+    PairLike,
+    ShapeLike,
+    SidesLike,
+)
 
 __all__ = ["avg_pool2d", "lp_pool2d", "max_pool2d", "max_unpool2d"]
 
 
+@overload
 def max_pool2d(
-    x: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
+    x: ArrayLike, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0,
+    dilation: PairLike = 1, ceil_mode: bool = False, return_indices: Literal[False] = False, *,
+    layout: Layout = "NCHW", out: Array | None = None, backend: BackendName | None = None,
+) -> Array: ...  # fmt: skip
+@overload
+def max_pool2d(
+    x: ArrayLike, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0,
+    dilation: PairLike = 1, ceil_mode: bool = False, *, return_indices: Literal[True],
+    layout: Layout = "NCHW", out: Array | None = None, backend: BackendName | None = None,
+) -> tuple[Array, Indices]: ...  # fmt: skip
+@overload
+def max_pool2d(
+    x: ArrayLike, kernel_size: PairLike, stride: PairLike | None, padding: PaddingLike,
+    dilation: PairLike, ceil_mode: bool, return_indices: Literal[True], *, layout: Layout = "NCHW",
+    out: Array | None = None, backend: BackendName | None = None,
+) -> tuple[Array, Indices]: ...  # fmt: skip
+@overload
+def max_pool2d(
+    x: ArrayLike, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0,
+    dilation: PairLike = 1, ceil_mode: bool = False, return_indices: bool = False, *,
+    layout: Layout = "NCHW", out: Array | None = None, backend: BackendName | None = None,
+) -> Array | tuple[Array, Indices]: ...  # fmt: skip
+def max_pool2d(
+    x: ArrayLike,
+    kernel_size: PairLike,
+    stride: PairLike | None = None,
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
-) -> Any:
+    backend: BackendName | None = None,
+) -> Array | tuple[Array, Indices]:
     """The largest pixel of every window; NaN wins.
 
     Parameters
@@ -88,17 +123,17 @@ def max_pool2d(
 
 
 def avg_pool2d(
-    x: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
+    x: ArrayLike,
+    kernel_size: PairLike,
+    stride: PairLike | None = None,
+    padding: PaddingLike = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-    divisor_override: int | None = None,
+    divisor_override: SupportsIndex | None = None,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """The mean of every window.
 
@@ -138,18 +173,18 @@ def avg_pool2d(
     windows = average_windows(
         op, size, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
-    return pool(op, array, batched, layout, windows, "sum", out=out, backend=backend, given=given)  # type: ignore[no-any-return]
+    return pool(op, array, batched, layout, windows, "sum", out=out, backend=backend, given=given)
 
 
 def average_windows(
     op: str,
     size: Pair,
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    ceil_mode: Any,
-    count_include_pad: Any,
-    divisor_override: Any,
+    kernel_size: PairLike,
+    stride: PairLike | None,
+    padding: PaddingLike,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: SupportsIndex | None,
 ) -> tuple[Windows, Windows]:
     """The windows whose sums, divided by their divisors, are the averages."""
     rows, columns = sliding_windows(
@@ -166,17 +201,17 @@ def _with_divisor(windows: Windows, value: float) -> Windows:
 
 
 def lp_pool2d(
-    x: Any,
-    norm_type: float,
-    kernel_size: Any,
-    stride: Any = None,
+    x: ArrayLike,
+    norm_type: SupportsFloat,
+    kernel_size: PairLike,
+    stride: PairLike | None = None,
     ceil_mode: bool = False,
     *,
-    padding: Any = 0,
-    dilation: Any = 1,
-    layout: str = "NCHW",
+    padding: PaddingLike = 0,
+    dilation: PairLike = 1,
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """The L_p norm of every window: ``sum(abs(a) ** p) ** (1 / p)``.
 
@@ -216,11 +251,11 @@ def lp_pool2d(
         array = np.abs(
             native(array, compute_dtype(float_result(array.dtype))) if array.dtype.kind in "biu" else array
         )
-        return pool(op, array, batched, layout, windows, "max", out=out, backend=backend)  # type: ignore[no-any-return]
-    return pool(op, array, batched, layout, windows, "power", out=out, backend=backend, power=power)  # type: ignore[no-any-return]
+        return pool(op, array, batched, layout, windows, "max", out=out, backend=backend)
+    return pool(op, array, batched, layout, windows, "power", out=out, backend=backend, power=power)
 
 
-def read_power(op: str, norm_type: Any) -> float:
+def read_power(op: str, norm_type: SupportsFloat) -> float:
     power = arguments.number(op, "norm_type", norm_type)
     if not power > 0:
         raise ValueError(f"{op}: norm_type is {norm_type!r}, but needs a number above 0")
@@ -228,7 +263,13 @@ def read_power(op: str, norm_type: Any) -> float:
 
 
 def norm_windows(
-    op: str, size: Pair, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
+    op: str,
+    size: Pair,
+    kernel_size: PairLike,
+    stride: PairLike | None,
+    padding: PaddingLike,
+    dilation: PairLike,
+    ceil_mode: bool,
 ) -> tuple[Windows, Windows]:
     """The windows of `lp_pool2d`: their divisors scale what `ceil_mode` cuts short up to the full window."""
     rows, columns = sliding_windows(op, size, kernel_size, stride, padding, dilation, ceil_mode)
@@ -244,16 +285,16 @@ def _with_divisor_table(windows: Windows) -> Windows:
 
 
 def max_unpool2d(
-    x: Any,
-    indices: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    output_size: Any = None,
+    x: ArrayLike,
+    indices: ArrayLike,
+    kernel_size: PairLike,
+    stride: PairLike | None = None,
+    padding: SidesLike = 0,
+    output_size: PairLike | ShapeLike | None = None,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Put pooled values back where they came from; everything else is 0.
 
@@ -310,7 +351,13 @@ def max_unpool2d(
 
 
 def _unpooled_size(
-    op: str, size: Pair, kernel: Pair, steps: Pair, sides: opt.Sides, output_size: Any, layout: str
+    op: str,
+    size: Pair,
+    kernel: Pair,
+    steps: Pair,
+    sides: opt.Sides,
+    output_size: PairLike | ShapeLike | None,
+    layout: Layout,
 ) -> Pair:
     default = tuple(
         (size[a] - 1) * steps[a] - sides[2 * a] - sides[2 * a + 1] + kernel[a] for a in (0, 1)
@@ -320,8 +367,8 @@ def _unpooled_size(
     else:
         full = tuple(output_size) if isinstance(output_size, (tuple, list)) else output_size
         if isinstance(full, tuple) and len(full) in (3, 4):
-            full = plane_size(full, layout)
-        wanted = arguments.pair(op, "output_size", full, 1)
+            full = plane_size(cast(tuple[int, ...], full), layout)
+        wanted = arguments.pair(op, "output_size", cast(PairLike, full), 1)
         for axis, name in enumerate(AXES):
             if not default[axis] - steps[axis] < wanted[axis] < default[axis] + steps[axis]:
                 raise ValueError(

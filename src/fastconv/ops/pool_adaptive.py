@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal, cast, overload
 
 import numpy as np
 
 from fastconv import arguments
 from fastconv.arguments import Pair
-from fastconv.execution.arrays import Array
+from fastconv.execution.arrays import as_array
 from fastconv.execution.known_calls import recall_pool
 from fastconv.execution.pooling import pool, read
 from fastconv.problem.layout import check_layout, spatial_axes
 from fastconv.problem.pooling import Reducer, Windows, adaptive
+from fastconv.typing import Array, ArrayLike, BackendName, Indices, Layout, OutputSizeLike, PairLike
 
 __all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d", "global_avg_pool2d", "global_max_pool2d"]
 
 
 def adaptive_avg_pool2d(
-    x: Any, output_size: Any, *, layout: str = "NCHW", out: Array | None = None, backend: str | None = None
+    x: ArrayLike,
+    output_size: OutputSizeLike,
+    *,
+    layout: Layout = "NCHW",
+    out: Array | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """The means of windows that divide the image into `output_size` overlapping parts.
 
@@ -51,18 +57,33 @@ def adaptive_avg_pool2d(
     >>> fastconv.adaptive_avg_pool2d(np.array([[[1.0, 2.0, 6.0]]]), (1, 2))
     array([[[1.5, 4. ]]])
     """
-    return _pool("adaptive_avg_pool2d", x, output_size, "sum", layout, out, backend)  # type: ignore[no-any-return]
+    return _pool("adaptive_avg_pool2d", x, output_size, "sum", layout, out, backend)
 
 
+@overload
 def adaptive_max_pool2d(
-    x: Any,
-    output_size: Any,
+    x: ArrayLike, output_size: OutputSizeLike, return_indices: Literal[False] = False, *,
+    layout: Layout = "NCHW", out: Array | None = None, backend: BackendName | None = None,
+) -> Array: ...  # fmt: skip
+@overload
+def adaptive_max_pool2d(
+    x: ArrayLike, output_size: OutputSizeLike, return_indices: Literal[True], *,
+    layout: Layout = "NCHW", out: Array | None = None, backend: BackendName | None = None,
+) -> tuple[Array, Indices]: ...  # fmt: skip
+@overload
+def adaptive_max_pool2d(
+    x: ArrayLike, output_size: OutputSizeLike, return_indices: bool = False, *,
+    layout: Layout = "NCHW", out: Array | None = None, backend: BackendName | None = None,
+) -> Array | tuple[Array, Indices]: ...  # fmt: skip
+def adaptive_max_pool2d(
+    x: ArrayLike,
+    output_size: OutputSizeLike,
     return_indices: bool = False,
     *,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
-) -> Any:
+    backend: BackendName | None = None,
+) -> Array | tuple[Array, Indices]:
     """The maxima of windows that divide the image into `output_size` overlapping parts.
 
     Parameters
@@ -90,16 +111,26 @@ def adaptive_max_pool2d(
     return _pool("adaptive_max_pool2d", x, output_size, "max", layout, out, backend, return_indices)
 
 
+@overload
+def _pool(
+    op: str, x: ArrayLike, output_size: OutputSizeLike, reducer: Reducer, layout: Layout,
+    out: Array | None, backend: BackendName | None, return_indices: Literal[False] = False,
+) -> Array: ...  # fmt: skip
+@overload
+def _pool(
+    op: str, x: ArrayLike, output_size: OutputSizeLike, reducer: Reducer, layout: Layout,
+    out: Array | None, backend: BackendName | None, return_indices: bool,
+) -> Array | tuple[Array, Indices]: ...  # fmt: skip
 def _pool(
     op: str,
-    x: Any,
-    output_size: Any,
+    x: ArrayLike,
+    output_size: OutputSizeLike,
     reducer: Reducer,
-    layout: str,
-    out: Any,
-    backend: Any,
+    layout: Layout,
+    out: Array | None,
+    backend: BackendName | None,
     return_indices: bool = False,
-) -> Any:
+) -> Array | tuple[Array, Indices]:
     given = (output_size, layout)
     if not return_indices:
         known = recall_pool(op, x, out, given, backend)
@@ -113,23 +144,24 @@ def _pool(
     )  # fmt: skip
 
 
-def adaptive_windows(op: str, size: Pair, output_size: Any) -> tuple[Windows, Windows]:
-    if output_size is None or (isinstance(output_size, (tuple, list)) and None in output_size):
-        wanted = (None, None) if output_size is None else tuple(output_size)
+def adaptive_windows(op: str, size: Pair, output_size: OutputSizeLike) -> tuple[Windows, Windows]:
+    wanted = (None, None) if output_size is None else output_size
+    if isinstance(wanted, (tuple, list)) and None in wanted:
         if len(wanted) != 2:
             raise ValueError(f"{op}: output_size is {output_size!r}, but needs an integer or a pair")
-        output_size = tuple(s if w is None else w for w, s in zip(wanted, size, strict=True))
-    rows, columns = arguments.pair(op, "output_size", output_size, 1)
+        vertical, horizontal = (s if w is None else w for w, s in zip(wanted, size, strict=True))
+        wanted = vertical, horizontal
+    rows, columns = arguments.pair(op, "output_size", cast(PairLike, wanted), 1)
     return adaptive(size[0], rows), adaptive(size[1], columns)
 
 
 def global_avg_pool2d(
-    x: Any,
+    x: ArrayLike,
     *,
     keepdims: bool = True,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """The mean of every channel's plane.
 
@@ -160,15 +192,30 @@ def global_avg_pool2d(
     return _squeeze(result, keepdims, layout, out)
 
 
+@overload
 def global_max_pool2d(
-    x: Any,
+    x: ArrayLike, return_indices: Literal[False] = False, *, keepdims: bool = True,
+    layout: Layout = "NCHW", out: Array | None = None, backend: BackendName | None = None,
+) -> Array: ...  # fmt: skip
+@overload
+def global_max_pool2d(
+    x: ArrayLike, return_indices: Literal[True], *, keepdims: bool = True, layout: Layout = "NCHW",
+    out: Array | None = None, backend: BackendName | None = None,
+) -> tuple[Array, Indices]: ...  # fmt: skip
+@overload
+def global_max_pool2d(
+    x: ArrayLike, return_indices: bool = False, *, keepdims: bool = True, layout: Layout = "NCHW",
+    out: Array | None = None, backend: BackendName | None = None,
+) -> Array | tuple[Array, Indices]: ...  # fmt: skip
+def global_max_pool2d(
+    x: ArrayLike,
     return_indices: bool = False,
     *,
     keepdims: bool = True,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
-) -> Any:
+    backend: BackendName | None = None,
+) -> Array | tuple[Array, Indices]:
     """The maximum of every channel's plane.
 
     Parameters
@@ -195,23 +242,23 @@ def global_max_pool2d(
     """
     inner = _expand_out("global_max_pool2d", x, out, keepdims, layout)
     result = _pool("global_max_pool2d", x, 1, "max", layout, inner, backend, return_indices)
-    if return_indices:
+    if isinstance(result, tuple):
         return _squeeze(result[0], keepdims, layout, out), _squeeze(result[1], keepdims, layout, None)
     return _squeeze(result, keepdims, layout, out)
 
 
-def _expand_out(op: str, x: Any, out: Any, keepdims: bool, layout: str) -> Any:
+def _expand_out(op: str, x: ArrayLike, out: Array | None, keepdims: bool, layout: Layout) -> Array | None:
     if keepdims or not isinstance(out, np.ndarray):
         return out
     check_layout(op, layout)
-    if out.ndim != np.ndim(x) - 2:
+    if out.ndim != as_array(op, "x", x).ndim - 2:
         raise ValueError(
             f"{op}: out has shape {out.shape}, but needs (N, C), or (C,) where x is one image, with keepdims=False"
         )
     return np.expand_dims(out, spatial_axes(layout))
 
 
-def _squeeze(result: Array, keepdims: bool, layout: str, out: Array | None) -> Array:
+def _squeeze(result: Array, keepdims: bool, layout: Layout, out: Array | None) -> Array:
     if out is not None:
         return out
     return result if keepdims else result.squeeze(spatial_axes(layout))

@@ -2,33 +2,72 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal, overload
 
 import numpy as np
 
 from fastconv import arguments
 from fastconv.arguments import Pair
-from fastconv.execution.arrays import Array, as_array
+from fastconv.execution.arrays import as_array
 from fastconv.execution.pooling import AXES, pool, read, sliding_windows
 from fastconv.problem.layout import batch_shape, channel_axis
 from fastconv.problem.pooling import fractional
+from fastconv.typing import (
+    Array,
+    ArrayLike,
+    BackendName,
+    Indices,
+    Layout,
+    PaddingLike,
+    PairLike,
+    RatioLike,
+    SeedLike,
+)
 
 __all__ = ["fractional_max_pool2d", "stochastic_pool2d"]
 
 
+@overload
 def fractional_max_pool2d(
-    x: Any,
-    kernel_size: Any,
-    output_size: Any = None,
-    output_ratio: Any = None,
+    x: ArrayLike, kernel_size: PairLike, output_size: PairLike | None = None,
+    output_ratio: RatioLike | None = None, return_indices: Literal[False] = False, *,
+    random_samples: ArrayLike | None = None, rng: SeedLike | None = None, layout: Layout = "NCHW",
+    out: Array | None = None, backend: BackendName | None = None,
+) -> Array: ...  # fmt: skip
+@overload
+def fractional_max_pool2d(
+    x: ArrayLike, kernel_size: PairLike, output_size: PairLike | None = None,
+    output_ratio: RatioLike | None = None, *, return_indices: Literal[True],
+    random_samples: ArrayLike | None = None, rng: SeedLike | None = None, layout: Layout = "NCHW",
+    out: Array | None = None, backend: BackendName | None = None,
+) -> tuple[Array, Indices]: ...  # fmt: skip
+@overload
+def fractional_max_pool2d(
+    x: ArrayLike, kernel_size: PairLike, output_size: PairLike | None, output_ratio: RatioLike | None,
+    return_indices: Literal[True], *, random_samples: ArrayLike | None = None,
+    rng: SeedLike | None = None, layout: Layout = "NCHW", out: Array | None = None,
+    backend: BackendName | None = None,
+) -> tuple[Array, Indices]: ...  # fmt: skip
+@overload
+def fractional_max_pool2d(
+    x: ArrayLike, kernel_size: PairLike, output_size: PairLike | None = None,
+    output_ratio: RatioLike | None = None, return_indices: bool = False, *,
+    random_samples: ArrayLike | None = None, rng: SeedLike | None = None, layout: Layout = "NCHW",
+    out: Array | None = None, backend: BackendName | None = None,
+) -> Array | tuple[Array, Indices]: ...  # fmt: skip
+def fractional_max_pool2d(
+    x: ArrayLike,
+    kernel_size: PairLike,
+    output_size: PairLike | None = None,
+    output_ratio: RatioLike | None = None,
     return_indices: bool = False,
     *,
-    random_samples: Any = None,
-    rng: Any = None,
-    layout: str = "NCHW",
+    random_samples: ArrayLike | None = None,
+    rng: SeedLike | None = None,
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
-) -> Any:
+    backend: BackendName | None = None,
+) -> Array | tuple[Array, Indices]:
     """Max pooling with pseudo-random window positions, for reductions by other factors than whole numbers.
 
     Parameters
@@ -97,13 +136,16 @@ def fractional_max_pool2d(
     )
 
 
-def _fractional_size(op: str, size: Pair, output_size: Any, output_ratio: Any) -> Pair:
+def _fractional_size(
+    op: str, size: Pair, output_size: PairLike | None, output_ratio: RatioLike | None
+) -> Pair:
     if (output_size is None) == (output_ratio is None):
         raise ValueError(
             f"{op}: output_size is {output_size!r} and output_ratio is {output_ratio!r}, but exactly one is needed"
         )
     if output_size is not None:
         return arguments.pair(op, "output_size", output_size, 1)
+    assert output_ratio is not None
     ratios = tuple(output_ratio) if isinstance(output_ratio, (tuple, list)) else (output_ratio, output_ratio)
     if len(ratios) != 2:
         raise ValueError(f"{op}: output_ratio is {output_ratio!r}, but needs a number or a pair of numbers")
@@ -118,26 +160,50 @@ def _fractional_size(op: str, size: Pair, output_size: Any, output_ratio: Any) -
     return rows, columns
 
 
-def _generator(op: str, rng: Any) -> np.random.Generator:
+def _generator(op: str, rng: SeedLike | None) -> np.random.Generator:
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{op}: rng is {rng!r}, but needs a numpy.random.Generator or a seed") from None
 
 
+@overload
 def stochastic_pool2d(
-    x: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
+    x: ArrayLike, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0,
+    return_indices: Literal[False] = False, *, rng: SeedLike | None = None, training: bool = True,
+    layout: Layout = "NCHW", out: Array | None = None, backend: BackendName | None = None,
+) -> Array: ...  # fmt: skip
+@overload
+def stochastic_pool2d(
+    x: ArrayLike, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0, *,
+    return_indices: Literal[True], rng: SeedLike | None = None, training: bool = True,
+    layout: Layout = "NCHW", out: Array | None = None, backend: BackendName | None = None,
+) -> tuple[Array, Indices]: ...  # fmt: skip
+@overload
+def stochastic_pool2d(
+    x: ArrayLike, kernel_size: PairLike, stride: PairLike | None, padding: PaddingLike,
+    return_indices: Literal[True], *, rng: SeedLike | None = None, training: bool = True,
+    layout: Layout = "NCHW", out: Array | None = None, backend: BackendName | None = None,
+) -> tuple[Array, Indices]: ...  # fmt: skip
+@overload
+def stochastic_pool2d(
+    x: ArrayLike, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0,
+    return_indices: bool = False, *, rng: SeedLike | None = None, training: bool = True,
+    layout: Layout = "NCHW", out: Array | None = None, backend: BackendName | None = None,
+) -> Array | tuple[Array, Indices]: ...  # fmt: skip
+def stochastic_pool2d(
+    x: ArrayLike,
+    kernel_size: PairLike,
+    stride: PairLike | None = None,
+    padding: PaddingLike = 0,
     return_indices: bool = False,
     *,
-    rng: Any = None,
+    rng: SeedLike | None = None,
     training: bool = True,
-    layout: str = "NCHW",
+    layout: Layout = "NCHW",
     out: Array | None = None,
-    backend: str | None = None,
-) -> Any:
+    backend: BackendName | None = None,
+) -> Array | tuple[Array, Indices]:
     """Pooling that picks a pixel of every window with probability proportional to its value.
 
     Parameters

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import SupportsIndex
 
 from fastconv import arguments
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array
 from fastconv.execution.convolution import convolve, execute
 from fastconv.execution.one_dimensional import expand, expand_out, expand_weight, options_1d, squeeze
 from fastconv.problem.convolution import ConvOptions
 from fastconv.problem.layout import check_layout
+from fastconv.typing import (
+    ActivationLike,
+    Array,
+    ArrayLike,
+    BackendName,
+    Layout,
+    PaddingLike,
+    PairLike,
+    Precision,
+    SignalPaddingLike,
+    SingleLike,
+)
 
 __all__ = ["conv_transpose1d", "conv_transpose2d"]
 
 
 def conv_transpose2d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: PairLike = 0,
+    groups: SupportsIndex = 1,
+    dilation: PairLike = 1,
     *,
-    layout: str = "NCHW",
-    activation: Any = None,
-    residual: Any = None,
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    residual: ArrayLike | None = None,
     out: Array | None = None,
-    precision: str | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """2-D transposed convolution: every pixel of `x` adds a scaled copy of the kernel to the output.
 
@@ -85,22 +96,22 @@ def conv_transpose2d(
 
 
 def conv_transpose1d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: SingleLike = 1,
+    padding: SignalPaddingLike = 0,
+    output_padding: SingleLike = 0,
+    groups: SupportsIndex = 1,
+    dilation: SingleLike = 1,
     *,
-    layout: str = "NCHW",
-    activation: Any = None,
-    residual: Any = None,
+    layout: Layout = "NCHW",
+    activation: ActivationLike | None = None,
+    residual: ArrayLike | None = None,
     out: Array | None = None,
-    precision: str | None = None,
+    precision: Precision | None = None,
     algorithm: str | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """1-D transposed convolution: `conv_transpose2d` of an image with one row.
 

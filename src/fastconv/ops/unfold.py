@@ -8,10 +8,11 @@ import numpy as np
 
 from fastconv import arguments
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Array, Result, as_array, images, native
+from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.settings.precision import get_precision
+from fastconv.typing import Array, ArrayLike, BackendName, PaddingLike, PairLike
 
 __all__ = ["fold", "unfold"]
 
@@ -19,10 +20,10 @@ __all__ = ["fold", "unfold"]
 def window_problem(
     op: str,
     shape: tuple[int, ...],
-    kernel_size: Any,
-    dilation: Any,
-    padding: Any,
-    stride: Any,
+    kernel_size: PairLike,
+    dilation: PairLike,
+    padding: PaddingLike,
+    stride: PairLike,
     dtype: np.dtype[Any],
 ) -> ConvProblem:
     """The windows of an image of that shape, as a convolution with one filter."""
@@ -37,13 +38,13 @@ def columns_shape(problem: ConvProblem) -> tuple[int, int, int]:
 
 
 def unfold(
-    x: Any,
-    kernel_size: Any,
-    dilation: Any = 1,
-    padding: Any = 0,
-    stride: Any = 1,
+    x: ArrayLike,
+    kernel_size: PairLike,
+    dilation: PairLike = 1,
+    padding: PaddingLike = 0,
+    stride: PairLike = 1,
     *,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Every window of an image as a column (im2col).
 
@@ -86,14 +87,14 @@ def unfold(
 
 
 def fold(
-    x: Any,
-    output_size: Any,
-    kernel_size: Any,
-    dilation: Any = 1,
-    padding: Any = 0,
-    stride: Any = 1,
+    x: ArrayLike,
+    output_size: PairLike,
+    kernel_size: PairLike,
+    dilation: PairLike = 1,
+    padding: PaddingLike = 0,
+    stride: PairLike = 1,
     *,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Add columns back into an image (col2im): the transpose of `unfold`, not its inverse.
 

@@ -13,6 +13,7 @@ from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import check_image
 from fastconv.problem.options import Sides
 from fastconv.problem.padding import check_sides
+from fastconv.typing import Precision
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,11 +45,11 @@ class ConvCase:
 @lru_cache(maxsize=1024)
 def find_case(
     o: ConvOptions,
-    precision: str,
+    precision: Precision,
     x_shape: tuple[int, ...],
-    x_dtype: Any,
+    x_dtype: np.dtype[Any],
     weight_shape: tuple[int, ...],
-    weight_dtype: Any,
+    weight_dtype: np.dtype[Any],
 ) -> ConvCase:
     """The case of a call; all errors about shapes are raised here."""
     batched = check_image(o.op, o.x_name, x_shape, o.layout)

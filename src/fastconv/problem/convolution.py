@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from fastconv.problem.layout import (
 )
 from fastconv.problem.options import Activation, Padding, Sides
 from fastconv.problem.sizes import conv_size, same_sides
+from fastconv.typing import ActivationLike, Layout, PaddingLike, PaddingMode, PairLike, Precision
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,10 +41,10 @@ class ConvOptions:
     dilation: Pair
     groups: int | None  # None: depthwise, one group for each input channel
     output_padding: Pair | None  # None: not transposed
-    padding_mode: str
-    layout: str
+    padding_mode: PaddingMode
+    layout: Layout
     activation: Activation | None
-    precision: str | None
+    precision: Precision | None
     algorithm: str | None
     x_name: str  # what the user calls the two operands: a gradient may be given their sizes alone
     weight_name: str
@@ -60,16 +61,16 @@ class ConvOptions:
     def _read(
         cls,
         op: str,
-        stride: Any,
-        padding: Any,
-        dilation: Any,
-        groups: Any,
-        padding_mode: Any = "zeros",
-        layout: Any = "NCHW",
-        activation: Any = None,
-        precision: Any = None,
-        algorithm: Any = None,
-        output_padding: Any = None,
+        stride: PairLike,
+        padding: PaddingLike,
+        dilation: PairLike,
+        groups: SupportsIndex | None,
+        padding_mode: PaddingMode = "zeros",
+        layout: Layout = "NCHW",
+        activation: ActivationLike | None = None,
+        precision: Precision | None = None,
+        algorithm: str | None = None,
+        output_padding: PairLike | None = None,
         x_name: str = "x",
         weight_name: str = "weight",
     ) -> ConvOptions:
@@ -95,8 +96,8 @@ class ConvOptions:
         self,
         x_shape: tuple[int, ...],
         weight_shape: tuple[int, ...],
-        dtype: Any,
-        precision: str,
+        dtype: np.dtype[Any],
+        precision: Precision,
     ) -> ConvProblem:
         """The problem for an input and a weight of these (4-D) shapes; cached.
 
@@ -128,10 +129,10 @@ class ConvProblem:
     dilation: Pair
     groups: int
     out_size: Pair
-    layout: str
+    layout: Layout
     dtype: np.dtype[Any]
     transposed: bool
-    precision: str
+    precision: Precision
     algorithm: str | None
 
     def _shape(self, channels: int, size: Pair) -> tuple[int, int, int, int]:
@@ -170,7 +171,7 @@ def _problem(
     x_shape: tuple[int, ...],
     w_shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    precision: str,
+    precision: Precision,
 ) -> ConvProblem:
     batch, in_channels, image = image_sizes(x_shape, o.layout)
     outer, inner, kernel = weight_sizes(w_shape, o.layout)

@@ -6,53 +6,54 @@ A batch of images is ``(N, C, H, W)`` or ``(N, H, W, C)``, an image the same wit
 
 from __future__ import annotations
 
-from typing import Any
+from typing import get_args
 
 from fastconv.arguments import Pair, choice
+from fastconv.typing import Layout
 
-LAYOUTS = ("NCHW", "NHWC")
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 Shape = tuple[int, int, int, int]
 
 
-def check_layout(op: str, layout: Any) -> str:
+def check_layout(op: str, layout: object) -> Layout:
     return choice(op, "layout", layout, LAYOUTS)
 
 
-def channels_last(layout: str) -> bool:
+def channels_last(layout: Layout) -> bool:
     return layout == "NHWC"
 
 
-def channel_axis(layout: str) -> int:
+def channel_axis(layout: Layout) -> int:
     """The axis of the channels, counted from the end: it is that of a batch as of an image."""
     return -1 if channels_last(layout) else -3
 
 
-def spatial_axes(layout: str) -> Pair:
+def spatial_axes(layout: Layout) -> Pair:
     """The axes of height and width, counted from the end: they are those of a batch as of an image."""
     return (-3, -2) if channels_last(layout) else (-2, -1)
 
 
-def plane_size(shape: tuple[int, ...], layout: str) -> Pair:
+def plane_size(shape: tuple[int, ...], layout: Layout) -> Pair:
     """Height and width of an array of this shape."""
     rows, columns = spatial_axes(layout)
     return shape[rows], shape[columns]
 
 
-def image_sizes(shape: tuple[int, ...], layout: str) -> tuple[int, int, Pair]:
+def image_sizes(shape: tuple[int, ...], layout: Layout) -> tuple[int, int, Pair]:
     """Batch, channels, and height and width of a batch of this shape."""
     return shape[0], shape[channel_axis(layout)], plane_size(shape, layout)
 
 
-def batch_shape(layout: str, batch: int, channels: int, size: Pair) -> Shape:
+def batch_shape(layout: Layout, batch: int, channels: int, size: Pair) -> Shape:
     return (batch, *size, channels) if channels_last(layout) else (batch, channels, *size)
 
 
-def weight_shape(layout: str, outer: int, inner: int, kernel: Pair) -> Shape:
+def weight_shape(layout: Layout, outer: int, inner: int, kernel: Pair) -> Shape:
     return (*kernel, inner, outer) if channels_last(layout) else (outer, inner, *kernel)
 
 
-def weight_sizes(shape: tuple[int, ...], layout: str) -> tuple[int, int, Pair]:
+def weight_sizes(shape: tuple[int, ...], layout: Layout) -> tuple[int, int, Pair]:
     """Outer and inner channels and the kernel's size of a weight of this shape."""
     if channels_last(layout):
         height, width, inner, outer = shape
@@ -61,7 +62,7 @@ def weight_sizes(shape: tuple[int, ...], layout: str) -> tuple[int, int, Pair]:
     return outer, inner, (height, width)
 
 
-def check_image(op: str, name: str, shape: tuple[int, ...], layout: str) -> bool:
+def check_image(op: str, name: str, shape: tuple[int, ...], layout: Layout) -> bool:
     """Whether an array of this shape is a batch of images; refuses what is neither a batch nor an image."""
     if len(shape) not in (3, 4):
         expected = f"({', '.join(layout)}) or unbatched ({', '.join(layout[1:])})"

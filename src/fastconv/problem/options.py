@@ -5,31 +5,43 @@ Called by the descriptions of a problem (`convolution.py`, `pooling.py`) and by 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast, get_args
 
 from fastconv.arguments import choice, is_sequence, number, pair
+from fastconv.typing import (
+    ActivationLike,
+    ActivationName,
+    PaddingLike,
+    PaddingMode,
+    PaddingWord,
+    PairLike,
+    SignalPaddingLike,
+)
 
 Sides = tuple[int, int, int, int]  # top, bottom, left, right
-Padding = str | Sides
+Padding = PaddingWord | Sides
 
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+PADDING_MODES: tuple[PaddingMode, ...] = get_args(PaddingMode)
+PADDING_WORDS: tuple[PaddingWord, ...] = get_args(PaddingWord)
 
 
-def padding(op: str, value: Any) -> Padding:
+def padding(op: str, value: PaddingLike) -> Padding:
     """An int, a pair, ``((top, bottom), (left, right))`` or a word, as sides or that word."""
     if isinstance(value, str):
-        return choice(op, "padding", value, ("valid", "same", "full"))
+        word: PaddingWord = choice(op, "padding", value, PADDING_WORDS)
+        return word
     if isinstance(value, (tuple, list)) and len(value) == 2 and all(map(is_sequence, value)):
         (top, bottom), (left, right) = (pair(op, "padding", v, 0) for v in value)
         return top, bottom, left, right
-    vertical, horizontal = pair(op, "padding", value, 0)
+    vertical, horizontal = pair(op, "padding", cast(PairLike, value), 0)
     return vertical, vertical, horizontal, horizontal
 
 
-def padding_1d(op: str, value: Any) -> Padding:
+def padding_1d(op: str, value: SignalPaddingLike) -> Padding:
     """An int, ``(before, after)``, ``((before, after),)`` or a word."""
     if isinstance(value, str):
-        return choice(op, "padding", value, ("valid", "same", "full"))
+        word: PaddingWord = choice(op, "padding", value, PADDING_WORDS)
+        return word
     if isinstance(value, (tuple, list)) and len(value) == 1:
         value = value[0]
     before, after = pair(op, "padding", value, 0)
@@ -44,7 +56,7 @@ class Activation(NamedTuple):
     b: float = 0.0
 
 
-_PLAIN = {
+_PLAIN: dict[ActivationName, Activation] = {
     "relu": Activation("relu"),
     "relu6": Activation("clip", 0.0, 6.0),
     "leaky_relu": Activation("leaky_relu", 0.01),
@@ -56,7 +68,7 @@ _PLAIN = {
 }
 
 
-def activation(op: str, value: Any, argument: str = "activation") -> Activation | None:
+def activation(op: str, value: ActivationLike | None, argument: str = "activation") -> Activation | None:
     if value is None:
         return None
     if isinstance(value, str) and value in _PLAIN:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.problem.options import Sides
+from fastconv.typing import PaddingMode
 
 
-def check_sides(op: str, sides: Sides, mode: str, size: tuple[int, int]) -> None:
+def check_sides(op: str, sides: Sides, mode: PaddingMode, size: tuple[int, int]) -> None:
     """Refuse sides that a mode cannot fill from an image of `size`."""
     for axis, name in enumerate(("vertical", "horizontal")):
         largest = max(sides[2 * axis : 2 * axis + 2])
@@ -23,7 +24,7 @@ def check_sides(op: str, sides: Sides, mode: str, size: tuple[int, int]) -> None
             )
 
 
-def sources(size: int, before: int, after: int, mode: str) -> NDArray[np.int64]:
+def sources(size: int, before: int, after: int, mode: PaddingMode) -> NDArray[np.int64]:
     """For each pixel of a padded axis the pixel of the image that it copies, -1 for the fill value."""
     i = np.arange(-before, size + after, dtype=np.int64)
     if mode == "zeros":

@@ -17,6 +17,7 @@ from fastconv.arguments import Pair
 from fastconv.problem.layout import batch_shape, channels_last
 from fastconv.problem.options import Padding
 from fastconv.problem.sizes import pool_size, same_sides
+from fastconv.typing import Layout, PaddingWord
 
 Reducer = Literal["max", "sum", "power", "sample", "weighted"]
 
@@ -70,7 +71,7 @@ class PoolProblem:
     batch: int
     channels: int
     size: Pair
-    layout: str
+    layout: Layout
     dtype: np.dtype[Any]
     rows: Windows
     columns: Windows
@@ -93,7 +94,7 @@ def sliding(
     size: int,
     kernel: int,
     stride: int,
-    padding: Pair | str,
+    padding: Pair | PaddingWord,
     dilation: int = 1,
     ceil_mode: bool = False,
     count_padding: bool = True,
@@ -130,7 +131,7 @@ def sliding(
     return Windows(start[np.newaxis], stop[np.newaxis], dilation, counted.astype(np.float64), grid)
 
 
-def axis_padding(padding: Padding, axis: int) -> Pair | str:
+def axis_padding(padding: Padding, axis: int) -> Pair | PaddingWord:
     if isinstance(padding, str):
         return padding
     return padding[2 * axis], padding[2 * axis + 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import SupportsIndex
 
 from fastconv.arguments import integer
 
@@ -36,7 +36,7 @@ def get_cache_size() -> int:
     return int(text)
 
 
-def choose_cache_size(size: Any, caller: str) -> int:
+def choose_cache_size(size: SupportsIndex, caller: str) -> int:
     """Set it for the whole process; returns the number of bytes."""
     global _size
     _size = integer(caller, "size", size, 0, most=2**62)

@@ -6,15 +6,16 @@ from contextlib import AbstractContextManager
 
 from fastconv.arguments import precision as check_precision
 from fastconv.settings.setting import Setting
+from fastconv.typing import Precision
 
 __all__ = ["get_precision", "set_precision", "use_precision"]
 
-_precision = Setting(
+_precision: Setting[Precision] = Setting(
     ("FASTCONV_PRECISION",), lambda value, source: check_precision(source, value), lambda: "fast"
 )
 
 
-def get_precision() -> str:
+def get_precision() -> Precision:
     """The precision that the next call in this context uses.
 
     Returns
@@ -32,7 +33,7 @@ def get_precision() -> str:
     return _precision.get()
 
 
-def set_precision(precision: str) -> None:
+def set_precision(precision: Precision) -> None:
     """Set the precision for the whole process.
 
     Parameters
@@ -52,7 +53,7 @@ def set_precision(precision: str) -> None:
     _precision.set(precision, "set_precision")
 
 
-def use_precision(precision: str) -> AbstractContextManager[None]:
+def use_precision(precision: Precision) -> AbstractContextManager[None]:
     """Use a precision within a ``with`` block, in this thread or task only.
 
     Parameters

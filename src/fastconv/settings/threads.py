@@ -6,18 +6,19 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any
+from typing import SupportsIndex
 
 from fastconv.arguments import integer
 from fastconv.settings.setting import Setting
 
 __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 
+StrPath = str | os.PathLike[str]
+
 MOST_THREADS = 1024
 
 
-def _check(value: Any, source: str) -> int:
+def _check(value: SupportsIndex, source: str) -> int:
     count = integer(source, "n", value, 1)
     if count > MOST_THREADS:
         raise ValueError(f"{source}: n is {count}, but needs an integer from 1 to {MOST_THREADS}")
@@ -32,7 +33,7 @@ def _parse(text: str, source: str) -> int:
     return int(number)
 
 
-def available_cores(root: Path = Path("/")) -> int:
+def available_cores(root: StrPath = "/") -> int:
     """Cores this process may use: its affinity, lowered by a container's CPU quota (cgroup v1 or v2)."""
     try:
         cores = len(os.sched_getaffinity(0))
@@ -41,47 +42,52 @@ def available_cores(root: Path = Path("/")) -> int:
     return max(1, math.ceil(min(cores, _quota(root))))
 
 
-def cgroup_folders(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
+def cgroup_folders(root: StrPath, controller: str) -> Iterator[tuple[int, str]]:
     """The version (1 or 2) and folder of every cgroup above this process that may limit it, by `controller`."""
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = read_text(root, "proc/self/cgroup").splitlines()
     except OSError:
         return
-    mount = root / "sys/fs/cgroup"
+    mount = os.path.join(root, "sys/fs/cgroup")
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
             version, base = 2, mount
         elif controller in controllers.split(","):
-            version, base = 1, mount / controller
-            if not base.exists():
-                base = mount / controllers
+            version, base = 1, os.path.join(mount, controller)
+            if not os.path.exists(base):
+                base = os.path.join(mount, controllers)
         else:
             continue
         # A limit may stand at any level; inside a container the path may name levels that are not mounted.
         levels = [part for part in path.split("/") if part not in ("", "..")]
         for depth in range(len(levels) + 1):
-            yield version, base.joinpath(*levels[:depth])
+            yield version, os.path.join(base, *levels[:depth])
 
 
-def _quota(root: Path) -> float:
+def read_text(folder: StrPath, name: str) -> str:
+    with open(os.path.join(folder, name), encoding="utf-8") as file:  # pathlib takes long to import
+        return file.read()
+
+
+def _quota(root: StrPath) -> float:
     """CPUs' worth of time that the cgroups above this process allow; infinity where nothing limits it."""
     limits = [(_quota_v1, _quota_v2)[version - 1](folder) for version, folder in cgroup_folders(root, "cpu")]
     return min(limits, default=math.inf)
 
 
-def _quota_v2(folder: Path) -> float:
+def _quota_v2(folder: str) -> float:
     try:
-        quota, period = (folder / "cpu.max").read_text().split()
+        quota, period = read_text(folder, "cpu.max").split()
         return math.inf if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError):
         return math.inf
 
 
-def _quota_v1(folder: Path) -> float:
+def _quota_v1(folder: str) -> float:
     try:
-        quota = int((folder / "cpu.cfs_quota_us").read_text())
-        period = int((folder / "cpu.cfs_period_us").read_text())
+        quota = int(read_text(folder, "cpu.cfs_quota_us"))
+        period = int(read_text(folder, "cpu.cfs_period_us"))
         return quota / period if quota > 0 and period > 0 else math.inf
     except (OSError, ValueError):
         return math.inf
@@ -108,7 +114,7 @@ def get_num_threads() -> int:
     return _threads.get()
 
 
-def set_num_threads(n: int) -> None:
+def set_num_threads(n: SupportsIndex) -> None:
     """Set the number of threads for the whole process.
 
     Parameters
@@ -133,7 +139,7 @@ def set_num_threads(n: int) -> None:
     _threads.set(n, "set_num_threads")
 
 
-def num_threads(n: int) -> AbstractContextManager[None]:
+def num_threads(n: SupportsIndex) -> AbstractContextManager[None]:
     """Use `n` threads within a ``with`` block, in this thread or task only.
 
     Parameters

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv.backends.cython import _engine
 from fastconv.problem.convolution import ConvProblem
@@ -17,8 +16,7 @@ from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.settings.cache import get_cache_size
 from fastconv.settings.threads import get_num_threads
-
-Array = NDArray[Any]
+from fastconv.typing import Array, Layout
 
 # In the order of the enums of fastconv.h.
 _LAYOUTS = {"NCHW": 0, "NHWC": 1}
@@ -184,24 +182,24 @@ class CythonBackend:
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> _engine.PoolShortcut:
         return _engine.PoolShortcut(*_pool(problem), shape, problem.dtype)
 
-    def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+    def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         _engine.scatter(
             values, indices, out, _places(values, out, layout), _LAYOUTS[layout], get_num_threads()
         )
 
-    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
+    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
         fill = np.array([value]).astype(x.dtype)
         _engine.pad(x, out, _pixels(x, layout), rows, columns, fill, get_num_threads())
 
     def local_response_norm(
-        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: Layout, out: Array
     ) -> None:
         sizes = _planes(x, layout)
         _engine.local_response_norm(
             x, out, sizes, size, alpha, beta, k, _LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads()
         )  # fmt: skip
 
-    def channel_sums(self, x: Array, layout: str, out: Array) -> None:
+    def channel_sums(self, x: Array, layout: Layout, out: Array) -> None:
         sizes = _planes(x, layout)
         _engine.channel_sums(x, out, sizes, _LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads())
 
@@ -226,7 +224,7 @@ class CythonBackend:
     def pool_gradient(self, problem: PoolProblem, grad_output: Array, out: Array) -> None:
         _engine.pool_gradient(*_pool(problem), grad_output, out, get_num_threads())
 
-    def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+    def scatter_add(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         sizes = (
             *_planes(values, layout)[:2],
             *plane_size(values.shape, layout),
@@ -236,10 +234,12 @@ class CythonBackend:
             values, indices, out, sizes, _LAYOUTS[layout], _DTYPES[out.dtype], get_num_threads()
         )
 
-    def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
+    def gather(self, x: Array, indices: Array, layout: Layout, out: Array) -> None:
         _engine.gather(x, indices, out, _places(out, x, layout), _LAYOUTS[layout], get_num_threads())
 
-    def pad_gradient(self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
+    def pad_gradient(
+        self, grad_output: Array, rows: Array, columns: Array, layout: Layout, out: Array
+    ) -> None:
         sizes = _pixels(out, layout)
         _engine.pad_gradient(grad_output, out, sizes, rows, columns, _DTYPES[out.dtype], get_num_threads())
 
@@ -251,7 +251,7 @@ class CythonBackend:
         alpha: float,
         beta: float,
         k: float,
-        layout: str,
+        layout: Layout,
         out: Array,
     ) -> None:
         sizes = _planes(x, layout)
@@ -268,18 +268,18 @@ class CythonBackend:
         )  # fmt: skip
 
 
-def _planes(x: Array, layout: str) -> tuple[int, int, int]:
+def _planes(x: Array, layout: Layout) -> tuple[int, int, int]:
     """Batch, channels and pixels of a plane."""
     batch, channels = x.shape[0], x.shape[channel_axis(layout)]
     return batch, channels, x.size // (batch * channels)
 
 
-def _places(values: Array, image: Array, layout: str) -> tuple[int, int, int, int]:
+def _places(values: Array, image: Array, layout: Layout) -> tuple[int, int, int, int]:
     """Batch, channels, values of a plane, and pixels of a plane that they have places in."""
     return *_planes(values, layout), _planes(image, layout)[2]
 
 
-def _pixels(x: Array, layout: str) -> tuple[int, ...]:
+def _pixels(x: Array, layout: Layout) -> tuple[int, ...]:
     """Planes of pixels, their height and width, and the elements of a pixel."""
     return x.shape if channels_last(layout) else (x.shape[0] * x.shape[1], *x.shape[2:], 1)
 

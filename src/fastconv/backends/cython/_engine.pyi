@@ -1,9 +1,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import NDArray
-
-Array = NDArray[Any]
+from fastconv.typing import Array
 
 def compiler() -> str: ...
 def flags() -> str: ...

@@ -84,26 +84,28 @@ cdef extern from "fastconv.h" nogil:
     # One function for each line of operations.def.
     ctypedef struct fc_operations:
         int (*deform_conv)(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
-                           const void *weight, const void *bias, void *out, int threads)
+                           const void *weight, const void *bias, void *out, int threads) noexcept nogil
         int (*deform_conv_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask,
                                     int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
-                                    void *grad_offset, void *grad_weight, void *grad_mask, int threads)
+                                    void *grad_offset, void *grad_weight, void *grad_mask, int threads) noexcept nogil
         int (*channel_sums)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout,
-                            int threads)
-        int (*pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads)
-        int (*fold)(const fc_conv *p, const void *columns, void *out, int threads)
+                            int threads) noexcept nogil
+        int (*pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads) noexcept nogil
+        int (*fold)(const fc_conv *p, const void *columns, void *out, int threads) noexcept nogil
         int (*scatter_add)(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
-                           int64_t rows, int64_t columns, int64_t height, int64_t width, int layout, int threads)
+                           int64_t rows, int64_t columns, int64_t height, int64_t width, int layout,
+                           int threads) noexcept nogil
         int (*pad_gradient)(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width,
                             int64_t inner, const int64_t *rows, int64_t row_count, const int64_t *columns,
-                            int64_t column_count, int threads)
+                            int64_t column_count, int threads) noexcept nogil
         int (*local_response_norm)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels,
-                                   int64_t size, double alpha, double beta, double k, int layout, int threads)
+                                   int64_t size, double alpha, double beta, double k, int layout,
+                                   int threads) noexcept nogil
         int (*local_response_norm_gradient)(const void *x, const void *gradient, void *out, int64_t batch,
                                             int64_t channels, int64_t pixels, int64_t size, double alpha, double beta,
-                                            double k, int layout, int threads)
+                                            double k, int layout, int threads) noexcept nogil
         int (*activation_gradient)(int activation, double a, double b, const void *gradient, const void *value,
-                                   int from_output, void *out, int64_t count, int threads)
+                                   int from_output, void *out, int64_t count, int threads) noexcept nogil
     const fc_operations *fc_operations_of(int dtype)
     int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats,
                  int threads, double *work, double *seconds)

@@ -10,7 +10,6 @@ from collections.abc import Hashable
 from typing import Any
 
 from fastconv.backends.numba import weights
-from fastconv.backends.numba.compile import Array
 from fastconv.backends.numba.conv import conv
 from fastconv.backends.numba.deform import deform_conv
 from fastconv.backends.numba.explain import explain
@@ -30,6 +29,7 @@ from fastconv.backends.protocol import NoShortcuts
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
+from fastconv.typing import Array, Layout
 
 
 class NumbaBackend(NoShortcuts):
@@ -85,14 +85,14 @@ class NumbaBackend(NoShortcuts):
     ) -> None:
         pool(problem, x, out, indices, uniforms)
 
-    def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+    def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         scatter(values, indices, layout, out)
 
-    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
+    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
         pad(x, rows, columns, value, layout, out)
 
     def local_response_norm(
-        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: Layout, out: Array
     ) -> None:
         local_response_norm(x, size, alpha, beta, k, layout, out)
 
@@ -101,7 +101,7 @@ class NumbaBackend(NoShortcuts):
     ) -> None:
         conv_weight_gradient(problem, x, grad_output, out, bias)
 
-    def channel_sums(self, x: Array, layout: str, out: Array) -> None:
+    def channel_sums(self, x: Array, layout: Layout, out: Array) -> None:
         channel_sums(x, layout, out)
 
     def deform_conv_gradient(
@@ -124,13 +124,15 @@ class NumbaBackend(NoShortcuts):
     def pool_gradient(self, problem: PoolProblem, grad_output: Array, out: Array) -> None:
         pool_gradient(problem, grad_output, out)
 
-    def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+    def scatter_add(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         scatter_add(values, indices, layout, out)
 
-    def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
+    def gather(self, x: Array, indices: Array, layout: Layout, out: Array) -> None:
         gather(x, indices, layout, out)
 
-    def pad_gradient(self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
+    def pad_gradient(
+        self, grad_output: Array, rows: Array, columns: Array, layout: Layout, out: Array
+    ) -> None:
         pad_gradient(grad_output, rows, columns, layout, out)
 
     def local_response_norm_gradient(
@@ -141,7 +143,7 @@ class NumbaBackend(NoShortcuts):
         alpha: float,
         beta: float,
         k: float,
-        layout: str,
+        layout: Layout,
         out: Array,
     ) -> None:
         local_response_norm_gradient(x, grad_output, size, alpha, beta, k, layout, out)

@@ -6,8 +6,6 @@ item is one row of results of an image; items are done in bands as in `nhwc.py`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastconv.backends.numba.compile import device, kernel, unsigned
@@ -15,12 +13,13 @@ from fastconv.backends.numba.epilogue import Code, finish
 from fastconv.backends.numba.gemm import CHANNEL_ROWS, multiply_channels
 from fastconv.backends.numba.geometry import Geometry, Runs
 from fastconv.backends.numba.lines import clear, copy, inside
+from fastconv.typing import Array
 
 
 @kernel
 def conv_channels(
-    start: int, stop: int, x: Any, weight: Any, bias: Any, residual: Any, activation: Code, out: Any,
-    g: Geometry, slot_rows: Any, columns: Runs, expansion: Any, a_taps: Any, b_taps: Any,
+    start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code, out: Array,
+    g: Geometry, slot_rows: Array, columns: Runs, expansion: Array, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
     results, together = g.groups * g.outer, g.part // g.plane
     blocks = (g.columns + together - 1) // together
@@ -60,8 +59,8 @@ def conv_channels(
 
 @device
 def _copy(
-    x: Any, image: int, first_row: int, channel: int, g: Geometry, slot_rows: Any, columns: Runs,
-    expansion: Any, pixels: Any,
+    x: Array, image: int, first_row: int, channel: int, g: Geometry, slot_rows: Array, columns: Runs,
+    expansion: Array, pixels: Array,
 ) -> None:  # fmt: skip
     """For a channel of every group: pixels (row, column, lane), 0 outside the image."""
     channels = g.groups * g.inner
@@ -90,8 +89,8 @@ def _copy(
 
 @device
 def _place(
-    sums: Any, start: int, image: int, row: int, column: int, pixels: int, g: Geometry, residual: Any,
-    activation: Code, out: Any,
+    sums: Array, start: int, image: int, row: int, column: int, pixels: int, g: Geometry, residual: Array,
+    activation: Code, out: Array,
 ) -> None:  # fmt: skip
     """Finish the sums of a row's pixels from `column` on, at once if they are neighbours in memory."""
     results, count = g.groups * g.outer, min(pixels, g.columns - column)

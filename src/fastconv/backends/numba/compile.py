@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import numba
 import numba.extending
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from fastconv.typing import Array
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Fused multiply-add may be used; NaN, infinity and the order of sums stay as written.

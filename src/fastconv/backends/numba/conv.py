@@ -6,7 +6,7 @@ from typing import Any
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.channels import conv_channels
-from fastconv.backends.numba.compile import Array, kernel, optional, read, write
+from fastconv.backends.numba.compile import kernel, optional, read, write
 from fastconv.backends.numba.epilogue import Code, activation_code, finish
 from fastconv.backends.numba.geometry import make_passes, nanoseconds
 from fastconv.backends.numba.lines import clear, copy
@@ -16,6 +16,7 @@ from fastconv.backends.numba.passes import covers
 from fastconv.backends.numba.weights import method
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.options import Activation
+from fastconv.typing import Array
 
 
 def conv(
@@ -55,7 +56,14 @@ def _fill_all(problem: ConvProblem, bias: Array, residual: Array, activation: Co
 
 @kernel
 def _fill(
-    start: int, stop: int, bias: Any, residual: Any, activation: Code, out: Any, length: int, planes: int
+    start: int,
+    stop: int,
+    bias: Array,
+    residual: Array,
+    activation: Code,
+    out: Array,
+    length: int,
+    planes: int,
 ) -> None:
     """An item is a plane of one of `planes` channels, or with ``planes=0`` a pixel."""
     for line in range(start, stop):

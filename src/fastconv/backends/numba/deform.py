@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, optional, read, table, write
+from fastconv.backends.numba.compile import device, kernel, optional, read, table, write
 from fastconv.backends.numba.gemm import THIN_VECTORS, TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.geometry import nanoseconds
 from fastconv.backends.numba.lines import copy
@@ -16,6 +16,7 @@ from fastconv.backends.numba.nchw import filter_sums
 from fastconv.backends.numba.simd import lanes
 from fastconv.backends.numba.weights import channel_counts, method, pack, panel_width, panels
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 # Bytes of the sampled pixels of a block of results.
 _SAMPLE_BYTES = 256 * 1024
@@ -89,8 +90,8 @@ def deform_conv(
 
 @kernel
 def _deform(
-    start: int, stop: int, x: Any, offset: Any, mask: Any, weight: Any, bias: Any, out: Any, s: Shape,
-    a_rows: Any, a_taps: Any, b_taps: Any,
+    start: int, stop: int, x: Array, offset: Array, mask: Array, weight: Array, bias: Array, out: Array, s: Shape,
+    a_rows: Array, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
     """An item is a block of results of an image."""
     results, taps = s.rows * s.columns, s.kernel_h * s.kernel_w
@@ -115,8 +116,8 @@ def _deform(
 
 @device
 def sample(
-    x: Any, offset: Any, mask: Any, image: int, first: int, count: int, s: Shape,
-    corners: Any, shares: Any, sampled: Any,
+    x: Array, offset: Array, mask: Array, image: int, first: int, count: int, s: Shape,
+    corners: Array, shares: Array, sampled: Array,
 ) -> None:  # fmt: skip
     """Pixels (channel, tap, result) of `count` results, bilinear between pixels and 0 outside the image."""
     results, taps, shared = s.rows * s.columns, s.kernel_h * s.kernel_w, s.channels // s.fields
@@ -143,7 +144,7 @@ def sample(
 
 @device
 def _interpolate(
-    row: float, column: float, height: int, width: int, at: int, corners: Any, shares: Any
+    row: float, column: float, height: int, width: int, at: int, corners: Array, shares: Array
 ) -> None:
     """Place in the plane and share of each of the four pixels around a point; -1: outside, or of share 0."""
     corners[at : at + 4] = -1

@@ -10,6 +10,7 @@ from typing import Any
 
 from fastconv.backends.numba.compile import device, unsigned
 from fastconv.problem.options import Activation
+from fastconv.typing import Array
 
 # The number by which a kernel knows an activation (0: none), and the activation's parameters.
 Code = tuple[int, float, float]
@@ -28,7 +29,7 @@ def activation_code(activation: Activation | None) -> Code:
 
 @device
 def finish(
-    sums: Any, start: int, count: int, residual: Any, activation: Code, out: Any, at: int, step: int
+    sums: Array, start: int, count: int, residual: Array, activation: Code, out: Array, at: int, step: int
 ) -> None:
     """``out[at + i * step] = activation(sums[start + i] + residual[at + i * step])`` for ``i < count``.
 

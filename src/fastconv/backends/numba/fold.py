@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear, inside
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 
 def fold(problem: ConvProblem, columns: Array, out: Array) -> None:
@@ -20,7 +19,7 @@ def fold(problem: ConvProblem, columns: Array, out: Array) -> None:
 
 @kernel
 def _fold(
-    start: int, stop: int, x: Any, out: Any, height: int, width: int, kernel_h: int, kernel_w: int,
+    start: int, stop: int, x: Array, out: Array, height: int, width: int, kernel_h: int, kernel_w: int,
     stride_h: int, stride_w: int, dilation_h: int, dilation_w: int, top: int, left: int,
     rows: int, columns: int,
 ) -> None:  # fmt: skip

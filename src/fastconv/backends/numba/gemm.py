@@ -7,10 +7,9 @@ NCHW multiplies weights (a) by contiguous pixels (b), NHWC pixels (a) by contigu
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastconv.backends.numba.compile import device
 from fastconv.backends.numba.simd import make_tile
+from fastconv.typing import Array
 
 # 12 accumulators and 3 operands fit in 16 registers, and hide the latency of fused multiply-add.
 TILE_ROWS, TILE_VECTORS = 6, 2
@@ -28,9 +27,9 @@ _channels = make_tile(CHANNEL_ROWS, 1, broadcast=False)
 
 @device
 def multiply(
-    a: Any, a_rows: Any, row: int, rows: int, a_taps: Any,
-    b: Any, column: int, column_step: int, columns: int, b_taps: Any, lanes: int,
-    c: Any, pitch: int,
+    a: Array, a_rows: Array, row: int, rows: int, a_taps: Array,
+    b: Array, column: int, column_step: int, columns: int, b_taps: Array, lanes: int,
+    c: Array, pitch: int,
 ) -> None:  # fmt: skip
     """Add the products of `rows` rows and `columns` blocks of `lanes` to `c`, with rows `pitch` apart."""
     for first in range(0, a_taps.size, _TAPS):
@@ -44,9 +43,9 @@ def multiply(
 
 @device
 def multiply_thin(
-    a: Any, a_rows: Any, row: int, rows: int, a_taps: Any,
-    b: Any, column: int, columns: int, b_taps: Any, lanes: int,
-    c: Any, pitch: int,
+    a: Array, a_rows: Array, row: int, rows: int, a_taps: Array,
+    b: Array, column: int, columns: int, b_taps: Array, lanes: int,
+    c: Array, pitch: int,
 ) -> None:  # fmt: skip
     """The same, row by row; `lanes` is that of `THIN_VECTORS` vectors."""
     for r in range(rows):
@@ -57,7 +56,15 @@ def multiply_thin(
 
 @device
 def multiply_channels(
-    a: Any, a_rows: Any, rows: int, a_taps: Any, b: Any, b_taps: Any, lanes: int, c: Any, pitch: int
+    a: Array,
+    a_rows: Array,
+    rows: int,
+    a_taps: Array,
+    b: Array,
+    b_taps: Array,
+    lanes: int,
+    c: Array,
+    pitch: int,
 ) -> None:
     """Add ``a * b`` lane by lane: every channel has weights of its own."""
     for start in range(0, pitch, lanes):

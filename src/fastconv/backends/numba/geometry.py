@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv.backends.numba.compile import Array, table
+from fastconv.backends.numba.compile import table
 from fastconv.backends.numba.gemm import CHANNEL_ROWS, THIN_VECTORS, TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.passes import Axis, axes, slots
 from fastconv.backends.numba.simd import VECTOR_BYTES, lanes
 from fastconv.backends.numba.weights import channel_counts, channel_lanes, method, panel_width, panels
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 # Bytes of the copied band of pixels, and of the block of sums: together they fit a second-level cache.
 BAND_BYTES = 512 * 1024

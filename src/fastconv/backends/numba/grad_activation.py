@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
 from fastconv.backends.numba.epilogue import Code, activation_code
 from fastconv.problem.options import Activation
+from fastconv.typing import Array
 
 _ROOT_HALF = math.sqrt(0.5)
 _ROOT_TAU = math.sqrt(2 * math.pi)
@@ -29,7 +29,7 @@ def activation_gradient(
 
 @kernel
 def _multiply(
-    start: int, stop: int, grad: Any, value: Any, activation: Code, from_output: int, out: Any
+    start: int, stop: int, grad: Array, value: Array, activation: Code, from_output: int, out: Array
 ) -> None:
     """An item is an element. Where the slope is a constant 0 so is the result, whatever the gradient."""
     first, last = unsigned(start), unsigned(stop)

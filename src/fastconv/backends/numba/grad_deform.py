@@ -8,12 +8,11 @@ sampled pixel: it goes to the four pixels around, and to the place from which th
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, optional, read, table, write
+from fastconv.backends.numba.compile import device, kernel, optional, read, table, write
 from fastconv.backends.numba.deform import Shape, block_size, make_shape, sample
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.grad_plan import BLOCK, chunk_count, filled_rows, lane_table, weight_index
@@ -22,6 +21,7 @@ from fastconv.backends.numba.grad_weight import place_sums
 from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.simd import lanes
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 # Parts of the channels are shared among threads where images and fields are fewer than this.
 _ITEMS = 16
@@ -76,8 +76,8 @@ def _weights(problem: ConvProblem, s: Shape, operands: tuple[Array, ...], out: A
 
 @kernel
 def _weight_sums(
-    start: int, stop: int, x: Any, offset: Any, mask: Any, grad: Any, sums: Any, s: Shape,
-    units: int, chunks: int, a_rows: Any,
+    start: int, stop: int, x: Array, offset: Array, mask: Array, grad: Array, sums: Array, s: Shape,
+    units: int, chunks: int, a_rows: Array,
 ) -> None:  # fmt: skip
     """An item is a chunk of the blocks of results of all images."""
     results, taps = s.rows * s.columns, s.kernel_h * s.kernel_w
@@ -109,8 +109,8 @@ def _weight_sums(
 
 @kernel
 def _spread(
-    start: int, stop: int, x: Any, offset: Any, mask: Any, grad: Any, weight: Any, grad_x: Any, slopes: Any,
-    s: Shape, parts: int, a_rows: Any, a_taps: Any, b_taps: Any,
+    start: int, stop: int, x: Array, offset: Array, mask: Array, grad: Array, weight: Array, grad_x: Array,
+    slopes: Array, s: Shape, parts: int, a_rows: Array, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
     """An item is a part of the channels of a field of an image. `slopes` are (image, part, tap, 3, result)."""
     results, taps, pixels = s.rows * s.columns, s.kernel_h * s.kernel_w, s.height * s.width
@@ -153,7 +153,7 @@ def _spread(
 
 @device
 def _surround(
-    offset: Any, line: int, tap: int, first: int, count: int, s: Shape, corners: Any, factors: Any
+    offset: Array, line: int, tap: int, first: int, count: int, s: Shape, corners: Array, factors: Array
 ) -> None:
     """For each of the four pixels around a place: where it is in its plane (-1: outside), its share in the
     sampled pixel, and how much that grows as the place moves down and to the right."""
@@ -183,8 +183,8 @@ def _surround(
 
 @device
 def _give(
-    sampled: Any, at: int, x: Any, plane: int, mask: Any, line: int, count: int, corners: Any, factors: Any,
-    grad_x: Any, slopes: Any, to: int, results: int,
+    sampled: Array, at: int, x: Array, plane: int, mask: Array, line: int, count: int, corners: Array, factors: Array,
+    grad_x: Array, slopes: Array, to: int, results: int,
 ) -> None:  # fmt: skip
     """What a channel's sampled pixels give to the pixels around them, to their places and to the mask."""
     for i in range(count):

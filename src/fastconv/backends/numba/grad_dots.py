@@ -18,14 +18,15 @@ from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.nchw import copy_planes
 from fastconv.backends.numba.nhwc import copy_pixels
 from fastconv.backends.numba.simd import VECTOR_BYTES, make_dots
+from fastconv.typing import Array
 
 _dots = make_dots(DOT_ROWS)
 
 
 @kernel
 def plane_sums(
-    start: int, stop: int, x: Any, grad: Any, sums: Any, g: Reduction, slot_rows: Any, columns: Runs,
-    a_rows: Any,
+    start: int, stop: int, x: Array, grad: Array, sums: Array, g: Reduction, slot_rows: Array, columns: Runs,
+    a_rows: Array,
 ) -> None:  # fmt: skip
     """Channels first."""
     vector = VECTOR_BYTES // x.itemsize
@@ -69,8 +70,8 @@ def plane_sums(
 
 @kernel
 def channel_dots(
-    start: int, stop: int, x: Any, grad: Any, sums: Any, g: Reduction, slot_rows: Any, columns: Runs,
-    a_rows: Any,
+    start: int, stop: int, x: Array, grad: Array, sums: Array, g: Reduction, slot_rows: Array, columns: Runs,
+    a_rows: Array,
 ) -> None:  # fmt: skip
     """Channels last. For each filter of a group its `grad_output` stands below all channels of the group."""
     most, vector = g.band * g.columns, g.lanes
@@ -99,7 +100,7 @@ def channel_dots(
 
 
 @device
-def _spread(grad: Any, first: int, count: int, f: int, g: Reduction, lines: Any) -> None:
+def _spread(grad: Array, first: int, count: int, f: int, g: Reduction, lines: Any) -> None:
     """Filter `f` of every group in the lanes of the group's channels, for `count` pixels."""
     for p in range(count):
         origin, to = (first + p) * g.groups * g.outer + f, p * g.plane

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
 from fastconv.problem.layout import channels_last
+from fastconv.typing import Array, Layout
 
 # Channels-first pixels at a time.
 _BLOCK = 128
@@ -27,7 +28,7 @@ def local_response_norm_gradient(
     alpha: float,
     beta: float,
     k: float,
-    layout: str,
+    layout: Layout,
     out: Array,
 ) -> None:
     arguments = read(x), read(grad_output), write(out), size, alpha / size, beta, k
@@ -42,7 +43,7 @@ def local_response_norm_gradient(
 
 @device
 def _divide(
-    x: Any, grad: Any, origin: int, energy: Any, count: int, scale: float, beta: float, k: float, out: Any,
+    x: Array, grad: Array, origin: int, energy: Array, count: int, scale: float, beta: float, k: float, out: Array,
     ratio: Any, at: int,
 ) -> None:  # fmt: skip
     """The first term into `out`, and `ratio` of `count` neighbouring pixels."""
@@ -61,7 +62,7 @@ def _divide(
 
 @device
 def _subtract(
-    x: Any, origin: int, sums: Any, first: int, count: int, scale: float, beta: float, out: Any
+    x: Array, origin: int, sums: Array, first: int, count: int, scale: float, beta: float, out: Array
 ) -> None:
     start, factor = unsigned(origin), x.dtype.type(2 * beta * scale)
     for i in range(unsigned(count)):
@@ -70,7 +71,7 @@ def _subtract(
 
 @kernel
 def _first(
-    start: int, stop: int, x: Any, grad: Any, out: Any, size: int, scale: float, beta: float, k: float,
+    start: int, stop: int, x: Array, grad: Array, out: Array, size: int, scale: float, beta: float, k: float,
     channels: int, plane: int, blocks: int,
 ) -> None:  # fmt: skip
     """Channels first. An item is a block of pixels of an image, in all channels."""
@@ -97,7 +98,7 @@ def _first(
 
 @kernel
 def _last(
-    start: int, stop: int, x: Any, grad: Any, out: Any, size: int, scale: float, beta: float, k: float,
+    start: int, stop: int, x: Array, grad: Array, out: Array, size: int, scale: float, beta: float, k: float,
     channels: int,
 ) -> None:  # fmt: skip
     """Channels last. An item is a pixel."""

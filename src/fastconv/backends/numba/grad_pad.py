@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, read, table, unsigned, write
+from fastconv.backends.numba.compile import device, kernel, read, table, unsigned, write
 from fastconv.backends.numba.lines import clear
 from fastconv.backends.numba.move import longest_run
 from fastconv.problem.layout import channels_last
+from fastconv.typing import Array, Layout
 
 
-def pad_gradient(grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
+def pad_gradient(grad_output: Array, rows: Array, columns: Array, layout: Layout, out: Array) -> None:
     """``out[.., rows[i], columns[j]]`` is the sum of all such ``grad_output[.., i, j]``."""
     if not channels_last(layout):
         planes, (height, width), channels = out.shape[0] * out.shape[1], out.shape[2:], 1
@@ -30,8 +29,8 @@ def pad_gradient(grad_output: Array, rows: Array, columns: Array, layout: str, o
 
 @kernel
 def _add_rows(
-    start: int, stop: int, grad: Any, order: Any, ends: Any, columns: Any,
-    rows: int, height: int, width: int, channels: int, run_start: int, run_stop: int, out: Any,
+    start: int, stop: int, grad: Array, order: Array, ends: Array, columns: Array,
+    rows: int, height: int, width: int, channels: int, run_start: int, run_stop: int, out: Array,
 ) -> None:  # fmt: skip
     """An item is a row of the result; channels first, `channels` is 1 and planes count as images."""
     for item in range(start, stop):
@@ -49,7 +48,7 @@ def _add_rows(
 
 
 @device
-def _add(source: Any, origin: int, count: int, target: Any, start: int) -> None:
+def _add(source: Array, origin: int, count: int, target: Array, start: int) -> None:
     first, to = unsigned(origin), unsigned(start)
     for i in range(unsigned(count)):
         target[to + i] += source[first + i]

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv.backends.numba.compile import Array, table
+from fastconv.backends.numba.compile import table
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.geometry import BAND_BYTES, Runs, band_rows, plane_size, runs
 from fastconv.backends.numba.passes import axes, slots
 from fastconv.backends.numba.simd import lanes
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 # Pixels whose products are summed in registers.
 BLOCK = 256

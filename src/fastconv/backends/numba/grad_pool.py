@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
 from fastconv.backends.numba.pool import make_shape, make_windows
 from fastconv.backends.numba.pool_max import Shape, Windows
 from fastconv.backends.numba.pool_sum import Divisors
 from fastconv.problem.pooling import PoolProblem
+from fastconv.typing import Array
 
 
 def pool_gradient(problem: PoolProblem, grad_output: Array, out: Array) -> None:

@@ -7,8 +7,6 @@ in the forward pass; `grad_output` is packed for a block of pixels and the lanes
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastconv.backends.numba.compile import device, kernel, unsigned
@@ -19,14 +17,15 @@ from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.nchw import copy_planes
 from fastconv.backends.numba.nhwc import copy_pixels
 from fastconv.backends.numba.simd import make_tile
+from fastconv.typing import Array
 
 sum_tile = make_tile(TILE_ROWS, TILE_VECTORS, broadcast=True, apart=True)
 
 
 @kernel
 def tile_sums(
-    start: int, stop: int, x: Any, grad: Any, sums: Any, g: Reduction, slot_rows: Any, columns: Runs,
-    a_rows: Any,
+    start: int, stop: int, x: Array, grad: Array, sums: Array, g: Reduction, slot_rows: Array, columns: Runs,
+    a_rows: Array,
 ) -> None:  # fmt: skip
     most = g.together * g.band * g.columns
     pixels = np.empty(g.together * g.copied, x.dtype)
@@ -62,8 +61,8 @@ def tile_sums(
 
 @device
 def _segment(
-    x: Any, unit: int, group: int, offset: int, g: Reduction, slot_rows: Any, columns: Runs, pixels: Any,
-    a_taps: Any, places: Any, found: int,
+    x: Array, unit: int, group: int, offset: int, g: Reduction, slot_rows: Array, columns: Runs, pixels: Array,
+    a_taps: Array, places: Array, found: int,
 ) -> int:  # fmt: skip
     """Copy what a group reads for a segment; where its pixels are in the copies, and in `grad_output`."""
     image, row = unit // g.segments, unit % g.segments * g.band
@@ -86,7 +85,7 @@ def _segment(
 
 @device
 def _pack(
-    grad: Any, places: Any, first: int, last: int, group: int, channel: int, g: Reduction, panel: Any
+    grad: Array, places: Array, first: int, last: int, group: int, channel: int, g: Reduction, panel: Array
 ) -> None:
     """`grad_output` as (pixel, lane), from a channel of a group on; lanes beyond the group's last are not used."""
     count, channel = min(g.lanes, g.outer - channel), group * g.outer + channel

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, kernel, read, write
+from fastconv.backends.numba.compile import kernel, read, write
 from fastconv.backends.numba.grad_dots import channel_dots, plane_sums
 from fastconv.backends.numba.grad_plan import make_plan
 from fastconv.backends.numba.grad_tile import tile_sums
 from fastconv.backends.numba.sums import channel_sums
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 # Rows of sums that an item adds up.
 _ROWS = 64
@@ -53,8 +54,8 @@ def place_sums(
 
 @kernel
 def _place(
-    start: int, stop: int, sums: Any, lane_at: Any, rows: int, filled: int, lanes: int, chunks: int,
-    row_step: int, out: Any,
+    start: int, stop: int, sums: Array, lane_at: Array, rows: int, filled: int, lanes: int, chunks: int,
+    row_step: int, out: Array,
 ) -> None:  # fmt: skip
     """An item is some rows of a panel."""
     total = np.empty(_ROWS * lanes, sums.dtype)

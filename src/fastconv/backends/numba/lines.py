@@ -5,9 +5,8 @@ Used by the kernels that look at windows of channels-first images.
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastconv.backends.numba.compile import device, unsigned
+from fastconv.typing import Array
 
 
 @device
@@ -18,13 +17,13 @@ def inside(offset: int, step: int, pixels: int, count: int) -> tuple[int, int]:
 
 
 @device
-def clear(array: Any, start: int, stop: int) -> None:
+def clear(array: Array, start: int, stop: int) -> None:
     for i in range(unsigned(start), unsigned(stop)):
         array[i] = 0
 
 
 @device
-def copy(source: Any, origin: int, step: int, count: int, target: Any, start: int) -> None:
+def copy(source: Array, origin: int, step: int, count: int, target: Array, start: int) -> None:
     """``target[start + i] = source[origin + i * step]`` for ``i < count``."""
     first, to, stride = unsigned(origin), unsigned(start), unsigned(step)
     if step == 1:

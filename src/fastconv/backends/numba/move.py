@@ -5,18 +5,17 @@ They are compiled for unsigned integers of each size (`compile.bits`), and calle
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, bits, device, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import bits, device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear, copy, inside
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
+from fastconv.typing import Array, Layout
 
 
-def pad(x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
+def pad(x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
     """``out[.., i, j] = x[.., rows[i], columns[j]]``, or `value` where a table says -1."""
     first = 1 if channels_last(layout) else 2
     planes, channels = (x.shape[0], x.shape[3]) if channels_last(layout) else (x.shape[0] * x.shape[1], 1)
@@ -42,8 +41,8 @@ def longest_run(columns: Array) -> tuple[int, int]:
 
 @kernel
 def _pad(
-    start: int, stop: int, x: Any, rows: Any, columns: Any, filler: Any,
-    height: int, width: int, channels: int, run_start: int, run_stop: int, out: Any,
+    start: int, stop: int, x: Array, rows: Array, columns: Array, filler: Array,
+    height: int, width: int, channels: int, run_start: int, run_stop: int, out: Array,
 ) -> None:  # fmt: skip
     """An item is a row of the result; channels first, `channels` is 1 and planes count as images."""
     value = filler[0]
@@ -64,7 +63,15 @@ def _pad(
 
 @device
 def _pad_pixels(
-    x: Any, source: int, columns: Any, first: int, last: int, value: Any, channels: int, out: Any, target: int
+    x: Array,
+    source: int,
+    columns: Array,
+    first: int,
+    last: int,
+    value: Array,
+    channels: int,
+    out: Array,
+    target: int,
 ) -> None:
     for j in range(first, last):
         to = target + j * channels
@@ -85,7 +92,7 @@ def unfold(problem: ConvProblem, x: Array, out: Array) -> None:
 
 @kernel
 def _unfold(
-    start: int, stop: int, x: Any, out: Any, height: int, width: int, kernel_h: int, kernel_w: int,
+    start: int, stop: int, x: Array, out: Array, height: int, width: int, kernel_h: int, kernel_w: int,
     stride_h: int, stride_w: int, dilation_h: int, dilation_w: int, top: int, left: int,
     rows: int, columns: int,
 ) -> None:  # fmt: skip

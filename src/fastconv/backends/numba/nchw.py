@@ -16,12 +16,13 @@ from fastconv.backends.numba.epilogue import Code, finish
 from fastconv.backends.numba.gemm import TILE_ROWS, multiply, multiply_thin
 from fastconv.backends.numba.geometry import Geometry, Runs
 from fastconv.backends.numba.lines import clear, copy, inside
+from fastconv.typing import Array
 
 
 @kernel
 def conv_nchw(
-    start: int, stop: int, x: Any, weight: Any, bias: Any, residual: Any, activation: Code, out: Any,
-    g: Geometry, slot_rows: Any, columns: Runs, a_rows: Any, a_taps: Any, b_taps: Any,
+    start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code, out: Array,
+    g: Geometry, slot_rows: Array, columns: Runs, a_rows: Array, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
     copied = g.inner * g.planes * g.plane
     # Tiles read, but do not use, a little beyond the last pixel of a plane.
@@ -56,9 +57,9 @@ def conv_nchw(
 
 @device
 def filter_sums(
-    weight: Any, a_rows: Any, group: int, first: int, filters: int, a_taps: Any,
-    pixels: Any, position: int, count: int, b_taps: Any,
-    bias: Any, outer: int, lanes: int, thin: int, sums: Any, pitch: int,
+    weight: Array, a_rows: Array, group: int, first: int, filters: int, a_taps: Array,
+    pixels: Array, position: int, count: int, b_taps: Array,
+    bias: Array, outer: int, lanes: int, thin: int, sums: Array, pitch: int,
 ) -> None:  # fmt: skip
     """Sums (filter, result) of `count` results from `position`, for `filters` of a group from `first` on."""
     blocks = (count + lanes - 1) // lanes
@@ -79,7 +80,7 @@ def filter_sums(
 
 @device
 def copy_planes(
-    x: Any, origin: int, first_row: int, g: Any, slot_rows: Any, columns: Runs, pixels: Any
+    x: Array, origin: int, first_row: int, g: Any, slot_rows: Array, columns: Runs, pixels: Array
 ) -> None:
     """Pixels (channel, copy of it, row, column), 0 outside the image."""
     for v in range(columns.pixel.size):
@@ -100,8 +101,8 @@ def copy_planes(
 
 @device
 def _place(
-    sums: Any, start: int, count: int, position: int, g: Geometry, residual: Any, activation: Code,
-    origin: int, out: Any,
+    sums: Array, start: int, count: int, position: int, g: Geometry, residual: Array, activation: Code,
+    origin: int, out: Array,
 ) -> None:  # fmt: skip
     """Finish the sums of neighbouring results of a filter, row by row where rows are apart in memory."""
     done = 0

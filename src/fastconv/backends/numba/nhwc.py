@@ -15,12 +15,13 @@ from fastconv.backends.numba.epilogue import Code, finish
 from fastconv.backends.numba.gemm import TILE_ROWS, multiply
 from fastconv.backends.numba.geometry import Geometry, Runs
 from fastconv.backends.numba.lines import clear, copy, inside
+from fastconv.typing import Array
 
 
 @kernel
 def conv_nhwc(
-    start: int, stop: int, x: Any, weight: Any, bias: Any, residual: Any, activation: Code, out: Any,
-    g: Geometry, slot_rows: Any, columns: Runs, _unused: Any, a_taps: Any, b_taps: Any,
+    start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code, out: Array,
+    g: Geometry, slot_rows: Array, columns: Runs, _unused: Any, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
     pixels = np.empty(slot_rows.size * g.pitch * g.plane, x.dtype)
     sums = np.empty(g.block * g.part, x.dtype)
@@ -46,9 +47,9 @@ def conv_nhwc(
 
 @device
 def _pixel_sums(
-    weight: Any, group: int, first: int, filters: int, a_taps: Any,
-    pixels: Any, position: int, count: int, b_taps: Any,
-    bias: Any, g: Geometry, a_rows: Any, sums: Any,
+    weight: Array, group: int, first: int, filters: int, a_taps: Array,
+    pixels: Array, position: int, count: int, b_taps: Array,
+    bias: Array, g: Geometry, a_rows: Array, sums: Array,
 ) -> None:  # fmt: skip
     """Sums (result, filter) of `count` results from `position`, for `filters` of a group from `first` on."""
     rows = (count + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
@@ -69,7 +70,14 @@ def _pixel_sums(
 
 @device
 def copy_pixels(
-    x: Any, image: int, first_row: int, first: int, g: Any, slot_rows: Any, columns: Runs, pixels: Any
+    x: Array,
+    image: int,
+    first_row: int,
+    first: int,
+    g: Any,
+    slot_rows: Array,
+    columns: Runs,
+    pixels: Array,
 ) -> None:
     """Pixels (row, column, channel) of at most `g.plane` channels from `first` on, 0 outside the image."""
     channels = g.groups * g.inner
@@ -93,8 +101,8 @@ def copy_pixels(
 
 @device
 def _place(
-    sums: Any, filters: int, position: int, count: int, g: Geometry, residual: Any, activation: Code,
-    image: int, channel: int, out: Any,
+    sums: Array, filters: int, position: int, count: int, g: Geometry, residual: Array, activation: Code,
+    image: int, channel: int, out: Array,
 ) -> None:  # fmt: skip
     """Finish the sums of `count` pixels from `position` on, together those that are neighbours in memory."""
     results = g.groups * g.outer

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, device, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
 from fastconv.problem.layout import channels_last
+from fastconv.typing import Array, Layout
 
 # Channels-first pixels at a time: their energies stay in a first-level cache.
 _BLOCK = 512
 
 
 def local_response_norm(
-    x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+    x: Array, size: int, alpha: float, beta: float, k: float, layout: Layout, out: Array
 ) -> None:
     """``x / (k + alpha / size * energy)**beta``, the energy being that of `size` neighbouring channels."""
     arguments = read(x), write(out), size, alpha / size, beta, k
@@ -30,7 +30,7 @@ def local_response_norm(
 
 @device
 def _divide(
-    x: Any, origin: int, energy: Any, count: int, scale: float, beta: float, k: float, out: Any
+    x: Array, origin: int, energy: Array, count: int, scale: float, beta: float, k: float, out: Array
 ) -> None:
     """Finish `count` neighbouring results; AlexNet's exponent without the power function, which is slow."""
     n, start = unsigned(count), unsigned(origin)
@@ -46,7 +46,7 @@ def _divide(
 
 @kernel
 def _first(
-    start: int, stop: int, x: Any, out: Any, size: int, scale: float, beta: float, k: float,
+    start: int, stop: int, x: Array, out: Array, size: int, scale: float, beta: float, k: float,
     channels: int, plane: int, blocks: int,
 ) -> None:  # fmt: skip
     """Channels first. An item is a block of pixels of an image, in all channels."""
@@ -65,7 +65,7 @@ def _first(
 
 @kernel
 def _last(
-    start: int, stop: int, x: Any, out: Any, size: int, scale: float, beta: float, k: float, channels: int
+    start: int, stop: int, x: Array, out: Array, size: int, scale: float, beta: float, k: float, channels: int
 ) -> None:
     """Channels last. An item is a pixel."""
     energy = np.empty(channels, x.dtype)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, bits, read, write
+from fastconv.backends.numba.compile import bits, read, write
 from fastconv.backends.numba.pool_max import Shape, Windows, max_channels, max_rows, max_windows
 from fastconv.backends.numba.pool_sum import (
     ABSOLUTE,
@@ -27,6 +27,7 @@ from fastconv.backends.numba.pool_sum import (
     sum_windows,
 )
 from fastconv.problem.pooling import PoolProblem
+from fastconv.typing import Array
 
 
 def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None) -> None:

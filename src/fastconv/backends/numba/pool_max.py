@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv.backends.numba.compile import Array, device, kernel, unsigned
+from fastconv.backends.numba.compile import device, kernel, unsigned
 from fastconv.backends.numba.lines import copy
+from fastconv.typing import Array
 
 
 class Shape(NamedTuple):

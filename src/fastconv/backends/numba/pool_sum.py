@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv.backends.numba.compile import Array, device, kernel, unsigned
+from fastconv.backends.numba.compile import device, kernel, unsigned
 from fastconv.backends.numba.pool_max import Shape, Windows, places
+from fastconv.typing import Array
 
 # How a sum's terms are formed.
 SUM, ABSOLUTE, SQUARE, POWER, WEIGHTED = range(5)

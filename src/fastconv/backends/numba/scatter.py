@@ -5,25 +5,24 @@ Those that do not compute are compiled for unsigned integers of each size (`comp
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, bits, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import bits, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
 from fastconv.problem.layout import channels_last
+from fastconv.typing import Array, Layout
 
 
-def scatter(values: Array, indices: Array, layout: str, out: Array) -> None:
+def scatter(values: Array, indices: Array, layout: Layout, out: Array) -> None:
     """`out` is 0 but for `values` at flat positions of their planes; the last value for a position stays."""
     _run_scatter(bits(values), indices, layout, bits(out), add=0)
 
 
-def scatter_add(values: Array, indices: Array, layout: str, out: Array) -> None:
+def scatter_add(values: Array, indices: Array, layout: Layout, out: Array) -> None:
     """The same, but the values for a position are added, in the order in which they stand."""
     _run_scatter(values, indices, layout, out, add=1)
 
 
-def _run_scatter(values: Array, indices: Array, layout: str, out: Array, add: int) -> None:
+def _run_scatter(values: Array, indices: Array, layout: Layout, out: Array, add: int) -> None:
     last = channels_last(layout)
     channels = values.shape[3 if last else 1]
     planes = values.shape[0] * channels
@@ -35,8 +34,8 @@ def _run_scatter(values: Array, indices: Array, layout: str, out: Array, add: in
 
 @kernel
 def _scatter(
-    start: int, stop: int, values: Any, indices: Any, channels: int, pixels: int, out_pixels: int, add: int,
-    out: Any,
+    start: int, stop: int, values: Array, indices: Array, channels: int, pixels: int, out_pixels: int, add: int,
+    out: Array,
 ) -> None:  # fmt: skip
     """An item is a plane; channels first, `channels` is 1 and planes count as images."""
     item = start
@@ -60,7 +59,7 @@ def _scatter(
         item += last - first
 
 
-def gather(x: Array, indices: Array, layout: str, out: Array) -> None:
+def gather(x: Array, indices: Array, layout: Layout, out: Array) -> None:
     """``out[i]`` is the pixel at the flat position ``indices[i]`` of its plane of `x`."""
     last = channels_last(layout)
     channels = x.shape[3] if last else 1
@@ -73,7 +72,7 @@ def gather(x: Array, indices: Array, layout: str, out: Array) -> None:
 
 @kernel
 def _gather(
-    start: int, stop: int, x: Any, indices: Any, channels: int, x_pixels: int, pixels: int, out: Any
+    start: int, stop: int, x: Array, indices: Array, channels: int, x_pixels: int, pixels: int, out: Array
 ) -> None:
     """An item is a pixel of the result in all channels; channels first, planes count as images."""
     item = start

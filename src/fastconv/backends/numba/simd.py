@@ -22,7 +22,8 @@ cgutils: Any = _cgutils
 
 def _vector_bytes() -> int:
     """Width of the vectors of the processor that numba compiles for."""
-    features = str(cpu_target.target_context.codegen().magic_tuple()[2])
+    context: Any = cpu_target.target_context
+    features = str(context.codegen().magic_tuple()[2])
     if "+avx512f" in features:
         return 64
     return 32 if "+avx2" in features else 16

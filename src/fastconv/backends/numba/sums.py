@@ -6,21 +6,20 @@ the same way for any number of threads.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, kernel, read, unsigned, write
+from fastconv.backends.numba.compile import kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
 from fastconv.problem.layout import channels_last
+from fastconv.typing import Array, Layout
 
 # Sums side by side, and numbers that an item adds.
 _LANES = 128
 _RUN = 2**15
 
 
-def channel_sums(x: Array, layout: str, out: Array) -> None:
+def channel_sums(x: Array, layout: Layout, out: Array) -> None:
     """`out` (C,): the sum of every channel over the batch and its planes."""
     if channels_last(layout):
         lines, length, channels = 1, x.size, x.shape[3]
@@ -38,7 +37,7 @@ def channel_sums(x: Array, layout: str, out: Array) -> None:
 
 @kernel
 def _sum(
-    start: int, stop: int, x: Any, length: int, run: int, runs: int, lanes: int, channels: int, sums: Any
+    start: int, stop: int, x: Array, length: int, run: int, runs: int, lanes: int, channels: int, sums: Array
 ) -> None:
     """An item is a run of `channels` that alternate, of a line of `length` numbers."""
     line = np.empty(lanes, x.dtype)
@@ -61,7 +60,7 @@ def _sum(
 
 
 @kernel
-def _add(sums: Any, groups: int, inner: int, out: Any) -> None:
+def _add(sums: Array, groups: int, inner: int, out: Array) -> None:
     for c in range(out.size):
         total = out.dtype.type(0)
         for group in range(groups):

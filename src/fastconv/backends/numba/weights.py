@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from typing import Any
 
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import Array, kernel, read, table, unsigned
+from fastconv.backends.numba.compile import kernel, read, table, unsigned
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.passes import tap_classes
 from fastconv.backends.numba.simd import lanes
 from fastconv.problem.convolution import ConvProblem
+from fastconv.typing import Array
 
 
 def channel_counts(problem: ConvProblem) -> tuple[int, int]:
@@ -105,7 +105,7 @@ def _strides(problem: ConvProblem, weight: Array) -> tuple[Array, int, tuple[int
 
 
 @kernel
-def _pack(start: int, stop: int, weight: Any, filters: Any, taps: Any, width: int, out: Any) -> None:
+def _pack(start: int, stop: int, weight: Array, filters: Array, taps: Array, width: int, out: Array) -> None:
     """An item is a panel; a few taps at a time, because either taps or filters are neighbours in `weight`."""
     for panel in range(start, stop):
         target = panel * taps.size * width

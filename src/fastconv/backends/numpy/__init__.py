@@ -6,10 +6,8 @@ Both layouts are views of (N, C, H, W) here; loops run over the taps of a kernel
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv.backends.numpy import deform, gradients
 from fastconv.backends.numpy.activations import apply, apply_slope
@@ -26,8 +24,7 @@ from fastconv.backends.protocol import NoShortcuts
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
-
-Array = NDArray[Any]
+from fastconv.typing import Array, Layout
 
 
 class NumpyBackend(NoShortcuts):
@@ -103,13 +100,13 @@ class NumpyBackend(NoShortcuts):
         at, samples = (None if a is None else channels_first(a, problem.layout) for a in (indices, uniforms))
         pool(problem, source, target, at, samples)
 
-    def scatter(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+    def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         flat = flat_planes(np.zeros_like(out), layout)
         np.put_along_axis(flat, flat_planes(indices, layout), flat_planes(values, layout), axis=2)
         view = channels_first(out, layout)
         view[...] = flat.reshape(view.shape)
 
-    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: str, out: Array) -> None:
+    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
         source, target = channels_first(x, layout), channels_first(out, layout)
         target[...] = source[:, :, rows[:, np.newaxis], columns]
         if (rows < 0).any() or (columns < 0).any():
@@ -117,7 +114,7 @@ class NumpyBackend(NoShortcuts):
             target[:, :, :, columns < 0] = value
 
     def local_response_norm(
-        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: str, out: Array
+        self, x: Array, size: int, alpha: float, beta: float, k: float, layout: Layout, out: Array
     ) -> None:
         energy = neighbour_sums(np.square(channels_first(x, layout)), size // 2, (size - 1) // 2)
         target = channels_first(out, layout)
@@ -132,7 +129,7 @@ class NumpyBackend(NoShortcuts):
         if bias is not None:
             self.channel_sums(grad_output, problem.layout, bias)
 
-    def channel_sums(self, x: Array, layout: str, out: Array) -> None:
+    def channel_sums(self, x: Array, layout: Layout, out: Array) -> None:
         out[...] = channels_first(x, layout).sum((0, 2, 3))
 
     def deform_conv_gradient(
@@ -156,13 +153,15 @@ class NumpyBackend(NoShortcuts):
         source, target = (channels_first(a, problem.layout) for a in (grad_output, out))
         gradients.pool(problem, source, target)
 
-    def scatter_add(self, values: Array, indices: Array, layout: str, out: Array) -> None:
+    def scatter_add(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         gradients.scatter_add(values, indices, layout, out)
 
-    def gather(self, x: Array, indices: Array, layout: str, out: Array) -> None:
+    def gather(self, x: Array, indices: Array, layout: Layout, out: Array) -> None:
         gradients.gather(x, indices, layout, out)
 
-    def pad_gradient(self, grad_output: Array, rows: Array, columns: Array, layout: str, out: Array) -> None:
+    def pad_gradient(
+        self, grad_output: Array, rows: Array, columns: Array, layout: Layout, out: Array
+    ) -> None:
         gradients.pad(channels_first(grad_output, layout), rows, columns, channels_first(out, layout))
 
     def local_response_norm_gradient(
@@ -173,7 +172,7 @@ class NumpyBackend(NoShortcuts):
         alpha: float,
         beta: float,
         k: float,
-        layout: str,
+        layout: Layout,
         out: Array,
     ) -> None:
         image, slopes = (channels_first(a, layout) for a in (x, grad_output))

@@ -6,11 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv.problem.options import Activation
-
-Array = NDArray[Any]
+from fastconv.typing import Array
 
 # Beyond, exp(-abs(x)) and the normal density of x are 0: what is multiplied with them is limited to this, so that
 # infinity gives the limit.

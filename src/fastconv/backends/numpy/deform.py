@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv.problem.convolution import ConvProblem
-
-Array = NDArray[Any]
+from fastconv.typing import Array
 
 
 class Corner(NamedTuple):

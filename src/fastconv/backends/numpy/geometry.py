@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
+from fastconv.typing import Array, Layout
 
-Array = NDArray[Any]
 
-
-def channels_first(array: Array, layout: str) -> Array:
+def channels_first(array: Array, layout: Layout) -> Array:
     """A view of `array` as (N, C, H, W)."""
     return np.moveaxis(array, -1, 1) if channels_last(layout) else array
 
 
-def flat_planes(array: Array, layout: str) -> Array:
+def flat_planes(array: Array, layout: Layout) -> Array:
     """(N, C, H * W): a view in NCHW, a copy in NHWC."""
     view = channels_first(array, layout)
     return view.reshape(*view.shape[:2], -1)

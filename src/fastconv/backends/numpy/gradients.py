@@ -5,16 +5,12 @@ As there, images are (N, C, H, W) views, and loops run over the taps of a kernel
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv.backends.numpy.geometry import channels_first, flat_planes, neighbour_sums, padded, tap_view
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.pooling import PoolProblem, Windows
-
-Array = NDArray[Any]
+from fastconv.typing import Array, Layout
 
 
 def conv_weight(problem: ConvProblem, x: Array, grad_output: Array) -> Array:
@@ -30,7 +26,7 @@ def conv_weight(problem: ConvProblem, x: Array, grad_output: Array) -> Array:
     return result.reshape(problem.filters, *result.shape[2:])
 
 
-def scatter_add(values: Array, indices: Array, layout: str, out: Array) -> None:
+def scatter_add(values: Array, indices: Array, layout: Layout, out: Array) -> None:
     source, at = flat_planes(values, layout), flat_planes(indices, layout)
     target = channels_first(out, layout)
     size = target.shape[2] * target.shape[3]
@@ -40,7 +36,7 @@ def scatter_add(values: Array, indices: Array, layout: str, out: Array) -> None:
     target[...] = flat.reshape(target.shape)
 
 
-def gather(x: Array, indices: Array, layout: str, out: Array) -> None:
+def gather(x: Array, indices: Array, layout: Layout, out: Array) -> None:
     target = channels_first(out, layout)
     values = np.take_along_axis(flat_planes(x, layout), flat_planes(indices, layout), axis=2)
     target[...] = values.reshape(target.shape)

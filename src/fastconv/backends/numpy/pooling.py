@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv.problem.pooling import PoolProblem, Windows
-
-Array = NDArray[Any]
+from fastconv.typing import Array
 
 
 def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import geometry
-from fastconv.bench.layer import Array, Pair, Shape
+from fastconv.bench.layer import Pair, Shape
+from fastconv.typing import Array
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

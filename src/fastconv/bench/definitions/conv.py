@@ -20,7 +20,8 @@ from fastconv.bench.definitions.common import (
     sums,
     with_bias,
 )
-from fastconv.bench.layer import Array, Pair, Shape
+from fastconv.bench.layer import Pair, Shape
+from fastconv.typing import Array
 
 
 def conv2d(

@@ -20,7 +20,8 @@ from fastconv.bench.definitions.common import (
     sums,
     with_bias,
 )
-from fastconv.bench.layer import Array, Pair
+from fastconv.bench.layer import Pair
+from fastconv.typing import Array
 
 
 def _windows(size: Pair, kernel: Pair, stride: Pair, padding: Any, dilation: Pair) -> tuple[Pair, Pair]:

@@ -10,17 +10,9 @@ from typing import Any
 import numpy as np
 
 from fastconv import geometry
-from fastconv.bench.definitions.common import (
-    Definition,
-    Floats,
-    Indices,
-    Where,
-    pair,
-    pixels_of,
-    reach,
-    sides,
-)
-from fastconv.bench.layer import Array, Pair
+from fastconv.bench.definitions.common import Definition, Floats, Where, pair, pixels_of, reach, sides
+from fastconv.bench.layer import Pair
+from fastconv.typing import Array, Indices
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fastconv.bench.layer import Array, Layer, from_layout, grad_output, to_layout
+from fastconv.bench.layer import Layer, from_layout, grad_output, to_layout
 from fastconv.bench.peers import reading
 from fastconv.bench.results import Settings
 from fastconv.bench.runner import Call
+from fastconv.typing import Array, Layout
 
 Tensor = Any  # of JAX, whose types are not known where it is not installed
 Function = Callable[..., Tensor]
@@ -85,7 +86,7 @@ def _call(function: Function, inputs: list[Tensor], images: Callable[[Any], tupl
     return Call(run, images)
 
 
-def _gradient(function: Function, inputs: list[Tensor], layout: str) -> Call:
+def _gradient(function: Function, inputs: list[Tensor], layout: Layout) -> Call:
     result = jax.eval_shape(function, *inputs)
     n, *rest = result.shape
     shape = (n, *rest) if layout == "NCHW" else (n, rest[-1], *rest[:-1])
@@ -101,7 +102,7 @@ def _gradient(function: Function, inputs: list[Tensor], layout: str) -> Call:
     return replace(call, shape=shape)
 
 
-def _function(layer: Layer, layout: str) -> Function | None:
+def _function(layer: Layer, layout: Layout) -> Function | None:
     axes = (2, 3) if layout == "NCHW" else (1, 2)
     if layer.operation in reading.GLOBAL and not layer.options:
         reduce: Any = jnp.max if layer.operation == "global_max_pool2d" else jnp.mean
@@ -115,7 +116,7 @@ def _function(layer: Layer, layout: str) -> Function | None:
 
 
 def _convolution(
-    x: Tensor, weight: Tensor, bias: Tensor = None, *, windows: reading.Windows, layout: str
+    x: Tensor, weight: Tensor, bias: Tensor = None, *, windows: reading.Windows, layout: Layout
 ) -> Tensor:
     if windows.transposed:
         weight = _turned(weight, windows.groups, layout)
@@ -134,7 +135,7 @@ def _convolution(
     return result + (bias[:, None, None] if layout == "NCHW" else bias)
 
 
-def _turned(weight: Tensor, groups: int, layout: str) -> Tensor:
+def _turned(weight: Tensor, groups: int, layout: Layout) -> Tensor:
     """The weights of the convolution of the image with zeros between its pixels: OIHW, rotated by 180 degrees."""
     if layout == "NHWC":
         weight = weight.transpose(3, 2, 0, 1)
@@ -158,11 +159,11 @@ def _pool(x: Tensor, *, windows: reading.Windows, largest: bool, first: int) -> 
     return lax.reduce_window(x, 0.0, lax.add, *window) / math.prod(windows.kernel)
 
 
-def _images(result: Tensor, layout: str) -> tuple[Array, ...]:
+def _images(result: Tensor, layout: Layout) -> tuple[Array, ...]:
     return (from_layout(np.asarray(result), layout),)
 
 
-def _gradient_images(result: tuple[Tensor, ...], layout: str) -> tuple[Array, ...]:
+def _gradient_images(result: tuple[Tensor, ...], layout: Layout) -> tuple[Array, ...]:
     x, *others = map(np.asarray, result)
     turned = (
         array.transpose(3, 2, 0, 1) if layout == "NHWC" and array.ndim == 4 else array for array in others

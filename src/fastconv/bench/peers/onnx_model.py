@@ -10,8 +10,9 @@ from typing import Any
 
 from onnx import TensorProto, helper, numpy_helper
 
-from fastconv.bench.layer import Array, Layer
+from fastconv.bench.layer import Layer
 from fastconv.bench.peers import reading
+from fastconv.typing import Array
 
 OPSET = 17  # since ONNX 1.12 and IR version 8
 IR_VERSION = 8

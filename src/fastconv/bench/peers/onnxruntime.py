@@ -11,10 +11,11 @@ from typing import Any
 
 import onnxruntime
 
-from fastconv.bench.layer import Array, Layer
+from fastconv.bench.layer import Layer
 from fastconv.bench.peers.onnx_model import model
 from fastconv.bench.results import Settings
 from fastconv.bench.runner import Call
+from fastconv.typing import Array
 
 ERRORS_ONLY = 3
 VERSION: str = onnxruntime.__version__

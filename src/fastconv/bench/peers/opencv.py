@@ -14,10 +14,11 @@ from functools import partial
 import cv2
 import numpy as np
 
-from fastconv.bench.layer import Array, Layer
+from fastconv.bench.layer import Layer
 from fastconv.bench.peers import reading
 from fastconv.bench.results import Settings
 from fastconv.bench.runner import Call
+from fastconv.typing import Array
 
 VERSION: str = cv2.__version__
 _KEEP_DTYPE = -1

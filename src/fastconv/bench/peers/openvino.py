@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import openvino
 
-from fastconv.bench.layer import Array, Layer
+from fastconv.bench.layer import Layer
 from fastconv.bench.peers.onnx_model import model
 from fastconv.bench.results import Settings
 from fastconv.bench.runner import Call
+from fastconv.typing import Array
 
 VERSION: str = openvino.__version__.split("-")[0]  # without the build
 _CORE = openvino.Core()

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from fastconv.bench.layer import Array, Layer, grad_output
+from fastconv.bench.layer import Layer, grad_output
 from fastconv.bench.peers import reading
 from fastconv.bench.results import Settings
 from fastconv.bench.runner import Call
+from fastconv.typing import Array
 
 Tensor = Any  # of torch, whose types are not known where it is not installed
 VERSION: str = torch.__version__

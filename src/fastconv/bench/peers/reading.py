@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import arguments
-from fastconv.bench.layer import Array, Layer, Pair
+from fastconv.bench.layer import Layer, Pair
 from fastconv.geometry import same_padding
 from fastconv.problem import options as opt
+from fastconv.typing import Array
 
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv_transpose2d")
 POOLINGS = ("max_pool2d", "avg_pool2d")

@@ -14,10 +14,11 @@ import scipy.fft
 import scipy.ndimage
 import scipy.signal
 
-from fastconv.bench.layer import Array, Layer
+from fastconv.bench.layer import Layer
 from fastconv.bench.peers import reading
 from fastconv.bench.results import Settings
 from fastconv.bench.runner import Call
+from fastconv.typing import Array
 
 VERSION: str = scipy.__version__
 
