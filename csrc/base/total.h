@@ -1,10 +1,11 @@
-/* Totals of base/two_sum.h in vectors, and in arrays of reals. Included by kernels. */
+/* The totals of base/compensated.h in vectors, and in arrays of reals. Included by kernels. */
 #ifndef FC_TOTAL_H
 #define FC_TOTAL_H
 
+#include "base/compensated.h"
 #include "base/simd.h"
-#include "base/two_sum.h"
 
+/* What has been summed, and what the last addition lost. */
 typedef struct {
     vec sum, rest;
 } total;
@@ -13,10 +14,14 @@ INLINE
 total no_total(void) { return (total){zero(), zero()}; }
 
 INLINE
-void add_part(total *t, vec part) { ADD_PART(vec, t->sum, t->rest, part); }
+void add_part(total *t, vec part) {
+    vec own = part + t->rest, whole = t->sum + own, lost = own - (whole - t->sum);
+    t->rest = choose(lost - lost == zero(), lost, zero());
+    t->sum = whole;
+}
 
 INLINE
-vec total_of(const total *t) { return choose(t->sum - t->sum == zero(), t->sum + t->rest, t->sum); }
+vec total_of(const total *t) { return t->sum + t->rest; }
 
 /* The same for n totals. */
 INLINE

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "base/parallel.h"
-#include "base/two_sum.h"
+#include "base/compensated.h"
 #include "base/types.h"
 
 typedef struct {
@@ -43,8 +43,7 @@ static int norm_work(const void *context, int64_t begin, int64_t end) {
                         part += x[near * channel] * x[near * channel];
                     ADD_PART(real, energy, rest, part);
                 }
-                energy = TOTAL(energy, rest);
-                j->out[base + i * pixel + c * channel] = x[c * channel] / power(j->k + j->scale * energy, j->beta);
+                j->out[base + i * pixel + c * channel] = x[c * channel] / power(j->k + j->scale * (energy + rest), j->beta);
             }
         }
     }

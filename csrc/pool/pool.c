@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
-#include "base/two_sum.h"
+#include "base/compensated.h"
 #include "base/types.h"
 
 #define INLINE static inline __attribute__((always_inline))

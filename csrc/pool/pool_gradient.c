@@ -141,7 +141,7 @@ static void spread_row(const pool_gradient_job *j, const scratch *s, real *to) {
                         part += s->shares[r->list[i]];
                     ADD_PART(real, sum, rest, part);
                 }
-                to[x] = TOTAL(sum, rest);
+                to[x] = sum + rest;
             }
             return;
         default:

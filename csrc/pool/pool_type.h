@@ -9,14 +9,14 @@ int NAMED(wins)(T value, T best) { return value > best || IS_NAN(value); }
 INLINE
 T NAMED(combine)(T value, T best, int sum) { return sum ? (T)(best + value) : NAMED(wins)(value, best) ? value : best; }
 
-/* ---- totals of parts (base/two_sum.h) ---- */
+/* ---- totals of parts (base/compensated.h) ---- */
 
 static void NAMED(add_parts)(T *restrict sum, T *restrict rest, const T *restrict part, int64_t n) {
     for (int64_t i = 0; i < n; i++) ADD_PART(T, sum[i], rest[i], part[i]);
 }
 
 static void NAMED(take_totals)(T *restrict out, const T *restrict sum, const T *restrict rest, int64_t n) {
-    for (int64_t i = 0; i < n; i++) out[i] = TOTAL(sum[i], rest[i]);
+    for (int64_t i = 0; i < n; i++) out[i] = sum[i] + rest[i];
 }
 
 /* ---- whole rows: maximum and sum of windows, first down the columns, then along the row ---- */
@@ -91,7 +91,7 @@ static T NAMED(combine_run)(const T *restrict x, int64_t n, int64_t step, int su
         for (int64_t i = at + 1; i < min64(at + PART_TERMS, n); i++) best += x[i * step];
         ADD_PART(T, total, rest, best);
     }
-    return TOTAL(total, rest);
+    return total + rest;
 }
 
 #define ALONG(stride, taps)                                                                                            \
@@ -247,7 +247,7 @@ static T NAMED(quotient)(const fc_pool *p, const NAMED(window) * w, double divis
     }
     for (int i = 0; i < 2; i++) {
         ADD_PART(double, total[i], rest[i], part[i]);
-        total[i] = TOTAL(total[i], rest[i]);
+        total[i] += rest[i];
     }
     if (p->reducer == FC_WEIGHTED) return total[1] == 0 ? 0 : (T)(total[0] / total[1]);
     total[0] /= divisor;

@@ -61,7 +61,7 @@ static inline void unpack_sums(const operands *o, const real *sums, int64_t taps
     }
 }
 
-/* ---- totals: the sums of many parts of the reduction (base/two_sum.h) ---- */
+/* ---- totals: the sums of many parts of the reduction (base/compensated.h) ---- */
 
 /* The sums of parts 0, 1, ... of the reduction: of PART_TERMS parts they are added up in place, and then go to the
  * totals, from where the last part brings them back. A part that begins_anew is not added to what is there. */

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import kernel, read, unsigned, write
-from fastconv.backends.numba.lines import clear, inside
+from fastconv.backends.numba.lines import clear, copy, inside
+from fastconv.backends.numba.totals import settle_every, take_all
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
 
@@ -25,18 +28,23 @@ def _fold(
 ) -> None:  # fmt: skip
     """An item is a row of the image, which gathers from every tap that meets it."""
     step = unsigned(stride_w)
+    sums, totals, rests = np.empty(width, out.dtype), np.empty(width, out.dtype), np.empty(width, out.dtype)
     for item in range(start, stop):
-        line, plane = item % height, item // height
-        clear(out, item * width, (item + 1) * width)
+        y, plane, terms = item % height, item // height, 0
+        clear(sums, 0, width)
         for down in range(kernel_h):
-            row = line + top - down * dilation_h
+            row = y + top - down * dilation_h
             if row < 0 or row % stride_h != 0 or row // stride_h >= rows:
                 continue
             for across in range(kernel_w):
+                settle_every(terms, sums, width, totals, rests)
+                terms += 1
                 offset = across * dilation_w - left
                 low, high = inside(offset, stride_w, width, columns)
                 tap = (plane * kernel_h + down) * kernel_w + across
                 source = unsigned((tap * rows + row // stride_h) * columns + low)
-                target = unsigned(item * width + low * stride_w + offset)
+                target = unsigned(low * stride_w + offset)
                 for j in range(unsigned(high - low)):
-                    out[target + j * step] += x[source + j]
+                    sums[target + j * step] += x[source + j]
+        take_all(terms, sums, width, totals, rests)
+        copy(sums, 0, 1, width, out, item * width)

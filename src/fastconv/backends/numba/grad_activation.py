@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import device, kernel, read, unsigned, write

@@ -18,6 +18,7 @@ from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.nchw import copy_planes
 from fastconv.backends.numba.nhwc import copy_pixels
 from fastconv.backends.numba.simd import VECTOR_BYTES, make_dots
+from fastconv.backends.numba.totals import settle_every, take_all
 from fastconv.typing import Array
 
 _dots = make_dots(DOT_ROWS)
@@ -41,10 +42,13 @@ def plane_sums(
             a_taps[i * full + v], b_taps[i * full + v] = i * g.pitch + v * vector, i * padded + v * vector
     a_ends, b_ends = np.arange(g.band) * g.pitch + full * vector, np.arange(g.band) * padded + full * vector
     wide = np.empty(g.outer * a_rows.size * vector, x.dtype)
+    totals, rests = np.empty(wide.size, x.dtype), np.empty(wide.size, x.dtype)
     for item in range(start, stop):
         chunk, group = item // g.groups, item % g.groups
         clear(wide, 0, wide.size)
-        for unit in range(chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks):
+        first, last = chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks
+        for unit in range(first, last):
+            settle_every(unit - first, wide, wide.size, totals, rests)
             image, row = unit // g.segments, unit % g.segments * g.band
             plane, rows = image * g.groups + group, min(g.band, g.rows - row)
             copy_planes(
@@ -59,6 +63,7 @@ def plane_sums(
                     _dots(pixels, 0, a_rows, r, a_taps, lines, line, b_taps, 0, rows * full, vector, wide, to)
                     if rest > 0:
                         _dots(pixels, 0, a_rows, r, a_ends, lines, line, b_ends, 0, rows, rest, wide, to)
+        take_all(last - first, wide, wide.size, totals, rests)
         for s in range(g.outer * a_rows.size):
             count = vector
             while count > 1:
@@ -80,23 +85,25 @@ def channel_dots(
     a_taps, b_taps = np.empty(most, np.int64), np.arange(most) * g.plane
     for p in range(most):
         a_taps[p] = (p // g.columns * g.pitch + p % g.columns) * g.plane
-    size = a_rows.size * vector
+    size = g.panels * a_rows.size * vector
+    totals, rests = np.empty(size, x.dtype), np.empty(size, x.dtype)
     for chunk in range(start, stop):
-        origin = chunk * g.panels * size
-        clear(sums, origin, origin + g.panels * size)
-        for unit in range(chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks):
+        own = sums[chunk * size : (chunk + 1) * size]
+        clear(own, 0, size)
+        first, last = chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks
+        for unit in range(first, last):
+            settle_every(unit - first, own, size, totals, rests)
             image, row = unit // g.segments, unit % g.segments * g.band
             count = min(g.band, g.rows - row) * g.columns
             copy_pixels(x, image, row * g.row_step, 0, g, slot_rows, columns, pixels)
-            to = origin
+            to = 0
             for f in range(g.outer):
                 _spread(grad, (image * g.rows + row) * g.columns, count, f, g, lines)
                 for lane in range(0, g.plane, vector):
                     for r in range(0, a_rows.size, DOT_ROWS):
-                        _dots(
-                            pixels, lane, a_rows, r, a_taps, lines, lane, b_taps, 0, count, vector, sums, to
-                        )
+                        _dots(pixels, lane, a_rows, r, a_taps, lines, lane, b_taps, 0, count, vector, own, to)
                         to += DOT_ROWS * vector
+        take_all(last - first, own, size, totals, rests)
 
 
 @device

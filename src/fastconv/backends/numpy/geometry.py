@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastconv.backends.numpy.sums import Sums
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
@@ -43,9 +44,9 @@ def tap_view(problem: ConvProblem, image: Array, tap: tuple[int, ...]) -> Array:
 def neighbour_sums(x: Array, below: int, above: int) -> Array:
     """For each channel of (N, C, H, W) the sum over it, `below` channels before it and `above` after it."""
     channels = x.shape[1]
-    result = np.zeros_like(x)
+    sums = Sums(x.shape, x.dtype)
     for shift in range(-below, above + 1):
         low, high = max(0, -shift), min(channels, channels - shift)
         if low < high:
-            result[:, low:high] += x[:, low + shift : high + shift]
-    return result
+            sums.part()[:, low:high] += x[:, low + shift : high + shift]
+    return sums.result()

@@ -8,20 +8,21 @@ from __future__ import annotations
 import numpy as np
 
 from fastconv.backends.numpy.geometry import channels_first, flat_planes, neighbour_sums, padded, tap_view
+from fastconv.backends.numpy.sums import wider
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array, Layout
 
 
 def conv_weight(problem: ConvProblem, x: Array, grad_output: Array) -> Array:
-    """(K, C // groups, kH, kW): for each tap a matrix product over the output's pixels."""
+    """(K, C // groups, kH, kW): for each tap a matrix product over the output's pixels, in float64."""
     image = padded(problem, x)
     shape = problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1]
-    slopes = grad_output.reshape(shape)
+    slopes = grad_output.reshape(shape).astype(np.float64)
     per_group = problem.filters // problem.groups, problem.channels // problem.groups
     result = np.empty((problem.groups, *per_group, *problem.kernel), x.dtype)
     for tap in np.ndindex(problem.kernel):
-        pixels = tap_view(problem, image, tap).reshape(shape)
+        pixels = tap_view(problem, image, tap).reshape(shape).astype(np.float64)
         result[..., *tap] = (slopes @ pixels.swapaxes(2, 3)).sum(0)
     return result.reshape(problem.filters, *result.shape[2:])
 
@@ -31,7 +32,7 @@ def scatter_add(values: Array, indices: Array, layout: Layout, out: Array) -> No
     target = channels_first(out, layout)
     size = target.shape[2] * target.shape[3]
     first = np.arange(source.shape[0] * source.shape[1]).reshape(*source.shape[:2], 1) * size
-    flat = np.zeros(target.size, out.dtype)
+    flat = np.zeros(target.size, wider(out.dtype))
     np.add.at(flat, (first + at).ravel(), source.ravel())
     target[...] = flat.reshape(target.shape)
 
@@ -43,19 +44,21 @@ def gather(x: Array, indices: Array, layout: Layout, out: Array) -> None:
 
 
 def pad(grad_output: Array, rows: Array, columns: Array, out: Array) -> None:
-    by_column = np.zeros((*grad_output.shape[:3], out.shape[3]), out.dtype)
+    by_column = np.zeros((*grad_output.shape[:3], out.shape[3]), wider(out.dtype))
     _add_along(3, by_column, columns, grad_output)
-    out[...] = 0
-    _add_along(2, out, rows, by_column)
+    by_row = np.zeros(out.shape, by_column.dtype)
+    _add_along(2, by_row, rows, by_column)
+    out[...] = by_row
 
 
 def pool(problem: PoolProblem, grad_output: Array, out: Array) -> None:
     divisor = problem.rows.divisor[:, np.newaxis] * problem.columns.divisor
     shares = grad_output / divisor.astype(grad_output.dtype)
-    by_column = np.zeros((*shares.shape[:3], problem.size[1]), out.dtype)
+    by_column = np.zeros((*shares.shape[:3], problem.size[1]), wider(out.dtype))
     _spread(3, by_column, problem.columns, shares)
-    out[...] = 0
-    _spread(2, out, problem.rows, by_column)
+    by_row = np.zeros(out.shape, by_column.dtype)
+    _spread(2, by_row, problem.rows, by_column)
+    out[...] = by_row
 
 
 def _spread(axis: int, target: Array, windows: Windows, values: Array) -> None:
