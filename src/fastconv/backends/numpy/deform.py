@@ -54,7 +54,7 @@ def gradient(
     by_tap = weight.reshape(problem.groups, -1, columns.shape[2]).swapaxes(1, 2) @ slopes
     by_tap = by_tap.reshape(samples.shape)
     if grad_mask is not None:
-        grad_mask[...] = (by_tap * samples).sum(2, dtype=np.float64).reshape(grad_mask.shape)
+        grad_mask[...] = (by_tap * samples).sum(2, dtype=wider(x.dtype)).reshape(grad_mask.shape)
     by_tap = _masked(by_tap, mask)
     planes = x.reshape(*samples.shape[:3], -1)
     flat = np.zeros(x.size, wider(x.dtype))
@@ -62,7 +62,7 @@ def gradient(
     shift = grad_offset.reshape(*samples.shape[:2], *problem.kernel, 2, *problem.out_size)
     shift[...] = 0
     for corner in _corners(problem, offset, x.shape[2:]):
-        pixels = (by_tap * _pixels(planes, corner.place)).sum(2, dtype=np.float64)
+        pixels = (by_tap * _pixels(planes, corner.place)).sum(2, dtype=wider(x.dtype))
         shift[:, :, :, :, 0] += _times(corner.row_slope * corner.column, pixels)
         shift[:, :, :, :, 1] += _times(corner.row * corner.column_slope, pixels)
         share = (corner.row * corner.column)[:, :, np.newaxis]
