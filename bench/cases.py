@@ -1,53 +1,20 @@
-"""What is measured: layers of well-known networks, one case of every operation, image filters and tiny shapes.
+"""What is measured: the package's layers of every kind and its image filters, a case of every operation, tiny shapes.
 
 Used by the benchmarks beside it; `tests/test_bench_suite.py` holds `OPERATIONS` against the public functions.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 import fastconv
-from fastconv.bench.layer import Layer, conv, pool, transposed
+from fastconv.bench.layers.layer import Layer, conv, pool, transposed
+from fastconv.bench.layers.networks import network
 
-
-def depthwise(name, x, kernel, stride=1, padding=0):
-    options = {"stride": stride, "padding": padding}
-    return Layer(
-        name, "depthwise_conv2d", {"x": x, "weight": (x[1], 1, kernel, kernel), "bias": (x[1],)}, options
-    )
-
-
-# Shapes from the papers' tables; batch 1, as when an image is to be recognised.
-NETWORKS = [
-    conv("ResNet 7x7 s2", (1, 3, 224, 224), 64, 7, 2, 3),
-    conv("ResNet 3x3 at 56", (1, 64, 56, 56), 64, 3, 1, 1),
-    conv("ResNet 3x3 at 28", (1, 128, 28, 28), 128, 3, 1, 1),
-    conv("ResNet 3x3 at 14", (1, 256, 14, 14), 256, 3, 1, 1),
-    conv("ResNet 3x3 at 7", (1, 512, 7, 7), 512, 3, 1, 1),
-    conv("ResNet 1x1 at 56", (1, 64, 56, 56), 256, 1),
-    conv("ResNet 1x1 at 14", (1, 1024, 14, 14), 256, 1),
-    conv("ResNet 1x1 s2", (1, 256, 56, 56), 512, 1, 2),
-    conv("VGG 3x3 at 224", (1, 64, 224, 224), 64, 3, 1, 1),
-    conv("VGG 3x3 at 56", (1, 256, 56, 56), 256, 3, 1, 1),
-    conv("VGG 3x3 at 28", (1, 512, 28, 28), 512, 3, 1, 1),
-    conv("Inception 5x5", (1, 48, 35, 35), 64, 5, 1, 2),
-    conv("Inception 1x7", (1, 128, 17, 17), 192, (1, 7), 1, (0, 3)),
-    depthwise("MobileNetV2 3x3", (1, 144, 56, 56), 3, 1, 1),
-    depthwise("MobileNetV2 3x3 s2", (1, 96, 112, 112), 3, 2, 1),
-    depthwise("EfficientNet 5x5", (1, 240, 28, 28), 5, 1, 2),
-    depthwise("ConvNeXt 7x7", (1, 96, 56, 56), 7, 1, 3),
-    conv("ResNeXt 32 groups", (1, 128, 56, 56), 128, 3, 1, 1, groups=32),
-    conv("DeepLab dilation 6", (1, 256, 33, 33), 256, 3, 1, 6, dilation=6),
-    conv("DeepLab dilation 12", (1, 256, 33, 33), 256, 3, 1, 12, dilation=12),
-    transposed("DCGAN 4x4 s2", (1, 256, 16, 16), 128, 4, 2, 1),
-    transposed("U-Net 2x2 s2", (1, 256, 56, 56), 128, 2, 2),
-    transposed("FCN 16x16 s8", (1, 21, 34, 34), 21, 16, 8),
-    pool("ResNet pool 3x3 s2", "max", (1, 64, 112, 112), 3, 2, 1),
-    pool("VGG pool 2x2", "max", (1, 64, 224, 224), 2, 2),
-    pool("DenseNet pool 2x2", "avg", (1, 128, 56, 56), 2, 2),
-    Layer("ResNet global", "global_avg_pool2d", {"x": (1, 2048, 7, 7)}),
-]
-QUICK_NETWORKS = (
-    "ResNet 3x3 at 28", "ResNet 1x1 at 14", "MobileNetV2 3x3", "DCGAN 4x4 s2", "ResNet pool 3x3 s2",
+KINDS = [layer for layer, _ in network("layers")]
+QUICK_KINDS = (
+    "3x3 128->128, 28", "1x1 1024->256, 14", "depthwise 3x3 144, 56", "transposed 4x4/2 128->64, 32",
+    "max 3x3/2 64, 112",
 )  # fmt: skip
 
 X = (1, 32, 56, 56)
@@ -98,17 +65,9 @@ OPERATIONS = [
 
 # One megapixel: a filter of one channel, and the same for each of three.
 IMAGES = [
-    layer
-    for kernel in (3, 5, 7, 11, 15, 21, 31)
-    for layer in (
-        conv(f"grey {kernel}x{kernel}", (1, 1, 1024, 1024), 1, kernel, 1, "same", bias=False),
-        Layer(
-            f"RGB {kernel}x{kernel}",
-            "depthwise_conv2d",
-            {"x": (1, 3, 1024, 1024), "weight": (3, 1, kernel, kernel)},
-            {"padding": "same"},
-        ),
-    )
+    replace(layer, name=f"{name} {layer.name}")
+    for name, images in (("grey", "filters-grey"), ("RGB", "filters-rgb"))
+    for layer, _ in network(images)
 ]
 QUICK_IMAGES = ("grey 5x5", "RGB 5x5")
 
@@ -117,7 +76,7 @@ TINY = [
     conv("1 pixel", (1, 1, 1, 1), 1, 1),
     conv("8x8 3x3", (1, 1, 8, 8), 1, 3),
     conv("8 channels 8x8 3x3", (1, 8, 8, 8), 8, 3, 1, 1),
-    depthwise("depthwise 8x8 3x3", (1, 8, 8, 8), 3, 1, 1),
+    conv("depthwise 8x8 3x3", (1, 8, 8, 8), 8, 3, 1, 1, groups=8),
     transposed("transposed 4x4 2x2", (1, 4, 4, 4), 4, 2, 2),
     pool("pool 8x8 2x2", "max", (1, 4, 8, 8), 2, 2),
     Layer("global 4x4", "global_avg_pool2d", {"x": (1, 8, 4, 4)}),

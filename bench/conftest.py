@@ -4,7 +4,7 @@
     pytest bench                                        # everything
     pytest bench --quick                                # a cross-section, in two minutes
     pytest bench --quick --benchmark-disable            # every function once, checked but not timed
-    pytest bench/test_layers.py -k "cython and ResNet"  # some of it
+    pytest bench/test_layers.py -k "cython and depthwise"  # some of it
     pytest bench --threads 1 --seconds 1                # on one thread; a second for each benchmark
 
 To compare two states of the sources, or two machines:
@@ -19,25 +19,22 @@ backend cannot do is skipped. Every result is compared with float64 before it is
 when it is not timed.
 """
 
-import math
-import time
+from dataclasses import replace
 
 import pytest
 from threadpoolctl import threadpool_limits
 
 import fastconv
 from bench import cases
-from fastconv.bench.check import check
-from fastconv.bench.layer import LAYOUTS
-from fastconv.bench.results import Settings
+from fastconv.bench.layers.layer import LAYOUTS
+from fastconv.bench.layers.settings import Settings
+from fastconv.bench.measure.timer import Pace, Timer
+from fastconv.bench.oracle.check import check
 from fastconv.settings.threads import available_cores
 
 DTYPES = ("float32", "float64")  # those that kernels compute in
 COLUMNS = ["min", "median", "iqr", "ops", "rounds", "iterations"]
-SHORTEST = 1e-3  # seconds of a round: shorter calls are timed several at once
-MOST_ROUNDS = 100
-FEWEST_ROUNDS = 3
-SLOW = 0.5  # seconds of a call that is timed only once
+PACE = Pace(rounds=100, least=3, block=1e-3)  # and as many seconds as the options say
 
 
 def pytest_addoption(parser):
@@ -146,8 +143,8 @@ def _measure(benchmark, layer, runner, settings, budget):
     if settings.mode == "gradient":
         flops *= 2  # once for `x`, once for the weights
     del images
-    rounds, iterations = _calibrated(call.run, budget)
-    benchmark.pedantic(call.run, rounds=rounds, iterations=iterations)
+    timer = Timer({"": call.run}, replace(PACE, enough=budget))  # here it only looks how long a call takes
+    benchmark.pedantic(call.run, rounds=timer.rounds(""), iterations=timer.repeats[""])
     build = fastconv.config.build_config()["build"]
     benchmark.extra_info.update(
         operation=layer.operation,
@@ -175,19 +172,3 @@ def _prepared(layer, arrays, runner, settings):
     if call is None:
         pytest.skip(f"{layer.operation} has no {settings.layout} or no gradient")
     return call
-
-
-def _calibrated(run, budget):
-    """Rounds, and calls in each."""
-    once = _seconds(run)
-    if once > SLOW:
-        return 1, 1
-    once = min(once, _seconds(run), _seconds(run))
-    iterations = max(1, math.ceil(SHORTEST / once))
-    return min(MOST_ROUNDS, max(FEWEST_ROUNDS, int(budget / (once * iterations)))), iterations
-
-
-def _seconds(run):
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start

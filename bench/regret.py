@@ -14,19 +14,18 @@ Two algorithms that are equally fast give a regret of a few percent by noise alo
 
 import argparse
 import math
-import time
+import random
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 import fastconv
+from fastconv.bench.measure.timer import Pace, Timer
 
 MOST_FLOPS, LEAST_FLOPS = 1.5e9, 1e5
 MOST_WEIGHTS = 1 << 24
-SAMPLE = 300e-6  # seconds: shorter calls are timed several at once
-BUDGET = 0.5  # seconds for each problem
-FEWEST_ROUNDS, MOST_ROUNDS = 5, 41
+PACE = Pace(rounds=41, least=5, block=300e-6, budget=0.5)
 HOPELESS = 4  # times the fastest at first: timed no further
 WORST = 10
 
@@ -124,31 +123,12 @@ def choice_of(plan, shape, once):
     return _KERNELS[chosen], costs
 
 
-def seconds(call, times):
-    """Of one call, as the mean of `times`."""
-    start = time.perf_counter()
-    for _ in range(times):
-        call()
-    return (time.perf_counter() - start) / times
-
-
 def measure(calls, keep, rng):
     """The median seconds of each call, in turns."""
-    first = {}
-    for name, call in calls.items():
-        call()  # which prepares
-        first[name] = min(seconds(call, 1) for _ in range(2))
-    fastest = min(first.values())
-    names = [name for name in calls if name == keep or first[name] <= HOPELESS * fastest]
-    repeat = {name: max(1, round(SAMPLE / first[name])) for name in names}
-    samples = {name: [] for name in names}
-    end = time.perf_counter() + BUDGET
-    for done in range(MOST_ROUNDS):
-        if done >= FEWEST_ROUNDS and time.perf_counter() > end:
-            break
-        for name in rng.permutation(names):
-            samples[name].append(seconds(calls[name], repeat[name]))
-    return {name: float(np.median(times)) for name, times in samples.items()}
+    timer = Timer(calls, PACE, random.Random(int(rng.integers(1 << 32))))
+    fastest = min(timer.first.values())
+    timer.only(name for name in calls if name == keep or timer.first[name] <= HOPELESS * fastest)
+    return {name: float(np.median(times)) for name, times in timer.run().items()}
 
 
 @dataclass(frozen=True)

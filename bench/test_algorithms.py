@@ -3,11 +3,11 @@
 `regret.py` does that for random convolutions.
 """
 
-from bench.cases import NETWORKS
-from fastconv.bench.runner import Backend
+from bench.cases import KINDS
+from fastconv.bench.runners.backend import Backend
 
-LAYERS = [layer for layer in NETWORKS if "conv" in layer.operation]
-QUICK = ("ResNet 3x3 at 28", "MobileNetV2 3x3")
+LAYERS = [layer for layer in KINDS if "conv" in layer.operation]
+QUICK = ("3x3 128->128, 28", "depthwise 3x3 144, 56")
 
 
 def test_algorithm(measure, layer, layout, algorithm):

@@ -1,7 +1,7 @@
 """Tiny shapes: what a call of the function costs, and one of a plan, where there is hardly anything to compute."""
 
 from bench.cases import QUICK_TINY, TINY
-from fastconv.bench.runner import Backend
+from fastconv.bench.runners.backend import Backend
 
 LAYERS, QUICK = TINY, QUICK_TINY
 

@@ -1,9 +1,9 @@
-"""All gradients of a call at once, for every operation and for layers of networks."""
+"""All gradients of a call at once, for every operation and for layers of every kind."""
 
-from bench.cases import NETWORKS, OPERATIONS
-from fastconv.bench.runner import Backend
+from bench.cases import KINDS, OPERATIONS
+from fastconv.bench.runners.backend import Backend
 
-LAYERS = [*(layer for layer in OPERATIONS if "return_indices" not in layer.options), *NETWORKS]
+LAYERS = [*(layer for layer in OPERATIONS if "return_indices" not in layer.options), *KINDS]
 QUICK = ("conv2d", "depthwise_conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d")
 
 

@@ -1,7 +1,7 @@
 """Filters of one-megapixel images, grey and RGB, from 3x3 to 31x31."""
 
 from bench.cases import IMAGES, QUICK_IMAGES
-from fastconv.bench.runner import Backend
+from fastconv.bench.runners.backend import Backend
 
 LAYERS, QUICK = IMAGES, QUICK_IMAGES
 

@@ -1,9 +1,9 @@
-"""Layers of well-known networks on every backend, with weights prepared before, as in inference."""
+"""Layers of every kind on every backend, with weights prepared before, as in inference."""
 
-from bench.cases import NETWORKS, QUICK_NETWORKS
-from fastconv.bench.runner import Backend
+from bench.cases import KINDS, QUICK_KINDS
+from fastconv.bench.runners.backend import Backend
 
-LAYERS, QUICK = NETWORKS, QUICK_NETWORKS
+LAYERS, QUICK = KINDS, QUICK_KINDS
 
 
 def test_layer(measure, layer, layout, backend):

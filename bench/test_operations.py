@@ -1,7 +1,7 @@
 """Every public operation on every backend, layout and dtype: one call of the function on a middle-sized image."""
 
 from bench.cases import OPERATIONS
-from fastconv.bench.runner import Backend
+from fastconv.bench.runners.backend import Backend
 
 LAYERS = OPERATIONS
 

@@ -1,10 +1,10 @@
 """The same layers on 1, 2, 4, ... threads, up to the cores: how far they scale."""
 
-from bench.cases import NETWORKS
-from fastconv.bench.runner import Backend
+from bench.cases import KINDS
+from fastconv.bench.runners.backend import Backend
 
-LAYERS = NETWORKS
-QUICK = ("ResNet 3x3 at 28", "ResNet pool 3x3 s2")
+LAYERS = KINDS
+QUICK = ("3x3 128->128, 28", "max 3x3/2 64, 112")
 
 
 def test_threads(measure, layer, backend, count):

@@ -8,23 +8,18 @@
 #include "table.h"
 #include "weight_gradient/kernel.h"
 
-/* One line for each instruction set this build holds, lowest first: FC_ISA(name, may it run here). */
-#if defined(__x86_64__)
-#define FC_ISAS                                                                                                        \
-    FC_ISA(baseline, 1)                                                                                                \
-    FC_ISA(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))                                      \
-    FC_ISA(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&                          \
-                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&                     \
-                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx2") &&                         \
-                       __builtin_cpu_supports("fma"))
-#else
-#define FC_ISAS FC_ISA(baseline, 1)
-#endif
+/* May it run here? One line for each instruction set; FC_ISAS, which comes from CMakeLists.txt, lists those of this
+ * build, lowest first, as FC_ISA(name). */
+#define RUNS_baseline 1
+#define RUNS_avx2 (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+#define RUNS_avx512                                                                                                    \
+    (RUNS_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&                           \
+     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd"))
 
 typedef int pool_function(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms,
                           int threads);
 
-#define FC_ISA(name, runs)                                                                                             \
+#define FC_ISA(name)                                                                                                   \
     extern const fc_table table_##name##_f32, table_##name##_f64;                                                      \
     extern pool_function pool_##name##_f32;
 FC_ISAS
@@ -36,7 +31,7 @@ typedef struct {
     pool_function *pool;
 } isa;
 
-#define FC_ISA(name, runs) {#name, {&table_##name##_f32, &table_##name##_f64}, pool_##name##_f32},
+#define FC_ISA(name) {#name, {&table_##name##_f32, &table_##name##_f64}, pool_##name##_f32},
 static const isa isas[] = {FC_ISAS};
 #undef FC_ISA
 
@@ -47,7 +42,7 @@ int fc_isa_count(void) { return (int)(sizeof isas / sizeof *isas); }
 const char *fc_isa_name(int i) { return isas[i].name; }
 
 int fc_isa_runs_here(int i) {
-#define FC_ISA(name, runs) runs,
+#define FC_ISA(name) RUNS_##name,
     const int here[] = {FC_ISAS};
 #undef FC_ISA
     return here[i] != 0;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { FC_MOST_THREADS = 1024 }; /* of one call; settings/threads.py allows as many */
 enum { FC_NOT_MINE = -1, FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER };
 enum { FC_NCHW, FC_NHWC };
 enum { FC_F32, FC_F64 };
@@ -70,13 +71,22 @@ int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gra
 enum { FC_I8, FC_U8, FC_I16, FC_U16, FC_I32, FC_U32, FC_I64, FC_U64, FC_P_F32, FC_P_F64 };
 enum { FC_MAX, FC_SUM, FC_POWER, FC_SAMPLE, FC_WEIGHTED };
 
-/* Windows along one axis: start, start + step, ... below stop; a row of `count` for each plane, or one for all. */
+enum { FC_SLIDING, FC_ADAPTIVE, FC_FRACTIONAL };
+
+/* The `count` windows along an axis of `size` pixels; each holds a pixel.
+ *
+ * Sliding: window o has the pixels first + o * stride + i * step for i < kernel, as far as they are in the image. What
+ * its divisor counts are the pixels, image or padding, from `counted_from` up to `counted_to`, in units of `unit`.
+ * Adaptive: from floor(o * size / count) up to ceil((o + 1) * size / count). The divisor is the number of pixels.
+ * Fractional: with alpha = (size - kernel) / (count - 1) and u = samples[plane], `kernel` pixels from floor((o + u) *
+ * alpha) - floor(u * alpha) on; the last window ends where the image ends. */
 typedef struct {
-    const int64_t *start, *stop;
-    const double *divisor;
-    int64_t step, count;
-    int per_plane;
-    int64_t kernel, stride, first; /* the regular grid behind the tables; kernel is 0 where there is none */
+    int kind;
+    int64_t size, count, step; /* step is 1 where they do not slide */
+    int64_t kernel, stride, first, counted_from, counted_to;
+    double unit;
+    double divisor;        /* of all windows, in place of what is counted, where it is not 0 */
+    const double *samples; /* of each plane, in [0, 1) */
 } fc_windows;
 
 typedef struct {

@@ -60,6 +60,13 @@ CONV = {
     "reflect one pixel of two": case((1, 2, 2, 2), (4, 2, 3, 3), padding=1, padding_mode="reflect"),
     "replicate beyond the image": case((1, 3, 4, 3), (4, 3, 3, 3), padding=7, padding_mode="replicate"),
     "circular": case((1, 3, 4, 5), (4, 3, 3, 3), padding=((4, 1), (0, 5)), padding_mode="circular"),
+    "reflect, there and back": case(
+        (1, 3, 3, 2), (4, 3, 3, 3), padding=((7, 2), (5, 4)), padding_mode="reflect"
+    ),
+    "reflect, one pixel": case((1, 2, 1, 1), (3, 2, 3, 2), padding=2, padding_mode="reflect"),
+    "circular, several times": case(
+        (1, 3, 2, 3), (4, 3, 3, 3), padding=((7, 4), (0, 9)), padding_mode="circular"
+    ),
     "circular same, dilated": case(
         (2, 3, 6, 7), (4, 3, 3, 3), padding="same", dilation=2, padding_mode="circular"
     ),

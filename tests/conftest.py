@@ -1,46 +1,92 @@
-"""Fixtures: a test that takes `backend` runs once on each backend of the registry, as the current one."""
+"""Which tests run and where, and the fixtures.
+
+A test that takes `backend` runs on each backend of the registry, as the current one, and on the cython backend once
+more for each lower instruction set.
+"""
 
 import functools
 import os
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
 import fastconv
+from cross_section import cross_section
+from instruction_sets import instruction_set, lower_instruction_sets
+from workers import compile_once, distribute
 
-settings.register_profile(
-    "local",
-    deadline=None,
-    max_examples=40,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-settings.register_profile("ci", settings.get_profile("local"), derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "local")
+BACKENDS = fastconv.backends.names()
+COMPILED = ["cython", *(f"cython-{name}" for name in lower_instruction_sets())]
+IMPLEMENTATIONS = [*COMPILED, *(name for name in BACKENDS if name != "cython")]
+# Their kernels are those that other tests call.
+ON_ONE_INSTRUCTION_SET = {"test_autograd.py", "test_autograd_use.py", "test_errors.py", "test_examples.py"}
+
+QUICK, THOROUGH = 10, 40  # random problems per test and backend
 
 
 def pytest_addoption(parser):
-    parser.addoption("--backend", metavar="NAME", help="run only the tests that run on this backend")
+    parser.addoption(
+        "--backend",
+        metavar="NAME",
+        help="only the tests that run on this backend: cython, or cython-avx2 for one instruction set",
+    )
+    parser.addoption(
+        "--all",
+        action="store_true",
+        help="everything: slow tests, all combinations of parameters, more random problems",
+    )
+    parser.addoption("--rest", action="store_true", help="what --all has and the default has not")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    distribute(config)
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: runs a large part of the suite again")
+    config.addinivalue_line("markers", "slow: runs with --all only")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        compile_once()
+    settings.register_profile(
+        "fastconv",
+        deadline=None,
+        max_examples=THOROUGH if config.getoption("--all") or config.getoption("--rest") else QUICK,
+        derandomize="CI" in os.environ,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    settings.load_profile("fastconv")
 
 
 def pytest_collection_modifyitems(config, items):
+    keep = [
+        item
+        for item in items
+        if "-" not in _implementation(item) or item.path.name not in ON_ONE_INSTRUCTION_SET
+    ]
     name = config.getoption("--backend")
-    if name is None:
-        return
-    if name not in fastconv.backends.names():
-        raise pytest.UsageError(f"--backend: {name!r} is none of {', '.join(fastconv.backends.names())}")
-    keep = [item for item in items if _backend_of(item) == name]
-    config.hook.pytest_deselected(items=[item for item in items if _backend_of(item) != name])
-    items[:] = keep
+    if name is not None:
+        if name not in IMPLEMENTATIONS:
+            raise pytest.UsageError(f"--backend: {name!r} is none of {', '.join(IMPLEMENTATIONS)}")
+        keep = [
+            item for item in keep if name in (_implementation(item), _implementation(item).partition("-")[0])
+        ]
+    if not config.getoption("--all"):
+        default = set(cross_section(item for item in keep if item.get_closest_marker("slow") is None))
+        if config.getoption("--rest"):  # those with random problems run again, with more of them
+            keep = [item for item in keep if item not in default or hasattr(item.obj, "hypothesis")]
+        else:
+            keep = default
+    kept = set(keep)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
 
 
-def _backend_of(item):
+def _implementation(item):
+    """The one of IMPLEMENTATIONS that the test runs on, or ""."""
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    return parameters.get("backend", parameters.get("implementation"))
+    return parameters.get("backend", parameters.get("implementation", ""))
 
 
 @functools.cache
@@ -60,12 +106,13 @@ def skip_unless_available(name):
         (pytest.fail if name in required else pytest.skip)(f"backend {name}: {reason}")
 
 
-@pytest.fixture(params=fastconv.backends.names())
+@pytest.fixture(params=IMPLEMENTATIONS)
 def backend(request):
     """The name of a backend, current while the test runs."""
-    skip_unless_available(request.param)
-    with fastconv.use_backend(request.param):
-        yield request.param
+    name, _, lower = request.param.partition("-")
+    skip_unless_available(name)
+    with instruction_set(lower) if lower else nullcontext(), fastconv.use_backend(name):
+        yield name
 
 
 @pytest.fixture(params=["NCHW", "NHWC"])

@@ -5,24 +5,21 @@ import functools
 import numpy as np
 
 import fastconv
-import reference_grad
 from checks import FAST, assert_close, eps, guarded, normal, plane_maximum, to_layout, weight_to_layout
+from fastconv.bench.oracle.definitions import FORWARD, GRADIENTS
 
 
 class SolvedGradient:
     """A convolution case with data, its exact gradients, and `bounds`: the same sums of magnitudes."""
 
     def __init__(self, operation, case):
-        function = getattr(reference_grad, operation)
         self.operation, self.options = operation, dict(case.options)
         self.x = normal(case.x)
         self.weights = [normal(shape, seed=1 + i) for i, shape in enumerate(case.weights)]
-        forward = getattr(fastconv, operation)
-        shape = forward(self.x, *self.weights, backend="numpy", **self.options).shape
-        self.grad_output = normal(shape, seed=7)
-        arrays = self.x, *self.weights, self.grad_output
-        self.expected = function(*arrays, **self.options)
-        self.bounds = function(*map(np.abs, arrays), **self.options)
+        result = FORWARD[operation](self.x, *self.weights, **self.options)
+        self.grad_output = normal(result.shape, seed=7)
+        exact = GRADIENTS[operation](self.x, *self.weights, self.grad_output, **self.options)
+        self.expected, self.bounds = zip(*(gradient.everywhere() for gradient in exact), strict=True)
 
     def arguments(self, layout, dtype):
         x, grad_output = (guarded(to_layout(a, layout).astype(dtype)) for a in (self.x, self.grad_output))

@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from fastconv.bench.layer import conv, pool
-from fastconv.bench.results import AccuracyPoint, ChoicePoint, Results, Row, ScalingPoint, Settings
+from fastconv.bench.layers.layer import conv, pool
+from fastconv.bench.layers.settings import Settings
+from fastconv.bench.measure.results import AccuracyPoint, ChoicePoint, Results, Row, ScalingPoint
 from fastconv.limits import Bandwidth, Limits, Peak
 
 NASTY = '<script>alert("&$x_1$|`*")</script>'

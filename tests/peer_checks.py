@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fastconv.bench import peers
-from fastconv.bench.layer import Layer, conv, pool, transposed
-from fastconv.bench.networks import network
-from fastconv.bench.results import Settings
-from fastconv.bench.runner import Backend
+from fastconv.bench.layers.layer import Layer, conv, pool, transposed
+from fastconv.bench.layers.networks import network
+from fastconv.bench.layers.settings import Settings
+from fastconv.bench.runners import peers
+from fastconv.bench.runners.backend import Backend
 
 MISSING = 77  # exit code
 

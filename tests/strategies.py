@@ -40,16 +40,18 @@ def sizes(draw, kernel, stride, dilation, padding, smallest=(1, 1)):
 
 
 @st.composite
-def convolutions(draw, modes=("zeros",), spatial=2):
+def convolutions(draw, modes=("zeros",), spatial=2, beyond=True):
+    """`beyond`: may the sides that a mode fills be longer than the image?"""
     groups, per_group, multiplier = draw(st.integers(1, 4)), draw(st.integers(1, 5)), draw(st.integers(1, 6))
     kernel = (draw(st.integers(1, 5)) if spatial == 2 else 1, draw(st.integers(1, 5)))
     options = {"stride": draw(either(st.integers(1, 4))), "dilation": draw(either(st.integers(1, 3)))}
     mode = draw(st.sampled_from(modes))
-    named = st.sampled_from(["valid", "same", "full"]) if mode == "zeros" else st.just("valid")
+    named = st.sampled_from(["valid", "same", "full"]) if mode == "zeros" or beyond else st.just("valid")
     options["padding"] = draw(paddings(4) | named)
     smallest = (1, 1)
     if mode != "zeros":
         options["padding_mode"] = mode
+    if mode != "zeros" and not beyond:
         smallest = [max(axis) + 1 for axis in pads(options["padding"], (9, 9), kernel)]
     size = draw(sizes(kernel, options["stride"], options["dilation"], options["padding"], smallest))
     x = (draw(st.integers(0, 3)), groups * per_group, *size)

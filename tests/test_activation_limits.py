@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 import fastconv
-import reference
-import reference_grad
 from checks import assert_close, eps, from_layout, to_layout, weight_to_layout
 from fastconv import grad
+from fastconv.bench.oracle.definitions.pointwise import ACTIVATIONS
 
 # The value of an activation, and its slope, at -infinity and at infinity.
 LIMITS = {
@@ -57,7 +56,7 @@ def tolerance(x, expected, dtype):
 def test_values(backend, layout, dtype, activation, operation):
     x = values(dtype)
     name, *parameters = parts(activation)
-    function = reference.SCALAR_ACTIVATIONS[name]
+    function = ACTIVATIONS[name][0]
     expected = definition(x.astype(np.float64), lambda v: function(v, *parameters), LIMITS[activation][0])
     image = to_layout(x.reshape(1, 1, 1, -1), layout)
     weight = weight_to_layout(np.ones((1, 1, 1, 1), dtype), layout)
@@ -73,7 +72,7 @@ def test_slopes(backend, dtype, activation):
     # Subnormal numbers count as 0, which is a kink of some.
     x = x[~((x != 0) & (np.abs(x) < np.finfo(dtype).smallest_normal))]
     name, *parameters = parts(activation)
-    function = reference_grad.SLOPES[name]
+    function = ACTIVATIONS[name][1]
     with np.errstate(all="ignore"):
         expected = definition(x.astype(np.float64), lambda v: function(v, *parameters), LIMITS[activation][1])
     smooth = name in ("sigmoid", "tanh", "silu", "hardswish", "gelu")

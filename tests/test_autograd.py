@@ -106,7 +106,7 @@ CASES = {
     ),
     "conv2d, full": case("conv2d", arrays=CONV, padding="full", stride=3),
     **{
-        f"conv2d, {mode}": case("conv2d", arrays=CONV, padding=((2, 1), (0, 3)), padding_mode=mode)
+        f"conv2d, {mode}": case("conv2d", arrays=CONV, padding=((2, 1), (0, 9)), padding_mode=mode)
         for mode in ("zeros", "reflect", "replicate", "circular")
     },
     **{
@@ -193,7 +193,7 @@ CASES = {
     "fold": case("fold", arrays={"x": (2, 8, 6)}, output_size=(4, 5), kernel_size=2, stride=2, padding=(0, 1)),
     "pad2d": case("pad2d", arrays=X, padding=((2, 1), (0, 3)), value=1.5),
     **{
-        f"pad2d, {mode}": case("pad2d", arrays=X, padding=((2, 1), (0, 3)), mode=mode)
+        f"pad2d, {mode}": case("pad2d", arrays=X, padding=((2, 1), (0, 13)), mode=mode)
         for mode in ("reflect", "replicate", "circular")
     },
     "max_pool2d": case("max_pool2d", arrays=X, kernel_size=2),

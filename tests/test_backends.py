@@ -166,6 +166,73 @@ except fastconv.BackendUnavailableError as error:
     assert "numba" in run_python(code, FASTCONV_BACKEND="numba")
 
 
+HIDDEN = """
+import sys, warnings
+class Hiding:  # a finder that does not know the extension, as where it was not built
+    def __init__(self, finder): self.finder = finder
+    def find_spec(self, name, *rest):
+        return None if name == "fastconv.backends.cython._engine" else self.finder.find_spec(name, *rest)
+sys.meta_path[:] = map(Hiding, sys.meta_path)
+import fastconv, numpy as np
+x, weight = np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        fastconv.conv2d(x, weight), fastconv.max_pool2d(x, 2), fastconv.available_backends()
+    name = fastconv.get_backend()
+for warning in caught:
+    print(warning.category.__name__, warning.filename, warning.message)
+"""
+
+
+def test_a_missing_extension_is_told_once_with_reason_and_cure():
+    told = run_python(HIDDEN + "assert name != 'cython'", FASTCONV_BACKEND=None).splitlines()
+    assert len(told) == 1, told
+    assert told[0].startswith("BackendFallbackWarning <string> "), told
+    for words in ("No module named 'fastconv.backends.cython._engine'", "C compiler", "FASTCONV_BACKEND="):
+        assert words in told[0], told
+    assert "circular" not in told[0]
+
+
+@pytest.mark.parametrize("choice", ["variable", "call", "block", "option"])
+def test_a_chosen_backend_is_used_without_a_word(choice):
+    if choice == "variable":
+        assert run_python(HIDDEN + "assert name == 'numpy'", FASTCONV_BACKEND="numpy") == ""
+        return
+    calls = {
+        "call": "fastconv.set_backend('numpy'); fastconv.conv2d(x, weight)",
+        "block": "with fastconv.use_backend('numpy'): fastconv.conv2d(x, weight)",
+        "option": "fastconv.conv2d(x, weight, backend='numpy')",
+    }
+    code = HIDDEN.split("with warnings", maxsplit=1)[0] + calls[choice]
+    assert run_python(code, FASTCONV_BACKEND=None) == ""  # there, warnings are errors
+
+
+def test_an_extension_that_cannot_be_loaded_keeps_its_reason():
+    code = """
+import sys
+class Broken:
+    def find_spec(self, name, *rest):
+        if name == "fastconv.backends.cython._engine":
+            raise ImportError("_engine.so: undefined symbol: made_up")
+sys.meta_path.insert(0, Broken())
+import fastconv
+try:
+    fastconv.set_backend("cython")
+except fastconv.BackendUnavailableError as error:
+    assert "undefined symbol: made_up" in str(error) and "C compiler" in str(error), error
+    assert "made_up" in str(error.__cause__)
+    print("refused")
+try:
+    fastconv.get_backend()
+except fastconv.BackendFallbackWarning as warning:
+    assert "undefined symbol: made_up" in str(warning), warning
+    print("warned")
+print(fastconv.get_backend() in ("numba", "numpy"))  # the second time without a warning
+"""
+    assert run_python(code, FASTCONV_BACKEND=None).split() == ["refused", "warned", "True"]
+
+
 def test_numba_works_where_nothing_can_be_cached(tmp_path):
     skip_unless_available("numba")
     (tmp_path / "file").touch()

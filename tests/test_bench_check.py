@@ -1,4 +1,4 @@
-"""`fastconv.bench.check`: right results pass, wrong ones do not, on every operation and in both modes."""
+"""`fastconv.bench.oracle.check`: right results pass, wrong ones do not, on every operation and in both modes."""
 
 import math
 from dataclasses import replace
@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fastconv.bench.check import WrongResult, check
-from fastconv.bench.definitions import FORWARD as DEFINITIONS
-from fastconv.bench.layer import Layer, conv, pool, transposed
-from fastconv.bench.results import Settings
-from fastconv.bench.runner import Backend
+from fastconv.bench.layers.layer import Layer, conv, pool, transposed
+from fastconv.bench.layers.settings import Settings
+from fastconv.bench.oracle.check import WrongResult, check, definitions_of
+from fastconv.bench.runners.backend import Backend
 
 X = (2, 4, 9, 11)
 ODD = [
@@ -106,10 +105,10 @@ ODD = [
     ),
     Layer("activation", "conv2d", {"x": X, "weight": (5, 4, 3, 3)}, {"activation": "relu"}),
     Layer("indices", "max_pool2d", {"x": X}, {"kernel_size": 2, "return_indices": True}),
+    Layer("circular", "conv2d", {"x": X, "weight": (5, 4, 3, 3)}, {"padding": 2, "padding_mode": "circular"}),
+    Layer("leaky", "conv_transpose2d", {"x": X, "weight": (4, 3, 2, 3)}, {"activation": ("leaky_relu", 0.2)}),
     Layer("random", "fractional_max_pool2d", {"x": X}, {"kernel_size": 2, "output_size": 4, "rng": 1}),
 ]
-UNDEFINED = ("activation", "indices", "random")  # left to the numpy backend
-DIFFERENTIABLE = [layer for layer in ODD if layer.name not in ("indices", "deformed", "deformed, dilated")]
 FORWARD = Settings(mode="call")
 GRADIENT = Settings(mode="gradient")
 
@@ -133,24 +132,25 @@ def test_right_results_pass(layer, backend, dtype):
     )
 
 
-@pytest.mark.parametrize("layer", DIFFERENTIABLE, ids=by_name)
+@pytest.mark.parametrize("layer", ODD, ids=by_name)
 def test_right_gradients_pass(layer, backend, layout):
-    if layout == "NHWC" and layer.operation in ("unfold", "fold"):
+    if layout == "NHWC" and layer.operation in ("unfold", "fold", "deform_conv2d"):
         pytest.skip("has no layout")
     settings = replace(GRADIENT, layout=layout)
     assert check(layer, *results(layer, settings, backend), settings) <= 1e-5
 
 
-@pytest.mark.parametrize("layer", [layer for layer in ODD if layer.name not in UNDEFINED], ids=by_name)
-def test_every_element_is_as_the_numpy_backend_gives_it(layer):
+@pytest.mark.parametrize("mode", ["call", "gradient"])
+@pytest.mark.parametrize("layer", ODD, ids=by_name)
+def test_every_element_is_as_the_numpy_backend_gives_it(layer, mode):
     """The definitions, not at samples but everywhere."""
-    settings = replace(FORWARD, dtype="float64")
-    arrays, (image,) = results(layer, settings)
-    definition = DEFINITIONS[layer.operation](**arrays, **layer.options)
-    everywhere = tuple(np.indices(definition.shape).reshape(len(definition.shape), -1))
-    values, bound = definition.at(everywhere)
-    np.testing.assert_allclose(values, image.ravel(), rtol=0, atol=1e-13)
-    assert (bound >= np.abs(values) - 1e-12).all() or not bound.any()
+    settings = Settings(mode=mode, dtype="float64")
+    arrays, images = results(layer, settings)
+    for image, definition in zip(images, definitions_of(layer, arrays, settings), strict=mode == "call"):
+        values, bound = definition.everywhere()
+        np.testing.assert_allclose(values, image, rtol=0, atol=1e-13 * max(1, np.abs(image).max()))
+        if image.dtype.kind == "f":
+            assert (bound >= np.abs(values) - 1e-12).all() or not bound.any()
 
 
 WRONG = {

@@ -10,17 +10,18 @@ import pytest
 
 import fastconv
 from fastconv import limits
-from fastconv.bench.check import WrongResult
-from fastconv.bench.layer import conv
-from fastconv.bench.results import Results
-from fastconv.bench.runner import Backend
+from fastconv.bench.layers.layer import conv
+from fastconv.bench.measure.results import Results
+from fastconv.bench.oracle.check import WrongResult
+from fastconv.bench.runners.backend import Backend
 from fastconv.cli import main
 
-for package in ("rich", "matplotlib", "threadpoolctl"):
+for package in ("jinja2", "matplotlib", "pandas", "rich", "threadpoolctl"):
     pytest.importorskip(package)
-session = pytest.importorskip("fastconv.bench.session")
-command = pytest.importorskip("fastconv.bench.command")
-studies = pytest.importorskip("fastconv.bench.studies")
+session = pytest.importorskip("fastconv.bench.measure.session")
+command = pytest.importorskip("fastconv.bench.commands.run")
+studies = pytest.importorskip("fastconv.bench.measure.studies")
+summary = pytest.importorskip("fastconv.bench.report.summary")
 
 LAYER = ["conv2d", "--x", "1,4,9,9", "--w", "6,4,3,3", "--padding", "1"]
 QUICK = ["--rounds", "2", "--peers", "none"]
@@ -33,7 +34,7 @@ def known_limits(monkeypatch, tmp_path):
     peaks = tuple(limits.Peak("any", dtype, 1e11, 2e11) for dtype in ("float32", "float64"))
     level = limits.Bandwidth("memory", 1 << 28, 1e10, 2e10, 1e10, 2e10)
     made = limits.Limits("some processor", "0", "2026-01-01", 1024, "any", peaks, (level,), 0.02)
-    monkeypatch.setattr("fastconv.bench.command.cached_limits", lambda: made)
+    monkeypatch.setattr("fastconv.bench.commands.run.cached_limits", lambda: made)
 
 
 def test_one_layer_on_every_backend_with_all_files(tmp_path, capsys):
@@ -82,7 +83,7 @@ def test_studies_use_the_threads_of_the_rest(monkeypatch, tmp_path):
     assert results.settings.mode == "gradient"
 
 
-def test_a_run_that_is_stopped_says_so(monkeypatch, tmp_path):
+def test_a_run_that_is_stopped_says_so_and_shows_what_there_is(monkeypatch, tmp_path, capsys):
     row = session.Session._row
 
     def stop_at_second(self, *arguments):
@@ -95,6 +96,7 @@ def test_a_run_that_is_stopped_says_so(monkeypatch, tmp_path):
     assert main(["bench", "--network", "dqn", *QUICK, "--json", str(file)]) == 130
     results = Results.load(file)
     assert len(results.rows) == 1
+    assert results.rows[0].layer.name in capsys.readouterr().out
     assert any("stopped before its end" in warning for warning in results.warnings)
 
 
@@ -113,7 +115,7 @@ def test_a_file_that_cannot_be_written_is_told_in_a_line(monkeypatch, tmp_path, 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fastconv.bench.command.write_report", full)
+    monkeypatch.setattr("fastconv.bench.commands.run.write_report", full)
     assert main(["bench", *LAYER, *QUICK, "--html", str(tmp_path / "r.html")]) == 2
     assert "No space left" in capsys.readouterr().err
 
@@ -122,7 +124,7 @@ def test_what_was_measured_is_kept_when_something_stops_it(monkeypatch, tmp_path
     def broken(*arguments):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("fastconv.bench.command.study", broken)
+    monkeypatch.setattr("fastconv.bench.commands.run.study", broken)
     file = tmp_path / "run.json"
     with pytest.raises(RuntimeError, match="broken"):
         main(["bench", *LAYER, *QUICK, "--studies", "--json", str(file)])
@@ -147,8 +149,8 @@ def test_limits_that_cannot_be_measured_are_a_warning(monkeypatch, tmp_path, cap
     def cannot(threads):
         raise RuntimeError("not together")
 
-    monkeypatch.setattr("fastconv.bench.command.cached_limits", lambda: None)
-    monkeypatch.setattr("fastconv.bench.command.measure_limits", cannot)
+    monkeypatch.setattr("fastconv.bench.commands.run.cached_limits", lambda: None)
+    monkeypatch.setattr("fastconv.bench.commands.run.measure_limits", cannot)
     file = tmp_path / "run.json"
     assert main(["bench", *LAYER, *QUICK, "--json", str(file)]) == 0
     assert "not together" in capsys.readouterr().out
@@ -159,10 +161,10 @@ def test_limits_of_a_busy_machine_give_way_to_better_ones(monkeypatch, tmp_path)
     busy = replace(command.cached_limits(), noise=0.4)
     better, worse = replace(busy, noise=0.2, date="better"), replace(busy, noise=0.6, date="worse")
     saved = []
-    monkeypatch.setattr("fastconv.bench.command.save_limits", saved.append)
-    monkeypatch.setattr("fastconv.bench.command.cached_limits", lambda: busy)
+    monkeypatch.setattr("fastconv.bench.commands.run.save_limits", saved.append)
+    monkeypatch.setattr("fastconv.bench.commands.run.cached_limits", lambda: busy)
     for again, expected in ((better, better), (worse, busy)):
-        monkeypatch.setattr("fastconv.bench.command.measure_limits", lambda threads, again=again: again)
+        monkeypatch.setattr("fastconv.bench.commands.run.measure_limits", lambda threads, again=again: again)
         file = tmp_path / "run.json"
         assert main(["bench", *LAYER, *QUICK, "--json", str(file)]) == 0
         assert Results.load(file).limits == expected
@@ -197,8 +199,24 @@ def test_network(tmp_path, capsys):
     results = Results.load(file)
     assert results.groups == ["dqn", "dqn, batch 2"]
     assert {row.layer.batch for row in results.of("dqn, batch 2")} == {2}
-    assert results.total("dqn", fastconv.get_backend()) > 0
+    assert summary.Summary(results).sums_of("dqn")[fastconv.get_backend()] > 0
     assert "dqn, batch 2" in capsys.readouterr().out
+
+
+def test_a_summary_opens_what_is_shown(tmp_path, capsys):
+    """Who is fastest by how much, in all and for each network, before the table of the first layer."""
+    file = tmp_path / "run.json"
+    names = ",".join(fastconv.available_backends()[:2])
+    arguments = ["--network", "dqn", *QUICK, "--backends", names, "--threads", "1", "--json", str(file)]
+    assert main(["bench", *arguments]) == 0
+    measured = capsys.readouterr().out
+    assert main(["bench", "--load", str(file)]) == 0
+    for shown in (measured, capsys.readouterr().out):
+        lines = [line for line in shown.splitlines() if line.strip()]
+        assert " for dqn" in lines[0]
+        assert lines[1].startswith("Who is fastest")
+        first_layer = next(i for i, line in enumerate(lines) if "conv1 8x8/4" in line)
+        assert any(line.startswith("dqn ") for line in lines[2:first_layer])
 
 
 def test_load_shows_what_was_measured_and_compares(tmp_path, capsys):
@@ -217,7 +235,7 @@ def test_a_wrong_result_is_not_timed(monkeypatch, tmp_path, capsys):
     def wrong(*arguments):
         raise WrongResult("off by one")
 
-    monkeypatch.setattr("fastconv.bench.session.check", wrong)
+    monkeypatch.setattr("fastconv.bench.measure.session.check", wrong)
     file = tmp_path / "run.json"
     assert main(["bench", *LAYER, *QUICK, "--json", str(file)]) == 1
     assert "off by one" in capsys.readouterr().out

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from fastconv.bench.layer import Layer
-from fastconv.bench.networks import NETWORKS, network
+from fastconv.bench.layers.layer import Layer
+from fastconv.bench.layers.networks import NETWORKS, network
 from fastconv.geometry import conv_output_size, conv_transpose_output_size, pool_output_size
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import peer_checks
-from fastconv.bench import peers
+from fastconv.bench.runners import peers
 
 
 @pytest.mark.parametrize("name", peers.PEERS)
@@ -25,7 +25,7 @@ def test_missing_peer_is_named(monkeypatch, name):
     """An import that fails, of whatever the peer's module imports first, is the reason; the others are not touched."""
     library = {"pytorch": "torch", "opencv": "cv2"}.get(name, name)
     monkeypatch.setitem(sys.modules, library, None)
-    for path in [path for path in sys.modules if path.startswith("fastconv.bench.peers.")]:
+    for path in [path for path in sys.modules if path.startswith("fastconv.bench.runners.peers.")]:
         monkeypatch.delitem(sys.modules, path)
     runners, versions, missing = peers.available([name, name])
     assert (runners, versions) == ([], {})
@@ -54,7 +54,7 @@ def test_only_the_named_are_imported():
     """In a process of its own: the registry imports no library, `available` only those it is asked for."""
     program = """
 import sys
-from fastconv.bench import peers
+from fastconv.bench.runners import peers
 libraries = {"torch", "onnx", "onnxruntime", "openvino", "jax", "scipy", "cv2"}
 assert not libraries & set(sys.modules), libraries & set(sys.modules)
 assert peers.available([]) == ([], {}, {})

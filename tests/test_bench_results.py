@@ -8,13 +8,16 @@ import re
 
 import pytest
 
+pytest.importorskip("pandas")
 pytest.importorskip("rich")
 
 from rich.console import Console
 
-from fastconv.bench import summary, table
-from fastconv.bench.layer import conv
-from fastconv.bench.results import Results
+from fastconv.bench.layers.layer import conv
+from fastconv.bench.measure.results import Results
+from fastconv.bench.report import facts, markdown, tables
+from fastconv.bench.report import text as texts
+from fastconv.bench.report.summary import Summary
 from made_up_results import ALL, LONG, a_row, empty, full, one_row
 
 
@@ -39,47 +42,50 @@ def test_arithmetic():
     assert first.rate == pytest.approx(1e9)
     assert first.share == pytest.approx(0.05)
     ratios = {first: 1.5, slow: 0.75, best: 1, second: 0.5, fast: 1}
-    assert results.ratios() == pytest.approx(ratios)
-    assert results.total("net", "cython") == pytest.approx(2 * 2e-3 + 3 * 1e-3)
-    assert results.total("net", "x") == pytest.approx(2 * 4e-3 + 3 * 5e-4)
-    assert math.isnan(results.total("net", "y"))
+    summary = Summary(results)
+    assert dict(zip(results.rows, summary.ratios, strict=True)) == pytest.approx(ratios)
+    assert summary.best_peers == [best, fast]
+    expected = {"cython": 2 * 2e-3 + 3 * 1e-3, "x": 2 * 4e-3 + 3 * 5e-4, "y": math.nan}
+    assert summary.sums_of("net") == pytest.approx(expected, nan_ok=True)
     assert results.noise == pytest.approx(1.1)
-    (standing,) = summary.standings(results)
-    assert (standing.mean, standing.worst_ratio) == pytest.approx((math.sqrt(0.75), 0.5))
-    assert (standing.layers, standing.ahead, standing.worst) == (2, 1, second)
-    sums = {entry.runner: entry.ratio for entry in summary.network_sums(results, "net")}
-    assert sums == pytest.approx({"cython": 9.5 / 7, "x": 1, "y": math.nan}, nan_ok=True)
+    (standing,) = summary.standings.itertuples()
+    assert (standing.Index, standing.mean) == ("cython", pytest.approx(math.sqrt(0.75)))
+    assert (standing.layers, standing.ahead, results.rows[standing.worst]) == (2, 1, second)
+    assert dict(summary.sum_ratios.loc["net"]) == pytest.approx(
+        {"cython": 9.5 / 7, "x": 1, "y": math.nan}, nan_ok=True
+    )
+    assert [runner for runner, _ in summary.overview("net")] == ["cython", "x"]
 
 
 def test_same_name_is_not_the_same_layer():
     small, large = conv("a", (1, 8, 8, 8), 8, 3), conv("a", (1, 8, 16, 16), 8, 3)
     results = empty(rows=[a_row("net", small, "cython", [1]), a_row("net", large, "x", [1], True)])
-    assert math.isnan(results.ratios()[results.rows[0]])
+    assert all(map(math.isnan, (Summary(results).ratios[0], Summary(results).sums_of("net")["cython"])))
     assert results.layers("net") == [small, large]
-    assert math.isnan(results.total("net", "cython"))
 
 
 def test_no_rows_are_no_noise():
     assert empty().noise == 1
-    assert summary.standings(empty()) == []
+    assert Summary(empty()).standings.empty
+    assert Summary(empty()).sums.empty
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "expected"),
     [
         (math.nan, "-"), (0, "0.00"), (0.00123, "0.001"), (0.0512, "0.051"), (0.3, "0.30"), (9.994, "9.99"),
         (9.996, "10.0"), (99.96, "100"), (12345.6, "12,346"),
     ],
 )  # fmt: skip
-def test_digits(value, text):
-    assert summary.digits(value) == text
+def test_digits(value, expected):
+    assert texts.digits(value) == expected
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (4e-6, "4.00 µs"), (math.nan, "-")]
+    ("seconds", "expected"), [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (4e-6, "4.00 µs"), (math.nan, "-")]
 )
-def test_duration(seconds, text):
-    assert summary.duration(seconds) == text
+def test_duration(seconds, expected):
+    assert texts.duration(seconds) == expected
 
 
 def test_command_repeats_networks_and_layers():
@@ -89,10 +95,10 @@ def test_command_repeats_networks_and_layers():
     results.rows = [
         dataclasses.replace(row, group=f"net{end}") for end in ("", ", batch 8") for row in results.rows
     ]
-    assert summary.command(results).startswith(
+    assert facts.command(results).startswith(
         "fastconv bench --network net --batch 1,8 --backends cython,numba,numpy --peers pytorch,opencv --threads 2"
     )
-    assert summary.command(one_row()).startswith(
+    assert facts.command(one_row()).startswith(
         "fastconv bench conv2d --x 1,3,8,8 --w 4,3,3,3 --padding 1,0,2,1 --backends cython --peers none --threads 2"
     )
 
@@ -105,13 +111,14 @@ def rendered(renderable, width=80):
 
 def test_tables_fit_a_terminal():
     results = full()
-    tables = [table.network_table(results), table.comparison_table(results, results)]
-    tables += [
-        table.layer_table(results, group, layer)
+    made_tables = [tables.network_table(results), tables.comparison_table(results, results)]
+    made_tables.append(tables.overview_table(results))
+    made_tables += [
+        tables.layer_table(results, group, layer)
         for group in results.groups
         for layer in results.layers(group)
     ]
-    for made in tables:
+    for made in made_tables:
         text = rendered(made)
         assert max(map(len, text.splitlines())) <= 80
         assert LONG in rendered(made, 100)
@@ -120,7 +127,7 @@ def test_tables_fit_a_terminal():
 def test_layer_table_shows_all_that_was_measured():
     results = full()
     layer = results.layers("small")[0]
-    lines = rendered(table.layer_table(results, "small", layer), 120).splitlines()
+    lines = rendered(tables.layer_table(results, "small", layer), 120).splitlines()
     assert "stem_7x7  1x3x32x32 * 8x3x7x7, stride 2, padding 3" in lines[0]
     own = next(line for line in lines if "cython" in line)
     assert own.split()[:6] == [
@@ -134,18 +141,78 @@ def test_layer_table_shows_all_that_was_measured():
     assert next(line for line in lines if LONG in line).split()[2:7] == ["165", "1.25", "12.1", "61", "1.00"]
 
 
+def test_overview_says_who_is_fastest_and_how_much_longer_others_take():
+    lines = rendered(tables.overview_table(full()), 120).splitlines()
+    small = next(line for line in lines if line.startswith("small"))
+    assert small.split() == ["small", "cython", "1.54", "ms", LONG.split()[0], LONG.split()[1],
+                             "1.50", "1.00", "2.00", "30.0"]  # fmt: skip
+
+
+def test_columns_without_a_result_vanish():
+    """Of peers, limits and algorithms, where none has one."""
+    results = one_row()
+    results.rows = [dataclasses.replace(row, bound=0.0) for row in results.rows]
+    layer = tables.layer_table(results, "one layer", results.rows[0].layer)
+    heads = [str(column.header).split("\n")[0] for column in layer.columns]
+    assert heads == ["runner", "time", "slowest", "rate"]
+    assert [str(column.header).split("\n")[0] for column in tables.network_table(results).columns] == [
+        "network", "runner", "time",
+    ]  # fmt: skip
+    assert "peer" not in markdown.markdown_tables(results)
+    assert "geometric mean" not in markdown.markdown_tables(results)
+
+
+def rows_of(*runners, groups=("net",)):
+    layers = [conv(name, (1, 8, 8, 8), 8, 3) for name in "ab"]
+    return empty(rows=[
+        a_row(group, layer, runner, [seconds], runner not in ("cython", "numpy"))
+        for group in groups for layer in layers for runner, seconds in runners
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("results", "headline"),
+    [
+        (empty(), "Nothing was measured"),
+        (one_row(peer=True), "No backend of fastconv was measured"),
+        (one_row(), "cython takes 1.00 µs for one layer"),
+        (rows_of(("cython", 1e-3)), "cython takes 2.00 ms for net"),
+        (
+            rows_of(("cython", 1e-3), ("numpy", 3e-3)),
+            "cython takes 2.00 ms for net, 3.00 times as fast as numpy",
+        ),
+        (rows_of(("cython", 4e-3), ("x", 2e-3)), "cython takes 8.00 ms for net, 0.50 times as fast as x"),
+        (
+            rows_of(("cython", 4e-3), ("x", 2e-3), ("y", 3e-3)),
+            "cython takes 8.00 ms for net, 0.50 times as fast as x, the fastest of 2 others",
+        ),
+        (
+            rows_of(("cython", 1e-3), ("x", 2e-3), groups="pq"),
+            "cython is 2.00 times as fast as x, over 4 layers",
+        ),
+        (
+            rows_of(("numpy", 6e-3), ("cython", 1e-3), groups="pq"),
+            "cython is 6.00 times as fast as numpy, over 4 layers",
+        ),
+        (rows_of(("cython", 1e-3), groups="pq"), "cython on 4 layers, compared with nothing"),
+    ],
+)
+def test_headline(results, headline):
+    assert Summary(results).headline() == headline
+
+
 def test_tables_mark_the_best():
     results = full()
-    made = table.layer_table(results, "small", results.layers("small")[0])
+    made = tables.layer_table(results, "small", results.layers("small")[0])
     column = next(column for column in made.columns if str(column.header).startswith("time"))
-    assert [cell.style for cell in column.cells] == [table.BEST, "", "", "", "", ""]
+    assert [cell.style for cell in column.cells] == [tables.BEST, "", "", "", "", ""]
 
 
 def test_comparison_compares():
     before, now = full(), full()
     now.rows = [dataclasses.replace(row, seconds=tuple(s / 2 for s in row.seconds)) for row in before.rows]
     now.rows[0] = before.rows[0]
-    lines = rendered(table.comparison_table(before, now), 120).splitlines()
+    lines = rendered(tables.comparison_table(before, now), 120).splitlines()
     cells = next(line for line in lines if line.startswith("small") and "cython" in line).split()
     assert cells == ["small", "cython", "3", "1.59", "stem_7x7", "1.00"]
     assert "not equal" not in "".join(lines)
@@ -155,14 +222,14 @@ def test_comparison_names_what_is_not_equal():
     before, now = full(), full()
     before.settings = dataclasses.replace(before.settings, threads=1, layout="NHWC")
     before.config = {**before.config, "processor": "another"}
-    text = rendered(table.comparison_table(before, now), 120)
+    text = rendered(tables.comparison_table(before, now), 120)
     assert text.count("not equal") == 3
     for words in ("threads 1 then, 2 now", "layout NHWC then, NCHW now", "processor another then"):
         assert words in text
 
 
 def test_settings_lines_name_what_is_missing(results):
-    text = "\n".join(table.settings_lines(results))
+    text = "\n".join(tables.settings_lines(results))
     for name, reason in results.missing.items():
         assert re.search(f"missing {re.escape(name)} +{re.escape(reason)}", text)
     for warning in results.warnings:
@@ -171,13 +238,16 @@ def test_settings_lines_name_what_is_missing(results):
 
 
 def test_markdown_tables():
-    lines = table.markdown_tables(full()).splitlines()
+    lines = markdown.markdown_tables(full()).splitlines()
     widths = {line.replace("\\|", "").count("|") for line in lines if line.startswith("|")}
-    assert widths == {11, 8}  # layers by runners with three ratios, and networks by runners
+    assert widths == {
+        11,
+        7,
+    }  # layers by runners with three ratios, and networks by runners that have all layers
     stem = next(line for line in lines if line.startswith("| stem"))
     assert stem == "| stem\\_7x7 | **110** | 220 | 3,300 | 165 | 440 | 330 | 1.50 | 0.75 | 0.050 |"
     small = next(line for line in lines if line.startswith("| small"))
-    assert small.split(" | ")[1:] == ["**1.54**", "3.08", "46.2", "2.31", "6.16", "- |"]
+    assert small.split(" | ")[1:] == ["**1.54**", "3.08", "46.2", "2.31", "6.16 |"]
 
 
 def test_results_round_trip(results, tmp_path):

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import fastconv
-from fastconv.bench.check import check
-from fastconv.bench.results import Settings
-from fastconv.bench.runner import Backend
+from fastconv.bench.layers.settings import Settings
+from fastconv.bench.oracle.check import check
+from fastconv.bench.oracle.definitions import FORWARD, GRADIENTS
+from fastconv.bench.runners.backend import Backend
 from fastconv.ops.table import OPERATIONS
 
 SOURCE = Path(__file__).parents[1] / "bench" / "cases.py"
@@ -20,11 +21,15 @@ cases = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(cases)
 
 
+def test_every_operation_has_a_definition():
+    assert set(FORWARD) == set(GRADIENTS) == set(OPERATIONS)
+
+
 def test_every_operation_has_a_case():
     assert {layer.operation for layer in cases.OPERATIONS} == set(OPERATIONS)
 
 
-@pytest.mark.parametrize("name", ["NETWORKS", "OPERATIONS", "IMAGES", "TINY"])
+@pytest.mark.parametrize("name", ["KINDS", "OPERATIONS", "IMAGES", "TINY"])
 def test_names_are_unique(name):
     names = [layer.name for layer in getattr(cases, name)]
     assert len(set(names)) == len(names)

@@ -18,6 +18,8 @@ pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 pytest.importorskip("skimage")
 
+demo_sheet = pytest.importorskip("fastconv.demo.sheet")
+
 OTHERS = [name for name in fastconv.available_backends() if name != "numpy"]
 OPERATIONS = ["Gaussian blur", "sharpen", "Sobel x", "Sobel y", "Laplacian", "emboss", "RGB to 6 filters"]
 OPERATIONS += ["dilation 4", "stride 4", "max pool", "average pool", "adaptive average", "adaptive max"]
@@ -55,6 +57,21 @@ def assert_sheet(path: Path) -> None:
 
 
 # The demo
+
+
+@pytest.mark.parametrize("photo", [(200, 200), (120, 300), (300, 120)], ids=str)
+def test_rows_of_the_contact_sheet_align(photo):
+    """Pictures of another shape than the photograph's begin, with their titles, at the height of their neighbours."""
+    shapes = [photo, photo, (60, 180), (180, 60), photo, (90, 90), photo]
+    pictures = [
+        demo_sheet.Picture(f"{i}", (1, 3, *shape), photograph(*shape)) for i, shape in enumerate(shapes)
+    ]
+    figure = demo_sheet.contact_sheet(pictures, "some title")
+    figure.draw_without_rendering()
+    axes = figure.axes[: len(shapes)]
+    for row in (axes[:5], axes[5:]):
+        assert np.ptp([axis.get_position().y1 for axis in row]) < 1e-6
+        assert np.ptp([axis.title.get_window_extent().y0 for axis in row]) < 0.5  # pixels
 
 
 def test_demo_on_the_default_photograph(tmp_path):
@@ -309,6 +326,11 @@ def test_info_needs_no_extra_and_says_everything(tmp_path):
     if "cython" in fastconv.available_backends():
         for word in ["compiler", "flags", "instruction set"]:
             assert word in text
+        (flags,) = (line for line in text.splitlines() if line.strip().startswith("flags"))
+        for entry in flags.split(",")[1:]:
+            isa, _, options = entry.partition(":")
+            assert isa.strip()
+            assert options.strip()
 
 
 def test_info_imports_nothing_of_the_demo_extra(tmp_path):

@@ -6,20 +6,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("autograd")
-pytest.importorskip("sklearn")
-SPEC = importlib.util.spec_from_file_location(
-    "digits", Path(__file__).parent.parent / "examples" / "digits.py"
-)
-digits = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(digits)
+DIGITS = Path(__file__).parent.parent / "examples" / "digits.py"
 
 
-def test_digits_are_learned():
+@pytest.fixture(scope="module")
+def digits():
+    """The program, which imports what takes seconds."""
+    pytest.importorskip("autograd")
+    pytest.importorskip("sklearn")
+    specification = importlib.util.spec_from_file_location("digits", DIGITS)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_digits_are_learned(digits):
     assert digits.train(seed=0) >= 0.98
 
 
-def test_digits_same_seed_same_result(backend):
+def test_digits_same_seed_same_result(digits, backend):
     images, _, labels, _ = digits.load()
     (parameters, losses), (again, same) = (digits.fit(images, labels, seed=1, epochs=1) for _ in range(2))
     assert losses == same
@@ -30,4 +35,4 @@ def test_digits_same_seed_same_result(backend):
 
 
 def test_digits_is_short():
-    assert len(Path(SPEC.origin).read_text(encoding="utf-8").splitlines()) < 100
+    assert len(DIGITS.read_text(encoding="utf-8").splitlines()) < 100

@@ -25,14 +25,16 @@ def check_pad(shape, padding, mode, layout, dtype):
     expected, bound = (reference_grad.pad2d(s, padding, mode) for s in (slope, abs(slope)))
     given_slope = guarded(to_layout(slope, layout).astype(dtype))
     actual = from_layout(grad.pad2d(given_slope, padding, mode, layout=layout), layout)
-    assert_close(actual, expected, 4 * eps(dtype) * bound, dtype)
+    assert_close(actual, expected, 32 * eps(dtype) * bound, dtype)
     if len(slope):
         single = grad.pad2d(given_slope[0], padding, mode, layout=layout)
         np.testing.assert_array_equal(from_layout(single, layout), actual[0])
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("padding", [0, 2, (1, 3), ((2, 0), (1, 3)), ((0, 0), (0, 1))], ids=str)
+@pytest.mark.parametrize(
+    "padding", [0, 2, (1, 3), ((2, 0), (1, 3)), ((0, 0), (0, 1)), ((9, 14), (17, 0))], ids=str
+)
 def test_pad(backend, layout, dtype, mode, padding):
     check_pad((2, 17, 4, 5), padding, mode, layout, dtype)
     check_pad((1, 3, 33, 40), padding, mode, layout, dtype)
@@ -40,11 +42,7 @@ def test_pad(backend, layout, dtype, mode, padding):
 
 @given(st.data(), st.sampled_from(list(MODES)), strategies.paddings(6), strategies.layouts, strategies.dtypes)
 def test_pad_random(backend, data, mode, padding, layout, dtype):
-    largest = [max(pads) for pads in reference.pads(padding, (1, 1), 1)]
-    smallest = [{"reflect": p + 1, "circular": max(p, 1)}.get(mode, 1) for p in largest]
-    shape = data.draw(
-        st.tuples(st.integers(0, 2), st.integers(1, 5), *[st.integers(n, n + 5) for n in smallest])
-    )
+    shape = data.draw(st.tuples(st.integers(0, 2), *[st.integers(1, n) for n in (5, 9, 9)]))
     check_pad(shape, padding, mode, layout, np.dtype(dtype))
 
 

@@ -1,17 +1,11 @@
-"""The tests of the cython backend again on every lower instruction set that this processor can run."""
+"""Instruction sets: how one is chosen, and that the tests that ask for a lower one run on it."""
 
-import os
-import re
-import subprocess
-import sys
-
+import numpy as np
 import pytest
 
-from checks import run_python
-from conftest import skip_unless_available
-
-LEAST = 5000  # tests that must pass on each
-WITHOUT_KERNELS = ("test_autograd*.py", "test_examples.py")  # of their own: they call what other tests call
+import fastconv
+from checks import normal, run_python
+from conftest import COMPILED, skip_unless_available
 
 
 def instruction_sets():
@@ -19,37 +13,6 @@ def instruction_sets():
     from fastconv.backends import cython
 
     return cython.instruction_sets()
-
-
-@pytest.mark.slow
-def test_the_suite_on_lower_instruction_sets():
-    lower = instruction_sets()[:-1]
-    if not lower:
-        pytest.skip("this processor has only the lowest instruction set")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-m",
-        "not slow",
-        "--backend=cython",
-        "-p",
-        "no:cacheprovider",
-        *(f"--ignore-glob=*/{name}" for name in WITHOUT_KERNELS),
-    ]
-    for name in lower:
-        done = subprocess.run(
-            [*command, os.path.dirname(__file__)],
-            env=os.environ | {"FASTCONV_ISA": name, "CI": "1"},
-            capture_output=True,
-            text=True,
-            timeout=1800,
-        )
-        assert done.returncode == 0, f"FASTCONV_ISA={name}\n{done.stdout[-6000:]}{done.stderr[-2000:]}"
-        passed = re.search(r"(\d+) passed", done.stdout)
-        assert int(passed[1]) >= LEAST, f"FASTCONV_ISA={name}\n{done.stdout[-2000:]}"
 
 
 def test_every_instruction_set_can_be_chosen():
@@ -69,3 +32,30 @@ except Exception as error:
 """
     words = run_python(code, FASTCONV_ISA="sse9")
     assert all(word in words for word in ("FASTCONV_ISA", "sse9", "baseline")), words
+
+
+WEIGHT = normal((21, 5, 3, 3), dtype=np.float32)
+
+
+@pytest.fixture
+def called_before():
+    """With what a test before may have left behind: calls that are remembered with their kernels."""
+    fastconv.conv2d(normal((1, 5, 9, 9), dtype=np.float32), WEIGHT)
+
+
+@pytest.mark.parametrize("backend", COMPILED, indirect=True)
+def test_a_test_runs_on_the_instruction_set_that_it_asks_for(called_before, backend, request, monkeypatch):
+    from fastconv.backends import cython
+
+    lower = request.node.callspec.params["backend"].partition("-")[2]
+    wanted = lower or cython.INSTRUCTION_SET
+    assert f"instruction set {wanted}" in fastconv.plan_conv2d(WEIGHT).explain((1, 5, 9, 9))
+    code = "from fastconv.backends import cython; print(cython.INSTRUCTION_SET)"
+    assert run_python(code) == wanted
+    chosen = []
+    choose = type(cython.BACKEND).conv_shortcut
+    monkeypatch.setattr(
+        type(cython.BACKEND), "conv_shortcut", lambda *arguments: chosen.append(1) or choose(*arguments)
+    )
+    fastconv.conv2d(normal((1, 5, 9, 9), dtype=np.float32), WEIGHT)
+    assert chosen or not lower, "a call of another instruction set was still known"

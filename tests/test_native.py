@@ -34,6 +34,7 @@ def run_test(folder, *options):
     assert "0 failures so far" in done.stdout
 
 
+@pytest.mark.slow
 def test_with_sanitizers(tmp_path):
     """Every instruction set of this machine; workspaces are no larger than asked for, and full of NaN."""
     need("cc", "cmake", "make")
@@ -45,6 +46,7 @@ def test_with_sanitizers(tmp_path):
     run_test(tmp_path / "build", "-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_C_FLAGS={SANITIZERS}")
 
 
+@pytest.mark.slow
 def test_on_aarch64(tmp_path):
     """Cross-compiled, and run under an emulator."""
     need(CROSS_COMPILER, "cmake", "make")

@@ -1,6 +1,8 @@
 """Plans: the same as the call in one, for any image; the same bits in any thread and after pickling."""
 
+import copy
 import pickle
+import pickletools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -80,6 +82,102 @@ def test_pickle(planned):
     plan, _, image = planned
     again = pickle.loads(pickle.dumps(plan))
     np.testing.assert_array_equal(again(image(2, 7, 8)), plan(image(2, 7, 8)))
+
+
+class Derived(fastconv.Conv2dPlan):
+    """What a user may make of a plan."""
+
+    scale = 1
+
+    def __call__(self, x):
+        return super().__call__(x) * self.scale
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{f"protocol {n}": lambda plan, n=n: pickle.loads(pickle.dumps(plan, n)) for n in range(6)},
+}
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_copies_and_pickles(backend, way):
+    x = normal((2, 4, 9, 8))
+    for plan in (
+        fastconv.plan_conv2d(
+            normal((6, 2, 3, 3)), normal((6,)), (2, 1), ((1, 0), (2, 1)), (1, 2), 2, input_shape=(4, 9, 8),
+            padding_mode="replicate", activation=("leaky_relu", 0.25), precision="strict", algorithm="direct",
+        ),
+        fastconv.plan_depthwise_conv2d(normal((8, 1, 3, 3)), padding="same", activation="relu6"),
+        fastconv.plan_conv_transpose2d(normal((4, 3, 3, 3)), None, 2, (1, 0), 1, 2, activation=("clip", -1, 2)),
+    ):  # fmt: skip
+        again = COPIES[way](plan)
+        assert type(again) is type(plan)
+        assert repr(again) == repr(plan)
+        np.testing.assert_array_equal(again(x), plan(x))
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_copies_of_a_subclass_keep_what_it_added(way):
+    plan = Derived.__new__(Derived)
+    plan.__setstate__(fastconv.plan_conv2d(normal((6, 4, 3, 3))).__getstate__())
+    plan.scale, plan.notes = 2.0, ["mine"]
+    again, x = COPIES[way](plan), normal((2, 4, 9, 8))
+    assert type(again) is Derived
+    assert again.notes == ["mine"]
+    np.testing.assert_array_equal(again(x), plan(x))
+
+
+def test_pickles_name_what_users_name():
+    """Not files of the package, which may move."""
+    plan = fastconv.plan_conv2d(
+        normal((4, 3, 3, 3)), padding="same", activation="silu", input_shape=(3, 9, 9)
+    )
+    modules = {
+        name for op, name, _ in pickletools.genops(pickle.dumps(plan)) if op.name == "SHORT_BINUNICODE"
+    }
+    assert {name for name in modules if name.startswith("fastconv")} == {"fastconv"}
+
+
+def argument(name, value):
+    return lambda state: state["arguments"].__setitem__(name, value)
+
+
+FORGERIES = {
+    "stride": (argument("stride", (0, -5)), ValueError),
+    "padding": (argument("padding", ((-100, 0), (0, 0))), ValueError),
+    "dilation": (argument("dilation", (1 << 40, 1)), ValueError),
+    "groups": (argument("groups", 0), ValueError),
+    "no groups": (argument("groups", None), TypeError),
+    "layout": (argument("layout", "NWHC"), ValueError),
+    "activation": (argument("activation", ("clip", 3, 1)), ValueError),
+    "bias": (argument("bias", np.ones(3)), ValueError),
+    "weight": (argument("weight", np.ones((4, 3))), ValueError),
+    "no weight": (argument("weight", None), TypeError),
+    "objects": (argument("weight", np.full((4, 3, 3, 3), None)), TypeError),
+    "backend": (argument("backend", "fortran"), ValueError),
+    "input_shape": (argument("input_shape", (1, 2, 3)), ValueError),
+    "an unknown argument": (argument("kernel", 3), TypeError),
+    "of another plan": (argument("output_padding", 1), TypeError),
+    "not by name": (argument(3, 3), ValueError),
+    "no arguments": (lambda state: state.pop("arguments") and None, ValueError),
+    "a list": (lambda state: [state], ValueError),
+    "nothing": (lambda state: {"weight": {}}, ValueError),
+    "prepared weights": (lambda state: state["added"].__setitem__("_prepared", {}), ValueError),
+    "a method": (lambda state: state["added"].__setitem__("_prepare", print), ValueError),
+    "no name": (lambda state: state["added"].__setitem__(3, 3), ValueError),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forged_pickle_meets_the_checks_of_the_function(name):
+    change, error = FORGERIES[name]
+    plan = fastconv.plan_conv2d(normal((4, 3, 3, 3)), normal((4,)))
+    state = copy.deepcopy(plan.__getstate__())
+    state = change(state) or state
+    with pytest.raises(error, match=r"plan_conv2d|Conv2dPlan") as caught:
+        fastconv.Conv2dPlan.__new__(fastconv.Conv2dPlan).__setstate__(state)
+    assert caught.type is error
 
 
 def test_threads_share_a_plan(planned):

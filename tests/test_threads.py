@@ -1,5 +1,6 @@
 """How many threads, and that their number, a fork or a second Python thread changes no result."""
 
+import importlib
 import os
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 import fastconv
 from checks import normal, run_python, to_layout, weight_to_layout
-from fastconv.settings.threads import available_cores
+from conftest import skip_unless_available
+from fastconv.settings.threads import MOST_THREADS, available_cores
 
 COUNT = "import fastconv; print(fastconv.get_num_threads())"
 
@@ -17,7 +19,39 @@ def test_environment():
     assert run_python(COUNT, FASTCONV_NUM_THREADS=None, OMP_NUM_THREADS="2") == "2"
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+@pytest.mark.parametrize(("value", "threads"), [("4,2", 4), (" 3 , 1 ", 3), ("99999", MOST_THREADS)])
+def test_the_syntax_of_openmp(value, threads):
+    assert run_python(COUNT, FASTCONV_NUM_THREADS=None, OMP_NUM_THREADS=value) == str(threads)
+
+
+@pytest.mark.parametrize("value", ["0", "abc", "4,", "4,0", "-1", "2.5", "4;2"])
+def test_what_openmp_cannot_read_is_told_once_and_passed_over(value):
+    code = """
+import warnings, fastconv, numpy as np
+from conftest import skip_unless_available
+from fastconv.settings.threads import MOST_THREADS, available_cores
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    counts = {fastconv.get_num_threads() for _ in range(3)}
+    fastconv.max_pool2d(np.ones((1, 1, 3, 3)), 2)
+assert counts == {min(available_cores(), 1024)}, counts
+(warning,) = caught
+print(warning.category.__name__, warning.filename, warning.message)
+"""
+    words = run_python(code, FASTCONV_NUM_THREADS=None, OMP_NUM_THREADS=value)
+    assert words.startswith("RuntimeWarning <string> ")
+    assert f"OMP_NUM_THREADS is {value!r}" in words
+    # Without a word where ours is set; and where warnings are errors, the second call works.
+    assert run_python(COUNT, FASTCONV_NUM_THREADS="3", OMP_NUM_THREADS=value) == "3"
+    again = (
+        "import fastconv\ntry:\n    fastconv.get_num_threads()\nexcept RuntimeWarning:\n    print('told')\n"
+    )
+    told = run_python(f"{again}{COUNT}", FASTCONV_NUM_THREADS=None, OMP_NUM_THREADS=value)
+    assert told.split()[0] == "told"
+    assert int(told.split()[1]) >= 1
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "4,2", "1025"])
 def test_nonsense_in_the_environment_is_named(value):
     code = """
 import fastconv
@@ -75,6 +109,14 @@ def test_container_limits(name, tmp_path, monkeypatch):
     assert available_cores(tmp_path) == expected
 
 
+def test_python_and_c_have_one_limit():
+    skip_unless_available("cython")
+    engine = importlib.import_module("fastconv.backends.cython._engine")
+    assert engine.most_threads() == MOST_THREADS
+    with fastconv.num_threads(MOST_THREADS):
+        assert fastconv.get_num_threads() == MOST_THREADS
+
+
 def test_set_and_context():
     before = fastconv.get_num_threads()
     try:
@@ -92,7 +134,14 @@ def test_set_and_context():
 
 @pytest.mark.parametrize(
     ("wrong", "error"),
-    [(0, ValueError), (-2, ValueError), (1.5, TypeError), ("2", TypeError), (True, TypeError)],
+    [
+        (0, ValueError),
+        (1025, ValueError),
+        (-2, ValueError),
+        (1.5, TypeError),
+        ("2", TypeError),
+        (True, TypeError),
+    ],
 )
 def test_nonsense_is_refused(wrong, error):
     with pytest.raises(error) as caught:

@@ -105,3 +105,10 @@ def test_the_words_of_the_types_are_those_that_are_accepted():
     assert get_args(fastconv.typing.ActivationName) == tuple(options._PLAIN)
     assert get_args(fastconv.typing.Precision) == arguments.PRECISIONS
     assert all(hasattr(fastconv.typing, name) for name in fastconv.typing.__all__)
+
+
+def test_the_reference_has_every_type():
+    page = (Path(__file__).parent.parent / "docs" / "api" / "typing.md").read_text(encoding="utf-8")
+    assert [name for name in fastconv.typing.__all__ if f"`{name}`" not in page] == []
+    for words in (fastconv.typing.Layout, fastconv.typing.PaddingMode, fastconv.typing.ActivationName):
+        assert [word for word in get_args(words) if f'`"{word}"`' not in page] == []

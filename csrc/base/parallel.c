@@ -157,12 +157,12 @@ static struct {
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
 
 static void forget_workers(void) {
-    memset(&pool, 0, sizeof pool);
     pool.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER, pool.work = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    atomic_store(&pool.workers, 0), atomic_store(&pool.sleepers, 0);
     for (int i = 0; i < SLOTS; i++) {
-        memset(&slots[i], 0, sizeof slots[i]);
-        atomic_flag_clear(&slots[i].taken);
         slots[i].finished = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+        atomic_store(&slots[i].threads, 0), atomic_store(&slots[i].seats, 0), atomic_store(&slots[i].sleeps, 0);
+        atomic_flag_clear(&slots[i].taken);
     }
 }
 

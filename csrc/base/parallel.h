@@ -14,7 +14,6 @@ int fc_parallel(int64_t count, int threads, fc_body body, const void *context);
 
 /* Does task i of `threads` on a thread of its own, all at the same time, and gives the seconds from the first's start
  * to the last's end; FC_NOT_TOGETHER where that cannot be had. At most FC_MOST_THREADS. */
-enum { FC_MOST_THREADS = 256 };
 int fc_together(int threads, fc_body body, const void *context, double *seconds);
 
 /* This thread's scratch memory, aligned to a page, kept from call to call; NULL where there is none. A caller of

@@ -38,6 +38,11 @@ typedef lane lanes __attribute__((vector_size(VECTOR_BYTES)));
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* GCC 12 has Clang's shuffle of constant lanes; before, it has one that takes the lanes as a vector. */
+#if !defined(__clang__) && __GNUC__ < 12
+#define __builtin_shufflevector(a, b, ...) __builtin_shuffle(a, b, (lanes){__VA_ARGS__})
+#endif
+
 INLINE
 vec load(const real *p) { return *(const unaligned_vec *)p; }
 INLINE
@@ -199,16 +204,15 @@ void copy_reals(real *to, const real *from, int64_t n) {
 }
 
 INLINE
-void add_reals(real *to, const real *from, int64_t n) {
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL) store(to + i, load(to + i) + load(from + i));
-    if (i < n) store_n(to + i, load_n(to + i, n - i) + load_n(from + i, n - i), n - i);
-}
-
-INLINE
 void clear_reals(real *to, int64_t n) {
     for (; n >= VL; n -= VL, to += VL) store(to, zero());
     if (n > 0) store_n(to, zero(), n);
+}
+
+static inline void add_reals(real *to, const real *from, int64_t n) {
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) store(to + i, load(to + i) + load(from + i));
+    if (i < n) store_n(to + i, load_n(to + i, n - i) + load_n(from + i, n - i), n - i);
 }
 
 #define TRANSPOSE_STEP(v, s)                                                                                           \

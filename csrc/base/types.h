@@ -33,5 +33,16 @@ static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+static inline int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -ceil_div(-a, b); }
+
+/* After so many multiples of `step` their remainders by `modulus` come again. */
+static inline int64_t period_of(int64_t modulus, int64_t step) {
+    int64_t divisor = modulus;
+    for (int64_t b = step; b;) {
+        int64_t rest = divisor % b;
+        divisor = b, b = rest;
+    }
+    return modulus / divisor;
+}
 
 #endif

@@ -276,7 +276,7 @@ static void band(const depthwise_job *j, const real *packed, int64_t plane, int6
                    .kernel_w = s->g.x.taps,
                    .out_distance = distance * j->o->out_width,
                    .bias = j->e->bias ? splat(((const real *)j->e->bias)[channel]) : zero()};
-    for (int64_t first = 0; first < distance; first++)
+    for (int64_t first = 0; first < min64(distance, rows); first++)
         for (int64_t y = first, step; y < rows; y += step * distance) {
             int64_t left = ceil_div(rows - y, distance), together = left >= most ? most : 1;
             int64_t row = plane * j->o->out_channel + (y0 + y) * j->o->out_width + x0;

@@ -17,24 +17,23 @@ enum { STRIP_BYTES = 320 << 10, IMAGE_BYTES = 5 << 19 };
 typedef struct direct_job direct_job;
 typedef struct weight_packing weight_packing;
 
-/* A grid of the convolution: one of `out_step` x `out_step` interleaved ones of a transposed convolution, which a
- * strip's outputs stand for. Its taps' offsets in the strip; and its place in the packed weights, behind those of so
- * many taps. */
+/* The taps of a grid: their offsets in the strip, and their place in the packed weights, behind so many others. */
 typedef struct {
-    axis y, x;
     const int64_t *tap_offset;
     int64_t taps_before;
-} phase;
+} grid_place;
 
-/* A tile and where its results go: its image, group and block of filters, the row of phases, the strip at (y0, x0) of
- * `columns` columns, the tile's first pixel there and how many pixels it has; and the taps that it sees inside the
+/* A tile and where its results go: its image, group and block of filters, the row of phases, and the strip at (y0, x0)
+ * of `columns` columns; the tile's first pixel there and how many pixels it has; the phases [phase, phase + phases) of
+ * the row, of which the first with taps is number `grid` of direct_job.columns; and the taps that it sees inside the
  * image. */
 typedef struct {
     int64_t image, group, block, filter; /* the block's first filter, of all groups */
-    const phase *phases;
+    const axis *y;
     const real *own_weights; /* the block's, where each is packed when it is used */
     int64_t y0, x0, columns;
     int64_t row, column, count;
+    int64_t phase, phases, grid;
     int64_t first_row, rows, first_column, tap_columns;
 } place;
 
@@ -54,11 +53,11 @@ typedef struct {
     blocking (*blocks)(const operands *o);
     int64_t (*padded_filters)(const operands *o); /* of a group, as packed */
     int (*spans_rows)(const operands *o, const grid *g);
-    int exact; /* does a tile read its own pixels only? */
+    int exact;           /* does a tile read its own pixels only? */
+    int64_t most_phases; /* that a tile does together */
     int (*block_by_block)(
         const operands *o); /* is it better to have all pixels of a strip for one block after the other? */
     size_t (*scratch)(const operands *o); /* bytes for do_tile */
-    /* The tile's pixels in every phase of its row. */
     void (*do_tile)(const direct_job *j, const place *p, const real *source, real *scratch);
     /* `places[e]` takes element e of the kernel: [channel][filter of the block]. */
     void (*pack_block)(const weight_packing *j, const real *weight, int64_t block, real *const *places);
@@ -72,7 +71,10 @@ struct direct_job {
     const real *x, *weights;
     weight_packing *unpacked; /* where each block of weights is packed when it is used */
     real *out;
-    const phase *phases;
+    /* The grids' axes, in the order in which their outputs lie; and for each pair of them, in that of the kernel's
+     * elements, its taps. */
+    const axis *rows, *columns;
+    const grid_place *grids;
     blocking blocks;
     int64_t padded_filters, filter_parts, tile_pixels;
     int joined; /* do the output's rows follow on each other, so that a tile's pixels are one stretch? */
@@ -84,47 +86,67 @@ static inline int64_t block_width(const direct_job *j, int64_t block) {
     return min64(block_start(&j->blocks, block + 1), j->padded_filters) - first; /* the last block may be narrower */
 }
 
+/* A tile's first pixel. */
+static inline const real *tile_source(const direct_job *j, const place *p, const real *source) {
+    const strips *s = j->s;
+    if (s->in_place) return source + (p->y0 + p->row) * s->pitch * j->o->x_pixel + (p->x0 + p->column) * s->pixel_step;
+    return source + (p->row * s->pitch + p->column) * s->pixel_step;
+}
+
 /* What a tile reads in one phase: its first pixel, the taps' offsets from there, their weights. */
 typedef struct {
     const real *pixels, *weights;
     const int64_t *tap_offset;
-    int64_t columns;
+    int64_t rows, columns, row_taps; /* taps that count, and all of a row */
 } tile_input;
 
-static inline tile_input input_of(const direct_job *j, const place *p, const phase *q, const real *source) {
-    const strips *s = j->s;
-    int64_t pixel = s->in_place ? (p->y0 + p->row) * s->pitch * j->o->x_pixel + (p->x0 + p->column) * s->pixel_step
-                                : (p->row * s->pitch + p->column) * s->pixel_step;
-    int64_t first_tap = p->first_row * q->x.taps + p->first_column, width = block_width(j, p->block),
+/* Of the phase whose columns are those of number `grid` of the grids in a row, if that is the one `at` there. */
+static inline tile_input input_of(const direct_job *j, const place *p, int64_t at, int64_t *grid, const real *source) {
+    const operands *o = j->o;
+    const axis *x = j->columns + *grid;
+    if (*grid == o->grid_columns || x->out_first != at) return (tile_input){.rows = 0};
+    ++*grid;
+    const grid_place *taps = j->grids + p->y->kernel_first * o->grid_columns + x->kernel_first;
+    int64_t first_tap = p->first_row * x->taps + p->first_column, width = block_width(j, p->block),
             before = first_tap * width;
     const real *weights = p->own_weights;
     if (weights)
-        before += q->taps_before * width;
+        before += taps->taps_before * width;
     else {
-        int64_t all = j->padded_filters * j->o->groups,
+        int64_t all = j->padded_filters * o->groups,
                 first = p->group * j->padded_filters + block_start(&j->blocks, p->block);
         weights = j->weights;
-        before += q->taps_before * all + first * q->x.taps * q->y.taps;
+        before += taps->taps_before * all + first * x->taps * p->y->taps;
     }
-    return (tile_input){.pixels = source + pixel,
-                        .weights = weights + before * j->o->channels,
-                        .tap_offset = q->tap_offset + first_tap,
-                        .columns = j->o->grid_columns == 1 ? p->tap_columns : q->x.taps};
+    return (tile_input){.pixels = tile_source(j, p, source),
+                        .weights = weights + before * o->channels,
+                        .tap_offset = taps->tap_offset + first_tap,
+                        .rows = p->rows,
+                        .columns = o->grid_columns == 1 ? p->tap_columns : x->taps,
+                        .row_taps = x->taps};
 }
 
-/* Some of a tile's pixels that lie in one row of the output, or anywhere where rows follow on each other. */
+/* Some of a tile's pixels whose results are one stretch of memory: those in a row of the output, or all where rows
+ * follow on each other; one, where the tile does only a part of its phases. */
 typedef struct {
     int64_t first, count; /* of the tile's pixels */
     int64_t row, column;  /* of the strip */
-    int64_t out_pixel;    /* position of the first one in the output's plane, in the first phase of its row */
-    int64_t outputs;      /* of all phases of the row together, from there on */
+    int64_t out_pixel;    /* position of the first result in the output's plane */
+    int64_t outputs;      /* of the tile's phases together, from there on */
 } pixel_stretch;
 
 static inline void place_stretch(const direct_job *j, const place *p, pixel_stretch *r) {
-    int64_t step = j->s->g.x.out_step, column = (p->x0 + r->column) * step;
-    r->count = j->joined ? p->count - r->first : min64(p->count - r->first, p->columns - r->column);
-    r->outputs = step == 1 ? r->count : min64(r->count * step, j->o->out_width - column);
-    r->out_pixel = ((p->y0 + r->row) * j->s->g.y.out_step + p->phases->y.out_first) * j->o->out_width + column;
+    const operands *o = j->o;
+    int64_t step = j->s->g.x.out_step, column = (p->x0 + r->column) * step + p->phase,
+            whole = p->phases == o->phase_columns;
+    r->count = p->count - r->first;
+    if (!whole)
+        r->count = min64(r->count, 1);
+    else if (!j->joined)
+        r->count = min64(r->count, p->columns - r->column);
+    r->outputs = whole ? r->count * step : p->phases;
+    if (step > 1) r->outputs = min64(r->outputs, o->out_width - column);
+    r->out_pixel = ((p->y0 + r->row) * j->s->g.y.out_step + p->y->out_first) * o->out_width + column;
 }
 
 static inline pixel_stretch first_stretch(const direct_job *j, const place *p) {
@@ -135,22 +157,34 @@ static inline pixel_stretch first_stretch(const direct_job *j, const place *p) {
 
 /* The stretch after r; its count is 0 after the last. */
 static inline pixel_stretch next_stretch(const direct_job *j, const place *p, pixel_stretch r) {
-    r.first += r.count, r.row++, r.column = 0;
+    r.first += r.count, r.column += r.count;
+    if (r.column >= p->columns) r.row++, r.column = 0;
     place_stretch(j, p, &r);
     return r;
 }
 
-/* Does the tiles of pixels [p->column, p->column + span) from p->row on, each with the blocks [low, high) of filters.
- * Tiles are of equal size, or, where that is whole vectors, as large as possible. */
+/* A tile with the blocks [low, high) of filters, in all phases of its row. */
+static void do_blocks(const direct_job *j, place *p, const real *source, int64_t low, int64_t high, real *scratch) {
+    const operands *o = j->o;
+    for (p->block = low; p->block < high; p->block++) {
+        p->filter = p->group * o->filters + block_start(&j->blocks, p->block);
+        p->grid = 0;
+        for (p->phase = 0; p->phase < o->phase_columns; p->phase += p->phases) {
+            p->phases = min64(o->phase_columns - p->phase, j->f->most_phases);
+            while (p->grid < o->grid_columns && j->columns[p->grid].out_first < p->phase) p->grid++;
+            j->f->do_tile(j, p, source, scratch);
+        }
+    }
+}
+
+/* The tiles of pixels [p->column, p->column + span) from p->row on. They are of equal size, or, where that is whole
+ * vectors, as large as possible. */
 static void do_span(const direct_job *j, place *p, int64_t span, const real *source, int64_t low, int64_t high,
                     real *scratch) {
     int64_t count = ceil_div(span, j->tile_pixels), size = span / count, larger = span % count;
     for (int64_t i = 0; i < count; i++) {
         p->count = j->f->exact ? size + (i < larger) : min64(j->tile_pixels, span - i * j->tile_pixels);
-        for (p->block = low; p->block < high; p->block++) {
-            p->filter = p->group * j->o->filters + block_start(&j->blocks, p->block);
-            j->f->do_tile(j, p, source, scratch);
-        }
+        do_blocks(j, p, source, low, high, scratch);
         p->column += p->count;
         while (j->s->flat && p->column >= p->columns) p->column -= p->columns, p->row++;
     }
@@ -159,10 +193,13 @@ static void do_span(const direct_job *j, place *p, int64_t span, const real *sou
 /* Does a strip, row by row and zone by zone, or at once where tiles span rows; one row of phases after the other. */
 static void do_strip(const direct_job *j, place *p, const real *source, int64_t low, int64_t high, real *scratch) {
     const strips *s = j->s;
-    for (int64_t i = 0; i < j->o->grids; i += j->o->grid_columns) {
-        const axis *y = &j->phases[i].y, *x = &j->phases[i].x;
+    const operands *o = j->o;
+    for (int64_t phase = 0, next = 0; phase < o->phase_rows; phase++) {
+        const axis without_taps = {.count = ceil_div(o->out_height - phase, s->g.y.out_step), .out_first = phase};
+        const axis *y = &without_taps, *x = j->columns;
+        if (next < o->grid_rows && j->rows[next].out_first == phase) y = &j->rows[next++];
         int64_t rows = min64(s->rows, y->count - p->y0);
-        p->phases = j->phases + i;
+        p->y = y;
         p->first_row = p->first_column = 0, p->rows = y->taps, p->tap_columns = x->taps;
         if (s->flat) {
             p->row = p->column = 0;
@@ -182,8 +219,8 @@ static void do_strip(const direct_job *j, place *p, const real *source, int64_t 
     }
 }
 
-/* Where an element of the kernel is packed: its phase has `taps` taps, of which it is number `index`, and stands behind
- * the `taps_before` taps of other phases. */
+/* Of an element of the kernel: its grid has `taps` taps, of which it is number `index`, and is packed behind so many
+ * others. */
 typedef struct {
     int64_t taps_before, taps, index;
 } element_place;
@@ -200,7 +237,7 @@ struct weight_packing {
 static element_place *element_places(const fc_conv *p, const operands *o) {
     element_place *elements = malloc((size_t)o->elements * sizeof *elements);
     int64_t before = 0;
-    for (int64_t i = 0; elements && i < o->grids; i++) {
+    for (int64_t i = 0; elements && i < o->grid_rows * o->grid_columns; i++) {
         grid g = grid_of(p, o, i);
         for (int64_t t = 0; t < grid_taps(&g); t++) {
             int64_t r = g.y.kernel_first + t / g.x.taps * g.y.kernel_step;
@@ -251,9 +288,9 @@ static int work(const void *context, int64_t begin, int64_t end) {
             source = packed, last = strip_index;
         }
         int64_t low = blocks * part / j->filter_parts, high = blocks * (part + 1) / j->filter_parts;
-        /* If the blocks' weights stay in L2, all blocks take a tile while L1 holds its pixels; otherwise one block
-         * after the other takes all pixels. */
-        int64_t weights = j->padded_filters * o->elements * o->channels / (o->grids / o->grid_columns);
+        /* Where the blocks' weights stay in L2, a tile's pixels stay in L1; otherwise a block is used for all pixels.
+         */
+        int64_t weights = j->padded_filters * o->elements * o->channels / o->grid_rows;
         int64_t bytes = weights / blocks * (high - low) * (int64_t)sizeof(real);
         int64_t together = bytes <= 384 << 10 && !f->block_by_block(o) && !j->unpacked ? high - low : 1;
         for (int64_t first = low; first < high; first += together) {
@@ -273,8 +310,7 @@ static int64_t filter_parts(const family *f, const operands *o, const grid *g, i
     int64_t weights = o->filters * o->channels * o->elements * (int64_t)sizeof(real);
     int64_t image = o->channels * o->height * o->width * (int64_t)sizeof(real);
     int64_t tasks = o->batch * o->groups, blocks = f->blocks(o).count;
-    int64_t most =
-        g->x.tap_step * g->x.tap_step > 1 ? STRIP_BYTES : IMAGE_BYTES; /* wide dilations: rows do not overlap */
+    int64_t most = tap_distance(&g->x) > 1 ? STRIP_BYTES : IMAGE_BYTES; /* wide dilations: rows do not overlap */
     if (tasks % threads == 0 || blocks % threads || weights < 512 << 10 || image > most) return 1;
     int64_t by_image = ceil_div(ceil_div(image, STRIP_BYTES), threads) * weights;
     int64_t by_filters = (image <= STRIP_BYTES ? image : image * (blocks / threads)) + weights / threads;
@@ -294,7 +330,7 @@ static double family_traffic(const family *f, const operands *o, const grid *g) 
 
 /* Positions that `n` neighbouring outputs of an axis need packed; taps share them as in `spread_best`. */
 static double packed_extent(const axis *a, double n) {
-    double taps = (double)a->taps, spread = fabs((double)a->tap_step), sheets = (double)min64(a->step, a->taps);
+    double taps = (double)tap_places(a), spread = tap_distance(a), sheets = (double)min64(a->step, a->taps);
     double around = a->step > 1 && spread > 1 ? (taps - sheets) * spread / (double)a->step : (taps - sheets) * spread;
     return (double)a->count * sheets + around <= taps * (double)a->count ? n * sheets + around : n * taps;
 }
@@ -302,10 +338,11 @@ static double packed_extent(const axis *a, double n) {
 /* Cycles of packing: for every strip its rows and those around it. */
 static double family_packing(const family *f, const operands *o, const grid *g) {
     const axis *x = &g->x, *y = &g->y;
-    int flat = f->spans_rows(o, g), dilated = x->tap_step * x->tap_step > 1;
-    if (reads_in_place(g, o) || (f->exact && !flat && x->step == 1 && dilated && x->count > 4 * labs(x->tap_step)))
+    int flat = f->spans_rows(o, g), dilated = x->divisor == 1 && tap_distance(x) > 1;
+    if (reads_in_place(g, o) ||
+        (f->exact && !flat && x->step == 1 && dilated && (double)x->count > 4 * tap_distance(x)))
         return 0;
-    double width = flat ? (double)(x->count * x->taps) : packed_extent(x, (double)x->count),
+    double width = flat ? (double)(x->count * tap_places(x)) : packed_extent(x, (double)x->count),
            channels = (double)o->channels;
     double rows = fmin(fmax(floor(STRIP_BYTES / (channels * width * sizeof(real))), 1), (double)y->count);
     double packed = (double)(o->batch * o->groups * y->count) * packed_extent(y, rows) / rows;
@@ -316,9 +353,8 @@ static double family_packing(const family *f, const operands *o, const grid *g) 
 static int plan_family(const family *f, const operands *o, const grid *g, int threads, strips *s, int64_t *parts) {
     *parts = filter_parts(f, o, g, threads);
     int spread = *parts == 1 && o->batch * o->groups % threads;
-    int flat = g->x.taps > 0 && g->y.taps > 0 && f->spans_rows(o, g);
     int64_t bytes = *parts > 1 ? IMAGE_BYTES : STRIP_BYTES;
-    return plan_strips(s, g, o, f->tile_pixels(o), 1, flat, f->exact, bytes, spread ? threads : 1);
+    return plan_strips(s, g, o, f->tile_pixels(o), 1, f->spans_rows(o, g), f->exact, bytes, spread ? threads : 1);
 }
 
 static size_t family_workspace(const family *f, const fc_conv *p, int threads) {
@@ -326,7 +362,7 @@ static size_t family_workspace(const family *f, const fc_conv *p, int threads) {
     grid g = whole_grid(p);
     strips s;
     int64_t parts;
-    if (!grid_pixels(&g) || plan_family(f, &o, &g, threads, &s, &parts)) return 0;
+    if (plan_family(f, &o, &g, threads, &s, &parts)) return 0;
     free(s.memory);
     return packed_strip_bytes(&s) + f->scratch(&o) + 64;
 }
@@ -368,22 +404,35 @@ static int family_prepare(const family *f, const fc_conv *p, const void *weight,
     return status;
 }
 
-/* The phases of a planned strip, row after row; NULL where there is no memory. */
-static phase *phases_of(const fc_conv *p, const operands *o, const strips *s) {
-    phase *phases = malloc((size_t)o->grids * sizeof *phases + (size_t)o->elements * sizeof(int64_t));
-    if (!phases) return NULL;
-    int64_t *offset = (int64_t *)(phases + o->grids), before = 0;
-    for (int64_t i = 0; i < o->grids; i++) {
+static int by_outputs(const void *a, const void *b) {
+    int64_t first = ((const axis *)a)->out_first, second = ((const axis *)b)->out_first;
+    return (first > second) - (first < second);
+}
+
+/* Gives `j` the grids of its planned strip; returns their memory, NULL where there is none. */
+static void *list_grids(direct_job *j, const fc_conv *p) {
+    const operands *o = j->o;
+    int64_t axes = o->grid_rows + o->grid_columns, grids = o->grid_rows * o->grid_columns;
+    axis *rows = malloc((size_t)axes * sizeof *rows + (size_t)grids * sizeof(grid_place) +
+                        (size_t)o->elements * sizeof(int64_t));
+    if (!rows) return NULL;
+    axis *columns = rows + o->grid_rows;
+    grid_place *places = (grid_place *)(rows + axes);
+    int64_t *offset = (int64_t *)(places + grids), before = 0;
+    for (int64_t i = 0; i < grids; i++) {
         grid g = grid_of(p, o, i);
-        phases[i] = (phase){g.y, g.x, offset, before};
+        rows[i / o->grid_columns] = g.y, columns[i % o->grid_columns] = g.x;
+        places[i] = (grid_place){offset, before};
         for (int64_t t = 0; t < grid_taps(&g); t++) {
-            int64_t row = g.y.first + t / g.x.taps * g.y.tap_step, column = g.x.first + t % g.x.taps * g.x.tap_step;
-            *offset++ = s->tap_offset[(row - s->g.y.first) / s->g.y.tap_step * s->g.x.taps +
-                                      (column - s->g.x.first) / s->g.x.tap_step];
+            int64_t r = g.y.kernel_first + t / g.x.taps * g.y.kernel_step;
+            *offset++ = j->s->tap_offset[r * p->kernel_w + g.x.kernel_first + t % g.x.taps * g.x.kernel_step];
         }
         before += grid_taps(&g);
     }
-    return phases;
+    qsort(rows, (size_t)o->grid_rows, sizeof *rows, by_outputs);
+    qsort(columns, (size_t)o->grid_columns, sizeof *columns, by_outputs);
+    j->rows = rows, j->columns = columns, j->grids = places;
+    return rows;
 }
 
 /* Runs what `j` holds; FC_NOT_MINE where weights cannot be packed block by block. */
@@ -391,22 +440,23 @@ static int run_job(direct_job *j, const fc_conv *p, double cycles, int threads) 
     const operands *o = j->o;
     grid g = whole_grid(p);
     strips s;
-    if (!grid_pixels(&g)) return 0;
     threads = fc_worth(cycles, threads);
     if (j->unpacked && (o->groups > 1 || o->batch > 1 || filter_parts(j->f, o, &g, threads) == 1)) return FC_NOT_MINE;
     if (plan_family(j->f, o, &g, threads, &s, &j->filter_parts)) return FC_NO_MEMORY;
     int status = FC_NOT_MINE;
     if (!j->unpacked || s.strips_y * s.strips_x == 1) {
-        phase only = {s.g.y, s.g.x, s.tap_offset, 0}, *phases = o->grids == 1 ? &only : phases_of(p, o, &s);
-        j->s = &s, j->phases = phases;
+        const grid_place only = {s.tap_offset, 0};
+        j->s = &s, j->rows = &s.g.y, j->columns = &s.g.x, j->grids = &only;
+        int one = s.g.y.out_step == 1 && s.g.x.out_step == 1;
+        void *several = one ? NULL : list_grids(j, p);
         j->blocks = j->f->blocks(o), j->padded_filters = j->f->padded_filters(o), j->tile_pixels = j->f->tile_pixels(o);
         j->joined = s.strips_x == 1 && s.g.x.out_step == 1 && s.g.y.out_step == 1 && s.g.x.count == o->out_width;
         int64_t tasks = o->batch * o->groups * s.strips_y * s.strips_x * j->filter_parts;
         element_place *elements = j->unpacked ? element_places(p, o) : NULL;
         if (j->unpacked) j->unpacked->elements = elements;
-        status = phases && (elements || !j->unpacked) ? fc_parallel(tasks, threads, work, j) : FC_NO_MEMORY;
-        if (phases != &only) free(phases);
-        free(elements);
+        int listed = (one || several) && (elements || !j->unpacked);
+        status = listed ? fc_parallel(tasks, threads, work, j) : FC_NO_MEMORY;
+        free(several), free(elements);
     }
     free(s.memory);
     return status;

@@ -52,17 +52,16 @@ static void store_nchw(const direct_job *j, int64_t outputs, int64_t filters, co
 
 static void do_tile(const direct_job *j, const place *p, const real *source, real *scratch) {
     const operands *o = j->o;
-    int64_t filters = min64(NR, o->filters - block_start(&j->blocks, p->block)), step = o->grid_columns;
+    int64_t filters = min64(NR, o->filters - block_start(&j->blocks, p->block)), grid = p->grid;
     int vectors = filters > VL ? 2 : 1;
-    channel_tile t = {.rows = p->rows,
-                      .channels = o->channels,
+    channel_tile t = {.channels = o->channels,
                       .pixel_step = j->s->pixel_step,
                       .channel_step = j->s->channel_step,
-                      .sums_step = step * NR};
-    for (int64_t i = 0; i < step; i++) {
-        tile_input in = input_of(j, p, p->phases + i, source);
+                      .sums_step = p->phases * NR};
+    for (int64_t i = 0; i < p->phases; i++) {
+        tile_input in = input_of(j, p, p->phase + i, &grid, source);
         t.pixels = in.pixels, t.weights = in.weights, t.tap_offset = in.tap_offset;
-        t.columns = in.columns, t.row_taps = p->phases[i].x.taps;
+        t.rows = in.rows, t.columns = in.columns, t.row_taps = in.row_taps;
         t.sums = scratch + i * NR;
         FC_NAME(channel_tiles)[p->count - 1][t.pixel_step == 1][vectors - 1](&t);
     }
@@ -74,7 +73,9 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
 }
 
 /* All phases of a tile together should fit L1. */
-static int64_t tile_pixels(const operands *o) { return max64(1, min64(MR, 256 / o->grid_columns)); }
+enum { MOST_PHASES = 256 };
+
+static int64_t tile_pixels(const operands *o) { return max64(1, min64(MR, MOST_PHASES / o->phase_columns)); }
 
 static blocking blocks(const operands *o) { return (blocking){ceil_div(o->filters, NR), NR, 0}; }
 
@@ -93,14 +94,24 @@ static int block_by_block(const operands *o) {
     return !o->nhwc && o->elements * o->channels * NR * (int64_t)sizeof(real) <= 24 << 10;
 }
 
-static size_t scratch(const operands *o) { return (size_t)(tile_pixels(o) * o->grid_columns + VL) * NR * sizeof(real); }
+static size_t scratch(const operands *o) {
+    return (size_t)(tile_pixels(o) * min64(o->phase_columns, MOST_PHASES) + VL) * NR * sizeof(real);
+}
 
 static void pack_block(const weight_packing *j, const real *weight, int64_t block, real *const *places) {
     FC_NAME(pack_channel_block)(j->o, j->kernel_h, j->kernel_w, weight, block, places);
 }
 
-static const family channels = {tile_pixels,    blocks,  padded_filters, spans_rows, 1,
-                                block_by_block, scratch, do_tile,        pack_block};
+static const family channels = {.tile_pixels = tile_pixels,
+                                .blocks = blocks,
+                                .padded_filters = padded_filters,
+                                .spans_rows = spans_rows,
+                                .exact = 1,
+                                .most_phases = MOST_PHASES,
+                                .block_by_block = block_by_block,
+                                .scratch = scratch,
+                                .do_tile = do_tile,
+                                .pack_block = pack_block};
 
 static int accepts(const fc_conv *p) {
     (void)p;
@@ -112,7 +123,7 @@ static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, 
 /* Cycles of one step of the reduction: an FMA port for each vector, unless the sums' latency or the weights take
  * longer. */
 static double step_cycles(const operands *o, double pixels) {
-    double block = (double)(o->elements / o->grids * o->grid_columns * o->channels * NR) * sizeof(real);
+    double block = (double)(o->elements / o->grid_rows * o->channels * NR) * sizeof(real);
     return fmax(pixels * NV / 2, block > (double)fc_l2_bytes() / 2 ? 10 : 4);
 }
 
@@ -127,12 +138,12 @@ static double store_cycles(const operands *o, double pixels) {
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
-    if (!grid_pixels(&g)) return 400;
     double rest = (double)(o.filters % NR), blocks = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.55 : 0);
     int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
     double rows = flat ? 1 : (double)g.y.count, span = (double)(flat ? g.y.count * g.x.count : g.x.count);
     double in_row = ceil(span / (double)tile_pixels(&o)), tiles = (double)(o.batch * o.groups) * rows * in_row;
-    double step = step_cycles(&o, span / in_row), finish = (double)o.grids * NV * store_cycles(&o, span / in_row);
+    double step = step_cycles(&o, span / in_row), phases = (double)o.phase_rows * (double)o.phase_columns;
+    double finish = phases * NV * store_cycles(&o, span / in_row);
     double cycles = tiles * blocks * ((double)o.elements * ((double)o.channels * step * 1.15 + 10) + finish);
     cycles = (cycles + family_packing(&channels, &o, &g)) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;

@@ -125,9 +125,11 @@ static int spans_rows(const operands *o, const grid *g) {
  * ahead. */
 static int block_by_block(const operands *o) { return o->elements * o->channels <= 32; }
 
-/* Scratch memory holds the sums; then a copy of pixels, or what is being interleaved. */
+/* The sums of so many phases, which should fit L2; then a copy of pixels, or what is being interleaved. */
+enum { MOST_PHASES = 32 };
+
 static size_t scratch(const operands *o) {
-    return (size_t)((KR + 3) * o->grid_columns + o->channels + 1) * 4 * VL * sizeof(real);
+    return (size_t)((KR + 3) * min64(o->phase_columns, MOST_PHASES) + o->channels + 1) * 4 * VL * sizeof(real);
 }
 
 /* Stores row i of `rows`, each of n numbers, to every `count`-th element from i on. Halves of the rows are joined pair
@@ -153,26 +155,26 @@ static void interleave(const real *rows, int64_t rows_step, int64_t count, int64
 static void do_tile(const direct_job *j, const place *p, const real *source, real *scratch) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
-    int64_t filters = block_width(j, p->block), own = vectors_of(filters) * VL, phases = o->grid_columns;
+    int64_t filters = block_width(j, p->block), own = vectors_of(filters) * VL, phases = p->phases, grid = p->grid;
     static const int64_t nowhere[1] = {0};
-    pixel_tile t = {
-        .rows = p->rows, .channels = o->channels, .channel_step = j->s->channel_step, .sums_step = own * phases};
+    pixel_tile t = {.channels = o->channels, .channel_step = j->s->channel_step, .sums_step = own * phases};
     real *room = scratch + KR * own * phases, *copy = NULL;
     if (j->s->in_place && p->count < own) {
         /* A vector would read beyond the image. */
-        const real *from = input_of(j, p, p->phases, source).pixels;
+        const real *from = tile_source(j, p, source);
         for (int64_t c = 0; c < o->channels; c++) copy_reals(room + c * own, from + c * t.channel_step, p->count);
         copy = room, t.channel_step = own;
     }
     pixel_stretch r = first_stretch(j, p);
-    if (r.count == own && phases == 1 && !e->residual && (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
+    if (r.count == own && o->phase_columns == 1 && !e->residual &&
+        (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
         t.finished = 1, t.relu = e->activation == FC_RELU;
         t.bias = e->bias ? (const real *)e->bias + p->filter : NULL;
     }
     for (int64_t i = 0; i < phases; i++) {
-        tile_input in = input_of(j, p, p->phases + i, source);
+        tile_input in = input_of(j, p, p->phase + i, &grid, source);
         t.pixels = copy ? copy : in.pixels, t.tap_offset = copy ? nowhere : in.tap_offset;
-        t.weights = in.weights, t.columns = in.columns, t.row_taps = p->phases[i].x.taps;
+        t.weights = in.weights, t.rows = in.rows, t.columns = in.columns, t.row_taps = in.row_taps;
         t.sums = scratch + i * own;
         if (t.finished) {
             t.sums = j->out + p->image * o->out_image + p->filter * o->out_channel + r.out_pixel;
@@ -212,8 +214,16 @@ static void pack_block(const weight_packing *j, const real *weight, int64_t bloc
     }
 }
 
-static const family pixels = {tile_pixels,    blocks,  padded_filters, spans_rows, 0,
-                              block_by_block, scratch, do_tile,        pack_block};
+static const family pixels = {.tile_pixels = tile_pixels,
+                              .blocks = blocks,
+                              .padded_filters = padded_filters,
+                              .spans_rows = spans_rows,
+                              .exact = 0,
+                              .most_phases = MOST_PHASES,
+                              .block_by_block = block_by_block,
+                              .scratch = scratch,
+                              .do_tile = do_tile,
+                              .pack_block = pack_block};
 
 static int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
 
@@ -222,7 +232,6 @@ static size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p)
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
-    if (!grid_pixels(&g)) return 400;
     double filters = (double)o.filters, width = (double)tile_pixels(&o), count = (double)blocks(&o).count;
     int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
     double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
@@ -230,7 +239,8 @@ static double cost(const fc_conv *p) {
     double vectors = width / VL, loads = fmax(vectors * 1.9 + filters / count, 8),
            step = fmax(vectors * filters / count, loads);
     double multiply = tiles_needed * count * (double)o.elements * ((double)o.channels * step / 2 + 5);
-    double store = tiles_needed * vectors * filters * (o.grid_columns > 1 ? 8 : 4) * (double)o.grids;
+    double store = tiles_needed * vectors * filters * (o.phase_columns > 1 ? 8 : 4) *
+                   ((double)o.phase_rows * (double)o.phase_columns);
     double cycles = (multiply * 1.15 + store + family_packing(&pixels, &o, &g)) / 2 +
                     stream_cycles(family_traffic(&pixels, &o, &g));
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;

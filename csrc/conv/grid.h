@@ -1,9 +1,10 @@
 /* A convolution, transposed or not, as one or more plain ones ("grids") over operands in either layout. Included by
  * every convolution kernel and by the gradients of weights; it computes a few numbers for a call and touches no array.
  *
- * A transposed convolution of stride s computes s * s interleaved grids of outputs; each is an ordinary convolution of
- * stride 1 with a share of the kernel's taps (sub-pixel convolution). An ordinary convolution is one grid. Kernels work
- * on grids only.
+ * The outputs of a transposed convolution of stride s lie in s * s interleaved "phases"; those of a phase see the same
+ * share of the kernel's taps, as in an ordinary convolution of stride 1 (sub-pixel convolution): a phase with taps is a
+ * grid. Of a small output many phases hold no pixel, and of a small kernel many see no tap, so that neither the grids
+ * nor the phases are counted by the stride. An ordinary convolution is one grid. Kernels work on grids only.
  *
  * `operands` has the strides of both layouts, so that a kernel finds pixel (y, x) of channel c of image n in either at
  *   n * x_image + c * x_channel + (y * width + x) * x_pixel. */
@@ -21,16 +22,19 @@ typedef struct {
     int64_t x_pixel, x_channel, x_image;                   /* strides of x */
     int64_t out_pixel, out_channel, out_image;             /* strides of out */
     int64_t w_filter, w_channel, w_row, w_column, w_group; /* strides of the user's weights */
-    int64_t grids, grid_columns;
+    int64_t grid_rows, grid_columns;                       /* grids along each axis, by the kernel alone */
+    int64_t phase_rows, phase_columns;                     /* phases along each axis that hold outputs */
     int nhwc;
 } operands;
 
-/* Along one axis: output o lies at o * out_step + out_first and reads input o * step + first + t * tap_step with tap
- * number t of `taps`, which is the kernel's element kernel_first + t * kernel_step. */
+/* Along one axis: output o lies at o * out_step + out_first and sees input o * step + tap_at(t) with tap number t of
+ * `taps`, which is the kernel's element kernel_first + t * kernel_step. */
 typedef struct {
     int64_t count, out_first, out_step;
-    int64_t taps, step, first, tap_step, kernel_first, kernel_step;
+    int64_t taps, step, first, tap_step, divisor, kernel_first, kernel_step;
 } axis;
+
+static inline int64_t tap_at(const axis *a, int64_t t) { return floor_div(a->first + t * a->tap_step, a->divisor); }
 
 typedef struct {
     axis y, x;
@@ -56,8 +60,10 @@ static inline operands operands_of(const fc_conv *p) {
     o.w_row = p->kernel_w * o.w_column;
     o.w_filter = p->transposed ? inner : outer, o.w_channel = p->transposed ? outer : inner;
     o.w_group = p->filters / p->groups * outer;
-    o.grid_columns = p->transposed ? p->stride_w : 1;
-    o.grids = o.grid_columns * (p->transposed ? p->stride_h : 1);
+    o.grid_rows = p->transposed ? min64(p->kernel_h, period_of(p->stride_h, p->dilation_h)) : 1;
+    o.grid_columns = p->transposed ? min64(p->kernel_w, period_of(p->stride_w, p->dilation_w)) : 1;
+    o.phase_rows = p->transposed ? min64(p->stride_h, o.out_height) : 1;
+    o.phase_columns = p->transposed ? min64(p->stride_w, o.out_width) : 1;
     return o;
 }
 
@@ -69,53 +75,46 @@ static inline axis plain_axis(int64_t count, int64_t taps, int64_t stride, int64
               .step = stride,
               .first = -pad,
               .tap_step = taps > 1 ? dilation : 1,
+              .divisor = 1,
               .kernel_first = 0,
               .kernel_step = 1};
     return a;
 }
 
-/* Output y = phase + stride * o takes the kernel's element r from input (y + pad - r * dilation) / stride, where that
- * is whole; such r are `stride / gcd(stride, dilation)` apart. */
+/* Output y takes the kernel's element r from input (y + pad - r * dilation) / stride, where that is whole. So does its
+ * phase with every `period_of(stride, dilation)`-th element from the lowest on; here that is element `lowest`, and the
+ * phase the one that it meets. */
 static inline axis phase_axis(int64_t size, int64_t taps, int64_t stride, int64_t pad, int64_t dilation,
-                              int64_t phase) {
+                              int64_t lowest) {
+    int64_t period = period_of(stride, dilation), at = lowest * dilation - pad;
+    int64_t phase = at - floor_div(at, stride) * stride;
     axis a = {.count = phase < size ? ceil_div(size - phase, stride) : 0,
               .out_first = phase,
               .out_step = stride,
-              .taps = 0,
+              .taps = ceil_div(taps - lowest, period),
               .step = 1,
-              .first = 0,
-              .tap_step = 0,
-              .kernel_first = 0,
-              .kernel_step = 1};
-    int64_t gcd = stride, b = dilation;
-    while (b) {
-        int64_t t = gcd % b;
-        gcd = b, b = t;
-    }
-    a.kernel_step = stride / gcd, a.tap_step = -(dilation / gcd);
-    for (int64_t r = 0; r < min64(taps, a.kernel_step); r++)
-        if ((phase + pad - r * dilation) % stride == 0) {
-            a.kernel_first = r;
-            a.first = (phase + pad - r * dilation) / stride;
-            a.taps = ceil_div(taps - r, a.kernel_step);
-            break;
-        }
-    if (a.taps <= 1) a.tap_step = 1;
+              .first = (phase - at) / stride,
+              .divisor = 1,
+              .kernel_first = lowest,
+              .kernel_step = period};
+    a.tap_step = a.taps > 1 ? -(dilation * period / stride) : 1;
     return a;
 }
 
-/* All phases together: output o stands for `stride` outputs, and the taps are those of every phase. */
+/* All phases together: output o stands for `stride` outputs, and the taps are those of every phase, some of them at one
+ * place. */
 static inline axis all_phases(int64_t size, int64_t taps, int64_t stride, int64_t pad, int64_t dilation) {
-    axis all = phase_axis(size, taps, stride, pad, dilation, 0);
-    if (stride == 1) return all;
-    int64_t low = INT64_MAX, high = INT64_MIN;
-    for (int64_t i = 0; i < stride; i++) {
-        axis a = phase_axis(size, taps, stride, pad, dilation, i);
-        if (!a.taps) continue;
-        high = max64(high, a.first), low = min64(low, a.first + (a.taps - 1) * a.tap_step);
-    }
-    all.first = low, all.taps = high - low + 1, all.tap_step = 1;
-    return all;
+    axis a = {.count = ceil_div(size, stride),
+              .out_first = 0,
+              .out_step = stride,
+              .taps = taps,
+              .step = 1,
+              .first = pad + stride - 1,
+              .tap_step = taps > 1 ? -dilation : 1,
+              .divisor = stride,
+              .kernel_first = 0,
+              .kernel_step = 1};
+    return a;
 }
 
 /* The convolution as one grid. */
@@ -164,7 +163,30 @@ static inline grid grid_of(const fc_conv *p, const operands *o, int64_t index) {
                   phase_axis(p->width, p->kernel_w, p->stride_w, p->pad_left, p->dilation_w, column)};
 }
 
-/* The taps [first, first + count) that output `at` of an axis sees inside an image of that size. */
+/* Is every output one of a grid? */
+static inline int grids_cover(const fc_conv *p, const operands *o) {
+    return !p->transposed || (o->grid_rows == p->stride_h && o->grid_columns == p->stride_w);
+}
+
+/* Is the stretch of an axis from the first place that outputs see to the last hardly longer than what they see of it,
+ * or than the image? Kernels that keep it whole need it so. */
+static inline int is_compact(int64_t size, int64_t outputs, int64_t taps, int64_t stride, int64_t dilation) {
+    return (outputs - 1) * stride + (taps - 1) * dilation < 8 * (size + outputs * taps);
+}
+
+/* Different places of an axis' taps, and how far apart they are. */
+static inline int64_t tap_places(const axis *a) {
+    int64_t span = tap_at(a, a->taps - 1) - tap_at(a, 0);
+    return min64(a->taps, (span < 0 ? -span : span) + 1);
+}
+
+static inline double tap_distance(const axis *a) {
+    double distance = (double)a->tap_step / (double)a->divisor;
+    distance = distance < 0 ? -distance : distance;
+    return distance < 1 ? 1 : distance;
+}
+
+/* The taps [first, first + count) that output `at` of a grid's axis sees inside an image of that size. */
 static inline void taps_inside(const axis *a, int64_t at, int64_t size, int64_t *first, int64_t *count) {
     int64_t low = 0, high = a->taps, position = at * a->step + a->first;
     while (low < high && (position + low * a->tap_step < 0 || position + low * a->tap_step >= size)) low++;
@@ -172,9 +194,6 @@ static inline void taps_inside(const axis *a, int64_t at, int64_t size, int64_t 
         high--;
     *first = low, *count = high - low;
 }
-
-/* A phase beyond a small output has no pixels. */
-static inline int64_t grid_pixels(const grid *g) { return g->y.count * g->x.count; }
 
 static inline int64_t grid_taps(const grid *g) { return g->y.taps * g->x.taps; }
 

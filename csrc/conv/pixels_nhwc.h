@@ -105,8 +105,10 @@ typedef struct {
     int grouped, in_place;
 } job_nhwc;
 
-/* A ring far beyond L1 would be of no use, and its size could overflow. */
+/* A ring far beyond L1 would be of no use, and its size could overflow; one that is mostly zeros takes longer to fill
+ * than to use. */
 static int ring_fits(const fc_conv *p) {
+    if (!is_compact(p->width, max64(p->out_width, PIXELS), p->kernel_w, p->stride_w, p->dilation_w)) return 0;
     double rows = (double)(p->kernel_h - 1) * (double)p->dilation_h + 1;
     double columns = 2.0 * PIXELS * (double)p->stride_w + (double)(p->kernel_w - 1) * (double)p->dilation_w;
     return rows * columns * VECTOR_BYTES <= 1 << 20;

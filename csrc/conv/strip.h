@@ -21,11 +21,14 @@ enum { READ_BEYOND = 4 * VL, PAGE_BYTES = 4096 };
 
 /* How one axis' taps are spread over sheets. */
 typedef struct {
-    int64_t sheets;
-    int64_t *base;  /* of a sheet: input position of its element 0, for output 0 */
-    int64_t *shift; /* of a sheet: largest shift of its taps */
+    int64_t sheets, widest, shifts; /* largest shift of all sheets; sum of the sheets' largest shifts */
+    int64_t *base;                  /* of a sheet: input position of its element 0, for output 0 */
+    int64_t *shift;                 /* of a sheet: largest shift of its taps */
+    int64_t *before;                /* of a sheet: the sum of those of the sheets before it */
     int64_t *tap_sheet, *tap_shift;
 } spread;
+
+enum { SPREAD_ARRAYS = 5 };
 
 typedef struct {
     grid g;
@@ -45,42 +48,39 @@ typedef struct {
 } strips;
 
 static void spread_taps(spread *s, const axis *a, int64_t *memory, int own_sheets) {
-    s->base = memory, s->shift = memory + a->taps, s->tap_sheet = memory + 2 * a->taps,
-    s->tap_shift = memory + 3 * a->taps;
-    s->sheets = 0;
+    *s = (spread){.base = memory,
+                  .shift = memory + a->taps,
+                  .before = memory + 2 * a->taps,
+                  .tap_sheet = memory + 3 * a->taps,
+                  .tap_shift = memory + 4 * a->taps};
+    /* From the lowest tap up, so that shifts are not negative. */
+    int64_t lowest = a->tap_step < 0 ? a->taps - 1 : 0, up = a->tap_step < 0 ? -1 : 1;
+    int64_t period = period_of(a->step, up * a->tap_step);
     for (int64_t i = 0; i < a->taps; i++) {
-        /* The lowest tap comes first, so that shifts are not negative. */
-        int64_t t = a->tap_step < 0 ? a->taps - 1 - i : i;
-        int64_t at = a->first + t * a->tap_step, sheet = s->sheets;
-        if (!own_sheets)
-            for (int64_t p = 0; p < s->sheets; p++)
-                if ((at - s->base[p]) % a->step == 0) sheet = p;
+        int64_t t = lowest + up * i, at = tap_at(a, t), sheet = s->sheets;
+        if (own_sheets && sheet && s->base[sheet - 1] == at) sheet--;
+        if (!own_sheets && i >= period) sheet = s->tap_sheet[t - up * period];
         if (sheet == s->sheets) {
             s->base[sheet] = at, s->shift[sheet] = 0;
             s->sheets++;
         }
         s->tap_sheet[t] = sheet;
-        s->tap_shift[t] = (at - s->base[sheet]) / a->step;
-        s->shift[sheet] = max64(s->shift[sheet], s->tap_shift[t]);
+        s->tap_shift[t] = s->shift[sheet] = (at - s->base[sheet]) / a->step;
+    }
+    for (int64_t p = 0; p < s->sheets; p++) {
+        s->before[p] = s->shifts;
+        s->shifts += s->shift[p], s->widest = max64(s->widest, s->shift[p]);
     }
 }
 
-static int64_t spread_extent(const spread *s, int64_t count) {
-    int64_t sum = 0;
-    for (int64_t p = 0; p < s->sheets; p++) sum += count + s->shift[p];
-    return sum;
-}
+static int64_t spread_extent(const spread *s, int64_t count) { return s->sheets * count + s->shifts; }
 
-static int64_t spread_width(const spread *s, int64_t count) {
-    int64_t widest = 0;
-    for (int64_t p = 0; p < s->sheets; p++) widest = max64(widest, s->shift[p]);
-    return count + widest;
-}
+static int64_t spread_width(const spread *s, int64_t count) { return count + s->widest; }
 
 /* Spreads the taps so that they share sheets, unless that holds more than a sheet for each. */
 static void spread_best(spread *s, const axis *a, int64_t *memory, int64_t count) {
     spread_taps(s, a, memory, 0);
-    if (spread_extent(s, count) > a->taps * count) spread_taps(s, a, memory, 1);
+    if (spread_extent(s, count) > tap_places(a) * count) spread_taps(s, a, memory, 1);
 }
 
 static int64_t strip_bytes(const strips *s, int64_t rows, int64_t columns) {
@@ -90,8 +90,8 @@ static int64_t strip_bytes(const strips *s, int64_t rows, int64_t columns) {
 
 /* Is the grid's input the image itself, pixel for pixel? */
 static int covers_image(const grid *g, const operands *o) {
-    return g->x.taps == 1 && g->y.taps == 1 && g->x.step == 1 && g->y.step == 1 && g->x.first == 0 && g->y.first == 0 &&
-           g->x.count == o->width && g->y.count <= o->height;
+    return tap_places(&g->x) == 1 && tap_places(&g->y) == 1 && g->x.step == 1 && g->y.step == 1 &&
+           tap_at(&g->x, 0) == 0 && tap_at(&g->y, 0) == 0 && g->x.count == o->width && g->y.count <= o->height;
 }
 
 /* An input that is the image itself need not be packed, unless channels are whole pages apart: they would compete for a
@@ -105,27 +105,29 @@ static int reads_in_place(const grid *g, const operands *o) {
  * Returns whether that is so. `edges` has room for 2 * taps + 2. */
 static int plan_zones(strips *s) {
     const axis *x = &s->g.x;
-    if (x->tap_step * x->tap_step == 1 || (!s->nhwc && x->step > 1)) return 0;
-    int64_t n = 0, *edges = s->edges;
-    edges[n++] = 0;
-    for (int64_t t = 0; t < x->taps; t++) {
-        int64_t at = x->first + t * x->tap_step;
-        int64_t low = at < 0 ? ceil_div(-at, x->step) : 0, high = at < s->width ? ceil_div(s->width - at, x->step) : 0;
-        if (low > 0 && low < x->count) edges[n++] = low;
-        if (high > 0 && high < x->count) edges[n++] = high;
+    if (x->tap_step * x->tap_step == 1 || x->divisor > 1 || (!s->nhwc && x->step > 1)) return 0;
+    int64_t last = 0, narrowest = x->count, *edges = s->edges;
+    int64_t highest = x->tap_step < 0 ? 0 : x->taps - 1, down = x->tap_step < 0 ? 1 : -1;
+    edges[0] = 0;
+    /* The outputs from which on taps see the image, and those from which on they no longer do, both ascend from the
+     * highest tap down: the two are merged. */
+    for (int64_t i = 0, k = 0; k < x->taps;) {
+        int64_t begin = x->count, end = s->width - tap_at(x, highest + down * k);
+        end = end > 0 ? min64(ceil_div(end, x->step), x->count) : 0;
+        if (i < x->taps) begin = min64(ceil_div(max64(0, -tap_at(x, highest + down * i)), x->step), x->count);
+        int64_t edge = min64(begin, end);
+        if (begin < end)
+            i++;
+        else
+            k++;
+        if (edge == edges[last]) continue;
+        narrowest = min64(narrowest, edge - edges[last]);
+        edges[++last] = edge;
     }
-    edges[n++] = x->count;
-    for (int64_t i = 1; i < n; i++) /* insertion sort: there are few */
-        for (int64_t k = i; k > 0 && edges[k - 1] > edges[k]; k--) {
-            int64_t swap = edges[k];
-            edges[k] = edges[k - 1], edges[k - 1] = swap;
-        }
-    int64_t last = 0, narrowest = x->count;
-    for (int64_t i = 1; i < n; i++)
-        if (edges[i] != edges[last]) {
-            narrowest = min64(narrowest, edges[i] - edges[last]);
-            edges[++last] = edges[i];
-        }
+    if (edges[last] < x->count) {
+        narrowest = min64(narrowest, x->count - edges[last]);
+        edges[++last] = x->count;
+    }
     s->zones = last;
     return narrowest >= 4;
 }
@@ -173,10 +175,11 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
         flat = 0;
     }
     axis *y = &s->g.y, *x = &s->g.x;
-    s->memory = malloc((4 * (size_t)(y->taps + x->taps) + (size_t)(y->taps * x->taps) + 2 * (size_t)x->taps + 3) *
-                       sizeof(int64_t));
+    int64_t *memory_x, spreads = SPREAD_ARRAYS * (y->taps + x->taps);
+    s->memory = malloc((size_t)(spreads + y->taps * x->taps + 2 * x->taps + 3) * sizeof(int64_t));
     if (!s->memory) return FC_NO_MEMORY;
-    s->tap_offset = s->memory + 4 * (y->taps + x->taps);
+    memory_x = s->memory + SPREAD_ARRAYS * y->taps;
+    s->tap_offset = s->memory + spreads;
     s->edges = s->tap_offset + y->taps * x->taps;
     s->flat = flat || s->in_place;
     if (exact && !flat && !s->in_place && plan_zones(s))
@@ -186,9 +189,9 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
     s->outside = s->flat;
     spread_best(&s->y, y, s->memory, y->count);
     if (s->flat)
-        spread_taps(&s->x, x, s->memory + 4 * y->taps, 1);
+        spread_taps(&s->x, x, memory_x, 1);
     else
-        spread_best(&s->x, x, s->memory + 4 * y->taps, x->count);
+        spread_best(&s->x, x, memory_x, x->count);
 
     int64_t rows = 1, columns = tile;
     fit_strip(s, tile, bytes, &rows, &columns);
@@ -211,7 +214,7 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
         s->pixels = 0;
         s->pixel_step = o->x_pixel * x->step, s->channel_step = o->x_channel;
         for (int64_t t = 0; t < y->taps * x->taps; t++) {
-            int64_t row = y->first + t / x->taps * y->tap_step, column = x->first + t % x->taps * x->tap_step;
+            int64_t row = tap_at(y, t / x->taps), column = tap_at(x, t % x->taps);
             s->tap_offset[t] = (row * o->width + column) * o->x_pixel;
         }
         return 0;
@@ -229,8 +232,7 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
         s->pixel_step = 1, s->channel_step = s->pixels;
     }
     for (int64_t r = 0; r < y->taps; r++) {
-        int64_t row = s->y.tap_shift[r];
-        for (int64_t p = 0; p < s->y.tap_sheet[r]; p++) row += s->rows + s->y.shift[p];
+        int64_t sheet = s->y.tap_sheet[r], row = sheet * s->rows + s->y.before[sheet] + s->y.tap_shift[r];
         for (int64_t t = 0; t < x->taps; t++)
             s->tap_offset[r * x->taps + t] =
                 ((s->x.tap_sheet[t] * s->sheet_rows + row) * s->pitch + s->x.tap_shift[t]) * s->pixel_step;

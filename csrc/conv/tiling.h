@@ -27,7 +27,7 @@ typedef struct {
 
 typedef struct {
     int64_t count, out_first, out_step; /* as in `axis` */
-    int64_t subimages, tiles;           /* interleaved images; tiles of each */
+    int64_t subimages, tiles;           /* interleaved images that hold outputs; tiles of each */
     int64_t unit, kernel_step;
     int segments, most_points;
     segment segment[MOST_SEGMENTS];
@@ -52,7 +52,7 @@ static int tile_axis(tiled_axis *w, const axis *a) {
     *w = (tiled_axis){.count = a->count,
                       .out_first = a->out_first,
                       .out_step = a->out_step,
-                      .subimages = distance,
+                      .subimages = max64(1, min64(distance, a->count)),
                       .unit = a->step * distance,
                       .kernel_step = kernel_step * a->step};
     w->tiles = ceil_div(ceil_div(a->count, w->subimages), M);

@@ -26,6 +26,7 @@
 enum {
     SHARED_TILES = 128,
     SHARED_BYTES = 2 << 20, /* V for each thread */
+    MOST_GRIDS = 256,       /* each is a pass of its own */
 };
 
 typedef struct {
@@ -205,6 +206,7 @@ typedef struct {
     double traffic;   /* bytes of weights and V that each thread moves through the outer caches */
 } split;
 
+/* For a grid with tiles. */
 static split split_of(const tiling *w, const operands *o, int threads) {
     int64_t tile_bytes = w->points * (w->row_step + NR) * (int64_t)sizeof(real);
     int64_t filter_blocks = ceil_div(o->filters, NR), weights = group_weights(w, o) * (int64_t)sizeof(real);
@@ -262,21 +264,24 @@ static int run_grid(winograd_job *j, int threads) {
 
 /* ---- the kernel ---- */
 
-/* Calls for each grid; weights are laid out grid after grid, whether an image has pixels of it or not. */
+/* Calls for each grid; weights are laid out grid after grid, whether an image has pixels of it or not. Where it has
+ * none, or the batch is empty, there are no tiles. */
 #define FOR_GRIDS(p, o, g, w)                                                                                          \
-    for (int64_t index = 0; index < (o).grids; index++)                                                                \
+    for (int64_t index = 0; index < (o).grid_rows * (o).grid_columns; index++)                                         \
         if (((g) = grid_of(p, &(o), index)), tile_grid(&(w), &(g), &(o)))
 
 static int accepts(const fc_conv *p) {
     operands o = operands_of(p);
     grid g;
     tiling w;
-    int tiled = 0, gain = 0;
+    int64_t grids = o.grid_rows * o.grid_columns, tiled = 0;
+    int gain = 0;
+    if (!grids_cover(p, &o) || grids > MOST_GRIDS) return 0;
     FOR_GRIDS(p, o, g, w) {
-        if (stage_reals(&w) * (int64_t)sizeof(real) > STAGE_BYTES) return 0;
+        if (w.tiles && stage_reals(&w) * (int64_t)sizeof(real) > STAGE_BYTES) return 0;
         tiled++, gain |= w.y.most_points > M || w.x.most_points > M;
     }
-    return gain && tiled == o.grids;
+    return gain && tiled == grids;
 }
 
 static double cost(const fc_conv *p) {
@@ -286,8 +291,9 @@ static double cost(const fc_conv *p) {
     double cycles = 0;
     FOR_GRIDS(p, o, g, w) {
         double weights = (double)(group_weights(&w, &o) * o.groups) * sizeof(real);
-        cycles += tile_cycles(&w, &o) * (double)(w.tiles * o.groups) / 2 +
-                  stream_cycles(split_of(&w, &o, 2).traffic * (double)o.groups) + 12000;
+        if (w.tiles)
+            cycles += tile_cycles(&w, &o) * (double)(w.tiles * o.groups) / 2 +
+                      stream_cycles(split_of(&w, &o, 2).traffic * (double)o.groups) + 12000;
         if (p->once) cycles += weights * (p->transposed ? 0.4 : 0.12); /* every phase reads all the kernel's elements */
     }
     return cycles;

@@ -5,8 +5,14 @@
 #include <stdlib.h>
 
 #include "base/parallel.h"
-#include "base/readers.h"
 #include "base/sum_rows.h"
+
+/* The copies of each row, or column, of the image in the padded one: those of i are list[begin[i]], ...,
+ * list[begin[i + 1] - 1]. */
+typedef struct {
+    int64_t *begin, *list;
+    int64_t most; /* copies of one */
+} copies;
 
 /* Neighbouring columns of the padded image that are neighbours in the image too. */
 typedef struct {
@@ -17,7 +23,7 @@ typedef struct {
     const real *gradient;
     real *out;
     int64_t height, width, inner, row_count, column_count; /* a pixel is `inner` reals */
-    readers rows, columns;
+    copies rows, columns;
     const column_stretch *stretches; /* the longest first */
     int64_t stretch_count;
 } pad_gradient_job;
@@ -72,6 +78,20 @@ static int pad_work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
+/* `places` are `count` places in the image, or negative. */
+static int find_copies(copies *c, const int64_t *places, int64_t count, int64_t size) {
+    *c = (copies){.begin = calloc((size_t)(size + 2 + count), sizeof *c->begin)};
+    if (!c->begin) return FC_NO_MEMORY;
+    c->list = c->begin + size + 2;
+    int64_t *next = c->begin + 1; /* while lists grow, next[i] is where that of i ends */
+    for (int64_t i = 0; i < count; i++)
+        if (places[i] >= 0) c->most = max64(c->most, ++next[places[i] + 1]);
+    for (int64_t i = 0; i < size; i++) next[i + 1] += next[i];
+    for (int64_t i = 0; i < count; i++)
+        if (places[i] >= 0) c->list[next[places[i]]++] = i;
+    return 0;
+}
+
 static int find_column_stretches(pad_gradient_job *j, const int64_t *columns) {
     column_stretch *to = malloc((size_t)(j->column_count + 1) * sizeof *to);
     if (!to) return FC_NO_MEMORY;
@@ -104,12 +124,11 @@ int FC_NAME(pad_gradient)(const void *gradient, void *out, int64_t planes, int64
                           .inner = inner,
                           .row_count = row_count,
                           .column_count = column_count};
-    reading by_row = {rows, NULL, 1, row_count}, by_column = {columns, NULL, 1, column_count};
     double reals = (double)planes * (double)(row_count * column_count) * (double)inner;
-    int status = find_readers(&j.rows, height, &by_row);
-    if (!status) status = find_readers(&j.columns, width, &by_column);
+    int status = find_copies(&j.rows, rows, row_count, height);
+    if (!status) status = find_copies(&j.columns, columns, column_count, width);
     if (!status) status = find_column_stretches(&j, columns);
     if (!status) status = fc_parallel(planes * height, fc_worth(reals / 4, threads), pad_work, &j);
-    free_readers(&j.rows), free_readers(&j.columns), free((void *)j.stretches);
+    free(j.rows.begin), free(j.columns.begin), free((void *)j.stretches);
     return status;
 }

@@ -188,7 +188,7 @@ static span windows_of(const scatter_add_job *j, int late, int64_t i, int64_t co
 typedef struct {
     const lane *picked;
     const real *values;
-} window;
+} picked_window;
 
 enum { WINDOW_ROWS = 3, MOST_WINDOWS = WINDOW_ROWS * WINDOW_ROWS };
 
@@ -199,11 +199,11 @@ typedef struct {
 } windows;
 
 INLINE
-lanes picked_by(const window *w, int64_t c) { return (lanes)load((const real *)(w->picked + c)); }
+lanes picked_by(const picked_window *w, int64_t c) { return (lanes)load((const real *)(w->picked + c)); }
 
 /* Sums one pixel from `count` windows; `answers` counts down. Whole vectors are written. */
 INLINE
-void ask(const int count, const window *w, lane pixel, int64_t channels, real *to, lanes *answers) {
+void ask(const int count, const picked_window *w, lane pixel, int64_t channels, real *to, lanes *answers) {
     lanes own = pixel - (lanes){0}, total = *answers;
     int64_t c = 0;
     for (; c + VL <= channels; c += VL) {
@@ -230,12 +230,12 @@ static void fill_row(const scatter_add_job *j, const windows *all, int64_t image
                      lanes *answers) {
     int64_t padded = round_up(j->channels, VL);
     for (int64_t x = 0; x < j->width; x++, to += j->channels) {
-        window w[MOST_WINDOWS];
+        picked_window w[MOST_WINDOWS];
         int n = 0;
         for (int64_t a = rows.first; a <= rows.last; a++)
             for (int64_t b = all->columns[x].first; b <= all->columns[x].last; b++)
-                w[n++] = (window){all->picked + a % WINDOW_ROWS * all->room + b * padded,
-                                  j->values + ((image * j->rows + a) * j->columns + b) * j->channels};
+                w[n++] = (picked_window){all->picked + a % WINDOW_ROWS * all->room + b * padded,
+                                         j->values + ((image * j->rows + a) * j->columns + b) * j->channels};
         lane pixel = (lane)(y * j->width + x);
         switch (n) {
             case 1: ask(1, w, pixel, j->channels, to, answers); break;

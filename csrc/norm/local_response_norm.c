@@ -2,8 +2,8 @@
  * channels)^beta. Called through `operations.def`. Limit: arithmetic of the powers. */
 #include <math.h>
 
-#include "base/parallel.h"
 #include "base/compensated.h"
+#include "base/parallel.h"
 #include "base/types.h"
 
 typedef struct {
@@ -43,7 +43,8 @@ static int norm_work(const void *context, int64_t begin, int64_t end) {
                         part += x[near * channel] * x[near * channel];
                     ADD_PART(real, energy, rest, part);
                 }
-                j->out[base + i * pixel + c * channel] = x[c * channel] / power(j->k + j->scale * (energy + rest), j->beta);
+                j->out[base + i * pixel + c * channel] =
+                    x[c * channel] / power(j->k + j->scale * (energy + rest), j->beta);
             }
         }
     }

@@ -1,4 +1,4 @@
-/* Pooling of every kind and element type, from tables of windows. Compiled once for each instruction set, called by
+/* Pooling of every kind and element type. Compiled once for each instruction set, called by
  * `fc_pool_run`.
  *
  * Maximum and sum of NCHW planes combine whole rows, then neighbours along the row, in loops that the compiler turns
@@ -7,9 +7,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/parallel.h"
 #include "base/compensated.h"
+#include "base/parallel.h"
 #include "base/types.h"
+#include "pool/windows.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -23,6 +24,9 @@ typedef struct {
     const double *uniforms;
     int64_t parts;
 } pool_job;
+
+/* Are rows padded, so that every window is whole and taps are vectors? Not where windows reach far beyond them. */
+static int is_padded(const fc_windows *w) { return w->kind == FC_SLIDING && extent_of(w) <= max64(w->size, 64); }
 
 #define T float
 #define NAMED(name) name##_f32
@@ -94,8 +98,8 @@ int FC_NAME(pool)(const fc_pool *p, const void *x, void *out, int64_t *indices, 
     pool_job j = {p, x, out, indices, uniforms, 1};
     int64_t planes = p->batch * p->channels, rows = p->rows.count;
     double elements = (double)planes * (double)(p->height * p->width + rows * p->columns.count);
-    int by_window =
-        indices || p->reducer > FC_SUM || (p->layout == FC_NHWC && (p->rows.per_plane || p->columns.per_plane));
+    int by_window = indices || p->reducer > FC_SUM ||
+                    (p->layout == FC_NHWC && (p->rows.kind == FC_FRACTIONAL || p->columns.kind == FC_FRACTIONAL));
     threads = fc_worth(elements / (by_window ? 1 : 8), threads);
     if (by_window) return fc_parallel(planes * rows, threads, bodies[p->type][0], &j);
     if (p->layout == FC_NCHW) {

@@ -1,17 +1,17 @@
 /* The gradient of average pooling: every pixel is the sum of its windows' shares. Called through `operations.def`.
  *
  * A row of outputs is divided, and spread along the row, into a ring of such rows in L1; a row of pixels is the sum of
- * those whose windows hold it, written once. NCHW has vectors along the row, NHWC over channels. Limit: memory
- * bandwidth. */
+ * those whose windows hold it, written once. Where windows are so high that the ring would not fit L2, each such row is
+ * added to the rows of pixels instead. NCHW has vectors along the row, NHWC over channels. Limit: memory bandwidth. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
-#include "base/readers.h"
 #include "base/sink.h"
 #include "base/sum_rows.h"
-#include "pool/windows.h"
+#include "pool/divided.h"
+#include "pool/holders.h"
 
-/* How a row is spread: by the windows' grid, with what is in front of vectors; or by the lists of readers. */
+/* How a row is spread: by the windows' stride, with what is in front of vectors; or by the holders of each pixel. */
 typedef enum { STRIDE_1, STRIDE_2, BY_TABLE, BY_LIST, BY_CHANNELS } kind;
 
 enum { MOST_TABLES = 4 };
@@ -20,11 +20,11 @@ typedef struct {
     const fc_pool *p;
     const real *gradient;
     real *out;
-    int64_t inner, parts; /* reals of a pixel; parts of a plane */
-    int past;             /* the caches */
-    readers rows, columns;
+    int64_t inner, parts;  /* reals of a pixel; parts of a plane */
+    int past, rings;       /* the caches; is there a ring? */
+    holders rows, columns; /* of columns only for the last three kinds */
     kind kind;
-    const int32_t *tables; /* [columns.most][width]: readers, or the number of columns where there are no more */
+    const int32_t *tables; /* [columns.most][width]: holders, or the number of columns where there are no more */
     int64_t before, shares_room, row_room; /* zeros in front of a row's shares; reals */
 } pool_gradient_job;
 
@@ -33,7 +33,8 @@ typedef struct {
 typedef struct {
     real *by_column, *column_inverses;
     real *shares; /* of a row's outputs, with zeros around */
-    real *ring;
+    real *ring;   /* or one row */
+    real *beyond;
     const real **terms; /* of a sum */
 } scratch;
 
@@ -41,7 +42,7 @@ typedef struct {
 static real *open_divisors(const fc_windows *w, real *to) {
     int64_t padded = round_up(w->count, VL);
     for (int64_t o = 0; o < padded; o++) {
-        double divisor = o < w->count ? w->divisor[o] : 1;
+        double divisor = o < w->count ? divisor_of(w, o) : 1;
         to[o] = (real)divisor, to[padded + o] = (real)(1 / divisor);
     }
     return to + padded;
@@ -50,7 +51,8 @@ static real *open_divisors(const fc_windows *w, real *to) {
 /* Divides all outputs of row y. Whole vectors are written, with zeros behind the last output. */
 static void divide_row(const pool_gradient_job *j, const scratch *s, const real *from, int64_t y) {
     int64_t count = j->p->columns.count, inner = j->inner;
-    vec by_row = splat((real)j->p->rows.divisor[y]), inverse = splat((real)(1 / j->p->rows.divisor[y]));
+    double row_divisor = divisor_of(&j->p->rows, y);
+    vec by_row = splat((real)row_divisor), inverse = splat((real)(1 / row_divisor));
     if (inner == 1) {
         for (int64_t o = 0; o < count; o += VL) {
             vec divisor = by_row * load(s->by_column + o), nearly = inverse * load(s->column_inverses + o);
@@ -112,8 +114,8 @@ static void spread_by_table(const pool_gradient_job *j, const real *restrict sha
 /* Sums the shares of a row for each of its pixels; whole vectors are written. */
 static void spread_row(const pool_gradient_job *j, const scratch *s, real *to) {
     const fc_windows *w = &j->p->columns;
-    const readers *r = &j->columns;
-    int64_t width = j->p->width, pad = -w->first;
+    const holder *of = j->columns.of;
+    int64_t width = j->p->width, pad = -w->first, period = j->columns.period;
     switch (j->kind) {
         case STRIDE_1:
             if (w->kernel == 2)
@@ -135,10 +137,10 @@ static void spread_row(const pool_gradient_job *j, const scratch *s, real *to) {
         case BY_LIST:
             for (int64_t x = 0; x < width; x++) {
                 real sum = 0, rest = 0;
-                for (int64_t i = r->begin[x]; i < r->begin[x + 1];) {
+                for (int64_t o = of[x].first; o <= of[x].last;) {
                     real part = 0;
-                    for (int64_t end = min64(i + PART_TERMS, r->begin[x + 1]); i < end; i++)
-                        part += s->shares[r->list[i]];
+                    for (int64_t last = min64(o + (PART_TERMS - 1) * period, of[x].last); o <= last; o += period)
+                        part += s->shares[o];
                     ADD_PART(real, sum, rest, part);
                 }
                 to[x] = sum + rest;
@@ -146,8 +148,9 @@ static void spread_row(const pool_gradient_job *j, const scratch *s, real *to) {
             return;
         default:
             for (int64_t x = 0; x < width; x++) {
-                int64_t count = r->begin[x + 1] - r->begin[x];
-                for (int64_t i = 0; i < count; i++) s->terms[i] = s->shares + r->list[r->begin[x] + i] * j->inner;
+                int64_t count = 0;
+                for (int64_t o = of[x].first; o <= of[x].last; o += period)
+                    s->terms[count++] = s->shares + o * j->inner;
                 sum_rows(to + x * j->inner, s->terms, count, j->inner);
             }
     }
@@ -155,42 +158,95 @@ static void spread_row(const pool_gradient_job *j, const scratch *s, real *to) {
 
 /* ---- planes, or images of NHWC ---- */
 
-static int work(const void *context, int64_t begin, int64_t end) {
+/* Scratch with room for so many rows in the ring and terms of a sum, and `beyond` reals behind it; 0, or a status. */
+static int open_scratch(const pool_gradient_job *j, int64_t rows, int64_t terms, int64_t beyond, scratch *s) {
+    int64_t padded = round_up(j->p->columns.count, VL);
+    size_t reals = (size_t)(2 * padded + rows * j->row_room + j->shares_room + round_up(beyond, VL)) * sizeof(real);
+    char *memory = fc_workspace(FC_OWN, reals + (size_t)terms * sizeof(real *));
+    if (!memory) return FC_NO_MEMORY;
+    s->by_column = (real *)memory;
+    s->column_inverses = open_divisors(&j->p->columns, s->by_column);
+    s->ring = s->column_inverses + padded;
+    s->shares = s->ring + rows * j->row_room;
+    s->beyond = s->shares + j->shares_room;
+    s->terms = (const real **)(memory + reals);
+    clear_reals(s->shares, j->shares_room);
+    s->shares += j->before;
+    return 0;
+}
+
+/* Where in a spread row the first pixel stands. */
+static int64_t shift_of(const pool_gradient_job *j) { return j->kind == STRIDE_2 ? -j->p->columns.first % 2 : 0; }
+
+static int work_in_ring(const void *context, int64_t begin, int64_t end) {
     const pool_gradient_job *j = context;
     const fc_pool *p = j->p;
-    const readers *r = &j->rows;
-    int64_t columns = p->columns.count, padded = round_up(columns, VL), row = p->width * j->inner;
-    int64_t most = max64(r->most, j->columns.most), shift = j->kind == STRIDE_2 ? -p->columns.first % 2 : 0;
+    const fc_windows *w = &p->rows;
+    int64_t columns = p->columns.count, row = p->width * j->inner, span = j->rows.span, shift = shift_of(j);
     int64_t room = j->past ? sink_room(row) : 0;
-    size_t reals = (size_t)(2 * padded + j->shares_room + r->span * j->row_room + round_up(room, VL)) * sizeof(real);
-    char *memory = fc_workspace(FC_OWN, reals + (size_t)most * sizeof(real *));
-    if (!memory) return FC_NO_MEMORY;
-    scratch s = {.by_column = (real *)memory};
-    s.column_inverses = open_divisors(&p->columns, s.by_column);
-    s.ring = s.column_inverses + padded;
-    s.shares = s.ring + r->span * j->row_room;
-    sink to = {.buffer = room ? s.shares + j->shares_room : NULL, .room = room, .past = j->past};
-    s.terms = (const real **)(memory + reals);
-    clear_reals(s.shares, j->shares_room);
-    s.shares += j->before;
+    scratch s;
+    int status = open_scratch(j, span, max64(j->rows.most, j->columns.most), room, &s);
+    if (status) return status;
+    sink to = {.buffer = room ? s.beyond : NULL, .room = room, .past = j->past};
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts;
         int64_t y = p->height * part / j->parts, y_end = p->height * (part + 1) / j->parts;
-        const real *gradient = j->gradient + plane * p->rows.count * columns * j->inner;
+        const real *gradient = j->gradient + plane * w->count * columns * j->inner;
         to.out = j->out + (plane * p->height + y) * row;
-        for (int64_t next = r->first[y]; y < y_end; y++) {
-            for (; next <= r->last[y]; next++) {
+        int64_t next = first_beyond(w, &j->rows, y);
+        for (window reach = reach_of(w, next); y < y_end; y++) {
+            for (; next < w->count && reach.start <= y; reach = reach_of(w, ++next)) {
                 divide_row(j, &s, gradient + next * columns * j->inner, next);
-                spread_row(j, &s, s.ring + next % r->span * j->row_room);
+                spread_row(j, &s, s.ring + next % span * j->row_room);
             }
-            int64_t count = r->begin[y + 1] - r->begin[y];
-            for (int64_t i = 0; i < count; i++)
-                s.terms[i] = s.ring + r->list[r->begin[y] + i] % r->span * j->row_room + shift;
+            int64_t count = 0;
+            for (int64_t o = j->rows.of[y].first; o <= j->rows.of[y].last; o += j->rows.period)
+                s.terms[count++] = s.ring + o % span * j->row_room + shift;
             sum_rows(next_row(&to, row), s.terms, count, row);
         }
         flush(&to);
     }
     settle();
+    return 0;
+}
+
+/* Every row of pixels is summed in the order of its windows; in totals, where they are many. */
+static int work_in_place(const void *context, int64_t begin, int64_t end) {
+    const pool_gradient_job *j = context;
+    const fc_pool *p = j->p;
+    const fc_windows *w = &p->rows;
+    int64_t columns = p->columns.count, row = p->width * j->inner, shift = shift_of(j);
+    scratch s;
+    int status = open_scratch(j, 1, j->columns.most, 0, &s);
+    if (status) return status;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t plane = task / j->parts, part = task % j->parts;
+        int64_t y = p->height * part / j->parts, y_end = p->height * (part + 1) / j->parts;
+        const real *gradient = j->gradient + plane * w->count * columns * j->inner;
+        real *out = j->out + plane * p->height * row, *own = out + y * row, *rests = NULL;
+        int64_t own_reals = (y_end - y) * row;
+        clear_reals(own, own_reals);
+        if (j->rows.most > PART_TERMS) {
+            rests = calloc((size_t)own_reals, sizeof(real));
+            if (!rests) return FC_NO_MEMORY;
+        }
+        for (int64_t o = first_beyond(w, &j->rows, y); o < w->count && reach_of(w, o).start < y_end; o++) {
+            window down = window_at(w, 0, o);
+            if (down.start < y) down.start += round_up(y - down.start, w->step);
+            down.stop = min64(down.stop, y_end);
+            if (down.start >= down.stop) continue;
+            divide_row(j, &s, gradient + o * columns * j->inner, o);
+            spread_row(j, &s, s.ring);
+            for (int64_t r = down.start; r < down.stop; r += w->step) {
+                if (rests)
+                    add_parts(out + r * row, rests + (r - y) * row, s.ring + shift, row);
+                else
+                    add_reals(out + r * row, s.ring + shift, row);
+            }
+        }
+        if (rests) copy_totals(own, own, rests, own_reals);
+        free(rests);
+    }
     return 0;
 }
 
@@ -209,7 +265,8 @@ static int double_planes(const void *context, int64_t begin, int64_t end) {
         int64_t y = rows * part / j->parts;
         for (s.out = j->out + (plane * p->height + 2 * y) * width; y < y_end; y++) {
             const real *gradient = j->gradient + (plane * rows + y) * columns;
-            vec by_row = splat((real)p->rows.divisor[y]), inverse = splat((real)(1 / p->rows.divisor[y]));
+            double row_divisor = divisor_of(&p->rows, y);
+            vec by_row = splat((real)row_divisor), inverse = splat((real)(1 / row_divisor));
             int64_t both = 2 * y + 1 < p->height;
             real *first = next_row(&s, (1 + both) * width), *to = first;
             for (int64_t o = 0; 2 * o < used; o += VL, to += 2 * VL) {
@@ -235,7 +292,7 @@ static int double_planes(const void *context, int64_t begin, int64_t end) {
 }
 
 static int is_doubling(const fc_windows *w) {
-    return w->kernel == 2 && w->stride == 2 && w->step == 1 && w->first == 0;
+    return w->kind == FC_SLIDING && w->kernel == 2 && w->stride == 2 && w->step == 1 && w->first == 0;
 }
 
 /* Fills planes that have one window, over the whole plane. */
@@ -243,7 +300,7 @@ static int fill_planes(const void *context, int64_t begin, int64_t end) {
     const pool_gradient_job *j = context;
     const fc_pool *p = j->p;
     int64_t n = p->height * p->width;
-    real divisor = (real)(p->rows.divisor[0] * p->columns.divisor[0]);
+    real divisor = (real)(divisor_of(&p->rows, 0) * divisor_of(&p->columns, 0));
     real *out = j->out + begin * n, *last = j->out + end * n;
     for (int64_t plane = begin; plane < end; plane++, out += n) {
         vec value = splat(j->gradient[plane] / divisor);
@@ -261,27 +318,32 @@ static int plan_columns(pool_gradient_job *j) {
     const fc_pool *p = j->p;
     const fc_windows *w = &p->columns;
     int64_t width = p->width, reach = w->count + 1; /* BY_TABLE: a zero behind the shares */
+    /* Windows that reach over far more than there are of them would meet zeros, mostly. */
+    int by_stride = j->inner == 1 && w->kind == FC_SLIDING && extent_of(w) <= max64(w->count, 64) &&
+                    (w->stride == 1 || (w->stride == 2 && w->step == 1));
+    int status = by_stride ? 0 : find_holders(&j->columns, w);
+    if (status) return status;
     j->before = 0;
     j->row_room = round_up(width * j->inner + 1, 2 * VL);
     if (j->inner > 1) {
         j->kind = BY_CHANNELS;
         reach = w->count * j->inner + VL;
-    } else if (w->kernel && w->stride == 1) {
+    } else if (by_stride && w->stride == 1) {
         j->kind = STRIDE_1;
         j->before = max64(0, (w->kernel - 1) * w->step + w->first);
         reach = max64(w->count, width - w->first + VL);
-    } else if (w->kernel && w->stride == 2 && w->step == 1) {
+    } else if (by_stride) {
         j->kind = STRIDE_2;
         j->before = max64(0, (w->kernel - 1) / 2 + w->first / 2);
         reach = max64(w->count, -w->first / 2 + j->row_room / 2 + VL);
-    } else if (j->columns.most <= MOST_TABLES && j->columns.most > 0) {
+    } else if (j->columns.most <= MOST_TABLES) {
         j->kind = BY_TABLE;
         int32_t *tables = malloc((size_t)(j->columns.most * width) * sizeof *tables);
         if (!tables) return FC_NO_MEMORY;
         for (int64_t t = 0; t < j->columns.most; t++)
             for (int64_t x = 0; x < width; x++) {
-                int64_t at = j->columns.begin[x] + t;
-                tables[t * width + x] = (int32_t)(at < j->columns.begin[x + 1] ? j->columns.list[at] : w->count);
+                int64_t o = j->columns.of[x].first + t * j->columns.period;
+                tables[t * width + x] = (int32_t)(o <= j->columns.of[x].last ? o : w->count);
             }
         j->tables = tables;
     } else {
@@ -294,26 +356,29 @@ static int plan_columns(pool_gradient_job *j) {
 
 /* Windows of one axis at all distances of 1, each with the same divisor. */
 static int is_uniform(const fc_windows *w) {
-    for (int64_t o = 1; o < w->count; o++)
-        if (w->divisor[o] != w->divisor[0]) return 0;
-    return w->kernel && w->stride == 1 && w->step == 1;
+    int whole = w->counted_from <= w->first && w->counted_to >= w->first + w->count - 1 + w->kernel;
+    return w->kind == FC_SLIDING && w->stride == 1 && w->step == 1 && (w->divisor != 0 || whole);
+}
+
+/* The axis of the gradient's gradient: its pixels are the windows, its windows the pixels. */
+static fc_windows windows_back(const fc_windows *w) {
+    return (fc_windows){.kind = FC_SLIDING,
+                        .size = w->count,
+                        .count = w->size,
+                        .step = 1,
+                        .kernel = w->kernel,
+                        .stride = 1,
+                        .first = 1 - w->kernel - w->first,
+                        .divisor = divisor_of(w, 0)};
 }
 
 /* The gradient of uniform windows is average pooling too: pixel i lies in the windows i + pad - kernel + 1, ..., i +
  * pad. */
 static int pool_back(const fc_pool *p, const void *gradient, void *out, int threads) {
     fc_pool back = *p;
-    double *divisors = malloc((size_t)(p->height + p->width) * sizeof *divisors);
-    if (!divisors) return FC_NO_MEMORY;
-    for (int64_t y = 0; y < p->height; y++) divisors[y] = p->rows.divisor[0];
-    for (int64_t x = 0; x < p->width; x++) divisors[p->height + x] = p->columns.divisor[0];
     back.height = p->rows.count, back.width = p->columns.count;
-    back.rows.count = p->height, back.rows.first = 1 - p->rows.kernel - p->rows.first, back.rows.divisor = divisors;
-    back.columns.count = p->width, back.columns.first = 1 - p->columns.kernel - p->columns.first;
-    back.columns.divisor = divisors + p->height;
-    int status = FC_NAME(pool_planes)(&back, gradient, out, threads);
-    free(divisors);
-    return status;
+    back.rows = windows_back(&p->rows), back.columns = windows_back(&p->columns);
+    return FC_NAME(pool_planes)(&back, gradient, out, threads);
 }
 
 int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads) {
@@ -323,24 +388,21 @@ int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, in
     double elements =
         (double)(p->batch * p->channels) * (double)(p->height * p->width + p->rows.count * p->columns.count);
     threads = fc_worth(elements / 8, threads);
-    if (!nhwc && covers(&p->rows, p->height) && covers(&p->columns, p->width))
-        return fc_parallel(planes, threads, fill_planes, &j);
+    if (!nhwc && covers(&p->rows) && covers(&p->columns)) return fc_parallel(planes, threads, fill_planes, &j);
     if (!nhwc && is_uniform(&p->rows) && is_uniform(&p->columns)) {
         int status = pool_back(p, gradient, out, threads);
         if (status != FC_NOT_MINE) return status;
     }
-    reading rows = {p->rows.start, p->rows.stop, p->rows.step, p->rows.count};
-    reading columns = {p->columns.start, p->columns.stop, p->columns.step, p->columns.count};
     j.past = goes_past((double)(p->batch * p->channels) * (double)(p->height * p->width));
     if (!nhwc && is_doubling(&p->rows) && is_doubling(&p->columns)) {
         if (planes < 4 * threads) j.parts = min64(p->rows.count, ceil_div(4 * threads, planes));
         return fc_parallel(planes * j.parts, threads, double_planes, &j);
     }
     if (planes < 4 * threads) j.parts = min64(p->height, ceil_div(4 * threads, planes));
-    int status = find_readers(&j.rows, p->height, &rows);
-    if (!status) status = find_readers(&j.columns, p->width, &columns);
+    int status = find_holders(&j.rows, &p->rows);
     if (!status) status = plan_columns(&j);
-    if (!status) status = fc_parallel(planes * j.parts, threads, work, &j);
-    free_readers(&j.rows), free_readers(&j.columns), free((void *)j.tables);
+    j.rings = j.rows.span * j.row_room <= max64(fc_l2_bytes() / (int64_t)sizeof(real), 4 * j.row_room);
+    if (!status) status = fc_parallel(planes * j.parts, threads, j.rings ? work_in_ring : work_in_place, &j);
+    free_holders(&j.rows), free_holders(&j.columns), free((void *)j.tables);
     return status;
 }

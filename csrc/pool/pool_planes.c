@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "base/rolling.h"
 #include "base/total.h"
+#include "pool/divided.h"
 #include "pool/windows.h"
 
 typedef struct {
@@ -103,10 +104,10 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
         open_rows(j->x, p->batch * p->channels, p->height, p->width, beyond, sum ? 0 : -(real)INFINITY, 0, memory);
     real *by_column = memory + room, *column_inverses = by_column + columns->count;
     real *by_row = column_inverses + columns->count, *row_inverses = by_row + rows->count;
-    for (int64_t o = 0; o < columns->count; o++)
-        by_column[o] = (real)columns->divisor[o], column_inverses[o] = (real)(1 / columns->divisor[o]);
-    for (int64_t o = 0; o < rows->count; o++)
-        by_row[o] = (real)rows->divisor[o], row_inverses[o] = (real)(1 / rows->divisor[o]);
+    for (int64_t o = 0; sum && o < columns->count; o++)
+        by_column[o] = (real)divisor_of(columns, o), column_inverses[o] = (real)(1 / divisor_of(columns, o));
+    for (int64_t o = 0; sum && o < rows->count; o++)
+        by_row[o] = (real)divisor_of(rows, o), row_inverses[o] = (real)(1 / divisor_of(rows, o));
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts, y_end = rows->count * (part + 1) / j->parts;
         pool_tile t = {.by_column = by_column,
@@ -167,7 +168,7 @@ void whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end
         for (int width = VL / 2; width > 0; width /= 2)
 #pragma GCC unroll 8
             for (int i = 0; i < width; i++) block[i] = combine(sum, block[i], block[i + width]);
-        if (sum) block[0] /= splat((real)(p->rows.divisor[0] * p->columns.divisor[0]));
+        if (sum) block[0] /= splat((real)(divisor_of(&p->rows, 0) * divisor_of(&p->columns, 0)));
         store_up_to(j->out + plane, block[0], count);
     }
 }
@@ -188,9 +189,10 @@ int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads
     int64_t planes = p->batch * p->channels;
     double elements = (double)planes * (double)(p->height * p->width + rows->count * columns->count);
     threads = fc_worth(elements / 8, threads);
-    if (covers(rows, p->height) && covers(columns, p->width)) return fc_parallel(planes, threads, work_planes, &j);
-    if (rows->kernel != columns->kernel || rows->stride != columns->stride || columns->kernel < 2 ||
-        columns->kernel > 3 || columns->stride > 2 || rows->step != 1 || columns->step != 1)
+    if (covers(rows) && covers(columns)) return fc_parallel(planes, threads, work_planes, &j);
+    if (rows->kind != FC_SLIDING || columns->kind != FC_SLIDING || rows->kernel != columns->kernel ||
+        rows->stride != columns->stride || columns->kernel < 2 || columns->kernel > 3 || columns->stride > 2 ||
+        rows->step != 1 || columns->step != 1)
         return FC_NOT_MINE;
     if (planes < 4 * threads) j.parts = min64(ceil_div(rows->count, ROWS), ceil_div(4 * threads, planes));
     return fc_parallel(planes * j.parts, threads, work_windows, &j);

@@ -40,13 +40,13 @@ static void NAMED(combine_row)(T *restrict acc, const T *restrict x, int64_t n, 
         for (int64_t i = 0; i < n; i++) acc[i] = NAMED(combine)(x[i], acc[i], 0);
 }
 
-/* `count` rows x, x + step, ..., combined. */
+/* Combines `count` rows x, x + step, ... */
 static void NAMED(combine_rows)(T *restrict row, const T *restrict x, int64_t n, int64_t step, int64_t count, int sum) {
     memcpy(row, x, (size_t)n * sizeof(T));
     for (int64_t r = 1; r < count; r++) NAMED(combine_row)(row, x + r * step, n, sum);
 }
 
-/* The same, for a few rows in one pass, and with a total for many; `totals` has room for 2 n. */
+/* The same, of a few rows in one pass, of many in totals, which have room for 2 n numbers. */
 static void NAMED(down_columns)(T *restrict row, const T *restrict x, int64_t n, int64_t step, int64_t count, int sum,
                                 T *restrict totals) {
     if (count == 2)
@@ -65,9 +65,9 @@ static void NAMED(down_columns)(T *restrict row, const T *restrict x, int64_t n,
     }
 }
 
-/* Taps [from, to) of windows on a grid, combined. */
-static void NAMED(combine_grid)(const fc_windows *w, T *restrict out, const T *restrict first, int64_t from, int64_t to,
-                                int sum) {
+/* Combines the taps [from, to) of windows at regular distances. */
+static void NAMED(combine_taps_of)(const fc_windows *w, T *restrict out, const T *restrict first, int64_t from,
+                                   int64_t to, int sum) {
     for (int64_t o = 0; o < w->count; o++) out[o] = first[from * w->step + o * w->stride];
     for (int64_t i = from + 1; i < to; i++) {
         const T *tap = first + i * w->step;
@@ -78,7 +78,7 @@ static void NAMED(combine_grid)(const fc_windows *w, T *restrict out, const T *r
     }
 }
 
-/* The n elements x, x + step, ... */
+/* Combines the n elements x, x + step, ... */
 static T NAMED(combine_run)(const T *restrict x, int64_t n, int64_t step, int sum) {
     T best = x[0];
     if (!sum || n <= PART_TERMS) {
@@ -98,12 +98,13 @@ static T NAMED(combine_run)(const T *restrict x, int64_t n, int64_t step, int su
     sum ? NAMED(combine_taps)(out, first, n, stride, 1, taps, 1)                                                       \
         : NAMED(combine_taps)(out, first, n, stride, 1, taps, 0)
 
-/* `row` is padded where there is a grid: every window of it is whole. `totals` has room for two numbers of each window.
- */
-static void NAMED(along_row)(const fc_windows *w, const T *restrict row, T *restrict out, const int64_t *start,
-                             const int64_t *stop, int sum, T *restrict totals) {
-    int64_t n = w->count;
-    if (w->kernel) {
+/* Windows of a plane along a `row`, which is padded where that is worth it. `totals` has room for two numbers of each
+ * window. */
+static void NAMED(along_row)(listing *l, int64_t plane, const T *restrict row, T *restrict out, int sum,
+                             T *restrict totals) {
+    const fc_windows *w = l->w;
+    int64_t n = w->count, step = w->step;
+    if (is_padded(w)) {
         const T *restrict first = row + w->first;
         switch (w->step == 1 && w->kernel <= 3 && w->stride <= 2 ? 2 * w->kernel + w->stride : 0) {
             case 5: ALONG(1, 2); return;
@@ -113,19 +114,24 @@ static void NAMED(along_row)(const fc_windows *w, const T *restrict row, T *rest
             default: break;
         }
         if (!sum || w->kernel <= PART_TERMS) {
-            NAMED(combine_grid)(w, out, first, 0, w->kernel, sum);
+            NAMED(combine_taps_of)(w, out, first, 0, w->kernel, sum);
             return;
         }
         memset(totals, 0, (size_t)(2 * n) * sizeof(T));
         for (int64_t i = 0; i < w->kernel; i += PART_TERMS) {
-            NAMED(combine_grid)(w, out, first, i, min64(i + PART_TERMS, w->kernel), 1);
+            NAMED(combine_taps_of)(w, out, first, i, min64(i + PART_TERMS, w->kernel), 1);
             NAMED(add_parts)(totals, totals + n, out, n);
         }
         NAMED(take_totals)(out, totals, totals + n, n);
         return;
     }
-    for (int64_t o = 0; o < n; o++)
-        out[o] = NAMED(combine_run)(row + start[o], ceil_div(stop[o] - start[o], w->step), w->step, sum);
+    for (int64_t from = 0; from < w->count; from += LISTED) {
+        n = list_windows(l, plane, from);
+        for (int64_t o = 0; o < n; o++) {
+            window at = l->at[o];
+            out[from + o] = NAMED(combine_run)(row + at.start, ceil_div(at.stop - at.start, step), step, sum);
+        }
+    }
 }
 #undef ALONG
 
@@ -146,43 +152,33 @@ static T NAMED(whole_plane)(const T *restrict x, int64_t n) {
     return part[0];
 }
 
-/* Output rows [y0, y1) of a plane; `scratch` holds a padded row, the columns' divisors and totals. */
-static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *out, int64_t y0, int64_t y1, T *scratch) {
+/* Output rows [y0, y1) of a plane. Around the pixels of `row` is what does not count; `divisor` are the columns'. */
+static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *out, int64_t y0, int64_t y1, T *row,
+                              const T *restrict divisor, T *totals, listing *across) {
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int sum = SUMS && p->reducer == FC_SUM;
-    const int64_t *row_start = rows->start + (rows->per_plane ? plane * rows->count : 0);
-    const int64_t *row_stop = rows->stop + (rows->per_plane ? plane * rows->count : 0);
-    const int64_t *start = columns->start + (columns->per_plane ? plane * columns->count : 0);
-    const int64_t *stop = columns->stop + (columns->per_plane ? plane * columns->count : 0);
-    if (!sum && rows->count * columns->count == 1 && stop[0] - start[0] == p->width &&
-        row_stop[0] - row_start[0] == p->height && rows->step == 1 && columns->step == 1) {
+    if (!sum && covers(rows) && covers(columns)) {
         out[0] = NAMED(whole_plane)(x, p->height * p->width);
         return;
     }
-    int64_t before = columns->kernel ? max64(0, -columns->first) : 0;
-    int64_t reach = columns->kernel ? columns->first + (columns->count - 1) * columns->stride +
-                                          (columns->kernel - 1) * columns->step + 1
-                                    : 0;
-    T *row = scratch + before, *divisor = row + max64(reach, p->width), *totals = divisor + columns->count;
-    for (int64_t o = 0; sum && o < columns->count; o++) divisor[o] = (T)columns->divisor[o];
-    for (int64_t i = -before; i < 0; i++) row[i] = sum ? 0 : LOWEST;
-    for (int64_t i = p->width; i < reach; i++) row[i] = sum ? 0 : LOWEST;
     for (int64_t y = y0; y < y1; y++) {
-        NAMED(down_columns)(row, x + row_start[y] * p->width, p->width, rows->step * p->width,
-                            ceil_div(row_stop[y] - row_start[y], rows->step), sum, totals);
-        NAMED(along_row)(columns, row, out + y * columns->count, start, stop, sum, totals);
-        T *restrict line = out + y * columns->count, row_divisor = (T)rows->divisor[y];
-        for (int64_t o = 0; sum && o < columns->count; o++) line[o] = (T)(line[o] / (row_divisor * divisor[o]));
+        window down = window_at(rows, plane, y);
+        NAMED(down_columns)(row, x + down.start * p->width, p->width, rows->step * p->width,
+                            ceil_div(down.stop - down.start, rows->step), sum, totals);
+        NAMED(along_row)(across, plane, row, out + y * columns->count, sum, totals);
+        if (!sum) continue;
+        T *restrict line = out + y * columns->count, row_divisor = (T)divisor_of(rows, y);
+        for (int64_t o = 0; o < columns->count; o++) line[o] = (T)(line[o] / (row_divisor * divisor[o]));
     }
 }
 
-/* One output pixel's channels [c, c + n), n being at most MOST_CHANNELS, for maximum and sum. */
-static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, int64_t y, int64_t ox, int64_t n) {
-    const fc_windows *rows = &p->rows, *columns = &p->columns;
+/* Combines n channels, at most MOST_CHANNELS, of a window's pixels: their maximum, or sum by the divisor. */
+static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, window down, window across, double divisor,
+                                  int64_t n) {
     T total[MOST_CHANNELS], rest[MOST_CHANNELS];
     int sum = SUMS && p->reducer == FC_SUM, parts = 0, terms = 0; /* parts in the total; pixels in `out` */
-    for (int64_t r = rows->start[y]; r < rows->stop[y]; r += rows->step)
-        for (int64_t s = columns->start[ox]; s < columns->stop[ox]; s += columns->step) {
+    for (int64_t r = down.start; r < down.stop; r += p->rows.step)
+        for (int64_t s = across.start; s < across.stop; s += p->columns.step) {
             const T *pixel = x + (r * p->width + s) * p->channels;
             if (sum && terms == PART_TERMS) {
                 size_t bytes = (size_t)n * sizeof(T);
@@ -201,8 +197,8 @@ static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, int64_t 
         NAMED(take_totals)(out, total, rest, n);
     }
     if (sum) {
-        T divisor = (T)(rows->divisor[y] * columns->divisor[ox]);
-        for (int64_t c = 0; c < n; c++) out[c] /= divisor;
+        T d = (T)divisor;
+        for (int64_t c = 0; c < n; c++) out[c] /= d;
     }
 }
 
@@ -211,15 +207,17 @@ static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, int64_t 
 /* The pixels of a plane, `step` elements apart, and a window of it. */
 typedef struct {
     const T *x;
-    int64_t step, r0, r1, s0, s1;
-} NAMED(window);
+    int64_t step;
+    window down, across;
+} NAMED(one_window);
 
 #define FOR_WINDOW                                                                                                     \
-    for (int64_t r = w->r0; r < w->r1; r += p->rows.step)                                                              \
-        for (int64_t s = w->s0, at = r * p->width + s; s < w->s1; s += p->columns.step, at += p->columns.step)
+    for (int64_t r = w->down.start; r < w->down.stop; r += p->rows.step)                                               \
+        for (int64_t s = w->across.start, at = r * p->width + s; s < w->across.stop;                                   \
+             s += p->columns.step, at += p->columns.step)
 
-static T NAMED(maximum)(const fc_pool *p, const NAMED(window) * w, int64_t *index) {
-    *index = w->r0 * p->width + w->s0;
+static T NAMED(maximum)(const fc_pool *p, const NAMED(one_window) * w, int64_t *index) {
+    *index = w->down.start * p->width + w->across.start;
     T best = w->x[*index * w->step];
     FOR_WINDOW {
         T value = w->x[at * w->step];
@@ -229,7 +227,7 @@ static T NAMED(maximum)(const fc_pool *p, const NAMED(window) * w, int64_t *inde
 }
 
 /* Of FC_POWER the norm, of FC_WEIGHTED the sum of squares by the sum: in double, whatever T is. */
-static T NAMED(quotient)(const fc_pool *p, const NAMED(window) * w, double divisor) {
+static T NAMED(quotient)(const fc_pool *p, const NAMED(one_window) * w, double divisor) {
     double part[2] = {0, 0}, total[2] = {0, 0}, rest[2] = {0, 0};
     int terms = 0;
     FOR_WINDOW {
@@ -255,19 +253,19 @@ static T NAMED(quotient)(const fc_pool *p, const NAMED(window) * w, double divis
 }
 
 /* The first element at which the running sum exceeds the sampled share of the last one. */
-static T NAMED(sample)(const fc_pool *p, const NAMED(window) * w, double uniform, int64_t *index) {
+static T NAMED(sample)(const fc_pool *p, const NAMED(one_window) * w, double uniform, int64_t *index) {
     double total = 0, running = 0;
     FOR_WINDOW total += (double)w->x[at * w->step];
     FOR_WINDOW {
         T value = w->x[at * w->step];
         running += (double)value;
-        /* The whole total too, as the share may have been rounded up to it. */
+        /* The whole total is enough too, as the share may have been rounded up to it. */
         if (running > uniform * total || (running == total && total > 0)) {
             *index = at;
             return value;
         }
     }
-    *index = w->r0 * p->width + w->s0;
+    *index = w->down.start * p->width + w->across.start;
     return 0;
 }
 #undef FOR_WINDOW
@@ -278,30 +276,30 @@ static int NAMED(windows_work)(const void *context, int64_t begin, int64_t end) 
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int nhwc = p->layout == FC_NHWC;
     int64_t step = nhwc ? p->channels : 1;
+    listing across;
+    open_listing(&across, columns);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / rows->count, y = task % rows->count, image = plane / p->channels,
                 c = plane % p->channels;
         const T *x =
             (const T *)j->x + (nhwc ? image * p->channels * p->height * p->width + c : plane * p->height * p->width);
-        int64_t of_row = rows->per_plane ? plane * rows->count : 0,
-                of_column = columns->per_plane ? plane * columns->count : 0;
-        for (int64_t ox = 0; ox < columns->count; ox++) {
-            int64_t at =
-                nhwc ? ((image * rows->count + y) * columns->count + ox) * p->channels + c : task * columns->count + ox;
-            const NAMED(window) w = {x,
-                                     step,
-                                     rows->start[of_row + y],
-                                     rows->stop[of_row + y],
-                                     columns->start[of_column + ox],
-                                     columns->stop[of_column + ox]};
-            int64_t index = 0;
-            T *out = (T *)j->out + at;
-            switch (p->reducer) {
-                case FC_MAX: *out = NAMED(maximum)(p, &w, &index); break;
-                case FC_SAMPLE: *out = NAMED(sample)(p, &w, j->uniforms[at], &index); break;
-                default: *out = NAMED(quotient)(p, &w, rows->divisor[y] * columns->divisor[ox]);
+        window down = window_at(rows, plane, y);
+        double row_divisor = divisor_of(rows, y);
+        for (int64_t from = 0; from < columns->count; from += LISTED) {
+            int64_t n = list_windows(&across, plane, from);
+            for (int64_t i = 0; i < n; i++) {
+                int64_t at = task * columns->count + from + i;
+                if (nhwc) at = ((image * rows->count + y) * columns->count + from + i) * p->channels + c;
+                int64_t index = 0;
+                const NAMED(one_window) w = {x, step, down, across.at[i]};
+                T *out = (T *)j->out + at;
+                switch (p->reducer) {
+                    case FC_MAX: *out = NAMED(maximum)(p, &w, &index); break;
+                    case FC_SAMPLE: *out = NAMED(sample)(p, &w, j->uniforms[at], &index); break;
+                    default: *out = NAMED(quotient)(p, &w, row_divisor * across.divisor[i]);
+                }
+                if (j->indices) j->indices[at] = index;
             }
-            if (j->indices) j->indices[at] = index;
         }
     }
     return 0;
@@ -311,15 +309,23 @@ static int NAMED(planes_work)(const void *context, int64_t begin, int64_t end) {
     const pool_job *j = context;
     const fc_pool *p = j->p;
     const fc_windows *c = &p->columns;
-    int64_t beyond = c->kernel ? c->kernel * c->step + c->stride : 0;
-    T *scratch =
-        fc_workspace(FC_OWN, (size_t)(p->width + 2 * beyond + c->count + 2 * max64(p->width, c->count)) * sizeof(T));
-    if (!scratch) return FC_NO_MEMORY;
+    int sum = SUMS && p->reducer == FC_SUM;
+    int64_t before = is_padded(c) ? max64(0, -c->first) : 0;
+    int64_t reach = is_padded(c) ? max64(p->width, c->first + (c->count - 1) * c->stride + extent_of(c)) : p->width;
+    int64_t sums = sum ? c->count + 2 * max64(p->width, c->count) : 0;
+    T *memory = fc_workspace(FC_OWN, (size_t)(before + reach + sums) * sizeof(T));
+    if (!memory) return FC_NO_MEMORY;
+    T *row = memory + before, *divisor = row + reach, *totals = divisor + c->count;
+    for (int64_t i = -before; i < 0; i++) row[i] = sum ? 0 : LOWEST;
+    for (int64_t i = p->width; i < reach; i++) row[i] = sum ? 0 : LOWEST;
+    for (int64_t o = 0; sum && o < c->count; o++) divisor[o] = (T)divisor_of(c, o);
+    listing across;
+    open_listing(&across, c);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts;
         NAMED(plane_rows)(p, plane, (const T *)j->x + plane * p->height * p->width,
                           (T *)j->out + plane * p->rows.count * c->count, p->rows.count * part / j->parts,
-                          p->rows.count * (part + 1) / j->parts, scratch);
+                          p->rows.count * (part + 1) / j->parts, row, divisor, totals, &across);
     }
     return 0;
 }
@@ -328,12 +334,20 @@ static int NAMED(channels_work)(const void *context, int64_t begin, int64_t end)
     const pool_job *j = context;
     const fc_pool *p = j->p;
     int64_t rows = p->rows.count, columns = p->columns.count;
+    listing across;
+    open_listing(&across, &p->columns);
     for (int64_t task = begin; task < end; task++) {
         int64_t part = task % j->parts, y = task / j->parts % rows, image = task / j->parts / rows;
         int64_t c = p->channels * part / j->parts, n = p->channels * (part + 1) / j->parts - c;
         const T *x = (const T *)j->x + image * p->height * p->width * p->channels + c;
         T *out = (T *)j->out + (image * rows + y) * columns * p->channels + c;
-        for (int64_t ox = 0; ox < columns; ox++, out += p->channels) NAMED(pixel_channels)(p, x, out, y, ox, n);
+        window down = window_at(&p->rows, 0, y);
+        double row_divisor = divisor_of(&p->rows, y);
+        for (int64_t from = 0; from < columns; from += LISTED) {
+            int64_t count = list_windows(&across, 0, from);
+            for (int64_t i = 0; i < count; i++, out += p->channels)
+                NAMED(pixel_channels)(p, x, out, down, across.at[i], row_divisor * across.divisor[i], n);
+        }
     }
     return 0;
 }

@@ -121,25 +121,14 @@ static void (*const tiles[TILE_ROWS][TILE_COLUMNS])(const tap_tile *) = {ROW(1),
 typedef struct {
     operands o;
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
-    int64_t multiplier, units;    /* filters of a channel; filters, or vectors of them */
-    int64_t sheets, sheet, pitch; /* of a line: remainders (NCHW), reals of each, reals in all */
+    int64_t multiplier, units; /* filters of a channel; filters, or vectors of them */
+    /* Of a line: a sheet for each remainder that the taps' columns have by the stride (NCHW); reals of each, and in
+     * all. */
+    int64_t sheets, sheet, pitch;
     int64_t rows, seen, lines,
         strips; /* output rows of a strip, lines it sees, those in the image at most; strips of an image */
     int64_t shares;
 } depthwise_plan;
-
-/* A line holds a sheet for each remainder that the taps' columns have by the stride. Gives each column of taps the
- * number of its sheet in `sheet_of`, in the order in which they come up, and returns how many they are. */
-static int64_t number_sheets(const fc_conv *p, int64_t *sheet_of) {
-    int64_t sheets = 0;
-    for (int64_t s = 0; s < p->kernel_w; s++) {
-        sheet_of[s] = sheets;
-        for (int64_t i = 0; i < s; i++)
-            if ((s - i) * p->dilation_w % p->stride_w == 0) sheet_of[s] = sheet_of[i];
-        sheets += sheet_of[s] == sheets;
-    }
-    return sheets;
-}
 
 static depthwise_plan plan_of(const fc_conv *p) {
     depthwise_plan w = {.o = operands_of(p),
@@ -158,12 +147,7 @@ static depthwise_plan plan_of(const fc_conv *p) {
         w.sheets = 1;
         w.sheet = w.pitch = ((o->out_width - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1) * VL;
     } else {
-        int64_t period = p->stride_w; /* after which remainders come again */
-        for (int64_t b = p->dilation_w; b;) {
-            int64_t rest = period % b;
-            period = b, b = rest;
-        }
-        w.sheets = min64(p->kernel_w, p->stride_w / period);
+        w.sheets = min64(p->kernel_w, period_of(p->stride_w, p->dilation_w));
         w.sheet = round_up(o->out_width, VL) + (w.kernel_w - 1) * w.dilation_w / w.stride_w;
         w.pitch = w.sheets * w.sheet;
     }
@@ -184,17 +168,16 @@ static depthwise_plan plan_of(const fc_conv *p) {
 
 /* Packs rows of the image's channel in lines of sheets, with zeros beside them: a column of vectors at a time, which
  * all have the same zeros. */
-static void pack_pixels(const depthwise_plan *w, const int64_t *sheet_of, const real *row, int64_t rows, real *to) {
+static void pack_pixels(const depthwise_plan *w, const real *row, int64_t rows, real *to) {
     const int64_t step = w->stride_w, width = w->o.width;
-    for (int64_t s = 0, next = 0; next < w->sheets; s++) {
-        if (sheet_of[s] != next) continue;
+    for (int64_t s = 0; s < w->sheets; s++) {
         const int64_t first = s * w->dilation_w % step - w->pad_left;
         for (int64_t i = 0; i < w->sheet; i += VL) {
             const int64_t at = first + i * step, n = min64(VL, w->sheet - i);
             const int64_t low = at < 0 ? min64(ceil_div(-at, step), n) : 0;
             const int64_t high = max64(low, min64(at < width ? ceil_div(width - at, step) : 0, n));
             const real *from = row + at;
-            real *line = to + next * w->sheet + i;
+            real *line = to + s * w->sheet + i;
             for (int64_t y = 0; y < rows; y++, from += width, line += w->pitch) {
                 if (step == 1) {
                     store_up_to(line, high - low == VL ? load(from) : load_between(from, low, high), n);
@@ -206,7 +189,6 @@ static void pack_pixels(const depthwise_plan *w, const int64_t *sheet_of, const 
                 }
             }
         }
-        next++;
     }
 }
 
@@ -291,16 +273,15 @@ static int work(const void *context, int64_t begin, int64_t end) {
     int64_t taps = w->kernel_h * w->kernel_w, packed = w->lines * w->pitch, filters = o->groups * w->multiplier;
     size_t reals = (size_t)round_up(packed + w->pitch + 3 * taps * VL, VL);
     char *memory = fc_workspace(
-        FC_OWN, reals * sizeof(real) + (size_t)w->kernel_w * 2 * sizeof(int64_t) + (size_t)w->seen * sizeof(real *));
+        FC_OWN, reals * sizeof(real) + (size_t)w->kernel_w * sizeof(int64_t) + (size_t)w->seen * sizeof(real *));
     if (!memory) return FC_NO_MEMORY;
     real *lines = (real *)memory, *zeros = lines + packed, *part = zeros + w->pitch;
     real *sums = part + taps * VL, *rests = sums + taps * VL;
-    int64_t *offsets = (int64_t *)(memory + reals * sizeof(real)), *sheet_of = offsets + w->kernel_w;
-    const real **seen = (const real **)(sheet_of + w->kernel_w);
+    int64_t *offsets = (int64_t *)(memory + reals * sizeof(real));
+    const real **seen = (const real **)(offsets + w->kernel_w);
     clear_reals(zeros, w->pitch);
-    number_sheets(j->p, sheet_of);
     for (int64_t s = 0; s < w->kernel_w; s++)
-        offsets[s] = o->nhwc ? s * w->dilation_w * VL : sheet_of[s] * w->sheet + s * w->dilation_w / w->stride_w;
+        offsets[s] = o->nhwc ? s * w->dilation_w * VL : s % w->sheets * w->sheet + s * w->dilation_w / w->stride_w;
     for (int64_t task = begin; task < end; task++) {
         int64_t unit = task % w->units, share = task / w->units, k = o->nhwc ? unit * VL : unit;
         int64_t lanes = o->nhwc ? min64(VL, filters - k) : VL, strips = o->batch * w->strips;
@@ -313,7 +294,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
             int64_t low = max64(first, 0), high = min64(first + seen_lines, o->height);
             const real *x = j->x + image * o->x_image + k / w->multiplier * o->x_channel;
             if (!o->nhwc) {
-                pack_pixels(w, sheet_of, x + low * o->width, high - low, lines);
+                pack_pixels(w, x + low * o->width, high - low, lines);
                 if (image + 1 < o->batch) prefetch(x + o->x_image, o->x_channel);
             }
             for (int64_t line = 0; line < seen_lines; line++) {
@@ -347,7 +328,9 @@ static int work(const void *context, int64_t begin, int64_t end) {
 /* ---- the kernel ---- */
 
 static int accepts(const fc_conv *p) {
-    if (p->channels != p->groups) return 0;
+    if (p->channels != p->groups || !is_compact(p->height, p->out_height, p->kernel_h, p->stride_h, p->dilation_h) ||
+        !is_compact(p->width, p->out_width, p->kernel_w, p->stride_w, p->dilation_w))
+        return 0;
     depthwise_plan w = plan_of(p);
     return ((w.lines + 1) * w.pitch + w.seen + w.kernel_h * w.kernel_w * VL) * (int64_t)sizeof(real) <= MOST_BYTES;
 }

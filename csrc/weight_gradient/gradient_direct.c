@@ -21,6 +21,7 @@
 
 enum {
     STEP_BYTES = 40 << 10,   /* of L1, for what a tile reads in one strip */
+    PANEL_BYTES = 16 << 20,  /* for a strip's panel, however far its taps lie apart */
     SUMS_BYTES = 1 << 20,    /* for the weights of a task */
     PARTIAL_BYTES = 4 << 20, /* weights of all shares but the first */
     WANTED_TASKS = 16,
@@ -66,19 +67,22 @@ static direct_plan plan_of(const fc_conv *p) {
     const operands *o = &w.o;
     int64_t pixels = o->out_height * o->out_width, most = STEP_BYTES / ((NR + MR) * (int64_t)sizeof(real));
     w.images = max64(1, min64(o->batch, most / pixels));
-    w.strips_image = ceil_div(o->batch, w.images), w.images = ceil_div(o->batch, w.strips_image);
-    w.strips_image = ceil_div(o->batch, w.images);
+    w.images = ceil_div(o->batch, ceil_div(o->batch, w.images));
     w.strips_x = ceil_div(o->out_width, 2 * most);
     int64_t columns = ceil_div(o->out_width, w.strips_x);
     w.strips_y = ceil_div(o->out_height, max64(1, most / columns));
-    int64_t rows = ceil_div(o->out_height, w.strips_y);
+    int64_t rows = ceil_div(o->out_height, w.strips_y), size = (int64_t)sizeof(real);
+    for (;; *(w.images > 1 ? &w.images : rows > 1 ? &rows : &columns) /= 2) {
+        w.y = packing_of(rows, p->kernel_h, p->stride_h, p->dilation_h, p->pad_top);
+        w.x = packing_of(columns, p->kernel_w, p->stride_w, p->dilation_w, p->pad_left);
+        w.panel_cells = w.images * w.y.extent * w.x.extent;
+        if (w.panel_cells * min64(MR, o->channels) * size <= PANEL_BYTES || w.images * rows * columns == 1) break;
+    }
+    w.strips_image = ceil_div(o->batch, w.images);
     w.strips_y = ceil_div(o->out_height, rows), w.strips_x = ceil_div(o->out_width, columns);
-    w.y = packing_of(rows, p->kernel_h, p->stride_h, p->dilation_h, p->pad_top);
-    w.x = packing_of(columns, p->kernel_w, p->stride_w, p->dilation_w, p->pad_left);
-    w.panel_cells = w.images * w.y.extent * w.x.extent;
     w.joined = !w.x.apart && p->dilation_w == 1;
 
-    int64_t strip = w.images * w.y.outputs * w.x.outputs, size = (int64_t)sizeof(real);
+    int64_t strip = w.images * w.y.outputs * w.x.outputs;
     w.panels = ceil_div(o->channels, MR), w.blocks = ceil_div(o->filters, NR);
     int64_t panel = w.panel_cells * ceil_div(o->channels, w.panels) * size, room = fc_l2_bytes() / 4;
     w.chunks = min64(w.panels, ceil_div(w.panels * panel, room));

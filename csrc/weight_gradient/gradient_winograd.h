@@ -57,8 +57,8 @@ static int plan_of(const fc_conv *p, winograd_plan *s) {
     g->x_pixel = o->out_pixel, g->x_channel = o->out_channel, g->x_image = o->out_image;
     grid whole = whole_grid(p);
     tiling *w = &s->w;
+    if (whole.y.tap_step > whole.y.count || whole.x.tap_step > whole.x.count) return 0; /* mostly empty tiles */
     if (!tile_axis(&w->y, &whole.y) || !tile_axis(&w->x, &whole.x)) return 0;
-    if (w->y.subimages > w->y.count || w->x.subimages > w->x.count) return 0; /* mostly empty tiles */
     w->row_tiles = w->x.subimages * w->x.tiles, w->rows = w->y.subimages * w->y.tiles;
     w->tiles = o->batch * w->rows * w->row_tiles;
     set_tiling(w, o->channels, 0);

@@ -1,8 +1,8 @@
 """What ``fastconv bench --json`` measured, on the page "Benchmarks": tables, pictures, and the whole report.
 
 The directives ``measured-table`` (a network, or ``sums``) and ``measured-picture`` (a name of
-`fastconv.bench.pictures`) show parts of ``docs/benchmarks.json``; the report is written beside the pages as
-``report.html``. Loaded by ``conf.py``.
+`fastconv.bench.report.pictures.gallery`) show parts of ``docs/benchmarks.json``; the report is written beside the
+pages as ``report.html``. Loaded by ``conf.py``.
 """
 
 import re
@@ -11,11 +11,11 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from fastconv.bench.pictures import PICTURES, as_bytes
-from fastconv.bench.report import write_report
-from fastconv.bench.results import Results
-from fastconv.bench.summary import command, facts
-from fastconv.bench.table import markdown_tables
+from fastconv.bench.measure.results import Results
+from fastconv.bench.report.facts import command, facts
+from fastconv.bench.report.html import write_report
+from fastconv.bench.report.markdown import markdown_tables
+from fastconv.bench.report.pictures.gallery import PICTURES, as_bytes
 
 NAME = "benchmarks.json"
 SUMS = "sums"

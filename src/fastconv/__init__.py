@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastconv._version import __version__ as __version__
 from fastconv.backends import (
+    BackendFallbackWarning,
     BackendUnavailableError,
     algorithms,
     available_backends,
@@ -45,6 +46,7 @@ from fastconv.settings.precision import get_precision, set_precision, use_precis
 from fastconv.settings.threads import get_num_threads, num_threads, set_num_threads
 
 __all__ = [
+    "BackendFallbackWarning",
     "BackendUnavailableError",
     "Conv2dPlan",
     "ConvTranspose2dPlan",

@@ -1,6 +1,7 @@
 """Reads single arguments: numbers, pairs and words, each error naming the operation, the argument and what it needs.
 
-The ground floor: settings and problems are read with it. Nothing here knows an array or another module.
+The ground floor: settings and problems are read with it. Nothing here knows an array or another module. What comes out
+is of Python's own types, never of a subclass, so that equal values can be one key of a cache.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def integer(op: str, name: str, value: SupportsIndex, minimum: int, most: int = 
         try:
             if isinstance(value, bool):
                 raise TypeError
-            number = operator.index(value)
+            number = int.__int__(operator.index(value))
         except TypeError:
             raise TypeError(
                 f"{op}: {name} is {value!r} ({type(value).__name__}), but needs an integer"
@@ -56,7 +57,7 @@ def is_sequence(value: object) -> TypeGuard[Sequence[SupportsIndex]]:
 
 def pair(op: str, name: str, value: PairLike, minimum: int) -> Pair:
     """An int for both axes, or a pair (vertical, horizontal)."""
-    if not is_sequence(value):
+    if type(value) is int or not is_sequence(value):
         both = integer(op, name, cast(SupportsIndex, value), minimum)
         return both, both
     if len(value) != 2:

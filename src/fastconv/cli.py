@@ -16,6 +16,7 @@ from typing import NamedTuple
 import fastconv
 from fastconv import backends
 from fastconv.commands.error import CommandError
+from fastconv.commands.printable import printable
 
 DESCRIPTION = "Fast 2-D convolution, pooling and their relatives on the CPU, on NumPy arrays."
 
@@ -98,7 +99,7 @@ def _with_extra(arguments: argparse.Namespace) -> int:
             from fastconv.demo import run_demo
 
             return run_demo(arguments.image, arguments.output, arguments.backends, arguments.size)
-        from fastconv.bench.command import run_bench
+        from fastconv.bench.commands.run import run_bench
 
         return run_bench(arguments)
     except ModuleNotFoundError as error:
@@ -113,7 +114,7 @@ def _with_extra(arguments: argparse.Namespace) -> int:
     except MemoryError:
         smaller = "photograph with --size 2000" if command == "demo" else "layer, or fewer images at once"
         message = f"not enough memory: try a smaller {smaller}"
-    print(f"fastconv {command}: {message}", file=sys.stderr)
+    print(f"fastconv {command}: {printable(message)}", file=sys.stderr)
     return 2
 
 
@@ -184,7 +185,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    from fastconv.bench.arguments import add_arguments
+    from fastconv.bench.commands.arguments import add_arguments
 
     add_arguments(parser)
 

@@ -18,11 +18,9 @@ from fastconv._version import __version__
 from fastconv.arguments import integer
 from fastconv.machine.processor import processor_name
 from fastconv.machine.roofline import Bandwidth, Limits, Peak
-from fastconv.settings.threads import get_num_threads
+from fastconv.settings.threads import MOST_THREADS, get_num_threads
 
 __all__ = ["Bandwidth", "Limits", "Peak", "cached_limits", "measure_limits", "save_limits"]
-
-MOST_THREADS = 256  # FC_MOST_THREADS
 
 
 def measure_limits(
@@ -74,7 +72,9 @@ def measure_limits(
     """
     probes = _probes()
     threads = (
-        _all_threads() if threads is None else integer("measure_limits", "threads", threads, 1, MOST_THREADS)
+        get_num_threads()
+        if threads is None
+        else integer("measure_limits", "threads", threads, 1, MOST_THREADS)
     )
     measured = probes.measure(
         threads, probes.QUICK if quick else probes.THOROUGH, progress or (lambda step: None)
@@ -121,7 +121,7 @@ def cached_limits() -> Limits | None:
         isa = _probes().INSTRUCTION_SET
     except backends.BackendUnavailableError:
         return None
-    here = processor_name(), __version__, _all_threads(), isa
+    here = processor_name(), __version__, get_num_threads(), isa
     try:
         limits = Limits.from_dict(json.loads(_cache_file().read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -175,10 +175,6 @@ def _cache_file() -> Path:
     # The XDG specification says to ignore a path that is not absolute.
     base = Path(shared) if os.path.isabs(shared) else Path(os.path.expanduser("~"), ".cache")
     return base / "fastconv" / "limits.json"
-
-
-def _all_threads() -> int:
-    return min(get_num_threads(), MOST_THREADS)
 
 
 def _probes() -> Any:

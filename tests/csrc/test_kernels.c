@@ -116,10 +116,44 @@ static fc_conv random_conv(int largest_batch) {
     return p;
 }
 
-static int check_conv(void) {
-    fc_conv p = random_conv(2);
-    p.transposed = pick(0, 3) == 0;
+/* A stride or a dilation: of the size of the image, far beyond it, or as large as there are. */
+static int64_t far_apart(void) {
+    static const int64_t sizes[] = {9, 300, 1000003, INT32_MAX};
+    return pick(1, sizes[pick(0, 3)]);
+}
+
+/* An axis of a small image and few outputs, of which at least one sees a pixel: all others may lie anywhere. */
+static void set_far_axis(int64_t kernel, int64_t longest, int64_t *stride, int64_t *dilation, int64_t *pad,
+                         int64_t *size, int64_t *outputs) {
+    *stride = far_apart(), *dilation = far_apart(), *outputs = pick(1, 4);
+    *size = pick(1, pick(0, 3) ? 9 : longest);
+    do *pad = pick(0, *outputs - 1) * *stride + pick(0, kernel - 1) * *dilation - pick(0, *size - 1);
+    while (*pad < 0);
+}
+
+static fc_conv random_far_conv(int largest_batch) {
+    fc_conv p = random_conv(largest_batch);
+    p.kernel_h = pick(1, 4), p.kernel_w = pick(1, 6);
+    if (pick(0, 1)) {
+        set_far_axis(p.kernel_h, 30, &p.stride_h, &p.dilation_h, &p.pad_top, &p.height, &p.out_height);
+        p.width = pick(1, 9), p.out_width = pick(1, 9);
+    } else {
+        p.height = pick(1, 2), p.out_height = pick(1, 2);
+    }
+    set_far_axis(p.kernel_w, 700, &p.stride_w, &p.dilation_w, &p.pad_left, &p.width, &p.out_width);
+    return p;
+}
+
+static fc_conv either_way(fc_conv p) {
+    p.transposed = pick(0, 2) == 0;
+    return p;
+}
+
+static int check_conv(fc_conv p) {
     if (p.height < 1 || p.width < 1) return 0;
+    fc_conv empty = p;
+    empty.batch = 0;
+    fc_conv_choose(&p), fc_conv_choose(&empty);
     int64_t inputs = p.batch * p.channels * p.height * p.width,
             outputs = p.batch * p.filters * p.out_height * p.out_width;
     int64_t results = p.transposed ? inputs : outputs;
@@ -138,7 +172,7 @@ static int check_conv(void) {
         if (!fc_conv_accepts(&p, kernel)) continue;
         void *packed = aligned_alloc(64, (fc_conv_weight_bytes(&p, kernel) + 127) & ~(size_t)63);
         int threads = (int)pick(1, 3);
-        int status = 0;
+        int status = fc_conv_workspace_bytes(&p, kernel, threads) > 64 << 20;
         if (pick(0, 1))
             status = fc_conv_run_once(&p, kernel, x, w, packed, &e, out, threads);
         else
@@ -149,15 +183,47 @@ static int check_conv(void) {
         if (status || !(worst <= tolerance)) {
             printf(
                 "%s: error %g (status %d), x %ldx%ldx%ldx%ld, %ld filters, kernel %ldx%ld, groups %ld, layout %d, "
-                "dtype %d, transposed %d\n",
+                "dtype %d, transposed %d, stride %ld %ld, dilation %ld %ld, padding %ld %ld, %ldx%ld outputs\n",
                 fc_conv_kernel_name(kernel), worst, status, (long)p.batch, (long)p.channels, (long)p.height,
                 (long)p.width, (long)p.filters, (long)p.kernel_h, (long)p.kernel_w, (long)p.groups, p.layout, p.dtype,
-                p.transposed);
+                p.transposed, (long)p.stride_h, (long)p.stride_w, (long)p.dilation_h, (long)p.dilation_w,
+                (long)p.pad_top, (long)p.pad_left, (long)p.out_height, (long)p.out_width);
             failures++;
         }
         free(packed);
     }
     free(x), free(out), free(w), free(bias), free(residual), free(want);
+    return failures;
+}
+
+/* Images of a pixel or a row, of which a strided convolution's gradient has whole phases without a pixel, and weights
+ * beyond every L2 cache, for which threads share what they read of them. */
+static int check_few_pixels(void) {
+    static const int64_t sizes[][4] = {{1, 1, 1, 1}, {1, 5, 1, 3}, {2, 1, 1, 1}};
+    int failures = 0;
+    for (int i = 0; i < 12; i++) {
+        const int64_t *size = sizes[i / 4];
+        fc_conv p = {.batch = 1,
+                     .channels = 256,
+                     .height = size[0],
+                     .width = size[1],
+                     .filters = 256,
+                     .kernel_h = 3,
+                     .kernel_w = 3,
+                     .stride_h = 2,
+                     .stride_w = 2,
+                     .pad_top = 1,
+                     .pad_left = 1,
+                     .dilation_h = 1,
+                     .dilation_w = 1,
+                     .groups = 1,
+                     .out_height = size[2],
+                     .out_width = size[3],
+                     .layout = i % 2,
+                     .dtype = i / 2 % 2,
+                     .transposed = 1};
+        failures += check_conv(p);
+    }
     return failures;
 }
 
@@ -187,8 +253,7 @@ static void gradient_reference(const fc_conv *p, const void *x, const void *grad
     }
 }
 
-static int check_weight_gradient(void) {
-    fc_conv p = random_conv(5);
+static int check_weight_gradient(fc_conv p) {
     if (p.height < 1 || p.width < 1) return 0;
     int64_t weights = p.filters * p.channels / p.groups * p.kernel_h * p.kernel_w;
     void *x = fill(p.batch * p.channels * p.height * p.width, p.dtype);
@@ -223,13 +288,23 @@ static int check_weight_gradient(void) {
     return failures;
 }
 
+/* Windows whose divisors count the image's pixels and those of the padding in front of it. */
+static fc_windows sliding(int64_t size, int64_t count, int64_t kernel, int64_t stride, int64_t step, int64_t pad) {
+    return (fc_windows){.kind = FC_SLIDING,
+                        .size = size,
+                        .count = count,
+                        .step = step,
+                        .kernel = kernel,
+                        .stride = stride,
+                        .first = -pad,
+                        .counted_from = -pad,
+                        .counted_to = size,
+                        .unit = 1};
+}
+
 static int check_pool(void) {
     int64_t kernel = pick(1, 3), stride = pick(1, 3), count = pick(1, 12), size = (count - 1) * stride + kernel;
-    int64_t start[12], stop[12];
-    double divisor[12];
-    for (int64_t o = 0; o < count; o++)
-        start[o] = o * stride, stop[o] = o * stride + kernel, divisor[o] = (double)kernel;
-    fc_windows w = {start, stop, divisor, 1, count, 0, kernel, stride, 0};
+    fc_windows w = sliding(size, count, kernel, stride, 1, 0);
     fc_pool p = {.batch = 1,
                  .channels = pick(1, 20),
                  .height = size,
@@ -276,14 +351,9 @@ static int check_pool_gradient(void) {
             pad = pick(0, reach / 2);
     int64_t count = pick(1, 12), size = (count - 1) * stride + reach - pad - pick(0, pad);
     if (size <= (reach - 1 - pad) || (count - 1) * stride - pad >= size) return 0;
-    int64_t start[12], stop[12];
-    double divisor[12];
-    for (int64_t o = 0; o < count; o++) {
-        start[o] = o * stride - pad, stop[o] = start[o] + reach < size ? start[o] + reach : size,
-        divisor[o] = (double)pick(1, 3);
-        while (start[o] < 0) start[o] += step;
-    }
-    fc_windows w = {start, stop, divisor, step, count, 0, pick(0, 1) ? kernel : 0, stride, -pad};
+    fc_windows w = sliding(size, count, kernel, stride, step, pad);
+    if (pick(0, 1)) w.divisor = (double)pick(1, 3);
+    if (pick(0, 2) == 0) w = (fc_windows){.kind = FC_ADAPTIVE, .size = size, .count = count, .step = 1};
     int dtype = (int)pick(0, 1), threads = (int)pick(1, 3);
     fc_pool p = {.batch = pick(1, 2),
                  .channels = pick(1, 20),
@@ -463,9 +533,11 @@ int main(int count, char **arguments) {
         if (!fc_isa_runs_here(isa)) continue;
         fc_select_isa(isa);
         state = seed;
-        failures += check_probes(isa);
+        failures += check_probes(isa) + check_few_pixels();
         for (int round = 0; round < rounds; round++)
-            failures += check_conv() + check_weight_gradient() + check_pool() + check_gradients();
+            failures += check_conv(either_way(random_conv(2))) + check_conv(either_way(random_far_conv(2))) +
+                        check_weight_gradient(random_conv(5)) + check_weight_gradient(random_far_conv(5)) +
+                        check_pool() + check_gradients();
         printf("%s: %d rounds, %d failures so far\n", fc_isa_name(isa), rounds, failures);
     }
     return failures != 0;

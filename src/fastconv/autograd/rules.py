@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import autograd.numpy as anp
@@ -24,6 +24,7 @@ import fastconv
 from fastconv import grad
 from fastconv.autograd import composed
 from fastconv.autograd.primitives import Maps, Primitive, apply, contract
+from fastconv.caches import constant
 from fastconv.execution.arrays import as_array
 from fastconv.grad.elementwise import determined_by_output
 from fastconv.problem import options as opt
@@ -34,7 +35,7 @@ from fastconv.typing import Array, BackendName, Layout
 Named = dict[str, Any]
 
 
-@cache
+@constant
 def _parameters(function: Callable[..., Any]) -> frozenset[str]:
     return frozenset(inspect.signature(function).parameters)
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 
 from fastconv.arguments import choice
 from fastconv.backends.protocol import Backend
-from fastconv.settings.setting import Setting
+from fastconv.settings.setting import Setting, Using, Variable
+from fastconv.settings.warning import warn_once
 from fastconv.typing import BackendName
 
 
 class BackendUnavailableError(ImportError):
     """A backend exists, but cannot be loaded here; the message says why and what to install."""
+
+
+class BackendFallbackWarning(RuntimeWarning):
+    """The fastest backend cannot be loaded, and nobody chose another: a slower one is used."""
 
 
 # Fastest first: the default is the first one that can be loaded.
@@ -59,10 +63,22 @@ def _loadable() -> Iterator[BackendName]:
 
 
 def _fastest() -> BackendName:
-    return next(_loadable())
+    """The default; that it is not the first one is nothing to keep from the user."""
+    name = next(_loadable())
+    wanted = names()[0]
+    if name != wanted:
+        try:
+            load(wanted)
+        except BackendUnavailableError as error:
+            warn_once(
+                f"{error}. Until then the slower {name} backend is used; FASTCONV_BACKEND={name} in the environment, "
+                f"or fastconv.set_backend({name!r}), takes it without this warning",
+                BackendFallbackWarning,
+            )
+    return name
 
 
-_backend: Setting[BackendName] = Setting(("FASTCONV_BACKEND",), _check, _fastest)
+_backend: Setting[BackendName] = Setting((Variable("FASTCONV_BACKEND", _check),), _check, _fastest)
 
 
 def resolve(op: str, name: BackendName | None) -> Backend:
@@ -121,7 +137,7 @@ def set_backend(name: BackendName) -> None:
     _backend.set(name, "set_backend")
 
 
-def use_backend(name: BackendName) -> AbstractContextManager[None]:
+def use_backend(name: BackendName) -> Using[BackendName]:
     """Use a backend within a ``with`` block, in this thread or task only.
 
     Parameters

@@ -20,6 +20,7 @@ class Backend(Protocol):
 
     name: BackendName
     checks_positions: bool  # does `scatter_add` raise IndexError where one lies outside of its plane?
+    lists_windows: bool  # do `pool` and `pool_gradient` list all windows along an axis (`Windows.tables`)?
 
     def algorithms(self) -> tuple[str, ...]:
         """Names that `algorithm=` may have."""
@@ -161,6 +162,7 @@ class NoShortcuts:
     """For backends whose calls all go the long way, and whose loops trust their arguments."""
 
     checks_positions = False
+    lists_windows = True
 
     def conv_shortcut(
         self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool

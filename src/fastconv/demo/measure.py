@@ -6,16 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 
+from fastconv.bench.measure.timer import Pace, Timer, stopwatch
 from fastconv.demo.steps import Step
 from fastconv.typing import Array, BackendName
 
 REFERENCE: BackendName = "numpy"
-CALLS = 7
-SECONDS = 1.0  # a slow operation gets fewer calls, so that a large photograph does not take all day
+# A slow operation gets fewer calls, so that a large photograph does not take all day.
+PACE = Pace(rounds=7, least=1, enough=1.0)
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,11 @@ def timed(step: Step, x: Array, name: BackendName) -> tuple[Array, float, float]
 
     The first call is a warm-up, where numba compiles; a usual one is the median of several after it.
     """
-    start = perf_counter()
-    result = step.run(x, name)
-    first = perf_counter() - start
-    times: list[float] = []
-    while len(times) < CALLS and sum(times) < SECONDS:
-        start = perf_counter()
-        step.run(x, name)
-        times.append(perf_counter() - start)
-    usual = median(times)
-    return result, max(0.0, first - usual), usual
+    results: list[Array] = []
+    first = stopwatch(lambda: results.append(step.run(x, name)))
+    samples = Timer({name: lambda: step.run(x, name)}, PACE).run()
+    usual = median(samples[name])
+    return results[0], max(0.0, first - usual), usual
 
 
 def largest_difference(result: Array, expected: Array) -> float:

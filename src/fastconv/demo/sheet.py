@@ -51,6 +51,17 @@ def save_sheet(pictures: Sequence[Picture], path: Path, title: str) -> None:
     CommandError
         If the file cannot be written.
     """
+    figure = contact_sheet(pictures, title)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a file name may hold letters that the font has not
+            figure.savefig(path, format="png")
+    except OSError as error:
+        raise CommandError(f"cannot write the contact sheet to {path}: {error.strerror or error}") from None
+
+
+def contact_sheet(pictures: Sequence[Picture], title: str) -> Figure:
+    """Lay out the pictures in rows, below their titles; those of a row begin at the same height."""
     height, width = pictures[0].pixels.shape[:2]
     # A cell takes the photograph's shape, within limits that leave room for the titles of very narrow ones.
     cell_width = CELL * min(1.0, max(0.7, width / height))
@@ -66,10 +77,6 @@ def save_sheet(pictures: Sequence[Picture], path: Path, title: str) -> None:
         axis.set_axis_off()
     for axis, picture in zip(axes.flat, pictures, strict=False):
         axis.imshow(picture.pixels)
+        axis.set_anchor("N")  # what is flatter than the photograph would lie lower than its neighbours
         axis.set_title(f"{picture.title}\n{shape_text(picture.shape)}", fontsize=9, parse_math=False)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # a file name may hold letters that the font has not
-            figure.savefig(path, format="png")
-    except OSError as error:
-        raise CommandError(f"cannot write the contact sheet to {path}: {error.strerror or error}") from None
+    return figure

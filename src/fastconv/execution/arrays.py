@@ -1,50 +1,76 @@
 """What may come in and go out: array protocols, dtypes, byte order, ``out=`` and overlap.
 
 Every public function passes its arrays through here; no backend ever sees a foreign, byte-swapped or
-non-contiguous array, a half-precision one, or an unbatched image.
+non-contiguous array, a half-precision one, or an unbatched image. What is computed with is an `ndarray` and nothing
+derived from it: whatever a subclass overrides is not called.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv.execution.memory import allocator
-from fastconv.problem.dtypes import FLOATS, compute_dtype, is_bfloat16
+from fastconv.execution.memory import empty
+from fastconv.problem.dtypes import compute_dtype, is_real
 from fastconv.problem.layout import check_image
 from fastconv.typing import Array, ArrayLike, Layout
 
 
 def as_array(op: str, name: str, value: ArrayLike | None) -> Array:
     """`value` as a NumPy array of a real dtype, without a copy where its protocol allows that."""
-    if type(value) is not np.ndarray:
-        value = _from_protocol(op, name, value)
-    dtype = value.dtype
-    if dtype in FLOATS or dtype.kind in "biu" or dtype.newbyteorder("=") in FLOATS or is_bfloat16(dtype):
-        return value
+    array: Array = value if type(value) is np.ndarray else _from_protocol(op, name, value)
+    if is_real(array.dtype):
+        return array
     raise TypeError(
-        f"{op}: {name} has dtype {dtype}, but needs bool, an integer, float16, bfloat16, float32 or float64"
+        f"{op}: {name} has dtype {array.dtype}, but needs bool, an integer, float16, bfloat16, float32 or float64"
     )
 
 
 def _from_protocol(op: str, name: str, value: ArrayLike | None) -> Array:
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{op}: {name} is a masked array, whose mask would be lost; fill it first (x.filled(0))"
-        )
-    if value is None or isinstance(value, (str, bytes)):
-        raise TypeError(f"{op}: {name} is {type(value).__name__}, but needs an array")
+    kind = type(value)  # not `isinstance`, which believes an object's __class__
+    if value is None or issubclass(kind, (str, bytes)):
+        raise TypeError(f"{op}: {name} is {kind.__name__}, but needs an array")
+    array: Array | None = None
     try:
-        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-            return np.from_dlpack(value)  # type: ignore[arg-type]
-        return np.asarray(value)
+        if not _holds_masks(value):
+            if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+                array = np.from_dlpack(value)  # type: ignore[arg-type]
+            else:
+                array = np.asanyarray(value)
     except Exception as error:
+        raise TypeError(f"{op}: {name} ({kind.__name__}) cannot be read as an array: {error}") from error
+    if array is None or isinstance(array, np.ma.MaskedArray):
         raise TypeError(
-            f"{op}: {name} ({type(value).__name__}) cannot be read as an array: {error}"
-        ) from error
+            f"{op}: {name} is or holds a masked array, whose mask would be lost; fill it first (x.filled(0))"
+        )
+    return _plain(array)
+
+
+def _holds_masks(value: Any) -> bool:
+    """Is it a sequence with a masked array or value in it, however deep?"""
+    if not issubclass(type(value), Sequence) or issubclass(type(value), (str, bytes)):
+        return False
+    kinds = set(map(type, value))  # mostly one: numbers need not be looked at one by one
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+        return True
+    return any(issubclass(kind, Sequence) for kind in kinds) and any(map(_holds_masks, value))
+
+
+def _plain(array: Array) -> Array:
+    """`array` itself or, of a subclass, what it is below; the memory is the same."""
+    return array if type(array) is np.ndarray else np.ndarray.view(array, np.ndarray)
+
+
+def read_out(op: str, out: Any) -> Array:
+    """A user's `out` as a plain array, to be written to."""
+    if not issubclass(type(out), np.ndarray):
+        raise TypeError(f"{op}: out is {type(out).__name__}, but needs a NumPy array")
+    if issubclass(type(out), np.ma.MaskedArray):
+        raise TypeError(f"{op}: out is a masked array, whose mask would stay; give its data (out.data)")
+    return _plain(out)
 
 
 def native(array: Array, dtype: DTypeLike) -> Array:
@@ -62,18 +88,11 @@ def images(op: str, name: str, value: ArrayLike, layout: Layout) -> tuple[Array,
     return array[np.newaxis], False
 
 
-def empty(op: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """A new array; too large a one is a `MemoryError` that names the operation and the size."""
-    size = math.prod(shape) * dtype.itemsize
-    allocate = allocator(size)
-    try:
-        return allocate(shape, dtype)
-    except (MemoryError, ValueError):  # ValueError: more bytes than a pointer can count
-        raise MemoryError(f"{op}: the result of shape {shape} needs {size / 2**30:.1f} GiB") from None
-
-
 class Result:
-    """The destination of one call: `buffer` is what a backend fills, `value()` what the user gets."""
+    """The destination of one call: `buffer` is what a backend fills, `value()` what the user gets.
+
+    `inputs` are arrays that the backend reads while it writes.
+    """
 
     def __init__(
         self,
@@ -81,40 +100,39 @@ class Result:
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         out: Array | None,
-        *inputs: Any,
+        *inputs: Array | None,
         batched: bool = True,
     ) -> None:
         self._shape = shape if batched else shape[1:]
         self._dtype, self._out = dtype, out
         compute = compute_dtype(dtype)
         if out is not None:
-            self._check(op, out, inputs)
-            if out.dtype == compute and out.dtype.isnative and out.flags.c_contiguous and out.flags.aligned:
-                self.buffer = out.reshape(shape)
+            self._target = target = read_out(op, out)
+            self._check(op, target, inputs)
+            flags = target.flags
+            if target.dtype == compute and target.dtype.isnative and flags.c_contiguous and flags.aligned:
+                self.buffer = target.reshape(shape)
                 return
         self._own = empty(op, self._shape, compute)
         self.buffer = self._own.reshape(shape)
 
-    def _check(self, op: str, out: Any, inputs: tuple[Any, ...]) -> None:
-        if not isinstance(out, np.ndarray):
-            raise TypeError(f"{op}: out is {type(out).__name__}, but needs a NumPy array")
+    def _check(self, op: str, out: Array, inputs: tuple[Array | None, ...]) -> None:
         if out.shape != self._shape:
             raise ValueError(f"{op}: out has shape {out.shape}, but the result has shape {self._shape}")
-        if out.dtype.newbyteorder("=") != self._dtype:
+        if not is_real(out.dtype) or out.dtype.newbyteorder("=") != self._dtype:
             raise ValueError(f"{op}: out has dtype {out.dtype}, but the result has dtype {self._dtype}")
         if not out.flags.writeable:
             raise ValueError(f"{op}: out is read-only, but needs to be writeable")
         for array in inputs:
-            if isinstance(array, np.ndarray) and _overlap(out, array):
+            if array is not None and _overlap(out, array):
                 raise ValueError(f"{op}: out overlaps an input in memory, but needs memory of its own")
 
     def value(self) -> Array:
-        out = self._out
-        if out is None:
+        if self._out is None:
             return self._own.astype(self._dtype, copy=False)
-        if not np.may_share_memory(out, self.buffer):
-            out[...] = self.buffer.reshape(self._shape)
-        return out
+        if not np.may_share_memory(self._target, self.buffer):
+            self._target[...] = self.buffer.reshape(self._shape)
+        return self._out
 
 
 def _overlap(a: Array, b: Array) -> bool:

@@ -13,8 +13,9 @@ import numpy as np
 
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Result, as_array, empty, native
+from fastconv.execution.arrays import Result, as_array, native
 from fastconv.execution.known_calls import Given, recall_conv, remember
+from fastconv.execution.memory import check_memory, empty, memory_errors
 from fastconv.execution.padding import pad_sides
 from fastconv.problem.case import ConvCase, find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
@@ -73,17 +74,20 @@ class ConvCall:
         shape = case.shape if case.batched else case.shape[1:]
         self._bias = self._residual = None
         if bias is not None:
+            bias = as_array(o.op, "bias", bias)
             self._bias = read_bias(o.op, bias, case.problem.result_channels, case.dtype)
         if residual is not None:
-            array = as_array(o.op, "residual", residual)
-            if array.shape != shape:
+            residual = as_array(o.op, "residual", residual)
+            if residual.shape != shape:
                 raise ValueError(
-                    f"{o.op}: residual has shape {array.shape}, but the result has shape {shape}"
+                    f"{o.op}: residual has shape {residual.shape}, but the result has shape {shape}"
                 )
-            self._residual = native(array, case.dtype).reshape(case.shape)
+            self._residual = native(residual, case.dtype).reshape(case.shape)
         if o.algorithm is not None:
             check_algorithm(o, backend)
             backend.weight_form(case.problem)  # refuses what the algorithm cannot do
+        if case.sides is not None:
+            check_memory(o.op, case.problem.input_shape, case.dtype.itemsize, "the padded image")
         self._result: Result | None = None
         if out is None and case.dtype == case.result_dtype:
             self._own = empty(o.op, shape, case.dtype)
@@ -101,12 +105,13 @@ class ConvCall:
             problem = case.problem
             x = native(x, case.dtype).reshape(case.x_shape)
             if case.sides is not None:
-                x = pad_sides(o.op, backend, x, case.sides, o.padding_mode, 0.0, o.layout)
-            if prepare is None:
-                prepared = backend.prepare(problem, native(weight, case.dtype), once=True)
-            else:
-                prepared = prepare(backend, problem)
-            backend.conv(problem, x, prepared, self._bias, self._residual, o.activation, self._buffer)
+                x = pad_sides(o.op, backend, x, case.sides, o.padding_mode, 0.0, o.layout, "the padded image")
+            with memory_errors(o.op):
+                if prepare is None:
+                    prepared = backend.prepare(problem, native(weight, case.dtype), once=True)
+                else:
+                    prepared = prepare(backend, problem)
+                backend.conv(problem, x, prepared, self._bias, self._residual, o.activation, self._buffer)
         if self._result is not None:
             return self._result.value()
         return self._own
@@ -146,13 +151,14 @@ def convolve(
     out: Array | None,
     backend: BackendName | None,
     given: Given,
+    depthwise: bool = False,
 ) -> Array:
     """One call of a public function; `given` are its options, in the order of `ConvOptions.read`."""
     if residual is None:
         result = recall_conv(op, x, weight, bias, out, given, backend)
         if result is not None:
             return result
-    options = ConvOptions.read(op, *given)
+    options = ConvOptions.read(op, *given, depthwise=depthwise)  # type: ignore[arg-type]
     engine = resolve(op, backend)
     array = read_weight(op, "weight", weight)
     result = execute(options, engine, x, array, bias, residual, out)

@@ -5,10 +5,10 @@ nothing is ever remembered, and every call goes the long way.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from fastconv import backends
+from fastconv.caches import CACHES, Cache, constant
 from fastconv.execution.memory import extension
 from fastconv.settings.precision import get_precision
 from fastconv.settings.threads import get_num_threads
@@ -17,11 +17,15 @@ from fastconv.typing import Array, ArrayLike, BackendName, Precision
 Given = tuple[object, ...]  # a call's options, as the user wrote them
 
 
-@cache
+@constant
 def _memo() -> Any:
     """The memory of calls; None where the extension was not built."""
     engine = extension()
-    return None if engine is None else engine.Memo()
+    if engine is None:
+        return None
+    memo = engine.Memo()
+    CACHES.append(Cache(f"{__name__}._memo", memo.clear, memo.__len__))
+    return memo
 
 
 def _settings(backend: BackendName | None) -> tuple[BackendName, Precision]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastconv import arguments
 from fastconv.arguments import Pair
-from fastconv.execution.arrays import as_array
+from fastconv.execution.arrays import as_array, read_out
 from fastconv.execution.convolution import check_weight
 from fastconv.problem import options as opt
 from fastconv.problem.layout import channels_last, spatial_axes
@@ -51,9 +51,7 @@ def expand(op: str, name: str, value: ArrayLike | None, layout: Layout) -> Array
 
 def expand_out(op: str, out: Array | None, layout: Layout) -> Array | None:
     """`out` as `expand` gives it; only an array can be written to."""
-    if out is not None and not isinstance(out, np.ndarray):
-        raise TypeError(f"{op}: out is {type(out).__name__}, but needs a NumPy array")
-    return expand(op, "out", out, layout)
+    return None if out is None else expand(op, "out", read_out(op, out), layout)
 
 
 def expand_weight(op: str, value: ArrayLike, layout: Layout) -> Array:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Result, as_array, empty, images, native
+from fastconv.backends.protocol import Backend
+from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.execution.known_calls import Given, remember
+from fastconv.execution.memory import check_memory, empty, memory_errors
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import channel_axis, check_layout, plane_size
-from fastconv.problem.pooling import PoolProblem, Reducer, Windows, axis_padding, sliding
+from fastconv.problem.pooling import PoolProblem, Reducer, SlidingWindows, Windows, axis_padding, sliding
 from fastconv.typing import Array, ArrayLike, BackendName, Indices, Layout, PaddingLike, PairLike
 
 AXES = ("height", "width")
@@ -67,7 +69,7 @@ def sliding_windows(
     dilation: PairLike = 1,
     ceil_mode: bool = False,
     **rules: bool,
-) -> tuple[Windows, Windows]:
+) -> tuple[SlidingWindows, SlidingWindows]:
     kernel = arguments.pair(op, "kernel_size", kernel_size, 1)
     steps = kernel if stride is None else arguments.pair(op, "stride", stride, 1)
     sides = opt.padding(op, padding)
@@ -87,6 +89,14 @@ def sliding_windows(
         for a in (0, 1)
     )
     return rows, columns
+
+
+def check_windows(op: str, engine: Backend, problem: PoolProblem) -> None:
+    """Refuse a pooling whose windows are too many for a backend that lists them."""
+    if engine.lists_windows:
+        planes = problem.batch * problem.channels
+        listed = sum(w.count * (planes if w.own else 1) for w in (problem.rows, problem.columns))
+        check_memory(op, (listed, 4), 8, "the list of windows")
 
 
 @overload
@@ -143,10 +153,14 @@ def pool(
     channels, size = array.shape[channel_axis(layout)], plane_size(array.shape, layout)
     problem = PoolProblem(array.shape[0], channels, size, layout, compute, *windows, reducer, power)
     shape = problem.result_shape
+    if return_indices:
+        check_memory(op, shape, dtype.itemsize + 8, "the result with its indices")
     result = Result(op, shape, dtype, out, array, batched=batched)
-    indices = empty(op, shape, np.dtype(np.int64)) if return_indices else None
+    indices = empty(op, shape, np.dtype(np.int64), "the array of indices") if return_indices else None
+    check_windows(op, engine, problem)
     if problem.batch:
-        engine.pool(problem, native(array, compute), result.buffer, indices, uniforms)
+        with memory_errors(op):
+            engine.pool(problem, native(array, compute), result.buffer, indices, uniforms)
     if indices is None:
         if given is not None and dtype == compute == array.dtype and problem.batch:
             plain = array if batched else array[0]

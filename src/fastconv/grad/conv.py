@@ -329,7 +329,7 @@ def depthwise_conv2d(
     """
     op = "grad.depthwise_conv2d"
     options = ConvOptions.read(
-        op, stride, padding, dilation, None, padding_mode, layout, None, precision, algorithm
+        op, stride, padding, dilation, None, padding_mode, layout, None, precision, algorithm, depthwise=True
     )
     return all_gradients(
         options, x, weight, grad_output, needs, activation, output, preactivation, backend

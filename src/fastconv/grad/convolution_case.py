@@ -8,15 +8,16 @@ from shapes, dtypes and options alone is a `GradientCase`, worked out once and c
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Result, as_array, empty, native
+from fastconv.caches import kept
+from fastconv.execution.arrays import Result, as_array, native
 from fastconv.execution.convolution import ConvCall, check_algorithm, read_weight
+from fastconv.execution.memory import check_memory, empty, memory_errors
 from fastconv.execution.padding import pad_sides
 from fastconv.grad.elementwise import Slope, read_slope, times_slope
 from fastconv.grad.operands import Shape, check_grad, read_needs
@@ -67,7 +68,7 @@ class GradientCase:
     result_dtype: np.dtype[Any]
 
 
-@lru_cache(maxsize=1024)
+@kept()
 def find_gradients(
     o: ConvOptions,
     precision: Precision,
@@ -115,6 +116,8 @@ class GradientCall:
                 self._unpadded = Result(o.op, case.x_shape, dtype, out, *inputs, batched=case.batched)
         else:
             check_algorithm(o, backend)
+        if case.sides is not None:
+            check_memory(o.op, case.of_weight.input_shape, dtype.itemsize, "the padded image")
         if needs[1]:
             self._weight = Result(o.op, case.weight_shape, dtype, out, *inputs)
         if needs[2]:
@@ -156,7 +159,9 @@ class GradientCall:
             assert isinstance(x, np.ndarray)
             image = native(x, case.dtype).reshape(case.x_shape)
             if case.sides is not None:
-                image = pad_sides(o.op, backend, image, case.sides, o.padding_mode, 0.0, o.layout)
+                image = pad_sides(
+                    o.op, backend, image, case.sides, o.padding_mode, 0.0, o.layout, "the padded image"
+                )
             if case.transposed:
                 backend.conv_weight_gradient(case.of_weight, grad, image, weight, None)
             else:
@@ -187,9 +192,11 @@ def gradients(
         a for a in (x, weight, grad, None if slope is None else slope.value) if isinstance(a, np.ndarray)
     ]
     dtype = float_result(*(a.dtype for a in arrays))
-    shapes = (a.shape if isinstance(a, np.ndarray) else a for a in (x, weight))
-    case = find_gradients(o, o.precision or get_precision(), *shapes, grad.shape, dtype)
-    return GradientCall(o, engine, case, needs, out, *arrays).run(x, weight, grad, slope)
+    x_shape, weight_shape = (a.shape if isinstance(a, np.ndarray) else a for a in (x, weight))
+    case = find_gradients(o, o.precision or get_precision(), x_shape, weight_shape, grad.shape, dtype)
+    call = GradientCall(o, engine, case, needs, out, *arrays)
+    with memory_errors(o.op):
+        return call.run(x, weight, grad, slope)
 
 
 def one_gradient(*arguments: Any, **named: Any) -> Array:

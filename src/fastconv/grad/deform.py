@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastconv.backends import resolve
 from fastconv.execution.arrays import Result, as_array, native
+from fastconv.execution.memory import memory_errors
 from fastconv.grad.operands import check_grad
 from fastconv.ops.deform import read_deform
 from fastconv.typing import Array, ArrayLike, BackendName, PaddingLike, PairLike
@@ -82,10 +83,11 @@ def deform_conv2d(
     if problem.batch:
         images, offsets, weights, masks = arrays.native()
         slopes = native(grad, problem.dtype).reshape(expected)
-        engine.deform_conv_gradient(
-            problem, images, offsets, masks, weights, slopes, of_x.buffer, of_offset.buffer, of_weight.buffer,
-            None if of_mask is None else of_mask.buffer,
-        )  # fmt: skip
+        with memory_errors(op):
+            engine.deform_conv_gradient(
+                problem, images, offsets, masks, weights, slopes, of_x.buffer, of_offset.buffer, of_weight.buffer,
+                None if of_mask is None else of_mask.buffer,
+            )  # fmt: skip
         engine.channel_sums(slopes, "NCHW", of_bias.buffer)
     else:
         of_weight.buffer[...] = of_bias.buffer[...] = 0

@@ -8,6 +8,7 @@ from fastconv import arguments
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
 from fastconv.execution.arrays import Result, as_array, images, native
+from fastconv.execution.memory import memory_errors
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import check_layout
@@ -196,5 +197,6 @@ def local_response_norm(
     result = Result(op, image.shape, dtype, out, image, grad, batched=batched)
     if image.shape[0]:
         source, slopes = (native(a, compute_dtype(dtype)).reshape(image.shape) for a in (image, grad))
-        engine.local_response_norm_gradient(source, slopes, count, alpha, beta, k, layout, result.buffer)
+        with memory_errors(op):
+            engine.local_response_norm_gradient(source, slopes, count, alpha, beta, k, layout, result.buffer)
     return result.value()

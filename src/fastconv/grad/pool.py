@@ -11,6 +11,8 @@ import numpy as np
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
 from fastconv.execution.arrays import Result, as_array, native
+from fastconv.execution.memory import memory_errors
+from fastconv.execution.pooling import check_windows
 from fastconv.grad.operands import Shape, check_grad, read_grad, read_input_size
 from fastconv.ops.pool import average_windows, norm_windows, read_power
 from fastconv.ops.pool_adaptive import adaptive_windows
@@ -193,8 +195,10 @@ def _spread(
     expected = problem.result_shape
     check_grad(op, grad.shape, expected if batched else expected[1:], "input_size", shape)
     result = Result(op, full, dtype, out, grad, batched=batched)
+    check_windows(op, engine, problem)
     if problem.batch:
-        engine.pool_gradient(problem, native(grad, problem.dtype).reshape(expected), result.buffer)
+        with memory_errors(op):
+            engine.pool_gradient(problem, native(grad, problem.dtype).reshape(expected), result.buffer)
     return result.value()
 
 
@@ -274,11 +278,13 @@ def lp_pool2d(
     expected = problem.result_shape
     check_grad(op, grad.shape, expected if batched else expected[1:], "x", shape)
     result = Result(op, full, dtype, out, array, grad, batched=batched)
+    check_windows(op, engine, problem)
     if problem.batch:
         image, slopes = native(array, inner).reshape(full), native(grad, inner).reshape(expected)
-        buffer = result.buffer if inner == compute else np.empty(full, inner)
         backward = _to_largest if largest else _to_all
-        backward(engine, problem, image, slopes, buffer)
+        with memory_errors(op):
+            buffer = result.buffer if inner == compute else np.empty(full, inner)
+            backward(engine, problem, image, slopes, buffer)
         if buffer is not result.buffer:
             result.buffer[...] = buffer
     return result.value()

@@ -7,6 +7,7 @@ import numpy as np
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
 from fastconv.execution.arrays import Result, as_array, images, native
+from fastconv.execution.memory import memory_errors
 from fastconv.execution.pooling import AXES, check_positions, read_indices, read_positions
 from fastconv.grad.operands import Shape, read_grad, read_input_size, read_planes
 from fastconv.grad.pool import read_global
@@ -268,7 +269,8 @@ def _to_picked(
     if full[0]:
         values = native(grad, compute_dtype(dtype))
         try:
-            engine.scatter_add(_batch(values), _batch(positions), layout, result.buffer)
+            with memory_errors(op):
+                engine.scatter_add(_batch(values), _batch(positions), layout, result.buffer)
         except IndexError:
             check_positions(op, positions, plane, "input_size")  # says which
             raise
@@ -330,8 +332,9 @@ def max_unpool2d(
     result = Result(op, positions.shape, dtype, out, grad, positions, batched=batched)
     if grad.shape[0]:
         source = native(grad, compute_dtype(dtype))
-        engine.gather(source, positions, layout, result.buffer)
-        result.buffer[_overwritten(engine, positions, grad.shape, layout)] = 0
+        with memory_errors(op):
+            engine.gather(source, positions, layout, result.buffer)
+            result.buffer[_overwritten(engine, positions, grad.shape, layout)] = 0
     return result.value()
 
 

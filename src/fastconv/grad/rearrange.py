@@ -6,13 +6,14 @@ from fastconv import arguments
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
 from fastconv.execution.arrays import Result, as_array, images, native
+from fastconv.execution.memory import memory_errors
 from fastconv.grad.operands import check_grad, read_input_size
 from fastconv.ops.unfold import columns_shape, window_problem
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import batch_shape, channel_axis, check_layout, plane_size
 from fastconv.problem.options import Sides
-from fastconv.problem.padding import check_sides, sources
+from fastconv.problem.padding import sources
 from fastconv.typing import (
     Array,
     ArrayLike,
@@ -90,13 +91,13 @@ def pad2d(
             f"{op}: grad_output is {rows}x{columns}, but the padding "
             f"{sides} leaves {height}x{width} of it for the image"
         )
-    check_sides(op, sides, mode, (height, width))
     engine = resolve(op, backend)
     dtype = float_result(grad.dtype)
     shape = batch_shape(layout, grad.shape[0], grad.shape[channel_axis(layout)], (height, width))
     result = Result(op, shape, dtype, out, grad, batched=batched)
     if shape[0]:
-        add_padding(engine, native(grad, compute_dtype(dtype)), sides, mode, layout, result.buffer)
+        with memory_errors(op):
+            add_padding(engine, native(grad, compute_dtype(dtype)), sides, mode, layout, result.buffer)
     return result.value()
 
 
@@ -149,7 +150,8 @@ def unfold(
     engine = resolve(op, backend)
     result = Result(op, full, dtype, None, batched=batched)
     if problem.batch:
-        engine.fold(problem, native(grad, problem.dtype).reshape(columns), result.buffer)
+        with memory_errors(op):
+            engine.fold(problem, native(grad, problem.dtype).reshape(columns), result.buffer)
     return result.value()
 
 
@@ -204,5 +206,6 @@ def fold(
     engine = resolve(op, backend)
     result = Result(op, columns_shape(problem), dtype, None, batched=batched)
     if problem.batch:
-        engine.unfold(problem, native(grad, problem.dtype), result.buffer)
+        with memory_errors(op):
+            engine.unfold(problem, native(grad, problem.dtype), result.buffer)
     return result.value()

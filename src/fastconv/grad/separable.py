@@ -94,7 +94,7 @@ def separable_conv2d(
     again, first = (
         ConvOptions.read(
             op, stride, padding, dilation, None, padding_mode, layout, None, precision, name,
-            weight_name="depthwise_weight",
+            weight_name="depthwise_weight", depthwise=True,
         )
         for name in (None, algorithm)
     )  # fmt: skip

@@ -35,12 +35,14 @@ def transpose_options(
     layout: Layout,
     precision: Precision | None,
     algorithm: str | None,
-    **names: str,
+    weight_name: str = "weight",
+    x_name: str = "x",
 ) -> ConvOptions:
     if output_padding is None:
         raise TypeError(f"{op}: output_padding is None, but needs an integer or a pair")
     return ConvOptions.read(
-        op, stride, padding, dilation, groups, "zeros", layout, None, precision, algorithm, output_padding, **names
+        op, stride, padding, dilation, groups, "zeros", layout, None, precision, algorithm, output_padding,
+        x_name, weight_name,
     )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.backends.cython import INSTRUCTION_SET, _engine
+import fastconv.backends.cython._engine as _engine
+from fastconv.backends.cython import INSTRUCTION_SET
 from fastconv.machine.roofline import DTYPES
 from fastconv.settings.threads import cgroup_folders, read_text
 

@@ -69,7 +69,7 @@ def conv2d(
     groups : int
         Channels are split into so many groups that do not see each other.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
-        What the padding holds.
+        What the padding holds: zeros, or pixels as `pad2d` says.
     layout : {"NCHW", "NHWC"}
     activation : str or tuple, optional
         Applied to the finished output: ``"relu"``, ``"relu6"``, ``"leaky_relu"``, ``"sigmoid"``, ``"tanh"``,
@@ -169,7 +169,7 @@ def depthwise_conv2d(
     array([ 9., 18.], dtype=float32)
     """
     given = (stride, padding, dilation, None, padding_mode, layout, activation, precision, algorithm)
-    return convolve("depthwise_conv2d", x, weight, bias, residual, out, backend, given)
+    return convolve("depthwise_conv2d", x, weight, bias, residual, out, backend, given, depthwise=True)
 
 
 def separable_conv2d(
@@ -233,7 +233,7 @@ def separable_conv2d(
     array = as_array(op, "x", x)
     first = ConvOptions.read(
         op, stride, padding, dilation, None,
-        padding_mode=padding_mode, layout=layout, precision=precision, algorithm=algorithm,
+        padding_mode=padding_mode, layout=layout, precision=precision, algorithm=algorithm, depthwise=True,
     )  # fmt: skip
     second = ConvOptions.read(op, 1, 0, 1, 1, layout=layout, activation=activation, precision=precision)
     depthwise, pointwise = read_separable(op, depthwise_weight, pointwise_weight, layout)

@@ -9,6 +9,7 @@ import numpy as np
 from fastconv.backends import resolve
 from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.execution.convolution import read_bias, read_weight
+from fastconv.execution.memory import memory_errors
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.settings.precision import get_precision
@@ -79,7 +80,8 @@ def deform_conv2d(
     result = Result(op, problem.output_shape, arrays.dtype, None, batched=arrays.batched)
     if problem.batch:
         image, offsets, weights, masks = arrays.native()
-        engine.deform_conv(problem, image, offsets, masks, weights, bias_array, result.buffer)
+        with memory_errors(op):
+            engine.deform_conv(problem, image, offsets, masks, weights, bias_array, result.buffer)
     return result.value()
 
 

@@ -10,6 +10,7 @@ from fastconv import arguments
 from fastconv.backends import resolve
 from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.execution.convolution import read_weight
+from fastconv.execution.memory import memory_errors
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import channels_last, check_layout, weight_sizes
 from fastconv.typing import Array, ArrayLike, BackendName, Layout
@@ -75,7 +76,8 @@ def local_response_norm(
     result = Result(op, array.shape, dtype, None, batched=batched)
     if array.shape[0]:
         source = native(array, compute_dtype(dtype))
-        engine.local_response_norm(source, count, alpha, beta, k, layout, result.buffer)
+        with memory_errors(op):
+            engine.local_response_norm(source, count, alpha, beta, k, layout, result.buffer)
     return result.value()
 
 

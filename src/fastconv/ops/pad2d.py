@@ -8,8 +8,8 @@ import numpy as np
 
 from fastconv import arguments
 from fastconv.backends import resolve
-from fastconv.execution.arrays import empty, images, native
-from fastconv.execution.padding import pad_by_tables, padding_tables
+from fastconv.execution.arrays import images, native
+from fastconv.execution.padding import pad_sides
 from fastconv.problem import options as opt
 from fastconv.problem.layout import check_layout
 from fastconv.typing import Array, ArrayLike, BackendName, Layout, PaddingMode, SidesLike
@@ -36,7 +36,7 @@ def pad2d(
         Pixels on every side; ``(vertical, horizontal)``; or ``((top, bottom), (left, right))``.
     mode : {"zeros", "reflect", "replicate", "circular"}
         Where the new pixels come from: `value`; the image mirrored without its edge pixel; its edge pixel;
-        or its other end.
+        or its other end. Sides longer than the image go on with its pattern, as those of `numpy.pad` do.
     value : float
         What mode ``"zeros"`` pads with; cast to the dtype of `x`.
     layout : {"NCHW", "NHWC"}
@@ -49,8 +49,8 @@ def pad2d(
 
     Raises
     ------
-    ValueError
-        If `mode` is ``"reflect"`` and a side is not smaller than the image, or ``"circular"`` and larger than it.
+    ValueError, TypeError
+        If shapes, ranges, options or dtypes do not fit.
 
     Examples
     --------
@@ -77,9 +77,5 @@ def pad2d(
                 np.array(fill).astype(dtype)
         except FloatingPointError:
             raise ValueError(f"{op}: value is {value!r}, which the dtype {dtype} of x cannot hold") from None
-    shape, tables = padding_tables(op, array.shape, sides, mode, layout)
-    if array.shape[0] == 0:
-        result = empty(op, shape, dtype)
-    else:
-        result = pad_by_tables(op, engine, native(array, dtype), shape, tables, fill, layout)
+    result = pad_sides(op, engine, native(array, dtype), sides, mode, fill, layout, "the result")
     return result if batched else result[0]

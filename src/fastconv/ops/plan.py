@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable
 from typing import Any, SupportsIndex
 
 import numpy as np
 
-from fastconv import backends
+from fastconv import arguments, backends
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
 from fastconv.execution.arrays import native
@@ -40,16 +39,20 @@ __all__ = [
     "plan_depthwise_conv2d",
 ]
 
-
 _MOST_KNOWN = 256
 
 
 class _Plan:
     """A convolution with its weights; call it with any batch and image size.
 
-    Prepared weights are kept for each form that the backend asked for (there are a few); several threads may
-    call one plan. Pickles hold the weights and the options, not the prepared forms.
+    Prepared weights are kept for each form that the backend asked for (there are a few). Several threads may call one
+    plan: there is no lock, which a fork could leave locked for ever, but two threads may prepare the same at first.
     """
+
+    # So that `vars` holds what a subclass has added, and nothing else.
+    __slots__ = (
+        "_backend_name", "_bias", "_input_shape", "_known", "_last", "_options", "_prepared", "_weight",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -64,7 +67,6 @@ class _Plan:
         self._prepared: dict[Hashable, Any] = {}
         # By shape, dtype and precision of `x`: a shortcut, its weights, and the problem.
         self._known: dict[Hashable, Any] = {}
-        self._lock = threading.Lock()
         self._last: ConvProblem | None = None  # for `explain`
         self._input_shape = None if input_shape is None else self._full_shape(input_shape)
         if self._input_shape is not None:
@@ -77,12 +79,12 @@ class _Plan:
     def _full_shape(self, shape: ShapeLike) -> tuple[int, ...]:
         op = self._options.op
         try:
-            sizes = tuple(int(s) for s in shape)
+            sizes = tuple(arguments.integer(op, "input_shape", s, 0) for s in shape)
         except TypeError:
             raise TypeError(f"{op}: input_shape is {shape!r}, but needs a tuple of integers") from None
         if len(sizes) == 3:
             sizes = (1, *sizes)
-        if len(sizes) != 4 or min(sizes[1:]) < 1 or sizes[0] < 0:
+        if len(sizes) != 4 or min(sizes[1:]) < 1:
             raise ValueError(f"{op}: input_shape is {shape!r}, but needs the 4 (or 3, unbatched) sizes of x")
         return sizes
 
@@ -98,11 +100,8 @@ class _Plan:
         key = (problem.dtype, backend.weight_form(problem))
         prepared = self._prepared.get(key)
         if prepared is None:
-            with self._lock:
-                prepared = self._prepared.get(key)
-                if prepared is None:
-                    prepared = backend.prepare(problem, native(self._weight, problem.dtype))
-                    self._prepared[key] = prepared
+            prepared = backend.prepare(problem, native(self._weight, problem.dtype))
+            prepared = self._prepared.setdefault(key, prepared)
         return prepared
 
     def __call__(self, x: ArrayLike, out: Array | None = None, *, residual: ArrayLike | None = None) -> Array:
@@ -177,17 +176,36 @@ class _Plan:
             return f"{self!r}\nThe kernel is chosen when x's shape is known: explain(input_shape), or call the plan."
         return self._backend.explain(self._last)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            "options": self._options,
+    def _made(self, arguments: dict[str, Any]) -> _Plan:
+        """What the public function for such plans makes of its arguments."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, dict[str, Any]]:
+        """The arguments of that function, and, of a subclass, its own attributes."""
+        made = {
             "weight": self._weight,
             "bias": self._bias,
             "backend": self._backend_name,
             "input_shape": self._input_shape,
         }
+        return {"arguments": made | self._options.as_arguments(), "added": vars(self)}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+    def __setstate__(self, state: Any) -> None:
+        """Make the plan anew: a forged pickle meets every check that a user's arguments do."""
+        name, parts = type(self).__name__, ("arguments", "added")
+        if not isinstance(state, dict) or not all(isinstance(state.get(part), dict) for part in parts):
+            raise ValueError(f"{name}: the pickle holds no plan")
+        if not all(isinstance(key, str) for part in parts for key in state[part]):
+            raise ValueError(f"{name}: the pickle holds names that are not strings")
+        for key in state["added"]:
+            if hasattr(_Plan, key):
+                raise ValueError(
+                    f"{name}: the pickle has an attribute {key!r}, which is not a subclass's own"
+                )
+        made = self._made(state["arguments"])
+        for slot in _Plan.__slots__:
+            setattr(self, slot, getattr(made, slot))
+        vars(self).update(state["added"])
 
     def __repr__(self) -> str:
         o = self._options
@@ -195,16 +213,32 @@ class _Plan:
         return f"<{type(self).__name__} {self._weight.shape} {options} on {self._backend_name}>"
 
 
+# Their pickles name them as users do, not by this file.
 class Conv2dPlan(_Plan):
     """What `plan_conv2d` makes: ``plan(x, out=None, *, residual=None)`` is `conv2d` with prepared weights."""
+
+    __module__ = "fastconv"
+
+    def _made(self, arguments: dict[str, Any]) -> _Plan:
+        return plan_conv2d(**arguments)
 
 
 class DepthwiseConv2dPlan(_Plan):
     """What `plan_depthwise_conv2d` makes: `depthwise_conv2d` with prepared weights."""
 
+    __module__ = "fastconv"
+
+    def _made(self, arguments: dict[str, Any]) -> _Plan:
+        return plan_depthwise_conv2d(**arguments)
+
 
 class ConvTranspose2dPlan(_Plan):
     """What `plan_conv_transpose2d` makes: `conv_transpose2d` with prepared weights."""
+
+    __module__ = "fastconv"
+
+    def _made(self, arguments: dict[str, Any]) -> _Plan:
+        return plan_conv_transpose2d(**arguments)
 
 
 def _read(
@@ -322,6 +356,7 @@ def plan_depthwise_conv2d(
     options = ConvOptions.read(
         "plan_depthwise_conv2d", stride, padding, dilation, None,
         padding_mode=padding_mode, layout=layout, activation=activation, precision=precision, algorithm=algorithm,
+        depthwise=True,
     )  # fmt: skip
     return DepthwiseConv2dPlan(options, *_read(options, weight, bias, backend), input_shape)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal, SupportsFloat, SupportsIndex, cast, overload
 
 import numpy as np
@@ -12,11 +13,12 @@ from fastconv.arguments import Pair
 from fastconv.backends import resolve
 from fastconv.execution.arrays import Result, native
 from fastconv.execution.known_calls import recall_pool
+from fastconv.execution.memory import memory_errors
 from fastconv.execution.pooling import AXES, pool, read, read_indices, sliding_windows
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import batch_shape, channel_axis, plane_size
-from fastconv.problem.pooling import Windows
+from fastconv.problem.pooling import SlidingWindows
 from fastconv.typing import (
     Array,
     ArrayLike,
@@ -146,7 +148,7 @@ def avg_pool2d(
     count_include_pad : bool
         Whether padding counts as pixels of value 0; what `ceil_mode` adds beyond it never counts.
     divisor_override : int, optional
-        Divide every sum by this number instead.
+        Divide every sum by this number instead, which may be negative, but not 0.
 
     Returns
     -------
@@ -185,19 +187,17 @@ def average_windows(
     ceil_mode: bool,
     count_include_pad: bool,
     divisor_override: SupportsIndex | None,
-) -> tuple[Windows, Windows]:
+) -> tuple[SlidingWindows, SlidingWindows]:
     """The windows whose sums, divided by their divisors, are the averages."""
     rows, columns = sliding_windows(
         op, size, kernel_size, stride, padding, 1, ceil_mode, count_padding=bool(count_include_pad)
     )
     if divisor_override is None:
         return rows, columns
-    divisor = arguments.integer(op, "divisor_override", divisor_override, 1)
-    return _with_divisor(rows, float(divisor)), _with_divisor(columns, 1.0)
-
-
-def _with_divisor(windows: Windows, value: float) -> Windows:
-    return Windows(windows.start, windows.stop, windows.step, np.full(windows.count, value), windows.grid)
+    divisor = arguments.integer(op, "divisor_override", divisor_override, -arguments.LARGEST)
+    if divisor == 0:
+        raise ValueError(f"{op}: divisor_override is 0, but needs another integer")
+    return replace(rows, divisor=float(divisor)), replace(columns, divisor=1.0)
 
 
 def lp_pool2d(
@@ -276,18 +276,12 @@ def norm_windows(
     padding: PaddingLike,
     dilation: PairLike,
     ceil_mode: bool,
-) -> tuple[Windows, Windows]:
+) -> tuple[SlidingWindows, SlidingWindows]:
     """The windows of `lp_pool2d`: their divisors scale what `ceil_mode` cuts short up to the full window."""
     rows, columns = sliding_windows(op, size, kernel_size, stride, padding, dilation, ceil_mode)
     if ceil_mode:
-        return _with_divisor_table(rows), _with_divisor_table(columns)
-    return _with_divisor(rows, 1.0), _with_divisor(columns, 1.0)
-
-
-def _with_divisor_table(windows: Windows) -> Windows:
-    assert windows.grid is not None
-    extent = windows.step * (windows.grid.kernel - 1) + 1
-    return Windows(windows.start, windows.stop, windows.step, windows.divisor / extent, windows.grid)
+        return replace(rows, unit=rows.extent), replace(columns, unit=columns.extent)
+    return replace(rows, divisor=1.0), replace(columns, divisor=1.0)
 
 
 def max_unpool2d(
@@ -349,10 +343,11 @@ def max_unpool2d(
     engine = resolve(op, backend)
     dtype = array.dtype.newbyteorder("=")
     shape = batch_shape(layout, array.shape[0], array.shape[channel_axis(layout)], (height, width))
-    result = Result(op, shape, dtype, out, array, indices, batched=batched)
+    result = Result(op, shape, dtype, out, array, positions, batched=batched)
     if array.shape[0]:
         source = native(array, compute_dtype(dtype))
-        engine.scatter(source, positions.reshape(array.shape), layout, result.buffer)
+        with memory_errors(op):
+            engine.scatter(source, positions.reshape(array.shape), layout, result.buffer)
     return result.value()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastconv import arguments
 from fastconv.arguments import Pair
-from fastconv.execution.arrays import as_array
+from fastconv.execution.arrays import as_array, read_out
 from fastconv.execution.known_calls import recall_pool
 from fastconv.execution.pooling import pool, read
 from fastconv.problem.layout import check_layout, spatial_axes
@@ -248,14 +248,15 @@ def global_max_pool2d(
 
 
 def _expand_out(op: str, x: ArrayLike, out: Array | None, keepdims: bool, layout: Layout) -> Array | None:
-    if keepdims or not isinstance(out, np.ndarray):
+    if keepdims or out is None:
         return out
     check_layout(op, layout)
-    if out.ndim != as_array(op, "x", x).ndim - 2:
+    target = read_out(op, out)
+    if target.ndim != as_array(op, "x", x).ndim - 2:
         raise ValueError(
-            f"{op}: out has shape {out.shape}, but needs (N, C), or (C,) where x is one image, with keepdims=False"
+            f"{op}: out has shape {target.shape}, but needs (N, C), or (C,) where x is one image, with keepdims=False"
         )
-    return np.expand_dims(out, spatial_axes(layout))
+    return np.expand_dims(target, spatial_axes(layout))
 
 
 def _squeeze(result: Array, keepdims: bool, layout: Layout, out: Array | None) -> Array:

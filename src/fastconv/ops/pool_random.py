@@ -9,9 +9,10 @@ import numpy as np
 from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.execution.arrays import as_array
+from fastconv.execution.memory import check_memory
 from fastconv.execution.pooling import AXES, pool, read, sliding_windows
 from fastconv.problem.layout import batch_shape, channel_axis
-from fastconv.problem.pooling import fractional
+from fastconv.problem.pooling import FractionalWindows
 from fastconv.typing import (
     Array,
     ArrayLike,
@@ -128,8 +129,8 @@ def fractional_max_pool2d(
         if not ((samples >= 0) & (samples < 1)).all():
             raise ValueError(f"{op}: random_samples has values outside [0, 1)")
     windows = (
-        fractional(size[0], kernel[0], count[0], samples[..., 1]),
-        fractional(size[1], kernel[1], count[1], samples[..., 0]),
+        FractionalWindows(size[0], count[0], kernel[0], samples[..., 1].reshape(-1)),
+        FractionalWindows(size[1], count[1], kernel[1], samples[..., 0].reshape(-1)),
     )
     return pool(
         op, array, batched, layout, windows, "max", out=out, backend=backend, return_indices=return_indices
@@ -257,6 +258,7 @@ def stochastic_pool2d(
     rows, columns = windows
     channels = array.shape[channel_axis(layout)]
     shape = batch_shape(layout, array.shape[0], channels, (rows.count, columns.count))
+    check_memory(op, shape, 8, "the array of random numbers")
     uniforms = _generator(op, rng).random(shape)
     return pool(
         op, array, batched, layout, windows, "sample",

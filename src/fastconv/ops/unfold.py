@@ -9,6 +9,7 @@ import numpy as np
 from fastconv import arguments
 from fastconv.backends import resolve
 from fastconv.execution.arrays import Result, as_array, images, native
+from fastconv.execution.memory import memory_errors
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.settings.precision import get_precision
@@ -82,7 +83,8 @@ def unfold(
     engine = resolve(op, backend)
     result = Result(op, columns_shape(problem), dtype, None, batched=batched)
     if problem.batch:
-        engine.unfold(problem, native(array, compute_dtype(dtype)), result.buffer)
+        with memory_errors(op):
+            engine.unfold(problem, native(array, compute_dtype(dtype)), result.buffer)
     return result.value()
 
 
@@ -153,5 +155,6 @@ def fold(
     engine = resolve(op, backend)
     result = Result(op, shape, dtype, None, batched=batched)
     if problem.batch:
-        engine.fold(problem, native(columns, problem.dtype), result.buffer)
+        with memory_errors(op):
+            engine.fold(problem, native(columns, problem.dtype), result.buffer)
     return result.value()

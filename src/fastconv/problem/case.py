@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from fastconv.caches import kept
 from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_tables
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import check_image
 from fastconv.problem.options import Sides
-from fastconv.problem.padding import check_sides
 from fastconv.typing import Precision
 
 
@@ -42,7 +41,7 @@ class ConvCase:
     result_dtype: np.dtype[Any]
 
 
-@lru_cache(maxsize=1024)
+@kept()
 def find_case(
     o: ConvOptions,
     precision: Precision,
@@ -60,6 +59,5 @@ def find_case(
     shape, sides = problem.result_shape, None
     padded = padding_tables(o, problem)
     if padded is not None:
-        check_sides(o.op, padded[1], o.padding_mode, problem.size)
         problem, sides = padded
     return ConvCase(problem, sides, full, shape, batched, dtype, result_dtype)

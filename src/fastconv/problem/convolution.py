@@ -6,14 +6,14 @@ raises a shape error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, SupportsIndex
+from dataclasses import dataclass, fields
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 
 from fastconv import arguments
 from fastconv.arguments import Pair
+from fastconv.caches import kept
 from fastconv.problem import options as opt
 from fastconv.problem.layout import (
     batch_shape,
@@ -32,7 +32,8 @@ from fastconv.typing import ActivationLike, Layout, PaddingLike, PaddingMode, Pa
 class ConvOptions:
     """The options of a convolution, read and checked as far as that goes without shapes.
 
-    Equal options are mostly one object (`read` caches), so that they are hashed by identity.
+    However they were written, equal options are one object as long as `_equal` remembers them, so that they are hashed
+    by identity.
     """
 
     op: str
@@ -49,17 +50,8 @@ class ConvOptions:
     x_name: str  # what the user calls the two operands: a gradient may be given their sizes alone
     weight_name: str
 
-    @classmethod
-    def read(cls, op: str, *options: Any, **named: Any) -> ConvOptions:
-        """The options with the names and in the order of `_read`."""
-        try:
-            return _read_cached(op, *options, **named)
-        except TypeError:  # a list cannot be a key; and errors are best raised without the cache's frames
-            return cls._read(op, *options, **named)
-
-    @classmethod
-    def _read(
-        cls,
+    @staticmethod
+    def read(
         op: str,
         stride: PairLike,
         padding: PaddingLike,
@@ -73,24 +65,45 @@ class ConvOptions:
         output_padding: PairLike | None = None,
         x_name: str = "x",
         weight_name: str = "weight",
+        *,
+        depthwise: bool = False,
     ) -> ConvOptions:
-        if algorithm is not None and not isinstance(algorithm, str):
+        """With `depthwise`, there is a group for each input channel, and `groups` is not looked at."""
+        if algorithm is not None and not issubclass(type(algorithm), str):
             raise TypeError(f"{op}: algorithm is {algorithm!r}, but needs None or a name")
-        return cls(
+        return _equal(
             op,
             arguments.pair(op, "stride", stride, 1),
             opt.padding(op, padding),
             arguments.pair(op, "dilation", dilation, 1),
-            None if groups is None else arguments.integer(op, "groups", groups, 1),
+            None if depthwise else arguments.integer(op, "groups", cast(SupportsIndex, groups), 1),
             None if output_padding is None else arguments.pair(op, "output_padding", output_padding, 0),
             arguments.choice(op, "padding_mode", padding_mode, opt.PADDING_MODES),
             check_layout(op, layout),
             opt.activation(op, activation),
             None if precision is None else arguments.precision(op, precision),
-            algorithm,
+            None if algorithm is None else str.__str__(algorithm),
             x_name,
             weight_name,
         )
+
+    def as_arguments(self) -> dict[str, Any]:
+        """What a user would write for the public functions that take such options."""
+        padding = self.padding
+        given: dict[str, Any] = {
+            "stride": self.stride,
+            "padding": padding if isinstance(padding, str) else (padding[:2], padding[2:]),
+            "dilation": self.dilation,
+            "layout": self.layout,
+            "activation": None if self.activation is None else self.activation.as_option(),
+            "precision": self.precision,
+            "algorithm": self.algorithm,
+        }
+        if self.groups is not None:
+            given["groups"] = self.groups
+        if self.output_padding is not None:
+            return given | {"output_padding": self.output_padding}
+        return given | {"padding_mode": self.padding_mode}
 
     def problem(
         self,
@@ -106,8 +119,10 @@ class ConvOptions:
         return _problem(self, x_shape, weight_shape, dtype, self.precision or precision)
 
 
-# `typed`: 1.0 and True are equal to 1, but not integers.
-_read_cached = lru_cache(maxsize=1024, typed=True)(ConvOptions._read)
+@kept()
+def _equal(*options: Any) -> ConvOptions:
+    """The one object for these options, which have been read."""
+    return ConvOptions(*options)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +180,7 @@ class ConvProblem:
         return self.batch * self.out_size[0] * self.out_size[1] * per_pixel
 
 
-@lru_cache(maxsize=1024)
+@kept()
 def _problem(
     o: ConvOptions,
     x_shape: tuple[int, ...],
@@ -290,5 +305,6 @@ def padding_tables(o: ConvOptions, problem: ConvProblem) -> tuple[ConvProblem, S
     size = problem.size[0] + top + bottom, problem.size[1] + left + right
     shape = batch_shape(o.layout, problem.batch, problem.channels, size)
     weight = weight_shape(o.layout, problem.filters, problem.channels // problem.groups, problem.kernel)
-    inner = replace(o, padding=(0, 0, 0, 0), padding_mode="zeros")
+    values = {field.name: getattr(o, field.name) for field in fields(o)}
+    inner = _equal(*(values | {"padding": (0, 0, 0, 0), "padding_mode": "zeros"}).values())
     return inner.problem(shape, weight, problem.dtype, problem.precision), problem.padding

@@ -9,6 +9,13 @@ import numpy as np
 FLOATS = frozenset(map(np.dtype, (np.float16, np.float32, np.float64)))
 
 
+def is_real(dtype: np.dtype[Any]) -> bool:
+    """Whether arrays of it, in whatever byte order, are taken."""
+    if dtype.kind == "f":
+        return dtype.newbyteorder("=") in FLOATS
+    return dtype.kind in "biu" or is_bfloat16(dtype)
+
+
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
     return dtype.name == "bfloat16"
 

@@ -5,9 +5,11 @@ Called by the descriptions of a problem (`convolution.py`, `pooling.py`) and by 
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast, get_args
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast, get_args
 
-from fastconv.arguments import choice, is_sequence, number, pair
+from fastconv.arguments import choice, integer, is_sequence, number, pair
 from fastconv.typing import (
     ActivationLike,
     ActivationName,
@@ -27,6 +29,9 @@ PADDING_WORDS: tuple[PaddingWord, ...] = get_args(PaddingWord)
 
 def padding(op: str, value: PaddingLike) -> Padding:
     """An int, a pair, ``((top, bottom), (left, right))`` or a word, as sides or that word."""
+    if type(value) is int:
+        value = integer(op, "padding", value, 0)
+        return value, value, value, value
     if isinstance(value, str):
         word: PaddingWord = choice(op, "padding", value, PADDING_WORDS)
         return word
@@ -55,6 +60,11 @@ class Activation(NamedTuple):
     a: float = 0.0
     b: float = 0.0
 
+    def as_option(self) -> str | tuple[Any, ...]:
+        """What a user would write."""
+        parameters = _PARAMETERS.get(self.name)
+        return self.name if parameters is None else tuple(self[: 1 + len(parameters)])
+
 
 _PLAIN: dict[ActivationName, Activation] = {
     "relu": Activation("relu"),
@@ -67,20 +77,26 @@ _PLAIN: dict[ActivationName, Activation] = {
     "gelu": Activation("gelu"),
 }
 
+_PARAMETERS = {"leaky_relu": ("slope",), "clip": ("low", "high")}
+
 
 def activation(op: str, value: ActivationLike | None, argument: str = "activation") -> Activation | None:
     if value is None:
         return None
     if isinstance(value, str) and value in _PLAIN:
         return _PLAIN[value]
-    if isinstance(value, (tuple, list)) and value and value[0] in ("leaky_relu", "clip"):
-        needed = {"leaky_relu": ("slope",), "clip": ("low", "high")}[value[0]]
-        if len(value) - 1 != len(needed):
-            raise ValueError(f"{op}: {argument} is {value!r}, but needs ({value[0]!r}, {', '.join(needed)})")
-        numbers = [number(op, f"{argument}'s {n}", v) for n, v in zip(needed, value[1:], strict=True)]
-        if value[0] == "clip" and not numbers[0] <= numbers[1]:
+    parts: Sequence[Any] = value if isinstance(value, (tuple, list)) and value else (None,)
+    if isinstance(parts[0], str) and parts[0] in _PARAMETERS:
+        name = str.__str__(parts[0])
+        needed = _PARAMETERS[name]
+        if len(parts) - 1 != len(needed):
+            raise ValueError(f"{op}: {argument} is {value!r}, but needs ({name!r}, {', '.join(needed)})")
+        numbers = [number(op, f"{argument}'s {n}", v) for n, v in zip(needed, parts[1:], strict=True)]
+        if name == "clip" and not numbers[0] <= numbers[1]:
             raise ValueError(f"{op}: {argument} is {value!r}, but needs low <= high")
-        return Activation(value[0], *numbers)
+        # One number for each value, so that equal activations are equal keys: no negative zero, one NaN.
+        exact = [math.nan if math.isnan(n) else n + 0.0 for n in numbers]
+        return Activation(name, *exact)
     names = ", ".join(map(repr, _PLAIN))
     raise (ValueError if isinstance(value, (str, tuple, list)) else TypeError)(
         f"{op}: {argument} is {value!r}, but needs one of {names}, ('leaky_relu', slope) or ('clip', low, high)"

@@ -1,61 +1,175 @@
-"""The validated description of a pooling: for each axis a table of windows, and a reducer.
+"""The validated description of a pooling: for each axis its windows, and a reducer.
 
-Maximum, average, L_p, adaptive, global, fractional, stochastic and `ceil_mode` differ in the tables that the
-functions here make; a backend sees only a `PoolProblem`.
+Maximum, average, L_p, adaptive, global, fractional, stochastic and `ceil_mode` differ in the windows that the
+functions here describe; a backend sees only a `PoolProblem`. Windows are a few numbers, however many they are:
+`tables` lists them for a backend that wants to look at each.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.arguments import Pair
-from fastconv.problem.layout import batch_shape, channels_last
+from fastconv.caches import kept, kept_up_to
+from fastconv.problem.layout import Shape, batch_shape, channels_last
 from fastconv.problem.options import Padding
 from fastconv.problem.sizes import pool_size, same_sides
 from fastconv.typing import Layout, PaddingWord
 
 Reducer = Literal["max", "sum", "power", "sample", "weighted"]
 
-
-class Grid(NamedTuple):
-    """Windows on a regular grid: window `o` covers `start + o * stride + i * dilation` for `i < kernel`."""
-
-    kernel: int
-    stride: int
-    start: int
-    dilation: int
+_KEPT_TABLES = 64 << 20  # bytes
 
 
-@dataclass(frozen=True, eq=False)
-class Windows:
+class Tables(NamedTuple):
     """The windows along one axis: `start`, `start + step`, ... below `stop`, all inside the image.
 
     Attributes
     ----------
     start, stop : (P, O) int64 arrays
         `P` is 1, or N * C where every plane has windows of its own (fractional pooling).
-    step : int
-        Distance of a window's elements (its dilation).
     divisor : (O,) float64 array
         This axis' factor of the number that a sum is divided by.
-    grid : Grid or None
-        The regular grid that the windows come from, before they were clipped to the image.
     """
 
     start: NDArray[np.int64]
     stop: NDArray[np.int64]
-    step: int
     divisor: NDArray[np.float64]
-    grid: Grid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlidingWindows:
+    """Windows of one size at regular distances; each holds a pixel of the image.
+
+    Window `o` has the pixels ``first + o * stride + i * step`` for ``i < kernel``, as far as they are in the image.
+
+    Attributes
+    ----------
+    size, count : int
+        Pixels of the image, and windows.
+    counted : tuple of int
+        The pixels, image or padding, from the first number up to the second, are what a window's divisor counts ...
+    unit : int
+        ... in units of so many.
+    divisor : float, optional
+        The divisor of every window, in place of that number.
+    """
+
+    size: int
+    count: int
+    kernel: int
+    stride: int
+    first: int
+    step: int
+    counted: Pair
+    unit: int = 1
+    divisor: float | None = None
+    own: ClassVar[bool] = False  # has every plane windows of its own?
 
     @property
-    def count(self) -> int:
-        return int(self.start.shape[1])
+    def extent(self) -> int:
+        """From a window's first pixel to its last."""
+        return self.step * (self.kernel - 1) + 1
+
+    @property
+    def in_front(self) -> int:
+        """How many windows start in front of the image."""
+        return max(0, min(self.count, -(self.first // self.stride)))
+
+    @property
+    def longest(self) -> int:
+        """Pixels of a window, at most."""
+        return min(self.kernel, -(-self.size // self.step))
+
+    def tables(self) -> Tables:
+        return _sliding_tables(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveWindows:
+    """PyTorch's adaptive windows: window `o` goes from floor(o * size / count) to ceil((o + 1) * size / count)."""
+
+    size: int
+    count: int
+    step: ClassVar[int] = 1
+    own: ClassVar[bool] = False
+
+    @property
+    def longest(self) -> int:
+        return -(-self.size // self.count) + 1
+
+    def tables(self) -> Tables:
+        return _adaptive_tables(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FractionalWindows:
+    """Graham's pseudo-random windows with PyTorch's formula: a sample in [0, 1) for each plane shifts all but the last.
+
+    With ``alpha = (size - kernel) / (count - 1)`` window `o` starts at ``floor((o + sample) * alpha) -
+    floor(sample * alpha)``; the last one ends where the image ends.
+    """
+
+    size: int
+    count: int
+    kernel: int
+    samples: NDArray[np.float64]  # (N * C,)
+    step: ClassVar[int] = 1
+
+    @property
+    def own(self) -> bool:
+        return self.samples.size > 1
+
+    @property
+    def longest(self) -> int:
+        return self.kernel
+
+    def tables(self) -> Tables:
+        u = self.samples.reshape(-1, 1)
+        start = np.full((u.shape[0], self.count), self.size - self.kernel, np.int64)
+        if self.count > 1:
+            alpha = (self.size - self.kernel) / (self.count - 1)
+            o = np.arange(self.count - 1)
+            start[:, :-1] = ((o + u) * alpha).astype(np.int64) - (u * alpha).astype(np.int64)
+        return Tables(start, start + self.kernel, np.full(self.count, float(self.kernel)))
+
+
+Windows = SlidingWindows | AdaptiveWindows | FractionalWindows
+
+
+@kept_up_to(_KEPT_TABLES)
+def _sliding_tables(w: SlidingWindows) -> Tables:
+    start = np.arange(w.count, dtype=np.int64) * w.stride + w.first
+    stop = start + w.extent
+    if w.divisor is None:
+        divisor = (np.minimum(stop, w.counted[1]) - np.maximum(start, w.counted[0])) / w.unit
+    else:
+        divisor = np.full(w.count, w.divisor)
+    # Only the first windows start in front of the image, only the last ones end behind it.
+    outside = start[: w.in_front]
+    outside += -(outside // w.step) * w.step
+    np.minimum(stop, w.size, out=stop)
+    return _tables(start, stop, divisor)
+
+
+@kept_up_to(_KEPT_TABLES)
+def _adaptive_tables(w: AdaptiveWindows) -> Tables:
+    # The products of a size and a count may be too large, those of what is left over are not.
+    whole, rest = divmod(w.size, w.count)
+    o = np.arange(w.count, dtype=np.int64)
+    start, stop = o * whole + o * rest // w.count, (o + 1) * whole - ((o + 1) * -rest // w.count)
+    return _tables(start, stop, (stop - start).astype(np.float64))
+
+
+def _tables(start: NDArray[np.int64], stop: NDArray[np.int64], divisor: NDArray[np.float64]) -> Tables:
+    tables = Tables(start[np.newaxis], stop[np.newaxis], divisor)
+    for array in tables:
+        array.flags.writeable = False  # other calls see them too
+    return tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +197,11 @@ class PoolProblem:
         return channels_last(self.layout)
 
     @property
-    def result_shape(self) -> tuple[int, int, int, int]:
+    def result_shape(self) -> Shape:
         return batch_shape(self.layout, self.batch, self.channels, (self.rows.count, self.columns.count))
 
 
-@lru_cache(maxsize=1024)
+@kept()
 def sliding(
     op: str,
     axis: str,
@@ -98,7 +212,7 @@ def sliding(
     dilation: int = 1,
     ceil_mode: bool = False,
     count_padding: bool = True,
-) -> Windows:
+) -> SlidingWindows:
     """Windows of one size at regular distances, with PyTorch's rules for padding and `ceil_mode`."""
     if padding == "same":
         padding = same_sides(size, kernel, stride, dilation)
@@ -114,21 +228,43 @@ def sliding(
             f"{op}: the window of {kernel} with dilation {dilation} is larger than the padded {axis} "
             f"{size + before + after}, so that nothing would come out"
         )
-    first = np.arange(count, dtype=np.int64) * stride - before
-    end = first + dilation * (kernel - 1) + 1
     # An average counts padding, but not what ceil_mode lets a window reach beyond the padding.
-    counted = np.minimum(end, size + after) - first
-    start = first + np.maximum(0, -(first // dilation)) * dilation
-    stop = np.minimum(end, size)
-    if (start >= stop).any():
+    counted = (-before, size + after) if count_padding else (0, size)
+    windows = SlidingWindows(size, count, kernel, stride, -before, dilation, counted)
+    if some_are_empty(windows):
         raise ValueError(
             f"{op}: padding {padding} along the {axis} leaves a window of {kernel} with nothing but padding; "
             "needs less padding"
         )
-    if not count_padding:
-        counted = stop - start
-    grid = Grid(kernel, stride, -before, dilation)
-    return Windows(start[np.newaxis], stop[np.newaxis], dilation, counted.astype(np.float64), grid)
+    return windows
+
+
+def some_are_empty(w: SlidingWindows) -> bool:
+    """Does a window hold nothing but padding?"""
+    if w.first + (w.count - 1) * w.stride >= w.size or w.first + w.extent <= 0:
+        return True
+    if w.step <= w.size or w.first >= 0:
+        return False
+    # A window that starts in front of the image and whose pixels are farther apart than that is large may miss it.
+    place = w.first % w.step
+    if place >= w.size:
+        return True
+    missing = first_within(w.stride, w.step, w.size - place, w.step - 1 - place)
+    return missing is not None and missing < w.in_front
+
+
+def first_within(step: int, modulus: int, low: int, high: int) -> int | None:
+    """The least `i` with ``low <= i * step % modulus <= high``, where ``0 <= low <= high < modulus``; or None."""
+    step %= modulus
+    if low == 0 or step == 0:
+        return 0 if low == 0 else None
+    if 2 * step > modulus:
+        return first_within(modulus - step, modulus, modulus - high, modulus - low)
+    if high // step * step >= low:
+        return -(-low // step)
+    # All multiples jump over it, until those of the modulus have shifted them: it is Euclid's algorithm.
+    turns = first_within(modulus, step, -high % step, -low % step)
+    return None if turns is None else -(-(low + turns * modulus) // step)
 
 
 def axis_padding(padding: Padding, axis: int) -> Pair | PaddingWord:
@@ -137,21 +273,7 @@ def axis_padding(padding: Padding, axis: int) -> Pair | PaddingWord:
     return padding[2 * axis], padding[2 * axis + 1]
 
 
-@lru_cache(maxsize=1024)
 def adaptive(size: int, count: int) -> Windows:
-    """PyTorch's adaptive windows: from floor(o * size / count) to ceil((o + 1) * size / count)."""
-    o = np.arange(count, dtype=np.int64)
-    start, stop = o * size // count, -((o + 1) * -size // count)
-    grid = Grid(size // count, size // count, 0, 1) if size % count == 0 else None
-    return Windows(start[np.newaxis], stop[np.newaxis], 1, (stop - start).astype(np.float64), grid)
-
-
-def fractional(size: int, kernel: int, count: int, samples: NDArray[np.float64]) -> Windows:
-    """Graham's pseudo-random windows with PyTorch's formula; one row of windows for each sample."""
-    u = samples.reshape(-1, 1)
-    start = np.full((u.shape[0], count), size - kernel, np.int64)
-    if count > 1:
-        alpha = (size - kernel) / (count - 1)
-        o = np.arange(count - 1)
-        start[:, :-1] = ((o + u) * alpha).astype(np.int64) - (u * alpha).astype(np.int64)
-    return Windows(start, start + kernel, 1, np.full(count, float(kernel)))
+    if size % count == 0:
+        return SlidingWindows(size, count, size // count, size // count, 0, 1, (0, size))
+    return AdaptiveWindows(size, count)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 from fastconv.arguments import precision as check_precision
-from fastconv.settings.setting import Setting
+from fastconv.settings.setting import Setting, Using, Variable
 from fastconv.typing import Precision
 
 __all__ = ["get_precision", "set_precision", "use_precision"]
 
-_precision: Setting[Precision] = Setting(
-    ("FASTCONV_PRECISION",), lambda value, source: check_precision(source, value), lambda: "fast"
-)
+
+def _check(value: object, source: str) -> Precision:
+    return check_precision(source, value)
+
+
+_precision: Setting[Precision] = Setting((Variable("FASTCONV_PRECISION", _check),), _check, lambda: "fast")
 
 
 def get_precision() -> Precision:
@@ -22,7 +23,8 @@ def get_precision() -> Precision:
     -------
     str
         ``"fast"``: any algorithm whose error stays within about 8 times that of the direct method.
-        ``"strict"``: only those within about 3 times.
+        ``"strict"``: only those within about 3 times. Both are about rounding alone: with either, a NaN or infinity
+        may reach outputs whose windows do not hold it. ``algorithm="direct"`` keeps it where it belongs.
 
     Examples
     --------
@@ -53,7 +55,7 @@ def set_precision(precision: Precision) -> None:
     _precision.set(precision, "set_precision")
 
 
-def use_precision(precision: Precision) -> AbstractContextManager[None]:
+def use_precision(precision: Precision) -> Using[Precision]:
     """Use a precision within a ``with`` block, in this thread or task only.
 
     Parameters

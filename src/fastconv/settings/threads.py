@@ -5,32 +5,36 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import SupportsIndex
 
 from fastconv.arguments import integer
-from fastconv.settings.setting import Setting
+from fastconv.settings.setting import Setting, Using, Variable
 
 __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 
 StrPath = str | os.PathLike[str]
 
-MOST_THREADS = 1024
+MOST_THREADS = 1024  # FC_MOST_THREADS of csrc/fastconv.h
 
 
 def _check(value: SupportsIndex, source: str) -> int:
-    count = integer(source, "n", value, 1)
-    if count > MOST_THREADS:
-        raise ValueError(f"{source}: n is {count}, but needs an integer from 1 to {MOST_THREADS}")
-    return count
+    return integer(source, "n", value, 1, MOST_THREADS)
 
 
 def _parse(text: str, source: str) -> int:
-    # OMP_NUM_THREADS may be a list, one number for each nesting level; ours is the outermost.
-    number = text.split(",")[0].strip()
-    if not number.isdecimal() or not 1 <= int(number) <= MOST_THREADS:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_THREADS:
         raise ValueError(f"{source} is {text!r}, but needs a number of threads from 1 to {MOST_THREADS}")
-    return int(number)
+    return int(text)
+
+
+def _parse_openmp(text: str, source: str) -> int:
+    """The first of a list of numbers, one for each nesting level; more threads than there may be are as many."""
+    numbers = [number.strip() for number in text.split(",")]
+    if not all(number.isdecimal() and int(number) for number in numbers):
+        raise ValueError(
+            f"{source} is {text!r}, but OpenMP needs numbers of threads, with commas between them"
+        )
+    return min(int(numbers[0]), MOST_THREADS)
 
 
 def available_cores(root: StrPath = "/") -> int:
@@ -93,7 +97,11 @@ def _quota_v1(folder: str) -> float:
         return math.inf
 
 
-_threads = Setting(("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS"), _check, available_cores, _parse)
+_threads = Setting(
+    (Variable("FASTCONV_NUM_THREADS", _parse), Variable("OMP_NUM_THREADS", _parse_openmp, foreign=True)),
+    _check,
+    lambda: min(available_cores(), MOST_THREADS),
+)
 
 
 def get_num_threads() -> int:
@@ -103,7 +111,8 @@ def get_num_threads() -> int:
     -------
     int
         The value of `num_threads`, else of `set_num_threads`, else of ``FASTCONV_NUM_THREADS``, else of
-        ``OMP_NUM_THREADS``, else the cores that this process may use (affinity and container limits).
+        ``OMP_NUM_THREADS`` where it can be read, else the cores that this process may use (affinity and container
+        limits).
 
     Examples
     --------
@@ -139,7 +148,7 @@ def set_num_threads(n: SupportsIndex) -> None:
     _threads.set(n, "set_num_threads")
 
 
-def num_threads(n: SupportsIndex) -> AbstractContextManager[None]:
+def num_threads(n: SupportsIndex) -> Using[int]:
     """Use `n` threads within a ``with`` block, in this thread or task only.
 
     Parameters

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv.backends.cython import _engine
+# Not `from fastconv.backends.cython import _engine`, which takes a missing extension for a circular import.
+import fastconv.backends.cython._engine as _engine
+from fastconv.caches import kept
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channel_axis, channels_last, plane_size
 from fastconv.problem.options import Activation
-from fastconv.problem.pooling import PoolProblem, Windows
+from fastconv.problem.pooling import AdaptiveWindows, PoolProblem, SlidingWindows, Windows
 from fastconv.settings.cache import get_cache_size
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array, Layout
@@ -45,7 +46,7 @@ class Choice(NamedTuple):
     kernel: int
 
 
-@lru_cache(maxsize=1024)
+@kept()
 def _choose(problem: ConvProblem, once: bool = False) -> Choice:
     """With `once`, the weights are prepared for one call alone."""
     conv = _conv(problem, once)
@@ -63,7 +64,7 @@ def _choose(problem: ConvProblem, once: bool = False) -> Choice:
     return Choice(conv, min(kernels, key=conv.cost))
 
 
-@lru_cache(maxsize=1024)
+@kept()
 def _choose_gradient(problem: ConvProblem) -> Choice:
     """The kernel for the gradient of the weights."""
     conv = _conv(problem)
@@ -84,6 +85,7 @@ def _conv(problem: ConvProblem, once: bool = False) -> _engine.Conv:
 class CythonBackend:
     name = "cython"
     checks_positions = True
+    lists_windows = False
 
     def algorithms(self) -> tuple[str, ...]:
         return ("direct", *_KERNELS)
@@ -289,14 +291,19 @@ def _pool(
 ) -> tuple[tuple[int, ...], tuple[Any, ...], tuple[Any, ...], int, int, int, float]:
     """The first arguments of the engine's `pool` and `PoolShortcut`."""
     return (
-        (problem.batch, problem.channels, *problem.size), _table(problem.rows), _table(problem.columns),
+        (problem.batch, problem.channels, *problem.size), _windows(problem.rows), _windows(problem.columns),
         _LAYOUTS[problem.layout], _POOL_TYPES[problem.dtype], _REDUCERS.index(problem.reducer), problem.power,
     )  # fmt: skip
 
 
-def _table(windows: Windows) -> tuple[Any, ...]:
-    start, stop, divisor = (np.ascontiguousarray(a) for a in (windows.start, windows.stop, windows.divisor))
-    return start, stop, divisor, windows.step, windows.grid
+def _windows(w: Windows) -> tuple[tuple[float, ...], Array | None]:
+    """The numbers of fc_windows, and the samples of fractional windows."""
+    if isinstance(w, SlidingWindows):
+        numbers = w.size, w.count, w.step, w.kernel, w.stride, w.first, *w.counted, w.unit, w.divisor or 0.0
+        return (0, *numbers), None
+    if isinstance(w, AdaptiveWindows):
+        return (1, w.size, w.count, w.step, 0, 0, 0, 0, 0, 1.0, 0.0), None
+    return (2, w.size, w.count, w.step, w.kernel, 0, 0, 0, 0, 1.0, 0.0), np.ascontiguousarray(w.samples)
 
 
 def instruction_sets() -> tuple[str, ...]:

@@ -3,11 +3,14 @@ from typing import Any
 
 from fastconv.typing import Array
 
+Windows = tuple[tuple[float, ...], Array | None]  # the numbers of fc_windows, and samples
+
 def compiler() -> str: ...
 def flags() -> str: ...
 def instruction_sets() -> list[tuple[str, bool]]: ...
 def select_instruction_set(index: int) -> None: ...
 def gradients() -> list[str]: ...
+def most_threads() -> int: ...
 def kernels() -> list[tuple[str, bool]]: ...
 def recycled(shape: tuple[int, ...], dtype: Any) -> Array: ...
 def limit_recycling(size: int) -> None: ...
@@ -74,8 +77,8 @@ class Conv:
 
 def pool(
     sizes: Sequence[int],
-    rows: tuple[Any, ...],
-    columns: tuple[Any, ...],
+    rows: Windows,
+    columns: Windows,
     layout: int,
     type: int,
     reducer: int,
@@ -88,8 +91,8 @@ def pool(
 ) -> None: ...
 def pool_gradient(
     sizes: Sequence[int],
-    rows: tuple[Any, ...],
-    columns: tuple[Any, ...],
+    rows: Windows,
+    columns: Windows,
     layout: int,
     type: int,
     reducer: int,
@@ -179,8 +182,8 @@ class PoolShortcut:
     def __init__(
         self,
         sizes: Sequence[int],
-        rows: tuple[Any, ...],
-        columns: tuple[Any, ...],
+        rows: Windows,
+        columns: Windows,
         layout: int,
         type: int,
         reducer: int,
@@ -190,6 +193,8 @@ class PoolShortcut:
     ) -> None: ...
 
 class Memo:
+    def __len__(self) -> int: ...
+    def clear(self) -> None: ...
     def recall_conv(
         self,
         op: str,

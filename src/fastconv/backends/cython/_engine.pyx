@@ -12,14 +12,17 @@ import numpy as np
 cnp.import_array()
 
 cdef enum:
-    LARGE = 65536  # bytes from which on results are recycled, as in memory.py
+    LARGE = 65536  # bytes from which on results are recycled, as in execution/memory.py
     MOST_SHORTCUTS = 1024
+
+cdef frozenset NUMPY_INTEGERS = frozenset([np.dtype(code).type for code in "bBhHiIlLqQ"])
 
 
 cdef extern from "fastconv.h" nogil:
     enum:
         FC_OUT_OF_RANGE
         FC_NOT_TOGETHER
+        FC_MOST_THREADS
         FC_P_F32
     ctypedef struct fc_conv:
         int64_t batch, channels, height, width
@@ -32,12 +35,10 @@ cdef extern from "fastconv.h" nogil:
         int activation
         double a, b
     ctypedef struct fc_windows:
-        const int64_t *start
-        const int64_t *stop
-        const double *divisor
-        int64_t step, count
-        int per_plane
-        int64_t kernel, stride, first
+        int kind
+        int64_t size, count, step, kernel, stride, first, counted_from, counted_to
+        double unit, divisor
+        const double *samples
     ctypedef struct fc_pool:
         int64_t batch, channels, height, width
         fc_windows rows, columns
@@ -150,6 +151,11 @@ def select_instruction_set(int index) -> None:
     fc_select_isa(index)
 
 
+def most_threads() -> int:
+    """As many threads at most do one call."""
+    return FC_MOST_THREADS
+
+
 def kernels() -> list[tuple[str, bool]]:
     """Names of the convolution kernels, and whether each computes the textbook sum."""
     return [
@@ -170,7 +176,7 @@ cdef int checked(int status) except -1:
     if status == FC_NOT_TOGETHER:
         raise RuntimeError("fastconv: the system did not let all threads run at the same time")
     if status:
-        raise MemoryError("fastconv: not enough memory for the kernels' workspace")
+        raise MemoryError("that of the kernels")
     return 0
 
 
@@ -291,20 +297,18 @@ cdef class Conv:
         checked(status)
 
 
-cdef void set_windows(fc_windows *w, cnp.ndarray start, cnp.ndarray stop, cnp.ndarray divisor, int64_t step, grid):
-    w.start, w.stop, w.divisor = <int64_t *> data(start), <int64_t *> data(stop), <double *> data(divisor)
-    w.step, w.count = step, start.shape[1]
-    w.per_plane = start.shape[0] > 1
-    w.kernel = w.stride = w.first = 0
-    if grid is not None:
-        w.kernel, w.stride, w.first = grid[0], grid[1], grid[2]
+cdef void set_windows(fc_windows *w, numbers, cnp.ndarray samples):
+    """`numbers` are those of fc_windows, in its order."""
+    w.kind, w.size, w.count, w.step, w.kernel, w.stride, w.first = numbers[:7]
+    w.counted_from, w.counted_to, w.unit, w.divisor = numbers[7:]
+    w.samples = <double *> data(samples)
 
 
 cdef void set_pool(fc_pool *p, sizes, rows, columns, int layout, int type, int reducer, double power):
-    """`rows` and `columns` are (start, stop, divisor, step, grid) of `Windows`."""
+    """`rows` and `columns` are what `set_windows` takes; the samples must outlive `p`."""
     p.batch, p.channels, p.height, p.width = sizes
-    set_windows(&p.rows, rows[0], rows[1], rows[2], rows[3], rows[4])
-    set_windows(&p.columns, columns[0], columns[1], columns[2], columns[3], columns[4])
+    set_windows(&p.rows, rows[0], rows[1])
+    set_windows(&p.columns, columns[0], columns[1])
     p.layout, p.type, p.reducer, p.power = layout, type, reducer, power
 
 

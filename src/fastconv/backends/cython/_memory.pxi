@@ -1,5 +1,5 @@
 # Arrays whose memory comes from the pool of csrc/base/recycle.c: NumPy's own arrays, made with an allocator of ours
-# (NEP 49). Part of `_engine.pyx`, called by `fastconv/memory.py`.
+# (NEP 49). Part of `_engine.pyx`, called by `fastconv/execution/memory.py`.
 
 
 cdef void *pool_malloc(void *ctx, size_t size) noexcept nogil:

@@ -1,5 +1,5 @@
 # Calls that were made before with the same options, shapes and dtypes, on plain arrays: all checks are done, what is left is
-# to allocate, to prepare and to run. Part of `_engine.pyx`, called by `fastconv/shortcuts.py`.
+# to allocate, to prepare and to run. Part of `_engine.pyx`, called by `fastconv/execution/known_calls.py`.
 
 
 cdef inline bint is_plain(array, int typenum):
@@ -24,6 +24,30 @@ cdef bint can_key(value):
         if not can_key(item):
             return False
     return True
+
+
+cdef object plain(value):
+    """`value` in integers, strings, None and tuples, which all ways to write it have in common; or raises ValueError."""
+    kind = type(value)
+    if kind is int or kind is str or value is None:
+        return value
+    if kind is tuple or kind is list:
+        return tuple([plain(item) for item in value])
+    if kind is float:
+        return float, value.hex()  # a type is no value of an option: this pair stands for nothing else
+    if kind in NUMPY_INTEGERS:
+        return int(value)
+    raise ValueError
+
+
+cdef tuple spelled(tuple given):
+    """The key of options as they were given; None where they are of kinds that no key is made of."""
+    if can_key(given):
+        return given
+    try:
+        return plain(given)
+    except ValueError:
+        return None
 
 
 cdef class Shortcut:
@@ -120,11 +144,11 @@ cdef class PoolShortcut(Shortcut):
     """A pooling without indices and random numbers."""
 
     cdef fc_pool p
-    cdef object tables
+    cdef object samples
 
     def __init__(self, sizes, rows, columns, int layout, int type, int reducer, double power, shape, dtype):
         set_pool(&self.p, sizes, rows, columns, layout, type, reducer, power)
-        self.tables = rows, columns
+        self.samples = rows[1], columns[1]
         self.set_result(shape, dtype)
 
     cdef object run(self, x, out, int threads):
@@ -151,9 +175,16 @@ cdef class Memo:
     def __init__(self):
         self.known = {}
 
+    def __len__(self):
+        return len(self.known)
+
+    def clear(self):
+        self.known.clear()
+
     def recall_conv(self, str op, x, weight, bias, out, tuple given, tuple settings, int threads):
         """The result, or None where the call has to go the long way."""
-        if not is_plain(x, -1) or not is_plain(weight, cnp.PyArray_TYPE(x)) or not can_key(given) or not can_key(settings):
+        given = spelled(given)
+        if given is None or not is_plain(x, -1) or not is_plain(weight, cnp.PyArray_TYPE(x)) or not can_key(settings):
             return None
         found = self.known.get((op, given, settings, x.shape, weight.shape, cnp.PyArray_TYPE(x)))
         if found is None:
@@ -170,14 +201,16 @@ cdef class Memo:
             fc_recycle_free(packed)
 
     def recall_pool(self, str op, x, out, tuple given, tuple settings, int threads):
-        if not is_plain(x, -1) or not can_key(given) or not can_key(settings):
+        given = spelled(given)
+        if given is None or not is_plain(x, -1) or not can_key(settings):
             return None
         found = self.known.get((op, given, settings, x.shape, cnp.PyArray_TYPE(x)))
         return None if found is None else (<PoolShortcut> found).run(x, out, threads)
 
     def remember(self, shortcut, str op, tuple given, tuple settings, *arrays):
         """Keep `shortcut` for calls with arrays like these."""
-        if not can_key(given) or not can_key(settings) or not all([is_plain(array, -1) for array in arrays]):
+        given = spelled(given)
+        if given is None or not can_key(settings) or not all([is_plain(array, -1) for array in arrays]):
             return
         if len(self.known) >= MOST_SHORTCUTS:
             self.known.clear()

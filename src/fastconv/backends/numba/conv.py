@@ -13,6 +13,7 @@ from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.nchw import conv_nchw
 from fastconv.backends.numba.nhwc import conv_nhwc
 from fastconv.backends.numba.passes import covers
+from fastconv.backends.numba.phases import conv_phases
 from fastconv.backends.numba.weights import method
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.options import Activation
@@ -30,6 +31,9 @@ def conv(
 ) -> None:
     """`weights` are those that `weights.pack` made for each pass."""
     epilogue = optional(bias, x.dtype), optional(residual, x.dtype), activation_code(activation), write(out)
+    if method(problem) == "phases":
+        conv_phases(problem, x, weights[0], *epilogue)
+        return
     if not covers(problem):
         _fill_all(problem, *epilogue)
     # The three take the same arguments.

@@ -20,12 +20,12 @@ def explain(problem: ConvProblem) -> str:
         ("tile", "NHWC"): f"tiles of {TILE_ROWS} pixels x {wide} filters",
         ("thin", "NCHW"): f"1 filter x {THIN_VECTORS * vector} pixels, as a group has only {filters}",
         ("channels", "NHWC"): f"{CHANNEL_ROWS} pixels x {vector} channels, as a group has only {filters}",
-    }[method(problem), problem.layout]
+    }.get((method(problem), problem.layout), "result by result, as each meets few taps")
     threads = parallel.threads_for(nanoseconds(problem))
-    passes = make_passes(problem, threads)
+    passes = 1 if method(problem) == "phases" else len(make_passes(problem, threads))
     moved = (math.prod(problem.input_shape) + math.prod(problem.output_shape)) * problem.dtype.itemsize
     return (
-        f"numba backend: direct, {how}; {len(passes)} pass{'' if len(passes) == 1 else 'es'}\n"
+        f"numba backend: direct, {how}; {passes} pass{'' if passes == 1 else 'es'}\n"
         f"vectors: {8 * VECTOR_BYTES} bits; threads: {threads}\n"
         f"FLOPs: {problem.flops:,}; bytes of images moved: {moved:,}"
     )

@@ -6,10 +6,13 @@ import numpy as np
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import kernel, read, unsigned, write
-from fastconv.backends.numba.lines import clear, copy, inside
-from fastconv.backends.numba.totals import settle_every, take_all
+from fastconv.backends.numba.lines import clear, inside
+from fastconv.backends.numba.totals import PART, settle_every, take_all
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
+
+# Rows of an image.
+_BAND = 32
 
 
 def fold(problem: ConvProblem, columns: Array, out: Array) -> None:
@@ -26,25 +29,27 @@ def _fold(
     stride_h: int, stride_w: int, dilation_h: int, dilation_w: int, top: int, left: int,
     rows: int, columns: int,
 ) -> None:  # fmt: skip
-    """An item is a row of the image, which gathers from every tap that meets it."""
+    """An item is a row of the image. A thread looks at every row of columns, and adds those that meet its rows."""
     step = unsigned(stride_w)
-    sums, totals, rests = np.empty(width, out.dtype), np.empty(width, out.dtype), np.empty(width, out.dtype)
-    for item in range(start, stop):
-        y, plane, terms = item % height, item // height, 0
-        clear(sums, 0, width)
-        for down in range(kernel_h):
-            row = y + top - down * dilation_h
-            if row < 0 or row % stride_h != 0 or row // stride_h >= rows:
-                continue
-            for across in range(kernel_w):
-                settle_every(terms, sums, width, totals, rests)
-                terms += 1
-                offset = across * dilation_w - left
-                low, high = inside(offset, stride_w, width, columns)
-                tap = (plane * kernel_h + down) * kernel_w + across
-                source = unsigned((tap * rows + row // stride_h) * columns + low)
-                target = unsigned(low * stride_w + offset)
-                for j in range(unsigned(high - low)):
-                    sums[target + j * step] += x[source + j]
-        take_all(terms, sums, width, totals, rests)
-        copy(sums, 0, 1, width, out, item * width)
+    taps, item = kernel_h * kernel_w, start
+    # Where so many taps meet that they take totals, a thread has few rows at a time.
+    band = _BAND if taps > PART else height
+    room = band * width if taps > PART else 0
+    totals, rests = np.empty(room, out.dtype), np.empty(room, out.dtype)
+    while item < stop:
+        plane, first = item // height, item % height
+        last = min(height, first + stop - item, first + band)
+        own = out[item * width : (item + last - first) * width]
+        clear(own, 0, own.size)
+        for tap in range(taps):
+            settle_every(tap, own, own.size, totals, rests)
+            down, across = tap // kernel_w * dilation_h - top, tap % kernel_w * dilation_w - left
+            low, high = inside(down - first, stride_h, last - first, rows)
+            left_out, right_out = inside(across, stride_w, width, columns)
+            for i in range(low, high):
+                source = unsigned(((plane * taps + tap) * rows + i) * columns + left_out)
+                target = unsigned((i * stride_h + down - first) * width + left_out * stride_w + across)
+                for j in range(unsigned(right_out - left_out)):
+                    own[target + j * step] += x[source + j]
+        take_all(taps, own, own.size, totals, rests)
+        item += last - first

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from fastconv.backends.numba.gemm import CHANNEL_ROWS, THIN_VECTORS, TILE_ROWS, 
 from fastconv.backends.numba.passes import Axis, axes, slots
 from fastconv.backends.numba.simd import VECTOR_BYTES, lanes
 from fastconv.backends.numba.weights import channel_counts, channel_lanes, method, panel_width, panels
+from fastconv.caches import kept_up_to
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
 
@@ -74,7 +74,7 @@ class Pass(NamedTuple):
     nanoseconds: float
 
 
-@lru_cache(maxsize=256)
+@kept_up_to(64 << 20)
 def make_passes(problem: ConvProblem, threads: int) -> tuple[Pass, ...]:
     """The passes of a problem, for that many threads."""
     make = _nchw if not problem.channels_last else _channels if method(problem) == "channels" else _nhwc
@@ -89,7 +89,7 @@ def make_passes(problem: ConvProblem, threads: int) -> tuple[Pass, ...]:
 
 def nanoseconds(problem: ConvProblem) -> float:
     """About how long one thread takes."""
-    return problem.flops / (100 if method(problem) == "tile" else 20)
+    return problem.flops / {"tile": 100, "phases": 2}.get(method(problem), 20)
 
 
 def _geometry(problem: ConvProblem, row: Axis, column: Axis, **rest: int) -> Geometry:

@@ -8,7 +8,6 @@ operands of a 1x1 convolution are alike, and may change places. Called by `grad_
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.geometry import BAND_BYTES, Runs, band_rows, plane_size, runs
 from fastconv.backends.numba.passes import axes, slots
 from fastconv.backends.numba.simd import lanes
+from fastconv.caches import kept_up_to
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
 
@@ -87,7 +87,7 @@ class _Copy(NamedTuple):
     starts: Array  # `a_rows`
 
 
-@lru_cache(maxsize=256)
+@kept_up_to(64 << 20)
 def make_plan(problem: ConvProblem) -> Plan:
     """The plan of a plain problem."""
     dots, swapped = min(_costs(problem), key=lambda way: way[0])[1]

@@ -14,7 +14,7 @@ import numpy as np
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
-from fastconv.backends.numba.pool import make_shape, make_windows
+from fastconv.backends.numba.pool import make_divisors, make_shape, make_windows
 from fastconv.backends.numba.pool_max import Shape, Windows
 from fastconv.backends.numba.pool_sum import Divisors
 from fastconv.backends.numba.totals import PART, settle, take
@@ -30,11 +30,10 @@ def pool_gradient(problem: PoolProblem, grad_output: Array, out: Array) -> None:
     """Of the reducer ``sum``; all planes share the windows."""
     shape = make_shape(problem)
     images = problem.batch * (1 if shape.channels_last else problem.channels)
-    divisors = Divisors(read(problem.rows.divisor), read(problem.columns.divisor))
     many = max(_overlap(problem.rows, shape.height), _overlap(problem.columns, shape.width)) > PART
     parallel.run(
         _spread, images * shape.height, out.size + 4 * grad_output.size, read(grad_output), write(out), shape,
-        make_windows(problem), divisors, problem.channels if shape.channels_last else 1, int(many),
+        make_windows(problem), make_divisors(problem), problem.channels if shape.channels_last else 1, int(many),
     )  # fmt: skip
 
 

@@ -7,9 +7,10 @@ result is gathered by the thread that owns it. `geometry.py` makes tables of it,
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
 from typing import NamedTuple
 
+from fastconv.caches import kept_up_to
 from fastconv.problem.convolution import ConvProblem
 
 
@@ -35,7 +36,17 @@ def tap_classes(problem: ConvProblem, axis: int) -> list[tuple[int, tuple[int, .
     return [(remainder, tuple(taps)) for remainder, taps in classes.items()]
 
 
-@lru_cache(maxsize=1024)
+def pass_count(problem: ConvProblem, axis: int) -> int:
+    """How many passes `tap_classes` has."""
+    stride = problem.stride[axis]
+    return (
+        min(problem.kernel[axis], stride // math.gcd(stride, problem.dilation[axis]))
+        if problem.transposed
+        else 1
+    )
+
+
+@kept_up_to(8 << 20)
 def axes(problem: ConvProblem, axis: int) -> tuple[Axis | None, ...]:
     """The passes along an axis (0 vertical, 1 horizontal), None where the result is too small to hold one."""
     stride, dilation, before = problem.stride[axis], problem.dilation[axis], problem.padding[2 * axis]
@@ -54,7 +65,7 @@ def axes(problem: ConvProblem, axis: int) -> tuple[Axis | None, ...]:
 
 def covers(problem: ConvProblem) -> bool:
     """Whether every result meets a tap; the others are only bias, residual and activation."""
-    return not problem.transposed or all(len(tap_classes(problem, a)) == problem.stride[a] for a in (0, 1))
+    return not problem.transposed or all(pass_count(problem, a) == problem.stride[a] for a in (0, 1))
 
 
 def slots(axis: Axis, band: int) -> tuple[list[int], list[int]]:

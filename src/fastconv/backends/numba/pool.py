@@ -38,7 +38,7 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
     shape, windows = make_shape(problem), make_windows(problem)
     planes = problem.batch * problem.channels * shape.rows
     lines = problem.batch * shape.rows if shape.channels_last else planes
-    work = out.size * _window_size(problem)
+    work = out.size * problem.rows.longest * problem.columns.longest
     if problem.reducer == "max":
         if shape.own or (indices is not None and not shape.channels_last):
             parallel.run(max_windows, planes, work, source, target, found, shape, windows)
@@ -53,7 +53,7 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
         )  # fmt: skip
     else:
         mode, power = _mode(problem)
-        divisors = Divisors(read(problem.rows.divisor), read(problem.columns.divisor))
+        divisors = make_divisors(problem)
         kernel: Any = sum_channels if shape.channels_last else sum_rows
         if shape.own:
             kernel, lines = sum_windows, planes
@@ -65,29 +65,27 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
 
 def make_shape(problem: PoolProblem) -> Shape:
     rows, columns = problem.rows, problem.columns
-    own = rows.start.shape[0] > 1 or columns.start.shape[0] > 1
     return Shape(
         problem.channels, *problem.size, rows.count, columns.count, rows.step, columns.step,
-        int(own), int(problem.channels_last),
+        int(rows.own or columns.own), int(problem.channels_last),
     )  # fmt: skip
 
 
 def make_windows(problem: PoolProblem) -> Windows:
     """The tables, both with a row for every plane where one of them has."""
-    planes = max(problem.rows.start.shape[0], problem.columns.start.shape[0])
+    axes = problem.rows.tables(), problem.columns.tables()
+    planes = max(len(axis.start) for axis in axes)
     return Windows(
         *(
-            read(np.ascontiguousarray(np.broadcast_to(bounds, (planes, axis.count))))
-            for axis in (problem.rows, problem.columns)
+            read(np.ascontiguousarray(np.broadcast_to(bounds, (planes, bounds.shape[1]))))
+            for axis in axes
             for bounds in (axis.start, axis.stop)
         )
     )
 
 
-def _window_size(problem: PoolProblem) -> int:
-    """Pixels of the largest window."""
-    rows, columns = (int((w.stop - w.start).max()) // w.step + 1 for w in (problem.rows, problem.columns))
-    return rows * columns
+def make_divisors(problem: PoolProblem) -> Divisors:
+    return Divisors(read(problem.rows.tables().divisor), read(problem.columns.tables().divisor))
 
 
 def _mode(problem: PoolProblem) -> tuple[int, float]:

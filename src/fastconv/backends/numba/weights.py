@@ -10,10 +10,13 @@ import numpy as np
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import kernel, read, table, unsigned
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
-from fastconv.backends.numba.passes import tap_classes
+from fastconv.backends.numba.passes import pass_count, tap_classes
 from fastconv.backends.numba.simd import lanes
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
+
+# Each takes about 100 microseconds, whatever its work.
+_MOST_PASSES = 256
 
 
 def channel_counts(problem: ConvProblem) -> tuple[int, int]:
@@ -23,7 +26,12 @@ def channel_counts(problem: ConvProblem) -> tuple[int, int]:
 
 
 def method(problem: ConvProblem) -> str:
-    """Which kernels do it: "tile"; for groups that would leave most of a tile empty "thin" or "channels"."""
+    """Which kernels do it: "tile"; for groups that would leave most of a tile empty "thin" or "channels".
+
+    "phases" is for transposed convolutions of more than `_MOST_PASSES` passes.
+    """
+    if pass_count(problem, 0) * pass_count(problem, 1) > _MOST_PASSES:
+        return "phases"
     results = channel_counts(problem)[1]
     if not problem.channels_last:
         return "thin" if results <= 2 else "tile"
@@ -65,7 +73,14 @@ def form(problem: ConvProblem) -> Hashable:
 
 
 def pack(problem: ConvProblem, weight: Array) -> tuple[Array, ...]:
-    """For each pass (rows of passes first) an array (group, panel, tap, filter in panel), padded with 0."""
+    """For each pass (rows of passes first) an array (group, panel, tap, filter in panel), padded with 0.
+
+    For "phases" one array (tap, group, channel, filter).
+    """
+    if method(problem) == "phases":
+        filters_last = weight if problem.channels_last else weight.transpose(2, 3, 1, 0)
+        grouped = filters_last.reshape(*problem.kernel, -1, problem.groups, channel_counts(problem)[0])
+        return (read(np.ascontiguousarray(grouped.transpose(0, 1, 3, 4, 2))),)
     filters, channel_step, (row_step, column_step) = _strides(problem, weight)
     inner = np.arange(channel_counts(problem)[0]) * channel_step
     width = panel_width(problem)

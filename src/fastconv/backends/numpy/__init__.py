@@ -13,11 +13,9 @@ from fastconv.backends.numpy import deform, gradients
 from fastconv.backends.numpy.activations import apply, apply_slope
 from fastconv.backends.numpy.geometry import (
     channels_first,
-    cropped,
     flat_planes,
     neighbour_sums,
-    padded,
-    tap_view,
+    sights,
 )
 from fastconv.backends.numpy.pooling import pool
 from fastconv.backends.numpy.sums import Sums, column_sums
@@ -84,16 +82,16 @@ class NumpyBackend(NoShortcuts):
 
     def unfold(self, problem: ConvProblem, x: Array, out: Array) -> None:
         columns = out.reshape(*x.shape[:2], *problem.kernel, *problem.out_size)
-        image = padded(problem, x)
-        for tap in np.ndindex(problem.kernel):
-            columns[:, :, *tap] = tap_view(problem, image, tap)
+        columns[...] = 0
+        for tap, outputs, pixels in sights(problem):
+            columns[:, :, *tap, *outputs] = x[:, :, *pixels]
 
     def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
         columns = columns.reshape(*out.shape[:2], *problem.kernel, *problem.out_size)
-        sums = Sums(padded(problem, np.zeros_like(out)).shape, out.dtype)
-        for tap in np.ndindex(problem.kernel):
-            tap_view(problem, sums.part(), tap)[...] += columns[:, :, *tap]
-        out[...] = cropped(problem, sums.result())
+        sums = Sums(out.shape, out.dtype)
+        for tap, outputs, pixels in sights(problem):
+            sums.part()[:, :, *pixels] += columns[:, :, *tap, *outputs]
+        out[...] = sums.result()
 
     def pool(
         self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
@@ -191,24 +189,26 @@ class NumpyBackend(NoShortcuts):
 
 def _conv(problem: ConvProblem, x: Array, weight: Array) -> Array:
     """(N, K, oH, oW): the sum over taps of a matrix product over channels."""
-    image = padded(problem, x)
-    shape = problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1]
-    y = np.zeros((*shape[:2], weight.shape[1], shape[3]), x.dtype)
-    for tap in np.ndindex(problem.kernel):
-        y += weight[..., *tap] @ tap_view(problem, image, tap).reshape(shape)
+    image = x.reshape(problem.batch, problem.groups, -1, *problem.size)
+    y = np.zeros((problem.batch, problem.groups, weight.shape[1], *problem.out_size), x.dtype)
+    for tap, outputs, pixels in sights(problem):
+        y[..., *outputs] += _products(weight[..., *tap], image[..., *pixels])
     return y.reshape(problem.batch, problem.filters, *problem.out_size)
 
 
 def _conv_transpose(problem: ConvProblem, x: Array, weight: Array) -> Array:
     """(N, C, H, W): every tap adds its share to the pixels that it would see in the convolution."""
-    top, bottom, left, right = problem.padding
-    height, width = problem.size
-    y = np.zeros((problem.batch, problem.channels, height + top + bottom, width + left + right), x.dtype)
-    source = x.reshape(problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1])
-    for tap in np.ndindex(problem.kernel):
-        view = tap_view(problem, y, tap)
-        view += (weight[..., *tap].swapaxes(1, 2) @ source).reshape(view.shape)
-    return cropped(problem, y)
+    source = x.reshape(problem.batch, problem.groups, -1, *problem.out_size)
+    y = np.zeros((problem.batch, problem.groups, weight.shape[2], *problem.size), x.dtype)
+    for tap, outputs, pixels in sights(problem):
+        y[..., *pixels] += _products(weight[..., *tap].swapaxes(1, 2), source[..., *outputs])
+    return y.reshape(problem.batch, problem.channels, *problem.size)
+
+
+def _products(matrices: Array, image: Array) -> Array:
+    """The matrix of each group times its pixels, (N, groups, channels, H, W)."""
+    products: Array = matrices @ image.reshape(*image.shape[:3], -1)
+    return products.reshape(*products.shape[:3], *image.shape[3:])
 
 
 BACKEND = NumpyBackend()

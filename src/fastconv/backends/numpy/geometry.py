@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 
 from fastconv.backends.numpy.sums import Sums
@@ -21,32 +24,38 @@ def flat_planes(array: Array, layout: Layout) -> Array:
     return view.reshape(*view.shape[:2], -1)
 
 
-def padded(problem: ConvProblem, x: Array) -> Array:
-    top, bottom, left, right = problem.padding
-    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right))) if any(problem.padding) else x
+class Sight(NamedTuple):
+    """The outputs from which a tap of the kernel sees the image, and the pixels that they see; both (rows, columns)."""
+
+    tap: tuple[int, int]
+    outputs: tuple[slice, slice]
+    pixels: tuple[slice, slice]
 
 
-def cropped(problem: ConvProblem, image: Array) -> Array:
-    """What `padded` put zeros around."""
-    top, _, left, _ = problem.padding
-    return image[:, :, top : top + problem.size[0], left : left + problem.size[1]]
+def sights(problem: ConvProblem) -> Iterator[Sight]:
+    """What each tap of the kernel sees of the image itself: what lies outside is 0, and adds nothing."""
+    columns = list(_sights_along(problem, 1))
+    for row in _sights_along(problem, 0):
+        for column in columns:
+            yield Sight((row[0], column[0]), (row[1], column[1]), (row[2], column[2]))
 
 
-def tap_view(problem: ConvProblem, image: Array, tap: tuple[int, ...]) -> Array:
-    """View of the padded image's pixels that one tap of the kernel sees, one for each output pixel."""
-    rows, columns = (
-        slice(t * d, t * d + (o - 1) * s + 1, s)
-        for t, d, s, o in zip(tap, problem.dilation, problem.stride, problem.out_size, strict=True)
-    )
-    return image[:, :, rows, columns]
+def _sights_along(problem: ConvProblem, axis: int) -> Iterator[tuple[int, slice, slice]]:
+    size, stride = problem.size[axis], problem.stride[axis]
+    for tap in range(problem.kernel[axis]):
+        first = tap * problem.dilation[axis] - problem.padding[2 * axis]
+        low = max(0, -(first // stride))
+        high = min(problem.out_size[axis], -((first - size) // stride))
+        if low < high:
+            pixels = slice(first + low * stride, first + (high - 1) * stride + 1, stride)
+            yield tap, slice(low, high), pixels
 
 
 def neighbour_sums(x: Array, below: int, above: int) -> Array:
     """For each channel of (N, C, H, W) the sum over it, `below` channels before it and `above` after it."""
     channels = x.shape[1]
     sums = Sums(x.shape, x.dtype)
-    for shift in range(-below, above + 1):
+    for shift in range(max(-below, 1 - channels), min(above, channels - 1) + 1):
         low, high = max(0, -shift), min(channels, channels - shift)
-        if low < high:
-            sums.part()[:, low:high] += x[:, low + shift : high + shift]
+        sums.part()[:, low:high] += x[:, low + shift : high + shift]
     return sums.result()

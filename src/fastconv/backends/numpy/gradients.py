@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv.backends.numpy.geometry import channels_first, flat_planes, neighbour_sums, padded, tap_view
+from fastconv.backends.numpy.geometry import (
+    channels_first,
+    flat_planes,
+    neighbour_sums,
+    sights,
+)
+from fastconv.backends.numpy.pooling import divisors
 from fastconv.backends.numpy.sums import wider
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.pooling import PoolProblem, Windows
@@ -16,14 +22,12 @@ from fastconv.typing import Array, Layout
 
 def conv_weight(problem: ConvProblem, x: Array, grad_output: Array) -> Array:
     """(K, C // groups, kH, kW): for each tap a matrix product over the output's pixels, in float64."""
-    image = padded(problem, x)
-    shape = problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1]
-    slopes = grad_output.reshape(shape).astype(np.float64)
-    per_group = problem.filters // problem.groups, problem.channels // problem.groups
-    result = np.empty((problem.groups, *per_group, *problem.kernel), x.dtype)
-    for tap in np.ndindex(problem.kernel):
-        pixels = tap_view(problem, image, tap).reshape(shape).astype(np.float64)
-        result[..., *tap] = (slopes @ pixels.swapaxes(2, 3)).sum(0)
+    slopes = grad_output.reshape(problem.batch, problem.groups, -1, *problem.out_size).astype(np.float64)
+    image = x.reshape(problem.batch, problem.groups, -1, *problem.size).astype(np.float64)
+    result = np.zeros((problem.groups, slopes.shape[2], image.shape[2], *problem.kernel), x.dtype)
+    for tap, outputs, pixels in sights(problem):
+        seen, given = (a.reshape(*a.shape[:3], -1) for a in (image[..., *pixels], slopes[..., *outputs]))
+        result[..., *tap] = (given @ seen.swapaxes(2, 3)).sum(0)
     return result.reshape(problem.filters, *result.shape[2:])
 
 
@@ -52,8 +56,7 @@ def pad(grad_output: Array, rows: Array, columns: Array, out: Array) -> None:
 
 
 def pool(problem: PoolProblem, grad_output: Array, out: Array) -> None:
-    divisor = problem.rows.divisor[:, np.newaxis] * problem.columns.divisor
-    shares = grad_output / divisor.astype(grad_output.dtype)
+    shares = grad_output / divisors(problem).astype(grad_output.dtype)
     by_column = np.zeros((*shares.shape[:3], problem.size[1]), wider(out.dtype))
     _spread(3, by_column, problem.columns, shares)
     by_row = np.zeros(out.shape, by_column.dtype)
@@ -63,7 +66,7 @@ def pool(problem: PoolProblem, grad_output: Array, out: Array) -> None:
 
 def _spread(axis: int, target: Array, windows: Windows, values: Array) -> None:
     """Add every window's value to its first, its second, ... element."""
-    start, stop = windows.start[0], windows.stop[0]
+    (start,), (stop,), _ = windows.tables()
     for step in range(0, int((stop - start).max()), windows.step):
         at = start + step
         _add_along(axis, target, np.where(at < stop, at, -1), values)

@@ -24,7 +24,7 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
         weights = _sum(problem, x)
         out[...] = np.divide(_sum(problem, x * x), weights, out=np.zeros_like(weights), where=weights != 0)
     else:
-        divisor = problem.rows.divisor[:, np.newaxis] * problem.columns.divisor
+        divisor = divisors(problem)
         if problem.reducer == "sum":
             out[...] = _sum(problem, x) / divisor.astype(x.dtype)
         else:  # powers leave the range of float32 long before their means do
@@ -32,21 +32,27 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
             out[...] = mean ** (1 / problem.power)
 
 
+def divisors(problem: PoolProblem) -> Array:
+    """(oH, oW): what the sum of every window is divided by."""
+    return problem.rows.tables().divisor[:, np.newaxis] * problem.columns.tables().divisor
+
+
 def _elements(x: Array, windows: Windows, axis: int) -> Iterator[tuple[Array, Array, Array]]:
     """For the first, second, ... pixel of every window: its values, its position, and whether it exists."""
-    length = -int((-(windows.stop - windows.start) // windows.step).min())
+    start, stop, _ = windows.tables()
+    length = -int((-(stop - start) // windows.step).min())
     shape = (
         (x.shape[0], x.shape[1], windows.count, 1)
         if axis == 2
         else (x.shape[0], x.shape[1], 1, windows.count)
     )
-    if windows.start.shape[0] == 1:
+    if not windows.own:
         shape = (1, 1, *shape[2:])
     for i in range(length):
-        at = windows.start + i * windows.step
-        exists = (at < windows.stop).reshape(shape)
-        position = np.minimum(at, windows.stop - 1).reshape(shape)
-        if windows.start.shape[0] == 1:
+        at = start + i * windows.step
+        exists = (at < stop).reshape(shape)
+        position = np.minimum(at, stop - 1).reshape(shape)
+        if not windows.own:
             yield np.take(x, position.ravel(), axis), position, exists
         else:
             yield np.take_along_axis(x, position, axis), position, exists

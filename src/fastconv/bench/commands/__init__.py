@@ -1,0 +1,1 @@
+"""``fastconv bench``: its arguments, and what it does."""

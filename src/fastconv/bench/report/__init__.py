@@ -1,0 +1,1 @@
+"""What a measurement says: summaries, tables, pictures and the report in HTML."""

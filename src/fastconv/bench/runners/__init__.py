@@ -1,0 +1,1 @@
+"""Who is measured: fastconv's backends, and other libraries beside them (`peers/`)."""

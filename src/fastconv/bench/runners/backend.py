@@ -1,0 +1,93 @@
+"""fastconv's own backends as runners. Called by `measure/` and by the suite in ``bench/``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import fastconv
+from fastconv.bench.layers.layer import Layer, from_layout, grad_output, to_layout
+from fastconv.bench.layers.settings import Settings
+from fastconv.bench.runners.runner import Call
+from fastconv.typing import Array, BackendName, Layout
+
+Function = Callable[..., Any]
+
+
+class Backend:
+    """One of fastconv's backends, choosing its algorithm or with a given one."""
+
+    peer = False
+
+    def __init__(self, backend: BackendName, algorithm: str | None = None) -> None:
+        self.backend, self.algorithm = backend, algorithm
+        self.name = f"{backend} {algorithm}" if algorithm else backend
+
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> Call | None:
+        layout = settings.layout
+        function: Function = getattr(fastconv, layer.operation)
+        known = inspect.signature(function).parameters
+        if layout != "NCHW" and "layout" not in known:
+            return None
+        options: dict[str, Any] = {"backend": self.backend, "layout": layout, **layer.options}
+        options |= {"precision": settings.precision, "algorithm": self.algorithm}
+        inputs = {name: to_layout(name, array, layout) for name, array in arrays.items()}
+        if settings.mode == "gradient":
+            return _gradient(function, inputs, options)
+        if settings.mode == "plan" and hasattr(fastconv, f"plan_{layer.operation}"):
+            return self._plan(getattr(fastconv, f"plan_{layer.operation}"), inputs, options)
+        run = partial(function, **inputs, **_only(known, options))
+        return Call(run, partial(_images, layout=layout), self.algorithm or "")
+
+    def _plan(self, make: Function, inputs: dict[str, Array], options: dict[str, Any]) -> Call:
+        x = inputs.pop("x")
+        known = inspect.signature(make).parameters
+        plan = make(**inputs, **_only(known, options), input_shape=x.shape)
+        return Call(partial(plan, x), partial(_images, layout=options["layout"]), plan.algorithm(x.shape))
+
+
+def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, Any]) -> Call | None:
+    """All gradients; the rule's arguments are found by their names."""
+    name = function.__name__
+    rule: Function | None = getattr(fastconv.grad, name, None)
+    if rule is None:
+        return None
+    wanted = inspect.signature(rule).parameters
+    known = inspect.signature(function).parameters
+    available: dict[str, Any] = {**inputs, **options}
+    forward = partial(function, **inputs, **_only(known, options))
+    result = forward(return_indices=True) if "indices" in wanted and "return_indices" in known else forward()
+    if isinstance(result, tuple):
+        result, available["indices"] = result
+    layout: Layout = options["layout"]
+    shape = from_layout(result, layout).shape
+    available["grad_output"] = to_layout("grad_output", grad_output(shape, result.dtype), layout)
+    available["input_size"] = inputs["x"].shape
+    if "activation" in options:
+        available["output"] = result
+    run = partial(rule, **_only(wanted, available))
+    return Call(run, partial(_gradients, layout=layout), shape=shape)
+
+
+def _only(known: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in known}
+
+
+def _images(result: Any, layout: Layout) -> tuple[Array, ...]:
+    arrays = result if isinstance(result, tuple) else (result,)
+    return tuple(from_layout(array, layout) for array in arrays)
+
+
+def _gradients(result: Any, layout: Layout) -> tuple[Array, ...]:
+    """That of `x` first; those of weights, whose axes are in another order, follow."""
+    x, *others = result if isinstance(result, tuple) else (result,)
+    weights = (
+        array.transpose(array.ndim - 1, array.ndim - 2, *range(array.ndim - 2))
+        if layout == "NHWC" and array.ndim > 2
+        else array
+        for array in others
+        if array is not None
+    )
+    return (from_layout(x, layout), *weights)

@@ -1,0 +1,37 @@
+"""What can be timed: a runner makes a `Call` of a layer. Implemented by `backend.py` and by the modules of `peers/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fastconv.bench.layers.layer import Layer, Shape
+from fastconv.bench.layers.settings import Settings
+from fastconv.typing import Array
+
+
+@dataclass(frozen=True)
+class Call:
+    """`run` does the layer; `images` makes NCHW arrays of what it returns: the result, or each of the gradients.
+
+    `shape` is that of the layer's result, NCHW, where `run` does not return that.
+    """
+
+    run: Callable[[], Any]
+    images: Callable[[Any], tuple[Array, ...]]
+    detail: str = ""
+    shape: Shape | None = None
+
+
+class Runner(Protocol):
+    """A library, or one of its ways to do convolutions."""
+
+    name: str
+    peer: bool
+
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> Call | None:
+        """The layer on these contiguous NCHW arrays, in the runner's own form; None where it cannot do it.
+
+        The runner's threads have been set. What `settings.mode` leaves out of the time is done here.
+        """

@@ -1,0 +1,135 @@
+"""Options by value: however they are written, they are the same entries of caches; and what only equals them is not."""
+
+import enum
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv
+from checks import normal
+from conftest import skip_unless_available
+from fastconv.grad import convolution_case
+from fastconv.problem import case, convolution, pooling
+
+
+class Integer(int):
+    """One that says that it is another."""
+
+    def __int__(self):
+        return 77
+
+    __index__ = __eq__ = __ne__ = __hash__ = __int__
+
+
+class Word(enum.StrEnum):
+    NCHW = "NCHW"
+
+
+SPELLINGS = [
+    2,
+    [2, 2],
+    (2, 2),
+    np.int64(2),
+    (np.uint8(2), 2),
+    [np.int32(2)] * 2,
+    np.array([2, 2]),
+    Integer(2),
+]
+X, W = normal((1, 4, 9, 8)), normal((6, 4, 3, 3))
+T, D = normal((4, 5, 3, 3)), normal((4, 1, 3, 3))
+INDICES = fastconv.max_pool2d(X, 3, 2, 1, return_indices=True)[1]
+CALLS = {
+    "conv2d": lambda s: fastconv.conv2d(X, W, stride=s, padding=s, layout=Word.NCHW),
+    "padding mode": lambda s: fastconv.conv2d(X, W, stride=s, padding=s, padding_mode="reflect"),
+    "transposed": lambda s: fastconv.conv_transpose2d(X, T, stride=s, padding=s),
+    "plan": lambda s: fastconv.plan_conv2d(W, stride=s)(X),
+    "gradient": lambda s: fastconv.grad.conv2d_input(X.shape, W, np.ones((1, 6, 4, 3)), stride=s),
+    "max_pool2d": lambda s: fastconv.max_pool2d(X, s, s),
+    "avg_pool2d": lambda s: fastconv.avg_pool2d(X, 3, s),
+    "of a pooling": lambda s: fastconv.grad.avg_pool2d(np.ones((1, 4, 4, 3)), X.shape, 3, s),
+    "unfold": lambda s: fastconv.unfold(X, 3, stride=s),
+}
+CACHES = [
+    convolution._equal, convolution._problem, case.find_case, convolution_case.find_gradients, pooling.sliding,
+]  # fmt: skip
+
+
+def sizes():
+    return [cache.cache_info().currsize for cache in CACHES]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_all_spellings_share_the_entries_of_caches(backend, name):
+    call = CALLS[name]
+    expected, before = call(2), sizes()
+    for spelling in SPELLINGS:
+        for _ in range(2):
+            np.testing.assert_array_equal(call(spelling), expected)
+    assert sizes() == before
+
+
+WRONG = [2.0, True, (2, 2.0), [2, np.float64(2)], (True, 1), "2", b"2", None, (2,), 2j, np.array(2.0)]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+def test_what_equals_an_accepted_value_is_refused_after_it(backend, wrong):
+    """A cache that takes 1.0 for 1 would let it pass the second time."""
+    for right in (1, 2, (2, 2), (1, 1), (1, 2)):
+        for name in ("conv2d", "plan", "max_pool2d"):
+            if name != "conv2d" or right != (1, 2):
+                CALLS[name](right)
+    for name in ("conv2d", "plan", "max_pool2d"):
+        with pytest.raises((TypeError, ValueError), match=r"stride|kernel_size"):
+            CALLS[name](wrong)
+
+
+def test_numbers_of_activations(backend):
+    """0.0, -0.0 and 0 are one option, and so are all NaN; other numbers differ."""
+    before = convolution._equal.cache_info().currsize
+    results = [
+        fastconv.conv2d(X, W, activation=("leaky_relu", slope))
+        for slope in (0.25, np.float32(0.25), 0.0, -0.0, 0, float("nan"), np.float64("nan"), -float("nan"))
+    ]
+    for group in (results[:2], results[2:5], results[5:]):
+        for result in group:
+            np.testing.assert_array_equal(result.view(np.int64), group[0].view(np.int64))
+    assert convolution._equal.cache_info().currsize <= before + 3
+    assert not np.array_equal(results[0], results[2])
+
+
+def python_calls(call):
+    """How many functions of the package written in Python run."""
+    count = 0
+
+    def note(frame, event, argument):
+        nonlocal count
+        count += event == "call" and frame.f_globals.get("__name__", "").startswith("fastconv")
+
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+FAST = {
+    "conv2d": lambda s, a: fastconv.conv2d(X, W, stride=s, padding=s, activation=a),
+    "depthwise": lambda s, a: fastconv.depthwise_conv2d(X, D, stride=s, activation=a),
+    "transposed": lambda s, a: fastconv.conv_transpose2d(X, T, stride=s, activation=a),
+    "max_pool2d": lambda s, a: fastconv.max_pool2d(X, s, s),
+    "avg_pool2d": lambda s, a: fastconv.avg_pool2d(X, s, s),
+}
+
+
+@pytest.mark.parametrize("activation", [["clip", 0, 6.0], ("clip", np.int64(0), 6.0)], ids=["list", "NumPy"])
+@pytest.mark.parametrize("stride", [[2, 2], (np.int64(2), 2), np.uint8(2)], ids=repr)
+@pytest.mark.parametrize("name", FAST)
+def test_known_calls_are_known_in_every_spelling(name, stride, activation):
+    skip_unless_available("cython")
+    with fastconv.use_backend("cython"):
+        FAST[name](2, "relu")
+        shortest = python_calls(lambda: FAST[name](2, "relu"))
+        FAST[name](stride, activation)
+        assert python_calls(lambda: FAST[name](stride, activation)) == shortest
