@@ -14,7 +14,7 @@ from checks import from_layout, to_layout, weight_to_layout
 from conftest import skip_unless_available
 from fastconv import grad
 from fastconv.problem.convolution import ConvOptions
-from fastconv.problem.pooling import adaptive
+from fastconv.problem.pooling import AdaptiveWindows
 
 # What is promised for float32, as a multiple of eps; for float64 the same multiple.
 LIMIT = 1e-6 / np.finfo(np.float32).eps
@@ -93,7 +93,7 @@ def test_mean_of_a_window(backend, layout, dtype, kind, shape, kernel, stride):
 
 def test_mean_of_uneven_windows(backend, layout, dtype, kind):
     x = terms(kind, (1, 2, 301, 203), dtype)
-    rows, columns = adaptive(301, 4), adaptive(203, 3)
+    rows, columns = AdaptiveWindows(301, 4).tables(), AdaptiveWindows(203, 3).tables()
     expected = [
         [
             exact(x[0, :, a:b, c:d]).mean((1, 2))

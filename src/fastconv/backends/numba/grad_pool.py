@@ -39,9 +39,8 @@ def pool_gradient(problem: PoolProblem, grad_output: Array, out: Array) -> None:
 
 def _overlap(windows: AxisWindows, size: int) -> int:
     """The most windows between whose first and last pixels one pixel lies."""
-    change = np.bincount(windows.start[0], minlength=size + 1) - np.bincount(
-        windows.stop[0], minlength=size + 1
-    )
+    first, end, _ = windows.tables()
+    change = np.bincount(first[0], minlength=size + 1) - np.bincount(end[0], minlength=size + 1)
     return int(change.cumsum().max())
 
 
