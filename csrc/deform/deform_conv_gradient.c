@@ -5,14 +5,15 @@
  * 1. the gradient of the columns: that convolution transposed;
  * 2. each tap of a group of channels reads its places again: the columns, and the gradients of offsets and mask;
  * 3. the gradient of the weights: that of the 1x1 convolution's;
- * 4. each channel's gradient of the columns is added to its plane, in an order that depends on nothing else.
+ * 4. each channel's gradient of the columns is added to its plane, in an order that depends on nothing else; in totals
+ *    (base/compensated.h) where a pixel is read so often that its sum would lose digits.
  * Limit: gathers, scattered additions. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/parallel.h"
-#include "base/simd.h"
+#include "base/total.h"
 #include "base/types.h"
 #include "conv/kernel.h"
 #include "weight_gradient/kernel.h"
@@ -20,7 +21,7 @@
 extern const fc_conv_kernel FC_NAME(direct_pixels);
 extern const fc_gradient_kernel FC_NAME(gradient_direct);
 
-enum { BLOCK = 256, CHANNELS = 8, COLUMNS_BYTES = 16 << 20 };
+enum { BLOCK = 256, CHANNELS = 8, COLUMNS_BYTES = 16 << 20, MOST_READERS = 4 * PART_TERMS };
 
 typedef struct {
     const fc_conv *p;
@@ -30,6 +31,8 @@ typedef struct {
     int64_t piece, pieces, first, count;        /* pixels of a piece, pieces of an image; the pieces in the buffer */
     int64_t blocks;                             /* of CHANNELS channels of an offset group */
     real *columns, *column_gradient, *own_gradient; /* [piece][depth or filters][pixel] */
+    uint8_t *readers; /* [image][offset group][pixel]: how often a pixel has been read, up to 255 ... */
+    uint8_t *most;    /* ... and the most of a plane */
 } deform_gradient_job;
 
 /* For pixels of the output: the four pixels around the place where a tap reads, their shares in what it reads, and the
@@ -92,9 +95,12 @@ static int copy_work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
+/* What the mask and the offsets of a block get. */
 typedef struct {
     real mask[BLOCK], down[BLOCK], right[BLOCK];
 } sums;
+
+enum { SUMS_REALS = sizeof(sums) / sizeof(real) };
 
 /* A pixel that does not count has share 0, and may be anything. */
 static inline real times_share(real x, real share) { return share != 0 ? x * share : 0; }
@@ -121,7 +127,7 @@ static int offset_work(const void *context, int64_t begin, int64_t end) {
     const fc_conv *p = j->p;
     int64_t per_group = p->channels / j->offset_groups;
     places s;
-    sums sum;
+    sums sum, rest, part;
     for (int64_t task = begin; task < end; task++) {
         int64_t tap = task % j->taps, group = task / j->taps % j->offset_groups,
                 piece = task / j->taps / j->offset_groups;
@@ -131,12 +137,17 @@ static int offset_work(const void *context, int64_t begin, int64_t end) {
         for (int64_t i = 0; i < all; i += BLOCK) {
             int64_t n = min64(BLOCK, all - i);
             locate(j, image, group, tap, at + i, n, &s);
-            memset(&sum, 0, sizeof sum);
-            for (int64_t c = group * per_group; c < (group + 1) * per_group; c++) {
-                int64_t row = ((piece * p->channels + c) * j->taps + tap) * j->piece + i;
-                read_places(&s, j->x + (image * p->channels + c) * p->height * p->width, j->column_gradient + row,
-                            j->columns + row, &sum, n);
+            memset(&sum, 0, sizeof sum), memset(&rest, 0, sizeof rest);
+            for (int64_t c = group * per_group; c < (group + 1) * per_group;) {
+                memset(&part, 0, sizeof part);
+                for (int64_t stop = min64(c + PART_TERMS, (group + 1) * per_group); c < stop; c++) {
+                    int64_t row = ((piece * p->channels + c) * j->taps + tap) * j->piece + i;
+                    read_places(&s, j->x + (image * p->channels + c) * p->height * p->width, j->column_gradient + row,
+                                j->columns + row, &part, n);
+                }
+                add_parts(sum.mask, rest.mask, part.mask, SUMS_REALS);
             }
+            copy_totals(sum.mask, sum.mask, rest.mask, SUMS_REALS);
             real *down = j->grad_offset + 2 * field * j->pixels + at + i, *right = down + j->pixels;
             for (int64_t m = 0; m < n; m++) down[m] = sum.down[m] * s.mask[m], right[m] = sum.right[m] * s.mask[m];
             if (j->grad_mask) copy_reals(j->grad_mask + field * j->pixels + at + i, sum.mask, n);
@@ -147,8 +158,51 @@ static int offset_work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* Step 4: tasks are (image, offset group, block of its channels). Corner after corner: neighbouring pixels of the
- * output go to different places then, so that no addition waits for the last one. */
+/* Step 4a: counts the readers of every pixel; tasks are (image, offset group). */
+static int count_work(const void *context, int64_t begin, int64_t end) {
+    const deform_gradient_job *j = context;
+    int64_t size = j->p->height * j->p->width;
+    places s;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t group = task % j->offset_groups, own = j->first / j->pieces + task / j->offset_groups;
+        uint8_t *readers = j->readers + (own * j->offset_groups + group) * size;
+        uint8_t most = j->most[own * j->offset_groups + group];
+        for (int64_t piece = 0; piece < j->count; piece++) {
+            int64_t image, at, all;
+            piece_pixels(j, piece, &image, &at, &all);
+            for (int64_t tap = 0; tap < j->taps && image == own; tap++)
+                for (int64_t i = 0; i < all; i += BLOCK) {
+                    int64_t n = min64(BLOCK, all - i);
+                    locate(j, image, group, tap, at + i, n, &s);
+                    for (int corner = 0; corner < 4; corner++)
+                        for (int64_t m = 0; m < n; m++) {
+                            uint8_t *count = readers + s.corner[corner][m];
+                            if (s.share[corner][m] != 0 && *count < UINT8_MAX) ++*count;
+                            if (*count > most) most = *count;
+                        }
+                }
+        }
+        j->most[own * j->offset_groups + group] = most;
+    }
+    return 0;
+}
+
+/* Gives n pixels of a column's gradient to the pixels that were read; with what rounding loses in `rests`, if that is
+ * not NULL. Corner after corner: neighbouring pixels of the output go to different places then, so that no addition
+ * waits for the last one. */
+static void give_back(const places *s, const real *gradient, int64_t n, real *to, real *rests) {
+    for (int corner = 0; corner < 4; corner++)
+        for (int64_t m = 0; m < n; m++) {
+            int32_t at = s->corner[corner][m];
+            real part = times_share(gradient[m] * s->mask[m], s->share[corner][m]);
+            if (rests)
+                ADD_PART(real, to[at], rests[at], part);
+            else
+                to[at] += part;
+        }
+}
+
+/* Step 4b: tasks are (image, offset group, block of its channels). */
 static int image_work(const void *context, int64_t begin, int64_t end) {
     const deform_gradient_job *j = context;
     const fc_conv *p = j->p;
@@ -158,32 +212,35 @@ static int image_work(const void *context, int64_t begin, int64_t end) {
         int64_t block = task % j->blocks, group = task / j->blocks % j->offset_groups;
         int64_t own = j->first / j->pieces + task / j->blocks / j->offset_groups;
         int64_t c0 = group * per_group + block * CHANNELS, c1 = min64(c0 + CHANNELS, (group + 1) * per_group);
+        real *planes = j->grad_x + (own * p->channels + c0) * size, *rests = NULL;
+        if (j->most[own * j->offset_groups + group] > MOST_READERS) {
+            rests = calloc((size_t)((c1 - c0) * size), sizeof(real));
+            if (!rests) return FC_NO_MEMORY;
+        }
         for (int64_t piece = 0; piece < j->count; piece++) {
             int64_t image, at, all;
             piece_pixels(j, piece, &image, &at, &all);
             if (image != own) continue;
-            if (at == 0) clear_reals(j->grad_x + (image * p->channels + c0) * size, (c1 - c0) * size);
+            if (at == 0) clear_reals(planes, (c1 - c0) * size);
             for (int64_t tap = 0; tap < j->taps; tap++)
                 for (int64_t i = 0; i < all; i += BLOCK) {
                     int64_t n = min64(BLOCK, all - i);
                     locate(j, image, group, tap, at + i, n, &s);
                     for (int64_t c = c0; c < c1; c++) {
-                        const real *gradient =
-                            j->column_gradient + ((piece * p->channels + c) * j->taps + tap) * j->piece + i;
-                        real *to = j->grad_x + (image * p->channels + c) * size;
-                        for (int corner = 0; corner < 4; corner++)
-                            for (int64_t m = 0; m < n; m++)
-                                to[s.corner[corner][m]] += times_share(gradient[m] * s.mask[m], s.share[corner][m]);
+                        int64_t row = ((piece * p->channels + c) * j->taps + tap) * j->piece + i;
+                        int64_t plane = (c - c0) * size;
+                        give_back(&s, j->column_gradient + row, n, planes + plane, rests ? rests + plane : NULL);
                     }
                 }
         }
+        if (rests) copy_totals(planes, planes, rests, (c1 - c0) * size);
+        free(rests);
     }
     return 0;
 }
 
-/* Takes the pieces of the buffer through all steps. `part` takes the gradient of their weights, which is added to
- * `weights` unless that is the same array. */
-static int do_pieces(deform_gradient_job *j, const void *packed, real *weights, real *part, int threads) {
+/* Takes the pieces of the buffer through all steps; `weights` takes the gradient of their weights. */
+static int do_pieces(deform_gradient_job *j, const void *packed, real *weights, int threads) {
     const fc_conv *p = j->p;
     fc_conv inner = {.batch = j->count,
                      .channels = j->depth,
@@ -215,9 +272,9 @@ static int do_pieces(deform_gradient_job *j, const void *packed, real *weights, 
         status = FC_NAME(direct_pixels).run(&transposed, gradient, packed, &nothing, j->column_gradient, threads);
     int64_t fields = j->offset_groups * j->taps;
     if (!status) status = fc_parallel(j->count * fields, fc_worth(cycles, threads), offset_work, j);
-    if (!status) status = FC_NAME(gradient_direct).run(&inner, j->columns, gradient, part, NULL, threads);
-    for (int64_t i = 0; !status && part != weights && i < p->filters * j->depth / p->groups; i++) weights[i] += part[i];
+    if (!status) status = FC_NAME(gradient_direct).run(&inner, j->columns, gradient, weights, NULL, threads);
     int64_t images = (j->first + j->count - 1) / j->pieces - j->first / j->pieces + 1;
+    if (!status) status = fc_parallel(images * j->offset_groups, fc_worth(cycles / 8, threads), count_work, j);
     if (!status) status = fc_parallel(images * j->offset_groups * j->blocks, fc_worth(cycles, threads), image_work, j);
     return status;
 }
@@ -265,13 +322,20 @@ int FC_NAME(deform_conv_gradient)(const fc_conv *p, const void *x, const void *o
     j.columns = malloc((size_t)(2 * most * j.depth * j.piece) * sizeof(real));
     j.column_gradient = j.columns + most * j.depth * j.piece;
     if (j.pieces > 1) j.own_gradient = malloc((size_t)(most * p->filters * j.piece) * sizeof(real));
-    real *part = most < all ? malloc((size_t)weights * sizeof(real)) : NULL;
-    int status = !packed || !j.columns || (j.pieces > 1 && !j.own_gradient) || (most < all && !part) ? FC_NO_MEMORY : 0;
+    int64_t planes = p->batch * offset_groups;
+    j.readers = calloc((size_t)(planes * (p->height * p->width + 1)), 1);
+    j.most = j.readers + planes * p->height * p->width;
+    /* The weights' sums of the next pieces, and the rests of their total. */
+    real *part = most < all ? calloc((size_t)(2 * weights), sizeof(real)) : NULL;
+    int missing = !packed || !j.columns || !j.readers || (j.pieces > 1 && !j.own_gradient) || (most < all && !part);
+    int status = missing ? FC_NO_MEMORY : 0;
     if (!status) status = kernel->prepare(&inner, weight, packed, threads);
     for (j.first = 0; j.first < all && !status; j.first += j.count) {
         j.count = min64(most, all - j.first);
-        status = do_pieces(&j, packed, grad_weight, j.first ? part : grad_weight, threads);
+        status = do_pieces(&j, packed, j.first ? part : grad_weight, threads);
+        if (!status && j.first) add_parts(grad_weight, part + weights, part, weights);
     }
-    free(packed), free(j.columns), free(j.own_gradient), free(part);
+    if (!status && part) copy_totals(grad_weight, grad_weight, part + weights, weights);
+    free(packed), free(j.columns), free(j.own_gradient), free(part), free(j.readers);
     return status;
 }

@@ -1,14 +1,17 @@
-/* Padding read backwards: every pixel is the sum of its copies. Called through `operations.def`. Limit: memory
- * bandwidth. */
+/* Padding read backwards: every pixel is the sum of its copies. Called through `operations.def`.
+ *
+ * Tasks are rows of the image. Its copies, whole rows of the padded image, are added up; then each pixel adds up its
+ * columns of that sum, neighbours together where their copies are neighbours too. Limit: memory bandwidth. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
-#include "base/simd.h"
+#include "base/sum_rows.h"
 
-/* The copies of each row of the image in the padded one: those of row i are list[begin[i]], ..., list[begin[i + 1] -
- * 1]. */
+/* The copies of each row, or column, of the image in the padded one: those of i are list[begin[i]], ...,
+ * list[begin[i + 1] - 1]. */
 typedef struct {
     int64_t *begin, *list;
+    int64_t most; /* copies of one */
 } copies;
 
 /* Neighbouring columns of the padded image that are neighbours in the image too. */
@@ -20,14 +23,40 @@ typedef struct {
     const real *gradient;
     real *out;
     int64_t height, width, inner, row_count, column_count; /* a pixel is `inner` reals */
-    copies rows;
+    copies rows, columns;
     const column_stretch *stretches; /* the longest first */
     int64_t stretch_count;
 } pad_gradient_job;
 
+/* A few columns for each pixel. */
+static void add_stretches(const pad_gradient_job *j, const real *line, real *out) {
+    for (const column_stretch *s = j->stretches + 1; s < j->stretches + j->stretch_count; s++) {
+        if (s->count * j->inner > 1)
+            add_reals(out + s->to * j->inner, line + s->from * j->inner, s->count * j->inner);
+        else
+            out[s->to] += line[s->from];
+    }
+}
+
+/* Many: totals, for all pixels but those whose only column has been copied. */
+static void sum_columns(const pad_gradient_job *j, const real *line, real *out, const real **terms) {
+    const column_stretch *copied = j->stretches;
+    for (int64_t x = 0; x < j->width; x++) {
+        const int64_t *list = j->columns.list + j->columns.begin[x];
+        int64_t count = j->columns.begin[x + 1] - j->columns.begin[x];
+        if (count == 1 && x >= copied->to && x < copied->to + copied->count) continue;
+        for (int64_t i = 0; i < count; i++) terms[i] = line + list[i] * j->inner;
+        sum_rows(out + x * j->inner, terms, count, j->inner);
+    }
+}
+
 static int pad_work(const void *context, int64_t begin, int64_t end) {
     const pad_gradient_job *j = context;
-    int64_t inner = j->inner, row = j->width * inner;
+    int64_t inner = j->inner, row = j->width * inner, padded = j->column_count * inner;
+    size_t reals = (size_t)round_up(padded, VL) * sizeof(real);
+    char *memory = fc_workspace(FC_OWN, reals + (size_t)max64(j->rows.most, j->columns.most) * sizeof(real *));
+    if (!memory) return FC_NO_MEMORY;
+    const real **terms = (const real **)(memory + reals);
     column_stretch most = j->stretch_count ? j->stretches[0] : (column_stretch){0, 0, 0};
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->height, y = task % j->height, own = j->rows.begin[y + 1] - j->rows.begin[y];
@@ -35,35 +64,31 @@ static int pad_work(const void *context, int64_t begin, int64_t end) {
         real *out = j->out + task * row;
         int64_t filled = own ? most.to + most.count : 0;
         clear_reals(out + filled * inner, row - filled * inner);
-        for (int64_t i = 0; i < own; i++) {
-            const real *from = j->gradient + (plane * j->row_count + list[i]) * j->column_count * inner;
-            if (i) {
-                add_reals(out + most.to * inner, from + most.from * inner, most.count * inner);
-            } else {
-                clear_reals(out, most.to * inner);
-                copy_reals(out + most.to * inner, from + most.from * inner, most.count * inner);
-            }
-            for (const column_stretch *s = j->stretches + 1; s < j->stretches + j->stretch_count; s++) {
-                if (s->count * inner > 1)
-                    add_reals(out + s->to * inner, from + s->from * inner, s->count * inner);
-                else
-                    out[s->to] += from[s->from];
-            }
-        }
+        if (!own) continue;
+        for (int64_t i = 0; i < own; i++) terms[i] = j->gradient + (plane * j->row_count + list[i]) * padded;
+        const real *line = own > 1 ? (real *)memory : terms[0];
+        if (own > 1) sum_rows((real *)memory, terms, own, padded);
+        clear_reals(out, most.to * inner);
+        copy_reals(out + most.to * inner, line + most.from * inner, most.count * inner);
+        if (j->columns.most > PART_TERMS)
+            sum_columns(j, line, out, terms);
+        else
+            add_stretches(j, line, out);
     }
     return 0;
 }
 
-static int find_copies(pad_gradient_job *j, const int64_t *rows) {
-    int64_t *begin = calloc((size_t)(j->height + 2 + j->row_count), sizeof *begin);
-    if (!begin) return FC_NO_MEMORY;
-    j->rows.begin = begin, j->rows.list = begin + j->height + 2;
-    int64_t *next = begin + 1; /* while lists grow, next[i] is where that of row i ends */
-    for (int64_t i = 0; i < j->row_count; i++)
-        if (rows[i] >= 0) next[rows[i] + 1]++;
-    for (int64_t y = 0; y < j->height; y++) next[y + 1] += next[y];
-    for (int64_t i = 0; i < j->row_count; i++)
-        if (rows[i] >= 0) j->rows.list[next[rows[i]]++] = i;
+/* `places` are `count` places in the image, or negative. */
+static int find_copies(copies *c, const int64_t *places, int64_t count, int64_t size) {
+    *c = (copies){.begin = calloc((size_t)(size + 2 + count), sizeof *c->begin)};
+    if (!c->begin) return FC_NO_MEMORY;
+    c->list = c->begin + size + 2;
+    int64_t *next = c->begin + 1; /* while lists grow, next[i] is where that of i ends */
+    for (int64_t i = 0; i < count; i++)
+        if (places[i] >= 0) c->most = max64(c->most, ++next[places[i] + 1]);
+    for (int64_t i = 0; i < size; i++) next[i + 1] += next[i];
+    for (int64_t i = 0; i < count; i++)
+        if (places[i] >= 0) c->list[next[places[i]]++] = i;
     return 0;
 }
 
@@ -100,9 +125,10 @@ int FC_NAME(pad_gradient)(const void *gradient, void *out, int64_t planes, int64
                           .row_count = row_count,
                           .column_count = column_count};
     double reals = (double)planes * (double)(row_count * column_count) * (double)inner;
-    int status = find_copies(&j, rows);
+    int status = find_copies(&j.rows, rows, row_count, height);
+    if (!status) status = find_copies(&j.columns, columns, column_count, width);
     if (!status) status = find_column_stretches(&j, columns);
     if (!status) status = fc_parallel(planes * height, fc_worth(reals / 4, threads), pad_work, &j);
-    free(j.rows.begin), free((void *)j.stretches);
+    free(j.rows.begin), free(j.columns.begin), free((void *)j.stretches);
     return status;
 }

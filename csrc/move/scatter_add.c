@@ -6,10 +6,12 @@
  * have other windows, and are done again, one value at a time. All add in the order of the values. Limit: memory
  * bandwidth. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "base/sink.h"
+#include "base/total.h"
 
 typedef struct {
     const real *values;
@@ -35,30 +37,106 @@ static uint64_t last_of(const int64_t *at, int64_t n) {
  * places near to each other, which are then still in L1. */
 enum { CHUNK = 256, LINE = 64 / sizeof(real) };
 
+/* How often each place is added to. Where one gets more values than MOST_VALUES, the plane (or the line of channels) is
+ * summed again, in totals: windows that large are rare, and totals cost twice as much. */
+enum { MOST_VALUES = 4 * PART_TERMS };
+
+typedef struct {
+    uint8_t *counts;
+    real *rests; /* NULL until it is wanted */
+    uint8_t most;
+} tally;
+
+static int open_tally(tally *t, int64_t size) {
+    *t = (tally){.counts = malloc((size_t)size)};
+    return t->counts ? 0 : FC_NO_MEMORY;
+}
+
+static void close_tally(tally *t) { free(t->counts), free(t->rests); }
+
+/* Rests of 0 for `size` places. */
+static int want_rests(tally *t, int64_t size) {
+    if (!t->rests) t->rests = malloc((size_t)size * sizeof(real));
+    if (!t->rests) return FC_NO_MEMORY;
+    clear_reals(t->rests, size);
+    return 0;
+}
+
+INLINE
+void count_at(tally *t, int64_t place) {
+    uint8_t count = ++t->counts[place]; /* which passes MOST_VALUES before it begins anew */
+    if (count > t->most) t->most = count;
+}
+
+static int plane_totals(const scatter_add_job *j, tally *t, int64_t plane, real *out) {
+    int64_t count = j->rows * j->columns, size = j->height * j->width;
+    const real *values = j->values + plane * count;
+    const int64_t *at = j->indices + plane * count;
+    if (want_rests(t, size)) return FC_NO_MEMORY;
+    clear_reals(out, size);
+    for (int64_t i = 0; i < count; i++) ADD_PART(real, out[at[i]], t->rests[at[i]], values[i]);
+    copy_totals(out, out, t->rests, size);
+    return 0;
+}
+
 static int planes_by_value(const void *context, int64_t begin, int64_t end) {
     const scatter_add_job *j = context;
     int64_t count = j->rows * j->columns, size = j->height * j->width;
     sink s = {.past = 1};
+    tally t;
     if (j->past && size * (int64_t)sizeof(real) <= fc_l2_bytes() / 2) {
         s.buffer = fc_workspace(FC_OWN, (size_t)size * sizeof(real));
         if (!s.buffer) return FC_NO_MEMORY;
     }
-    for (int64_t plane = begin; plane < end; plane++) {
+    int status = open_tally(&t, size);
+    for (int64_t plane = begin; plane < end && !status; plane++) {
         int64_t clear = 0;
         real *out = s.buffer ? s.buffer : j->out + plane * size;
         const real *values = j->values + plane * count;
         const int64_t *at = j->indices + plane * count;
-        for (int64_t i = 0; i < count; i += CHUNK) {
+        t.most = 0;
+        for (int64_t i = 0; i < count && !status; i += CHUNK) {
             int64_t n = min64(CHUNK, count - i);
             uint64_t last = last_of(at + i, n);
-            if (last >= (uint64_t)size) return FC_OUT_OF_RANGE;
-            if ((int64_t)last >= clear) clear_reals(out + clear, (int64_t)last + 1 - clear), clear = (int64_t)last + 1;
-            for (int64_t v = i; v < i + n; v++) out[at[v]] += values[v];
+            if (last >= (uint64_t)size) status = FC_OUT_OF_RANGE;
+            if (status) break;
+            if ((int64_t)last >= clear) {
+                int64_t fresh = (int64_t)last + 1 - clear;
+                clear_reals(out + clear, fresh), memset(t.counts + clear, 0, (size_t)fresh);
+                clear += fresh;
+            }
+            for (int64_t v = i; v < i + n; v++) out[at[v]] += values[v], count_at(&t, at[v]);
         }
         clear_reals(out + clear, size - clear);
+        if (!status && t.most > MOST_VALUES) status = plane_totals(j, &t, plane, out);
         if (s.buffer) s.out = j->out + plane * size, s.filled = size, flush(&s);
     }
     settle();
+    close_tally(&t);
+    return status;
+}
+
+/* A line of n channels of an image: where its values and their places begin, and where they go. */
+typedef struct {
+    const real *values;
+    const int64_t *at;
+    real *out;
+    int64_t n;
+} image_line;
+
+static int line_totals(const scatter_add_job *j, tally *t, const image_line *l) {
+    int64_t count = j->rows * j->columns, size = j->height * j->width;
+    if (want_rests(t, size * LINE)) return FC_NO_MEMORY;
+    for (int64_t place = 0; place < size; place++) clear_reals(l->out + place * j->channels, l->n);
+    for (int64_t i = 0; i < count * j->channels; i += j->channels)
+        for (int64_t c = 0; c < l->n; c++) {
+            int64_t place = l->at[i + c];
+            ADD_PART(real, l->out[place * j->channels + c], t->rests[place * LINE + c], l->values[i + c]);
+        }
+    for (int64_t place = 0; place < size; place++) {
+        real *out = l->out + place * j->channels;
+        copy_totals(out, out, t->rests + place * LINE, l->n);
+    }
     return 0;
 }
 
@@ -66,21 +144,31 @@ static int planes_by_value(const void *context, int64_t begin, int64_t end) {
 static int images_by_value(const void *context, int64_t begin, int64_t end) {
     const scatter_add_job *j = context;
     int64_t count = j->rows * j->columns, size = j->height * j->width, lines = ceil_div(j->channels, LINE);
-    for (int64_t task = begin; task < end; task++) {
-        int64_t image = j->images ? j->images[task / lines] : task / lines, first = task % lines * LINE;
-        int64_t n = min64(LINE, j->channels - first), clear = 0;
-        real *out = j->out + image * size * j->channels + first;
-        const real *values = j->values + image * count * j->channels + first;
-        const int64_t *at = j->indices + image * count * j->channels + first;
-        for (int64_t i = 0; i < count; i++, values += j->channels, at += j->channels) {
-            uint64_t last = last_of(at, n);
-            if (last >= (uint64_t)size) return FC_OUT_OF_RANGE;
-            for (; clear <= (int64_t)last; clear++) clear_reals(out + clear * j->channels, n);
-            for (int64_t c = 0; c < n; c++) out[at[c] * j->channels + c] += values[c];
+    tally t;
+    int status = open_tally(&t, size * LINE);
+    for (int64_t task = begin; task < end && !status; task++) {
+        int64_t image = j->images ? j->images[task / lines] : task / lines, first = task % lines * LINE, clear = 0;
+        image_line l = {.n = min64(LINE, j->channels - first),
+                        .out = j->out + image * size * j->channels + first,
+                        .values = j->values + image * count * j->channels + first,
+                        .at = j->indices + image * count * j->channels + first};
+        t.most = 0;
+        for (int64_t i = 0; i < count; i++) {
+            const real *values = l.values + i * j->channels;
+            const int64_t *at = l.at + i * j->channels;
+            uint64_t last = last_of(at, l.n);
+            if (last >= (uint64_t)size) status = FC_OUT_OF_RANGE;
+            if (status) break;
+            for (; clear <= (int64_t)last; clear++)
+                clear_reals(l.out + clear * j->channels, l.n), memset(t.counts + clear * LINE, 0, LINE);
+            for (int64_t c = 0; c < l.n; c++)
+                l.out[at[c] * j->channels + c] += values[c], count_at(&t, at[c] * LINE + c);
         }
-        for (; clear < size; clear++) clear_reals(out + clear * j->channels, n);
+        for (; clear < size; clear++) clear_reals(l.out + clear * j->channels, l.n);
+        if (!status && t.most > MOST_VALUES) status = line_totals(j, &t, &l);
     }
-    return 0;
+    close_tally(&t);
+    return status;
 }
 
 /* ---- by pixel (NHWC) ---- */

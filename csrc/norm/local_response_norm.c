@@ -2,6 +2,7 @@
  * channels)^beta. Called through `operations.def`. Limit: arithmetic of the powers. */
 #include <math.h>
 
+#include "base/compensated.h"
 #include "base/parallel.h"
 #include "base/types.h"
 
@@ -35,9 +36,15 @@ static int norm_work(const void *context, int64_t begin, int64_t end) {
             int64_t low = max64(0, c - j->size / 2), high = min64(j->channels, c + (j->size - 1) / 2 + 1);
             for (int64_t i = 0; i < n; i++) {
                 const real *x = j->x + base + i * pixel;
-                real energy = 0;
-                for (int64_t near = low; near < high; near++) energy += x[near * channel] * x[near * channel];
-                j->out[base + i * pixel + c * channel] = x[c * channel] / power(j->k + j->scale * energy, j->beta);
+                real energy = 0, rest = 0;
+                for (int64_t near = low; near < high;) {
+                    real part = 0;
+                    for (int64_t end = min64(near + PART_TERMS, high); near < end; near++)
+                        part += x[near * channel] * x[near * channel];
+                    ADD_PART(real, energy, rest, part);
+                }
+                j->out[base + i * pixel + c * channel] =
+                    x[c * channel] / power(j->k + j->scale * (energy + rest), j->beta);
             }
         }
     }

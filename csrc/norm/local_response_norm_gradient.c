@@ -8,7 +8,7 @@
 #include <math.h>
 
 #include "base/parallel.h"
-#include "base/simd.h"
+#include "base/total.h"
 
 typedef struct {
     const real *x, *gradient;
@@ -22,9 +22,14 @@ typedef struct {
 /* to[i] = sum of from[i + n * step] for n in [low, high]. */
 static void sum_neighbours(real *to, const real *from, int64_t n, int64_t step, int64_t low, int64_t high) {
     for (int64_t i = 0; i < n; i += VL) {
-        vec sum = load_up_to(from + i + low * step, n - i);
-        for (int64_t near = low + 1; near <= high; near++) sum += load_up_to(from + i + near * step, n - i);
-        store_up_to(to + i, sum, n - i);
+        total sum = no_total();
+        for (int64_t near = low; near <= high; near += PART_TERMS) {
+            vec part = load_up_to(from + i + near * step, n - i);
+            for (int64_t next = near + 1; next <= min64(near + PART_TERMS - 1, high); next++)
+                part += load_up_to(from + i + next * step, n - i);
+            add_part(&sum, part);
+        }
+        store_up_to(to + i, total_of(&sum), n - i);
     }
 }
 

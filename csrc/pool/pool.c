@@ -7,11 +7,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/compensated.h"
 #include "base/parallel.h"
 #include "base/types.h"
 #include "pool/windows.h"
 
 #define INLINE static inline __attribute__((always_inline))
+
+enum { MOST_CHANNELS = 512 }; /* of NHWC, in a task */
 
 typedef struct {
     const fc_pool *p;
@@ -29,51 +32,61 @@ static int is_padded(const fc_windows *w) { return w->kind == FC_SLIDING && exte
 #define NAMED(name) name##_f32
 #define LOWEST (-INFINITY)
 #define IS_NAN(value) ((value) != (value))
+#define SUMS 1
 #include "pool/pool_type.h"
 #define T double
 #define NAMED(name) name##_f64
 #define LOWEST (-INFINITY)
 #define IS_NAN(value) ((value) != (value))
+#define SUMS 1
 #include "pool/pool_type.h"
 #define T int8_t
 #define NAMED(name) name##_i8
 #define LOWEST INT8_MIN
 #define IS_NAN(value) 0
+#define SUMS 0
 #include "pool/pool_type.h"
 #define T uint8_t
 #define NAMED(name) name##_u8
 #define LOWEST 0
 #define IS_NAN(value) 0
+#define SUMS 0
 #include "pool/pool_type.h"
 #define T int16_t
 #define NAMED(name) name##_i16
 #define LOWEST INT16_MIN
 #define IS_NAN(value) 0
+#define SUMS 0
 #include "pool/pool_type.h"
 #define T uint16_t
 #define NAMED(name) name##_u16
 #define LOWEST 0
 #define IS_NAN(value) 0
+#define SUMS 0
 #include "pool/pool_type.h"
 #define T int32_t
 #define NAMED(name) name##_i32
 #define LOWEST INT32_MIN
 #define IS_NAN(value) 0
+#define SUMS 0
 #include "pool/pool_type.h"
 #define T uint32_t
 #define NAMED(name) name##_u32
 #define LOWEST 0
 #define IS_NAN(value) 0
+#define SUMS 0
 #include "pool/pool_type.h"
 #define T int64_t
 #define NAMED(name) name##_i64
 #define LOWEST INT64_MIN
 #define IS_NAN(value) 0
+#define SUMS 0
 #include "pool/pool_type.h"
 #define T uint64_t
 #define NAMED(name) name##_u64
 #define LOWEST 0
 #define IS_NAN(value) 0
+#define SUMS 0
 #include "pool/pool_type.h"
 
 #define BODIES(type) {windows_work_##type, planes_work_##type, channels_work_##type}
@@ -93,6 +106,6 @@ int FC_NAME(pool)(const fc_pool *p, const void *x, void *out, int64_t *indices, 
         if (planes < 4 * threads) j.parts = min64(rows, ceil_div(4 * threads, planes));
         return fc_parallel(planes * j.parts, threads, bodies[p->type][1], &j);
     }
-    j.parts = ceil_div(p->channels, 512);
+    j.parts = ceil_div(p->channels, MOST_CHANNELS);
     return fc_parallel(p->batch * rows * j.parts, threads, bodies[p->type][2], &j);
 }

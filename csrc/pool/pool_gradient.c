@@ -3,9 +3,11 @@
  * A row of outputs is divided, and spread along the row, into a ring of such rows in L1; a row of pixels is the sum of
  * those whose windows hold it, written once. Where windows are so high that the ring would not fit L2, each such row is
  * added to the rows of pixels instead. NCHW has vectors along the row, NHWC over channels. Limit: memory bandwidth. */
+#include <stdlib.h>
+
 #include "base/parallel.h"
-#include "base/simd.h"
 #include "base/sink.h"
+#include "base/sum_rows.h"
 #include "pool/divided.h"
 #include "pool/holders.h"
 
@@ -25,47 +27,6 @@ typedef struct {
     const int32_t *tables; /* [columns.most][width]: holders, or the number of columns where there are no more */
     int64_t before, shares_room, row_room; /* zeros in front of a row's shares; reals */
 } pool_gradient_job;
-
-/* ---- sums of rows ---- */
-
-INLINE
-void sum_of(const int count, real *out, const real *const *rows, int64_t n) {
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL) {
-        vec sum = load(rows[0] + i);
-#pragma GCC unroll 4
-        for (int r = 1; r < count; r++) sum += load(rows[r] + i);
-        store(out + i, sum);
-    }
-    if (i == n) return;
-    if (n >= VL) { /* some a second time: nothing here is added to what is there */
-        i = n - VL;
-        vec sum = load(rows[0] + i);
-#pragma GCC unroll 4
-        for (int r = 1; r < count; r++) sum += load(rows[r] + i);
-        store(out + i, sum);
-    } else {
-        vec sum = load_n(rows[0], n);
-#pragma GCC unroll 4
-        for (int r = 1; r < count; r++) sum += load_n(rows[r], n);
-        store_n(out, sum, n);
-    }
-}
-
-static void sum_rows(real *out, const real *const *rows, int64_t count, int64_t n) {
-    switch (count) {
-        case 0: clear_reals(out, n); return;
-        case 1: sum_of(1, out, rows, n); return;
-        case 2: sum_of(2, out, rows, n); return;
-        case 3: sum_of(3, out, rows, n); return;
-        default: break;
-    }
-    for (int64_t i = 0; i < n; i += VL) {
-        vec sum = load_up_to(rows[0] + i, n - i);
-        for (int64_t r = 1; r < count; r++) sum += load_up_to(rows[r] + i, n - i);
-        store_up_to(out + i, sum, n - i);
-    }
-}
 
 /* ---- along a row ---- */
 
@@ -106,27 +67,35 @@ static void divide_row(const pool_gradient_job *j, const scratch *s, const real 
     }
 }
 
+/* The shares at `at`, at - step, ..., of which there are `count`. */
+INLINE
+vec sum_shares(const int64_t count, const int64_t step, const real *at) {
+    vec part = load(at);
+    if (count <= PART_TERMS) {
+#pragma GCC unroll 4
+        for (int64_t t = 1; t < count; t++) part += load(at - t * step);
+        return part;
+    }
+    total sum = no_total();
+    for (int64_t first = 0; first < count; first += PART_TERMS) {
+        part = load(at - first * step);
+        for (int64_t t = first + 1; t < min64(first + PART_TERMS, count); t++) part += load(at - t * step);
+        add_part(&sum, part);
+    }
+    return total_of(&sum);
+}
+
 INLINE
 void spread_by_1(const int64_t kernel, const int64_t step, const real *shares, real *to, int64_t width) {
-    for (int64_t x = 0; x < width; x += VL) {
-        vec sum = load(shares + x);
-#pragma GCC unroll 4
-        for (int64_t t = 1; t < kernel; t++) sum += load(shares + x - t * step);
-        store(to + x, sum);
-    }
+    for (int64_t x = 0; x < width; x += VL) store(to + x, sum_shares(kernel, step, shares + x));
 }
 
 /* With stride 2, the first of two pixels is pixel 0, 2, ... of its windows, the second pixel 1, 3, ... */
 INLINE
 void spread_by_2(const int64_t kernel, const real *shares, real *to, int64_t width) {
     for (int64_t x = 0; x < width; x += 2 * VL, shares += VL) {
-        vec even = load(shares), odd = kernel > 1 ? even : zero();
-#pragma GCC unroll 4
-        for (int64_t t = 1; 2 * t < kernel; t++) {
-            vec share = load(shares - t);
-            even += share;
-            if (2 * t + 1 < kernel) odd += share;
-        }
+        vec odd = kernel > 1 ? sum_shares(kernel / 2, 1, shares) : zero();
+        vec even = kernel % 2 ? odd + load(shares - kernel / 2) : odd;
         store(to + x, __builtin_shufflevector(even, odd, LANES(ZIP_LOW, 0, 0)));
         store(to + x + VL, __builtin_shufflevector(even, odd, LANES(ZIP_HIGH, 0, 0)));
     }
@@ -167,9 +136,14 @@ static void spread_row(const pool_gradient_job *j, const scratch *s, real *to) {
         case BY_TABLE: spread_by_table(j, s->shares, to); return;
         case BY_LIST:
             for (int64_t x = 0; x < width; x++) {
-                real sum = 0;
-                for (int64_t o = of[x].first; o <= of[x].last; o += period) sum += s->shares[o];
-                to[x] = sum;
+                real sum = 0, rest = 0;
+                for (int64_t o = of[x].first; o <= of[x].last;) {
+                    real part = 0;
+                    for (int64_t last = min64(o + (PART_TERMS - 1) * period, of[x].last); o <= last; o += period)
+                        part += s->shares[o];
+                    ADD_PART(real, sum, rest, part);
+                }
+                to[x] = sum + rest;
             }
             return;
         default:
@@ -236,7 +210,7 @@ static int work_in_ring(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* Every row of pixels is summed in the same order as above. */
+/* Every row of pixels is summed in the order of its windows; in totals, where they are many. */
 static int work_in_place(const void *context, int64_t begin, int64_t end) {
     const pool_gradient_job *j = context;
     const fc_pool *p = j->p;
@@ -249,8 +223,13 @@ static int work_in_place(const void *context, int64_t begin, int64_t end) {
         int64_t plane = task / j->parts, part = task % j->parts;
         int64_t y = p->height * part / j->parts, y_end = p->height * (part + 1) / j->parts;
         const real *gradient = j->gradient + plane * w->count * columns * j->inner;
-        real *out = j->out + plane * p->height * row;
-        clear_reals(out + y * row, (y_end - y) * row);
+        real *out = j->out + plane * p->height * row, *own = out + y * row, *rests = NULL;
+        int64_t own_reals = (y_end - y) * row;
+        clear_reals(own, own_reals);
+        if (j->rows.most > PART_TERMS) {
+            rests = calloc((size_t)own_reals, sizeof(real));
+            if (!rests) return FC_NO_MEMORY;
+        }
         for (int64_t o = first_beyond(w, &j->rows, y); o < w->count && reach_of(w, o).start < y_end; o++) {
             window down = window_at(w, 0, o);
             if (down.start < y) down.start += round_up(y - down.start, w->step);
@@ -258,8 +237,15 @@ static int work_in_place(const void *context, int64_t begin, int64_t end) {
             if (down.start >= down.stop) continue;
             divide_row(j, &s, gradient + o * columns * j->inner, o);
             spread_row(j, &s, s.ring);
-            for (int64_t r = down.start; r < down.stop; r += w->step) add_reals(out + r * row, s.ring + shift, row);
+            for (int64_t r = down.start; r < down.stop; r += w->step) {
+                if (rests)
+                    add_parts(out + r * row, rests + (r - y) * row, s.ring + shift, row);
+                else
+                    add_reals(out + r * row, s.ring + shift, row);
+            }
         }
+        if (rests) copy_totals(own, own, rests, own_reals);
+        free(rests);
     }
     return 0;
 }

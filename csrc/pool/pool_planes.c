@@ -9,7 +9,7 @@
 
 #include "base/parallel.h"
 #include "base/rolling.h"
-#include "base/simd.h"
+#include "base/total.h"
 #include "pool/divided.h"
 #include "pool/windows.h"
 
@@ -130,7 +130,7 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* A vector of partial results of one plane. */
+/* Partial results of n reals, a vector of them. */
 INLINE
 vec partial(const int sum, const real *x, int64_t n) {
     vec a = neutral(sum), b = a;
@@ -144,6 +144,16 @@ vec partial(const int sum, const real *x, int64_t n) {
     return combine(sum, a, b);
 }
 
+/* The same of a plane of any size. */
+INLINE
+vec partial_of_plane(const int sum, const real *x, int64_t n) {
+    const int64_t part = 2 * VL * PART_TERMS;
+    if (!sum || n <= part) return partial(sum, x, n);
+    total all = no_total();
+    for (; n > 0; n -= part, x += part) add_part(&all, partial(1, x, min64(n, part)));
+    return total_of(&all);
+}
+
 INLINE
 void whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end) {
     const fc_pool *p = j->p;
@@ -151,7 +161,8 @@ void whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end
     for (int64_t plane = begin; plane < end; plane += VL) {
         vec block[VL];
         int64_t count = min64(VL, end - plane);
-        for (int64_t i = 0; i < VL; i++) block[i] = i < count ? partial(sum, j->x + (plane + i) * n, n) : zero();
+        for (int64_t i = 0; i < VL; i++)
+            block[i] = i < count ? partial_of_plane(sum, j->x + (plane + i) * n, n) : zero();
         transpose(block);
 #pragma GCC unroll 8
         for (int width = VL / 2; width > 0; width /= 2)

@@ -4,7 +4,7 @@
 #define FC_GRADIENT_H
 
 #include "base/parallel.h"
-#include "base/simd.h"
+#include "base/total.h"
 #include "conv/grid.h"
 
 /* ---- register tile: gradient_tile.c ---- */
@@ -61,6 +61,31 @@ static inline void unpack_sums(const operands *o, const real *sums, int64_t taps
     }
 }
 
+/* ---- totals: the sums of many parts of the reduction (base/compensated.h) ---- */
+
+/* The sums of parts 0, 1, ... of the reduction: of PART_TERMS parts they are added up in place, and then go to the
+ * totals, from where the last part brings them back. A part that begins_anew is not added to what is there. */
+typedef struct {
+    real *sums, *totals, *rests; /* no totals where there are few parts */
+    int64_t part, parts;
+} part_sums;
+
+static inline int has_totals(int64_t parts) { return parts > PART_TERMS; }
+
+static inline int begins_anew(const part_sums *s) { return s->part % PART_TERMS == 0; }
+
+/* After a part, for the sums [first, first + n). */
+static inline void settle_sums(const part_sums *s, int64_t first, int64_t n) {
+    real *sums = s->sums + first, *totals = s->totals + first, *rests = s->rests + first;
+    int last = s->part + 1 == s->parts;
+    if (!has_totals(s->parts) || !(last || (s->part + 1) % PART_TERMS == 0)) return;
+    if (s->part < PART_TERMS)
+        copy_reals(totals, sums, n), clear_reals(rests, n);
+    else
+        add_parts(totals, rests, sums, n);
+    if (last) copy_totals(sums, totals, rests, n);
+}
+
 /* ---- shares: each has weights of its own, added up at the end ---- */
 
 typedef struct {
@@ -75,9 +100,9 @@ static inline int sum_work(const void *context, int64_t begin, int64_t end) {
     const sum_job *j = context;
     for (int64_t i = begin * SUM_REALS; i < min64(end * SUM_REALS, j->size); i += VL) {
         int64_t n = min64(VL, j->size - i);
-        vec sum = load_up_to(j->out + i, n);
-        for (int64_t s = 0; s < j->shares - 1; s++) sum += load_up_to(j->partial + s * j->size + i, n);
-        store_up_to(j->out + i, sum, n);
+        total sum = {load_up_to(j->out + i, n), zero()};
+        for (int64_t s = 0; s < j->shares - 1; s++) add_part(&sum, load_up_to(j->partial + s * j->size + i, n));
+        store_up_to(j->out + i, total_of(&sum), n);
     }
     return 0;
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/parallel.h"
-#include "base/simd.h"
+#include "base/total.h"
 #include "conv/grid.h"
 #include "weight_gradient/gradient.h"
 #include "weight_gradient/kernel.h"
@@ -18,6 +18,7 @@ enum {
     TILE_COLUMNS = 7, /* taps of a row in a tile */
     TILE_ROWS = 5,
     TILE_TAPS = MR > 6 ? 28 : 12,
+    TILE_STEPS = 64,          /* vectors of the gradient, whose products are summed in registers */
     LINES_BYTES = 24 << 10,   /* of L1, for a strip's lines */
     MOST_BYTES = 2 << 20,     /* beyond which other kernels are better */
     SHARE_BYTES = 512 << 10,  /* NHWC: input and gradient of a share, which all vectors of filters read in turn */
@@ -36,49 +37,64 @@ typedef struct {
     int64_t rows, gradient_row;    /* rows of outputs, and from one to the next */
     int64_t count, tail, lanes;    /* vectors of a row of outputs; lanes of the last, and of the others */
     int64_t x_step, gradient_step; /* from vector to vector */
-    real *sums;                    /* [row][row_sums], added to */
+    real *sums;                    /* [row][row_sums] */
     int64_t row_sums;
 } tap_tile;
 
 INLINE
 void multiply_tile(const int rows, const int columns, const tap_tile *t) {
-    vec sum[TILE_ROWS][TILE_COLUMNS];
-    const real *gradient_row = t->gradient;
+    vec sum[TILE_ROWS][TILE_COLUMNS]; /* of TILE_STEPS steps */
+    total all[TILE_ROWS][TILE_COLUMNS];
+    const real *gradient_row = t->gradient, *g = gradient_row, *x[TILE_ROWS];
     const real *const *lines = t->lines;
-    int64_t offset[TILE_COLUMNS];
+    int64_t offset[TILE_COLUMNS], y = t->rows, left = t->count; /* rows, and vectors of the row */
 #pragma GCC unroll 8
     for (int s = 0; s < columns; s++) offset[s] = t->offsets[s];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
-        for (int s = 0; s < columns; s++) sum[r][s] = zero();
-    for (int64_t y = t->rows; y > 0; y--, lines += t->line_step, gradient_row += t->gradient_row) {
-        const real *x[TILE_ROWS], *g = gradient_row;
+        for (int s = 0; s < columns; s++) all[r][s] = no_total();
 #pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) x[r] = lines[r * t->tap_step];
-        for (int64_t i = t->count; i > 1; i--, g += t->gradient_step) {
-            vec gradient = load_up_to(g, t->lanes);
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 8
-                for (int s = 0; s < columns; s++) sum[r][s] += gradient * load(x[r] + offset[s]);
-                x[r] += t->x_step;
-            }
-        }
-        vec gradient =
-            load_up_to(g, t->tail); /* pixels beside the last may be another tap's: infinity is not to meet 0 */
+    for (int r = 0; r < rows; r++) x[r] = lines[r * t->tap_step];
+    do {
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
-            for (int s = 0; s < columns; s++) sum[r][s] += gradient * load_up_to(x[r] + offset[s], t->tail);
-    }
+            for (int s = 0; s < columns; s++) sum[r][s] = zero();
+        for (int64_t room = TILE_STEPS; room > 0 && y > 0;) {
+            int64_t steps = min64(room, left - 1);
+            room -= steps, left -= steps;
+            for (; steps > 0; steps--, g += t->gradient_step) {
+                vec gradient = load_up_to(g, t->lanes);
+#pragma GCC unroll 8
+                for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 8
+                    for (int s = 0; s < columns; s++) sum[r][s] += gradient * load(x[r] + offset[s]);
+                    x[r] += t->x_step;
+                }
+            }
+            if (room == 0) break;
+            /* Pixels beside the last may be another tap's: infinity is not to meet 0. */
+            vec gradient = load_up_to(g, t->tail);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+                for (int s = 0; s < columns; s++) sum[r][s] += gradient * load_up_to(x[r] + offset[s], t->tail);
+            room--, y--, left = t->count;
+            if (y == 0) break;
+            lines += t->line_step, gradient_row += t->gradient_row, g = gradient_row;
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) x[r] = lines[r * t->tap_step];
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (int s = 0; s < columns; s++) add_part(&all[r][s], sum[r][s]);
+    } while (y > 0);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
-        for (int s = 0; s < columns; s++) {
-            real *to = t->sums + r * t->row_sums + s * VL;
-            store(to, load(to) + sum[r][s]);
-        }
+        for (int s = 0; s < columns; s++) store(t->sums + r * t->row_sums + s * VL, total_of(&all[r][s]));
 }
 
 #define TILE(rows, columns)                                                                                            \
@@ -201,8 +217,8 @@ typedef struct {
     real *weights, *bias, *partial_weights, *partial_bias;
 } depthwise_gradient_job;
 
-/* Adds the products of a strip of `rows` rows of outputs to `sums`, [tap][VL]; `lines` begins with those that its first
- * row sees. */
+/* The products of a strip of `rows` rows of outputs, in `sums`, [tap][VL]; `lines` are those that its first row sees,
+ * and on. */
 static void multiply_strip(const depthwise_plan *w, const real *const *lines, int64_t rows, const real *gradient,
                            int64_t lanes, const int64_t *offsets, real *sums) {
     const operands *o = &w->o;
@@ -234,24 +250,20 @@ static void prefetch(const real *p, int64_t reals) {
         __builtin_prefetch(p + i);
 }
 
-static real sum_of_lanes(vec v) {
-    real sum = 0;
-    for (int l = 0; l < VL; l++) sum += v[l];
-    return sum;
-}
-
-/* The sum of a strip's gradient, lane by lane. */
-static vec sum_strip(const depthwise_plan *w, const real *gradient, int64_t rows, int64_t lanes) {
+/* Adds a strip's gradient, lane by lane. */
+static void add_strip(total *to, const depthwise_plan *w, const real *gradient, int64_t rows, int64_t lanes) {
     const operands *o = &w->o;
-    vec sum[2] = {zero(), zero()};
-    int64_t pixels = rows * o->out_width, i = 0;
-    if (o->nhwc) {
-        for (; i < pixels; i++) sum[i & 1] += load_up_to(gradient + i * o->out_pixel, lanes);
-    } else {
-        for (; i + VL <= pixels; i += VL) sum[i / VL & 1] += load(gradient + i);
-        if (i < pixels) sum[0] += load_n(gradient + i, pixels - i);
+    int64_t pixels = rows * o->out_width;
+    for (int64_t i = 0; i < pixels;) {
+        vec part[2] = {zero(), zero()};
+        if (o->nhwc)
+            for (int64_t end = min64(i + 2 * PART_TERMS, pixels); i < end; i++)
+                part[i & 1] += load_up_to(gradient + i * o->out_pixel, lanes);
+        else
+            for (int64_t end = min64(i + 2 * PART_TERMS * VL, pixels); i < end; i += VL)
+                part[i / VL & 1] += load_up_to(gradient + i, pixels - i);
+        add_part(to, part[0] + part[1]);
     }
-    return sum[0] + sum[1];
 }
 
 static int work(const void *context, int64_t begin, int64_t end) {
@@ -259,11 +271,12 @@ static int work(const void *context, int64_t begin, int64_t end) {
     const depthwise_plan *w = j->w;
     const operands *o = &w->o;
     int64_t taps = w->kernel_h * w->kernel_w, packed = w->lines * w->pitch, filters = o->groups * w->multiplier;
-    size_t reals = (size_t)round_up(packed + w->pitch + taps * VL, VL);
+    size_t reals = (size_t)round_up(packed + w->pitch + 3 * taps * VL, VL);
     char *memory = fc_workspace(
         FC_OWN, reals * sizeof(real) + (size_t)w->kernel_w * sizeof(int64_t) + (size_t)w->seen * sizeof(real *));
     if (!memory) return FC_NO_MEMORY;
-    real *lines = (real *)memory, *zeros = lines + packed, *sums = zeros + w->pitch;
+    real *lines = (real *)memory, *zeros = lines + packed, *part = zeros + w->pitch;
+    real *sums = part + taps * VL, *rests = sums + taps * VL;
     int64_t *offsets = (int64_t *)(memory + reals * sizeof(real));
     const real **seen = (const real **)(offsets + w->kernel_w);
     clear_reals(zeros, w->pitch);
@@ -272,8 +285,8 @@ static int work(const void *context, int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; task++) {
         int64_t unit = task % w->units, share = task / w->units, k = o->nhwc ? unit * VL : unit;
         int64_t lanes = o->nhwc ? min64(VL, filters - k) : VL, strips = o->batch * w->strips;
-        vec bias = zero();
-        clear_reals(sums, taps * VL);
+        total bias = no_total();
+        clear_reals(sums, 2 * taps * VL);
         for (int64_t i = part_start(strips, w->shares, share); i < part_start(strips, w->shares, share + 1); i++) {
             int64_t image = i / w->strips, y = i % w->strips * w->rows, rows = min64(w->rows, o->out_height - y);
             int64_t first = y * w->stride_h - w->pad_top;
@@ -294,17 +307,19 @@ static int work(const void *context, int64_t begin, int64_t end) {
             const real *gradient =
                 j->gradient + image * o->out_image + k * o->out_channel + y * o->out_width * o->out_pixel;
             if (!o->nhwc && image + 1 < o->batch) prefetch(gradient + o->out_image, o->out_channel);
-            multiply_strip(w, seen, rows, gradient, lanes, offsets, sums);
-            if (j->bias) bias += sum_strip(w, gradient, rows, lanes);
+            multiply_strip(w, seen, rows, gradient, lanes, offsets, part);
+            add_parts(sums, rests, part, taps * VL);
+            if (j->bias) add_strip(&bias, w, gradient, rows, lanes);
         }
+        copy_totals(sums, sums, rests, taps * VL);
         real *to = share ? j->partial_weights + (share - 1) * filters * taps : j->weights;
         real *to_bias = share ? j->partial_bias + (share - 1) * filters : j->bias;
         if (o->nhwc) {
             for (int64_t t = 0; t < taps; t++) store_up_to(to + t * filters + k, load(sums + t * VL), lanes);
-            if (j->bias) store_up_to(to_bias + k, bias, lanes);
+            if (j->bias) store_up_to(to_bias + k, total_of(&bias), lanes);
         } else {
             for (int64_t t = 0; t < taps; t++) to[k * taps + t] = sum_of_lanes(load(sums + t * VL));
-            if (j->bias) to_bias[k] = sum_of_lanes(bias);
+            if (j->bias) to_bias[k] = sum_of_lanes(total_of(&bias));
         }
     }
     return 0;

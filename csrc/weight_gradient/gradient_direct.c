@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 #include "base/parallel.h"
-#include "base/simd.h"
+#include "base/total.h"
 #include "conv/channel_tile.h"
 #include "conv/grid.h"
 #include "weight_gradient/gradient.h"
@@ -217,47 +217,48 @@ static void pack_panel(const direct_plan *w, const strip *s, const real *x, int6
 
 /* ---- packing the gradient ---- */
 
-/* Packs `count` pixels of `filters` filters as vectors of filters, with zeros beyond them; their sum is added to
- * `bias`, unless that is NULL. */
-static void pack_gradient(const operands *o, real *to, int64_t width, const real *from, int64_t filters, int64_t count,
-                          real *bias) {
+/* `count` pixels of `filters` filters as vectors of filters, zeros beyond them. */
+static void pack_gradient(const operands *o, real *to, int64_t width, const real *from, int64_t filters,
+                          int64_t count) {
     for (int64_t v = 0; v < width; v += VL) {
-        vec sum = zero();
         int64_t n = min64(VL, filters - v), i = 0, offset[VL];
         if (n <= 0) {
             for (; i < count; i++) store(to + i * width + v, zero());
             continue;
         }
-        for (; o->nhwc && i < count; i++) {
-            vec pixel = load_up_to(from + i * o->out_pixel + v, n);
-            store(to + i * width + v, pixel);
-            sum += pixel;
-        }
+        for (; o->nhwc && i < count; i++) store(to + i * width + v, load_up_to(from + i * o->out_pixel + v, n));
         for (int l = 0; l < VL; l++) offset[l] = (v + min64(l, n - 1)) * o->out_channel;
         for (; n == VL && i + VL <= count; i += VL) {
             vec pixels[VL];
             for (int l = 0; l < VL; l++) __builtin_prefetch(from + offset[l] + i + count, 0, 2);
             load_transposed(from + i, offset, pixels);
 #pragma GCC unroll 16
-            for (int k = 0; k < VL; k++) store(to + (i + k) * width + v, pixels[k]), sum += pixels[k];
+            for (int k = 0; k < VL; k++) store(to + (i + k) * width + v, pixels[k]);
         }
         for (; i < count; i += VL) {
             vec rows[VL];
             int64_t pixels = min64(VL, count - i);
             for (int l = 0; l < VL; l++) rows[l] = l < n ? load_up_to(from + offset[l] + i, pixels) : zero();
             transpose(rows);
-            for (int64_t k = 0; k < pixels; k++) store(to + (i + k) * width + v, rows[k]), sum += rows[k];
-        }
-        if (bias) {
-            if (n == VL)
-                store(bias + v, load(bias + v) + sum);
-            else
-                store_n(bias + v, load_n(bias + v, n) + sum, n);
+            for (int64_t k = 0; k < pixels; k++) store(to + (i + k) * width + v, rows[k]);
         }
     }
 }
 
-/* Packs the strip's gradient of a block of filters: [image][row][column][width]. */
+/* Adds the sums of `count` packed pixels to the bias, in NR reals, and its rests, in the next NR. */
+static void add_to_bias(real *bias, const real *packed, int64_t width, int64_t count) {
+    for (int64_t v = 0; v < width; v += VL) {
+        total sum = {load(bias + v), load(bias + NR + v)};
+        for (int64_t i = 0; i < count;) {
+            vec part = zero();
+            for (int64_t end = min64(i + PART_TERMS, count); i < end; i++) part += load(packed + i * width + v);
+            add_part(&sum, part);
+        }
+        store(bias + v, sum.sum), store(bias + NR + v, sum.rest);
+    }
+}
+
+/* The strip's gradient of a block of filters: [image][row][column][width]; its sums go to `bias`, if that is one. */
 static void pack_block(const direct_plan *w, const strip *s, const real *gradient, int64_t filters, int64_t width,
                        real *to, real *bias) {
     const operands *o = &w->o;
@@ -267,8 +268,9 @@ static void pack_block(const direct_plan *w, const strip *s, const real *gradien
         for (int64_t piece = 0; piece < pieces; piece++) {
             const real *from =
                 gradient + (s->image + i) * o->out_image + ((s->y + piece) * o->out_width + s->x) * o->out_pixel;
-            pack_gradient(o, to + (i * w->y.outputs + piece) * w->x.outputs * width, width, from, filters, length,
-                          bias);
+            real *packed = to + (i * w->y.outputs + piece) * w->x.outputs * width;
+            pack_gradient(o, packed, width, from, filters, length);
+            if (bias) add_to_bias(bias, packed, width, length);
         }
 }
 
@@ -354,12 +356,14 @@ static int work(const void *context, int64_t begin, int64_t end) {
     int64_t most_blocks = ceil_div(w->blocks, w->parts), strip_pixels = w->images * w->y.outputs * w->x.outputs;
     int64_t panels = round_up(most_channels * w->panel_cells + 2 * VL, VL), blocks = most_blocks * strip_pixels * NR;
     int64_t sums = most_blocks * NR * most_channels * w->taps, rows = w->images * w->y.outputs;
-    char *memory =
-        fc_workspace(FC_OWN, (size_t)(panels + blocks + sums) * sizeof(real) + (size_t)rows * sizeof(step_stretch));
+    int64_t strips = w->strips_image * w->strips_y * w->strips_x, packed = -1;
+    int64_t totals = has_totals(ceil_div(strips, w->shares)) ? sums : 0, biases = 2 * NR * most_blocks;
+    char *memory = fc_workspace(FC_OWN, (size_t)(panels + blocks + sums + 2 * totals + biases) * sizeof(real) +
+                                            (size_t)rows * sizeof(step_stretch));
     if (!memory) return FC_NO_MEMORY;
     real *packed_panels = (real *)memory, *packed_blocks = packed_panels + panels, *own = packed_blocks + blocks;
-    step_stretch *stretches = (step_stretch *)(own + sums);
-    int64_t strips = w->strips_image * w->strips_y * w->strips_x, packed = -1;
+    real *own_bias = own + sums + 2 * totals;
+    step_stretch *stretches = (step_stretch *)(own_bias + biases);
     int64_t all_weights = o->groups * o->filters * o->channels * w->taps;
     for (int64_t task = begin; task < end; task++) {
         /* Chunks change fastest: a share of one strip keeps its gradient packed. */
@@ -375,10 +379,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
         const real *x = j->x + (group * o->channels + r.channel) * o->x_channel;
         real *bias =
             chunk == 0 && j->bias ? (share ? j->partial_bias + (share - 1) * o->groups * o->filters : j->bias) : NULL;
-        if (bias) {
-            bias += group * o->filters;
-            clear_reals(bias + r.block * NR, min64(r.blocks * NR, o->filters - r.block * NR));
-        }
+        if (bias) clear_reals(own_bias, 2 * NR * r.blocks);
         for (int64_t i = first; i < last; i++) {
             strip s = strip_at(w, i);
             for (int64_t k = 0; k < r.panels; k++) {
@@ -391,10 +392,17 @@ static int work(const void *context, int64_t begin, int64_t end) {
                 int64_t k = (r.block + b) * NR;
                 pack_block(w, &s, j->gradient + (group * o->filters + k) * o->out_channel, min64(NR, o->filters - k),
                            channel_block_width(&w->o, r.block + b), packed_blocks + b * strip_pixels * NR,
-                           bias ? bias + k : NULL);
+                           bias ? own_bias + 2 * NR * b : NULL);
             }
             packed = wanted;
-            multiply_strip(w, &s, &r, packed_panels, packed_blocks, own, stretches, i == first);
+            part_sums sum = {own, own + sums, own + sums + totals, i - first, last - first};
+            multiply_strip(w, &s, &r, packed_panels, packed_blocks, own, stretches, begins_anew(&sum));
+            settle_sums(&sum, 0, r.blocks * NR * r.channels * w->taps);
+        }
+        for (int64_t b = 0; bias && b < r.blocks; b++) {
+            const real *sum = own_bias + 2 * NR * b;
+            int64_t k = (r.block + b) * NR;
+            copy_totals(bias + group * o->filters + k, sum, sum + NR, min64(NR, o->filters - k));
         }
         unpack(w, &r, group, own, share ? j->partial_weights + (share - 1) * all_weights : j->weights);
     }

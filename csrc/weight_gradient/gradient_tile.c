@@ -1,30 +1,55 @@
 /* The register tile of the weight gradient's kernels: `rows` reals of one operand x vectors of filters, every pixel (or
- * tile of pixels) being a step of the reduction. No partial sum leaves the registers. */
+ * tile of pixels) being a step of the reduction. After TILE_STEPS of them the partial sums leave the registers, and are
+ * added up in L1. */
 #include "base/simd.h"
 #include "weight_gradient/gradient.h"
 
+enum { TILE_STEPS = 32 };
+
 INLINE
 void multiply_tile(const int rows, const int vectors, const gradient_tile *t) {
-    vec sum[MR][NV];
-#pragma GCC unroll 16
-    for (int m = 0; m < rows; m++)
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) sum[m][v] = zero();
+    vec sum[MR][NV], parts[MR][NV]; /* of these steps, and of those before */
     const int64_t step = t->step;
-    for (const step_stretch *s = t->stretches; s < t->end; s++) {
-        const real *x = t->x + s->cell * t->width, *g = t->gradient + s->pixel * vectors * VL;
-        for (int64_t i = s->count; i > 0; i--, x += step, g += vectors * VL) {
-            vec gradient[NV];
-#pragma GCC unroll 2
-            for (int v = 0; v < vectors; v++) gradient[v] = load(g + v * VL);
+    const step_stretch *s = t->stretches;
+    int64_t done = 0; /* steps of the stretch */
+    int more = 0;
+    do {
 #pragma GCC unroll 16
-            for (int m = 0; m < rows; m++) {
-                vec pixel = splat(x[m]);
+        for (int m = 0; m < rows; m++)
 #pragma GCC unroll 2
-                for (int v = 0; v < vectors; v++) sum[m][v] += pixel * gradient[v];
+            for (int v = 0; v < vectors; v++) sum[m][v] = zero();
+        for (int64_t room = TILE_STEPS; room > 0 && s < t->end;) {
+            const real *x = t->x + s->cell * t->width + done * step;
+            const real *g = t->gradient + (s->pixel + done) * vectors * VL;
+            int64_t count = min64(s->count - done, room);
+            room -= count, done += count;
+            if (done == s->count) s++, done = 0;
+            for (int64_t i = count; i > 0; i--, x += step, g += vectors * VL) {
+                vec gradient[NV];
+#pragma GCC unroll 2
+                for (int v = 0; v < vectors; v++) gradient[v] = load(g + v * VL);
+#pragma GCC unroll 16
+                for (int m = 0; m < rows; m++) {
+                    vec pixel = splat(x[m]);
+#pragma GCC unroll 2
+                    for (int v = 0; v < vectors; v++) sum[m][v] += pixel * gradient[v];
+                }
             }
         }
-    }
+        if (more) {
+#pragma GCC unroll 16
+            for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+                for (int v = 0; v < vectors; v++) sum[m][v] += parts[m][v];
+        }
+        more = s < t->end;
+        if (more) {
+#pragma GCC unroll 16
+            for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+                for (int v = 0; v < vectors; v++) parts[m][v] = sum[m][v];
+        }
+    } while (more);
     if (!t->first) {
 #pragma GCC unroll 16
         for (int m = 0; m < rows; m++)

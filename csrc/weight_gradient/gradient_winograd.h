@@ -98,8 +98,9 @@ typedef struct {
     int64_t group, channel, block, blocks;
     winograd_input input, gradient;
     const transform *transforms;
-    real *v, *u, *sums;
-    int64_t first, tiles, fresh; /* the tiles that V and U hold; are they the first ones? */
+    real *v, *u;
+    part_sums sums;       /* a part is what V and U hold: */
+    int64_t first, tiles; /* these tiles */
 } winograd_region;
 
 static void set_region(winograd_region *r, const winograd_plan *s, const transform *transforms, int64_t group,
@@ -205,14 +206,15 @@ static void multiply_points(const winograd_region *r, int64_t low, int64_t high)
                                .stretches = &all,
                                .end = &all + 1,
                                .step = r->w.row_step,
-                               .first = r->fresh != 0};
+                               .first = begins_anew(&r->sums)};
             for (int64_t i = 0; i < count; i++) {
                 int64_t from = part_start(channels, count, i), to = part_start(channels, count, i + 1);
                 t.x = r->v + point * v_step + from;
-                t.sums = r->sums + point * sums_per_point(r) + b * channels * NR + from * width;
+                t.sums = r->sums.sums + point * sums_per_point(r) + b * channels * NR + from * width;
                 FC_NAME(gradient_tiles)[to - from - 1][width / VL - 1](&t);
             }
         }
+    settle_sums(&r->sums, low * sums_per_point(r), (high - low) * sums_per_point(r));
 }
 
 /* Makes the weights of block `b` of filters from the sums; `weights` is the whole array. */
@@ -232,8 +234,8 @@ static void transform_sums(const winograd_region *r, int64_t b, real *weights, r
                     for (int l = 0; l < w->x.segments; l++) {
                         const segment *sy = &w->y.segment[i], *sx = &w->x.segment[l];
                         int ty = sy->points, tx = sx->points, columns = taps_for(tx);
-                        const real *from =
-                            r->sums + w->point[i][l] * point_step + (b * r->o.channels) * NR + (c0 + c) * width + k;
+                        const real *from = r->sums.sums + w->point[i][l] * point_step + (b * r->o.channels) * NR +
+                                           (c0 + c) * width + k;
                         gradient_functions[tx - M].products(&r->transforms[tx], from, point_step, ty, tx * point_step,
                                                             half, VL, columns * VL);
                         real *to = scratch + c * width + k, found[MOST_TAPS * MOST_TAPS * VL];
@@ -266,21 +268,22 @@ static int do_shares(const void *context, int64_t begin, int64_t end) {
     const operands *o = &s->o;
     int64_t v = s->w.points * v_per_point(&s->w, s->tiles), u = s->w.points * u_per_point(s->blocks, s->tiles);
     int64_t sums = s->w.points * s->blocks * o->channels * NR;
-    real *memory = fc_workspace(FC_OWN, (size_t)(v + u + sums + scratch_reals(s)) * sizeof(real));
+    int64_t totals = has_totals(ceil_div(ceil_div(s->w.tiles, s->shares), s->tiles)) ? sums : 0;
+    real *memory = fc_workspace(FC_OWN, (size_t)(v + u + sums + 2 * totals + scratch_reals(s)) * sizeof(real));
     if (!memory) return FC_NO_MEMORY;
-    real *scratch = memory + v + u + sums;
+    real *own = memory + v + u, *scratch = own + sums + 2 * totals;
     for (int64_t task = begin; task < end; task++) {
-        int64_t share = task / o->groups, last = part_start(s->w.tiles, s->shares, share + 1);
-        winograd_region r = {.v = memory, .u = memory + v, .sums = memory + v + u};
+        int64_t share = task / o->groups, first = part_start(s->w.tiles, s->shares, share);
+        int64_t last = part_start(s->w.tiles, s->shares, share + 1);
+        winograd_region r = {.v = memory, .u = memory + v, .sums = {own, own + sums, own + sums + totals}};
         set_region(&r, s, j->transforms, task % o->groups, 0, j->x, j->gradient);
-        r.fresh = 1;
-        for (r.first = part_start(s->w.tiles, s->shares, share); r.first < last; r.first += r.tiles) {
+        r.sums.parts = ceil_div(last - first, s->tiles);
+        for (r.first = first; r.first < last; r.first += r.tiles, r.sums.part++) {
             r.tiles = min64(s->tiles, last - r.first);
             transform_tiles(&r.input, r.first, r.tiles, 0, ceil_div(o->channels, VL), r.v, v_per_point(&r.w, r.tiles),
                             scratch);
             transform_gradients(&r, r.first, r.tiles, 0, ceil_div(o->filters, VL), 0, scratch);
             multiply_points(&r, 0, r.w.points);
-            r.fresh = 0;
         }
         int64_t size = o->groups * o->filters * o->channels * s->taps;
         for (int64_t b = 0; b < r.blocks; b++)
@@ -342,16 +345,18 @@ static int run_shared(const winograd_gradient *g, int threads) {
     tiling widest = s->w;
     set_tiling(&widest, channels, 0);
     int64_t v = widest.points * v_per_point(&widest, s->tiles), u = widest.points * u_per_point(blocks, s->tiles);
-    real *memory = fc_workspace(FC_SHARED, (size_t)(v + u + widest.points * blocks * channels * NR) * sizeof(real));
+    int64_t rounds = ceil_div(s->w.tiles, s->tiles), sums = widest.points * blocks * channels * NR;
+    int64_t totals = has_totals(rounds) ? sums : 0;
+    real *memory = fc_workspace(FC_SHARED, (size_t)(v + u + sums + 2 * totals) * sizeof(real)), *own = memory + v + u;
     if (!memory) return FC_NO_MEMORY;
     int status = 0;
     for (int64_t i = 0; i < o->groups * s->channel_parts * s->block_parts && !status; i++) {
-        shared_region j = {.r = {.v = memory, .u = memory + v, .sums = memory + v + u, .fresh = 1},
-                           .weights = g->weights};
+        shared_region j = {.r = {.v = memory, .u = memory + v}, .weights = g->weights};
+        j.r.sums = (part_sums){own, own + sums, own + sums + totals, 0, rounds};
         winograd_region *r = &j.r;
         set_region(r, s, g->transforms, i / (s->channel_parts * s->block_parts),
                    i % (s->channel_parts * s->block_parts), g->x, g->gradient);
-        for (r->first = 0; r->first < s->w.tiles && !status; r->first += r->tiles) {
+        for (r->first = 0; r->first < s->w.tiles && !status; r->first += r->tiles, r->sums.part++) {
             r->tiles = min64(s->tiles, s->w.tiles - r->first);
             j.stretch = min64(STRETCH, s->w.row_tiles), j.stretches = ceil_div(r->tiles, j.stretch);
             int64_t parts = max64(1, ceil_div(4 * threads, j.stretches));
@@ -359,7 +364,6 @@ static int run_shared(const winograd_gradient *g, int threads) {
             j.filter_parts = min64(parts, ceil_div(r->g.channels, VL));
             status = fc_parallel(j.stretches * (j.channel_parts + j.filter_parts), threads, fill_shared, &j);
             if (!status) status = fc_parallel(r->w.points, threads, multiply_shared, &j);
-            r->fresh = 0;
         }
         if (!status) status = fc_parallel(r->blocks, threads, transform_shared, &j);
     }

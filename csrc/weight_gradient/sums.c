@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/parallel.h"
-#include "base/simd.h"
+#include "base/total.h"
 #include "weight_gradient/gradient.h"
 
 /* Channels differ in NCHW; images and pixels are summed in slices that do not depend on the number of threads. */
@@ -13,42 +13,53 @@ typedef struct {
     int64_t batch, channels, pixels, count; /* number of slices (NHWC) */
 } sums_job;
 
-/* Adds to four vectors in turn: the additions' latency would limit one. */
-static real sum_stretch(const real *x, int64_t n) {
-    vec sum[4] = {zero(), zero(), zero(), zero()};
-    for (; n >= 4 * VL; n -= 4 * VL, x += 4 * VL)
-        for (int i = 0; i < 4; i++) sum[i] += load(x + i * VL);
-    for (; n > 0; n -= VL, x += VL) sum[0] += load_up_to(x, n);
-    vec all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    real total = 0;
-    for (int l = 0; l < VL; l++) total += all[l];
-    return total;
+/* Adds n reals, four vectors of them at a time: the additions' latency would limit one. */
+static void add_run(total *to, const real *x, int64_t n) {
+    while (n > 0) {
+        vec part[4] = {zero(), zero(), zero(), zero()};
+        int64_t steps = min64(n / (4 * VL), PART_TERMS);
+        for (int64_t s = 0; s < steps; s++, x += 4 * VL)
+            for (int i = 0; i < 4; i++) part[i] += load(x + i * VL);
+        n -= steps * 4 * VL;
+        for (int i = 0; i < 4 && steps < PART_TERMS && n > 0; i++, n -= VL, x += VL) part[i] += load_up_to(x, n);
+        add_part(to, (part[0] + part[1]) + (part[2] + part[3]));
+    }
 }
 
 static int sum_planes(const void *context, int64_t begin, int64_t end) {
     const sums_job *j = context;
     for (int64_t c = begin; c < end; c++) {
-        real total = 0;
-        for (int64_t n = 0; n < j->batch; n++)
-            total += sum_stretch(j->x + (n * j->channels + c) * j->pixels, j->pixels);
-        j->out[c] = total;
+        total sum = no_total();
+        for (int64_t n = 0; n < j->batch; n++) add_run(&sum, j->x + (n * j->channels + c) * j->pixels, j->pixels);
+        j->out[c] = sum_of_lanes(total_of(&sum));
     }
     return 0;
 }
 
+/* Few channels are summed some pixels at a time, for the vectors to be full. */
 static int sum_slices(const void *context, int64_t begin, int64_t end) {
     const sums_job *j = context;
+    int64_t channels = j->channels, together = max64(1, 4 * VL / channels), row = together * channels;
+    int64_t room = round_up(row, VL), pixels = j->batch * j->pixels;
+    real *part = fc_workspace(FC_OWN, (size_t)(3 * room) * sizeof(real)), *sums = part + room;
+    if (!part) return FC_NO_MEMORY;
     for (int64_t slice = begin; slice < end; slice++) {
-        int64_t pixels = j->batch * j->pixels, first = part_start(pixels, j->count, slice);
-        real *to = slice ? j->slices + (slice - 1) * j->channels : j->out;
-        clear_reals(to, j->channels);
-        for (int64_t i = first; i < part_start(pixels, j->count, slice + 1); i++) {
-            const real *x = j->x + i * j->channels;
-            int64_t c = 0;
-            for (; c + VL <= j->channels; c += VL) store(to + c, load(to + c) + load(x + c));
-            if (c < j->channels)
-                store_n(to + c, load_n(to + c, j->channels - c) + load_n(x + c, j->channels - c), j->channels - c);
+        int64_t first = part_start(pixels, j->count, slice), last = part_start(pixels, j->count, slice + 1);
+        clear_reals(sums, 2 * room);
+        for (int64_t i = first; i < last; i += PART_TERMS * together) {
+            const real *x = j->x + i * channels;
+            int64_t reals = min64(PART_TERMS * together, last - i) * channels, own = min64(row, reals);
+            copy_reals(part, x, own);
+            clear_reals(part + own, row - own);
+            for (int64_t at = row; at < reals; at += row) add_reals(part, x + at, min64(row, reals - at));
+            add_parts(sums, sums + room, part, row);
         }
+        copy_totals(part, sums, sums + room, row);
+        for (int64_t count = together, half; count > 1; count = half) {
+            half = (count + 1) / 2;
+            add_reals(part, part + half * channels, (count - half) * channels);
+        }
+        copy_reals(slice ? j->slices + (slice - 1) * channels : j->out, part, channels);
     }
     return 0;
 }

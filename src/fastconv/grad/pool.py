@@ -271,17 +271,22 @@ def lp_pool2d(
     engine = resolve(op, backend)
     dtype = float_result(array.dtype, grad.dtype)
     compute = compute_dtype(dtype)
-    reducer: Reducer = "max" if math.isinf(power) else "power"
-    problem = pool_problem(full, layout, windows, compute, reducer, power)
+    largest = math.isinf(power)
+    # As in the forward direction, powers need the range of float64.
+    inner = compute if largest else np.dtype(np.float64)
+    problem = pool_problem(full, layout, windows, inner, "max" if largest else "power", power)
     expected = problem.result_shape
     check_grad(op, grad.shape, expected if batched else expected[1:], "x", shape)
     result = Result(op, full, dtype, out, array, grad, batched=batched)
     check_windows(op, engine, problem)
     if problem.batch:
-        image, slopes = native(array, compute).reshape(full), native(grad, compute).reshape(expected)
-        backward = _to_largest if math.isinf(power) else _to_all
+        image, slopes = native(array, inner).reshape(full), native(grad, inner).reshape(expected)
+        backward = _to_largest if largest else _to_all
         with memory_errors(op):
-            backward(engine, problem, image, slopes, result.buffer)
+            buffer = result.buffer if inner == compute else np.empty(full, inner)
+            backward(engine, problem, image, slopes, buffer)
+        if buffer is not result.buffer:
+            result.buffer[...] = buffer
     return result.value()
 
 

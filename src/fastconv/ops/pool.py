@@ -237,6 +237,12 @@ def lp_pool2d(
     ValueError, TypeError
         As for `max_pool2d`; and if `norm_type` is not positive.
 
+    Notes
+    -----
+    Every backend forms and sums the powers in float64, whatever the dtype of `x`. So no float32 value is too large, or
+    too small, for `p` up to 7. Beyond, and with float64 values, a power above 1.8e308 is infinite, and one below
+    2.2e-308 may count as 0.
+
     Examples
     --------
     >>> import numpy as np, fastconv

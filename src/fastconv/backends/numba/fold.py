@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear, inside
+from fastconv.backends.numba.totals import PART, settle_every, take_all
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
+
+# Rows of an image.
+_BAND = 32
 
 
 def fold(problem: ConvProblem, columns: Array, out: Array) -> None:
@@ -25,21 +31,25 @@ def _fold(
 ) -> None:  # fmt: skip
     """An item is a row of the image. A thread looks at every row of columns, and adds those that meet its rows."""
     step = unsigned(stride_w)
-    item = start
+    taps, item = kernel_h * kernel_w, start
+    # Where so many taps meet that they take totals, a thread has few rows at a time.
+    band = _BAND if taps > PART else height
+    room = band * width if taps > PART else 0
+    totals, rests = np.empty(room, out.dtype), np.empty(room, out.dtype)
     while item < stop:
         plane, first = item // height, item % height
-        last = min(height, first + stop - item)
-        clear(out, item * width, (item + last - first) * width)
-        for down in range(kernel_h):
-            low, high = inside(down * dilation_h - top - first, stride_h, last - first, rows)
+        last = min(height, first + stop - item, first + band)
+        own = out[item * width : (item + last - first) * width]
+        clear(own, 0, own.size)
+        for tap in range(taps):
+            settle_every(tap, own, own.size, totals, rests)
+            down, across = tap // kernel_w * dilation_h - top, tap % kernel_w * dilation_w - left
+            low, high = inside(down - first, stride_h, last - first, rows)
+            left_out, right_out = inside(across, stride_w, width, columns)
             for i in range(low, high):
-                line = plane * height + i * stride_h + down * dilation_h - top
-                for across in range(kernel_w):
-                    offset = across * dilation_w - left
-                    left_out, right_out = inside(offset, stride_w, width, columns)
-                    tap = (plane * kernel_h + down) * kernel_w + across
-                    source = unsigned((tap * rows + i) * columns + left_out)
-                    target = unsigned(line * width + left_out * stride_w + offset)
-                    for j in range(unsigned(right_out - left_out)):
-                        out[target + j * step] += x[source + j]
+                source = unsigned(((plane * taps + tap) * rows + i) * columns + left_out)
+                target = unsigned((i * stride_h + down - first) * width + left_out * stride_w + across)
+                for j in range(unsigned(right_out - left_out)):
+                    own[target + j * step] += x[source + j]
+        take_all(taps, own, own.size, totals, rests)
         item += last - first

@@ -20,9 +20,12 @@ from fastconv.backends.numba.grad_tile import sum_tile
 from fastconv.backends.numba.grad_weight import place_sums
 from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.simd import lanes
+from fastconv.backends.numba.totals import PART, add_part, settle_every, take_all
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
 
+# How many values may be added to one pixel one after the other.
+_MOST = 4 * PART
 # Parts of the channels are shared among threads where images and fields are fewer than this.
 _ITEMS = 16
 
@@ -87,8 +90,13 @@ def _weight_sums(
     panel = np.zeros(s.block * s.lanes, x.dtype)
     a_taps, b_taps = np.arange(s.block), np.arange(s.block) * s.lanes
     size = a_rows.size * s.lanes
+    room = s.groups * panels * size
+    totals, rests = np.empty(room, x.dtype), np.empty(room, x.dtype)
     for chunk in range(start, stop):
-        for unit in range(chunk * units // chunks, (chunk + 1) * units // chunks):
+        own = sums[chunk * room : (chunk + 1) * room]
+        low, high = chunk * units // chunks, (chunk + 1) * units // chunks
+        for unit in range(low, high):
+            settle_every(unit - low, own, room, totals, rests)
             image, first = unit // blocks, unit % blocks * s.block
             count = min(s.block, results - first)
             sample(x, offset, mask, image, first, count, s, corners, shares, sampled)
@@ -100,11 +108,12 @@ def _weight_sums(
                         line = ((image * s.groups + group) * s.outer + f + lane) * results + first
                         for i in range(count):
                             panel[i * s.lanes + lane] = grad[line + i]
-                    at = ((chunk * s.groups + group) * panels + number) * size
+                    at = (group * panels + number) * size
                     for r in range(0, a_rows.size, TILE_ROWS):
                         sum_tile(
-                            pixels, a_rows, r, a_taps, panel, 0, b_taps, 0, count, sums, at + r * s.lanes, s.lanes
+                            pixels, a_rows, r, a_taps, panel, 0, b_taps, 0, count, own, at + r * s.lanes, s.lanes
                         )  # fmt: skip
+        take_all(high - low, own, room, totals, rests)
 
 
 @kernel
@@ -118,11 +127,19 @@ def _spread(
     lines = np.zeros(filters * s.block, x.dtype)
     sampled = np.empty((shared * taps + TILE_ROWS) * s.block, x.dtype)
     corners, factors = np.empty(4 * s.block, np.int64), np.empty(12 * s.block, x.dtype)
-    for item in range(start, stop):
+    gains = np.empty(3 * s.block, x.dtype)
+    totals, rests = np.empty(gains.size, x.dtype), np.empty(gains.size, x.dtype)
+    counts, lost = np.empty(pixels, np.uint8), np.empty(0, x.dtype)
+    item, again = start, False
+    while item < stop:
         image, field, part = item // (s.fields * parts), item // parts % s.fields, item % parts
         low = field * shared + part * shared // parts
         high = field * shared + (part + 1) * shared // parts
-        clear(grad_x, (image * s.channels + low) * pixels, (image * s.channels + high) * pixels)
+        planes = grad_x[(image * s.channels + low) * pixels : (image * s.channels + high) * pixels]
+        clear(planes, 0, planes.size)
+        clear(counts, 0, pixels)
+        lost = np.zeros(planes.size if again else 0, x.dtype)
+        most = 0
         for first in range(0, results, s.block):
             count = min(s.block, results - first)
             for f in range(filters):
@@ -142,13 +159,36 @@ def _spread(
             for tap in range(taps):
                 line = (image * s.fields + field) * taps + tap
                 _surround(offset, line, tap, first, count, s, corners, factors)
-                to = (((image * parts + part) * s.fields + field) * taps + tap) * 3 * results + first
+                most = _count(corners, factors, count, counts, most)
+                clear(gains, 0, gains.size)
                 for c in range(low, high):
+                    settle_every(c - low, gains, gains.size, totals, rests)
                     plane, at = (image * s.channels + c) * pixels, ((c - low) * taps + tap) * s.block
                     _give(
-                        sampled, at, x, plane, mask, line * results + first, count, corners, factors, grad_x,
-                        slopes, to, results,
+                        sampled, at, x, plane, mask, line * results + first, count, corners, factors, gains,
+                        planes, (c - low) * pixels, lost,
                     )  # fmt: skip
+                take_all(high - low, gains, gains.size, totals, rests)
+                to = (((image * parts + part) * s.fields + field) * taps + tap) * 3 * results + first
+                for k in range(3):
+                    copy(gains, k * s.block, 1, count, slopes, to + k * results)
+        for i in range(lost.size):
+            planes[i] += lost[i]
+        # So many additions to one pixel lose digits: they are done again, in totals.
+        again = not again and most > _MOST
+        item += 0 if again else 1
+
+
+@device
+def _count(corners: Array, factors: Array, count: int, counts: Array, most: int) -> int:
+    """How often a pixel has been added to, 255 at most; the most of all."""
+    for i in range(count):
+        for k in range(4):
+            corner = corners[4 * i + k]
+            if corner >= 0 and factors[12 * i + k] != 0 and counts[corner] < 255:
+                counts[corner] += 1
+                most = max(most, int(counts[corner]))
+    return most
 
 
 @device
@@ -184,9 +224,13 @@ def _surround(
 @device
 def _give(
     sampled: Array, at: int, x: Array, plane: int, mask: Array, line: int, count: int, corners: Array, factors: Array,
-    grad_x: Array, slopes: Array, to: int, results: int,
+    gains: Array, planes: Array, to: int, lost: Array,
 ) -> None:  # fmt: skip
-    """What a channel's sampled pixels give to the pixels around them, to their places and to the mask."""
+    """What a channel's sampled pixels give to the pixels around them, to their places and to the mask.
+
+    `lost` takes what rounding takes from the pixels, where it is not empty.
+    """
+    block = gains.size // 3
     for i in range(count):
         given = sampled[at + i]
         slope = given * mask[line + i] if mask.size > 0 else given
@@ -202,7 +246,11 @@ def _give(
                     across += factors[12 * i + 8 + k] * pixel
                 if share != 0:
                     value += share * pixel
-                    grad_x[plane + corner] += slope * share
-        slopes[to + i] += slope * down
-        slopes[to + results + i] += slope * across
-        slopes[to + 2 * results + i] += given * value
+                    if lost.size == 0:
+                        planes[to + corner] += slope * share
+                    else:
+                        total, rest = planes[to + corner], lost[to + corner]
+                        planes[to + corner], lost[to + corner] = add_part(total, rest, slope * share)
+        gains[i] += slope * down
+        gains[block + i] += slope * across
+        gains[2 * block + i] += given * value

@@ -7,8 +7,6 @@ item is a chunk. Called by `grad_weight.py`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastconv.backends.numba.compile import device, kernel
@@ -18,9 +16,12 @@ from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.nchw import copy_planes
 from fastconv.backends.numba.nhwc import copy_pixels
 from fastconv.backends.numba.simd import VECTOR_BYTES, make_dots
+from fastconv.backends.numba.totals import settle_every, take_all
 from fastconv.typing import Array
 
 _dots = make_dots(DOT_ROWS)
+# Steps whose products are summed before they are added to what is in memory.
+_TAPS = 512
 
 
 @kernel
@@ -41,9 +42,11 @@ def plane_sums(
             a_taps[i * full + v], b_taps[i * full + v] = i * g.pitch + v * vector, i * padded + v * vector
     a_ends, b_ends = np.arange(g.band) * g.pitch + full * vector, np.arange(g.band) * padded + full * vector
     wide = np.empty(g.outer * a_rows.size * vector, x.dtype)
+    totals, rests = np.empty(wide.size, x.dtype), np.empty(wide.size, x.dtype)
     for item in range(start, stop):
         chunk, group = item // g.groups, item % g.groups
         clear(wide, 0, wide.size)
+        terms = 0
         for unit in range(chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks):
             image, row = unit // g.segments, unit % g.segments * g.band
             plane, rows = image * g.groups + group, min(g.band, g.rows - row)
@@ -54,11 +57,25 @@ def plane_sums(
                 origin, line = ((plane * g.outer + f) * g.rows + row) * g.columns, f * g.band * padded
                 for i in range(rows):
                     copy(grad, origin + i * g.columns, 1, g.columns, lines, line + i * padded)
-                for r in range(0, a_rows.size, DOT_ROWS):
-                    to = (f * a_rows.size + r) * vector
-                    _dots(pixels, 0, a_rows, r, a_taps, lines, line, b_taps, 0, rows * full, vector, wide, to)
-                    if rest > 0:
-                        _dots(pixels, 0, a_rows, r, a_ends, lines, line, b_ends, 0, rows, rest, wide, to)
+            for p in range(0, rows * full, _TAPS):
+                terms = _next_term(terms, wide, totals, rests)
+                for f in range(g.outer):
+                    for r in range(0, a_rows.size, DOT_ROWS):
+                        to = (f * a_rows.size + r) * vector
+                        _dots(
+                            pixels, 0, a_rows, r, a_taps, lines, f * g.band * padded, b_taps,
+                            p, min(p + _TAPS, rows * full), vector, wide, to,
+                        )  # fmt: skip
+            for p in range(0, rows if rest > 0 else 0, _TAPS):
+                terms = _next_term(terms, wide, totals, rests)
+                for f in range(g.outer):
+                    for r in range(0, a_rows.size, DOT_ROWS):
+                        to = (f * a_rows.size + r) * vector
+                        _dots(
+                            pixels, 0, a_rows, r, a_ends, lines, f * g.band * padded, b_ends,
+                            p, min(p + _TAPS, rows), rest, wide, to,
+                        )  # fmt: skip
+        take_all(terms, wide, wide.size, totals, rests)
         for s in range(g.outer * a_rows.size):
             count = vector
             while count > 1:
@@ -80,29 +97,41 @@ def channel_dots(
     a_taps, b_taps = np.empty(most, np.int64), np.arange(most) * g.plane
     for p in range(most):
         a_taps[p] = (p // g.columns * g.pitch + p % g.columns) * g.plane
-    size = a_rows.size * vector
+    size = g.panels * a_rows.size * vector
+    totals, rests = np.empty(size, x.dtype), np.empty(size, x.dtype)
     for chunk in range(start, stop):
-        origin = chunk * g.panels * size
-        clear(sums, origin, origin + g.panels * size)
+        own = sums[chunk * size : (chunk + 1) * size]
+        clear(own, 0, size)
+        terms = 0
         for unit in range(chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks):
             image, row = unit // g.segments, unit % g.segments * g.band
             count = min(g.band, g.rows - row) * g.columns
             copy_pixels(x, image, row * g.row_step, 0, g, slot_rows, columns, pixels)
-            to = origin
-            for f in range(g.outer):
-                _spread(grad, (image * g.rows + row) * g.columns, count, f, g, lines)
-                for lane in range(0, g.plane, vector):
-                    for r in range(0, a_rows.size, DOT_ROWS):
-                        _dots(
-                            pixels, lane, a_rows, r, a_taps, lines, lane, b_taps, 0, count, vector, sums, to
-                        )
-                        to += DOT_ROWS * vector
+            for p in range(0, count, _TAPS):
+                terms = _next_term(terms, own, totals, rests)
+                last, to = min(p + _TAPS, count), 0
+                for f in range(g.outer):
+                    _spread(grad, (image * g.rows + row) * g.columns, p, last, f, g, lines)
+                    for lane in range(0, g.plane, vector):
+                        for r in range(0, a_rows.size, DOT_ROWS):
+                            _dots(
+                                pixels, lane, a_rows, r, a_taps, lines, lane, b_taps, p, last, vector, own, to
+                            )  # fmt: skip
+                            to += DOT_ROWS * vector
+        take_all(terms, own, size, totals, rests)
 
 
 @device
-def _spread(grad: Array, first: int, count: int, f: int, g: Reduction, lines: Any) -> None:
-    """Filter `f` of every group in the lanes of the group's channels, for `count` pixels."""
-    for p in range(count):
+def _next_term(terms: int, sums: Array, totals: Array, rests: Array) -> int:
+    """Before dots are added to all of the sums."""
+    settle_every(terms, sums, sums.size, totals, rests)
+    return terms + 1
+
+
+@device
+def _spread(grad: Array, first: int, start: int, stop: int, f: int, g: Reduction, lines: Array) -> None:
+    """Filter `f` of every group in the lanes of the group's channels, for the pixels from `start` to `stop`."""
+    for p in range(start, stop):
         origin, to = (first + p) * g.groups * g.outer + f, p * g.plane
         if g.inner == 1:
             copy(grad, origin, g.outer, g.groups, lines, to)

@@ -14,6 +14,7 @@ import numpy as np
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
+from fastconv.backends.numba.totals import settle_every, take_all
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
 
@@ -76,23 +77,30 @@ def _first(
 ) -> None:  # fmt: skip
     """Channels first. An item is a block of pixels of an image, in all channels."""
     sums, ratio = np.empty(_BLOCK, x.dtype), np.empty(channels * _BLOCK, x.dtype)
+    totals, rests = np.empty(_BLOCK, x.dtype), np.empty(_BLOCK, x.dtype)
     for item in range(start, stop):
         image, first = item // blocks, item % blocks * _BLOCK
         count = min(_BLOCK, plane - first)
         for channel in range(channels):
             clear(sums, 0, count)
-            for c in range(max(0, channel - size // 2), min(channels, channel + (size - 1) // 2 + 1)):
+            low, high = max(0, channel - size // 2), min(channels, channel + (size - 1) // 2 + 1)
+            for c in range(low, high):
+                settle_every(c - low, sums, count, totals, rests)
                 origin = unsigned((image * channels + c) * plane + first)
                 for i in range(unsigned(count)):
                     sums[i] += x[origin + i] * x[origin + i]
+            take_all(high - low, sums, count, totals, rests)
             at = (image * channels + channel) * plane + first
             _divide(x, grad, at, sums, count, scale, beta, k, out, ratio, channel * _BLOCK)
         for channel in range(channels):
             clear(sums, 0, count)
             # The window is read backwards.
-            for c in range(max(0, channel - (size - 1) // 2), min(channels, channel + size // 2 + 1)):
+            low, high = max(0, channel - (size - 1) // 2), min(channels, channel + size // 2 + 1)
+            for c in range(low, high):
+                settle_every(c - low, sums, count, totals, rests)
                 for i in range(unsigned(count)):
                     sums[i] += ratio[unsigned(c * _BLOCK) + i]
+            take_all(high - low, sums, count, totals, rests)
             _subtract(x, (image * channels + channel) * plane + first, sums, 0, count, scale, beta, out)
 
 
@@ -103,18 +111,23 @@ def _last(
 ) -> None:  # fmt: skip
     """Channels last. An item is a pixel."""
     sums, ratio = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
+    totals, rests = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
     below, above = min(size // 2, channels - 1), min((size - 1) // 2, channels - 1)
     for item in range(start, stop):
         clear(sums, 0, channels)
         for shift in range(-below, above + 1):
+            settle_every(shift + below, sums, channels, totals, rests)
             low, high = max(0, -shift), min(channels, channels - shift)
             origin = unsigned(item * channels + low + shift)
             for i in range(unsigned(high - low)):
                 sums[unsigned(low) + i] += x[origin + i] * x[origin + i]
+        take_all(below + above + 1, sums, channels, totals, rests)
         _divide(x, grad, item * channels, sums, channels, scale, beta, k, out, ratio, 0)
         clear(sums, 0, channels)
         for shift in range(-above, below + 1):
+            settle_every(shift + above, sums, channels, totals, rests)
             low, high = max(0, -shift), min(channels, channels - shift)
             for i in range(unsigned(high - low)):
                 sums[unsigned(low) + i] += ratio[unsigned(low + shift) + i]
+        take_all(below + above + 1, sums, channels, totals, rests)
         _subtract(x, item * channels, sums, 0, channels, scale, beta, out)

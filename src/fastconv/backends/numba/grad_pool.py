@@ -17,56 +17,113 @@ from fastconv.backends.numba.lines import clear
 from fastconv.backends.numba.pool import make_divisors, make_shape, make_windows
 from fastconv.backends.numba.pool_max import Shape, Windows
 from fastconv.backends.numba.pool_sum import Divisors
+from fastconv.backends.numba.totals import PART, settle, take
 from fastconv.problem.pooling import PoolProblem
+from fastconv.problem.pooling import Windows as AxisWindows
 from fastconv.typing import Array
+
+# Rows whose totals a thread keeps at a time, where so many windows overlap that it takes totals.
+_BAND = 64
 
 
 def pool_gradient(problem: PoolProblem, grad_output: Array, out: Array) -> None:
     """Of the reducer ``sum``; all planes share the windows."""
     shape = make_shape(problem)
     images = problem.batch * (1 if shape.channels_last else problem.channels)
+    many = max(_overlap(problem.rows, shape.height), _overlap(problem.columns, shape.width)) > PART
     parallel.run(
         _spread, images * shape.height, out.size + 4 * grad_output.size, read(grad_output), write(out), shape,
-        make_windows(problem), make_divisors(problem), problem.channels if shape.channels_last else 1,
+        make_windows(problem), make_divisors(problem), problem.channels if shape.channels_last else 1, int(many),
     )  # fmt: skip
+
+
+def _overlap(windows: AxisWindows, size: int) -> int:
+    """The most windows between whose first and last pixels one pixel lies."""
+    first, end, _ = windows.tables()
+    change = np.bincount(first[0], minlength=size + 1) - np.bincount(end[0], minlength=size + 1)
+    return int(change.cumsum().max())
 
 
 @kernel
 def _spread(
-    start: int, stop: int, grad: Any, out: Any, s: Shape, w: Windows, d: Divisors, channels: int
+    start: int,
+    stop: int,
+    grad: Array,
+    out: Array,
+    s: Shape,
+    w: Windows,
+    d: Divisors,
+    channels: int,
+    many: int,
 ) -> None:
     """An item is a row of an image; channels first, `channels` is 1 and planes count as images."""
     width = s.width * channels
     line, shares = np.empty(width, out.dtype), np.empty(s.columns * channels, out.dtype)
+    room = width * many
+    totals, rests = np.empty(_BAND * room, out.dtype), np.empty(_BAND * room, out.dtype)
+    line_totals, line_rests = np.empty(room, out.dtype), np.empty(room, out.dtype)
     item = start
     while item < stop:
         image, first = item // s.height, item % s.height
         last = min(s.height, first + stop - item)
-        clear(out, item * width, (item + last - first) * width)
+        if many == 1:
+            last = min(last, first + _BAND)
+        # What a thread sums: the rows of an image from `first` to `last`.
+        rows = out[item * width : (item + last - first) * width]
+        clear(rows, 0, rows.size)
+        if many == 1:
+            clear(totals, 0, rows.size)
+            clear(rests, 0, rows.size)
         for i in range(s.rows):
+            # By the number of the window, whoever sums: that makes the parts the same for any number of threads.
+            if many == 1 and i % PART == 0:
+                settle(rows, 0, rows.size, totals, rests)
             # The first pixel of the window that is not above the thread's rows.
             above = max(0, (first - w.row_start[i] + s.row_step - 1) // s.row_step)
             top, bottom = w.row_start[i] + above * s.row_step, min(last, w.row_stop[i])
             if top >= bottom:
                 continue
             _shares(grad, (image * s.rows + i) * s.columns * channels, d.rows[i], d, channels, shares)
-            clear(line, 0, width)
-            for j in range(s.columns):
-                c = w.column_start[j]
-                # Not a range: with a step, that would cost a division.
-                while c < w.column_stop[j]:
-                    if channels == 1:
-                        line[c] += shares[j]
-                    else:
-                        to, origin = unsigned(c * channels), unsigned(j * channels)
-                        for channel in range(unsigned(channels)):
-                            line[to + channel] += shares[origin + channel]
-                    c += s.column_step
+            _row_of_shares(shares, s, w, channels, many, line, line_totals, line_rests)
             for row in range(top, bottom, s.row_step):
-                to = unsigned((image * s.height + row) * width)
+                to = unsigned((row - first) * width)
                 for c in range(unsigned(width)):
-                    out[to + c] += line[c]
+                    rows[to + c] += line[c]
+        if many == 1:
+            settle(rows, 0, rows.size, totals, rests)
+            take(totals, rests, rows.size, rows)
         item += last - first
+
+
+@device
+def _row_of_shares(
+    shares: Array, s: Shape, w: Windows, channels: int, many: int, line: Array, totals: Array, rests: Array
+) -> None:
+    """What the pixels of a row get from a row of windows."""
+    clear(line, 0, line.size)
+    clear(totals, 0, totals.size)
+    clear(rests, 0, rests.size)
+    # The pixels that have got something since the last parts went to the totals.
+    low, high = s.width, 0
+    for j in range(s.columns):
+        c = w.column_start[j]
+        if many == 1:
+            if j % PART == 0 and low < high:
+                settle(line, low * channels, high * channels, totals, rests)
+                low, high = s.width, 0
+            low, high = min(low, c), max(high, w.column_stop[j])
+        # Not a range: with a step, that would cost a division.
+        while c < w.column_stop[j]:
+            if channels == 1:
+                line[c] += shares[j]
+            else:
+                to, origin = unsigned(c * channels), unsigned(j * channels)
+                for channel in range(unsigned(channels)):
+                    line[to + channel] += shares[origin + channel]
+            c += s.column_step
+    if many == 1:
+        settle(line, 0, line.size, totals, rests)
+        take(totals, rests, line.size, line)
 
 
 @device

@@ -17,6 +17,7 @@ from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.nchw import copy_planes
 from fastconv.backends.numba.nhwc import copy_pixels
 from fastconv.backends.numba.simd import make_tile
+from fastconv.backends.numba.totals import settle_every, take_all
 from fastconv.typing import Array
 
 sum_tile = make_tile(TILE_ROWS, TILE_VECTORS, broadcast=True, apart=True)
@@ -33,13 +34,16 @@ def tile_sums(
     a_taps, places = np.empty(most, np.int64), np.empty(most, np.int64)
     b_taps = np.arange(most) % BLOCK * g.lanes
     size, own = a_rows.size * g.lanes, g.panels // g.groups
+    room = size * min(own, (g.panels + g.parts - 1) // g.parts)
+    totals, rests = np.empty(room, sums.dtype), np.empty(room, sums.dtype)
     for item in range(start, stop):
         chunk, part = item // g.parts, item % g.parts
         first, last = part * g.panels // g.parts, (part + 1) * g.panels // g.parts
-        origin = chunk * g.panels * size
-        clear(sums, origin + first * size, origin + last * size)
         for group in range(first // own, (last - 1) // own + 1):
             low, high = max(first, group * own), min(last, (group + 1) * own)
+            group_sums = sums[(chunk * g.panels + low) * size : (chunk * g.panels + high) * size]
+            clear(group_sums, 0, group_sums.size)
+            terms = 0
             unit, end = chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks
             while unit < end:
                 count, found = min(g.together, end - unit), 0
@@ -51,12 +55,17 @@ def tile_sums(
                     )  # fmt: skip
                 for p in range(0, found, BLOCK):
                     to = min(p + BLOCK, found)
+                    settle_every(terms, group_sums, group_sums.size, totals, rests)
+                    terms += 1
                     for index in range(low, high):
                         _pack(grad, places, p, to, group, (index - group * own) * g.lanes, g, panel)
                         for r in range(0, a_rows.size, TILE_ROWS):
-                            at = origin + index * size + r * g.lanes
-                            sum_tile(pixels, a_rows, r, a_taps, panel, 0, b_taps, p, to, sums, at, g.lanes)
+                            at = (index - low) * size + r * g.lanes
+                            sum_tile(
+                                pixels, a_rows, r, a_taps, panel, 0, b_taps, p, to, group_sums, at, g.lanes
+                            )
                 unit += count
+            take_all(terms, group_sums, group_sums.size, totals, rests)
 
 
 @device

@@ -8,6 +8,8 @@ import numpy as np
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
+from fastconv.backends.numba.lines import clear
+from fastconv.backends.numba.totals import settle_every, take_all
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
 
@@ -50,16 +52,19 @@ def _first(
     channels: int, plane: int, blocks: int,
 ) -> None:  # fmt: skip
     """Channels first. An item is a block of pixels of an image, in all channels."""
-    energy = np.empty(_BLOCK, x.dtype)
+    energy, totals, rests = np.empty(_BLOCK, x.dtype), np.empty(_BLOCK, x.dtype), np.empty(_BLOCK, x.dtype)
     for item in range(start, stop):
         image, first = item // blocks, item % blocks * _BLOCK
         count = min(_BLOCK, plane - first)
         for channel in range(channels):
-            energy[:] = 0
-            for c in range(max(0, channel - size // 2), min(channels, channel + (size - 1) // 2 + 1)):
+            clear(energy, 0, count)
+            low, high = max(0, channel - size // 2), min(channels, channel + (size - 1) // 2 + 1)
+            for c in range(low, high):
+                settle_every(c - low, energy, count, totals, rests)
                 origin = unsigned((image * channels + c) * plane + first)
                 for i in range(unsigned(count)):
                     energy[i] += x[origin + i] * x[origin + i]
+            take_all(high - low, energy, count, totals, rests)
             _divide(x, (image * channels + channel) * plane + first, energy, count, scale, beta, k, out)
 
 
@@ -68,12 +73,19 @@ def _last(
     start: int, stop: int, x: Array, out: Array, size: int, scale: float, beta: float, k: float, channels: int
 ) -> None:
     """Channels last. An item is a pixel."""
-    energy = np.empty(channels, x.dtype)
+    energy, totals, rests = (
+        np.empty(channels, x.dtype),
+        np.empty(channels, x.dtype),
+        np.empty(channels, x.dtype),
+    )
+    below, above = max(-(size // 2), 1 - channels), min((size - 1) // 2, channels - 1)
     for item in range(start, stop):
-        energy[:] = 0
-        for shift in range(max(-(size // 2), 1 - channels), min((size - 1) // 2, channels - 1) + 1):
+        clear(energy, 0, channels)
+        for shift in range(below, above + 1):
+            settle_every(shift - below, energy, channels, totals, rests)
             low, high = max(0, -shift), min(channels, channels - shift)
             origin = unsigned(item * channels + low + shift)
             for i in range(unsigned(high - low)):
                 energy[unsigned(low) + i] += x[origin + i] * x[origin + i]
+        take_all(above + 1 - below, energy, channels, totals, rests)
         _divide(x, item * channels, energy, channels, scale, beta, k, out)

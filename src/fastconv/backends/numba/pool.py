@@ -58,7 +58,9 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
         if shape.own:
             kernel, lines = sum_windows, planes
         cost = 20 * work if mode == POWER else work
-        parallel.run(kernel, lines, cost, source, target, shape, windows, divisors, mode, power)
+        # Powers leave the range of float32 long before their means do.
+        wide = np.empty(0, x.dtype if mode == SUM else np.float64)
+        parallel.run(kernel, lines, cost, source, target, shape, windows, divisors, mode, power, wide)
 
 
 def make_shape(problem: PoolProblem) -> Shape:

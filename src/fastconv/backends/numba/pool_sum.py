@@ -8,6 +8,7 @@ import numpy as np
 
 from fastconv.backends.numba.compile import device, kernel, unsigned
 from fastconv.backends.numba.pool_max import Shape, Windows, places
+from fastconv.backends.numba.totals import line_sum, settle_every, take_all
 from fastconv.typing import Array
 
 # How a sum's terms are formed.
@@ -22,28 +23,29 @@ class Divisors(NamedTuple):
 
 
 @device
-def _add(sums: Any, at: Any, x: Any, origin: Any, count: Any, squares: Any, mode: int, power: Any) -> None:
-    """Add the terms of `count` pixels side by side; "weighted" also their squares, at `squares`."""
+def _add(sums: Array, x: Array, origin: Any, count: Any, mode: int, power: float) -> None:
+    """Add the terms of `count` pixels side by side; "weighted" also their squares, behind the sums."""
+    number = sums.dtype.type
     if mode == SUM:
         for i in range(count):
-            sums[at + i] += x[origin + i]
+            sums[i] += x[origin + i]
     elif mode == ABSOLUTE:
         for i in range(count):
-            sums[at + i] += abs(x[origin + i])
+            sums[i] += abs(number(x[origin + i]))
     elif mode == SQUARE:
         for i in range(count):
-            sums[at + i] += x[origin + i] * x[origin + i]
+            sums[i] += number(x[origin + i]) * number(x[origin + i])
     elif mode == POWER:
         for i in range(count):
-            sums[at + i] += abs(x[origin + i]) ** power
+            sums[i] += abs(number(x[origin + i])) ** power
     else:
         for i in range(count):
-            sums[at + i] += x[origin + i]
-            sums[squares + i] += x[origin + i] * x[origin + i]
+            sums[i] += number(x[origin + i])
+            sums[count + i] += number(x[origin + i]) * number(x[origin + i])
 
 
 @device
-def _result(total: Any, squares: Any, divisor: Any, mode: int, power: Any) -> Any:
+def _result(total: Any, squares: Any, divisor: Any, mode: int, power: float) -> Any:
     if mode == WEIGHTED:
         return squares / total if total != 0 else total
     mean = total / divisor
@@ -56,65 +58,81 @@ def _result(total: Any, squares: Any, divisor: Any, mode: int, power: Any) -> An
 
 @kernel
 def sum_rows(
-    start: int, stop: int, x: Any, out: Any, s: Shape, w: Windows, d: Divisors, mode: int, exponent: float
-) -> None:
-    """Channels first. An item is a row of results of a plane."""
-    line, power = np.empty(2 * s.width, x.dtype), x.dtype.type(exponent)
-    width, none = unsigned(s.width), unsigned(0)
+    start: int, stop: int, x: Array, out: Array, s: Shape, w: Windows, d: Divisors, mode: int, power: float,
+    wide: Array,
+) -> None:  # fmt: skip
+    """Channels first. An item is a row of results of a plane; sums have the dtype of `wide`."""
+    used = 2 * s.width if mode == WEIGHTED else s.width
+    line, totals, rests = np.empty(used, wide.dtype), np.empty(used, wide.dtype), np.empty(used, wide.dtype)
+    width = unsigned(s.width)
     for item in range(start, stop):
         i, plane = item % s.rows, item // s.rows
+        terms = 0
         line[:] = 0
         for row in range(w.row_start[i], w.row_stop[i], s.row_step):
-            _add(line, none, x, unsigned((plane * s.height + row) * s.width), width, width, mode, power)
+            settle_every(terms, line, used, totals, rests)
+            _add(line, x, unsigned((plane * s.height + row) * s.width), width, mode, power)
+            terms += 1
+        take_all(terms, line, used, totals, rests)
         for j in range(s.columns):
-            total, squares, c = x.dtype.type(0), x.dtype.type(0), w.column_start[j]
-            # Not a range: with a step, that would cost a division.
-            while c < w.column_stop[j]:
-                total += line[c]
-                squares += line[s.width + c]
-                c += s.column_step
-            divisor = x.dtype.type(d.rows[i] * d.columns[j])
+            first, last = w.column_start[j], w.column_stop[j]
+            total, squares = line_sum(line, first, last, s.column_step), wide.dtype.type(0)
+            if mode == WEIGHTED:
+                squares = line_sum(line, s.width + first, s.width + last, s.column_step)
+            divisor = wide.dtype.type(d.rows[i] * d.columns[j])
             out[item * s.columns + j] = _result(total, squares, divisor, mode, power)
 
 
 @kernel
 def sum_channels(
-    start: int, stop: int, x: Any, out: Any, s: Shape, w: Windows, d: Divisors, mode: int, exponent: float
-) -> None:
+    start: int, stop: int, x: Array, out: Array, s: Shape, w: Windows, d: Divisors, mode: int, power: float,
+    wide: Array,
+) -> None:  # fmt: skip
     """Channels last. An item is a row of results of an image."""
-    sums, power = np.empty(2 * s.channels, x.dtype), x.dtype.type(exponent)
-    channels, none = unsigned(s.channels), unsigned(0)
+    used = 2 * s.channels if mode == WEIGHTED else s.channels
+    sums, totals, rests = np.empty(used, wide.dtype), np.empty(used, wide.dtype), np.empty(used, wide.dtype)
+    channels = unsigned(s.channels)
     for item in range(start, stop):
         i, image = item % s.rows, item // s.rows
         for j in range(s.columns):
+            terms = 0
             sums[:] = 0
             for row in range(w.row_start[i], w.row_stop[i], s.row_step):
                 for column in range(w.column_start[j], w.column_stop[j], s.column_step):
+                    settle_every(terms, sums, used, totals, rests)
                     origin = unsigned(((image * s.height + row) * s.width + column) * s.channels)
-                    _add(sums, none, x, origin, channels, channels, mode, power)
-            divisor = x.dtype.type(d.rows[i] * d.columns[j])
+                    _add(sums, x, origin, channels, mode, power)
+                    terms += 1
+            take_all(terms, sums, used, totals, rests)
+            divisor = wide.dtype.type(d.rows[i] * d.columns[j])
             to = unsigned((item * s.columns + j) * s.channels)
             for c in range(channels):
-                out[to + c] = _result(sums[c], sums[channels + c], divisor, mode, power)
+                squares = sums[channels + c] if mode == WEIGHTED else wide.dtype.type(0)
+                out[to + c] = _result(sums[c], squares, divisor, mode, power)
 
 
 @kernel
 def sum_windows(
-    start: int, stop: int, x: Any, out: Any, s: Shape, w: Windows, d: Divisors, mode: int, exponent: float
-) -> None:
+    start: int, stop: int, x: Array, out: Array, s: Shape, w: Windows, d: Divisors, mode: int, power: float,
+    wide: Array,
+) -> None:  # fmt: skip
     """Windows of their own for every plane, in both layouts. An item is a row of results of a plane."""
     pixel = s.channels if s.channels_last == 1 else 1
-    sums, power = np.empty(2, x.dtype), x.dtype.type(exponent)
+    sums, totals, rests = np.empty(2, wide.dtype), np.empty(2, wide.dtype), np.empty(2, wide.dtype)
     for item in range(start, stop):
         i, plane = item % s.rows, item // s.rows
         down, across = plane * s.own * s.rows + i, plane * s.own * s.columns
         origin, to = places(plane, i, s)
         for j in range(s.columns):
+            terms = 0
             sums[:] = 0
             for row in range(w.row_start[down], w.row_stop[down], s.row_step):
                 for column in range(w.column_start[across + j], w.column_stop[across + j], s.column_step):
-                    _add(sums, 0, x, origin + (row * s.width + column) * pixel, 1, 1, mode, power)
-            divisor = x.dtype.type(d.rows[i] * d.columns[j])
+                    settle_every(terms, sums, 2, totals, rests)
+                    _add(sums, x, origin + (row * s.width + column) * pixel, 1, mode, power)
+                    terms += 1
+            take_all(terms, sums, 2, totals, rests)
+            divisor = wide.dtype.type(d.rows[i] * d.columns[j])
             out[to + j * pixel] = _result(sums[0], sums[1], divisor, mode, power)
 
 

@@ -6,6 +6,7 @@ keeps ``rows x vectors`` of them in registers over all taps, and comes close to 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from fastconv.backends.numba.compile import intrinsic
 
 ir: Any = _ir
 cgutils: Any = _cgutils
+
+
+# Taps whose products are summed one after the other: one more addition for each vector of sums, and few in all.
+_PART_TAPS = 32
 
 
 def _vector_bytes() -> int:
@@ -88,6 +93,55 @@ class _Code:
         return self.builder.bitcast(pointer, self._vector(name).as_pointer())
 
 
+class _Sums:
+    """Vectors of sums in registers: rows x vectors of them, from 0 or from what is at `places`."""
+
+    def __init__(
+        self, code: _Code, name: str, rows: int, vectors: int, places: list[list[Any]] | None
+    ) -> None:
+        self._code, self._name = code, name
+        zero = code.zero(name)
+        self._sums = [
+            [self._slot(zero if places is None else code.load(name, places[i][j])) for j in range(vectors)]
+            for i in range(rows)
+        ]
+
+    def add_product(self, row: int, vector: int, left: Any, right: Any) -> None:
+        builder, slot = self._code.builder, self._sums[row][vector]
+        product = builder.fmul(left, right, flags=("contract",))
+        builder.store(builder.fadd(builder.load(slot), product, flags=("contract",)), slot)
+
+    def in_parts(self, first: Any, last: Any, add_taps: Callable[[Any, Any], None]) -> None:
+        """``add_taps(first, last)`` for `_PART_TAPS` taps at a time, whose sums are then added up."""
+        builder, size = self._code.builder, ir.Constant(first.type, _PART_TAPS)
+        zero = self._code.zero(self._name)
+        totals = [[self._slot(zero) for _ in row] for row in self._sums]
+        with cgutils.for_range_slice(builder, first, last, size, inc=True) as (part, _):
+            end = builder.add(part, size)
+            add_taps(part, builder.select(builder.icmp_signed("<", end, last), end, last))
+            for total, slot in self._pairs(totals):
+                builder.store(builder.fadd(builder.load(total), builder.load(slot)), total)
+                builder.store(zero, slot)
+        for total, slot in self._pairs(totals):
+            builder.store(builder.load(total), slot)
+
+    def add_to(self, places: list[list[Any]]) -> None:
+        for place, slot in self._pairs(places):
+            total = self._code.builder.fadd(self._code.load(self._name, place), self._code.builder.load(slot))
+            self._code.store(self._name, place, total)
+
+    def store_at(self, places: list[list[Any]]) -> None:
+        for place, slot in self._pairs(places):
+            self._code.store(self._name, place, self._code.builder.load(slot))
+
+    def _slot(self, value: Any) -> Any:
+        return cgutils.alloca_once_value(self._code.builder, value)
+
+    def _pairs(self, others: list[list[Any]]) -> Iterator[tuple[Any, Any]]:
+        for row, slots in zip(others, self._sums, strict=True):
+            yield from zip(row, slots, strict=True)
+
+
 _PARAMETERS = (
     "a", "a_rows", "row", "a_taps", "b", "column", "b_taps", "first", "last", "c", "origin", "pitch",
 )  # fmt: skip
@@ -99,7 +153,7 @@ def make_tile(rows: int, vectors: int, *, broadcast: bool, apart: bool = False) 
     For every row `i`, lane `j` and tap `t` from `first` to `last` it adds
     ``a[a_rows[row + i] + a_taps[t]] * b[column + b_taps[t] + j]`` to ``c[origin + i * pitch + j]``;
     without `broadcast` the elements of `a` follow the lanes too (``... + a_taps[t] + j``). With `apart` the
-    taps are summed by themselves before they are added to `c`: over many calls, that errs less.
+    taps are summed by themselves before they are added to `c`, in parts of `_PART_TAPS`: that errs less.
     """
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -108,31 +162,31 @@ def make_tile(rows: int, vectors: int, *, broadcast: bool, apart: bool = False) 
         value = {n: v for n, (_, v) in typed.items()}
         width = VECTOR_BYTES // (signature.args[0].dtype.bitwidth // 8)
         starts = [code.scalar("a_rows", code.add(value["row"], i)) for i in range(rows)]
-        places, sums = [], []
+        places = []
         place = value["origin"]
         for _ in range(rows):
             places.append([code.add(place, j * width) for j in range(vectors)])
-            first = [code.zero("c") if apart else code.load("c", p) for p in places[-1]]
-            sums.append([cgutils.alloca_once_value(builder, vector) for vector in first])
             place = builder.add(place, value["pitch"])
-        one = ir.Constant(value["first"].type, 1)
-        with cgutils.for_range_slice(builder, value["first"], value["last"], one, inc=True) as (tap, _):
-            offset = builder.add(value["column"], code.scalar("b_taps", tap))
-            right = [code.load("b", code.add(offset, j * width)) for j in range(vectors)]
-            shift = code.scalar("a_taps", tap)
-            for i in range(rows):
-                index = builder.add(starts[i], shift)
-                left = code.splat("a", index) if broadcast else code.load("a", index)
-                for j in range(vectors):
-                    product = builder.fmul(left, right[j], flags=("contract",))
-                    total = builder.fadd(builder.load(sums[i][j]), product, flags=("contract",))
-                    builder.store(total, sums[i][j])
-        for i in range(rows):
-            for j in range(vectors):
-                total = builder.load(sums[i][j])
-                if apart:
-                    total = builder.fadd(code.load("c", places[i][j]), total)
-                code.store("c", places[i][j], total)
+        sums = _Sums(code, "c", rows, vectors, None if apart else places)
+
+        def add_taps(first: Any, last: Any) -> None:
+            one = ir.Constant(first.type, 1)
+            with cgutils.for_range_slice(builder, first, last, one, inc=True) as (tap, _):
+                offset = builder.add(value["column"], code.scalar("b_taps", tap))
+                right = [code.load("b", code.add(offset, j * width)) for j in range(vectors)]
+                shift = code.scalar("a_taps", tap)
+                for i in range(rows):
+                    index = builder.add(starts[i], shift)
+                    left = code.splat("a", index) if broadcast else code.load("a", index)
+                    for j in range(vectors):
+                        sums.add_product(i, j, left, right[j])
+
+        if apart:
+            sums.in_parts(value["first"], value["last"], add_taps)
+            sums.add_to(places)
+        else:
+            add_taps(value["first"], value["last"])
+            sums.store_at(places)
         return context.get_dummy_value()
 
     def tile(
@@ -155,7 +209,7 @@ def make_dots(rows: int) -> Any:
 
     For every row `i` and lane `j` it sums over the taps `t` from `first` to `last`
     ``a[place + a_rows[row + i] + a_taps[t] + j] * b[start + b_taps[t] + j]``, and adds that to
-    ``c[origin + i * lanes + j]``. Lanes of `a` from `used` on count as 0, whatever is there.
+    ``c[origin + i * lanes + j]``, in parts of `_PART_TAPS`. Lanes of `a` from `used` on count as 0, whatever is there.
     """
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -167,18 +221,19 @@ def make_dots(rows: int) -> Any:
         starts = [
             builder.add(value["place"], code.scalar("a_rows", code.add(value["row"], i))) for i in range(rows)
         ]
-        sums = [cgutils.alloca_once_value(builder, zero) for _ in range(rows)]
-        one = ir.Constant(value["first"].type, 1)
-        with cgutils.for_range_slice(builder, value["first"], value["last"], one, inc=True) as (tap, _):
-            right = code.load("b", builder.add(value["start"], code.scalar("b_taps", tap)))
-            shift = code.scalar("a_taps", tap)
-            for i in range(rows):
-                left = builder.select(mask, code.load("a", builder.add(starts[i], shift)), zero)
-                product = builder.fmul(left, right, flags=("contract",))
-                builder.store(builder.fadd(builder.load(sums[i]), product, flags=("contract",)), sums[i])
-        for i in range(rows):
-            place = code.add(value["origin"], i * width)
-            code.store("c", place, builder.fadd(code.load("c", place), builder.load(sums[i])))
+        sums = _Sums(code, "c", rows, 1, None)
+
+        def add_taps(first: Any, last: Any) -> None:
+            one = ir.Constant(first.type, 1)
+            with cgutils.for_range_slice(builder, first, last, one, inc=True) as (tap, _):
+                right = code.load("b", builder.add(value["start"], code.scalar("b_taps", tap)))
+                shift = code.scalar("a_taps", tap)
+                for i in range(rows):
+                    left = builder.select(mask, code.load("a", builder.add(starts[i], shift)), zero)
+                    sums.add_product(i, 0, left, right)
+
+        sums.in_parts(value["first"], value["last"], add_taps)
+        sums.add_to([[code.add(value["origin"], i * width)] for i in range(rows)])
         return context.get_dummy_value()
 
     def dots(

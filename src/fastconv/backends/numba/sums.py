@@ -1,7 +1,7 @@
 """Sums of channels over a batch and its planes; called by the backend.
 
-Pixels are summed in lanes, which are added in pairs, and so are long runs of pixels: that errs little, and in
-the same way for any number of threads.
+Pixels are summed in lanes, in parts that go to totals (`totals.py`), and lanes are added in pairs: that errs little,
+and in the same way for any number of threads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import kernel, read, unsigned, write
-from fastconv.backends.numba.lines import clear
+from fastconv.backends.numba.totals import add_part, settle_every, take_all
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
 
@@ -25,7 +25,7 @@ def channel_sums(x: Array, layout: Layout, out: Array) -> None:
         lines, length, channels = 1, x.size, x.shape[3]
     else:
         lines, length, channels = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3], 1
-    lanes = -(-_LANES // channels) * channels
+    lanes = min(-(-_LANES // channels) * channels, length)
     run = max(1, _RUN // lanes) * lanes
     runs = -(-length // run)
     sums = np.empty(lines * runs * channels, x.dtype)
@@ -40,15 +40,19 @@ def _sum(
     start: int, stop: int, x: Array, length: int, run: int, runs: int, lanes: int, channels: int, sums: Array
 ) -> None:
     """An item is a run of `channels` that alternate, of a line of `length` numbers."""
-    line = np.empty(lanes, x.dtype)
+    line, totals, rests = np.empty(lanes, x.dtype), np.empty(lanes, x.dtype), np.empty(lanes, x.dtype)
     for item in range(start, stop):
         first = item % runs * run
         last = min(first + run, length)
-        clear(line, 0, lanes)
+        line[:] = 0
+        terms = 0
         for p in range(first, last, lanes):
+            settle_every(terms, line, lanes, totals, rests)
             origin = unsigned(item // runs * length + p)
             for i in range(unsigned(min(lanes, last - p))):
                 line[i] += x[origin + i]
+            terms += 1
+        take_all(terms, line, lanes, totals, rests)
         count = lanes // channels
         while count > 1:
             half = (count + 1) // 2
@@ -62,8 +66,8 @@ def _sum(
 @kernel
 def _add(sums: Array, groups: int, inner: int, out: Array) -> None:
     for c in range(out.size):
-        total = out.dtype.type(0)
+        total, rest = out.dtype.type(0), out.dtype.type(0)
         for group in range(groups):
             for i in range(inner):
-                total += sums[(group * out.size + c) * inner + i]
-        out[c] = total
+                total, rest = add_part(total, rest, sums[(group * out.size + c) * inner + i])
+        out[c] = total + rest

@@ -18,8 +18,10 @@ from fastconv.backends.numpy.geometry import (
     sights,
 )
 from fastconv.backends.numpy.pooling import pool
+from fastconv.backends.numpy.sums import Sums, column_sums
 from fastconv.backends.protocol import NoShortcuts
 from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.layout import channels_last
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
 from fastconv.typing import Array, Layout
@@ -86,9 +88,10 @@ class NumpyBackend(NoShortcuts):
 
     def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
         columns = columns.reshape(*out.shape[:2], *problem.kernel, *problem.out_size)
-        out[...] = 0
+        sums = Sums(out.shape, out.dtype)
         for tap, outputs, pixels in sights(problem):
-            out[:, :, *pixels] += columns[:, :, *tap, *outputs]
+            sums.part()[:, :, *pixels] += columns[:, :, *tap, *outputs]
+        out[...] = sums.result()
 
     def pool(
         self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
@@ -127,7 +130,9 @@ class NumpyBackend(NoShortcuts):
             self.channel_sums(grad_output, problem.layout, bias)
 
     def channel_sums(self, x: Array, layout: Layout, out: Array) -> None:
-        out[...] = channels_first(x, layout).sum((0, 2, 3))
+        out[...] = column_sums(
+            x.reshape(-1, x.shape[3]) if channels_last(layout) else x.sum((2, 3), dtype=np.float64)
+        )
 
     def deform_conv_gradient(
         self,

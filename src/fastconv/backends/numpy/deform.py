@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastconv.backends.numpy.sums import wider
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
 
@@ -48,19 +49,20 @@ def gradient(
     samples = _sample(problem, x, offset)
     columns = _matrix(problem, _masked(samples, mask))
     slopes = grad_output.reshape(*columns.shape[:2], -1, columns.shape[3])
-    grad_weight[...] = (slopes @ columns.swapaxes(2, 3)).sum(0).reshape(weight.shape)
+    products = slopes.astype(np.float64) @ columns.swapaxes(2, 3).astype(np.float64)
+    grad_weight[...] = products.sum(0).reshape(weight.shape)
     by_tap = weight.reshape(problem.groups, -1, columns.shape[2]).swapaxes(1, 2) @ slopes
     by_tap = by_tap.reshape(samples.shape)
     if grad_mask is not None:
-        grad_mask[...] = (by_tap * samples).sum(2).reshape(grad_mask.shape)
+        grad_mask[...] = (by_tap * samples).sum(2, dtype=wider(x.dtype)).reshape(grad_mask.shape)
     by_tap = _masked(by_tap, mask)
     planes = x.reshape(*samples.shape[:3], -1)
-    flat = np.zeros(x.size, x.dtype)
+    flat = np.zeros(x.size, wider(x.dtype))
     first = np.arange(x.shape[0] * x.shape[1]).reshape(*samples.shape[:3], 1, 1, 1, 1) * planes.shape[3]
     shift = grad_offset.reshape(*samples.shape[:2], *problem.kernel, 2, *problem.out_size)
     shift[...] = 0
     for corner in _corners(problem, offset, x.shape[2:]):
-        pixels = (by_tap * _pixels(planes, corner.place)).sum(2)
+        pixels = (by_tap * _pixels(planes, corner.place)).sum(2, dtype=wider(x.dtype))
         shift[:, :, :, :, 0] += _times(corner.row_slope * corner.column, pixels)
         shift[:, :, :, :, 1] += _times(corner.row * corner.column_slope, pixels)
         share = (corner.row * corner.column)[:, :, np.newaxis]

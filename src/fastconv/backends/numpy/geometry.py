@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastconv.backends.numpy.sums import Sums
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
@@ -53,8 +54,8 @@ def _sights_along(problem: ConvProblem, axis: int) -> Iterator[tuple[int, slice,
 def neighbour_sums(x: Array, below: int, above: int) -> Array:
     """For each channel of (N, C, H, W) the sum over it, `below` channels before it and `above` after it."""
     channels = x.shape[1]
-    result = np.zeros_like(x)
+    sums = Sums(x.shape, x.dtype)
     for shift in range(max(-below, 1 - channels), min(above, channels - 1) + 1):
         low, high = max(0, -shift), min(channels, channels - shift)
-        result[:, low:high] += x[:, low + shift : high + shift]
-    return result
+        sums.part()[:, low:high] += x[:, low + shift : high + shift]
+    return sums.result()

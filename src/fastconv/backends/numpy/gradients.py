@@ -14,15 +14,16 @@ from fastconv.backends.numpy.geometry import (
     sights,
 )
 from fastconv.backends.numpy.pooling import divisors
+from fastconv.backends.numpy.sums import wider
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array, Layout
 
 
 def conv_weight(problem: ConvProblem, x: Array, grad_output: Array) -> Array:
-    """(K, C // groups, kH, kW): for each tap a matrix product over the output's pixels."""
-    slopes = grad_output.reshape(problem.batch, problem.groups, -1, *problem.out_size)
-    image = x.reshape(problem.batch, problem.groups, -1, *problem.size)
+    """(K, C // groups, kH, kW): for each tap a matrix product over the output's pixels, in float64."""
+    slopes = grad_output.reshape(problem.batch, problem.groups, -1, *problem.out_size).astype(np.float64)
+    image = x.reshape(problem.batch, problem.groups, -1, *problem.size).astype(np.float64)
     result = np.zeros((problem.groups, slopes.shape[2], image.shape[2], *problem.kernel), x.dtype)
     for tap, outputs, pixels in sights(problem):
         seen, given = (a.reshape(*a.shape[:3], -1) for a in (image[..., *pixels], slopes[..., *outputs]))
@@ -35,7 +36,7 @@ def scatter_add(values: Array, indices: Array, layout: Layout, out: Array) -> No
     target = channels_first(out, layout)
     size = target.shape[2] * target.shape[3]
     first = np.arange(source.shape[0] * source.shape[1]).reshape(*source.shape[:2], 1) * size
-    flat = np.zeros(target.size, out.dtype)
+    flat = np.zeros(target.size, wider(out.dtype))
     np.add.at(flat, (first + at).ravel(), source.ravel())
     target[...] = flat.reshape(target.shape)
 
@@ -47,18 +48,20 @@ def gather(x: Array, indices: Array, layout: Layout, out: Array) -> None:
 
 
 def pad(grad_output: Array, rows: Array, columns: Array, out: Array) -> None:
-    by_column = np.zeros((*grad_output.shape[:3], out.shape[3]), out.dtype)
+    by_column = np.zeros((*grad_output.shape[:3], out.shape[3]), wider(out.dtype))
     _add_along(3, by_column, columns, grad_output)
-    out[...] = 0
-    _add_along(2, out, rows, by_column)
+    by_row = np.zeros(out.shape, by_column.dtype)
+    _add_along(2, by_row, rows, by_column)
+    out[...] = by_row
 
 
 def pool(problem: PoolProblem, grad_output: Array, out: Array) -> None:
     shares = grad_output / divisors(problem).astype(grad_output.dtype)
-    by_column = np.zeros((*shares.shape[:3], problem.size[1]), out.dtype)
+    by_column = np.zeros((*shares.shape[:3], problem.size[1]), wider(out.dtype))
     _spread(3, by_column, problem.columns, shares)
-    out[...] = 0
-    _spread(2, out, problem.rows, by_column)
+    by_row = np.zeros(out.shape, by_column.dtype)
+    _spread(2, by_row, problem.rows, by_column)
+    out[...] = by_row
 
 
 def _spread(axis: int, target: Array, windows: Windows, values: Array) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.backends.numpy.sums import total
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array
 
@@ -19,13 +20,16 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
         assert uniforms is not None
         _sample(problem, x, out, indices, uniforms)
     elif problem.reducer == "weighted":
-        total = _sum(problem, x)
-        out[...] = np.divide(_sum(problem, x * x), total, out=np.zeros_like(total), where=total != 0)
+        x = x.astype(np.float64)
+        weights = _sum(problem, x)
+        out[...] = np.divide(_sum(problem, x * x), weights, out=np.zeros_like(weights), where=weights != 0)
     else:
         divisor = divisors(problem)
-        values = x if problem.reducer == "sum" else np.abs(x) ** problem.power
-        mean = _sum(problem, values) / divisor.astype(x.dtype)
-        out[...] = mean if problem.reducer == "sum" else mean ** (1 / problem.power)
+        if problem.reducer == "sum":
+            out[...] = _sum(problem, x) / divisor.astype(x.dtype)
+        else:  # powers leave the range of float32 long before their means do
+            mean = _sum(problem, np.abs(x.astype(np.float64)) ** problem.power) / divisor
+            out[...] = mean ** (1 / problem.power)
 
 
 def divisors(problem: PoolProblem) -> Array:
@@ -56,10 +60,7 @@ def _elements(x: Array, windows: Windows, axis: int) -> Iterator[tuple[Array, Ar
 
 def _sum(problem: PoolProblem, x: Array) -> Array:
     for axis, windows in ((3, problem.columns), (2, problem.rows)):
-        total: Any = 0
-        for values, _, exists in _elements(x, windows, axis):
-            total = total + np.where(exists, values, 0)
-        x = total
+        x = total(np.where(exists, values, 0) for values, _, exists in _elements(x, windows, axis))
     return x
 
 
@@ -89,18 +90,18 @@ def _max_axis(x: Array, windows: Windows, axis: int) -> tuple[Array, Array]:
 
 def _sample(problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array) -> None:
     """Element by element in row-major order, until the running sum exceeds the sampled share of the last one."""
-    total: Any = 0.0
+    whole: Any = 0.0
     for value, _, exists in _row_major(problem, x):
-        total = total + np.where(exists, value, 0.0)
-    running, best = np.zeros_like(total), np.zeros_like(total)
-    found = np.zeros(total.shape, bool)
+        whole = whole + np.where(exists, value, 0.0)
+    running, best = np.zeros_like(whole), np.zeros_like(whole)
+    found = np.zeros(whole.shape, bool)
     where: Any = None
     for value, at, exists in _row_major(problem, x):
         if where is None:
-            where = np.broadcast_to(at, total.shape)
+            where = np.broadcast_to(at, whole.shape)
         running += np.where(exists, value, 0.0)
         # The whole total too, as a share may have been rounded up to it.
-        wins = ~found & exists & ((running > uniforms * total) | ((running == total) & (total > 0)))
+        wins = ~found & exists & ((running > uniforms * whole) | ((running == whole) & (whole > 0)))
         best, where, found = np.where(wins, value, best), np.where(wins, at, where), found | wins
     out[...] = best
     if indices is not None:
