@@ -68,7 +68,7 @@ def check(module, name, arguments):
     tracemalloc.start()
     try:
         with pytest.raises(
-            MemoryError, match=rf"^{named}: the .* of shape .* (needs [\d.]+ GiB|is more than)"
+            MemoryError, match=rf"^{named}: (the|an) .* of shape .* (needs [\d.]+ GiB|is more than)"
         ):
             function(*arguments, **options)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
@@ -83,7 +83,9 @@ def test_results(backend, name):
 
 def test_plans(backend):
     plan = fastconv.plan_conv2d(W, padding=2**30)
-    with pytest.raises(MemoryError, match=r"^[a-z0-9_]+: the result of shape .* needs [0-9.]+ GiB"):
+    with pytest.raises(
+        MemoryError, match=r"^[a-z0-9_]+: (the|an) .* of shape .* (needs [0-9.]+ GiB|is more than)"
+    ):
         plan(X)
 
 
