@@ -13,6 +13,7 @@
 
 /* A strip shares a core's L2 cache with a panel of weights; a whole image may lie beyond it. */
 enum { STRIP_BYTES = 320 << 10, IMAGE_BYTES = 5 << 19 };
+enum { TILES_BETWEEN = 16 }; /* looks whether the call is called off */
 
 typedef struct direct_job direct_job;
 typedef struct weight_packing weight_packing;
@@ -146,6 +147,7 @@ static void do_span(const direct_job *j, place *p, int64_t span, const real *sou
                     real *scratch) {
     int64_t count = ceil_div(span, j->tile_pixels), size = span / count, larger = span % count;
     for (int64_t i = 0; i < count; i++) {
+        if (i % TILES_BETWEEN == TILES_BETWEEN - 1 && fc_called_off()) return;
         p->count = j->f->exact ? size + (i < larger) : min64(j->tile_pixels, span - i * j->tile_pixels);
         for (p->block = low; p->block < high; p->block++) {
             p->filter = p->group * j->o->filters + block_start(&j->blocks, p->block);
@@ -262,6 +264,8 @@ static int work(const void *context, int64_t begin, int64_t end) {
                 p.own_weights = own;
             }
             do_strip(j, &p, source, first, first + together, scratch);
+            int status = fc_called_off();
+            if (status) return status;
         }
     }
     return 0;
@@ -362,8 +366,8 @@ static int family_prepare(const family *f, const fc_conv *p, const void *weight,
     element_place *elements = element_places(p, &o);
     if (!elements) return FC_NO_MEMORY;
     weight_packing j = {f, &o, elements, p->kernel_h, p->kernel_w, weight, packed};
-    threads = fc_worth((double)(family_weights(f, p) / sizeof(real)), threads);
-    int status = fc_parallel(o.groups * f->blocks(&o).count, threads, pack_blocks, &j);
+    double reals = (double)(family_weights(f, p) / sizeof(real));
+    int status = fc_parallel(o.groups * f->blocks(&o).count, reals, threads, pack_blocks, &j);
     free(elements);
     return status;
 }
@@ -404,7 +408,7 @@ static int run_job(direct_job *j, const fc_conv *p, double cycles, int threads) 
         int64_t tasks = o->batch * o->groups * s.strips_y * s.strips_x * j->filter_parts;
         element_place *elements = j->unpacked ? element_places(p, o) : NULL;
         if (j->unpacked) j->unpacked->elements = elements;
-        status = phases && (elements || !j->unpacked) ? fc_parallel(tasks, threads, work, j) : FC_NO_MEMORY;
+        status = phases && (elements || !j->unpacked) ? fc_parallel(tasks, cycles, threads, work, j) : FC_NO_MEMORY;
         if (phases != &only) free(phases);
         free(elements);
     }

@@ -18,10 +18,13 @@ static int fold_work(const void *context, int64_t begin, int64_t end) {
     const fold_job *j = context;
     const fc_conv *p = j->p;
     int64_t taps = p->kernel_h * p->kernel_w, windows = p->out_height * p->out_width;
+    int64_t between = fc_steps_between((double)windows);
     for (int64_t plane = begin; plane < end; plane++) {
         real *out = j->out + plane * p->height * p->width;
         memset(out, 0, (size_t)(p->height * p->width) * sizeof(real));
         for (int64_t t = 0; t < taps; t++) {
+            int status = t % between == 0 ? fc_called_off() : 0;
+            if (status) return status;
             const real *from = j->columns + (plane * taps + t) * windows;
             int64_t row = t / p->kernel_w * p->dilation_h - p->pad_top;
             int64_t column = t % p->kernel_w * p->dilation_w - p->pad_left;
@@ -45,5 +48,5 @@ int FC_NAME(fold)(const fc_conv *p, const void *columns, void *out, int threads)
     fold_job j = {p, columns, out};
     double elements =
         (double)(p->batch * p->channels * p->kernel_h * p->kernel_w) * (double)(p->out_height * p->out_width);
-    return fc_parallel(p->batch * p->channels, fc_worth(elements, threads), fold_work, &j);
+    return fc_parallel(p->batch * p->channels, elements, threads, fold_work, &j);
 }

@@ -37,6 +37,8 @@ static int pad_work(const void *context, int64_t begin, int64_t end) {
         int64_t filled = own ? most.to + most.count : 0;
         clear_reals(out + filled * inner, row - filled * inner);
         for (int64_t i = 0; i < own; i++) {
+            int status = i % 64 == 63 ? fc_called_off() : 0; /* padding may be far larger than the image */
+            if (status) return status;
             const real *from = j->gradient + (plane * j->row_count + list[i]) * j->column_count * inner;
             if (i) {
                 add_reals(out + most.to * inner, from + most.from * inner, most.count * inner);
@@ -91,7 +93,7 @@ int FC_NAME(pad_gradient)(const void *gradient, void *out, int64_t planes, int64
     double reals = (double)planes * (double)(row_count * column_count) * (double)inner;
     int status = find_readers(&j.rows, height, &read);
     if (!status) status = find_column_stretches(&j, columns);
-    if (!status) status = fc_parallel(planes * height, fc_worth(reals / 4, threads), pad_work, &j);
+    if (!status) status = fc_parallel(planes * height, reals / 4, threads, pad_work, &j);
     free_readers(&j.rows), free((void *)j.stretches);
     return status;
 }

@@ -9,6 +9,7 @@
 #include "base/readers.h"
 #include "base/simd.h"
 #include "base/sink.h"
+#include "pool/cost.h"
 #include "pool/windows.h"
 
 /* How a row is spread: by the windows' grid, with what is in front of vectors; or by the lists of readers. */
@@ -201,12 +202,16 @@ static int work(const void *context, int64_t begin, int64_t end) {
     s.terms = (const real **)(memory + reals);
     clear_reals(s.shares, j->shares_room);
     s.shares += j->before;
+    double own = window_readers(&p->rows, p->height) + window_readers(&p->columns, p->width);
+    int64_t between = fc_steps_between((double)row * own / 8);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts;
         int64_t y = p->height * part / j->parts, y_end = p->height * (part + 1) / j->parts;
         const real *gradient = j->gradient + plane * p->rows.count * columns * j->inner;
         to.out = j->out + (plane * p->height + y) * row;
         for (int64_t next = r->first[y]; y < y_end; y++) {
+            int status = y % between == 0 ? fc_called_off() : 0;
+            if (status) return status;
             for (; next <= r->last[y]; next++) {
                 divide_row(j, &s, gradient + next * columns * j->inner, next);
                 spread_row(j, &s, s.ring + next % r->span * j->row_room);
@@ -350,9 +355,11 @@ int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, in
     int64_t planes = nhwc ? p->batch : p->batch * p->channels;
     double elements =
         (double)(p->batch * p->channels) * (double)(p->height * p->width + p->rows.count * p->columns.count);
-    threads = fc_worth(elements / 8, threads);
+    double own = window_readers(&p->rows, p->height) + window_readers(&p->columns, p->width);
+    double cycles = elements / 8 * (own > 2 ? own / 2 : 1);
+    threads = fc_worth(cycles, threads);
     if (!nhwc && covers(&p->rows, p->height) && covers(&p->columns, p->width))
-        return fc_parallel(planes, threads, fill_planes, &j);
+        return fc_parallel(planes, cycles, threads, fill_planes, &j);
     if (!nhwc && is_uniform(&p->rows) && is_uniform(&p->columns)) {
         int status = pool_back(p, gradient, out, threads);
         if (status != FC_NOT_MINE) return status;
@@ -362,13 +369,13 @@ int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, in
     j.past = goes_past((double)(p->batch * p->channels) * (double)(p->height * p->width));
     if (!nhwc && is_doubling(&p->rows) && is_doubling(&p->columns)) {
         if (planes < 4 * threads) j.parts = min64(p->rows.count, ceil_div(4 * threads, planes));
-        return fc_parallel(planes * j.parts, threads, double_planes, &j);
+        return fc_parallel(planes * j.parts, cycles, threads, double_planes, &j);
     }
     if (planes < 4 * threads) j.parts = min64(p->height, ceil_div(4 * threads, planes));
     int status = find_readers(&j.rows, p->height, &rows);
     if (!status) status = find_readers(&j.columns, p->width, &columns);
     if (!status) status = plan_columns(&j);
-    if (!status) status = fc_parallel(planes * j.parts, threads, work, &j);
+    if (!status) status = fc_parallel(planes * j.parts, cycles, threads, work, &j);
     free_readers(&j.rows), free_readers(&j.columns), free((void *)j.tables);
     return status;
 }

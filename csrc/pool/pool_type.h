@@ -124,7 +124,10 @@ static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *ou
     for (int64_t o = 0; sum && o < columns->count; o++) divisor[o] = (T)columns->divisor[o];
     for (int64_t i = -before; i < 0; i++) row[i] = sum ? 0 : LOWEST;
     for (int64_t i = p->width; i < reach; i++) row[i] = sum ? 0 : LOWEST;
+    double each = window_size(rows) * (double)p->width + window_size(columns) * (double)columns->count;
+    int64_t between = fc_steps_between(each / 8);
     for (int64_t y = y0; y < y1; y++) {
+        if ((y - y0) % between == between - 1 && fc_called_off()) return;
         NAMED(down_columns)(row, x + row_start[y] * p->width, p->width, rows->step * p->width,
                             ceil_div(row_stop[y] - row_start[y], rows->step), sum);
         NAMED(along_row)(columns, row, out + y * columns->count, start, stop, sum);
@@ -200,7 +203,7 @@ static int NAMED(windows_work)(const void *context, int64_t begin, int64_t end) 
     const fc_pool *p = j->p;
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int nhwc = p->layout == FC_NHWC;
-    int64_t step = nhwc ? p->channels : 1;
+    int64_t step = nhwc ? p->channels : 1, between = fc_steps_between(window_size(rows) * window_size(columns));
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / rows->count, y = task % rows->count, image = plane / p->channels,
                 c = plane % p->channels;
@@ -209,6 +212,8 @@ static int NAMED(windows_work)(const void *context, int64_t begin, int64_t end) 
         int64_t of_row = rows->per_plane ? plane * rows->count : 0,
                 of_column = columns->per_plane ? plane * columns->count : 0;
         for (int64_t ox = 0; ox < columns->count; ox++) {
+            int status = ox % between == between - 1 ? fc_called_off() : 0;
+            if (status) return status;
             int64_t at =
                 nhwc ? ((image * rows->count + y) * columns->count + ox) * p->channels + c : task * columns->count + ox;
             int64_t index = 0;
@@ -242,12 +247,17 @@ static int NAMED(channels_work)(const void *context, int64_t begin, int64_t end)
     const pool_job *j = context;
     const fc_pool *p = j->p;
     int64_t rows = p->rows.count, columns = p->columns.count;
+    int64_t between = fc_steps_between(window_size(&p->rows) * window_size(&p->columns) * 64);
     for (int64_t task = begin; task < end; task++) {
         int64_t part = task % j->parts, y = task / j->parts % rows, image = task / j->parts / rows;
         int64_t c = p->channels * part / j->parts, n = p->channels * (part + 1) / j->parts - c;
         const T *x = (const T *)j->x + image * p->height * p->width * p->channels + c;
         T *out = (T *)j->out + (image * rows + y) * columns * p->channels + c;
-        for (int64_t ox = 0; ox < columns; ox++, out += p->channels) NAMED(pixel_channels)(p, x, out, y, ox, n);
+        for (int64_t ox = 0; ox < columns; ox++, out += p->channels) {
+            int status = ox % between == between - 1 ? fc_called_off() : 0;
+            if (status) return status;
+            NAMED(pixel_channels)(p, x, out, y, ox, n);
+        }
     }
     return 0;
 }

@@ -20,6 +20,7 @@ from fastconv.backends.numpy.geometry import (
     tap_view,
 )
 from fastconv.backends.numpy.pooling import pool
+from fastconv.backends.numpy.product import product
 from fastconv.backends.protocol import NoShortcuts
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.options import Activation
@@ -191,7 +192,7 @@ def _conv(problem: ConvProblem, x: Array, weight: Array) -> Array:
     shape = problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1]
     y = np.zeros((*shape[:2], weight.shape[1], shape[3]), x.dtype)
     for tap in np.ndindex(problem.kernel):
-        y += weight[..., *tap] @ tap_view(problem, image, tap).reshape(shape)
+        y += product(weight[..., *tap], tap_view(problem, image, tap).reshape(shape))
     return y.reshape(problem.batch, problem.filters, *problem.out_size)
 
 
@@ -203,7 +204,7 @@ def _conv_transpose(problem: ConvProblem, x: Array, weight: Array) -> Array:
     source = x.reshape(problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1])
     for tap in np.ndindex(problem.kernel):
         view = tap_view(problem, y, tap)
-        view += (weight[..., *tap].swapaxes(1, 2) @ source).reshape(view.shape)
+        view += product(weight[..., *tap].swapaxes(1, 2), source).reshape(view.shape)
     return cropped(problem, y)
 
 

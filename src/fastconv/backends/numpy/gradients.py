@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastconv.backends.numpy.geometry import channels_first, flat_planes, neighbour_sums, padded, tap_view
+from fastconv.backends.numpy.product import product
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array, Layout
@@ -22,7 +23,7 @@ def conv_weight(problem: ConvProblem, x: Array, grad_output: Array) -> Array:
     result = np.empty((problem.groups, *per_group, *problem.kernel), x.dtype)
     for tap in np.ndindex(problem.kernel):
         pixels = tap_view(problem, image, tap).reshape(shape)
-        result[..., *tap] = (slopes @ pixels.swapaxes(2, 3)).sum(0)
+        result[..., *tap] = product(slopes, pixels.swapaxes(2, 3)).sum(0)
     return result.reshape(problem.filters, *result.shape[2:])
 
 
