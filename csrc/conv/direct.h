@@ -13,7 +13,6 @@
 
 /* A strip shares a core's L2 cache with a panel of weights; a whole image may lie beyond it. */
 enum { STRIP_BYTES = 320 << 10, IMAGE_BYTES = 5 << 19 };
-enum { TILES_BETWEEN = 16 }; /* looks whether the call is called off */
 
 typedef struct direct_job direct_job;
 typedef struct weight_packing weight_packing;
@@ -37,6 +36,7 @@ typedef struct {
     int64_t y0, x0, columns;
     int64_t row, column, count;
     int64_t first_row, rows, first_column, tap_columns;
+    int64_t steps; /* tiles done, of one block of filters each, since the task asked whether it is called off */
 } place;
 
 /* Filters of a group in blocks: block b starts at b * size + min(b, larger), so that the first `larger` have one
@@ -76,7 +76,8 @@ struct direct_job {
     const phase *phases;
     blocking blocks;
     int64_t padded_filters, filter_parts, tile_pixels;
-    int joined; /* do the output's rows follow on each other, so that a tile's pixels are one stretch? */
+    int64_t between; /* steps */
+    int joined;      /* do the output's rows follow on each other, so that a tile's pixels are one stretch? */
 };
 
 /* How many filters a block has, as packed. */
@@ -147,7 +148,11 @@ static void do_span(const direct_job *j, place *p, int64_t span, const real *sou
                     real *scratch) {
     int64_t count = ceil_div(span, j->tile_pixels), size = span / count, larger = span % count;
     for (int64_t i = 0; i < count; i++) {
-        if (i % TILES_BETWEEN == TILES_BETWEEN - 1 && fc_called_off()) return;
+        p->steps += high - low;
+        if (p->steps >= j->between) {
+            if (fc_called_off()) return; /* as the spans to come do, too */
+            p->steps = 0;
+        }
         p->count = j->f->exact ? size + (i < larger) : min64(j->tile_pixels, span - i * j->tile_pixels);
         for (p->block = low; p->block < high; p->block++) {
             p->filter = p->group * j->o->filters + block_start(&j->blocks, p->block);
@@ -404,6 +409,8 @@ static int run_job(direct_job *j, const fc_conv *p, double cycles, int threads) 
         phase only = {s.g.y, s.g.x, s.tap_offset, 0}, *phases = o->grids == 1 ? &only : phases_of(p, o, &s);
         j->s = &s, j->phases = phases;
         j->blocks = j->f->blocks(o), j->padded_filters = j->f->padded_filters(o), j->tile_pixels = j->f->tile_pixels(o);
+        double sums = (double)j->tile_pixels * (double)j->padded_filters / (double)j->blocks.count;
+        j->between = fc_steps_between(sums * (double)(o->channels * o->elements) / (2 * VL));
         j->joined = s.strips_x == 1 && s.g.x.out_step == 1 && s.g.y.out_step == 1 && s.g.x.count == o->out_width;
         int64_t tasks = o->batch * o->groups * s.strips_y * s.strips_x * j->filter_parts;
         element_place *elements = j->unpacked ? element_places(p, o) : NULL;
