@@ -18,6 +18,7 @@ from fastconv.backends.numpy.geometry import (
     sights,
 )
 from fastconv.backends.numpy.pooling import pool
+from fastconv.backends.numpy.product import product
 from fastconv.backends.numpy.sums import Sums, column_sums
 from fastconv.backends.protocol import NoShortcuts
 from fastconv.problem.convolution import ConvProblem
@@ -207,7 +208,7 @@ def _conv_transpose(problem: ConvProblem, x: Array, weight: Array) -> Array:
 
 def _products(matrices: Array, image: Array) -> Array:
     """The matrix of each group times its pixels, (N, groups, channels, H, W)."""
-    products: Array = matrices @ image.reshape(*image.shape[:3], -1)
+    products = product(matrices, image.reshape(*image.shape[:3], -1))
     return products.reshape(*products.shape[:3], *image.shape[3:])
 
 

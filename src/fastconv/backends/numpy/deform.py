@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastconv.backends.numpy.product import product
 from fastconv.backends.numpy.sums import wider
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
@@ -29,7 +30,7 @@ class Corner(NamedTuple):
 def forward(problem: ConvProblem, x: Array, offset: Array, mask: Array | None, weight: Array) -> Array:
     """(N, K, oH, oW), without bias."""
     columns = _matrix(problem, _masked(_sample(problem, x, offset), mask))
-    y: Array = weight.reshape(problem.groups, -1, columns.shape[2]) @ columns
+    y = product(weight.reshape(problem.groups, -1, columns.shape[2]), columns)
     return y.reshape(problem.output_shape)
 
 
@@ -49,9 +50,9 @@ def gradient(
     samples = _sample(problem, x, offset)
     columns = _matrix(problem, _masked(samples, mask))
     slopes = grad_output.reshape(*columns.shape[:2], -1, columns.shape[3])
-    products = slopes.astype(np.float64) @ columns.swapaxes(2, 3).astype(np.float64)
+    products = product(slopes.astype(np.float64), columns.swapaxes(2, 3).astype(np.float64))
     grad_weight[...] = products.sum(0).reshape(weight.shape)
-    by_tap = weight.reshape(problem.groups, -1, columns.shape[2]).swapaxes(1, 2) @ slopes
+    by_tap = product(weight.reshape(problem.groups, -1, columns.shape[2]).swapaxes(1, 2), slopes)
     by_tap = by_tap.reshape(samples.shape)
     if grad_mask is not None:
         grad_mask[...] = (by_tap * samples).sum(2, dtype=wider(x.dtype)).reshape(grad_mask.shape)

@@ -14,6 +14,7 @@ from fastconv.backends.numpy.geometry import (
     sights,
 )
 from fastconv.backends.numpy.pooling import divisors
+from fastconv.backends.numpy.product import product
 from fastconv.backends.numpy.sums import wider
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.pooling import PoolProblem, Windows
@@ -27,7 +28,7 @@ def conv_weight(problem: ConvProblem, x: Array, grad_output: Array) -> Array:
     result = np.zeros((problem.groups, slopes.shape[2], image.shape[2], *problem.kernel), x.dtype)
     for tap, outputs, pixels in sights(problem):
         seen, given = (a.reshape(*a.shape[:3], -1) for a in (image[..., *pixels], slopes[..., *outputs]))
-        result[..., *tap] = (given @ seen.swapaxes(2, 3)).sum(0)
+        result[..., *tap] = product(given, seen.swapaxes(2, 3)).sum(0)
     return result.reshape(problem.filters, *result.shape[2:])
 
 
