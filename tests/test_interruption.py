@@ -7,6 +7,8 @@ import pytest
 from checks import run_python
 from conftest import skip_unless_available
 
+pytestmark = pytest.mark.one_instruction_set
+
 START = """
 import os, signal, sys, threading
 import numpy as np
@@ -157,10 +159,10 @@ def fork(number, frame):
     global child
     never()
     child = os.fork()
-n = {"cython": 64, "numba": 16, "numpy": 4}[fastconv.get_backend()]
+n = {"cython": 64, "numba": 64, "numpy": 8}[fastconv.get_backend()]
 x, weight = normal(1, n, 128, 128), normal(n, n, 15, 15)
 expected = fastconv.conv2d(x, weight, algorithm="direct")
-every(0.03, fork)
+every(0.01, fork)
 try:
     assert np.array_equal(fastconv.conv2d(x, weight, algorithm="direct"), expected)
 except RuntimeError as error:
