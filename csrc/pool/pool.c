@@ -2,20 +2,26 @@
  * `fc_pool_run`.
  *
  * Maximum and sum of NCHW planes combine whole rows, then neighbours along the row, in loops that the compiler turns
- * into vectors; NHWC combines whole pixels. Everything else (indices, powers, sampling) takes one window at a time.
- * Limit: cache or memory bandwidth for the first kind, scalar arithmetic for the second. */
+ * into vectors, and so do NHWC images of few channels; otherwise NHWC keeps vectors of channels in registers over a
+ * whole window. Everything else (indices, powers, sampling) takes one window at a time. Limit: cache or memory
+ * bandwidth for the first kind, scalar arithmetic for the second. */
 #include <math.h>
 #include <string.h>
 
 #include "base/compensated.h"
 #include "base/parallel.h"
-#include "base/types.h"
+#include "base/simd.h"
 #include "pool/cost.h"
 #include "pool/windows.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
-enum { MOST_CHANNELS = 512 }; /* of NHWC, in a task */
+/* Of NHWC: channels of a task at most, and those in a vector; vectors of channels that are combined at once. */
+enum { MOST_CHANNELS = 512 };
+#define LANE_COUNT ((int64_t)(VECTOR_BYTES / sizeof(T)))
+#if VECTOR_BYTES == 64 || defined(__aarch64__)
+enum { VECTORS = 8 };
+#else
+enum { VECTORS = 4 };
+#endif
 
 typedef struct {
     const fc_pool *p;
@@ -24,6 +30,7 @@ typedef struct {
     int64_t *indices;
     const double *uniforms;
     int64_t parts;
+    int64_t inner; /* channels of a pixel of a plane */
 } pool_job;
 
 /* Are rows padded, so that every window is whole and taps are vectors? Not where windows reach far beyond them. */
@@ -34,12 +41,18 @@ static int is_padded(const fc_windows *w) { return w->kind == FC_SLIDING && exte
 #define LOWEST (-INFINITY)
 #define IS_NAN(value) ((value) != (value))
 #define SUMS 1
+#ifdef __AVX512F__ /* a comparison fewer: where the best is a number, the second operand wins unless it is less */
+#define MASKED_MAX _mm512_mask_max_ps(best, _mm512_cmp_ps_mask(best, best, _CMP_ORD_Q), best, value)
+#endif
 #include "pool/pool_type.h"
 #define T double
 #define NAMED(name) name##_f64
 #define LOWEST (-INFINITY)
 #define IS_NAN(value) ((value) != (value))
 #define SUMS 1
+#ifdef __AVX512F__ /* a comparison fewer: where the best is a number, the second operand wins unless it is less */
+#define MASKED_MAX _mm512_mask_max_pd(best, _mm512_cmp_pd_mask(best, best, _CMP_ORD_Q), best, value)
+#endif
 #include "pool/pool_type.h"
 #define T int8_t
 #define NAMED(name) name##_i8
@@ -93,22 +106,27 @@ static int is_padded(const fc_windows *w) { return w->kind == FC_SLIDING && exte
 #define BODIES(type) {windows_work_##type, planes_work_##type, channels_work_##type}
 
 int FC_NAME(pool)(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads) {
-    /* The bodies stand in the order of the types' enum. */
+    /* In the order of the types' enum. */
     static const fc_body bodies[][3] = {BODIES(i8),  BODIES(u8),  BODIES(i16), BODIES(u16), BODIES(i32),
                                         BODIES(u32), BODIES(i64), BODIES(u64), BODIES(f32), BODIES(f64)};
-    pool_job j = {p, x, out, indices, uniforms, 1};
+    static const int64_t bytes[] = {1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
+    pool_job j = {p, x, out, indices, uniforms, 1, 1};
     int64_t planes = p->batch * p->channels, rows = p->rows.count;
     int by_window = indices || p->reducer > FC_SUM ||
                     (p->layout == FC_NHWC && (p->rows.kind == FC_FRACTIONAL || p->columns.kind == FC_FRACTIONAL));
     double high = window_size(&p->rows), wide = window_size(&p->columns), columns = (double)p->columns.count;
     double outputs = (double)(planes * rows) * columns;
     if (by_window) return fc_parallel(planes * rows, outputs * (2 + high * wide), threads, bodies[p->type][0], &j);
-    if (p->layout == FC_NCHW) {
-        double cycles = (double)(planes * rows) * (high * (double)p->width + (1 + wide) * columns) / 8;
+    int few = p->layout == FC_NHWC && p->channels * bytes[p->type] < VECTOR_BYTES;
+    if (few) j.inner = p->channels, planes = p->batch;
+    if (few || p->layout == FC_NCHW) {
+        double cycles = (double)(p->batch * p->channels * rows) * (high * (double)p->width + (1 + wide) * columns) / 8;
         threads = fc_worth(cycles, threads);
         if (planes < 4 * threads) j.parts = min64(rows, ceil_div(4 * threads, planes));
         return fc_parallel(planes * j.parts, cycles, threads, bodies[p->type][1], &j);
     }
-    j.parts = ceil_div(p->channels, MOST_CHANNELS);
+    /* Where there are few outputs, lines of channels are shared. */
+    int64_t lines = ceil_div(p->channels, 64), tasks = p->batch * rows;
+    j.parts = max64(ceil_div(p->channels, MOST_CHANNELS), min64(lines, ceil_div(4, tasks)));
     return fc_parallel(p->batch * rows * j.parts, outputs * (1 + high * wide) / 8, threads, bodies[p->type][2], &j);
 }

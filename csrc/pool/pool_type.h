@@ -1,7 +1,7 @@
 /* Pooling of one element type T; included once for each by pool.c, which says whether T has NaN and what is lowest.
  *
- * The last three functions are the bodies of pool.c's tasks: rows of windows one at a time, parts of NCHW planes, and
- * parts of the channels of an NHWC row of outputs. */
+ * The last three functions are the bodies of pool.c's tasks: rows of windows one at a time, parts of NCHW planes (or of
+ * NHWC images of few channels), and parts of the channels of an NHWC row of outputs. */
 
 INLINE
 int NAMED(wins)(T value, T best) { return value > best || IS_NAN(value); }
@@ -65,16 +65,22 @@ static void NAMED(down_columns)(T *restrict row, const T *restrict x, int64_t n,
     }
 }
 
-/* Combines the taps [from, to) of windows at regular distances. */
+/* Combines the taps [from, to) of windows at regular distances, of pixels of `inner` channels. */
 static void NAMED(combine_taps_of)(const fc_windows *w, T *restrict out, const T *restrict first, int64_t from,
-                                   int64_t to, int sum) {
-    for (int64_t o = 0; o < w->count; o++) out[o] = first[from * w->step + o * w->stride];
-    for (int64_t i = from + 1; i < to; i++) {
-        const T *tap = first + i * w->step;
-        if (w->stride == 1)
-            NAMED(combine_row)(out, tap, w->count, sum);
-        else
-            for (int64_t o = 0; o < w->count; o++) out[o] = NAMED(combine)(tap[o * w->stride], out[o], sum);
+                                   int64_t to, int64_t inner, int sum) {
+    int64_t n = w->count * inner, step = w->step * inner, stride = w->stride * inner;
+    if (w->stride == 1) {
+        NAMED(combine_rows)(out, first + from * step, n, step, to - from, sum);
+        return;
+    }
+    for (int64_t c = 0; c < inner; c++) {
+        const T *tap = first + from * step + c;
+        for (int64_t o = 0; o < w->count; o++) out[o * inner + c] = tap[o * stride];
+        for (int64_t i = from + 1; i < to; i++) {
+            tap += step;
+            for (int64_t o = 0; o < w->count; o++)
+                out[o * inner + c] = NAMED(combine)(tap[o * stride], out[o * inner + c], sum);
+        }
     }
 }
 
@@ -95,18 +101,19 @@ static T NAMED(combine_run)(const T *restrict x, int64_t n, int64_t step, int su
 }
 
 #define ALONG(stride, taps)                                                                                            \
-    sum ? NAMED(combine_taps)(out, first, n, stride, 1, taps, 1)                                                       \
-        : NAMED(combine_taps)(out, first, n, stride, 1, taps, 0)
+    sum ? NAMED(combine_taps)(out, first, n, stride, inner, taps, 1)                                                   \
+        : NAMED(combine_taps)(out, first, n, stride, inner, taps, 0)
 
-/* Windows of a plane along a `row`, which is padded where that is worth it. `totals` has room for two numbers of each
- * window. */
-static void NAMED(along_row)(listing *l, int64_t plane, const T *restrict row, T *restrict out, int sum,
+/* Windows of a plane along a `row` of pixels of `inner` channels, which is padded where that is worth it. `totals` has
+ * room for two numbers of each result. */
+static void NAMED(along_row)(listing *l, int64_t plane, const T *restrict row, T *restrict out, int64_t inner, int sum,
                              T *restrict totals) {
     const fc_windows *w = l->w;
-    int64_t n = w->count, step = w->step;
+    int64_t n = w->count * inner;
     if (is_padded(w)) {
-        const T *restrict first = row + w->first;
-        switch (w->step == 1 && w->kernel <= 3 && w->stride <= 2 ? 2 * w->kernel + w->stride : 0) {
+        const T *restrict first = row + w->first * inner;
+        int simple = w->step == 1 && w->kernel <= 3 && (w->stride == 1 || (w->stride == 2 && inner == 1));
+        switch (simple ? 2 * w->kernel + w->stride : 0) {
             case 5: ALONG(1, 2); return;
             case 6: ALONG(2, 2); return;
             case 7: ALONG(1, 3); return;
@@ -114,12 +121,12 @@ static void NAMED(along_row)(listing *l, int64_t plane, const T *restrict row, T
             default: break;
         }
         if (!sum || w->kernel <= PART_TERMS) {
-            NAMED(combine_taps_of)(w, out, first, 0, w->kernel, sum);
+            NAMED(combine_taps_of)(w, out, first, 0, w->kernel, inner, sum);
             return;
         }
         memset(totals, 0, (size_t)(2 * n) * sizeof(T));
         for (int64_t i = 0; i < w->kernel; i += PART_TERMS) {
-            NAMED(combine_taps_of)(w, out, first, i, min64(i + PART_TERMS, w->kernel), 1);
+            NAMED(combine_taps_of)(w, out, first, i, min64(i + PART_TERMS, w->kernel), inner, 1);
             NAMED(add_parts)(totals, totals + n, out, n);
         }
         NAMED(take_totals)(out, totals, totals + n, n);
@@ -128,8 +135,9 @@ static void NAMED(along_row)(listing *l, int64_t plane, const T *restrict row, T
     for (int64_t from = 0; from < w->count; from += LISTED) {
         n = list_windows(l, plane, from);
         for (int64_t o = 0; o < n; o++) {
-            window at = l->at[o];
-            out[from + o] = NAMED(combine_run)(row + at.start, ceil_div(at.stop - at.start, step), step, sum);
+            int64_t start = l->at[o].start, count = ceil_div(l->at[o].stop - start, w->step);
+            for (int64_t c = 0; c < inner; c++)
+                out[(from + o) * inner + c] = NAMED(combine_run)(row + start * inner + c, count, w->step * inner, sum);
         }
     }
 }
@@ -152,57 +160,120 @@ static T NAMED(whole_plane)(const T *restrict x, int64_t n) {
     return part[0];
 }
 
-/* Output rows [y0, y1) of a plane. Around the pixels of `row` is what does not count; `divisor` are the columns'. */
-static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *out, int64_t y0, int64_t y1, T *row,
-                              const T *restrict divisor, T *totals, listing *across) {
+/* Output rows [y0, y1) of a plane, or of an image of `inner` channels. Around the pixels of `row` is what does not
+ * count; `divisor` are the columns'. */
+static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, int64_t inner, const T *x, T *out, int64_t y0,
+                              int64_t y1, T *row, const T *restrict divisor, T *totals, listing *across) {
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int sum = SUMS && p->reducer == FC_SUM;
-    if (!sum && covers(rows) && covers(columns)) {
+    int64_t width = p->width * inner, n = columns->count * inner;
+    if (!sum && inner == 1 && covers(rows) && covers(columns)) {
         out[0] = NAMED(whole_plane)(x, p->height * p->width);
         return;
     }
-    double each = window_size(rows) * (double)p->width + window_size(columns) * (double)columns->count;
+    double each = window_size(rows) * (double)width + window_size(columns) * (double)n;
     int64_t between = fc_steps_between(each / 8);
     for (int64_t y = y0; y < y1; y++) {
         if ((y - y0) % between == between - 1 && fc_called_off()) return;
         window down = window_at(rows, plane, y);
-        NAMED(down_columns)(row, x + down.start * p->width, p->width, rows->step * p->width,
+        NAMED(down_columns)(row, x + down.start * width, width, rows->step * width,
                             ceil_div(down.stop - down.start, rows->step), sum, totals);
-        NAMED(along_row)(across, plane, row, out + y * columns->count, sum, totals);
+        NAMED(along_row)(across, plane, row, out + y * n, inner, sum, totals);
         if (!sum) continue;
-        T *restrict line = out + y * columns->count, row_divisor = (T)divisor_of(rows, y);
-        for (int64_t o = 0; o < columns->count; o++) line[o] = (T)(line[o] / (row_divisor * divisor[o]));
+        T *restrict line = out + y * n, row_divisor = (T)divisor_of(rows, y);
+        for (int64_t o = 0; o < n; o++) line[o] = (T)(line[o] / (row_divisor * divisor[o]));
     }
 }
 
-/* Combines n channels, at most MOST_CHANNELS, of a window's pixels: their maximum, or sum by the divisor. */
-static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, window down, window across, double divisor,
-                                  int64_t n) {
-    T total[MOST_CHANNELS], rest[MOST_CHANNELS];
-    int sum = SUMS && p->reducer == FC_SUM, parts = 0, terms = 0; /* parts in the total; pixels in `out` */
-    for (int64_t r = down.start; r < down.stop; r += p->rows.step)
-        for (int64_t s = across.start; s < across.stop; s += p->columns.step) {
-            const T *pixel = x + (r * p->width + s) * p->channels;
-            if (sum && terms == PART_TERMS) {
-                size_t bytes = (size_t)n * sizeof(T);
-                if (!parts++) memset(total, 0, bytes), memset(rest, 0, bytes);
-                NAMED(add_parts)(total, rest, out, n);
-                terms = 0;
+/* ---- channels of a pixel: vectors of them stay in registers over the whole window ---- */
+
+typedef T NAMED(pack) __attribute__((vector_size(VECTOR_BYTES)));
+typedef T NAMED(loose) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));
+
+/* The greater lanes, or those that are not a number. */
+INLINE
+NAMED(pack) NAMED(greater)(NAMED(pack) value, NAMED(pack) best) {
+#ifdef MASKED_MAX
+    return (NAMED(pack))MASKED_MAX;
+#else
+    __typeof__(value > best) wins = (value > best) | IS_NAN(value);
+    return (NAMED(pack))((wins & (__typeof__(wins))value) | (~wins & (__typeof__(wins))best));
+#endif
+}
+
+/* ADD_PART of lanes. */
+INLINE
+void NAMED(add_part)(NAMED(pack) * sum, NAMED(pack) * rest, NAMED(pack) part) {
+    NAMED(pack) own = part + *rest, whole = *sum + own, lost = own - (whole - *sum);
+    __typeof__(lost > own) is_number = lost - lost == 0;
+    *rest = (NAMED(pack))(is_number & (__typeof__(is_number))lost);
+    *sum = whole;
+}
+
+/* A window of pixels, and what its sum is divided by. */
+typedef struct {
+    window down, across;
+    double divisor;
+} NAMED(pixels);
+
+/* `count` vectors of channels from x and out on; all but the first three constant where it is called. */
+INLINE
+void NAMED(combine_vectors)(const fc_pool *p, const T *x, T *out, const NAMED(pixels) * w, int count, int sum,
+                            int totals) {
+    NAMED(pack) best[VECTORS], total[VECTORS], rest[VECTORS];
+    int64_t right = p->columns.step * p->channels, down = p->rows.step * p->width * p->channels;
+    int64_t across = ceil_div(w->across.stop - w->across.start, p->columns.step);
+    int64_t rows = ceil_div(w->down.stop - w->down.start, p->rows.step);
+    const T *line = x + (w->down.start * p->width + w->across.start) * p->channels;
+    int terms = 0;
+#pragma GCC unroll 8
+    for (int v = 0; v < count; v++) {
+        best[v] = (NAMED(pack)){0} + (T)(sum ? 0 : LOWEST);
+        total[v] = rest[v] = (NAMED(pack)){0};
+    }
+    for (int64_t r = 0; r < rows; r++, line += down) {
+        const T *pixel = line;
+        for (int64_t s = 0; s < across; s++, pixel += right) {
+#pragma GCC unroll 8
+            for (int v = 0; v < count; v++) {
+                NAMED(pack) value = *(const NAMED(loose) *)(pixel + v * (int)LANE_COUNT);
+                best[v] = sum ? best[v] + value : NAMED(greater)(value, best[v]);
             }
-            if (terms)
-                NAMED(combine_row)(out, pixel, n, sum);
-            else
-                memcpy(out, pixel, (size_t)n * sizeof(T));
-            terms++;
+            if (!totals || ++terms < PART_TERMS) continue;
+#pragma GCC unroll 8
+            for (int v = 0; v < count; v++) NAMED(add_part)(&total[v], &rest[v], best[v]), best[v] = (NAMED(pack)){0};
+            terms = 0;
         }
-    if (parts) {
-        NAMED(add_parts)(total, rest, out, n);
-        NAMED(take_totals)(out, total, rest, n);
     }
-    if (sum) {
-        T d = (T)divisor;
-        for (int64_t c = 0; c < n; c++) out[c] /= d;
+#pragma GCC unroll 8
+    for (int v = 0; v < count; v++) {
+        if (totals) NAMED(add_part)(&total[v], &rest[v], best[v]), best[v] = total[v] + rest[v];
+        if (sum) best[v] /= (T)w->divisor;
+        *(NAMED(loose) *)(out + v * (int)LANE_COUNT) = best[v];
     }
+}
+
+/* n channels, at least a vector; `sum` and `totals` constant where it is called. Some may be computed twice. */
+INLINE
+void NAMED(combine_channels)(const fc_pool *p, const T *x, T *out, const NAMED(pixels) * w, int64_t n, int sum,
+                             int totals) {
+    int64_t c = 0;
+    for (; c + VECTORS * LANE_COUNT <= n; c += VECTORS * LANE_COUNT)
+        NAMED(combine_vectors)(p, x + c, out + c, w, VECTORS, sum, totals);
+    for (; c + 2 * LANE_COUNT <= n; c += 2 * LANE_COUNT) NAMED(combine_vectors)(p, x + c, out + c, w, 2, sum, totals);
+    for (; c < n; c += LANE_COUNT) {
+        int64_t at = min64(c, n - LANE_COUNT);
+        NAMED(combine_vectors)(p, x + at, out + at, w, 1, sum, totals);
+    }
+}
+
+static void NAMED(pixel_channels)(const fc_pool *p, const T *x, T *out, const NAMED(pixels) * w, int64_t n) {
+    if (!SUMS || p->reducer == FC_MAX)
+        NAMED(combine_channels)(p, x, out, w, n, 0, 0);
+    else if ((w->down.stop - w->down.start) * (w->across.stop - w->across.start) <= PART_TERMS)
+        NAMED(combine_channels)(p, x, out, w, n, SUMS, 0);
+    else
+        NAMED(combine_channels)(p, x, out, w, n, SUMS, SUMS);
 }
 
 /* ---- one window at a time: everything else ---- */
@@ -229,30 +300,32 @@ static T NAMED(maximum)(const fc_pool *p, const NAMED(one_window) * w, int64_t *
     return best;
 }
 
-/* Of FC_POWER the norm, of FC_WEIGHTED the sum of squares by the sum: in double, whatever T is. */
-static T NAMED(quotient)(const fc_pool *p, const NAMED(one_window) * w, double divisor) {
+/* Of FC_POWER the norm, of FC_WEIGHTED the sum of squares by the sum: in double, whatever T is; `squares` and
+ * `weighted` constant where it is called. */
+INLINE
+T NAMED(quotient_of)(const fc_pool *p, const NAMED(one_window) * w, double divisor, int squares, int weighted) {
     double part[2] = {0, 0}, total[2] = {0, 0}, rest[2] = {0, 0};
     int terms = 0;
     FOR_WINDOW {
         double value = (double)w->x[at * w->step];
-        if (p->reducer == FC_POWER)
-            part[0] += p->power == 2 ? value * value : p->power == 1 ? fabs(value) : pow(fabs(value), p->power);
-        else
-            part[0] += value * value, part[1] += value;
+        part[0] += squares ? value * value : p->power == 1 ? fabs(value) : pow(fabs(value), p->power);
+        if (weighted) part[1] += value;
         if (++terms < PART_TERMS) continue;
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i <= weighted; i++) {
             ADD_PART(double, total[i], rest[i], part[i]);
             part[i] = 0;
         }
         terms = 0;
     }
-    for (int i = 0; i < 2; i++) {
-        ADD_PART(double, total[i], rest[i], part[i]);
-        total[i] += rest[i];
-    }
-    if (p->reducer == FC_WEIGHTED) return total[1] == 0 ? 0 : (T)(total[0] / total[1]);
+    for (int i = 0; i <= weighted; i++) total[i] += rest[i] + part[i];
+    if (weighted) return total[1] == 0 ? 0 : (T)(total[0] / total[1]);
     total[0] /= divisor;
-    return (T)(p->power == 2 ? sqrt(total[0]) : p->power == 1 ? total[0] : pow(total[0], 1 / p->power));
+    return (T)(squares ? sqrt(total[0]) : p->power == 1 ? total[0] : pow(total[0], 1 / p->power));
+}
+
+static T NAMED(quotient)(const fc_pool *p, const NAMED(one_window) * w, double divisor) {
+    if (p->reducer == FC_WEIGHTED) return NAMED(quotient_of)(p, w, divisor, 1, 1);
+    return p->power == 2 ? NAMED(quotient_of)(p, w, divisor, 1, 0) : NAMED(quotient_of)(p, w, divisor, 0, 0);
 }
 
 /* The first element at which the running sum exceeds the sampled share of the last one. */
@@ -316,21 +389,22 @@ static int NAMED(planes_work)(const void *context, int64_t begin, int64_t end) {
     const fc_pool *p = j->p;
     const fc_windows *c = &p->columns;
     int sum = SUMS && p->reducer == FC_SUM;
-    int64_t before = is_padded(c) ? max64(0, -c->first) : 0;
-    int64_t reach = is_padded(c) ? max64(p->width, c->first + (c->count - 1) * c->stride + extent_of(c)) : p->width;
-    int64_t sums = sum ? c->count + 2 * max64(p->width, c->count) : 0;
+    int64_t inner = j->inner, n = c->count * inner, width = p->width * inner;
+    int64_t before = is_padded(c) ? max64(0, -c->first) * inner : 0, reach = width;
+    if (is_padded(c)) reach = max64(width, (c->first + (c->count - 1) * c->stride + extent_of(c)) * inner);
+    int64_t sums = sum ? n + 2 * max64(width, n) : 0;
     T *memory = fc_workspace(FC_OWN, (size_t)(before + reach + sums) * sizeof(T));
     if (!memory) return FC_NO_MEMORY;
-    T *row = memory + before, *divisor = row + reach, *totals = divisor + c->count;
+    T *row = memory + before, *divisor = row + reach, *totals = divisor + n;
     for (int64_t i = -before; i < 0; i++) row[i] = sum ? 0 : LOWEST;
-    for (int64_t i = p->width; i < reach; i++) row[i] = sum ? 0 : LOWEST;
-    for (int64_t o = 0; sum && o < c->count; o++) divisor[o] = (T)divisor_of(c, o);
+    for (int64_t i = width; i < reach; i++) row[i] = sum ? 0 : LOWEST;
+    for (int64_t o = 0; sum && o < n; o++) divisor[o] = (T)divisor_of(c, o / inner);
     listing across;
     open_listing(&across, c);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts;
-        NAMED(plane_rows)(p, plane, (const T *)j->x + plane * p->height * p->width,
-                          (T *)j->out + plane * p->rows.count * c->count, p->rows.count * part / j->parts,
+        NAMED(plane_rows)(p, plane, inner, (const T *)j->x + plane * p->height * width,
+                          (T *)j->out + plane * p->rows.count * n, p->rows.count * part / j->parts,
                           p->rows.count * (part + 1) / j->parts, row, divisor, totals, &across);
     }
     return 0;
@@ -355,7 +429,8 @@ static int NAMED(channels_work)(const void *context, int64_t begin, int64_t end)
             for (int64_t i = 0; i < count; i++, out += p->channels) {
                 int status = (from + i) % between == between - 1 ? fc_called_off() : 0;
                 if (status) return status;
-                NAMED(pixel_channels)(p, x, out, down, across.at[i], row_divisor * across.divisor[i], n);
+                const NAMED(pixels) w = {down, across.at[i], row_divisor * across.divisor[i]};
+                NAMED(pixel_channels)(p, x, out, &w, n);
             }
         }
     }
@@ -363,6 +438,7 @@ static int NAMED(channels_work)(const void *context, int64_t begin, int64_t end)
 }
 
 #undef T
+#undef MASKED_MAX
 #undef NAMED
 #undef LOWEST
 #undef IS_NAN
