@@ -57,6 +57,21 @@ static void locate(const deform_job *j, int64_t image, int64_t group, int64_t ta
     }
 }
 
+/* Samples of a channel; where `checked`, a corner of share 0 does not count, else only if it is finite. Returns whether
+ * a sample is not. */
+INLINE
+int sample_row(const real *restrict x, const samples *s, real *restrict row, int64_t n, int checked) {
+    int bad = 0;
+    for (int64_t i = 0; i < n; i++) {
+        real sum = 0;
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; k++) sum += !checked || s->share[k][i] != 0 ? s->share[k][i] * x[s->corner[k][i]] : 0;
+        row[i] = sum * s->mask[i];
+        bad |= !(sum - sum == 0);
+    }
+    return bad;
+}
+
 static int deform_work(const void *context, int64_t begin, int64_t end) {
     const deform_job *j = context;
     const fc_conv *p = j->p;
@@ -83,12 +98,7 @@ static int deform_work(const void *context, int64_t begin, int64_t end) {
                 for (int64_t c = group * per_group; c < (group + 1) * per_group; c++) {
                     const real *x = j->x + (image * p->channels + c) * p->height * p->width;
                     real *row = panel + (c * taps + tap) * n;
-                    for (int64_t i = 0; i < n; i++) {
-                        real sum = 0;
-#pragma GCC unroll 4
-                        for (int k = 0; k < 4; k++) sum += s.share[k][i] != 0 ? s.share[k][i] * x[s.corner[k][i]] : 0;
-                        row[i] = sum * s.mask[i];
-                    }
+                    if (sample_row(x, &s, row, n, 0)) sample_row(x, &s, row, n, 1);
                 }
             }
         fc_conv inner = {.batch = 1,

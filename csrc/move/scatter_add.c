@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compensated.h"
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "base/sink.h"
-#include "base/total.h"
 
 typedef struct {
     const real *values;
@@ -34,69 +34,49 @@ static uint64_t last_of(const int64_t *at, int64_t n) {
 
 /* ---- by value ---- */
 
-/* CHUNK values are added before more of the plane is cleared, up to the last place that they go to: neighbours go to
- * places near to each other, which are then still in L1. */
+/* Values whose places are checked before they are added. */
 enum { CHUNK = 256, LINE = 64 / sizeof(real) };
 enum { CHUNKS_BETWEEN = 64 }; /* two looks whether the call is called off */
 
-/* How often each place is added to. Where one gets more values than MOST_VALUES, the plane (or the line of channels) is
- * summed again, in totals: windows that large are rare, and totals cost twice as much. */
-enum { MOST_VALUES = 4 * PART_TERMS };
-
+/* A sum whose digits do not dwindle with the number of its values: wider, or, where nothing wide is fast, in two. */
+#if FC_DOUBLE
 typedef struct {
-    uint8_t *counts;
-    real *rests; /* NULL until it is wanted */
-    uint8_t most;
-} tally;
-
-static int open_tally(tally *t, int64_t size) {
-    *t = (tally){.counts = malloc((size_t)size)};
-    return t->counts ? 0 : FC_NO_MEMORY;
-}
-
-static void close_tally(tally *t) { free(t->counts), free(t->rests); }
-
-/* Rests of 0 for `size` places. */
-static int want_rests(tally *t, int64_t size) {
-    if (!t->rests) t->rests = malloc((size_t)size * sizeof(real));
-    if (!t->rests) return FC_NO_MEMORY;
-    clear_reals(t->rests, size);
-    return 0;
-}
-
+    double sum, rest;
+} accumulator;
 INLINE
-void count_at(tally *t, int64_t place) {
-    uint8_t count = ++t->counts[place]; /* which passes MOST_VALUES before it begins anew */
-    if (count > t->most) t->most = count;
+void accumulate(accumulator *a, double value) { ADD_PART(double, a->sum, a->rest, value); }
+INLINE
+double take(accumulator *a) {
+    double value = a->sum + a->rest;
+    *a = (accumulator){0, 0};
+    return value;
 }
-
-static int plane_totals(const scatter_add_job *j, tally *t, int64_t plane, real *out) {
-    int64_t count = j->rows * j->columns, size = j->height * j->width;
-    const real *values = j->values + plane * count;
-    const int64_t *at = j->indices + plane * count;
-    if (want_rests(t, size)) return FC_NO_MEMORY;
-    clear_reals(out, size);
-    for (int64_t i = 0; i < count; i++) ADD_PART(real, out[at[i]], t->rests[at[i]], values[i]);
-    copy_totals(out, out, t->rests, size);
-    return 0;
+#else
+typedef double accumulator;
+INLINE
+void accumulate(accumulator *a, float value) { *a += (double)value; }
+/* The sum, which is 0 afterwards. */
+INLINE
+float take(accumulator *a) {
+    float value = (float)*a;
+    *a = 0;
+    return value;
 }
+#endif
 
 static int planes_by_value(const void *context, int64_t begin, int64_t end) {
     const scatter_add_job *j = context;
-    int64_t count = j->rows * j->columns, size = j->height * j->width;
-    sink s = {.past = 1};
-    tally t;
-    if (j->past && size * (int64_t)sizeof(real) <= fc_l2_bytes() / 2) {
-        s.buffer = fc_workspace(FC_OWN, (size_t)size * sizeof(real));
+    int64_t count = j->rows * j->columns, size = j->height * j->width, room = sink_room(1);
+    sink s = {.out = j->out + begin * size, .room = room, .past = j->past};
+    if (j->past) {
+        s.buffer = fc_workspace(FC_OWN, (size_t)(room + 2 * VL) * sizeof(real));
         if (!s.buffer) return FC_NO_MEMORY;
     }
-    int status = open_tally(&t, size);
+    accumulator *sums = calloc((size_t)size, sizeof *sums);
+    int status = sums ? 0 : FC_NO_MEMORY;
     for (int64_t plane = begin; plane < end && !status; plane++) {
-        int64_t clear = 0;
-        real *out = s.buffer ? s.buffer : j->out + plane * size;
         const real *values = j->values + plane * count;
         const int64_t *at = j->indices + plane * count;
-        t.most = 0;
         for (int64_t i = 0; i < count && !status; i += CHUNK) {
             if (i % (CHUNK * CHUNKS_BETWEEN) == 0) status = fc_called_off();
             if (status) break;
@@ -104,76 +84,46 @@ static int planes_by_value(const void *context, int64_t begin, int64_t end) {
             uint64_t last = last_of(at + i, n);
             if (last >= (uint64_t)size) status = FC_OUT_OF_RANGE;
             if (status) break;
-            if ((int64_t)last >= clear) {
-                int64_t fresh = (int64_t)last + 1 - clear;
-                clear_reals(out + clear, fresh), memset(t.counts + clear, 0, (size_t)fresh);
-                clear += fresh;
-            }
-            for (int64_t v = i; v < i + n; v++) out[at[v]] += values[v], count_at(&t, at[v]);
+            for (int64_t v = i; v < i + n; v++) accumulate(&sums[at[v]], values[v]);
         }
-        clear_reals(out + clear, size - clear);
-        if (!status && t.most > MOST_VALUES) status = plane_totals(j, &t, plane, out);
-        if (s.buffer) s.out = j->out + plane * size, s.filled = size, flush(&s);
+        if (status) break;
+        for (int64_t i = 0; i < size; i += room) {
+            int64_t n = min64(room, size - i);
+            real *restrict to = next_row(&s, n);
+            for (int64_t k = 0; k < n; k++) to[k] = take(&sums[i + k]);
+        }
     }
+    if (s.buffer) flush(&s);
     settle();
-    close_tally(&t);
+    free(sums);
     return status;
-}
-
-/* A line of n channels of an image: where its values and their places begin, and where they go. */
-typedef struct {
-    const real *values;
-    const int64_t *at;
-    real *out;
-    int64_t n;
-} image_line;
-
-static int line_totals(const scatter_add_job *j, tally *t, const image_line *l) {
-    int64_t count = j->rows * j->columns, size = j->height * j->width;
-    if (want_rests(t, size * LINE)) return FC_NO_MEMORY;
-    for (int64_t place = 0; place < size; place++) clear_reals(l->out + place * j->channels, l->n);
-    for (int64_t i = 0; i < count * j->channels; i += j->channels)
-        for (int64_t c = 0; c < l->n; c++) {
-            int64_t place = l->at[i + c];
-            ADD_PART(real, l->out[place * j->channels + c], t->rests[place * LINE + c], l->values[i + c]);
-        }
-    for (int64_t place = 0; place < size; place++) {
-        real *out = l->out + place * j->channels;
-        copy_totals(out, out, t->rests + place * LINE, l->n);
-    }
-    return 0;
 }
 
 /* Tasks are (image, cache line of channels), which no other thread touches. */
 static int images_by_value(const void *context, int64_t begin, int64_t end) {
     const scatter_add_job *j = context;
     int64_t count = j->rows * j->columns, size = j->height * j->width, lines = ceil_div(j->channels, LINE);
-    tally t;
-    int status = open_tally(&t, size * LINE);
+    accumulator *sums = calloc((size_t)(size * LINE), sizeof *sums);
+    int status = sums ? 0 : FC_NO_MEMORY;
     for (int64_t task = begin; task < end && !status; task++) {
-        int64_t image = j->images ? j->images[task / lines] : task / lines, first = task % lines * LINE, clear = 0;
-        image_line l = {.n = min64(LINE, j->channels - first),
-                        .out = j->out + image * size * j->channels + first,
-                        .values = j->values + image * count * j->channels + first,
-                        .at = j->indices + image * count * j->channels + first};
-        t.most = 0;
-        for (int64_t i = 0; i < count; i++) {
+        int64_t image = j->images ? j->images[task / lines] : task / lines, first = task % lines * LINE;
+        int64_t n = min64(LINE, j->channels - first);
+        real *out = j->out + image * size * j->channels + first;
+        const real *values = j->values + image * count * j->channels + first;
+        const int64_t *at = j->indices + image * count * j->channels + first;
+        for (int64_t i = 0; i < count; i++, values += j->channels, at += j->channels) {
             if (i % (CHUNK * CHUNKS_BETWEEN) == 0) status = fc_called_off();
             if (status) break;
-            const real *values = l.values + i * j->channels;
-            const int64_t *at = l.at + i * j->channels;
-            uint64_t last = last_of(at, l.n);
+            uint64_t last = last_of(at, n);
             if (last >= (uint64_t)size) status = FC_OUT_OF_RANGE;
             if (status) break;
-            for (; clear <= (int64_t)last; clear++)
-                clear_reals(l.out + clear * j->channels, l.n), memset(t.counts + clear * LINE, 0, LINE);
-            for (int64_t c = 0; c < l.n; c++)
-                l.out[at[c] * j->channels + c] += values[c], count_at(&t, at[c] * LINE + c);
+            for (int64_t c = 0; c < n; c++) accumulate(&sums[at[c] * LINE + c], values[c]);
         }
-        for (; clear < size; clear++) clear_reals(l.out + clear * j->channels, l.n);
-        if (!status && t.most > MOST_VALUES) status = line_totals(j, &t, &l);
+        if (status) break;
+        for (int64_t place = 0; place < size; place++, out += j->channels)
+            for (int64_t c = 0; c < n; c++) out[c] = take(&sums[place * LINE + c]);
     }
-    close_tally(&t);
+    free(sums);
     return status;
 }
 
