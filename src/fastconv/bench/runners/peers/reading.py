@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import arguments
-from fastconv.bench.layers.layer import Layer, Pair
+from fastconv.arguments import Pair
+from fastconv.bench.layers.layer import Layer
 from fastconv.geometry import same_padding
 from fastconv.problem import options as opt
 from fastconv.typing import Array
