@@ -1,8 +1,8 @@
 /* The structs and entry points of the C kernels: the only header that Cython sees.
  *
  * Arrays are C-contiguous and aligned to their elements; shapes have been checked by the caller. Every entry
- * point that does work returns 0, or FC_NO_MEMORY; those that say so, another status. Kernels see this header through
- * base/types.h. */
+ * point that does work returns 0, FC_NO_MEMORY, FC_INTERRUPTED or FC_FORKED; those that say so, another status. Kernels
+ * see this header through base/types.h. */
 #ifndef FASTCONV_H
 #define FASTCONV_H
 
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum { FC_MOST_THREADS = 1024 }; /* of one call; settings/threads.py allows as many */
-enum { FC_NOT_MINE = -1, FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER };
+enum { FC_NOT_MINE = -1, FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER, FC_INTERRUPTED, FC_FORKED };
 enum { FC_NCHW, FC_NHWC };
 enum { FC_F32, FC_F64 };
 enum { FC_LINEAR, FC_RELU, FC_CLIP, FC_LEAKY_RELU, FC_SIGMOID, FC_TANH, FC_SILU, FC_HARDSWISH, FC_GELU };
@@ -127,6 +127,13 @@ enum { FC_PROBE_ARITHMETIC, FC_PROBE_WRITE, FC_PROBE_READ, FC_PROBE_COPY };
  * as must be done before they are read. FC_NOT_TOGETHER where the threads could not be had at the same time. */
 int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats, int threads,
              double *work, double *seconds);
+
+/* ---- interruption ---- */
+/* From now on `ask` is called about every so many nanoseconds while the thread of that number (its pthread_t) is in a
+ * long call, on that thread. A result other than 0 ends the call with FC_INTERRUPTED: what it was to fill is filled in
+ * part. `ask` may do anything, also make calls; after a fork() within it the child's call ends with FC_FORKED where
+ * other threads had parts of it. */
+void fc_ask_in_long_calls(int (*ask)(void), unsigned long thread, int64_t every);
 
 /* ---- recycled memory, for large results ---- */
 void *fc_recycle_alloc(size_t bytes);

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv
+import reference_grad
 from checks import from_layout, to_layout, weight_to_layout
 from conftest import skip_unless_available
 from fastconv import grad
@@ -361,3 +362,38 @@ def test_threads_change_no_bit(backend, layout, dtype):
         with fastconv.num_threads(count):
             for ours, theirs in zip(results(), expected, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
+
+
+def test_long_sums_in_passes(layout, monkeypatch):
+    """Between which signals are handled: the numba backend does so where a sum takes long."""
+    skip_unless_available("numba")
+    monkeypatch.setattr("fastconv.backends.numba.grad_weight._LONG", 1)
+    monkeypatch.setattr("fastconv.backends.numba.norm._LONG", 1)
+    x, slope = terms("random", (3, 4, 60, 40), np.float32), terms("random", (3, 8, 60, 40), np.float32)
+    for groups, shape in ((1, (8, 4, 3, 3)), (4, (8, 1, 3, 3))):
+        options = {"padding": 1, "groups": groups, "layout": layout, "backend": "numba"}
+        grad_weight = grad.conv2d_weight(
+            to_layout(x, layout),
+            weight_to_layout(np.zeros(shape), layout).shape,
+            to_layout(slope, layout),
+            **options,
+        )
+        expected = reference_grad.conv2d(x, np.zeros(shape), slope, padding=1, groups=groups)[1]
+        check(grad_weight, weight_to_layout(expected, layout))
+    norm = fastconv.local_response_norm(to_layout(x, layout), 3, layout=layout, backend="numba")
+    expected = fastconv.local_response_norm(x.astype(np.float64), 3, backend="numpy")
+    np.testing.assert_allclose(from_layout(norm, layout), expected, rtol=1e-5)
+
+
+def test_long_sums_of_deformable_convolution_in_passes(monkeypatch):
+    skip_unless_available("numba")
+    monkeypatch.setattr("fastconv.backends.numba.grad_weight._LONG", 1)
+    monkeypatch.setattr("fastconv.backends.numba.grad_deform._LONG", 1)
+    x, weight = terms("random", (2, 4, 30, 20), np.float32), terms("random", (6, 4, 3, 3), np.float32)
+    offset, slope = terms("random", (2, 18, 28, 18), np.float32), terms("random", (2, 6, 28, 18), np.float32)
+    results = grad.deform_conv2d(x, offset, weight, slope, backend="numba")
+    for result, expected in zip(
+        results, reference_grad.deform_conv2d(x, offset, weight, slope), strict=False
+    ):
+        if result is not None:
+            np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)

@@ -237,6 +237,76 @@ def test_fork(backend):
     run_python(code + SHARED.format(backend=backend) + FORK, timeout=240)
 
 
+HAMMER = """
+weight, pixels = rng.normal(size=(256, 256, 3, 3)).astype("f"), rng.normal(size=(1, 256, 4, 4)).astype("f")
+large = rng.normal(size=(1, 8, 256, 256)).astype("f")
+shared = [fastconv.plan_conv2d(weight, padding=1)]
+expected = shared[0](pixels), fastconv.max_pool2d(large, 2)
+running = True
+def hammer():
+    while running:  # fresh plans, whose weights are being prepared, and large results, whose memory is recycled
+        plan = shared[0] = fastconv.plan_conv2d(weight, padding=1)
+        for _ in range(3):
+            plan(pixels), fastconv.max_pool2d(large, 2)
+threads = [threading.Thread(target=hammer) for _ in range(3)]
+[thread.start() for thread in threads]
+try:
+    for generation in range(30):
+        child = os.fork()
+        if child == 0:
+            plan = shared[0]
+            os._exit(0 if same((plan(pixels), fastconv.max_pool2d(large, 2)), expected) else 3)
+        for _ in range(600):
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                break
+            time.sleep(0.1)
+        else:
+            os.kill(child, signal.SIGKILL)
+            sys.exit("a child hangs")
+        if status:
+            sys.exit(f"a child computed wrong results or died: {status}")
+finally:
+    running = False
+    [thread.join() for thread in threads]
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_forks_while_other_threads_compute(backend):
+    """Whatever they have locked at that moment stays locked for ever in the child."""
+    code = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)"
+    # NumPy's BLAS, which is not ours, may hang where a process forks while its threads work.
+    run_python(code + SHARED.format(backend=backend) + HAMMER, timeout=600, OPENBLAS_NUM_THREADS="1")
+
+
+COMPILING = """
+from numba.core.compiler_lock import global_compiler_lock
+held = threading.Event()
+def compile():
+    with global_compiler_lock:
+        held.set()
+        time.sleep(0.5)
+thread = threading.Thread(target=compile)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # which kills it
+    with global_compiler_lock:
+        os._exit(0)
+assert os.waitpid(child, 0)[1] == 0, "the child hangs"
+thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_a_fork_waits_for_the_compiler():
+    skip_unless_available("numba")
+    code = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)"
+    run_python(code + SHARED.format(backend="numba") + COMPILING, timeout=240)
+
+
 @pytest.mark.one_instruction_set
 def test_python_threads_at_once(backend):
     run_python(SHARED.format(backend=backend) + TWO_THREADS, timeout=240)

@@ -7,14 +7,13 @@
 #include "base/parallel.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "fastconv.h"
 
 #if defined(__x86_64__)
@@ -75,29 +74,28 @@ void *fc_workspace(int which, size_t bytes) {
 /* ---- flushing of subnormal numbers ---- */
 #if defined(__x86_64__)
 typedef unsigned fp_mode;
-static fp_mode flush_subnormals(void) {
-    fp_mode before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040); /* flush to zero, subnormals are zero */
-    return before;
-}
+static fp_mode fp_now(void) { return _mm_getcsr(); }
 static void restore(fp_mode mode) { _mm_setcsr(mode); }
+static fp_mode flushing(fp_mode mode) { return mode | 0x8040; } /* flush to zero, subnormals are zero */
 #elif defined(__aarch64__)
 typedef uint64_t fp_mode;
-static fp_mode flush_subnormals(void) {
-    fp_mode before;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-    __asm__ volatile("msr fpcr, %0" : : "r"(before | (UINT64_C(1) << 24)));
-    return before;
+static fp_mode fp_now(void) {
+    fp_mode mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    return mode;
 }
 static void restore(fp_mode mode) { __asm__ volatile("msr fpcr, %0" : : "r"(mode)); }
+static fp_mode flushing(fp_mode mode) { return mode | UINT64_C(1) << 24; }
 #else
 typedef int fp_mode;
-static fp_mode flush_subnormals(void) { return 0; }
+static fp_mode fp_now(void) { return 0; }
 static void restore(fp_mode mode) { (void)mode; }
+static fp_mode flushing(fp_mode mode) { return mode; }
 #endif
 
 static int run(fc_body body, const void *context, int64_t begin, int64_t end) {
-    fp_mode mode = flush_subnormals();
+    fp_mode mode = fp_now();
+    restore(flushing(mode));
     int status = body(context, begin, end);
     restore(mode);
     return status;
@@ -124,6 +122,116 @@ int fc_worth(double cycles, int threads) {
     return worth < threads ? (int)worth : threads;
 }
 
+/* ---- interruption ----
+ * Who is asked may do anything, and also make calls: so the thread's own state is put aside. The clock is looked at
+ * between tasks, or parts of them, of about GRAIN_NS. */
+enum { CALL_NS = 5000000, GRAIN_NS = 1000000 };
+static const double LONG_CYCLES = 3e6; /* from which on a job is watched; it can be cut into as many parts of a cycle */
+
+static struct {
+    int (*ask)(void);
+    pthread_t thread;
+    int64_t every;
+} asked;
+static atomic_uint forks;
+
+typedef struct {
+    atomic_int *end; /* where the job that this thread works on has the status to end with; NULL if nobody watches it */
+    int shared;      /* have other threads parts of it? */
+    int64_t seen, asked; /* when this thread last looked at the clock, and asked */
+    fp_mode mode;        /* outside of the job */
+} watch;
+
+static _Thread_local watch self;
+
+void fc_ask_in_long_calls(int (*ask)(void), unsigned long thread, int64_t every) {
+    asked.thread = (pthread_t)thread, asked.every = every;
+    asked.ask = ask;
+}
+
+static int may_ask(void) { return asked.ask && pthread_equal(pthread_self(), asked.thread); }
+
+static void ask_now(void) {
+    workspaces *own = pthread_getspecific(key);
+    fp_mode mode = fp_now();
+    unsigned before = atomic_load(&forks);
+    watch kept = self;
+    pthread_setspecific(key, NULL);
+    self = (watch){.seen = kept.seen, .asked = kept.asked};
+    restore(kept.mode);
+    int end = asked.ask();
+    restore(mode);
+    workspaces *used = pthread_getspecific(key);
+    if (used) release(used);
+    pthread_setspecific(key, own);
+    self = kept;
+    self.seen = self.asked = now_ns();
+    if (end)
+        atomic_store(self.end, FC_INTERRUPTED);
+    else if (self.shared && atomic_load(&forks) != before)
+        atomic_store(self.end, FC_FORKED);
+}
+
+int fc_called_off(void) {
+    if (!self.end) return 0;
+    if (!atomic_load_explicit(self.end, memory_order_relaxed) && may_ask()) {
+        self.seen = now_ns();
+        if (self.seen - self.asked >= asked.every) ask_now();
+    }
+    return atomic_load(self.end);
+}
+
+/* Where this thread has been away for a while, a call begins, which may be over soon. */
+static void begin_to_watch(void) {
+    int64_t now = now_ns();
+    int64_t latest = now - asked.every / 2;
+    if (now - self.seen > CALL_NS && self.asked < latest) self.asked = latest;
+    self.seen = now;
+    self.mode = fp_now();
+}
+
+/* How many tasks are done between two looks at the clock: as many as take about GRAIN_NS. */
+typedef struct {
+    int64_t tasks, since;
+} pace;
+
+/* As predicted. */
+static int64_t first_tasks(int64_t count, double cycles) {
+    double share = 1e6 / (cycles + 1);
+    return share < 1 ? (int64_t)((double)count * share) + 1 : count;
+}
+
+static void keep_pace(pace *p) {
+    int64_t now = now_ns(), took = now - p->since;
+    if (took < GRAIN_NS / 2 && p->tasks < INT64_MAX / 2) p->tasks *= 2;
+    if (took > 2 * GRAIN_NS && p->tasks > 1) p->tasks /= 2;
+    p->since = now;
+}
+
+static int run_watched(atomic_int *end, fc_body body, const void *context, int64_t from, int64_t to) {
+    atomic_int *before = self.end;
+    self.end = end;
+    int status = atomic_load(end);
+    if (!status) status = run(body, context, from, to);
+    if (!status) status = fc_called_off();
+    self.end = before;
+    return status;
+}
+
+/* All tasks on this thread. */
+static int run_alone(int64_t count, double cycles, fc_body body, const void *context) {
+    if (!self.end && (cycles < LONG_CYCLES || !may_ask())) return run(body, context, 0, count);
+    atomic_int own = 0, *end = self.end ? self.end : &own; /* a job within a job ends with it */
+    if (!self.end) begin_to_watch();
+    pace p = {first_tasks(count, cycles), now_ns()};
+    int status = 0;
+    for (int64_t from = 0, to; from < count && !status; from = to, keep_pace(&p)) {
+        to = count - from < p.tasks ? count : from + p.tasks;
+        status = run_watched(end, body, context, from, to);
+    }
+    return atomic_load(end) ? atomic_load(end) : status;
+}
+
 /* ---- jobs ---- */
 enum { SLOTS = 8, MOST_WORKERS = FC_MOST_THREADS - 1, SPIN_NS = 200000, JOIN_SPIN_NS = 200000 };
 
@@ -141,6 +249,8 @@ typedef struct {
     atomic_llong done;
     atomic_int threads, seats; /* that share the tasks, 0 when there are none; workers that may still join */
     atomic_int status, sleeps; /* of the caller: does it sleep? */
+    atomic_int end;            /* the status to end with where somebody calls the job off */
+    atomic_llong first_tasks;  /* how much is claimed at once at first; INT64_MAX if nobody watches the job */
     int64_t count, unit;       /* tasks; so many of them are claimed as one, to fit the word */
     fc_body body;
     const void *context;
@@ -157,6 +267,8 @@ static struct {
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
 
 static void forget_workers(void) {
+    atomic_fetch_add(&forks, 1);
+    asked.thread = pthread_self(); /* the only one there is */
     pool.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER, pool.work = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     atomic_store(&pool.workers, 0), atomic_store(&pool.sleepers, 0);
     for (int i = 0; i < SLOTS; i++) {
@@ -166,28 +278,13 @@ static void forget_workers(void) {
     }
 }
 
-static int64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static void relax(void) {
-    for (int i = 0; i < 16; i++) {
-#if defined(__x86_64__)
-        _mm_pause();
-#elif defined(__aarch64__)
-        __asm__ volatile("yield");
-#endif
-    }
-}
-
-/* Claims a third of what is left of a range: the first of them, from which `claimed` go on; or -1. */
-static int64_t claim(range *r, int own, int64_t *claimed) {
+/* Claims a third of what is left of a range, at most so many: the first of them, from which `claimed` go on; or -1. */
+static int64_t claim(range *r, int own, int64_t most, int64_t *claimed) {
     unsigned long long old = atomic_load(&r->unclaimed);
     for (;;) {
         int64_t first = (int64_t)(old >> 32), end = (int64_t)(old & UINT32_MAX), share = (end - first + 2) / 3;
         if (first >= end) return -1;
+        if (share > most) share = most;
         unsigned long long rest = own ? (unsigned long long)(first + share) << 32 | (unsigned long long)end
                                       : (unsigned long long)first << 32 | (unsigned long long)(end - share);
         if (!atomic_compare_exchange_weak(&r->unclaimed, &old, rest)) continue;
@@ -199,14 +296,22 @@ static int64_t claim(range *r, int own, int64_t *claimed) {
 /* Does tasks of a slot until all are claimed, those of range `home` first; returns whether there were any. */
 static int work_on(slot *s, int home) {
     int worked = 0;
+    pace p = {0, 0};
     for (int i = 0, threads = atomic_load(&s->threads); i < threads; i++) {
         int at = (home + i) % threads;
         int64_t first, claimed;
-        while ((first = claim(&s->ranges[at], i == 0, &claimed)) >= 0) {
+        for (;;) {
+            int64_t most = atomic_load(&s->first_tasks);
+            if (most != INT64_MAX && !p.tasks) p = (pace){most, now_ns()};
+            first = claim(&s->ranges[at], i == 0, most == INT64_MAX ? most : p.tasks, &claimed);
+            if (first < 0) break;
+            int watched = atomic_load(&s->first_tasks) != INT64_MAX; /* of the job that the claim is of */
             int64_t from = first * s->unit, to = (first + claimed) * s->unit, count = s->count;
             if (to > count) to = count;
-            int status = run(s->body, s->context, from, to);
+            int status =
+                watched ? run_watched(&s->end, s->body, s->context, from, to) : run(s->body, s->context, from, to);
             if (status) atomic_store(&s->status, status);
+            if (watched && p.tasks) keep_pace(&p);
             worked = 1;
             if (atomic_fetch_add(&s->done, to - from) + to - from == count && atomic_load(&s->sleeps)) {
                 pthread_mutex_lock(&pool.mutex);
@@ -296,18 +401,25 @@ static void join(slot *s) {
     }
 }
 
-int fc_parallel(int64_t count, int threads, fc_body body, const void *context) {
+int fc_parallel(int64_t count, double cycles, int threads, fc_body body, const void *context) {
     pthread_once(&once, set_up);
+    threads = fc_worth(cycles, threads);
     if (count < threads) threads = (int)count;
     slot *s = NULL;
-    for (int i = 0; threads > 1 && i < SLOTS && !s; i++)
+    for (int i = 0; threads > 1 && !self.end && i < SLOTS && !s; i++)
         if (!atomic_flag_test_and_set(&slots[i].taken)) s = &slots[i];
-    if (!s) return run(body, context, 0, count);
+    if (!s) return run_alone(count, cycles, body, context);
     have_workers(threads - 1);
     if (threads > FC_MOST_THREADS) threads = FC_MOST_THREADS;
     s->body = body, s->context = context, s->count = count, s->unit = (count >> 31) + 1;
-    int64_t units = (count + s->unit - 1) / s->unit;
-    atomic_store(&s->done, 0), atomic_store(&s->status, 0);
+    int64_t units = (count + s->unit - 1) / s->unit, first_units = INT64_MAX;
+    if (cycles >= LONG_CYCLES && may_ask()) {
+        begin_to_watch();
+        first_units = first_tasks(units, cycles);
+    }
+    unsigned before = atomic_load(&forks);
+    atomic_store(&s->done, 0), atomic_store(&s->status, 0), atomic_store(&s->end, 0),
+        atomic_store(&s->first_tasks, first_units);
     for (int64_t i = 0; i < threads; i++) {
         unsigned long long first = (unsigned long long)(units * i / threads),
                            end = (unsigned long long)(units * (i + 1) / threads);
@@ -316,85 +428,13 @@ int fc_parallel(int64_t count, int threads, fc_body body, const void *context) {
     atomic_store(&s->threads, threads),
         atomic_store(&s->seats, threads - 1); /* in this order: a seat is for these threads */
     wake_workers(threads - 1);
+    self.shared = 1;
     work_on(s, 0);
+    self.shared = 0;
+    if (atomic_load(&forks) != before) return atomic_load(&s->end); /* in the child, where the slot is as new */
     join(s);
     atomic_store(&s->threads, 0);
-    int status = atomic_load(&s->status);
+    int end = atomic_load(&s->end), status = end ? end : atomic_load(&s->status);
     atomic_flag_clear(&s->taken);
-    return status;
-}
-
-/* ---- all at once ---- */
-enum { PATIENCE_NS = 20000000, TOGETHER_NS = 2000000000 };
-
-typedef struct {
-    fc_body body;
-    const void *context;
-    int threads;
-    atomic_int arrived;
-    atomic_llong first, last; /* start and end */
-#ifdef __linux__
-    pthread_mutex_t mutex;
-    cpu_set_t taken;
-#endif
-} gathering;
-
-#ifdef __linux__
-/* Leaves a processor that another of these threads has: where two begin on the same, the system may take longer to
- * separate them than all of their work does. */
-static void stand_apart(gathering *g, const cpu_set_t *allowed) {
-    pthread_mutex_lock(&g->mutex);
-    if (CPU_ISSET(sched_getcpu(), &g->taken)) {
-        cpu_set_t others = *allowed;
-        for (int i = 0; i < CPU_SETSIZE; i++)
-            if (CPU_ISSET(i, &g->taken)) CPU_CLR(i, &others);
-        if (CPU_COUNT(&others)) sched_setaffinity(0, sizeof others, &others);
-    }
-    CPU_SET(sched_getcpu(), &g->taken);
-    pthread_mutex_unlock(&g->mutex);
-}
-#endif
-
-/* A thread that waits keeps its processor: one that gives it away may get it back long after the others have begun. */
-static int start_together(gathering *g, int64_t task) {
-    atomic_fetch_add(&g->arrived, 1);
-    for (int64_t since = now_ns(), waited; atomic_load(&g->arrived) < g->threads;) {
-        waited = now_ns() - since;
-        if (waited > TOGETHER_NS) return FC_NOT_TOGETHER;
-        if (waited > PATIENCE_NS) sched_yield();
-        relax();
-    }
-    long long start = now_ns(), known = atomic_load(&g->first);
-    while (start < known && !atomic_compare_exchange_weak(&g->first, &known, start)) continue;
-    int status = g->body(g->context, task, task + 1);
-    long long stop = now_ns();
-    known = atomic_load(&g->last);
-    while (stop > known && !atomic_compare_exchange_weak(&g->last, &known, stop)) continue;
-    return status;
-}
-
-/* A thread stays in its task until all have one, so that each gets one. */
-static int gather(const void *context, int64_t begin, int64_t end) {
-    gathering *g = *(gathering *const *)context;
-    if (end - begin > 1) return FC_NOT_TOGETHER; /* it is alone */
-#ifdef __linux__
-    cpu_set_t allowed;
-    int known = !sched_getaffinity(0, sizeof allowed, &allowed);
-    if (known) stand_apart(g, &allowed);
-    int status = start_together(g, begin);
-    if (known) sched_setaffinity(0, sizeof allowed, &allowed);
-    return status;
-#else
-    return start_together(g, begin);
-#endif
-}
-
-int fc_together(int threads, fc_body body, const void *context, double *seconds) {
-    gathering g = {.body = body, .context = context, .threads = threads, .first = INT64_MAX}, *all = &g;
-#ifdef __linux__
-    pthread_mutex_init(&g.mutex, NULL);
-#endif
-    int status = fc_parallel(threads, threads, gather, &all);
-    *seconds = (double)(atomic_load(&g.last) - atomic_load(&g.first)) * 1e-9;
     return status;
 }

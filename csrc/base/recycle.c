@@ -18,8 +18,15 @@ static struct {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void lock(void) { pthread_mutex_lock(&mutex); }
+static void set_up(void);
+
+static void lock(void) {
+    pthread_once(&once, set_up);
+    pthread_mutex_lock(&mutex);
+}
+
 static void unlock(void) { pthread_mutex_unlock(&mutex); }
+
 static void set_up(void) { pthread_atfork(lock, unlock, unlock); }
 
 static size_t capacity(const char *block) {
@@ -60,7 +67,6 @@ static char *fresh(size_t bytes) {
 void *fc_recycle_alloc(size_t bytes) {
     if (bytes > SIZE_MAX - HEADER) return NULL;
     bytes += HEADER;
-    pthread_once(&once, set_up);
     lock();
     size_t best = pool.count;
     for (size_t i = 0; i < pool.count; i++) {

@@ -393,21 +393,22 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
     const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
     depthwise_job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
-    threads = fc_worth(2 * cost(p), threads);
+    double cycles = 2 * cost(p);
+    threads = fc_worth(cycles, threads);
     if (p->layout == FC_NHWC) {
         job_nhwc n = job_nhwc_of(p);
         n.e = e, n.x = x, n.weights = packed, n.out = out;
-        return run_nhwc(&n, threads);
+        return run_nhwc(&n, cycles, threads);
     }
     if (unrolled(p)) {
         int64_t planes = p->batch * p->filters;
         j.parts = planes < 4 * threads ? min64(ceil_div(p->out_height, ROWS), ceil_div(4 * threads, planes)) : 1;
-        return fc_parallel(planes * j.parts, threads, work_unrolled, &j);
+        return fc_parallel(planes * j.parts, cycles, threads, work_unrolled, &j);
     }
     strips s;
     if (plan_bands(p, &o, threads, &s)) return FC_NO_MEMORY;
     j.s = &s;
-    int status = fc_parallel(p->batch * p->filters * s.strips_y * s.strips_x, threads, work_bands, &j);
+    int status = fc_parallel(p->batch * p->filters * s.strips_y * s.strips_x, cycles, threads, work_bands, &j);
     free(s.memory);
     return status;
 }

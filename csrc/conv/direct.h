@@ -35,6 +35,7 @@ typedef struct {
     int64_t row, column, count;
     int64_t phase, phases, grid;
     int64_t first_row, rows, first_column, tap_columns;
+    int64_t steps; /* tiles done, of one block of filters each, since the task asked whether it is called off */
 } place;
 
 /* Filters of a group in blocks: block b starts at b * size + min(b, larger), so that the first `larger` have one
@@ -77,7 +78,8 @@ struct direct_job {
     const grid_place *grids;
     blocking blocks;
     int64_t padded_filters, filter_parts, tile_pixels;
-    int joined; /* do the output's rows follow on each other, so that a tile's pixels are one stretch? */
+    int64_t between; /* steps */
+    int joined;      /* do the output's rows follow on each other, so that a tile's pixels are one stretch? */
 };
 
 /* How many filters a block has, as packed. */
@@ -183,6 +185,11 @@ static void do_span(const direct_job *j, place *p, int64_t span, const real *sou
                     real *scratch) {
     int64_t count = ceil_div(span, j->tile_pixels), size = span / count, larger = span % count;
     for (int64_t i = 0; i < count; i++) {
+        p->steps += high - low;
+        if (p->steps >= j->between) {
+            if (fc_called_off()) return; /* as the spans to come do, too */
+            p->steps = 0;
+        }
         p->count = j->f->exact ? size + (i < larger) : min64(j->tile_pixels, span - i * j->tile_pixels);
         do_blocks(j, p, source, low, high, scratch);
         p->column += p->count;
@@ -299,6 +306,8 @@ static int work(const void *context, int64_t begin, int64_t end) {
                 p.own_weights = own;
             }
             do_strip(j, &p, source, first, first + together, scratch);
+            int status = fc_called_off();
+            if (status) return status;
         }
     }
     return 0;
@@ -398,8 +407,8 @@ static int family_prepare(const family *f, const fc_conv *p, const void *weight,
     element_place *elements = element_places(p, &o);
     if (!elements) return FC_NO_MEMORY;
     weight_packing j = {f, &o, elements, p->kernel_h, p->kernel_w, weight, packed};
-    threads = fc_worth((double)(family_weights(f, p) / sizeof(real)), threads);
-    int status = fc_parallel(o.groups * f->blocks(&o).count, threads, pack_blocks, &j);
+    double reals = (double)(family_weights(f, p) / sizeof(real));
+    int status = fc_parallel(o.groups * f->blocks(&o).count, reals, threads, pack_blocks, &j);
     free(elements);
     return status;
 }
@@ -450,12 +459,14 @@ static int run_job(direct_job *j, const fc_conv *p, double cycles, int threads) 
         int one = s.g.y.out_step == 1 && s.g.x.out_step == 1;
         void *several = one ? NULL : list_grids(j, p);
         j->blocks = j->f->blocks(o), j->padded_filters = j->f->padded_filters(o), j->tile_pixels = j->f->tile_pixels(o);
+        double sums = (double)j->tile_pixels * (double)j->padded_filters / (double)j->blocks.count;
+        j->between = fc_steps_between(sums * (double)(o->channels * o->elements) / (2 * VL));
         j->joined = s.strips_x == 1 && s.g.x.out_step == 1 && s.g.y.out_step == 1 && s.g.x.count == o->out_width;
         int64_t tasks = o->batch * o->groups * s.strips_y * s.strips_x * j->filter_parts;
         element_place *elements = j->unpacked ? element_places(p, o) : NULL;
         if (j->unpacked) j->unpacked->elements = elements;
         int listed = (one || several) && (elements || !j->unpacked);
-        status = listed ? fc_parallel(tasks, threads, work, j) : FC_NO_MEMORY;
+        status = listed ? fc_parallel(tasks, cycles, threads, work, j) : FC_NO_MEMORY;
         free(several), free(elements);
     }
     free(s.memory);

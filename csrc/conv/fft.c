@@ -289,6 +289,8 @@ static int work_tiles(const void *context, int64_t begin, int64_t end) {
         int64_t first = task % batches * VL, block = task / batches % j->blocks, group = task / batches / j->blocks;
         int64_t k0 = block * w->together, filters = min64(w->together, o->filters - k0);
         for (int64_t i = 0; i < w->reduction; i++) {
+            int status = fc_called_off();
+            if (status) return status;
             load_tiles(j, first, group * o->channels + i / pieces, i % pieces, buffer);
             for (int64_t s = 0; s < w->x.points; s++) {
                 real *from = buffer + 2 * s * VL;
@@ -377,7 +379,7 @@ static int prepare(const fc_conv *given, const void *weight, void *packed, int t
     set_job(&j, given, p, &o, &w);
     j.weight = weight, j.packed = packed;
     int64_t kernels = o.groups * o.filters * w.reduction;
-    return fc_parallel(ceil_div(kernels, VL), fc_worth((double)(kernels * w.area) * 2, threads), transform_kernels, &j);
+    return fc_parallel(ceil_div(kernels, VL), (double)(kernels * w.area) * 2, threads, transform_kernels, &j);
 }
 
 static int run_all(const fc_conv *given, const void *x, const void *packed, const fc_epilogue *e, void *out,
@@ -389,7 +391,7 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
     set_job(&j, given, p, &o, &w);
     j.x = x, j.packed = (real *)packed, j.e = e, j.out = out;
     int64_t tasks = o.groups * j.blocks * ceil_div(j.pairs, VL);
-    return fc_parallel(tasks, fc_worth(2 * cost(p), threads), work_tiles, &j);
+    return fc_parallel(tasks, 2 * cost(p), threads, work_tiles, &j);
 }
 
 static double error(const fc_conv *p) {

@@ -84,7 +84,8 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
         for (int64_t l = 0; l < VL; l++) places[c][l] = (lane)min64(l / o.filters * o.channels + c, VL - 1);
     job_nhwc j = job_of(p, &o);
     j.e = e, j.x = x, j.weights = packed, j.out = out, j.places = places;
-    return run_nhwc(&j, fc_worth(2 * cost(p), threads));
+    double cycles = 2 * cost(p);
+    return run_nhwc(&j, cycles, fc_worth(cycles, threads));
 }
 
 const fc_conv_kernel FC_NAME(grouped) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL, NULL};

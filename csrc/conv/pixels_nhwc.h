@@ -256,15 +256,15 @@ static int work_nhwc(const void *context, int64_t begin, int64_t end) {
 
 /* Cuts an image's rows into parts that stay in L2 for all blocks of channels, and that are enough for all threads; no
  * more, as each copies the rows around it again. */
-static int run_nhwc(job_nhwc *j, int threads) {
+static int run_nhwc(job_nhwc *j, double cycles, int threads) {
     const fc_conv *p = j->p;
     set_ring(j);
-    if (j->in_place) return fc_parallel(p->batch * p->out_height, threads, work_nhwc, j);
+    if (j->in_place) return fc_parallel(p->batch * p->out_height, cycles, threads, work_nhwc, j);
     int64_t row = p->width * p->channels * p->stride_h * (int64_t)sizeof(real),
             kernel_rows = j->ring_rows / p->stride_h;
     int64_t parts = max64(ceil_div(p->out_height * row, BAND_ROWS_BYTES), ceil_div(4 * threads, p->batch * j->blocks));
     j->parts = max64(1, min64(parts, p->out_height / max64(1, 2 * kernel_rows)));
-    return fc_parallel(p->batch * j->parts * j->blocks, threads, work_nhwc, j);
+    return fc_parallel(p->batch * j->parts * j->blocks, cycles, threads, work_nhwc, j);
 }
 
 #endif

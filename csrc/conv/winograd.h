@@ -236,7 +236,7 @@ static split split_of(const tiling *w, const operands *o, int threads) {
     return s;
 }
 
-static int run_grid(winograd_job *j, int threads) {
+static int run_grid(winograd_job *j, double cycles, int threads) {
     const tiling *w = j->w;
     const operands *o = j->o;
     split s = split_of(w, o, threads);
@@ -245,7 +245,7 @@ static int run_grid(winograd_job *j, int threads) {
     for (j->group = 0; j->group < o->groups && !status; j->group++) {
         if (!s.shared) {
             j->block = s.tiles;
-            status = fc_parallel(ceil_div(w->tiles, s.tiles), threads, do_blocks, j);
+            status = fc_parallel(ceil_div(w->tiles, s.tiles), cycles, threads, do_blocks, j);
             continue;
         }
         j->shared = fc_workspace(FC_SHARED, (size_t)(w->points * v_per_point(w, s.tiles)) * sizeof(real));
@@ -255,8 +255,8 @@ static int run_grid(winograd_job *j, int threads) {
             j->block = min64(STRETCH, w->row_tiles);
             int64_t stretches = ceil_div(j->tiles, j->block);
             j->channel_parts = max64(1, min64(ceil_div(o->channels, VL), ceil_div(4 * threads, stretches)));
-            status = fc_parallel(stretches * j->channel_parts, threads, fill_shared, j);
-            if (!status) status = fc_parallel(ceil_div(o->filters, NR), threads, multiply_shared, j);
+            status = fc_parallel(stretches * j->channel_parts, cycles, threads, fill_shared, j);
+            if (!status) status = fc_parallel(ceil_div(o->filters, NR), cycles, threads, multiply_shared, j);
         }
     }
     return status;
@@ -347,8 +347,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
         if (status) break;
         j.w = &w;
         int64_t reals = group_weights(&w, &o) * o.groups;
-        status =
-            fc_parallel(o.groups * ceil_div(o.filters, NR), fc_worth((double)reals, threads), transform_blocks, &j);
+        status = fc_parallel(o.groups * ceil_div(o.filters, NR), (double)reals, threads, transform_blocks, &j);
         j.packed += reals;
     }
     return status;
@@ -356,7 +355,8 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
     operands o = operands_of(p);
-    threads = fc_worth(2 * cost(p), threads);
+    double cycles = 2 * cost(p);
+    threads = fc_worth(cycles, threads);
     const real *weights = packed;
     grid g;
     tiling w;
@@ -364,7 +364,7 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     FOR_GRIDS(p, o, g, w) {
         if (status) break;
         winograd_job j = {.w = &w, .o = &o, .e = e, .x = x, .weights = weights, .out = out};
-        if (w.tiles) status = run_grid(&j, threads);
+        if (w.tiles) status = run_grid(&j, cycles, threads);
         weights += group_weights(&w, &o) * o.groups;
     }
     return status;

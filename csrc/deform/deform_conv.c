@@ -150,7 +150,7 @@ int FC_NAME(deform_conv)(const fc_conv *p, const void *x, const void *offset, co
     int64_t fitting = (256 << 10) / (depth * (int64_t)sizeof(real));
     j.strip = min64(pixels, max64(4 * VL, fitting / (4 * VL) * (4 * VL)));
     double cycles = (double)(p->batch * pixels * depth) * (2 + (double)p->filters / (double)(p->groups * NR));
-    if (!status) status = fc_parallel(p->batch * ceil_div(pixels, j.strip), fc_worth(cycles, threads), deform_work, &j);
+    if (!status) status = fc_parallel(p->batch * ceil_div(pixels, j.strip), cycles, threads, deform_work, &j);
     free(weights);
     return status;
 }

@@ -266,16 +266,16 @@ static int do_pieces(deform_gradient_job *j, const void *packed, real *weights, 
     int status = 0;
     if (j->own_gradient) {
         gradient = j->own_gradient;
-        status = fc_parallel(j->count * p->filters, fc_worth(cycles / 8, threads), copy_work, j);
+        status = fc_parallel(j->count * p->filters, cycles / 8, threads, copy_work, j);
     }
     if (!status)
         status = FC_NAME(direct_pixels).run(&transposed, gradient, packed, &nothing, j->column_gradient, threads);
     int64_t fields = j->offset_groups * j->taps;
-    if (!status) status = fc_parallel(j->count * fields, fc_worth(cycles, threads), offset_work, j);
+    if (!status) status = fc_parallel(j->count * fields, cycles, threads, offset_work, j);
     if (!status) status = FC_NAME(gradient_direct).run(&inner, j->columns, gradient, weights, NULL, threads);
     int64_t images = (j->first + j->count - 1) / j->pieces - j->first / j->pieces + 1;
-    if (!status) status = fc_parallel(images * j->offset_groups, fc_worth(cycles / 8, threads), count_work, j);
-    if (!status) status = fc_parallel(images * j->offset_groups * j->blocks, fc_worth(cycles, threads), image_work, j);
+    if (!status) status = fc_parallel(images * j->offset_groups, cycles / 8, threads, count_work, j);
+    if (!status) status = fc_parallel(images * j->offset_groups * j->blocks, cycles, threads, image_work, j);
     return status;
 }
 

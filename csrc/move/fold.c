@@ -49,6 +49,7 @@ static int fold_work(const void *context, int64_t begin, int64_t end) {
     }
     real *sums = fc_workspace(FC_OWN, (size_t)(2 * room + 1) * sizeof(real));
     if (!sums) return FC_NO_MEMORY;
+    int64_t between = fc_steps_between((double)windows);
     for (int64_t plane = begin; plane < end; plane++) {
         real *out = j->out + plane * p->height * p->width;
         const real *from = j->columns + plane * taps * windows;
@@ -58,6 +59,8 @@ static int fold_work(const void *context, int64_t begin, int64_t end) {
             clear_reals(rows, n);
             clear_reals(sums, 2 * room);
             for (int64_t t = 0; t < taps; t++) {
+                int status = t % between == 0 ? fc_called_off() : 0;
+                if (status) return status;
                 if (t && t % PART_TAPS == 0) add_parts(sums, sums + room, rows, n), clear_reals(rows, n);
                 add_tap(p, t, from + t * windows, out, low, high);
             }
@@ -71,5 +74,5 @@ int FC_NAME(fold)(const fc_conv *p, const void *columns, void *out, int threads)
     fold_job j = {p, columns, out};
     double elements =
         (double)(p->batch * p->channels * p->kernel_h * p->kernel_w) * (double)(p->out_height * p->out_width);
-    return fc_parallel(p->batch * p->channels, fc_worth(elements, threads), fold_work, &j);
+    return fc_parallel(p->batch * p->channels, elements, threads, fold_work, &j);
 }

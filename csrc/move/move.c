@@ -72,7 +72,7 @@ int fc_pad(const void *x, void *out, int64_t planes, int64_t height, int64_t wid
            int64_t row_count, const int64_t *columns, int64_t column_count, const void *value, int item, int threads) {
     pad_job j = {x, out, height, width, inner, rows, columns, row_count, column_count, value, item};
     double bytes = (double)planes * (double)row_count * (double)(column_count * inner * item);
-    return fc_parallel(planes * row_count, fc_worth(bytes / 16, threads), pad_work, &j);
+    return fc_parallel(planes * row_count, bytes / 16, threads, pad_work, &j);
 }
 
 /* ---- unfold (im2col) ---- */
@@ -117,7 +117,7 @@ int fc_unfold(const fc_conv *p, const void *x, void *out, int item, int threads)
     unfold_job j = {p, x, out, item};
     int64_t rows = p->batch * p->channels * p->kernel_h * p->kernel_w;
     double elements = (double)rows * (double)(p->out_height * p->out_width);
-    return fc_parallel(rows, fc_worth(elements / 4, threads), unfold_work, &j);
+    return fc_parallel(rows, elements / 4, threads, unfold_work, &j);
 }
 
 /* ---- scatter (max_unpool2d) ---- */
@@ -130,6 +130,8 @@ typedef struct {
     int nhwc, item;
 } scatter_job;
 
+enum { SCATTER_STEP = 1 << 14 }; /* values, or pixels of them, between two looks whether the call is called off */
+
 /* Tasks are planes (image, channel) for NCHW, images for NHWC, so that no two threads write the same element. */
 static int scatter_work(const void *context, int64_t begin, int64_t end) {
     const scatter_job *j = context;
@@ -139,17 +141,22 @@ static int scatter_work(const void *context, int64_t begin, int64_t end) {
         char *to = j->out + task * size * j->item;
         const char *from = j->values + task * count * j->item;
         const int64_t *at = j->indices + task * count;
+        for (int64_t first = 0, stop; first < j->count; first = stop) {
+            int status = fc_called_off();
+            if (status) return status;
+            stop = first + SCATTER_STEP < j->count ? first + SCATTER_STEP : j->count;
 #define SCATTER(type)                                                                                                  \
-    for (int64_t i = 0; i < j->count; i++)                                                                             \
+    for (int64_t i = first; i < stop; i++)                                                                             \
         for (int64_t c = 0; c < inner; c++)                                                                            \
     ((type *)to)[at[i * inner + c] * inner + c] = ((const type *)from)[i * inner + c]
-        switch (j->item) {
-            case 1: SCATTER(uint8_t); break;
-            case 2: SCATTER(uint16_t); break;
-            case 4: SCATTER(uint32_t); break;
-            default: SCATTER(uint64_t); break;
-        }
+            switch (j->item) {
+                case 1: SCATTER(uint8_t); break;
+                case 2: SCATTER(uint16_t); break;
+                case 4: SCATTER(uint32_t); break;
+                default: SCATTER(uint64_t); break;
+            }
 #undef SCATTER
+        }
     }
     return 0;
 }
@@ -158,7 +165,7 @@ int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t ba
                int64_t plane, int layout, int item, int threads) {
     scatter_job j = {values, indices, out, channels, count, plane, layout == FC_NHWC, item};
     double elements = (double)(batch * channels) * (double)(count + plane);
-    return fc_parallel(j.nhwc ? batch : batch * channels, fc_worth(elements / 2, threads), scatter_work, &j);
+    return fc_parallel(j.nhwc ? batch : batch * channels, elements / 2, threads, scatter_work, &j);
 }
 
 /* ---- gather (the gradient of max_unpool2d) ---- */
@@ -209,5 +216,5 @@ int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, i
     int64_t inner = j.nhwc ? channels : 1, parts = count * inner / GATHER_PART;
     j.parts = parts < 1 ? 1 : parts > count ? count : parts;
     double elements = (double)(batch * channels) * (double)count;
-    return fc_parallel(batch * channels / inner * j.parts, fc_worth(elements, threads), gather_work, &j);
+    return fc_parallel(batch * channels / inner * j.parts, elements, threads, gather_work, &j);
 }

@@ -128,7 +128,7 @@ int FC_NAME(pad_gradient)(const void *gradient, void *out, int64_t planes, int64
     int status = find_copies(&j.rows, rows, row_count, height);
     if (!status) status = find_copies(&j.columns, columns, column_count, width);
     if (!status) status = find_column_stretches(&j, columns);
-    if (!status) status = fc_parallel(planes * height, fc_worth(reals / 4, threads), pad_work, &j);
+    if (!status) status = fc_parallel(planes * height, reals / 4, threads, pad_work, &j);
     free(j.rows.begin), free(j.columns.begin), free((void *)j.stretches);
     return status;
 }

@@ -22,6 +22,7 @@ typedef struct {
     int64_t *answers;                               /* of every part */
     const int64_t *images;                          /* to be done by value, or NULL for all */
     int past;                                       /* the caches */
+    double cycles;                                  /* of all that is to be done */
 } scatter_add_job;
 
 /* The last of n places; one below 0 is after all others. */
@@ -36,6 +37,7 @@ static uint64_t last_of(const int64_t *at, int64_t n) {
 /* CHUNK values are added before more of the plane is cleared, up to the last place that they go to: neighbours go to
  * places near to each other, which are then still in L1. */
 enum { CHUNK = 256, LINE = 64 / sizeof(real) };
+enum { CHUNKS_BETWEEN = 64 }; /* two looks whether the call is called off */
 
 /* How often each place is added to. Where one gets more values than MOST_VALUES, the plane (or the line of channels) is
  * summed again, in totals: windows that large are rare, and totals cost twice as much. */
@@ -96,6 +98,8 @@ static int planes_by_value(const void *context, int64_t begin, int64_t end) {
         const int64_t *at = j->indices + plane * count;
         t.most = 0;
         for (int64_t i = 0; i < count && !status; i += CHUNK) {
+            if (i % (CHUNK * CHUNKS_BETWEEN) == 0) status = fc_called_off();
+            if (status) break;
             int64_t n = min64(CHUNK, count - i);
             uint64_t last = last_of(at + i, n);
             if (last >= (uint64_t)size) status = FC_OUT_OF_RANGE;
@@ -154,6 +158,8 @@ static int images_by_value(const void *context, int64_t begin, int64_t end) {
                         .at = j->indices + image * count * j->channels + first};
         t.most = 0;
         for (int64_t i = 0; i < count; i++) {
+            if (i % (CHUNK * CHUNKS_BETWEEN) == 0) status = fc_called_off();
+            if (status) break;
             const real *values = l.values + i * j->channels;
             const int64_t *at = l.at + i * j->channels;
             uint64_t last = last_of(at, l.n);
@@ -328,7 +334,7 @@ static int do_rest(scatter_add_job *j, int64_t batch, int threads) {
         if (answers != j->rows * j->columns * j->channels) rest[count++] = image;
     }
     j->images = rest;
-    return count ? fc_parallel(count * ceil_div(j->channels, LINE), threads, images_by_value, j) : 0;
+    return count ? fc_parallel(count * ceil_div(j->channels, LINE), j->cycles, threads, images_by_value, j) : 0;
 }
 
 int FC_NAME(scatter_add)(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
@@ -343,15 +349,17 @@ int FC_NAME(scatter_add)(const void *values, const int64_t *indices, void *out, 
                          .width = width,
                          .parts = 1};
     double planes = (double)(batch * channels);
-    threads = fc_worth(planes * (double)(2 * rows * columns + height * width) / 2, threads);
+    j.cycles = planes * (double)(2 * rows * columns + height * width) / 2;
+    threads = fc_worth(j.cycles, threads);
     j.past = goes_past(planes * (double)(height * width));
-    if (layout == FC_NCHW || channels == 1) return fc_parallel(batch * channels, threads, planes_by_value, &j);
+    if (layout == FC_NCHW || channels == 1)
+        return fc_parallel(batch * channels, j.cycles, threads, planes_by_value, &j);
     j.stride = distance(&j);
-    if (!j.stride) return fc_parallel(batch * ceil_div(channels, LINE), threads, images_by_value, &j);
+    if (!j.stride) return fc_parallel(batch * ceil_div(channels, LINE), j.cycles, threads, images_by_value, &j);
     if (batch < 4 * threads) j.parts = min64(height, ceil_div(4 * threads, batch));
     j.answers = calloc((size_t)(batch * j.parts), sizeof *j.answers);
     if (!j.answers) return FC_NO_MEMORY;
-    int status = fc_parallel(batch * j.parts, threads, by_pixel, &j);
+    int status = fc_parallel(batch * j.parts, j.cycles, threads, by_pixel, &j);
     if (!status) status = do_rest(&j, batch, threads);
     free(j.answers);
     return status;

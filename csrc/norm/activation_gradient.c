@@ -99,5 +99,5 @@ int FC_NAME(activation_gradient)(int activation, double a, double b, const void 
                                  int from_output, void *out, int64_t count, int threads) {
     activation_job j = {gradient, value, out, count, activation, from_output, (real)a, (real)b};
     double cycles = (double)count * (activation <= FC_LEAKY_RELU || activation == FC_HARDSWISH ? 0.5 : 2);
-    return fc_parallel(ceil_div(count, PART), fc_worth(cycles, threads), work, &j);
+    return fc_parallel(ceil_div(count, PART), cycles, threads, work, &j);
 }

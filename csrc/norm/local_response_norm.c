@@ -33,6 +33,8 @@ static int norm_work(const void *context, int64_t begin, int64_t end) {
         int64_t first = task % j->strips * NORM_PIXELS, n = min64(NORM_PIXELS, j->pixels - first);
         int64_t base = task / j->strips * j->channels * j->pixels + first * pixel;
         for (int64_t c = 0; c < j->channels; c++) {
+            int status = fc_called_off();
+            if (status) return status;
             int64_t low = max64(0, c - j->size / 2), high = min64(j->channels, c + (j->size - 1) / 2 + 1);
             for (int64_t i = 0; i < n; i++) {
                 const real *x = j->x + base + i * pixel;
@@ -63,6 +65,6 @@ int FC_NAME(local_response_norm)(const void *x, void *out, int64_t batch, int64_
                   .k = (real)k,
                   .beta = beta,
                   .nhwc = layout == FC_NHWC};
-    double elements = (double)(batch * channels) * (double)pixels;
-    return fc_parallel(batch * j.strips, fc_worth(elements * 10, threads), norm_work, &j);
+    double elements = (double)(batch * channels) * (double)pixels, each = 10 + (double)min64(size, channels);
+    return fc_parallel(batch * j.strips, elements * each, threads, norm_work, &j);
 }

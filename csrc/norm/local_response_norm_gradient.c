@@ -106,5 +106,6 @@ int FC_NAME(local_response_norm_gradient)(const void *x, const void *gradient, v
     j.strip = min64(pixels, max64(VL, min64(fitting, 256)));
     j.strips = ceil_div(pixels, j.strip);
     double elements = (double)(batch * channels) * (double)pixels;
-    return fc_parallel(batch * j.strips, fc_worth(elements * (beta == 0.75 ? 3 : 40), threads), work, &j);
+    double each = (beta == 0.75 ? 3 : 40) + 2 * (double)min64(size, 2 * channels) / VL;
+    return fc_parallel(batch * j.strips, elements * each, threads, work, &j);
 }

@@ -10,6 +10,7 @@
 #include "base/compensated.h"
 #include "base/parallel.h"
 #include "base/types.h"
+#include "pool/cost.h"
 #include "pool/windows.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -97,15 +98,17 @@ int FC_NAME(pool)(const fc_pool *p, const void *x, void *out, int64_t *indices, 
                                         BODIES(u32), BODIES(i64), BODIES(u64), BODIES(f32), BODIES(f64)};
     pool_job j = {p, x, out, indices, uniforms, 1};
     int64_t planes = p->batch * p->channels, rows = p->rows.count;
-    double elements = (double)planes * (double)(p->height * p->width + rows * p->columns.count);
     int by_window = indices || p->reducer > FC_SUM ||
                     (p->layout == FC_NHWC && (p->rows.kind == FC_FRACTIONAL || p->columns.kind == FC_FRACTIONAL));
-    threads = fc_worth(elements / (by_window ? 1 : 8), threads);
-    if (by_window) return fc_parallel(planes * rows, threads, bodies[p->type][0], &j);
+    double high = window_size(&p->rows), wide = window_size(&p->columns), columns = (double)p->columns.count;
+    double outputs = (double)(planes * rows) * columns;
+    if (by_window) return fc_parallel(planes * rows, outputs * (2 + high * wide), threads, bodies[p->type][0], &j);
     if (p->layout == FC_NCHW) {
+        double cycles = (double)(planes * rows) * (high * (double)p->width + (1 + wide) * columns) / 8;
+        threads = fc_worth(cycles, threads);
         if (planes < 4 * threads) j.parts = min64(rows, ceil_div(4 * threads, planes));
-        return fc_parallel(planes * j.parts, threads, bodies[p->type][1], &j);
+        return fc_parallel(planes * j.parts, cycles, threads, bodies[p->type][1], &j);
     }
     j.parts = ceil_div(p->channels, MOST_CHANNELS);
-    return fc_parallel(p->batch * rows * j.parts, threads, bodies[p->type][2], &j);
+    return fc_parallel(p->batch * rows * j.parts, outputs * (1 + high * wide) / 8, threads, bodies[p->type][2], &j);
 }

@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "base/sink.h"
 #include "base/sum_rows.h"
+#include "pool/cost.h"
 #include "pool/divided.h"
 #include "pool/holders.h"
 
@@ -188,6 +189,8 @@ static int work_in_ring(const void *context, int64_t begin, int64_t end) {
     int status = open_scratch(j, span, max64(j->rows.most, j->columns.most), room, &s);
     if (status) return status;
     sink to = {.buffer = room ? s.beyond : NULL, .room = room, .past = j->past};
+    double own = holders_of(w) * holders_of(&p->columns);
+    int64_t between = fc_steps_between((double)row * own / 8);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts;
         int64_t y = p->height * part / j->parts, y_end = p->height * (part + 1) / j->parts;
@@ -195,6 +198,8 @@ static int work_in_ring(const void *context, int64_t begin, int64_t end) {
         to.out = j->out + (plane * p->height + y) * row;
         int64_t next = first_beyond(w, &j->rows, y);
         for (window reach = reach_of(w, next); y < y_end; y++) {
+            status = y % between == 0 ? fc_called_off() : 0;
+            if (status) return status;
             for (; next < w->count && reach.start <= y; reach = reach_of(w, ++next)) {
                 divide_row(j, &s, gradient + next * columns * j->inner, next);
                 spread_row(j, &s, s.ring + next % span * j->row_room);
@@ -387,8 +392,10 @@ int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, in
     int64_t planes = nhwc ? p->batch : p->batch * p->channels;
     double elements =
         (double)(p->batch * p->channels) * (double)(p->height * p->width + p->rows.count * p->columns.count);
-    threads = fc_worth(elements / 8, threads);
-    if (!nhwc && covers(&p->rows) && covers(&p->columns)) return fc_parallel(planes, threads, fill_planes, &j);
+    double own = holders_of(&p->rows) + holders_of(&p->columns);
+    double cycles = elements / 8 * (own > 2 ? own / 2 : 1);
+    threads = fc_worth(cycles, threads);
+    if (!nhwc && covers(&p->rows) && covers(&p->columns)) return fc_parallel(planes, cycles, threads, fill_planes, &j);
     if (!nhwc && is_uniform(&p->rows) && is_uniform(&p->columns)) {
         int status = pool_back(p, gradient, out, threads);
         if (status != FC_NOT_MINE) return status;
@@ -396,13 +403,13 @@ int FC_NAME(pool_gradient)(const fc_pool *p, const void *gradient, void *out, in
     j.past = goes_past((double)(p->batch * p->channels) * (double)(p->height * p->width));
     if (!nhwc && is_doubling(&p->rows) && is_doubling(&p->columns)) {
         if (planes < 4 * threads) j.parts = min64(p->rows.count, ceil_div(4 * threads, planes));
-        return fc_parallel(planes * j.parts, threads, double_planes, &j);
+        return fc_parallel(planes * j.parts, cycles, threads, double_planes, &j);
     }
     if (planes < 4 * threads) j.parts = min64(p->height, ceil_div(4 * threads, planes));
     int status = find_holders(&j.rows, &p->rows);
     if (!status) status = plan_columns(&j);
     j.rings = j.rows.span * j.row_room <= max64(fc_l2_bytes() / (int64_t)sizeof(real), 4 * j.row_room);
-    if (!status) status = fc_parallel(planes * j.parts, threads, j.rings ? work_in_ring : work_in_place, &j);
+    if (!status) status = fc_parallel(planes * j.parts, cycles, threads, j.rings ? work_in_ring : work_in_place, &j);
     free_holders(&j.rows), free_holders(&j.columns), free((void *)j.tables);
     return status;
 }

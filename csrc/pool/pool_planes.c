@@ -188,12 +188,13 @@ int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads
     planes_job j = {p, x, out, 1};
     int64_t planes = p->batch * p->channels;
     double elements = (double)planes * (double)(p->height * p->width + rows->count * columns->count);
-    threads = fc_worth(elements / 8, threads);
-    if (covers(rows) && covers(columns)) return fc_parallel(planes, threads, work_planes, &j);
+    double cycles = elements / 8;
+    threads = fc_worth(cycles, threads);
+    if (covers(rows) && covers(columns)) return fc_parallel(planes, cycles, threads, work_planes, &j);
     if (rows->kind != FC_SLIDING || columns->kind != FC_SLIDING || rows->kernel != columns->kernel ||
         rows->stride != columns->stride || columns->kernel < 2 || columns->kernel > 3 || columns->stride > 2 ||
         rows->step != 1 || columns->step != 1)
         return FC_NOT_MINE;
     if (planes < 4 * threads) j.parts = min64(ceil_div(rows->count, ROWS), ceil_div(4 * threads, planes));
-    return fc_parallel(planes * j.parts, threads, work_windows, &j);
+    return fc_parallel(planes * j.parts, cycles, threads, work_windows, &j);
 }

@@ -161,7 +161,10 @@ static void NAMED(plane_rows)(const fc_pool *p, int64_t plane, const T *x, T *ou
         out[0] = NAMED(whole_plane)(x, p->height * p->width);
         return;
     }
+    double each = window_size(rows) * (double)p->width + window_size(columns) * (double)columns->count;
+    int64_t between = fc_steps_between(each / 8);
     for (int64_t y = y0; y < y1; y++) {
+        if ((y - y0) % between == between - 1 && fc_called_off()) return;
         window down = window_at(rows, plane, y);
         NAMED(down_columns)(row, x + down.start * p->width, p->width, rows->step * p->width,
                             ceil_div(down.stop - down.start, rows->step), sum, totals);
@@ -276,6 +279,7 @@ static int NAMED(windows_work)(const void *context, int64_t begin, int64_t end) 
     const fc_windows *rows = &p->rows, *columns = &p->columns;
     int nhwc = p->layout == FC_NHWC;
     int64_t step = nhwc ? p->channels : 1;
+    int64_t between = fc_steps_between(window_size(rows) * window_size(columns));
     listing across;
     open_listing(&across, columns);
     for (int64_t task = begin; task < end; task++) {
@@ -288,6 +292,8 @@ static int NAMED(windows_work)(const void *context, int64_t begin, int64_t end) 
         for (int64_t from = 0; from < columns->count; from += LISTED) {
             int64_t n = list_windows(&across, plane, from);
             for (int64_t i = 0; i < n; i++) {
+                int status = (from + i) % between == between - 1 ? fc_called_off() : 0;
+                if (status) return status;
                 int64_t at = task * columns->count + from + i;
                 if (nhwc) at = ((image * rows->count + y) * columns->count + from + i) * p->channels + c;
                 int64_t index = 0;
@@ -334,6 +340,7 @@ static int NAMED(channels_work)(const void *context, int64_t begin, int64_t end)
     const pool_job *j = context;
     const fc_pool *p = j->p;
     int64_t rows = p->rows.count, columns = p->columns.count;
+    int64_t between = fc_steps_between(window_size(&p->rows) * window_size(&p->columns) * 64);
     listing across;
     open_listing(&across, &p->columns);
     for (int64_t task = begin; task < end; task++) {
@@ -345,8 +352,11 @@ static int NAMED(channels_work)(const void *context, int64_t begin, int64_t end)
         double row_divisor = divisor_of(&p->rows, y);
         for (int64_t from = 0; from < columns; from += LISTED) {
             int64_t count = list_windows(&across, 0, from);
-            for (int64_t i = 0; i < count; i++, out += p->channels)
+            for (int64_t i = 0; i < count; i++, out += p->channels) {
+                int status = (from + i) % between == between - 1 ? fc_called_off() : 0;
+                if (status) return status;
                 NAMED(pixel_channels)(p, x, out, down, across.at[i], row_divisor * across.divisor[i], n);
+            }
         }
     }
     return 0;

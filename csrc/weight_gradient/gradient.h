@@ -109,7 +109,7 @@ static inline int sum_work(const void *context, int64_t begin, int64_t end) {
 
 static inline int add_shares(real *out, const real *partial, int64_t size, int64_t shares, int threads) {
     sum_job j = {partial, out, size, shares};
-    return fc_parallel(ceil_div(size, SUM_REALS), fc_worth((double)(size * shares) / VL, threads), sum_work, &j);
+    return fc_parallel(ceil_div(size, SUM_REALS), (double)(size * shares) / VL, threads, sum_work, &j);
 }
 
 #endif

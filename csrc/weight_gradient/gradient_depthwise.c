@@ -288,6 +288,8 @@ static int work(const void *context, int64_t begin, int64_t end) {
         total bias = no_total();
         clear_reals(sums, 2 * taps * VL);
         for (int64_t i = part_start(strips, w->shares, share); i < part_start(strips, w->shares, share + 1); i++) {
+            int status = i % 64 == 0 ? fc_called_off() : 0;
+            if (status) return status;
             int64_t image = i / w->strips, y = i % w->strips * w->rows, rows = min64(w->rows, o->out_height - y);
             int64_t first = y * w->stride_h - w->pad_top;
             int64_t seen_lines = (rows - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1;
@@ -357,8 +359,7 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
         if (!j.partial_weights) return FC_NO_MEMORY;
         j.partial_bias = j.partial_weights + (w.shares - 1) * size;
     }
-    threads = fc_worth(2 * cost(p), threads);
-    int status = fc_parallel(w.shares * w.units, threads, work, &j);
+    int status = fc_parallel(w.shares * w.units, 2 * cost(p), threads, work, &j);
     if (!status && w.shares > 1) status = add_shares(weights, j.partial_weights, size, w.shares, threads);
     if (!status && w.shares > 1 && bias) status = add_shares(bias, j.partial_bias, filters, w.shares, threads);
     free(j.partial_weights);

@@ -308,7 +308,7 @@ typedef struct {
 static void multiply_strip(const direct_plan *w, const strip *s, const direct_region *r, const real *panels,
                            const real *blocks, real *sums, step_stretch *stretches, int first) {
     int64_t strip_pixels = w->images * w->y.outputs * w->x.outputs;
-    for (int64_t row = 0; row < w->y.taps; row++) {
+    for (int64_t row = 0; row < w->y.taps && !fc_called_off(); row++) {
         int64_t found = find_step_stretches(w, s, row, stretches), pieces = w->joined ? 1 : w->x.taps;
         for (int64_t b = 0; b < r->blocks; b++) {
             int64_t width = channel_block_width(&w->o, r->block + b);
@@ -381,6 +381,8 @@ static int work(const void *context, int64_t begin, int64_t end) {
             chunk == 0 && j->bias ? (share ? j->partial_bias + (share - 1) * o->groups * o->filters : j->bias) : NULL;
         if (bias) clear_reals(own_bias, 2 * NR * r.blocks);
         for (int64_t i = first; i < last; i++) {
+            int status = fc_called_off();
+            if (status) return status;
             strip s = strip_at(w, i);
             for (int64_t k = 0; k < r.panels; k++) {
                 int64_t channel = panel_start(w, r.panel + k) - r.channel;
@@ -436,8 +438,7 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
         if (!j.partial_weights) return FC_NO_MEMORY;
         j.partial_bias = j.partial_weights + (w.shares - 1) * size;
     }
-    threads = fc_worth(2 * cost(p), threads);
-    int status = fc_parallel(w.shares * o->groups * w.chunks * w.parts, threads, work, &j);
+    int status = fc_parallel(w.shares * o->groups * w.chunks * w.parts, 2 * cost(p), threads, work, &j);
     if (!status && w.shares > 1) status = add_shares(weights, j.partial_weights, size, w.shares, threads);
     if (!status && w.shares > 1 && bias) status = add_shares(bias, j.partial_bias, filters, w.shares, threads);
     free(j.partial_weights);

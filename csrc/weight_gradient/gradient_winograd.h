@@ -279,6 +279,8 @@ static int do_shares(const void *context, int64_t begin, int64_t end) {
         set_region(&r, s, j->transforms, task % o->groups, 0, j->x, j->gradient);
         r.sums.parts = ceil_div(last - first, s->tiles);
         for (r.first = first; r.first < last; r.first += r.tiles, r.sums.part++) {
+            int status = fc_called_off();
+            if (status) return status;
             r.tiles = min64(s->tiles, last - r.first);
             transform_tiles(&r.input, r.first, r.tiles, 0, ceil_div(o->channels, VL), r.v, v_per_point(&r.w, r.tiles),
                             scratch);
@@ -338,7 +340,7 @@ static int transform_shared(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-static int run_shared(const winograd_gradient *g, int threads) {
+static int run_shared(const winograd_gradient *g, double cycles, int threads) {
     const winograd_plan *s = g->s;
     const operands *o = &s->o;
     int64_t channels = ceil_div(o->channels, s->channel_parts), blocks = ceil_div(s->blocks, s->block_parts);
@@ -362,10 +364,10 @@ static int run_shared(const winograd_gradient *g, int threads) {
             int64_t parts = max64(1, ceil_div(4 * threads, j.stretches));
             j.channel_parts = min64(parts, ceil_div(r->o.channels, VL)),
             j.filter_parts = min64(parts, ceil_div(r->g.channels, VL));
-            status = fc_parallel(j.stretches * (j.channel_parts + j.filter_parts), threads, fill_shared, &j);
-            if (!status) status = fc_parallel(r->w.points, threads, multiply_shared, &j);
+            status = fc_parallel(j.stretches * (j.channel_parts + j.filter_parts), cycles, threads, fill_shared, &j);
+            if (!status) status = fc_parallel(r->w.points, cycles, threads, multiply_shared, &j);
         }
-        if (!status) status = fc_parallel(r->blocks, threads, transform_shared, &j);
+        if (!status) status = fc_parallel(r->blocks, cycles, threads, transform_shared, &j);
     }
     return status;
 }
@@ -419,17 +421,17 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
     set_transforms(transforms);
     int64_t size = o->groups * o->filters * o->channels * s.taps;
     winograd_gradient j = {.s = &s, .transforms = transforms, .x = x, .gradient = gradient, .weights = weights};
-    threads = fc_worth(2 * cost(p), threads);
+    double cycles = 2 * cost(p);
     int status = bias ? FC_NAME(channel_sums)(gradient, bias, o->batch, o->groups * o->filters,
                                               o->out_height * o->out_width, p->layout, threads)
                       : 0;
     if (status) return status;
-    if (s.shared) return run_shared(&j, threads);
+    if (s.shared) return run_shared(&j, cycles, fc_worth(cycles, threads));
     if (s.shares > 1) {
         j.partial = malloc((size_t)((s.shares - 1) * size) * sizeof(real));
         if (!j.partial) return FC_NO_MEMORY;
     }
-    status = fc_parallel(s.shares * o->groups, threads, do_shares, &j);
+    status = fc_parallel(s.shares * o->groups, cycles, threads, do_shares, &j);
     if (!status && s.shares > 1) status = add_shares(weights, j.partial, size, s.shares, threads);
     free(j.partial);
     return status;

@@ -30,7 +30,8 @@ static int sum_planes(const void *context, int64_t begin, int64_t end) {
     const sums_job *j = context;
     for (int64_t c = begin; c < end; c++) {
         total sum = no_total();
-        for (int64_t n = 0; n < j->batch; n++) add_run(&sum, j->x + (n * j->channels + c) * j->pixels, j->pixels);
+        for (int64_t n = 0; n < j->batch && !fc_called_off(); n++)
+            add_run(&sum, j->x + (n * j->channels + c) * j->pixels, j->pixels);
         j->out[c] = sum_of_lanes(total_of(&sum));
     }
     return 0;
@@ -68,14 +69,13 @@ int FC_NAME(channel_sums)(const void *x, void *out, int64_t batch, int64_t chann
                           int threads) {
     sums_job j = {.x = x, .out = out, .batch = batch, .channels = channels, .pixels = pixels};
     double elements = (double)(batch * channels) * (double)pixels;
-    threads = fc_worth(elements / 8, threads);
-    if (layout == FC_NCHW) return fc_parallel(channels, threads, sum_planes, &j);
+    if (layout == FC_NCHW) return fc_parallel(channels, elements / 8, threads, sum_planes, &j);
     j.count = max64(1, min64(64, batch * pixels / 256));
     if (j.count > 1) {
         j.slices = malloc((size_t)((j.count - 1) * channels) * sizeof(real));
         if (!j.slices) return FC_NO_MEMORY;
     }
-    int status = fc_parallel(j.count, threads, sum_slices, &j);
+    int status = fc_parallel(j.count, elements / 8, threads, sum_slices, &j);
     if (!status && j.count > 1) status = add_shares(out, j.slices, channels, j.count, threads);
     free(j.slices);
     return status;

@@ -7,6 +7,8 @@ from libc.string cimport memset, strcpy
 from cpython.pycapsule cimport PyCapsule_New
 cimport numpy as cnp
 
+import threading
+
 import numpy as np
 
 cnp.import_array()
@@ -23,6 +25,8 @@ cdef extern from "fastconv.h" nogil:
         FC_OUT_OF_RANGE
         FC_NOT_TOGETHER
         FC_MOST_THREADS
+        FC_INTERRUPTED
+        FC_FORKED
         FC_P_F32
     ctypedef struct fc_conv:
         int64_t batch, channels, height, width
@@ -110,6 +114,7 @@ cdef extern from "fastconv.h" nogil:
     const fc_operations *fc_operations_of(int dtype)
     int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats,
                  int threads, double *work, double *seconds)
+    void fc_ask_in_long_calls(int (*ask)() noexcept nogil, unsigned long thread, int64_t every)
     void *fc_recycle_alloc(size_t bytes)
     void *fc_recycle_realloc(void *memory, size_t bytes)
     void fc_recycle_free(void *memory)
@@ -170,7 +175,32 @@ def gradients() -> list[str]:
 
 # ---- arrays ----
 
+cdef extern from *:
+    """
+    /* Runs the handlers of signals that have come, as the interpreter does between two lines; their exception stays set. */
+    static int handle_signals(void) {
+        PyGILState_STATE state = PyGILState_Ensure();
+        int raised = PyErr_CheckSignals();
+        PyGILState_Release(state);
+        return raised;
+    }
+    """
+    int handle_signals() noexcept nogil
+
+
+def handle_signals_every(double seconds) -> None:
+    """In long calls of the main thread, which is the one that Python handles signals on."""
+    fc_ask_in_long_calls(handle_signals, threading.main_thread().ident, <int64_t> (seconds * 1e9))
+
+
+handle_signals_every(0.05)
+
+
 cdef int checked(int status) except -1:
+    if status == FC_INTERRUPTED:
+        return -1  # with the exception of a signal's handler
+    if status == FC_FORKED:
+        raise RuntimeError("fastconv: the process was forked within this call, which cannot go on in the child")
     if status == FC_OUT_OF_RANGE:
         raise IndexError("fastconv: an index lies outside of its plane")
     if status == FC_NOT_TOGETHER:

@@ -84,6 +84,13 @@ cdef class Shortcut:
         return True
 
 
+cdef object finished(int status, out):
+    """`out`, or None where the long way has to say what is wrong; an interruption is no reason to go it."""
+    if status == FC_INTERRUPTED or status == FC_FORKED:
+        checked(status)
+    return None if status else out
+
+
 cdef inline bint apart(out, array):
     """Do two contiguous arrays share no memory?"""
     cdef char *a = <char *> cnp.PyArray_DATA(out)
@@ -131,7 +138,7 @@ cdef class ConvShortcut(Shortcut):
                 status = fc_conv_run(&self.p, self.kernel, source, packed, &e, to, threads)
             else:
                 status = fc_conv_run_once(&self.p, self.kernel, source, weight, packed, &e, to, threads)
-        return None if status else out
+        return finished(status, out)
 
     def prepared(self, x, cnp.ndarray packed, bias, out, int threads):
         """The result for an `x` of the known shape, or None."""
@@ -164,7 +171,7 @@ cdef class PoolShortcut(Shortcut):
         cdef void *to = cnp.PyArray_DATA(out)
         with nogil:
             status = fc_pool_run(&self.p, source, to, NULL, NULL, threads)
-        return None if status else out
+        return finished(status, out)
 
 
 cdef class Memo:

@@ -6,6 +6,7 @@ and numbers, so that there is one compiled version for each dtype, whatever the 
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,20 @@ from typing import Any, TypeVar
 import numba
 import numba.extending
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 
 from fastconv.typing import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# A process that forks while one of its threads compiles would leave the child with a lock that nobody releases: the
+# fork waits until the compiler is idle.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 # Fused multiply-add may be used; NaN, infinity and the order of sums stay as written.
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}

@@ -17,7 +17,7 @@ from fastconv.backends.numba.deform import DeformShape, block_size, make_shape, 
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.grad_plan import BLOCK, chunk_count, filled_rows, lane_table, weight_index
 from fastconv.backends.numba.grad_tile import sum_tile
-from fastconv.backends.numba.grad_weight import place_sums
+from fastconv.backends.numba.grad_weight import place_sums, sum_units
 from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.simd import lanes
 from fastconv.backends.numba.totals import PART, add_part, settle_every, take_all
@@ -28,6 +28,9 @@ from fastconv.typing import Array
 _MOST = 4 * PART
 # Parts of the channels are shared among threads where images and fields are fewer than this.
 _ITEMS = 16
+# What one of them may take, in nanoseconds, as long as all have no more slopes than so many bytes.
+_LONG = 50_000_000
+_SLOPES_BYTES = 64 * 2**20
 
 
 def deform_conv_gradient(
@@ -49,11 +52,12 @@ def deform_conv_gradient(
     operands = read(x), read(offset), optional(mask, x.dtype), read(grad_output)
     _weights(problem, shape, operands, grad_weight)
     fields = shape.fields
-    # Channels of a field are few enough for all threads to have some.
-    parts = min(problem.channels // fields, -(-_ITEMS // (problem.batch * fields)))
+    work = problem.flops / 80 + 10 * problem.batch * problem.channels * taps * results
+    # Channels of a field are few enough for all threads to have some, and to be done soon.
+    items = max(_ITEMS, min(work / _LONG, _SLOPES_BYTES / (taps * 3 * results * x.itemsize)))
+    parts = min(problem.channels // fields, math.ceil(items / (problem.batch * fields)))
     inner = problem.channels // problem.groups
     slopes = np.zeros((problem.batch, parts, fields * taps, 3, results), x.dtype)
-    work = problem.flops / 80 + 10 * problem.batch * problem.channels * taps * results
     parallel.run(
         _spread, problem.batch * fields * parts, work, *operands, read(weight), write(grad_x), write(slopes),
         shape, parts, table(np.pad(np.arange(inner * taps), (0, TILE_ROWS))),
@@ -71,16 +75,20 @@ def _weights(problem: ConvProblem, s: DeformShape, operands: tuple[Array, ...], 
     a_rows = filled_rows(np.arange(rows) * s.block, TILE_ROWS)
     units = problem.batch * -(-s.rows * s.columns // s.block)
     chunks = chunk_count(units, a_rows.size * lane_at.size * problem.dtype.itemsize)
-    sums = np.zeros(chunks * lane_at.size * a_rows.size, problem.dtype)
+    sums = np.empty(chunks * lane_at.size * a_rows.size, problem.dtype)
+
+    def one_pass(first: int, units: int, work: float) -> None:
+        parallel.run(_weight_sums, chunks, work, *operands, sums, s, first, units, chunks, a_rows)
+
     work = problem.flops / 80 + 5 * units * s.block * problem.channels * s.kernel_h * s.kernel_w
-    parallel.run(_weight_sums, chunks, work, *operands, sums, s, units, chunks, a_rows)
+    sum_units(units, chunks, work, sums, one_pass)
     place_sums(sums, lane_at, rows, a_rows.size, s.lanes, chunks, 1, out)
 
 
 @kernel
 def _weight_sums(
     start: int, stop: int, x: Array, offset: Array, mask: Array, grad: Array, sums: Array, s: DeformShape,
-    units: int, chunks: int, a_rows: Array,
+    first_unit: int, units: int, chunks: int, a_rows: Array,
 ) -> None:  # fmt: skip
     """An item is a chunk of the blocks of results of all images."""
     results, taps = s.rows * s.columns, s.kernel_h * s.kernel_w
@@ -94,7 +102,8 @@ def _weight_sums(
     totals, rests = np.empty(room, x.dtype), np.empty(room, x.dtype)
     for chunk in range(start, stop):
         own = sums[chunk * room : (chunk + 1) * room]
-        low, high = chunk * units // chunks, (chunk + 1) * units // chunks
+        clear(own, 0, room)
+        low, high = first_unit + chunk * units // chunks, first_unit + (chunk + 1) * units // chunks
         for unit in range(low, high):
             settle_every(unit - low, own, room, totals, rests)
             image, first = unit // blocks, unit % blocks * s.block

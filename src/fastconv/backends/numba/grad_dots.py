@@ -47,7 +47,7 @@ def plane_sums(
         chunk, group = item // g.groups, item % g.groups
         clear(wide, 0, wide.size)
         terms = 0
-        for unit in range(chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks):
+        for unit in range(g.first + chunk * g.units // g.chunks, g.first + (chunk + 1) * g.units // g.chunks):
             image, row = unit // g.segments, unit % g.segments * g.band
             plane, rows = image * g.groups + group, min(g.band, g.rows - row)
             copy_planes(
@@ -103,7 +103,7 @@ def channel_dots(
         own = sums[chunk * size : (chunk + 1) * size]
         clear(own, 0, size)
         terms = 0
-        for unit in range(chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks):
+        for unit in range(g.first + chunk * g.units // g.chunks, g.first + (chunk + 1) * g.units // g.chunks):
             image, row = unit // g.segments, unit % g.segments * g.band
             count = min(g.band, g.rows - row) * g.columns
             copy_pixels(x, image, row * g.row_step, 0, g, slot_rows, columns, pixels)

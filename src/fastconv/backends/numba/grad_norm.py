@@ -14,12 +14,12 @@ import numpy as np
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
-from fastconv.backends.numba.norm import sum_squares_first, sum_squares_last
+from fastconv.backends.numba.norm import pixels_of_block, sum_squares_first, sum_squares_last
 from fastconv.backends.numba.totals import settle_every, take_all
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
 
-# Channels-first pixels at a time.
+# Channels-first pixels at a time, at most.
 _BLOCK = 128
 
 
@@ -34,13 +34,14 @@ def local_response_norm_gradient(
     out: Array,
 ) -> None:
     arguments = read(x), read(grad_output), write(out), size, alpha / size, beta, k
-    work = (2 * size + 25) * x.size
+    work = 2 * min(size, x.shape[3 if channels_last(layout) else 1]) + 25
     if channels_last(layout):
-        parallel.run(_last, x.size // x.shape[3], work, *arguments, x.shape[3])
+        parallel.run(_last, x.size // x.shape[3], work * x.size, *arguments, x.shape[3])
         return
     plane = x.shape[2] * x.shape[3]
-    blocks = -(-plane // _BLOCK)
-    parallel.run(_first, x.shape[0] * blocks, work, *arguments, x.shape[1], plane, blocks)
+    block = pixels_of_block(_BLOCK, work * x.shape[1])
+    blocks = -(-plane // block)
+    parallel.run(_first, x.shape[0] * blocks, work * x.size, *arguments, x.shape[1], plane, block)
 
 
 @device
@@ -74,18 +75,19 @@ def _subtract(
 @kernel
 def _first(
     start: int, stop: int, x: Array, grad: Array, out: Array, size: int, scale: float, beta: float, k: float,
-    channels: int, plane: int, blocks: int,
+    channels: int, plane: int, block: int,
 ) -> None:  # fmt: skip
     """Channels first. An item is a block of pixels of an image, in all channels."""
-    sums, ratio = np.empty(_BLOCK, x.dtype), np.empty(channels * _BLOCK, x.dtype)
-    totals, rests = np.empty(_BLOCK, x.dtype), np.empty(_BLOCK, x.dtype)
+    sums, ratio = np.empty(block, x.dtype), np.empty(channels * block, x.dtype)
+    totals, rests = np.empty(block, x.dtype), np.empty(block, x.dtype)
+    blocks = (plane + block - 1) // block
     for item in range(start, stop):
-        image, first = item // blocks, item % blocks * _BLOCK
-        count = min(_BLOCK, plane - first)
+        image, first = item // blocks, item % blocks * block
+        count = min(block, plane - first)
         for channel in range(channels):
             sum_squares_first(x, image, channel, first, count, size, channels, plane, sums, totals, rests)
             at = (image * channels + channel) * plane + first
-            _divide(x, grad, at, sums, count, scale, beta, k, out, ratio, channel * _BLOCK)
+            _divide(x, grad, at, sums, count, scale, beta, k, out, ratio, channel * block)
         for channel in range(channels):
             clear(sums, 0, count)
             # The window is read backwards.
@@ -93,7 +95,7 @@ def _first(
             for c in range(low, high):
                 settle_every(c - low, sums, count, totals, rests)
                 for i in range(unsigned(count)):
-                    sums[i] += ratio[unsigned(c * _BLOCK) + i]
+                    sums[i] += ratio[unsigned(c * block) + i]
             take_all(high - low, sums, count, totals, rests)
             _subtract(x, (image * channels + channel) * plane + first, sums, 0, count, scale, beta, out)
 

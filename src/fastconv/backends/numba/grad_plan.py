@@ -51,7 +51,8 @@ class Reduction(NamedTuple):
     copied: int  # elements of the copy that a segment makes of x
     band: int  # rows of a segment
     segments: int  # of an image
-    units: int  # segments of all images
+    first: int  # of the segments to sum
+    units: int  # how many: at first the segments of all images
     together: int  # segments whose products are summed as one
     chunks: int
     parts: int  # into which the results of a chunk are divided: an item is one of them
@@ -116,7 +117,7 @@ def make_plan(problem: ConvProblem) -> GradientPlan:
         dots, swapped,
         Reduction(
             groups, inner, outer, *problem.size, *problem.out_size, *problem.stride, copy.pitch, copy.plane, 1,
-            copy.size, copy.band, segments, units, together, chunks, parts, panels, wide, int(channels_last),
+            copy.size, copy.band, segments, 0, units, together, chunks, parts, panels, wide, int(channels_last),
         ),
         table(copy.slot_rows), copy.columns, a_rows, chunks * parts,
         flat.size, int(flat[1] - flat[0]) if flat.size > 1 else 1, lane_at,

@@ -1,7 +1,7 @@
 """Gradient of pooling by sums; called by the backend.
 
-A thread has a range of the image's rows. For every row of results it makes the row that all their windows
-share, and adds that to those of its rows that lie in the windows: each pixel is summed in the order of the
+An item is a band of an image's rows. For every row of results that reaches it, the row that all their windows
+share is made, and added to those of its rows that lie in the windows: each pixel is summed in the order of the
 results, whoever has it.
 """
 
@@ -21,18 +21,28 @@ from fastconv.backends.numba.totals import PART, settle, take
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array
 
-# Rows whose totals a thread keeps at a time, where so many windows overlap that it takes totals.
+# Rows of a band, at most: few enough for their totals to stay in a cache, where so many windows overlap that it takes
+# totals.
 _BAND = 64
+# What there is to share among threads, where rows suffice.
+_ITEMS = 16
 
 
 def pool_gradient(problem: PoolProblem, grad_output: Array, out: Array) -> None:
     """Of the reducer ``sum``; all planes share the windows."""
     shape = make_shape(problem)
     images = problem.batch * (1 if shape.channels_last else problem.channels)
-    many = max(_overlap(problem.rows, shape.height), _overlap(problem.columns, shape.width)) > PART
+    across, down = _overlap(problem.columns, shape.width), _overlap(problem.rows, shape.height)
+    band = max(1, min(_BAND, images * shape.height // _ITEMS))
+    bands = -(-shape.height // band)
+    # Rows of results, each made once for every band that they reach.
+    lines = bands * min(shape.rows, down + band)
+    width = out.size // (images * shape.height)
+    work = images * width * (lines * (2 + across) + shape.height * (1 + down)) / 4
     parallel.run(
-        _spread, images * shape.height, out.size + 4 * grad_output.size, read(grad_output), write(out), shape,
-        make_windows(problem), make_divisors(problem), problem.channels if shape.channels_last else 1, int(many),
+        _spread, images * bands, work, read(grad_output), write(out), shape,
+        make_windows(problem), make_divisors(problem), problem.channels if shape.channels_last else 1,
+        band, int(max(across, down) > PART),
     )  # fmt: skip
 
 
@@ -53,31 +63,27 @@ def _spread(
     w: WindowBounds,
     d: Divisors,
     channels: int,
+    band: int,
     many: int,
 ) -> None:
-    """An item is a row of an image; channels first, `channels` is 1 and planes count as images."""
+    """Channels first, `channels` is 1 and planes count as images."""
     width = s.width * channels
     line, shares = np.empty(width, out.dtype), np.empty(s.columns * channels, out.dtype)
-    room = width * many
-    totals, rests = np.empty(_BAND * room, out.dtype), np.empty(_BAND * room, out.dtype)
+    room, bands = width * many, (s.height + band - 1) // band
+    totals, rests = np.empty(band * room, out.dtype), np.empty(band * room, out.dtype)
     line_totals, line_rests = np.empty(room, out.dtype), np.empty(room, out.dtype)
-    item = start
-    while item < stop:
-        image, first = item // s.height, item % s.height
-        last = min(s.height, first + stop - item)
-        if many == 1:
-            last = min(last, first + _BAND)
-        # What a thread sums: the rows of an image from `first` to `last`.
-        rows = out[item * width : (item + last - first) * width]
+    for item in range(start, stop):
+        image, first = item // bands, item % bands * band
+        last = min(s.height, first + band)
+        rows = out[(image * s.height + first) * width : (image * s.height + last) * width]
         clear(rows, 0, rows.size)
         if many == 1:
             clear(totals, 0, rows.size)
             clear(rests, 0, rows.size)
         for i in range(s.rows):
-            # By the number of the window, whoever sums: that makes the parts the same for any number of threads.
             if many == 1 and i % PART == 0:
                 settle(rows, 0, rows.size, totals, rests)
-            # The first pixel of the window that is not above the thread's rows.
+            # The first pixel of the window that is not above the band.
             above = max(0, (first - w.row_start[i] + s.row_step - 1) // s.row_step)
             top, bottom = w.row_start[i] + above * s.row_step, min(last, w.row_stop[i])
             if top >= bottom:
@@ -91,7 +97,6 @@ def _spread(
         if many == 1:
             settle(rows, 0, rows.size, totals, rests)
             take(totals, rests, rows.size, rows)
-        item += last - first
 
 
 @device

@@ -44,7 +44,7 @@ def tile_sums(
             group_sums = sums[(chunk * g.panels + low) * size : (chunk * g.panels + high) * size]
             clear(group_sums, 0, group_sums.size)
             terms = 0
-            unit, end = chunk * g.units // g.chunks, (chunk + 1) * g.units // g.chunks
+            unit, end = g.first + chunk * g.units // g.chunks, g.first + (chunk + 1) * g.units // g.chunks
             while unit < end:
                 count, found = min(g.together, end - unit), 0
                 for segment in range(count):

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,17 @@ from fastconv.backends.numba.grad_dots import channel_dots, plane_sums
 from fastconv.backends.numba.grad_plan import make_plan
 from fastconv.backends.numba.grad_tile import tile_sums
 from fastconv.backends.numba.sums import channel_sums
+from fastconv.backends.numba.totals import settle
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
 
 # Rows of sums that an item adds up.
 _ROWS = 64
+# What an item of the sums may take, in nanoseconds: long sums are made in passes, for signals to be handled between
+# them.
+_LONG = 50_000_000
+# Sums that an item moves to the totals.
+_SETTLED = 4096
 
 
 def conv_weight_gradient(
@@ -33,13 +41,38 @@ def conv_weight_gradient(
     if plan.dots:
         compute = channel_dots if problem.channels_last else plane_sums
     sums = np.empty(g.chunks * plan.lane_at.size * plan.a_rows.size, x.dtype)
-    parallel.run(
-        compute, plan.items, problem.flops / (20 if plan.dots else 80), read(left), read(right), sums, g,
-        plan.slot_rows, plan.columns, plan.a_rows,
-    )  # fmt: skip
+
+    def one_pass(first: int, units: int, work: float) -> None:
+        parallel.run(
+            compute, plan.items, work, read(left), read(right), sums, g._replace(first=first, units=units),
+            plan.slot_rows, plan.columns, plan.a_rows,
+        )  # fmt: skip
+
+    sum_units(g.units, plan.items, problem.flops / (20 if plan.dots else 80), sums, one_pass)
     place_sums(sums, plan.lane_at, plan.rows, plan.a_rows.size, g.lanes, g.chunks, plan.row_step, out)
     if bias is not None:
         channel_sums(grad_output, problem.layout, bias)
+
+
+def sum_units(
+    units: int, items: int, work: float, sums: Array, one_pass: Callable[[int, int, float], None]
+) -> None:
+    """The sums of so many units, by ``one_pass(first, units, work)`` over some of them, each in so many items."""
+    passes = max(1, min(units, math.ceil(work / items / _LONG)))
+    if passes == 1:
+        one_pass(0, units, work)
+        return
+    totals, rests = np.zeros_like(sums), np.zeros_like(sums)
+    for number in range(passes):
+        first, last = units * number // passes, units * (number + 1) // passes
+        one_pass(first, last - first, work / passes)
+        parallel.run(_settle, -(-sums.size // _SETTLED), sums.size, sums, totals, rests)
+    np.add(totals, rests, out=sums)
+
+
+@kernel
+def _settle(start: int, stop: int, sums: Array, totals: Array, rests: Array) -> None:
+    settle(sums, start * _SETTLED, min(stop * _SETTLED, sums.size), totals, rests)
 
 
 def place_sums(

@@ -13,8 +13,10 @@ from fastconv.backends.numba.totals import settle_every, take_all
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
 
-# Channels-first pixels at a time: their energies stay in a first-level cache.
+# Channels-first pixels at a time, at most: their energies stay in a first-level cache.
 _BLOCK = 512
+# What a block of pixels may take, in nanoseconds: long ones are cut, for signals to be handled between them.
+_LONG = 20_000_000
 
 
 def local_response_norm(
@@ -23,11 +25,19 @@ def local_response_norm(
     """``x / (k + alpha / size * energy)**beta``, the energy being that of `size` neighbouring channels."""
     arguments = read(x), write(out), size, alpha / size, beta, k
     if channels_last(layout):
-        parallel.run(_last, x.size // x.shape[3], (size + 20) * x.size, *arguments, x.shape[3])
+        parallel.run(
+            _last, x.size // x.shape[3], (min(size, x.shape[3]) + 20) * x.size, *arguments, x.shape[3]
+        )
         return
-    plane = x.shape[2] * x.shape[3]
-    blocks = -(-plane // _BLOCK)
-    parallel.run(_first, x.shape[0] * blocks, (size + 20) * x.size, *arguments, x.shape[1], plane, blocks)
+    plane, work = x.shape[2] * x.shape[3], min(size, x.shape[1]) + 20
+    block = pixels_of_block(_BLOCK, work * x.shape[1])
+    blocks = -(-plane // block)
+    parallel.run(_first, x.shape[0] * blocks, work * x.size, *arguments, x.shape[1], plane, block)
+
+
+def pixels_of_block(most: int, work: int) -> int:
+    """Each of which takes `work` nanoseconds."""
+    return max(16, min(most, _LONG // work))
 
 
 @device
@@ -81,13 +91,14 @@ def _divide(
 @kernel
 def _first(
     start: int, stop: int, x: Array, out: Array, size: int, scale: float, beta: float, k: float,
-    channels: int, plane: int, blocks: int,
+    channels: int, plane: int, block: int,
 ) -> None:  # fmt: skip
     """Channels first. An item is a block of pixels of an image, in all channels."""
-    energy, totals, rests = np.empty(_BLOCK, x.dtype), np.empty(_BLOCK, x.dtype), np.empty(_BLOCK, x.dtype)
+    energy, totals, rests = np.empty(block, x.dtype), np.empty(block, x.dtype), np.empty(block, x.dtype)
+    blocks = (plane + block - 1) // block
     for item in range(start, stop):
-        image, first = item // blocks, item % blocks * _BLOCK
-        count = min(_BLOCK, plane - first)
+        image, first = item // blocks, item % blocks * block
+        count = min(block, plane - first)
         for channel in range(channels):
             sum_squares_first(x, image, channel, first, count, size, channels, plane, energy, totals, rests)
             _divide(x, (image * channels + channel) * plane + first, energy, count, scale, beta, k, out)

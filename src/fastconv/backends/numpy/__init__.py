@@ -15,9 +15,11 @@ from fastconv.backends.numpy.geometry import (
     channels_first,
     flat_planes,
     neighbour_sums,
+    pieces,
     sights,
 )
 from fastconv.backends.numpy.pooling import pool
+from fastconv.backends.numpy.product import product
 from fastconv.backends.numpy.sums import Sums, column_sums
 from fastconv.backends.protocol import NoShortcuts
 from fastconv.problem.convolution import ConvProblem
@@ -59,12 +61,14 @@ class NumpyBackend(NoShortcuts):
         out: Array,
     ) -> None:
         compute = _conv_transpose if problem.transposed else _conv
-        y = compute(problem, channels_first(x, problem.layout), prepared)
-        if bias is not None:
-            y += bias[:, np.newaxis, np.newaxis]
-        if residual is not None:
-            y += channels_first(residual, problem.layout)
-        channels_first(out, problem.layout)[...] = y if activation is None else apply(activation, y)
+        image, target = channels_first(x, problem.layout), channels_first(out, problem.layout)
+        for own in pieces(problem.batch, max(x.size, out.size)):
+            y = compute(image[own], prepared, problem)
+            if bias is not None:
+                y += bias[:, np.newaxis, np.newaxis]
+            if residual is not None:
+                y += channels_first(residual, problem.layout)[own]
+            target[own] = y if activation is None else apply(activation, y)
 
     def deform_conv(
         self,
@@ -76,7 +80,10 @@ class NumpyBackend(NoShortcuts):
         bias: Array | None,
         out: Array,
     ) -> None:
-        out[...] = deform.forward(problem, x, offset, mask, weight)
+        for own in pieces(problem.batch, x.size * problem.kernel[0] * problem.kernel[1]):
+            out[own] = deform.forward(
+                problem, x[own], offset[own], None if mask is None else mask[own], weight
+            )
         if bias is not None:
             out += bias[:, np.newaxis, np.newaxis]
 
@@ -98,7 +105,10 @@ class NumpyBackend(NoShortcuts):
     ) -> None:
         source, target = channels_first(x, problem.layout), channels_first(out, problem.layout)
         at, samples = (None if a is None else channels_first(a, problem.layout) for a in (indices, uniforms))
-        pool(problem, source, target, at, samples)
+        shared = not (problem.rows.own or problem.columns.own)  # windows that all planes have in common
+        for own in pieces(len(x), x.size) if shared else [slice(None)]:
+            own_at, own_samples = (None if a is None else a[own] for a in (at, samples))
+            pool(problem, source[own], target[own], own_at, own_samples)
 
     def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         flat = flat_planes(np.zeros_like(out), layout)
@@ -116,9 +126,10 @@ class NumpyBackend(NoShortcuts):
     def local_response_norm(
         self, x: Array, size: int, alpha: float, beta: float, k: float, layout: Layout, out: Array
     ) -> None:
-        energy = neighbour_sums(np.square(channels_first(x, layout)), size // 2, (size - 1) // 2)
-        target = channels_first(out, layout)
-        target[...] = channels_first(x, layout) / (k + alpha / size * energy) ** beta
+        source, target = channels_first(x, layout), channels_first(out, layout)
+        for own in pieces(len(x), x.size):
+            energy = neighbour_sums(np.square(source[own]), size // 2, (size - 1) // 2)
+            target[own] = source[own] / (k + alpha / size * energy) ** beta
 
     def conv_weight_gradient(
         self, problem: ConvProblem, x: Array, grad_output: Array, out: Array, bias: Array | None
@@ -147,13 +158,19 @@ class NumpyBackend(NoShortcuts):
         grad_weight: Array,
         grad_mask: Array | None,
     ) -> None:
-        deform.gradient(
-            problem, x, offset, mask, weight, grad_output, grad_x, grad_offset, grad_weight, grad_mask
-        )
+        total = np.zeros(weight.shape)
+        for own in pieces(problem.batch, x.size * problem.kernel[0] * problem.kernel[1]):
+            own_mask, own_grad_mask = (None if a is None else a[own] for a in (mask, grad_mask))
+            total += deform.gradient(
+                problem, x[own], offset[own], own_mask, weight, grad_output[own], grad_x[own], grad_offset[own],
+                own_grad_mask,
+            )  # fmt: skip
+        grad_weight[...] = total
 
     def pool_gradient(self, problem: PoolProblem, grad_output: Array, out: Array) -> None:
         source, target = (channels_first(a, problem.layout) for a in (grad_output, out))
-        gradients.pool(problem, source, target)
+        for own in pieces(len(out), out.size):
+            gradients.pool(problem, source[own], target[own])
 
     def scatter_add(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         gradients.scatter_add(values, indices, layout, out)
@@ -177,9 +194,9 @@ class NumpyBackend(NoShortcuts):
         layout: Layout,
         out: Array,
     ) -> None:
-        image, slopes = (channels_first(a, layout) for a in (x, grad_output))
-        result = gradients.local_response_norm(image, slopes, size, alpha, beta, k)
-        channels_first(out, layout)[...] = result
+        image, slopes, target = (channels_first(a, layout) for a in (x, grad_output, out))
+        for own in pieces(len(x), x.size):
+            target[own] = gradients.local_response_norm(image[own], slopes[own], size, alpha, beta, k)
 
     def activation_gradient(
         self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
@@ -187,27 +204,27 @@ class NumpyBackend(NoShortcuts):
         out[...] = apply_slope(activation, grad_output, value, from_output)
 
 
-def _conv(problem: ConvProblem, x: Array, weight: Array) -> Array:
+def _conv(x: Array, weight: Array, problem: ConvProblem) -> Array:
     """(N, K, oH, oW): the sum over taps of a matrix product over channels."""
-    image = x.reshape(problem.batch, problem.groups, -1, *problem.size)
-    y = np.zeros((problem.batch, problem.groups, weight.shape[1], *problem.out_size), x.dtype)
+    image = x.reshape(len(x), problem.groups, -1, *problem.size)
+    y = np.zeros((len(x), problem.groups, weight.shape[1], *problem.out_size), x.dtype)
     for tap, outputs, pixels in sights(problem):
         y[..., *outputs] += _products(weight[..., *tap], image[..., *pixels])
-    return y.reshape(problem.batch, problem.filters, *problem.out_size)
+    return y.reshape(len(x), problem.filters, *problem.out_size)
 
 
-def _conv_transpose(problem: ConvProblem, x: Array, weight: Array) -> Array:
+def _conv_transpose(x: Array, weight: Array, problem: ConvProblem) -> Array:
     """(N, C, H, W): every tap adds its share to the pixels that it would see in the convolution."""
-    source = x.reshape(problem.batch, problem.groups, -1, *problem.out_size)
-    y = np.zeros((problem.batch, problem.groups, weight.shape[2], *problem.size), x.dtype)
+    source = x.reshape(len(x), problem.groups, -1, *problem.out_size)
+    y = np.zeros((len(x), problem.groups, weight.shape[2], *problem.size), x.dtype)
     for tap, outputs, pixels in sights(problem):
         y[..., *pixels] += _products(weight[..., *tap].swapaxes(1, 2), source[..., *outputs])
-    return y.reshape(problem.batch, problem.channels, *problem.size)
+    return y.reshape(len(x), problem.channels, *problem.size)
 
 
 def _products(matrices: Array, image: Array) -> Array:
     """The matrix of each group times its pixels, (N, groups, channels, H, W)."""
-    products: Array = matrices @ image.reshape(*image.shape[:3], -1)
+    products = product(matrices, image.reshape(*image.shape[:3], -1))
     return products.reshape(*products.shape[:3], *image.shape[3:])
 
 

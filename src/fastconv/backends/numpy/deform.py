@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastconv.backends.numpy.product import product
 from fastconv.backends.numpy.sums import wider
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
@@ -29,8 +30,8 @@ class Corner(NamedTuple):
 def forward(problem: ConvProblem, x: Array, offset: Array, mask: Array | None, weight: Array) -> Array:
     """(N, K, oH, oW), without bias."""
     columns = _matrix(problem, _masked(_sample(problem, x, offset), mask))
-    y: Array = weight.reshape(problem.groups, -1, columns.shape[2]) @ columns
-    return y.reshape(problem.output_shape)
+    y = product(weight.reshape(problem.groups, -1, columns.shape[2]), columns)
+    return y.reshape(len(x), problem.filters, *problem.out_size)
 
 
 def gradient(
@@ -42,16 +43,15 @@ def gradient(
     grad_output: Array,
     grad_x: Array,
     grad_offset: Array,
-    grad_weight: Array,
     grad_mask: Array | None,
-) -> None:
-    """Fill the last four."""
+) -> Array:
+    """Fill the last three; return the gradient of the weights, in float64."""
     samples = _sample(problem, x, offset)
     columns = _matrix(problem, _masked(samples, mask))
     slopes = grad_output.reshape(*columns.shape[:2], -1, columns.shape[3])
-    products = slopes.astype(np.float64) @ columns.swapaxes(2, 3).astype(np.float64)
-    grad_weight[...] = products.sum(0).reshape(weight.shape)
-    by_tap = weight.reshape(problem.groups, -1, columns.shape[2]).swapaxes(1, 2) @ slopes
+    products = product(slopes.astype(np.float64), columns.swapaxes(2, 3).astype(np.float64))
+    grad_weight: Array = products.sum(0).reshape(weight.shape)
+    by_tap = product(weight.reshape(problem.groups, -1, columns.shape[2]).swapaxes(1, 2), slopes)
     by_tap = by_tap.reshape(samples.shape)
     if grad_mask is not None:
         grad_mask[...] = (by_tap * samples).sum(2, dtype=wider(x.dtype)).reshape(grad_mask.shape)
@@ -69,12 +69,13 @@ def gradient(
         at = first + corner.place[:, :, np.newaxis]
         np.add.at(flat, at.ravel(), _times(share, by_tap).ravel())
     grad_x[...] = flat.reshape(x.shape)
+    return grad_weight
 
 
 def _corners(problem: ConvProblem, offset: Array, size: tuple[int, ...]) -> Iterator[Corner]:
     height, width = size
     (kernel_h, kernel_w), out_size = problem.kernel, problem.out_size
-    shifts = offset.reshape(problem.batch, -1, kernel_h, kernel_w, 2, *out_size)
+    shifts = offset.reshape(len(offset), -1, kernel_h, kernel_w, 2, *out_size)
     grid = np.ix_(*(range(n) for n in (kernel_h, kernel_w, *out_size)))
     row = shifts[:, :, :, :, 0] + (
         grid[0] * problem.dilation[0] + grid[2] * problem.stride[0] - problem.padding[0]
@@ -101,7 +102,7 @@ def _corners(problem: ConvProblem, offset: Array, size: tuple[int, ...]) -> Iter
 def _sample(problem: ConvProblem, x: Array, offset: Array) -> Array:
     """(N, G, C // G, kH, kW, oH, oW): the image at every tap's place, bilinear between pixels, 0 outside."""
     groups = offset.shape[1] // (2 * problem.kernel[0] * problem.kernel[1])
-    planes = x.reshape(problem.batch, groups, -1, x.shape[2] * x.shape[3])
+    planes = x.reshape(len(x), groups, -1, x.shape[2] * x.shape[3])
     result = np.zeros((*planes.shape[:3], *problem.kernel, *problem.out_size), x.dtype)
     for corner in _corners(problem, offset, x.shape[2:]):
         share = (corner.row * corner.column)[:, :, np.newaxis]
@@ -128,4 +129,4 @@ def _masked(columns: Array, mask: Array | None) -> Array:
 
 def _matrix(problem: ConvProblem, columns: Array) -> Array:
     """(N, groups, C // groups * kH * kW, oH * oW)."""
-    return columns.reshape(problem.batch, problem.groups, -1, problem.out_size[0] * problem.out_size[1])
+    return columns.reshape(len(columns), problem.groups, -1, problem.out_size[0] * problem.out_size[1])

@@ -12,6 +12,15 @@ from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
 
+# Elements of a few arrays of one step: some milliseconds of NumPy's work, and few enough for a last-level cache.
+_PIECE = 2**20
+
+
+def pieces(batch: int, elements: int) -> list[slice]:
+    """Images to work on at a time: Python handles signals between NumPy's calls, not within."""
+    images = max(1, _PIECE * batch // max(1, elements))
+    return [slice(first, min(first + images, batch)) for first in range(0, batch, images)]
+
 
 def channels_first(array: Array, layout: Layout) -> Array:
     """A view of `array` as (N, C, H, W)."""
