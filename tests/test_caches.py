@@ -29,7 +29,7 @@ def everything():
 
 
 def remembered():
-    """Every `functools.cache` and `lru_cache` of the package's modules; those made in functions live no longer than these."""
+    """Every `functools.cache` and `lru_cache` that a module of the package made; those of a call end with it."""
     kind = type(functools.lru_cache(lambda: None))
     found = [o for o in gc.get_objects() if type(o) is kind and "<locals>" not in o.__qualname__]
     return [o for o in found if (o.__module__ or "").startswith("fastconv")]
