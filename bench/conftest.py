@@ -133,24 +133,26 @@ def measure(benchmark, request):
 
 def _measure(benchmark, layer, runner, settings, budget):
     arrays = cases.arrays(layer, settings.dtype)
-    call = _prepared(layer, arrays, runner, settings)
+    prepared = _prepared(layer, arrays, runner, settings)
     # The first call is the warm-up, too: numba compiles, threads wake up.
-    images = call.images(benchmark.pedantic(call.run) if benchmark.disabled else call.run())
+    images = prepared.images(benchmark.pedantic(prepared.run) if benchmark.disabled else prepared.run())
     error = check(layer, arrays, images, settings)
     if benchmark.disabled:
         return
-    flops = layer.flops(call.shape or images[0].shape)
+    flops = layer.flops(prepared.shape or images[0].shape)
     if settings.mode == "gradient":
         flops *= 2  # once for `x`, once for the weights
     del images
-    timer = Timer({"": call.run}, replace(PACE, enough=budget))  # here it only looks how long a call takes
-    benchmark.pedantic(call.run, rounds=timer.rounds(""), iterations=timer.repeats[""])
+    timer = Timer(
+        {"": prepared.run}, replace(PACE, enough=budget)
+    )  # here it only looks how long a call takes
+    benchmark.pedantic(prepared.run, rounds=timer.rounds(""), iterations=timer.repeats[""])
     build = fastconv.config.build_config()["build"]
     benchmark.extra_info.update(
         operation=layer.operation,
         shapes=str(layer),
         backend=runner.backend,
-        algorithm=call.detail,
+        algorithm=prepared.detail,
         isa=build["instruction_set"] if runner.backend == "cython" else "",
         layout=settings.layout,
         dtype=settings.dtype,
@@ -164,11 +166,11 @@ def _measure(benchmark, layer, runner, settings, budget):
 
 def _prepared(layer, arrays, runner, settings):
     try:
-        call = runner.prepare(layer, arrays, settings)
+        prepared = runner.prepare(layer, arrays, settings)
     except ValueError as error:
         if runner.algorithm is None or "cannot do" not in str(error):
             raise
         pytest.skip("the algorithm cannot do the layer")
-    if call is None:
+    if prepared is None:
         pytest.skip(f"{layer.operation} has no {settings.layout} or no gradient")
-    return call
+    return prepared

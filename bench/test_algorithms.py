@@ -4,7 +4,7 @@
 """
 
 from bench.cases import KINDS
-from fastconv.bench.runners.backend import Backend
+from fastconv.bench.runners.backend import BackendRunner
 
 LAYERS = [layer for layer in KINDS if "conv" in layer.operation]
 QUICK = ("3x3 128->128, 28", "depthwise 3x3 144, 56")
@@ -12,4 +12,4 @@ QUICK = ("3x3 128->128, 28", "depthwise 3x3 144, 56")
 
 def test_algorithm(measure, layer, layout, algorithm):
     backend, name = algorithm
-    measure(layer, Backend(backend, name), f"algorithm {layout}", layout=layout)
+    measure(layer, BackendRunner(backend, name), f"algorithm {layout}", layout=layout)

@@ -13,7 +13,7 @@ from fastconv.bench.layers.layer import Layer, conv, pool, transposed
 from fastconv.bench.layers.networks import network
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners import peers
-from fastconv.bench.runners.backend import Backend
+from fastconv.bench.runners.backend import BackendRunner
 
 MISSING = 77  # exit code
 
@@ -99,15 +99,15 @@ POOLS_OF_PYTORCH = [
 def images(runner, layer, settings):
     """What the runner's call gives, the second time too, and the shape of the layer's result."""
     arrays = layer.arrays(settings.dtype)
-    call = runner.prepare(layer, arrays, settings)
-    if call is None:
+    prepared = runner.prepare(layer, arrays, settings)
+    if prepared is None:
         return None
-    first = call.images(call.run())
-    for once, again in zip(first, call.images(call.run()), strict=True):
+    first = prepared.images(prepared.run())
+    for once, again in zip(first, prepared.images(prepared.run()), strict=True):
         np.testing.assert_array_equal(once, again)
     for name, array in layer.arrays(settings.dtype).items():
         np.testing.assert_array_equal(arrays[name], array)  # not written to
-    return first, call.shape or first[0].shape
+    return first, prepared.shape or first[0].shape
 
 
 def agrees(runner, layer, settings):
@@ -115,7 +115,7 @@ def agrees(runner, layer, settings):
     found = images(runner, layer, settings)
     if found is None:
         return False
-    expected = images(Backend("numpy"), layer, settings)
+    expected = images(BackendRunner("numpy"), layer, settings)
     assert found[1] == expected[1], layer
     for theirs, ours in zip(found[0], expected[0], strict=True):
         assert theirs.dtype == ours.dtype == settings.dtype

@@ -9,7 +9,7 @@ import pytest
 from fastconv.bench.layers.layer import Layer, conv, pool, transposed
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.oracle.check import WrongResult, check, definitions_of
-from fastconv.bench.runners.backend import Backend
+from fastconv.bench.runners.backend import BackendRunner
 
 X = (2, 4, 9, 11)
 ODD = [
@@ -119,8 +119,8 @@ def by_name(layer):
 
 def results(layer, settings, backend="numpy"):
     arrays = layer.arrays(settings.dtype)
-    call = Backend(backend).prepare(layer, arrays, settings)
-    return arrays, call.images(call.run())
+    prepared = BackendRunner(backend).prepare(layer, arrays, settings)
+    return arrays, prepared.images(prepared.run())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -227,8 +227,8 @@ def test_an_index_that_is_wrong_by_one_is_found():
         "indices", "max_pool2d", {"x": (1, 1, 300, 300)}, {"kernel_size": 2, "return_indices": True}
     )
     arrays, settings = layer.arrays(), Settings()
-    call = Backend("numpy").prepare(layer, arrays, settings)
-    image, indices = call.images(call.run())
+    prepared = BackendRunner("numpy").prepare(layer, arrays, settings)
+    image, indices = prepared.images(prepared.run())
     assert check(layer, arrays, (image, indices), settings) < 1e-6
     indices[0, 0, 149, 149] += 1
     with pytest.raises(WrongResult, match="indices"):

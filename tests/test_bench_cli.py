@@ -13,7 +13,7 @@ from fastconv import limits
 from fastconv.bench.layers.layer import conv
 from fastconv.bench.measure.results import Results
 from fastconv.bench.oracle.check import WrongResult
-from fastconv.bench.runners.backend import Backend
+from fastconv.bench.runners.backend import BackendRunner
 from fastconv.cli import main
 
 for package in ("jinja2", "matplotlib", "pandas", "rich", "threadpoolctl"):
@@ -247,21 +247,21 @@ def test_results_that_do_not_agree_are_wrong(monkeypatch, tmp_path, capsys):
     """One element far from all that are sampled, by the second backend."""
     if len(fastconv.available_backends()) < 2:
         pytest.skip("needs two backends")
-    prepare = Backend.prepare
+    prepare = BackendRunner.prepare
 
     def off_by_one(self, layer, arrays, settings):
-        call = prepare(self, layer, arrays, settings)
+        prepared = prepare(self, layer, arrays, settings)
         if self.backend == "numpy":
 
-            def run(run=call.run):
+            def run(run=prepared.run):
                 result = run()
                 result[0, 3, 517, 411] += 1
                 return result
 
-            return replace(call, run=run)
-        return call
+            return replace(prepared, run=run)
+        return prepared
 
-    monkeypatch.setattr(Backend, "prepare", off_by_one)
+    monkeypatch.setattr(BackendRunner, "prepare", off_by_one)
     file = tmp_path / "run.json"
     layer = ["conv2d", "--x", "1,1,900,900", "--w", "6,1,3,3", "--padding", "1"]
     names = f"{fastconv.available_backends()[0]},numpy"

@@ -10,7 +10,7 @@ import fastconv
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.oracle.check import check
 from fastconv.bench.oracle.definitions import FORWARD, GRADIENTS
-from fastconv.bench.runners.backend import Backend
+from fastconv.bench.runners.backend import BackendRunner
 from fastconv.ops.table import OPERATIONS
 
 SOURCE = Path(__file__).parents[1] / "bench" / "cases.py"
@@ -41,9 +41,9 @@ def test_names_are_unique(name):
 def test_operations_are_measured_and_right(layer, mode, layout):
     settings = Settings(mode=mode, layout=layout)
     arrays = cases.arrays(layer, settings.dtype)
-    call = Backend(fastconv.get_backend()).prepare(layer, arrays, settings)
-    if call is None:
+    prepared = BackendRunner(fastconv.get_backend()).prepare(layer, arrays, settings)
+    if prepared is None:
         assert layout == "NHWC"
         assert "layout" not in inspect.signature(getattr(fastconv, layer.operation)).parameters
     else:
-        assert check(layer, arrays, call.images(call.run()), settings) < 1e-4
+        assert check(layer, arrays, prepared.images(prepared.run()), settings) < 1e-4

@@ -4,8 +4,10 @@ import functools
 import gc
 import importlib
 import pkgutil
+import re
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,9 +29,9 @@ def everything():
 
 
 def remembered():
-    """Every `functools.cache` and `lru_cache` of the package."""
+    """Every `functools.cache` and `lru_cache` that a module of the package made; those of a call end with it."""
     kind = type(functools.lru_cache(lambda: None))
-    found = [o for o in gc.get_objects() if type(o) is kind]
+    found = [o for o in gc.get_objects() if type(o) is kind and "<locals>" not in o.__qualname__]
     return [o for o in found if (o.__module__ or "").startswith("fastconv")]
 
 
@@ -42,6 +44,15 @@ def call_everything():
     grad.conv2d(x, weight, slope, padding=2, padding_mode="circular")
     grad.avg_pool2d(normal((1, 3, 3, 3)), x.shape, 2)
     fastconv.plan_conv2d(weight, padding=1)(x)
+
+
+def test_caches_are_made_in_one_place():
+    """Also those of the programs. The oracle of the benchmarks uses nothing of the package."""
+    package = Path(fastconv.__file__).parent
+    allowed = {package / "caches.py", *(package / "bench" / "oracle").rglob("*.py")}
+    made = re.compile(r"functools\.(lru_)?cache\b|from functools import .*\b(lru_)?cache\b")
+    others = [path for path in package.rglob("*.py") if made.search(path.read_text(encoding="utf-8"))]
+    assert set(others) <= allowed
 
 
 def test_every_cache_is_listed_and_cleared(backend):

@@ -64,7 +64,7 @@ def test_rows_of_the_contact_sheet_align(photo):
     """Pictures of another shape than the photograph's begin, with their titles, at the height of their neighbours."""
     shapes = [photo, photo, (60, 180), (180, 60), photo, (90, 90), photo]
     pictures = [
-        demo_sheet.Picture(f"{i}", (1, 3, *shape), photograph(*shape)) for i, shape in enumerate(shapes)
+        demo_sheet.SheetPicture(f"{i}", (1, 3, *shape), photograph(*shape)) for i, shape in enumerate(shapes)
     ]
     figure = demo_sheet.contact_sheet(pictures, "some title")
     figure.draw_without_rendering()

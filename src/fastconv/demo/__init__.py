@@ -16,7 +16,7 @@ from fastconv import available_backends, backends, get_num_threads
 from fastconv.commands.error import CommandError
 from fastconv.demo.measure import Outcome, measure
 from fastconv.demo.photo import load_photo
-from fastconv.demo.sheet import Picture, save_sheet, thumbnail
+from fastconv.demo.sheet import SheetPicture, save_sheet, thumbnail
 from fastconv.demo.steps import PHOTO, chain
 from fastconv.demo.table import outcome_table, outcome_text
 from fastconv.typing import BackendName
@@ -66,7 +66,7 @@ def run_demo(
     heading = f"{photo.description}; backends: {', '.join(names)}; threads: {get_num_threads()}\n"
     console.print(heading, soft_wrap=True, markup=False)
     results = {PHOTO: photo.pixels}
-    pictures = [Picture(photo.name, photo.pixels.shape, thumbnail(photo.pixels[0]))]
+    pictures = [SheetPicture(photo.name, photo.pixels.shape, thumbnail(photo.pixels[0]))]
     outcomes: list[Outcome] = []
     steps = chain(*photo.pixels.shape[2:])
     # No spinner: its thread would disturb the times.
@@ -75,7 +75,7 @@ def run_demo(
             live.update(f"... {step.title}", refresh=console.is_terminal)
             result, outcome = measure(step, results[step.source], names)
             outcomes.append(outcome)
-            pictures.append(Picture(step.title, result.shape, thumbnail(step.show(result))))
+            pictures.append(SheetPicture(step.title, result.shape, thumbnail(step.show(result))))
             if any(other.source == step.title for other in steps):
                 results[step.title] = result
 

@@ -24,7 +24,7 @@ DPI = 125
 
 
 @dataclass(frozen=True)
-class Picture:
+class SheetPicture:
     """A picture of the contact sheet, with the shape ``(1, C, H, W)`` of the array that it shows."""
 
     title: str
@@ -43,7 +43,7 @@ def thumbnail(picture: Array) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def save_sheet(pictures: Sequence[Picture], path: Path, title: str) -> None:
+def save_sheet(pictures: Sequence[SheetPicture], path: Path, title: str) -> None:
     """Write the pictures as a PNG at ``path``.
 
     Raises
@@ -60,7 +60,7 @@ def save_sheet(pictures: Sequence[Picture], path: Path, title: str) -> None:
         raise CommandError(f"cannot write the contact sheet to {path}: {error.strerror or error}") from None
 
 
-def contact_sheet(pictures: Sequence[Picture], title: str) -> Figure:
+def contact_sheet(pictures: Sequence[SheetPicture], title: str) -> Figure:
     """Lay out the pictures in rows, below their titles; those of a row begin at the same height."""
     height, width = pictures[0].pixels.shape[:2]
     # A cell takes the photograph's shape, within limits that leave room for the titles of very narrow ones.

@@ -19,6 +19,8 @@ from fastconv.execution.memory import check_memory, empty, memory_errors
 from fastconv.execution.padding import pad_image
 from fastconv.problem.case import ConvCase, find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
+from fastconv.problem.dtypes import compute_dtype, float_result
+from fastconv.problem.layout import weight_sizes
 from fastconv.settings.precision import get_precision
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -55,6 +57,21 @@ def check_algorithm(o: ConvOptions, backend: Backend) -> None:
         raise ValueError(
             f"{o.op}: algorithm is {o.algorithm!r}, but the {backend.name} backend has only None, {names}"
         )
+
+
+def read_planned(
+    o: ConvOptions, weight: ArrayLike, bias: ArrayLike | None, backend: BackendName | None
+) -> tuple[Array, Array | None, BackendName]:
+    """A plan's own copies of weight and bias, and the name of its backend."""
+    engine = resolve(o.op, backend)
+    check_algorithm(o, engine)
+    kept = read_weight(o.op, "weight", weight).copy()
+    kept.flags.writeable = False
+    outer, inner, _ = weight_sizes(kept.shape, o.layout)
+    # Only plain convolutions may leave the groups to the number of input channels.
+    channels = outer if o.output_padding is None or o.groups is None else inner * o.groups
+    own = read_bias(o.op, bias, channels, compute_dtype(float_result(kept.dtype)))
+    return kept, None if own is None else own.copy(), engine.name
 
 
 class ConvCall:

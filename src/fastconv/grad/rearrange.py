@@ -77,11 +77,7 @@ def pad2d(
     check_layout(op, layout)
     arguments.choice(op, "mode", mode, opt.PADDING_MODES)
     grad, batched = images(op, "grad_output", grad_output, layout)
-    sides = opt.padding(op, padding)
-    if isinstance(sides, str):
-        raise ValueError(
-            f"{op}: padding is {sides!r}, but needs numbers: there is no kernel to derive them from"
-        )
+    sides = opt.padding_in_numbers(op, padding)
     rows, columns = plane_size(grad.shape, layout)
     height, width = rows - sides[0] - sides[1], columns - sides[2] - sides[3]
     if height < 1 or width < 1:

@@ -81,7 +81,7 @@ class Probe:
                 rounds += 1
 
 
-class Pair(NamedTuple):
+class ProbePair(NamedTuple):
     """One loop, measured on one thread and on all."""
 
     one: Probe
@@ -101,8 +101,8 @@ class Level(NamedTuple):
 
 
 class Measured(NamedTuple):
-    peaks: dict[tuple[str, str], Pair]  # of (instruction set, dtype)
-    bandwidths: dict[Level, tuple[Pair, Pair]]  # reading, copying
+    peaks: dict[tuple[str, str], ProbePair]  # of (instruction set, dtype)
+    bandwidths: dict[Level, tuple[ProbePair, ProbePair]]  # reading, copying
     spread: float
 
 
@@ -110,8 +110,8 @@ def measure(threads: int, effort: Effort, progress: Callable[[str], None]) -> Me
     """All probes: those of arithmetic for every instruction set of this processor, the others for the one in use."""
     usable = [name for name, here in _engine.instruction_sets() if here]
 
-    def pair(kind: int, **options: Any) -> Pair:
-        return Pair(Probe(kind, 1, **options), Probe(kind, threads, **options))
+    def pair(kind: int, **options: Any) -> ProbePair:
+        return ProbePair(Probe(kind, 1, **options), Probe(kind, threads, **options))
 
     found = levels(caches(threads), effort.memory, free_memory() // (4 * threads))
     peaks = {(isa, dtype): pair(ARITHMETIC, isa=isa, dtype=dtype) for isa in usable for dtype in DTYPES}

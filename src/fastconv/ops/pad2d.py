@@ -64,11 +64,7 @@ def pad2d(
     check_layout(op, layout)
     arguments.choice(op, "mode", mode, opt.PADDING_MODES)
     array, batched = images(op, "x", x, layout)
-    sides = opt.padding(op, padding)
-    if isinstance(sides, str):
-        raise ValueError(
-            f"{op}: padding is {sides!r}, but needs numbers: there is no kernel to derive them from"
-        )
+    sides = opt.padding_in_numbers(op, padding)
     fill = arguments.number(op, "value", value)
     engine = resolve(op, backend)
     dtype = array.dtype.newbyteorder("=")

@@ -8,13 +8,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from fastconv import arguments, backends
-from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
 from fastconv.execution.arrays import native
-from fastconv.execution.convolution import check_algorithm, execute, read_bias, read_weight, shortcut_of
+from fastconv.execution.convolution import execute, read_planned, shortcut_of
 from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_tables
 from fastconv.problem.dtypes import compute_dtype, float_result
-from fastconv.problem.layout import weight_sizes
 from fastconv.settings.precision import get_precision
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import (
@@ -242,29 +240,6 @@ class ConvTranspose2dPlan(_Plan):
         return plan_conv_transpose2d(**arguments)
 
 
-def _read(
-    options: ConvOptions, weight: ArrayLike, bias: ArrayLike | None, backend: BackendName | None
-) -> tuple[Array, Array | None, BackendName]:
-    """The plan's own copies of weight and bias, and the name of its backend."""
-    engine = resolve(options.op, backend)
-    check_algorithm(options, engine)
-    array = read_weight(options.op, "weight", weight)
-    result = float_result(array.dtype)
-    kept = array.copy()
-    kept.flags.writeable = False
-    if bias is not None:
-        bias = read_bias(options.op, bias, _channels(options, array), compute_dtype(result)).copy()  # type: ignore[union-attr]
-    return kept, bias, engine.name
-
-
-def _channels(o: ConvOptions, weight: Array) -> int:
-    outer, inner, _ = weight_sizes(weight.shape, o.layout)
-    if o.output_padding is not None:
-        assert o.groups is not None
-        return inner * o.groups
-    return outer
-
-
 def plan_conv2d(
     weight: ArrayLike,
     bias: ArrayLike | None = None,
@@ -311,7 +286,7 @@ def plan_conv2d(
         "plan_conv2d", stride, padding, dilation, groups,
         padding_mode=padding_mode, layout=layout, activation=activation, precision=precision, algorithm=algorithm,
     )  # fmt: skip
-    return Conv2dPlan(options, *_read(options, weight, bias, backend), input_shape)
+    return Conv2dPlan(options, *read_planned(options, weight, bias, backend), input_shape)
 
 
 def plan_depthwise_conv2d(
@@ -359,7 +334,7 @@ def plan_depthwise_conv2d(
         padding_mode=padding_mode, layout=layout, activation=activation, precision=precision, algorithm=algorithm,
         depthwise=True,
     )  # fmt: skip
-    return DepthwiseConv2dPlan(options, *_read(options, weight, bias, backend), input_shape)
+    return DepthwiseConv2dPlan(options, *read_planned(options, weight, bias, backend), input_shape)
 
 
 def plan_conv_transpose2d(
@@ -407,4 +382,4 @@ def plan_conv_transpose2d(
         "plan_conv_transpose2d", stride, padding, dilation, groups, output_padding=output_padding,
         layout=layout, activation=activation, precision=precision, algorithm=algorithm,
     )  # fmt: skip
-    return ConvTranspose2dPlan(options, *_read(options, weight, bias, backend), input_shape)
+    return ConvTranspose2dPlan(options, *read_planned(options, weight, bias, backend), input_shape)

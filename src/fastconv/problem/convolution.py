@@ -25,7 +25,7 @@ from fastconv.problem.layout import (
     weight_sizes,
 )
 from fastconv.problem.options import Activation, Padding, Sides
-from fastconv.problem.padding import Border, Borders
+from fastconv.problem.padding import Border, Borders, whole_borders
 from fastconv.problem.sizes import conv_size, same_sides
 from fastconv.typing import ActivationLike, Layout, PaddingLike, PaddingMode, PairLike, Precision
 
@@ -325,7 +325,7 @@ def padding_tables(o: ConvOptions, problem: ConvProblem) -> tuple[ConvProblem, B
 
 def _border(problem: ConvProblem, axis: int) -> Border:
     size, outputs, taps = problem.size[axis], problem.out_size[axis], problem.kernel[axis]
-    whole = Border(size, *problem.padding[2 * axis : 2 * axis + 2])
+    whole = whole_borders(problem.size, problem.padding)[axis]
     if whole.length <= 8 * (size + outputs * taps):
         return whole
     return whole._replace(seen=(outputs, taps, problem.stride[axis], problem.dilation[axis]))

@@ -42,6 +42,16 @@ def padding(op: str, value: PaddingLike) -> Padding:
     return vertical, vertical, horizontal, horizontal
 
 
+def padding_in_numbers(op: str, value: PaddingLike) -> Sides:
+    """As `padding`, where no word has a meaning."""
+    sides = padding(op, value)
+    if isinstance(sides, str):
+        raise ValueError(
+            f"{op}: padding is {sides!r}, but needs numbers: there is no kernel to derive them from"
+        )
+    return sides
+
+
 def padding_1d(op: str, value: SignalPaddingLike) -> Padding:
     """An int, ``(before, after)``, ``((before, after),)`` or a word."""
     if isinstance(value, str):

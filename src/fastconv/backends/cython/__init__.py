@@ -39,7 +39,7 @@ _KERNELS = tuple(name for name, _ in _engine.kernels())
 _DIRECT = tuple(name for name, textbook in _engine.kernels() if textbook)
 
 
-class Choice(NamedTuple):
+class ChosenKernel(NamedTuple):
     """A problem as the kernels see it, and the kernel that does it."""
 
     conv: _engine.Conv
@@ -47,11 +47,11 @@ class Choice(NamedTuple):
 
 
 @kept()
-def _choose(problem: ConvProblem, once: bool = False) -> Choice:
+def _choose(problem: ConvProblem, once: bool = False) -> ChosenKernel:
     """With `once`, the weights are prepared for one call alone."""
     conv = _conv(problem, once)
     if problem.algorithm is None:
-        return Choice(conv, conv.choose())
+        return ChosenKernel(conv, conv.choose())
     wanted = _DIRECT if problem.algorithm == "direct" else (problem.algorithm,)
     kernels = [_KERNELS.index(name) for name in wanted]
     kernels = [kernel for kernel in kernels if conv.accepts(kernel)]
@@ -61,14 +61,14 @@ def _choose(problem: ConvProblem, once: bool = False) -> Choice:
             f"to {problem.filters} channels in {problem.groups} groups, kernel {problem.kernel}, stride "
             f"{problem.stride}, dilation {problem.dilation}, {problem.layout}, with precision {problem.precision!r}"
         )
-    return Choice(conv, min(kernels, key=conv.cost))
+    return ChosenKernel(conv, min(kernels, key=conv.cost))
 
 
 @kept()
-def _choose_gradient(problem: ConvProblem) -> Choice:
+def _choose_gradient(problem: ConvProblem) -> ChosenKernel:
     """The kernel for the gradient of the weights."""
     conv = _conv(problem)
-    return Choice(conv, conv.choose_gradient())
+    return ChosenKernel(conv, conv.choose_gradient())
 
 
 def _conv(problem: ConvProblem, once: bool = False) -> _engine.Conv:

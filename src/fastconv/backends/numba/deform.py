@@ -22,7 +22,7 @@ from fastconv.typing import Array
 _SAMPLE_BYTES = 256 * 1024
 
 
-class Shape(NamedTuple):
+class DeformShape(NamedTuple):
     """Plain numbers of a problem."""
 
     channels: int
@@ -53,8 +53,8 @@ def block_size(problem: ConvProblem, wide: int) -> int:
     return min(blocks, -(-problem.out_size[0] * problem.out_size[1] // wide)) * wide
 
 
-def make_shape(problem: ConvProblem, fields: int, block: int, wide: int, thin: bool = False) -> Shape:
-    return Shape(
+def make_shape(problem: ConvProblem, fields: int, block: int, wide: int, thin: bool = False) -> DeformShape:
+    return DeformShape(
         problem.channels, *problem.size, *problem.kernel, *problem.stride, *problem.dilation,
         problem.padding[0], problem.padding[2], *problem.out_size,
         problem.groups, problem.filters // problem.groups, fields, block, wide, int(thin),
@@ -90,7 +90,7 @@ def deform_conv(
 
 @kernel
 def _deform(
-    start: int, stop: int, x: Array, offset: Array, mask: Array, weight: Array, bias: Array, out: Array, s: Shape,
+    start: int, stop: int, x: Array, offset: Array, mask: Array, weight: Array, bias: Array, out: Array, s: DeformShape,
     a_rows: Array, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
     """An item is a block of results of an image."""
@@ -116,7 +116,7 @@ def _deform(
 
 @device
 def sample(
-    x: Array, offset: Array, mask: Array, image: int, first: int, count: int, s: Shape,
+    x: Array, offset: Array, mask: Array, image: int, first: int, count: int, s: DeformShape,
     corners: Array, shares: Array, sampled: Array,
 ) -> None:  # fmt: skip
     """Pixels (channel, tap, result) of `count` results, bilinear between pixels and 0 outside the image."""

@@ -7,7 +7,7 @@ import math
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.gemm import CHANNEL_ROWS, THIN_VECTORS, TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.geometry import nanoseconds
-from fastconv.backends.numba.passes import axes
+from fastconv.backends.numba.passes import axis_passes
 from fastconv.backends.numba.simd import VECTOR_BYTES, lanes
 from fastconv.backends.numba.weights import channel_counts, method
 from fastconv.problem.convolution import ConvProblem
@@ -25,7 +25,7 @@ def explain(problem: ConvProblem) -> str:
     threads = parallel.threads_for(nanoseconds(problem))
     passes = 1
     if method(problem) != "phases":
-        passes = math.prod(sum(a is not None for a in axes(problem, axis)) for axis in (0, 1))
+        passes = math.prod(sum(a is not None for a in axis_passes(problem, axis)) for axis in (0, 1))
     moved = (math.prod(problem.input_shape) + math.prod(problem.output_shape)) * problem.dtype.itemsize
     return (
         f"numba backend: direct, {how}; {passes} pass{'' if passes == 1 else 'es'}\n"

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastconv.backends.numba.compile import table
 from fastconv.backends.numba.gemm import CHANNEL_ROWS, THIN_VECTORS, TILE_ROWS, TILE_VECTORS
-from fastconv.backends.numba.passes import Axis, axes, slots
+from fastconv.backends.numba.passes import AxisPass, axis_passes, slots
 from fastconv.backends.numba.simd import VECTOR_BYTES, lanes
 from fastconv.backends.numba.weights import channel_counts, channel_lanes, method, panel_width, panels
 from fastconv.caches import kept_up_to
@@ -78,10 +78,10 @@ class Pass(NamedTuple):
 def make_passes(problem: ConvProblem, threads: int) -> tuple[Pass, ...]:
     """The passes of a problem, for that many threads."""
     make = _nchw if not problem.channels_last else _channels if method(problem) == "channels" else _nhwc
-    columns = axes(problem, 1)
+    columns = axis_passes(problem, 1)
     return tuple(
         make(problem, threads, i * len(columns) + j, row, column)
-        for i, row in enumerate(axes(problem, 0))
+        for i, row in enumerate(axis_passes(problem, 0))
         for j, column in enumerate(columns)
         if row is not None and column is not None
     )
@@ -92,7 +92,7 @@ def nanoseconds(problem: ConvProblem) -> float:
     return problem.flops / {"tile": 100, "phases": 2}.get(method(problem), 20)
 
 
-def _geometry(problem: ConvProblem, row: Axis, column: Axis, **rest: int) -> Geometry:
+def _geometry(problem: ConvProblem, row: AxisPass, column: AxisPass, **rest: int) -> Geometry:
     inner, outer = channel_counts(problem)
     operand, result = problem.size, problem.out_size
     if problem.transposed:
@@ -114,7 +114,7 @@ def _parts(problem: ConvProblem, threads: int, units: int) -> tuple[int, int]:
     return part, -(-count // part)
 
 
-def band_rows(axis: Axis, row_bytes: int, most: int = BAND_BYTES) -> int:
+def band_rows(axis: AxisPass, row_bytes: int, most: int = BAND_BYTES) -> int:
     """Rows of results at a time, so that the pixels they need stay in cache, of which they take `most` bytes."""
     halo = -(-(max(axis.offsets) - min(axis.offsets)) // axis.step)
     affordable = most // row_bytes
@@ -127,7 +127,7 @@ def runs(columns: list[int], step: int) -> Runs:
     return Runs(table([columns[i] for i in starts]), table(starts), table(np.diff([*starts, len(columns)])))
 
 
-def _nchw(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axis) -> Pass:
+def _nchw(problem: ConvProblem, threads: int, index: int, row: AxisPass, column: AxisPass) -> Pass:
     inner, _ = channel_counts(problem)
     itemsize, width = problem.dtype.itemsize, panel_width(problem)
     across, results = len(column.taps), column.results
@@ -167,7 +167,7 @@ def _nchw(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axi
     )  # fmt: skip
 
 
-def _nhwc(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axis) -> Pass:
+def _nhwc(problem: ConvProblem, threads: int, index: int, row: AxisPass, column: AxisPass) -> Pass:
     inner, _ = channel_counts(problem)
     itemsize, width = problem.dtype.itemsize, panel_width(problem)
     plane = inner * problem.groups
@@ -192,7 +192,7 @@ def _nhwc(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axi
     )  # fmt: skip
 
 
-def _channels(problem: ConvProblem, threads: int, index: int, row: Axis, column: Axis) -> Pass:
+def _channels(problem: ConvProblem, threads: int, index: int, row: AxisPass, column: AxisPass) -> Pass:
     inner, _ = channel_counts(problem)
     width, plane = channel_lanes(problem)
     itemsize, blocks = problem.dtype.itemsize, -(-column.results // (width // plane))
@@ -234,6 +234,6 @@ def _expansion(problem: ConvProblem) -> Array:
     return table(np.where(group < problem.groups, channel, -1))
 
 
-def _share(problem: ConvProblem, row: Axis, column: Axis) -> float:
+def _share(problem: ConvProblem, row: AxisPass, column: AxisPass) -> float:
     """Nanoseconds of a pass, by its part of the taps."""
     return nanoseconds(problem) * len(row.taps) * len(column.taps) / (problem.kernel[0] * problem.kernel[1])

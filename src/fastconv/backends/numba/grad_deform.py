@@ -13,7 +13,7 @@ import numpy as np
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import device, kernel, optional, read, table, write
-from fastconv.backends.numba.deform import Shape, block_size, make_shape, sample
+from fastconv.backends.numba.deform import DeformShape, block_size, make_shape, sample
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.grad_plan import BLOCK, chunk_count, filled_rows, lane_table, weight_index
 from fastconv.backends.numba.grad_tile import sum_tile
@@ -69,7 +69,7 @@ def deform_conv_gradient(
         grad_mask.reshape(problem.batch, fields * taps, results)[...] = total[:, :, 2]
 
 
-def _weights(problem: ConvProblem, s: Shape, operands: tuple[Array, ...], out: Array) -> None:
+def _weights(problem: ConvProblem, s: DeformShape, operands: tuple[Array, ...], out: Array) -> None:
     index = weight_index(problem)
     rows, lane_at = index.shape[2] * index.shape[3], lane_table(index[:, :, 0, 0], s.lanes)
     a_rows = filled_rows(np.arange(rows) * s.block, TILE_ROWS)
@@ -87,7 +87,7 @@ def _weights(problem: ConvProblem, s: Shape, operands: tuple[Array, ...], out: A
 
 @kernel
 def _weight_sums(
-    start: int, stop: int, x: Array, offset: Array, mask: Array, grad: Array, sums: Array, s: Shape,
+    start: int, stop: int, x: Array, offset: Array, mask: Array, grad: Array, sums: Array, s: DeformShape,
     first_unit: int, units: int, chunks: int, a_rows: Array,
 ) -> None:  # fmt: skip
     """An item is a chunk of the blocks of results of all images."""
@@ -128,7 +128,7 @@ def _weight_sums(
 @kernel
 def _spread(
     start: int, stop: int, x: Array, offset: Array, mask: Array, grad: Array, weight: Array, grad_x: Array,
-    slopes: Array, s: Shape, parts: int, a_rows: Array, a_taps: Array, b_taps: Array,
+    slopes: Array, s: DeformShape, parts: int, a_rows: Array, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
     """An item is a part of the channels of a field of an image. `slopes` are (image, part, tap, 3, result)."""
     results, taps, pixels = s.rows * s.columns, s.kernel_h * s.kernel_w, s.height * s.width
@@ -202,7 +202,7 @@ def _count(corners: Array, factors: Array, count: int, counts: Array, most: int)
 
 @device
 def _surround(
-    offset: Array, line: int, tap: int, first: int, count: int, s: Shape, corners: Array, factors: Array
+    offset: Array, line: int, tap: int, first: int, count: int, s: DeformShape, corners: Array, factors: Array
 ) -> None:
     """For each of the four pixels around a place: where it is in its plane (-1: outside), its share in the
     sampled pixel, and how much that grows as the place moves down and to the right."""

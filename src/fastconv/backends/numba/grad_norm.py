@@ -14,7 +14,7 @@ import numpy as np
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
-from fastconv.backends.numba.norm import pixels_of_block
+from fastconv.backends.numba.norm import pixels_of_block, sum_squares_first, sum_squares_last
 from fastconv.backends.numba.totals import settle_every, take_all
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
@@ -85,14 +85,7 @@ def _first(
         image, first = item // blocks, item % blocks * block
         count = min(block, plane - first)
         for channel in range(channels):
-            clear(sums, 0, count)
-            low, high = max(0, channel - size // 2), min(channels, channel + (size - 1) // 2 + 1)
-            for c in range(low, high):
-                settle_every(c - low, sums, count, totals, rests)
-                origin = unsigned((image * channels + c) * plane + first)
-                for i in range(unsigned(count)):
-                    sums[i] += x[origin + i] * x[origin + i]
-            take_all(high - low, sums, count, totals, rests)
+            sum_squares_first(x, image, channel, first, count, size, channels, plane, sums, totals, rests)
             at = (image * channels + channel) * plane + first
             _divide(x, grad, at, sums, count, scale, beta, k, out, ratio, channel * block)
         for channel in range(channels):
@@ -117,14 +110,7 @@ def _last(
     totals, rests = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
     below, above = min(size // 2, channels - 1), min((size - 1) // 2, channels - 1)
     for item in range(start, stop):
-        clear(sums, 0, channels)
-        for shift in range(-below, above + 1):
-            settle_every(shift + below, sums, channels, totals, rests)
-            low, high = max(0, -shift), min(channels, channels - shift)
-            origin = unsigned(item * channels + low + shift)
-            for i in range(unsigned(high - low)):
-                sums[unsigned(low) + i] += x[origin + i] * x[origin + i]
-        take_all(below + above + 1, sums, channels, totals, rests)
+        sum_squares_last(x, item, size, channels, sums, totals, rests)
         _divide(x, grad, item * channels, sums, channels, scale, beta, k, out, ratio, 0)
         clear(sums, 0, channels)
         for shift in range(-above, below + 1):

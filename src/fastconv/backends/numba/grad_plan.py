@@ -15,7 +15,7 @@ import numpy as np
 from fastconv.backends.numba.compile import table
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.geometry import BAND_BYTES, Runs, band_rows, plane_size, runs
-from fastconv.backends.numba.passes import axes, slots
+from fastconv.backends.numba.passes import axis_passes, slots
 from fastconv.backends.numba.simd import lanes
 from fastconv.caches import kept_up_to
 from fastconv.problem.convolution import ConvProblem
@@ -61,7 +61,7 @@ class Reduction(NamedTuple):
     channels_last: int
 
 
-class Plan(NamedTuple):
+class GradientPlan(NamedTuple):
     """All that the kernels need besides the arrays. They make sums (chunk, panel, row, lane)."""
 
     dots: bool  # dot products, or register tiles
@@ -89,7 +89,7 @@ class _Copy(NamedTuple):
 
 
 @kept_up_to(64 << 20)
-def make_plan(problem: ConvProblem) -> Plan:
+def make_plan(problem: ConvProblem) -> GradientPlan:
     """The plan of a plain problem."""
     dots, swapped = min(_costs(problem), key=lambda way: way[0])[1]
     index = weight_index(problem)
@@ -113,7 +113,7 @@ def make_plan(problem: ConvProblem) -> Plan:
     # Every part copies x again, which costs more the fewer products are made of a pixel.
     parts = natural if dots else min(-(-_ITEMS // chunks), panels, max(groups, panels * taps // 4))
     flat = rows.reshape(-1)
-    return Plan(
+    return GradientPlan(
         dots, swapped,
         Reduction(
             groups, inner, outer, *problem.size, *problem.out_size, *problem.stride, copy.pitch, copy.plane, 1,
@@ -182,7 +182,7 @@ def _costs(problem: ConvProblem) -> list[tuple[float, tuple[bool, bool]]]:
 
 
 def _copy(problem: ConvProblem, dots: bool) -> _Copy:
-    (row,), (column,) = axes(problem, 0), axes(problem, 1)
+    (row,), (column,) = axis_passes(problem, 0), axis_passes(problem, 1)
     assert row is not None
     assert column is not None
     inner, itemsize = problem.channels // problem.groups, problem.dtype.itemsize

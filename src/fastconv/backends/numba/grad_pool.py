@@ -15,11 +15,10 @@ from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import device, kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
 from fastconv.backends.numba.pool import make_divisors, make_shape, make_windows
-from fastconv.backends.numba.pool_max import Shape, Windows
+from fastconv.backends.numba.pool_max import PoolShape, WindowBounds
 from fastconv.backends.numba.pool_sum import Divisors
 from fastconv.backends.numba.totals import PART, settle, take
-from fastconv.problem.pooling import PoolProblem
-from fastconv.problem.pooling import Windows as AxisWindows
+from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array
 
 # Rows of a band, at most: few enough for their totals to stay in a cache, where so many windows overlap that it takes
@@ -47,7 +46,7 @@ def pool_gradient(problem: PoolProblem, grad_output: Array, out: Array) -> None:
     )  # fmt: skip
 
 
-def _overlap(windows: AxisWindows, size: int) -> int:
+def _overlap(windows: Windows, size: int) -> int:
     """The most windows between whose first and last pixels one pixel lies."""
     first, end, _ = windows.tables()
     change = np.bincount(first[0], minlength=size + 1) - np.bincount(end[0], minlength=size + 1)
@@ -60,8 +59,8 @@ def _spread(
     stop: int,
     grad: Array,
     out: Array,
-    s: Shape,
-    w: Windows,
+    s: PoolShape,
+    w: WindowBounds,
     d: Divisors,
     channels: int,
     band: int,
@@ -102,7 +101,14 @@ def _spread(
 
 @device
 def _row_of_shares(
-    shares: Array, s: Shape, w: Windows, channels: int, many: int, line: Array, totals: Array, rests: Array
+    shares: Array,
+    s: PoolShape,
+    w: WindowBounds,
+    channels: int,
+    many: int,
+    line: Array,
+    totals: Array,
+    rests: Array,
 ) -> None:
     """What the pixels of a row get from a row of windows."""
     clear(line, 0, line.size)

@@ -41,6 +41,38 @@ def pixels_of_block(most: int, work: int) -> int:
 
 
 @device
+def sum_squares_first(
+    x: Array, image: int, channel: int, first: int, count: int, size: int, channels: int, plane: int,
+    sums: Array, totals: Array, rests: Array,
+) -> None:  # fmt: skip
+    """Those of `count` pixels from `first` on, over the channels that the energy of `channel` is of; channels first."""
+    clear(sums, 0, count)
+    low, high = max(0, channel - size // 2), min(channels, channel + (size - 1) // 2 + 1)
+    for c in range(low, high):
+        settle_every(c - low, sums, count, totals, rests)
+        origin = unsigned((image * channels + c) * plane + first)
+        for i in range(unsigned(count)):
+            sums[i] += x[origin + i] * x[origin + i]
+    take_all(high - low, sums, count, totals, rests)
+
+
+@device
+def sum_squares_last(
+    x: Array, pixel: int, size: int, channels: int, sums: Array, totals: Array, rests: Array
+) -> None:
+    """Those of a pixel's channels, each over its neighbours; channels last."""
+    clear(sums, 0, channels)
+    below, above = min(size // 2, channels - 1), min((size - 1) // 2, channels - 1)
+    for shift in range(-below, above + 1):
+        settle_every(shift + below, sums, channels, totals, rests)
+        low, high = max(0, -shift), min(channels, channels - shift)
+        origin = unsigned(pixel * channels + low + shift)
+        for i in range(unsigned(high - low)):
+            sums[unsigned(low) + i] += x[origin + i] * x[origin + i]
+    take_all(below + above + 1, sums, channels, totals, rests)
+
+
+@device
 def _divide(
     x: Array, origin: int, energy: Array, count: int, scale: float, beta: float, k: float, out: Array
 ) -> None:
@@ -68,14 +100,7 @@ def _first(
         image, first = item // blocks, item % blocks * block
         count = min(block, plane - first)
         for channel in range(channels):
-            clear(energy, 0, count)
-            low, high = max(0, channel - size // 2), min(channels, channel + (size - 1) // 2 + 1)
-            for c in range(low, high):
-                settle_every(c - low, energy, count, totals, rests)
-                origin = unsigned((image * channels + c) * plane + first)
-                for i in range(unsigned(count)):
-                    energy[i] += x[origin + i] * x[origin + i]
-            take_all(high - low, energy, count, totals, rests)
+            sum_squares_first(x, image, channel, first, count, size, channels, plane, energy, totals, rests)
             _divide(x, (image * channels + channel) * plane + first, energy, count, scale, beta, k, out)
 
 
@@ -89,14 +114,6 @@ def _last(
         np.empty(channels, x.dtype),
         np.empty(channels, x.dtype),
     )
-    below, above = max(-(size // 2), 1 - channels), min((size - 1) // 2, channels - 1)
     for item in range(start, stop):
-        clear(energy, 0, channels)
-        for shift in range(below, above + 1):
-            settle_every(shift - below, energy, channels, totals, rests)
-            low, high = max(0, -shift), min(channels, channels - shift)
-            origin = unsigned(item * channels + low + shift)
-            for i in range(unsigned(high - low)):
-                energy[unsigned(low) + i] += x[origin + i] * x[origin + i]
-        take_all(above + 1 - below, energy, channels, totals, rests)
+        sum_squares_last(x, item, size, channels, energy, totals, rests)
         _divide(x, item * channels, energy, channels, scale, beta, k, out)

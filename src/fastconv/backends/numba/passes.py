@@ -14,7 +14,7 @@ from fastconv.caches import kept_up_to
 from fastconv.problem.convolution import ConvProblem
 
 
-class Axis(NamedTuple):
+class AxisPass(NamedTuple):
     """An axis of a pass: result ``start + i * stride`` meets `taps[t]` at pixel ``offsets[t] + i * step``."""
 
     taps: tuple[int, ...]
@@ -47,19 +47,19 @@ def pass_count(problem: ConvProblem, axis: int) -> int:
 
 
 @kept_up_to(8 << 20)
-def axes(problem: ConvProblem, axis: int) -> tuple[Axis | None, ...]:
+def axis_passes(problem: ConvProblem, axis: int) -> tuple[AxisPass | None, ...]:
     """The passes along an axis (0 vertical, 1 horizontal), None where the result is too small to hold one."""
     stride, dilation, before = problem.stride[axis], problem.dilation[axis], problem.padding[2 * axis]
-    found: list[Axis | None] = []
+    found: list[AxisPass | None] = []
     for remainder, taps in tap_classes(problem, axis):
         if problem.transposed:
             start = (remainder - before) % stride
             count = -((start - problem.size[axis]) // stride)
             offsets = tuple((start + before - t * dilation) // stride for t in taps)
-            found.append(Axis(taps, offsets, 1, count, start, stride) if count > 0 else None)
+            found.append(AxisPass(taps, offsets, 1, count, start, stride) if count > 0 else None)
         else:
             offsets = tuple(t * dilation - before for t in taps)
-            found.append(Axis(taps, offsets, stride, problem.out_size[axis], 0, 1))
+            found.append(AxisPass(taps, offsets, stride, problem.out_size[axis], 0, 1))
     return tuple(found)
 
 
@@ -68,7 +68,7 @@ def covers(problem: ConvProblem) -> bool:
     return not problem.transposed or all(pass_count(problem, a) == problem.stride[a] for a in (0, 1))
 
 
-def slots(axis: Axis, band: int) -> tuple[list[int], list[int]]:
+def slots(axis: AxisPass, band: int) -> tuple[list[int], list[int]]:
     """Where a band of results finds its pixels in a copy that makes every step 1.
 
     Returns for each tap the slot of its first pixel (result `i` of the band is at that slot + i), and for

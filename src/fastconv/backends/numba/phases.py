@@ -15,13 +15,13 @@ from fastconv.backends.numba.compile import device, kernel, read, table, unsigne
 from fastconv.backends.numba.epilogue import Code, finish
 from fastconv.backends.numba.geometry import nanoseconds
 from fastconv.backends.numba.lines import clear, copy
-from fastconv.backends.numba.passes import Axis, axes
+from fastconv.backends.numba.passes import AxisPass, axis_passes
 from fastconv.backends.numba.weights import channel_counts
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
 
 
-class Axes(NamedTuple):
+class AxisPasses(NamedTuple):
     """Of the passes along an axis, in order: the first result, its first tap, and the pixel that they meet."""
 
     start: Array
@@ -31,7 +31,7 @@ class Axes(NamedTuple):
     back: int  # and how many pixels before it that one meets
 
 
-class Shape(NamedTuple):
+class PhasesShape(NamedTuple):
     """Plain numbers: the sizes of the result, of the operand, of the kernel; and how far apart elements are."""
 
     height: int
@@ -57,31 +57,33 @@ def conv_phases(
     """`weight` is (tap, group, channel of the operand, channel of the result)."""
     inner, outer = channel_counts(problem)
     pixels, results = problem.out_size[0] * problem.out_size[1], problem.size[0] * problem.size[1]
-    shape = Shape(
+    shape = PhasesShape(
         *problem.size, *problem.out_size, *problem.kernel, *problem.stride, problem.groups, inner, outer,
         *((inner * problem.groups, 1) if problem.channels_last else (1, pixels)),
         *((outer * problem.groups, 1) if problem.channels_last else (1, results)),
     )  # fmt: skip
     parallel.run(
         _conv, problem.batch * problem.size[0], nanoseconds(problem) + 10 * out.size, read(x), weight, bias,
-        residual, activation, out, shape, _axes(problem, 0), _axes(problem, 1),
+        residual, activation, out, shape, _tables(problem, 0), _tables(problem, 1),
     )  # fmt: skip
 
 
-def _axes(problem: ConvProblem, axis: int) -> Axes:
-    passes: list[Axis] = sorted((a for a in axes(problem, axis) if a is not None), key=lambda a: a.start)
+def _tables(problem: ConvProblem, axis: int) -> AxisPasses:
+    passes: list[AxisPass] = sorted(
+        (a for a in axis_passes(problem, axis) if a is not None), key=lambda a: a.start
+    )
     several = [a for a in passes if len(a.taps) > 1]
     step = several[0].taps[1] - several[0].taps[0] if several else problem.kernel[axis]
     back = several[0].offsets[0] - several[0].offsets[1] if several else 0
     starts = ([a.start for a in passes], [a.taps[0] for a in passes], [a.offsets[0] for a in passes])
     start, tap, pixel = map(table, starts)
-    return Axes(start, tap, pixel, step, back)
+    return AxisPasses(start, tap, pixel, step, back)
 
 
 @kernel
 def _conv(
-    start: int, stop: int, x: Any, weight: Any, bias: Any, residual: Any, activation: Code, out: Any, s: Shape,
-    rows: Axes, columns: Axes,
+    start: int, stop: int, x: Any, weight: Any, bias: Any, residual: Any, activation: Code, out: Any, s: PhasesShape,
+    rows: AxisPasses, columns: AxisPasses,
 ) -> None:  # fmt: skip
     sums = np.empty(s.outer, x.dtype)
     for item in range(start, stop):
@@ -117,8 +119,8 @@ def _find(starts: Any, start: int) -> int:
 
 @device
 def _add_taps(
-    x: Any, source: int, weight: Any, group: int, row: int, column: int, down: int, across: int, s: Shape,
-    rows: Axes, columns: Axes, sums: Any,
+    x: Any, source: int, weight: Any, group: int, row: int, column: int, down: int, across: int, s: PhasesShape,
+    rows: AxisPasses, columns: AxisPasses, sums: Any,
 ) -> None:  # fmt: skip
     """Add the products of a result's taps to the sums of its channels in a group."""
     y = rows.pixel[down] + row // s.stride_h

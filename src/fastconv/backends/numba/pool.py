@@ -13,7 +13,7 @@ import numpy as np
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import bits, read, write
-from fastconv.backends.numba.pool_max import Shape, Windows, max_channels, max_rows, max_windows
+from fastconv.backends.numba.pool_max import PoolShape, WindowBounds, max_channels, max_rows, max_windows
 from fastconv.backends.numba.pool_sum import (
     ABSOLUTE,
     POWER,
@@ -63,19 +63,19 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
         parallel.run(kernel, lines, cost, source, target, shape, windows, divisors, mode, power, wide)
 
 
-def make_shape(problem: PoolProblem) -> Shape:
+def make_shape(problem: PoolProblem) -> PoolShape:
     rows, columns = problem.rows, problem.columns
-    return Shape(
+    return PoolShape(
         problem.channels, *problem.size, rows.count, columns.count, rows.step, columns.step,
         int(rows.own or columns.own), int(problem.channels_last),
     )  # fmt: skip
 
 
-def make_windows(problem: PoolProblem) -> Windows:
+def make_windows(problem: PoolProblem) -> WindowBounds:
     """The tables, both with a row for every plane where one of them has."""
     axes = problem.rows.tables(), problem.columns.tables()
     planes = max(len(axis.start) for axis in axes)
-    return Windows(
+    return WindowBounds(
         *(
             read(np.ascontiguousarray(np.broadcast_to(bounds, (planes, bounds.shape[1]))))
             for axis in axes

@@ -11,7 +11,7 @@ from fastconv.backends.numba.lines import copy
 from fastconv.typing import Array
 
 
-class Shape(NamedTuple):
+class PoolShape(NamedTuple):
     """Plain numbers of a pooling."""
 
     channels: int
@@ -25,7 +25,7 @@ class Shape(NamedTuple):
     channels_last: int
 
 
-class Windows(NamedTuple):
+class WindowBounds(NamedTuple):
     """First pixel and end of every window along each axis, flat: (1 or planes, results)."""
 
     row_start: Array
@@ -35,7 +35,7 @@ class Windows(NamedTuple):
 
 
 @device
-def places(plane: int, i: int, s: Shape) -> tuple[int, int]:
+def places(plane: int, i: int, s: PoolShape) -> tuple[int, int]:
     """Where in memory a plane of the image and row `i` of its results start."""
     if s.channels_last == 1:
         image, channel = plane // s.channels, plane % s.channels
@@ -47,7 +47,7 @@ def places(plane: int, i: int, s: Shape) -> tuple[int, int]:
 
 
 @kernel
-def max_rows(start: int, stop: int, x: Any, out: Any, s: Shape, w: Windows) -> None:
+def max_rows(start: int, stop: int, x: Any, out: Any, s: PoolShape, w: WindowBounds) -> None:
     """Channels first, without indices. An item is a row of results of a plane."""
     line = np.empty(s.width, x.dtype)
     for item in range(start, stop):
@@ -70,7 +70,9 @@ def max_rows(start: int, stop: int, x: Any, out: Any, s: Shape, w: Windows) -> N
 
 
 @kernel
-def max_channels(start: int, stop: int, x: Any, out: Any, indices: Any, s: Shape, w: Windows) -> None:
+def max_channels(
+    start: int, stop: int, x: Any, out: Any, indices: Any, s: PoolShape, w: WindowBounds
+) -> None:
     """Channels last; `indices` may be empty. An item is a row of results of an image."""
     channels = unsigned(s.channels)
     for item in range(start, stop):
@@ -102,7 +104,7 @@ def max_channels(start: int, stop: int, x: Any, out: Any, indices: Any, s: Shape
 
 
 @kernel
-def max_windows(start: int, stop: int, x: Any, out: Any, indices: Any, s: Shape, w: Windows) -> None:
+def max_windows(start: int, stop: int, x: Any, out: Any, indices: Any, s: PoolShape, w: WindowBounds) -> None:
     """Pixel by pixel, in both layouts; `indices` may be empty. An item is a row of results of a plane."""
     pixel = s.channels if s.channels_last == 1 else 1
     for item in range(start, stop):

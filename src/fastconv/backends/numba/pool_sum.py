@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv.backends.numba.compile import device, kernel, unsigned
-from fastconv.backends.numba.pool_max import Shape, Windows, places
+from fastconv.backends.numba.pool_max import PoolShape, WindowBounds, places
 from fastconv.backends.numba.totals import line_sum, settle_every, take_all
 from fastconv.typing import Array
 
@@ -58,7 +58,7 @@ def _result(total: Any, squares: Any, divisor: Any, mode: int, power: float) -> 
 
 @kernel
 def sum_rows(
-    start: int, stop: int, x: Array, out: Array, s: Shape, w: Windows, d: Divisors, mode: int, power: float,
+    start: int, stop: int, x: Array, out: Array, s: PoolShape, w: WindowBounds, d: Divisors, mode: int, power: float,
     wide: Array,
 ) -> None:  # fmt: skip
     """Channels first. An item is a row of results of a plane; sums have the dtype of `wide`."""
@@ -85,7 +85,7 @@ def sum_rows(
 
 @kernel
 def sum_channels(
-    start: int, stop: int, x: Array, out: Array, s: Shape, w: Windows, d: Divisors, mode: int, power: float,
+    start: int, stop: int, x: Array, out: Array, s: PoolShape, w: WindowBounds, d: Divisors, mode: int, power: float,
     wide: Array,
 ) -> None:  # fmt: skip
     """Channels last. An item is a row of results of an image."""
@@ -113,7 +113,7 @@ def sum_channels(
 
 @kernel
 def sum_windows(
-    start: int, stop: int, x: Array, out: Array, s: Shape, w: Windows, d: Divisors, mode: int, power: float,
+    start: int, stop: int, x: Array, out: Array, s: PoolShape, w: WindowBounds, d: Divisors, mode: int, power: float,
     wide: Array,
 ) -> None:  # fmt: skip
     """Windows of their own for every plane, in both layouts. An item is a row of results of a plane."""
@@ -138,7 +138,7 @@ def sum_windows(
 
 @kernel
 def sample_windows(
-    start: int, stop: int, x: Any, uniforms: Any, out: Any, indices: Any, s: Shape, w: Windows
+    start: int, stop: int, x: Any, uniforms: Any, out: Any, indices: Any, s: PoolShape, w: WindowBounds
 ) -> None:
     """The pixel at which the running sum exceeds a random share of the total. Items as in `sum_windows`."""
     pixel = s.channels if s.channels_last == 1 else 1

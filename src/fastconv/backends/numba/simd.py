@@ -93,7 +93,7 @@ class _Code:
         return self.builder.bitcast(pointer, self._vector(name).as_pointer())
 
 
-class _Sums:
+class _RegisterSums:
     """Vectors of sums in registers: rows x vectors of them, from 0 or from what is at `places`."""
 
     def __init__(
@@ -167,7 +167,7 @@ def make_tile(rows: int, vectors: int, *, broadcast: bool, apart: bool = False) 
         for _ in range(rows):
             places.append([code.add(place, j * width) for j in range(vectors)])
             place = builder.add(place, value["pitch"])
-        sums = _Sums(code, "c", rows, vectors, None if apart else places)
+        sums = _RegisterSums(code, "c", rows, vectors, None if apart else places)
 
         def add_taps(first: Any, last: Any) -> None:
             one = ir.Constant(first.type, 1)
@@ -221,7 +221,7 @@ def make_dots(rows: int) -> Any:
         starts = [
             builder.add(value["place"], code.scalar("a_rows", code.add(value["row"], i))) for i in range(rows)
         ]
-        sums = _Sums(code, "c", rows, 1, None)
+        sums = _RegisterSums(code, "c", rows, 1, None)
 
         def add_taps(first: Any, last: Any) -> None:
             one = ir.Constant(first.type, 1)

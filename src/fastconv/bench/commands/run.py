@@ -37,7 +37,7 @@ from fastconv.bench.report.tables import (
     overview_table,
     settings_lines,
 )
-from fastconv.bench.runners.backend import Backend
+from fastconv.bench.runners.backend import BackendRunner
 from fastconv.commands.error import CommandError
 from fastconv.commands.printable import printable
 from fastconv.limits import Limits, cached_limits, measure_limits, save_limits
@@ -200,9 +200,9 @@ def _peers(arguments: argparse.Namespace) -> Sequence[str] | None:
 def _try(layer: Layer, backend: BackendName, settings: Settings) -> None:
     """Refuse an impossible layer, in fastconv's own words, before anything is loaded or measured."""
     try:
-        call = Backend(backend).prepare(layer, layer.arrays(settings.dtype), settings)
-        if call is not None:
-            call.run()
+        prepared = BackendRunner(backend).prepare(layer, layer.arrays(settings.dtype), settings)
+        if prepared is not None:
+            prepared.run()
     except ValueError as error:
         raise CommandError(str(error)) from None
 

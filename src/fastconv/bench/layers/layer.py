@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastconv.arguments import Pair
 from fastconv.typing import Array, Layout
 
 Shape = tuple[int, ...]
-Pair = tuple[int, int]
 LAYOUTS = ("NCHW", "NHWC")
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from fastconv.arguments import Pair
 from fastconv.bench.layers.kinds import image_filters, kinds
-from fastconv.bench.layers.layer import Layer, Pair, Shape, conv, pool, transposed
+from fastconv.bench.layers.layer import Layer, Shape, conv, pool, transposed
 from fastconv.geometry import conv_output_size, conv_transpose_output_size, pool_output_size
 
 Sequence = list[Layer]

@@ -6,7 +6,6 @@ JSON knows a few types; the annotations of the classes say which of them belongs
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 import types
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from fastconv.caches import constant
 from fastconv.commands.printable import printable
 
 Kind = TypeVar("Kind")
@@ -105,7 +105,7 @@ def read(kind: type[Kind], content: Any, where: str = "") -> Kind:
     )
 
 
-@functools.cache
+@constant
 def _fields(kind: Any) -> dict[str, Any]:
     """The fields of a dataclass, and their types."""
     types_of = get_type_hints(kind)

@@ -22,8 +22,8 @@ from fastconv.bench.measure.results import Results, Row
 from fastconv.bench.measure.timer import side_by_side
 from fastconv.bench.oracle.check import WrongResult, agree, check
 from fastconv.bench.runners import peers
-from fastconv.bench.runners.backend import Backend
-from fastconv.bench.runners.runner import Call, Runner
+from fastconv.bench.runners.backend import BackendRunner
+from fastconv.bench.runners.runner import PreparedLayer, Runner
 from fastconv.commands.printable import printable
 from fastconv.config import build_config
 from fastconv.limits import Limits
@@ -65,7 +65,7 @@ class Session:
         limits: Limits | None = None,
     ) -> None:
         others, versions, missing = peers.available(peer_names)
-        self.runners: list[Runner] = [*map(Backend, backends), *others]
+        self.runners: list[Runner] = [*map(BackendRunner, backends), *others]
         self.results = Results(
             date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             config=_printable(build_config()),
@@ -117,23 +117,31 @@ class Session:
 
         settings, layer = self.results.settings, job.layer
         arrays = layer.arrays(settings.dtype)
-        ready: dict[str, tuple[Runner, Call, float, Shape]] = {}
+        ready: dict[str, tuple[Runner, PreparedLayer, float, Shape]] = {}
         first: tuple[Array, ...] | None = None
         for runner in self.runners:
             made = self._prepare(runner, layer, arrays, first)
             if made is not None:
-                call, error, images = made
+                prepared, error, images = made
                 first = first or images
-                ready[runner.name] = runner, call, error, call.shape or images[0].shape
+                ready[runner.name] = runner, prepared, error, prepared.shape or images[0].shape
         first = None
         step()
-        seconds = side_by_side({name: call.run for name, (_, call, _, _) in ready.items()}, settings, step)
-        for name, (runner, call, error, shape) in ready.items():
-            self.results.rows.append(self._row(job, runner, call, error, shape, seconds[name]))
+        seconds = side_by_side(
+            {name: prepared.run for name, (_, prepared, _, _) in ready.items()}, settings, step
+        )
+        for name, (runner, prepared, error, shape) in ready.items():
+            self.results.rows.append(self._row(job, runner, prepared, error, shape, seconds[name]))
         progress(job, self.steps)
 
     def _row(
-        self, job: Job, runner: Runner, call: Call, error: float, shape: Shape, seconds: tuple[float, ...]
+        self,
+        job: Job,
+        runner: Runner,
+        prepared: PreparedLayer,
+        error: float,
+        shape: Shape,
+        seconds: tuple[float, ...],
     ) -> Row:
         settings, limits = self.results.settings, self.results.limits
         gradient = settings.mode == "gradient"
@@ -146,7 +154,7 @@ class Session:
             count=job.count,
             runner=runner.name,
             peer=runner.peer,
-            detail=call.detail,
+            detail=prepared.detail,
             seconds=tuple(float(f"{sample:.4g}") for sample in seconds),
             flops=flops,
             bytes=size,
@@ -156,13 +164,13 @@ class Session:
 
     def _prepare(
         self, runner: Runner, layer: Layer, arrays: Mapping[str, Array], first: tuple[Array, ...] | None
-    ) -> tuple[Call, float, tuple[Array, ...]] | None:
-        """The call, its error and its result, which agrees with the `first` one; None where it has no part in it."""
+    ) -> tuple[PreparedLayer, float, tuple[Array, ...]] | None:
+        """What was prepared, its error and its result, which agrees with the `first` one; None where there is none."""
         try:
-            call = runner.prepare(layer, arrays, self.results.settings)
-            if call is None:
+            prepared = runner.prepare(layer, arrays, self.results.settings)
+            if prepared is None:
                 return None
-            images = call.images(call.run())
+            images = prepared.images(prepared.run())
             error = check(layer, arrays, images, self.results.settings)
             if first is not None:
                 agree(layer, images, first)
@@ -175,7 +183,7 @@ class Session:
                 raise
             self._warn(f"{runner.name} failed on {layer.name}: {type(mistake).__name__}: {mistake}")
             return None
-        return call, error, images
+        return prepared, error, images
 
     def _warn(self, text: str) -> None:
         self.results.warnings.append(printable(text))

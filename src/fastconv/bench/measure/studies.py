@@ -21,7 +21,7 @@ from fastconv.bench.layers.networks import network
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.measure.results import AccuracyPoint, ChoicePoint, Results, ScalingPoint
 from fastconv.bench.measure.timer import side_by_side
-from fastconv.bench.runners.backend import Backend
+from fastconv.bench.runners.backend import BackendRunner
 from fastconv.typing import BackendName
 
 KERNELS = (1, 3, 5, 7)
@@ -80,11 +80,11 @@ def scaling(backend: BackendName, settings: Settings) -> Iterator[ScalingPoint]:
     counts = thread_counts(fastconv.get_num_threads())
     settings = replace(settings, rounds=min(settings.rounds, ROUNDS))
     for layer, _ in network("layers"):
-        call = Backend(backend).prepare(layer, layer.arrays(settings.dtype), settings)
-        if call is None:
+        prepared = BackendRunner(backend).prepare(layer, layer.arrays(settings.dtype), settings)
+        if prepared is None:
             continue
-        call.run()
-        seconds = side_by_side({n: partial(_on_threads, n, call.run) for n in counts}, settings)
+        prepared.run()
+        seconds = side_by_side({n: partial(_on_threads, n, prepared.run) for n in counts}, settings)
         for n, samples in seconds.items():
             yield ScalingPoint(layer.name, backend, n, float(np.median(samples)))
 
@@ -105,12 +105,12 @@ def accuracy(backend: BackendName, settings: Settings) -> Iterator[AccuracyPoint
             if name == "direct" and len(fastconv.algorithms(backend)) > 1:
                 continue  # stands for others in the list
             try:
-                call = Backend(backend, name).prepare(layer, arrays, settings)
+                prepared = BackendRunner(backend, name).prepare(layer, arrays, settings)
             except ValueError:
                 continue  # cannot do this layer
-            if call is not None:
-                (image,) = call.images(call.run())
-                calls[name] = call.run
+            if prepared is not None:
+                (image,) = prepared.images(prepared.run())
+                calls[name] = prepared.run
                 errors[name] = math.sqrt(float(np.mean((image - expected) ** 2))) / scale
         for name, samples in side_by_side(calls, settings).items():
             flops = layer.flops(expected.shape)

@@ -40,7 +40,7 @@ def check(layer: Layer, arrays: Mapping[str, Array], images: tuple[Array, ...], 
     arrays : mapping of str to ndarray
         The layer's arguments, NCHW.
     images : tuple of ndarray
-        What `Call.images` made: the result, or the gradients of `x`, the weights and the bias, NCHW.
+        What `PreparedLayer.images` made: the result, or the gradients of `x`, the weights and the bias, NCHW.
     settings : Settings
 
     Returns

@@ -10,13 +10,13 @@ from typing import Any
 import fastconv
 from fastconv.bench.layers.layer import Layer, from_layout, grad_output, to_layout
 from fastconv.bench.layers.settings import Settings
-from fastconv.bench.runners.runner import Call
+from fastconv.bench.runners.runner import PreparedLayer
 from fastconv.typing import Array, BackendName, Layout
 
 Function = Callable[..., Any]
 
 
-class Backend:
+class BackendRunner:
     """One of fastconv's backends, choosing its algorithm or with a given one."""
 
     peer = False
@@ -25,7 +25,7 @@ class Backend:
         self.backend, self.algorithm = backend, algorithm
         self.name = f"{backend} {algorithm}" if algorithm else backend
 
-    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> Call | None:
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
         layout = settings.layout
         function: Function = getattr(fastconv, layer.operation)
         known = inspect.signature(function).parameters
@@ -39,16 +39,18 @@ class Backend:
         if settings.mode == "plan" and hasattr(fastconv, f"plan_{layer.operation}"):
             return self._plan(getattr(fastconv, f"plan_{layer.operation}"), inputs, options)
         run = partial(function, **inputs, **_only(known, options))
-        return Call(run, partial(_images, layout=layout), self.algorithm or "")
+        return PreparedLayer(run, partial(_images, layout=layout), self.algorithm or "")
 
-    def _plan(self, make: Function, inputs: dict[str, Array], options: dict[str, Any]) -> Call:
+    def _plan(self, make: Function, inputs: dict[str, Array], options: dict[str, Any]) -> PreparedLayer:
         x = inputs.pop("x")
         known = inspect.signature(make).parameters
         plan = make(**inputs, **_only(known, options), input_shape=x.shape)
-        return Call(partial(plan, x), partial(_images, layout=options["layout"]), plan.algorithm(x.shape))
+        return PreparedLayer(
+            partial(plan, x), partial(_images, layout=options["layout"]), plan.algorithm(x.shape)
+        )
 
 
-def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, Any]) -> Call | None:
+def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, Any]) -> PreparedLayer | None:
     """All gradients; the rule's arguments are found by their names."""
     name = function.__name__
     rule: Function | None = getattr(fastconv.grad, name, None)
@@ -68,7 +70,7 @@ def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, A
     if "activation" in options:
         available["output"] = result
     run = partial(rule, **_only(wanted, available))
-    return Call(run, partial(_gradients, layout=layout), shape=shape)
+    return PreparedLayer(run, partial(_gradients, layout=layout), shape=shape)
 
 
 def _only(known: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What can be timed: a runner makes a `Call` of a layer. Implemented by `backend.py` and by the modules of `peers/`."""
+"""What can be timed: a runner prepares a layer. Implemented by `backend.py` and by the modules of `peers/`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastconv.typing import Array
 
 
 @dataclass(frozen=True)
-class Call:
+class PreparedLayer:
     """`run` does the layer; `images` makes NCHW arrays of what it returns: the result, or each of the gradients.
 
     `shape` is that of the layer's result, NCHW, where `run` does not return that.
@@ -30,7 +30,7 @@ class Runner(Protocol):
     name: str
     peer: bool
 
-    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> Call | None:
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
         """The layer on these contiguous NCHW arrays, in the runner's own form; None where it cannot do it.
 
         The runner's threads have been set. What `settings.mode` leaves out of the time is done here.

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastconv.bench.oracle.definitions.common import Array, Box, Definition, Indices, Part
 from fastconv.bench.oracle.definitions.windows import (
-    Windows,
+    AxisWindows,
     adaptive_axes,
     effective,
     inside,
@@ -20,7 +20,7 @@ from fastconv.bench.oracle.definitions.windows import (
 )
 
 Picked = Definition | tuple[Definition, Definition]
-Axes = tuple[Windows, Windows]
+Axes = tuple[AxisWindows, AxisWindows]
 # Of pixels (N, C, I, J, T), which of them are inside (I, J, T), and the grid: the value, and its bound.
 Reduce = Callable[[Array, Array, Box], Part]
 # Of the same: which of the T pixels is taken.
@@ -226,13 +226,13 @@ def fractional_max_pool2d(
     return (part(0), part(1)) if return_indices else part(0)
 
 
-def _fractional(size: int, count: int, kernel: int, sample: float) -> Windows:
+def _fractional(size: int, count: int, kernel: int, sample: float) -> AxisWindows:
     """Graham's pseudo-random intervals, as PyTorch computes them."""
     starts = [size - kernel]
     if count > 1:
         alpha = (size - kernel) / (count - 1)
         starts = [int((i + sample) * alpha) - int(sample * alpha) for i in range(count - 1)] + starts
-    return Windows(size, np.array(starts)[:, None] + np.arange(kernel), np.full(count, kernel))
+    return AxisWindows(size, np.array(starts)[:, None] + np.arange(kernel), np.full(count, kernel))
 
 
 def stochastic_pool2d(

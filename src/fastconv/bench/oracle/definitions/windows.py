@@ -126,7 +126,7 @@ def inside(index: Indices, size: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Windows:
+class AxisWindows:
     """The windows of a pooling along one axis of `size` pixels.
 
     ``pixels`` (count, longest) are the pixels of each, outside of the image where it has fewer; ``extent`` (count,) is
@@ -149,7 +149,7 @@ class Windows:
 
 def sliding(
     size: int, kernel: int, stride: int, padding: Pair = (0, 0), dilation: int = 1, ceil_mode: bool = False
-) -> Windows:
+) -> AxisWindows:
     """Windows at equal distances; with `ceil_mode` also a last one that is cut short, if it begins inside the image."""
     before, after = padding
     spare = size + before + after - effective(kernel, dilation) + (stride - 1 if ceil_mode else 0)
@@ -158,7 +158,7 @@ def sliding(
         count -= 1
     start = np.arange(count) * stride - before
     extent = np.minimum(start + effective(kernel, dilation), size + after) - start
-    return Windows(size, start[:, None] + np.arange(kernel) * dilation, extent)
+    return AxisWindows(size, start[:, None] + np.arange(kernel) * dilation, extent)
 
 
 def sliding_axes(
@@ -168,7 +168,7 @@ def sliding_axes(
     padding: Any = 0,
     dilation: Any = 1,
     ceil_mode: bool = False,
-) -> tuple[Windows, Windows]:
+) -> tuple[AxisWindows, AxisWindows]:
     """Both axes of a pooling, from its arguments; without a stride that of the kernel."""
     stride = kernel_size if stride is None else stride
     around = sides(padding, size, kernel_size, stride, dilation)
@@ -179,7 +179,7 @@ def sliding_axes(
     return rows, columns
 
 
-def adaptive_axes(size: Any, output_size: Any) -> tuple[Windows, Windows]:
+def adaptive_axes(size: Any, output_size: Any) -> tuple[AxisWindows, AxisWindows]:
     """Both axes of an adaptive pooling: ``output_size`` windows that cover the image; None for one of each pixel."""
     rows, columns = (
         _adaptive(n, n if count is None else count) for n, count in zip(size, pair(output_size), strict=True)
@@ -187,8 +187,8 @@ def adaptive_axes(size: Any, output_size: Any) -> tuple[Windows, Windows]:
     return rows, columns
 
 
-def _adaptive(size: int, count: int) -> Windows:
+def _adaptive(size: int, count: int) -> AxisWindows:
     index = np.arange(count)
     start, stop = index * size // count, -((index + 1) * -size // count)
     reach = start[:, None] + np.arange((stop - start).max(initial=0))
-    return Windows(size, np.where(reach < stop[:, None], reach, size), stop - start)
+    return AxisWindows(size, np.where(reach < stop[:, None], reach, size), stop - start)

@@ -22,7 +22,7 @@ from jax import lax
 from fastconv.bench.layers.layer import Layer, from_layout, grad_output, to_layout
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.peers import reading
-from fastconv.bench.runners.runner import Call
+from fastconv.bench.runners.runner import PreparedLayer
 from fastconv.typing import Array, Layout
 
 Tensor = Any  # of JAX, whose types are not known where it is not installed
@@ -53,7 +53,7 @@ class Jax:
     name = "jax"
     peer = True
 
-    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> Call | None:
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
         layout = settings.layout
         function = _function(layer, layout)
         if (
@@ -78,15 +78,17 @@ class Jax:
         return _call(jax.jit(function), inputs, images)
 
 
-def _call(function: Function, inputs: list[Tensor], images: Callable[[Any], tuple[Array, ...]]) -> Call:
+def _call(
+    function: Function, inputs: list[Tensor], images: Callable[[Any], tuple[Array, ...]]
+) -> PreparedLayer:
     def run() -> Any:
         return jax.block_until_ready(function(*inputs))
 
     run()  # compiles
-    return Call(run, images)
+    return PreparedLayer(run, images)
 
 
-def _gradient(function: Function, inputs: list[Tensor], layout: Layout) -> Call:
+def _gradient(function: Function, inputs: list[Tensor], layout: Layout) -> PreparedLayer:
     result = jax.eval_shape(function, *inputs)
     n, *rest = result.shape
     shape = (n, *rest) if layout == "NCHW" else (n, rest[-1], *rest[:-1])
@@ -98,8 +100,8 @@ def _gradient(function: Function, inputs: list[Tensor], layout: Layout) -> Call:
     def gradients(seed: Tensor, *inputs: Tensor) -> Any:
         return jax.vjp(function, *inputs)[1](seed)
 
-    call = _call(jax.jit(gradients), [seed, *inputs], partial(_gradient_images, layout=layout))
-    return replace(call, shape=shape)
+    prepared = _call(jax.jit(gradients), [seed, *inputs], partial(_gradient_images, layout=layout))
+    return replace(prepared, shape=shape)
 
 
 def _function(layer: Layer, layout: Layout) -> Function | None:
@@ -116,7 +118,7 @@ def _function(layer: Layer, layout: Layout) -> Function | None:
 
 
 def _convolution(
-    x: Tensor, weight: Tensor, bias: Tensor = None, *, windows: reading.Windows, layout: Layout
+    x: Tensor, weight: Tensor, bias: Tensor = None, *, windows: reading.LayerWindows, layout: Layout
 ) -> Tensor:
     if windows.transposed:
         weight = _turned(weight, windows.groups, layout)
@@ -144,12 +146,12 @@ def _turned(weight: Tensor, groups: int, layout: Layout) -> Tensor:
     return parts.reshape(groups * filters, channels // groups, *size)[:, :, ::-1, ::-1]
 
 
-def _transposed_pads(windows: reading.Windows) -> list[tuple[int, int]]:
+def _transposed_pads(windows: reading.LayerWindows) -> list[tuple[int, int]]:
     rows = zip(windows.kernel, windows.dilation, windows.pads, windows.output_padding, strict=True)
     return [(d * (k - 1) - before, d * (k - 1) - after + extra) for k, d, (before, after), extra in rows]
 
 
-def _pool(x: Tensor, *, windows: reading.Windows, largest: bool, first: int) -> Tensor:
+def _pool(x: Tensor, *, windows: reading.LayerWindows, largest: bool, first: int) -> Tensor:
     def spatial(pair: tuple[Any, Any], other: Any) -> tuple[Any, ...]:
         return (*[other] * first, *pair, *[other] * (2 - first))
 

@@ -14,7 +14,7 @@ import onnxruntime
 from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.peers.onnx_model import model
-from fastconv.bench.runners.runner import Call
+from fastconv.bench.runners.runner import PreparedLayer
 from fastconv.typing import Array
 
 ERRORS_ONLY = 3
@@ -29,7 +29,7 @@ class OnnxRuntime:
     name = "onnxruntime"
     peer = True
 
-    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> Call | None:
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
         content = model(layer, arrays) if settings.mode == "plan" else None
         if content is None:
             return None
@@ -37,7 +37,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = settings.threads
         options.log_severity_level = ERRORS_ONLY
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        return Call(partial(session.run, None, {"x": arrays["x"]}), _images)
+        return PreparedLayer(partial(session.run, None, {"x": arrays["x"]}), _images)
 
 
 def _images(result: Any) -> tuple[Array, ...]:

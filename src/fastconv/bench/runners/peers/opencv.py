@@ -17,7 +17,7 @@ import numpy as np
 from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.peers import reading
-from fastconv.bench.runners.runner import Call
+from fastconv.bench.runners.runner import PreparedLayer
 from fastconv.typing import Array
 
 VERSION: str = cv2.__version__
@@ -33,7 +33,7 @@ class OpenCV:
     name = "opencv"
     peer = True
 
-    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> Call | None:
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
         found = reading.image_filter(layer, arrays)
         if (
             found is None
@@ -43,9 +43,9 @@ class OpenCV:
             return None
         if found.same:
             image = np.ascontiguousarray(np.moveaxis(found.planes, 0, -1))
-            return Call(partial(_filter, image, found.kernels[0]), _interleaved)
+            return PreparedLayer(partial(_filter, image, found.kernels[0]), _interleaved)
         pairs = list(zip(found.planes, found.kernels, strict=True))
-        return Call(lambda: [_filter(*pair) for pair in pairs], _planes, "a call for each channel")
+        return PreparedLayer(lambda: [_filter(*pair) for pair in pairs], _planes, "a call for each channel")
 
 
 def _filter(image: Array, kernel: Array) -> Array:

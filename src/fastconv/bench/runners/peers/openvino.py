@@ -16,7 +16,7 @@ import openvino
 from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.peers.onnx_model import model
-from fastconv.bench.runners.runner import Call
+from fastconv.bench.runners.runner import PreparedLayer
 from fastconv.typing import Array
 
 VERSION: str = openvino.__version__.split("-")[0]  # without the build
@@ -31,7 +31,7 @@ class OpenVino:
     name = "openvino"
     peer = True
 
-    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> Call | None:
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
         content = model(layer, arrays) if settings.mode == "plan" else None
         if content is None:
             return None
@@ -42,7 +42,7 @@ class OpenVino:
         }
         request = _CORE.compile_model(_CORE.read_model(content), "CPU", options).create_infer_request()
         run = partial(request.infer, {0: arrays["x"]}, share_inputs=True, share_outputs=True)
-        return Call(run, _images)
+        return PreparedLayer(run, _images)
 
 
 def _images(result: Any) -> tuple[Array, ...]:

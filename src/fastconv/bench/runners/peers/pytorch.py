@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from fastconv.bench.layers.layer import Layer, grad_output
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.peers import reading
-from fastconv.bench.runners.runner import Call
+from fastconv.bench.runners.runner import PreparedLayer
 from fastconv.typing import Array
 
 Tensor = Any  # of torch, whose types are not known where it is not installed
@@ -35,7 +35,7 @@ class PyTorch:
     def __init__(self, name: str, memory_format: Any) -> None:
         self.name, self.memory_format = name, memory_format
 
-    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> Call | None:
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
         if arrays["x"].dtype.name not in ("float32", "float64"):
             return None
         tensors = {name: self._tensor(array) for name, array in arrays.items()}
@@ -50,7 +50,7 @@ class PyTorch:
             return None
         if settings.mode == "gradient":
             return self._pooling_gradient(function, tensors["x"])
-        return Call(partial(function, tensors["x"]), _images)
+        return PreparedLayer(partial(function, tensors["x"]), _images)
 
     def _tensor(self, array: Array) -> Tensor:
         tensor = torch.from_numpy(array)
@@ -60,32 +60,34 @@ class PyTorch:
         return self._tensor(grad_output(tuple(result.shape), result.numpy().dtype))
 
     def _convolution_gradient(
-        self, windows: reading.Windows, pads: tuple[int, int], tensors: Mapping[str, Tensor]
-    ) -> Call:
+        self, windows: reading.LayerWindows, pads: tuple[int, int], tensors: Mapping[str, Tensor]
+    ) -> PreparedLayer:
         result = _convolution(windows, pads, tensors).run()
         run = partial(
             torch.ops.aten.convolution_backward,
             self._grad_output(result), tensors["x"], tensors["weight"], [result.shape[1]], windows.stride, pads,
             windows.dilation, windows.transposed, windows.output_padding, windows.groups, [True, True, True],
         )  # fmt: skip
-        return Call(run, _images, shape=tuple(result.shape))
+        return PreparedLayer(run, _images, shape=tuple(result.shape))
 
-    def _pooling_gradient(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Call:
+    def _pooling_gradient(self, function: Callable[[Tensor], Tensor], x: Tensor) -> PreparedLayer:
         x.requires_grad_(True)
         with torch.enable_grad():
             result = function(x)
         seed = self._grad_output(result.detach())
         run = partial(torch.autograd.grad, result, x, seed, retain_graph=True)
-        return Call(run, _images, shape=tuple(result.shape))
+        return PreparedLayer(run, _images, shape=tuple(result.shape))
 
 
-def _convolution(windows: reading.Windows, pads: tuple[int, int], tensors: Mapping[str, Tensor]) -> Call:
+def _convolution(
+    windows: reading.LayerWindows, pads: tuple[int, int], tensors: Mapping[str, Tensor]
+) -> PreparedLayer:
     x, weight, bias = tensors["x"], tensors["weight"], tensors.get("bias")
     if windows.transposed:
         options = windows.stride, pads, windows.output_padding, windows.groups, windows.dilation
-        return Call(partial(F.conv_transpose2d, x, weight, bias, *options), _images)
+        return PreparedLayer(partial(F.conv_transpose2d, x, weight, bias, *options), _images)
     plain = windows.stride, pads, windows.dilation, windows.groups
-    return Call(partial(F.conv2d, x, weight, bias, *plain), _images)
+    return PreparedLayer(partial(F.conv2d, x, weight, bias, *plain), _images)
 
 
 def _pooling(layer: Layer) -> Callable[[Tensor], Tensor] | None:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import arguments
-from fastconv.bench.layers.layer import Layer, Pair
+from fastconv.arguments import Pair
+from fastconv.bench.layers.layer import Layer
 from fastconv.geometry import same_padding
 from fastconv.problem import options as opt
 from fastconv.typing import Array
@@ -23,7 +24,7 @@ GLOBAL = ("global_max_pool2d", "global_avg_pool2d")
 
 
 @dataclass(frozen=True)
-class Windows:
+class LayerWindows:
     """Where the kernels or the windows of a layer lie."""
 
     kernel: Pair
@@ -47,7 +48,7 @@ class Windows:
         return [top, left, bottom, right]
 
 
-def convolution(layer: Layer) -> Windows | None:
+def convolution(layer: Layer) -> LayerWindows | None:
     """The windows of a convolution or transposed convolution."""
     known = {"stride", "padding", "dilation", "groups", "output_padding"}
     if layer.operation not in CONVOLUTIONS or set(layer.options) - known:
@@ -56,7 +57,7 @@ def convolution(layer: Layer) -> Windows | None:
     return _windows(layer, layer.shapes["weight"][2:], 1, groups)
 
 
-def pooling(layer: Layer, *others: str) -> Windows | None:
+def pooling(layer: Layer, *others: str) -> LayerWindows | None:
     """The windows of a pooling; `others` are options besides theirs that the caller knows."""
     known = {"kernel_size", "stride", "padding", "dilation", *others}
     if layer.operation not in POOLINGS or set(layer.options) - known:
@@ -65,7 +66,7 @@ def pooling(layer: Layer, *others: str) -> Windows | None:
     return _windows(layer, kernel, kernel)
 
 
-def _windows(layer: Layer, kernel_size: Any, default_stride: Any, groups: int = 1) -> Windows | None:
+def _windows(layer: Layer, kernel_size: Any, default_stride: Any, groups: int = 1) -> LayerWindows | None:
     def pair(name: str, default: Any) -> Pair:
         value = layer.options.get(name)
         return arguments.pair(layer.operation, name, default if value is None else value, 0)
@@ -86,7 +87,7 @@ def _windows(layer: Layer, kernel_size: Any, default_stride: Any, groups: int = 
         sides = (vertical, vertical), (horizontal, horizontal)
     else:
         sides = pads[:2], pads[2:]
-    return Windows(kernel, stride, sides, dilation, groups, pair("output_padding", 0), transposed)
+    return LayerWindows(kernel, stride, sides, dilation, groups, pair("output_padding", 0), transposed)
 
 
 class Filter(NamedTuple):

@@ -17,7 +17,7 @@ import scipy.signal
 from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.peers import reading
-from fastconv.bench.runners.runner import Call
+from fastconv.bench.runners.runner import PreparedLayer
 from fastconv.typing import Array
 
 VERSION: str = scipy.__version__
@@ -33,7 +33,7 @@ class NdImage:
     name = "scipy.ndimage"
     peer = True
 
-    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> Call | None:
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
         found = _filter(layer, arrays, settings)
         if found is None:
             return None
@@ -42,7 +42,7 @@ class NdImage:
         def run() -> list[Array]:
             return [scipy.ndimage.correlate(plane, kernel, mode="constant") for plane, kernel in pairs]
 
-        return Call(run, _planes, "one thread")
+        return PreparedLayer(run, _planes, "one thread")
 
 
 class Signal:
@@ -51,7 +51,7 @@ class Signal:
     name = "scipy.signal"
     peer = True
 
-    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> Call | None:
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
         found = _filter(layer, arrays, settings)
         if found is None:
             return None
@@ -63,7 +63,7 @@ class Signal:
                 result: Array = convolve()
             return result
 
-        return Call(run, _image, "FFT")
+        return PreparedLayer(run, _image, "FFT")
 
 
 def _filter(layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> reading.Filter | None:
