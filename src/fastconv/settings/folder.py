@@ -29,7 +29,9 @@ def write_whole(path: Path, text: str) -> None:
         If it cannot be written. Then nothing has changed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}")  # processes of two containers may have one number
+    part = path.with_name(
+        f"{path.name}.{secrets.token_hex(8)}"
+    )  # processes of two containers may have one number
     try:
         with part.open("x", encoding="utf-8") as file:
             file.write(text)

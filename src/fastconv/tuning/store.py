@@ -28,6 +28,10 @@ class NotKept(Exception):
     """Nothing can be added to the file; the message says why."""
 
 
+class ReadOnly(NotKept):
+    """The file is not to be written."""
+
+
 def location() -> Path:
     """Where tuned kernels are kept."""
     text = os.environ.get(VARIABLE, "").strip()
@@ -125,15 +129,15 @@ def writing(path: Path) -> Iterator[Entries]:
 def _changed(path: Path) -> Iterator[Entries]:
     damaged = False
     try:
-        before = load(path).entries
+        before, malformed = load(path)
     except ValueError as error:
         _warn_unreadable(path, error)
-        before, damaged = {}, True
+        before, malformed, damaged = {}, 0, True
     except OSError as error:
         raise NotKept(f"{path} cannot be read ({error.strerror})") from None
     entries = dict(before)
     yield entries
-    if entries == before:
+    if entries == before and not malformed and not damaged:
         return
     try:
         if damaged:  # whatever it was, it is not ours to lose
@@ -152,7 +156,7 @@ def _check_writable(path: Path) -> None:
     if not path.is_file():
         raise NotKept(f"{path} is no ordinary file")
     if not mode & 0o222 or not os.access(path, os.W_OK):
-        raise NotKept(f"{path} is read-only")
+        raise ReadOnly(f"{path} is read-only")
 
 
 def _wait_for(lock: int, path: Path) -> None:
