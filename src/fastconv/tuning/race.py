@@ -43,7 +43,7 @@ def race(entrants: Mapping[str, Callable[[], Call]], seconds: float) -> dict[str
         first[name] = stopwatch(calls[name])
     samples: dict[str, list[float]] = {name: [] for name in calls}
     running = list(calls)
-    for done in range(ROUNDS):
+    for done in range(1, ROUNDS + 1):
         for name in running:
             if time.perf_counter() >= end:
                 return _medians(first, samples)
