@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fastconv.problem.convolution import ConvProblem
@@ -63,7 +63,7 @@ class Entry:
     version: str
     problem: str
     kernel: str
-    microseconds: dict[str, float]
+    microseconds: dict[str, float] = field(hash=False)
     threads: int
     date: str
 
@@ -141,7 +141,7 @@ def from_text(data: bytes) -> Content:
 
 def _entry(row: Any) -> Entry | None:
     """None where it is malformed."""
-    fields = {field.name for field in dataclasses.fields(Entry)}
+    fields = {of_entry.name for of_entry in dataclasses.fields(Entry)}
     if not isinstance(row, dict) or row.keys() != fields:
         return None
     times, threads = row["microseconds"], row["threads"]

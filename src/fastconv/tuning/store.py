@@ -87,12 +87,8 @@ def warn_of(path: Path, content: Content, machine: Machine | None) -> None:
         parts.append(f"{content.malformed} malformed")
     if foreign:
         parts.append(f"{foreign} of another processor, instruction set or version of fastconv")
-    if parts:
-        total = len(content.entries) + content.malformed
-        warn_once(
-            f"the tuning file {path} has {total} entries, of which these are ignored: {', '.join(parts)}",
-            RuntimeWarning,
-        )
+    if parts:  # without the number of those that count, which grows: the warning is to come once
+        warn_once(f"entries of the tuning file {path} are ignored: {', '.join(parts)}", RuntimeWarning)
 
 
 def _warn_unreadable(path: Path, error: Exception) -> None:
