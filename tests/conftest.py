@@ -86,6 +86,14 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item in kept]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_tuning_file(tmp_path_factory):
+    """What tests tune is not kept where the user's programs look, and what these tuned does not count here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTCONV_TUNING", str(tmp_path_factory.mktemp("tuning") / "tuning.json"))
+        yield
+
+
 @functools.cache
 def why_unavailable(name):
     """None, or the library's own explanation."""

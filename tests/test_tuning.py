@@ -15,6 +15,7 @@ import fastconv
 from checks import normal, to_layout, weight_to_layout
 from conftest import skip_unless_available
 from fastconv import tuning
+from fastconv.cli import main
 from fastconv.tuning import choice, race, store
 
 X, WEIGHT = (2, 8, 9, 10), (8, 8, 3, 3)
@@ -64,6 +65,11 @@ def predicted(shape):
 
 def image(*shape, dtype=np.float32):
     return normal(shape or X, dtype=dtype)
+
+
+def entries_and_plan():
+    """What counts, and then a plan."""
+    return tuning.entries(), conv_plan(input_shape=X)
 
 
 def content(path):
@@ -308,9 +314,11 @@ def test_entries_of_other_machines_are_kept_but_do_not_count(field, file, races)
     conv_plan(input_shape=X)
     rewrite(file, lambda entry: entry.update({field: FOREIGN[field]}))
     with pytest.warns(RuntimeWarning, match="1 of another processor, instruction set or version") as caught:
-        assert conv_plan(input_shape=X).algorithm() == races.entrants[1][-1]
-        assert len(tuning.entries()) == 1
+        none, plan = entries_and_plan()
     assert len(caught) == 1
+    assert none == ()
+    assert plan.algorithm() == races.entrants[1][-1]
+    assert len(tuning.entries()) == 1
     assert sorted(entry[field] for entry in content(file)["entries"]) == sorted(
         [FOREIGN[field], getattr(tuning.entries()[0], field)]
     )
@@ -340,9 +348,9 @@ def test_malformed_entries_are_left_out(how, file, races):
     conv_plan(input_shape=X)
     rewrite(file, MALFORMED[how])
     with pytest.warns(RuntimeWarning, match="1 malformed") as caught:
-        assert tuning.entries() == ()
-        conv_plan(input_shape=X)
+        none, _ = entries_and_plan()
     assert len(caught) == 1
+    assert none == ()
     assert len(races.entrants) == 2
     assert len(content(file)["entries"]) == len(tuning.entries()) == 1
 
@@ -376,12 +384,12 @@ DAMAGED = {
 def test_a_damaged_file_is_ignored_and_put_aside(how, file, races):
     file.write_bytes(DAMAGED[how])
     with pytest.warns(RuntimeWarning, match="is ignored: it ") as caught:
-        assert tuning.entries() == ()
-        conv_plan(input_shape=X)
+        none, _ = entries_and_plan()
     assert len(caught) == 1
+    assert none == ()
     assert len(tuning.entries()) == 1
     assert file.with_name("kernels.json.damaged").read_bytes() == DAMAGED[how]
-    with pytest.raises(ValueError, match="load: .* is no tuning file: it "):
+    with pytest.raises(ValueError, match=r"load: .* is no tuning file: it "):
         tuning.load(file.with_name("kernels.json.damaged"))
 
 
@@ -533,3 +541,143 @@ def test_without_the_compiled_backend_nothing_counts(file, races, monkeypatch):
 
     monkeypatch.setattr("fastconv.backends.load", missing)
     assert tuning.entries() == ()
+
+
+# The command line
+
+LAYER = ["conv2d", "--x", "2,8,9,10", "--w", "8,8,3,3", "--padding", "1"]
+
+
+def tune(*arguments):
+    pytest.importorskip("rich")
+    pytest.importorskip("matplotlib")
+    return main(["tune", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "make", "options"),
+    [
+        (["conv2d", "--w", "16,4,3,1", "--stride", "1,2", "--groups", "2"], "plan_conv2d",
+         {"stride": (1, 2), "groups": 2}),
+        (["depthwise_conv2d", "--w", "8,1,5,5", "--padding", "same"], "plan_depthwise_conv2d", {"padding": "same"}),
+        (
+            ["conv_transpose2d", "--w", "8,5,3,3", "--stride", "2", "--output-padding", "1"],
+            "plan_conv_transpose2d",
+            {"stride": 2, "output_padding": 1},
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_command_measures_is_what_plans_want(arguments, make, options, layout, dtype, races, capsys):
+    kernel = tuple(map(int, arguments[2].split(",")))
+    how = ["--layout", layout, "--dtype", dtype.name, "--precision", "strict", "--threads", 1]
+    assert tune(*arguments, "--x", "2,8,9,10", *how) == 0
+    shown = capsys.readouterr().out
+    (entrants,) = races.entrants
+    assert entrants[0] in shown
+    assert entrants[-1] in shown
+    assert str(tuning.location()) in shown.replace("\n", "")
+    assert tuning.entries()[0].threads == 1
+    weight = weight_to_layout(normal(kernel, dtype=dtype), layout)
+    shape = to_layout(np.empty(X), layout).shape
+    plan = getattr(fastconv, make)(
+        weight, tune=True, input_shape=shape, layout=layout, precision="strict", backend="cython", **options
+    )
+    assert len(races.entrants) == 1
+    assert plan.algorithm() == entrants[-1]
+
+
+def test_networks_are_tuned_layer_by_layer(races, capsys):
+    assert tune("--network", "dqn", "--batch", "1,2") == 0
+    assert len(races.entrants) == len(tuning.entries()) == 6
+    assert capsys.readouterr().out.count("conv3") == 2
+    assert tune("--network", "dqn") == 0
+    assert len(races.entrants) == 6
+    assert tune("--network", "dqn", "--again") == 0
+    assert len(races.entrants) == 9
+
+
+def test_the_seconds_are_those_of_the_race(monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        choice, "race", lambda entrants, seconds: given.append(seconds) or dict.fromkeys(entrants, 1.0)
+    )
+    assert tune(*LAYER, "--seconds", "0.25") == 0
+    assert tune(*LAYER, "--again") == 0
+    assert given == [0.25, choice.SECONDS]
+
+
+def test_entries_are_listed_exported_merged_and_cleared(races, tmp_path, capsys):
+    other = tmp_path / "other.json"
+    assert tune(*LAYER, "--list", "--export", other) == 0
+    shown = capsys.readouterr().out
+    assert "1 measured on this machine" in shown
+    assert "2x8x9x10" in shown
+    assert tune("--clear", "--list") == 0
+    assert "0 measured on this machine" in capsys.readouterr().out
+    assert tune("--merge", other) == 0
+    assert "Added 1 of this machine" in capsys.readouterr().out
+    assert len(tuning.entries()) == 1
+
+
+def test_the_command_says_what_it_ignores(races, file, capsys):
+    assert tune(*LAYER) == 0
+    rewrite(file, lambda entry: entry.update(processor="another"))
+    assert tune("--list") == 0
+    assert capsys.readouterr().err.startswith("fastconv tune: entries of the tuning file ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "needs an operation"),
+        (["conv2d", "--x", "1,8,9,9"], "needs --w"),
+        (["--x", "1,8,9,9", "--list"], "--x needs an operation, such as `fastconv tune conv2d`"),
+        ([*LAYER[:4], "8,7,3,3"], "conv2d: weight has 7 input channels"),
+        ([*LAYER, "--batch", "2"], "--batch are not for it"),
+        (["--merge", "nowhere.json"], "there is no file nowhere.json"),
+        (["--merge", __file__], "is no tuning file: it is not JSON"),
+        (["--export", "."], "is a folder"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(arguments, words, capsys, file):
+    assert tune(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("fastconv tune: ")
+    assert words in error
+    assert error.count("\n") == 1
+    assert not file.exists()
+
+
+def test_the_command_refuses_a_file_that_is_read_only(file, capsys):
+    file.touch()
+    file.chmod(0o444)
+    assert tune(*LAYER) == 2
+    assert f"{file} is read-only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["max_pool2d"], ["conv2d", "--seconds", "0"], ["conv2d", "--seconds", "nan"]]
+)
+def test_wrong_arguments(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        tune(*arguments)
+    assert exit_.value.code == 2
+    assert "usage: fastconv tune" in capsys.readouterr().err
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        tune("--help")
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    for word in [
+        "--export",
+        "--merge",
+        "--list",
+        "--clear",
+        "--again",
+        "--seconds",
+        "FASTCONV_TUNING",
+        "exit status",
+    ]:
+        assert word in text

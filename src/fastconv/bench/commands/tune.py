@@ -19,7 +19,7 @@ from rich.text import Text
 
 import fastconv
 from fastconv import backends, tuning
-from fastconv.bench.commands.arguments import chosen_layers
+from fastconv.bench.commands.arguments import chosen_layers, one_layer
 from fastconv.bench.commands.tune_arguments import OPERATIONS
 from fastconv.bench.layers.layer import Layer, to_layout
 from fastconv.bench.report.text import ABSENT, digits, duration
@@ -53,6 +53,9 @@ def run_tune(arguments: argparse.Namespace) -> int:
         raise CommandError(
             "needs an operation, such as `fastconv tune conv2d`, --network, --list, --export, --merge or --clear"
         )
+    if arguments.export and arguments.export.is_dir():
+        raise CommandError(f"--export needs a file name, but {arguments.export} is a folder")
+    one_layer(arguments)  # refuses a shape that has no operation
     problems = _problems(arguments) if measures else []
     console = Console(width=None if Console().is_terminal else WIDTH, highlight=False)
     with warnings.catch_warnings(record=True) as caught:
