@@ -16,6 +16,7 @@ from checks import normal, to_layout, weight_to_layout
 from conftest import skip_unless_available
 from fastconv import tuning
 from fastconv.cli import main
+from fastconv.machine.processor import processor_model, processor_name
 from fastconv.tuning import choice, race, store
 
 X, WEIGHT = (2, 8, 9, 10), (8, 8, 3, 3)
@@ -322,6 +323,22 @@ def test_entries_of_other_machines_are_kept_but_do_not_count(field, file, races)
     assert sorted(entry[field] for entry in content(file)["entries"]) == sorted(
         [FOREIGN[field], getattr(tuning.entries()[0], field)]
     )
+
+
+def test_generations_of_one_name_are_told_apart(tmp_path):
+    (tmp_path / "proc").mkdir()
+    lines = [
+        "vendor_id\t: A",
+        "cpu family\t: 25",
+        "model\t\t: 17",
+        "model name\t: Some EPYC",
+        "",
+        "model\t: 18",
+    ]
+    (tmp_path / "proc/cpuinfo").write_text("\n".join(lines))
+    assert processor_name(tmp_path) == "Some EPYC"
+    assert processor_model(tmp_path) == "Some EPYC, family 25, model 17"
+    assert processor_model(tmp_path / "nothing") == processor_name(tmp_path / "nothing") != ""
 
 
 MALFORMED = {

@@ -16,7 +16,7 @@ from fastconv import backends
 from fastconv._version import __version__
 from fastconv.backends.protocol import Backend
 from fastconv.execution.memory import empty, memory_errors
-from fastconv.machine.processor import processor_name
+from fastconv.machine.processor import processor_model
 from fastconv.problem.convolution import ConvProblem, with_algorithm
 from fastconv.settings.threads import get_num_threads
 from fastconv.settings.warning import warn_once
@@ -79,7 +79,7 @@ def choose(
 
 def machine(backend: Backend) -> Machine:
     """What the backend's measurements hold for."""
-    return Machine(processor_name(), str(backend.instruction_set), __version__)
+    return Machine(processor_model(), str(backend.instruction_set), __version__)
 
 
 def this_machine() -> Machine | None:

@@ -26,7 +26,7 @@ class Machine(NamedTuple):
     Attributes
     ----------
     processor : str
-        Its name, as the system gives it.
+        Its name, as the system gives it, family and model.
     isa : str
         The instruction set of the kernels.
     version : str
