@@ -15,6 +15,7 @@ import numpy as np
 from fastconv import backends
 from fastconv._version import __version__
 from fastconv.backends.protocol import Backend
+from fastconv.caches import constant
 from fastconv.execution.memory import empty, memory_errors
 from fastconv.machine.processor import processor_model
 from fastconv.problem.convolution import ConvProblem, with_algorithm
@@ -79,7 +80,12 @@ def choose(
 
 def machine(backend: Backend) -> Machine:
     """What the backend's measurements hold for."""
-    return Machine(processor_model(), str(backend.instruction_set), __version__)
+    return Machine(_processor(), str(backend.instruction_set), __version__)
+
+
+@constant
+def _processor() -> str:
+    return processor_model()  # with hundreds of cores the system takes its time
 
 
 def this_machine() -> Machine | None:

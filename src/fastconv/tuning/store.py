@@ -20,7 +20,7 @@ from fastconv.settings.warning import warn_once
 from fastconv.tuning.entries import MOST_BYTES, Content, Entries, Machine, as_text, from_text
 
 VARIABLE = "FASTCONV_TUNING"
-PATIENCE = 30.0  # seconds to wait for another process, which measures for less than one
+PATIENCE = 300.0  # seconds to wait for others: dozens of processes may measure one after the other
 DAMAGED = ".damaged"  # what is added to the name of a file that cannot be read, before a new one is written
 
 
