@@ -127,7 +127,7 @@ lane_mask mask_between(int64_t low, int64_t high) {
 #endif
 }
 
-/* The others are 0, and their memory is not touched. */
+/* The others are 0, and their memory is not touched. Lanes of a mask are neighbours. */
 INLINE
 vec load_masked(const real *p, lane_mask inside) {
 #if defined(__AVX512F__) && FC_DOUBLE
@@ -139,6 +139,7 @@ vec load_masked(const real *p, lane_mask inside) {
 #elif defined(__AVX2__)
     return (vec)_mm256_maskload_ps(p, (__m256i)inside);
 #else
+    if (inside[0] & inside[VL - 1]) return load(p);
     vec v = {0};
     for (int i = 0; i < VL; i++)
         if (inside[i]) v[i] = p[i];
