@@ -2,13 +2,14 @@
  *
  * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, walk down
  * columns of the image (depthwise_walk.h). All others read a packed band, four rows of outputs at once where these
- * share input rows. NHWC: vectors over channels, see pixels_nhwc.h. Limit: multiplications, and for stride 2 the
- * shuffles that split even and odd columns; loads, for packed bands; the bandwidth of the level where the image is, for
- * kernels of 3. */
+ * share input rows. NHWC: vectors over channels: tiles read in place for the same kernels (depthwise_tile.h), else, and
+ * for few channels, pixels_nhwc.h. Limit: multiplications, and for stride 2 the shuffles that split even and odd
+ * columns; loads, for packed bands; the bandwidth of the level where the image is, for kernels of 3. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
 #include "base/simd.h"
+#include "conv/depthwise_tile.h"
 #include "conv/depthwise_walk.h"
 #include "conv/epilogue.h"
 #include "conv/grid.h"
@@ -37,11 +38,14 @@ typedef struct {
 
 /* ---- NCHW ---- */
 
-static int walked(const fc_conv *p) {
+/* Is it one of the usual kernels, whose loops are unrolled? */
+static int usual(const fc_conv *p) {
     int64_t k = p->kernel_h;
     return k == p->kernel_w && (k == 3 || k == 5 || k == 7) && p->stride_h == p->stride_w && p->stride_h <= 2 &&
-           p->dilation_h == 1 && p->dilation_w == 1 && p->layout == FC_NCHW;
+           p->dilation_h == 1 && p->dilation_w == 1;
 }
+
+static int walked(const fc_conv *p) { return p->layout == FC_NCHW && usual(p); }
 
 static size_t columns_bytes(const fc_conv *p) { return (size_t)ceil_div(p->out_width, VL) * sizeof(column); }
 
@@ -203,6 +207,32 @@ static int work_bands(const void *context, int64_t begin, int64_t end) {
 
 /* ---- NHWC ---- */
 
+static int tiled(const fc_conv *p) { return p->layout == FC_NHWC && p->channels >= VL && usual(p); }
+
+/* Tasks are (image, TILE_ROWS rows of outputs). */
+static int work_tiles(const void *context, int64_t begin, int64_t end) {
+    const depthwise_job *j = context;
+    const fc_conv *p = j->p;
+    real *zeros = fc_workspace(FC_OWN, (size_t)p->channels * sizeof(real));
+    if (!zeros) return FC_NO_MEMORY;
+    clear_reals(zeros, p->channels);
+    pixel_tile t = {.weights = j->weights, .channels = p->channels, .out_row = p->out_width * p->channels, .e = j->e};
+    for (int64_t task = begin; task < end; task++) {
+        int64_t image = task / j->parts, y = task % j->parts * TILE_ROWS;
+        int status = fc_called_off();
+        if (status) return status;
+        t.rows = min64(TILE_ROWS, p->out_height - y);
+        for (int64_t x = 0; x < p->out_width; x += TILE_PIXELS) {
+            int64_t first = ((image * p->out_height + y) * p->out_width + x) * p->channels;
+            t.columns = min64(TILE_PIXELS, p->out_width - x);
+            t.out = j->out + first, t.residual = j->e->residual ? (const real *)j->e->residual + first : NULL;
+            find_pixels(&t, p, j->x + image * p->height * p->width * p->channels, y, x, zeros);
+            pixel_sums[p->kernel_h / 2 - 1][p->stride_h - 1](&t);
+        }
+    }
+    return 0;
+}
+
 static job_nhwc job_nhwc_of(const fc_conv *p) {
     return (job_nhwc){.p = p, .in_lanes = VL, .out_lanes = VL, .channels_each = 1, .blocks = ceil_div(p->channels, VL)};
 }
@@ -212,7 +242,7 @@ static job_nhwc job_nhwc_of(const fc_conv *p) {
 static int accepts(const fc_conv *given) {
     fc_conv plain, *p = &plain;
     if (!as_plain(given, p) || p->groups != p->channels || (given->transposed && p->filters != p->channels)) return 0;
-    if (p->layout == FC_NHWC) return p->filters == p->channels && ring_fits(p);
+    if (p->layout == FC_NHWC) return p->filters == p->channels && (tiled(p) || ring_fits(p));
     operands o = operands_of(p);
     grid g = grid_of(p, &o, 0);
     return !reads_in_place(&g, &o); /* vectors would read beyond the image */
@@ -249,6 +279,7 @@ static int plan_bands(const fc_conv *p, const operands *o, int threads, strips *
 
 static size_t workspace_bytes(const fc_conv *given, int threads) {
     const fc_conv plain = plain_of(given), *p = &plain;
+    if (tiled(p)) return (size_t)p->channels * sizeof(real);
     if (p->layout == FC_NHWC) {
         job_nhwc j = job_nhwc_of(p);
         set_ring(&j);
@@ -272,9 +303,12 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
             for (int64_t t = 0; t < taps; t++) *to++ = from[element_of_tap(p, t)];
         return 0;
     }
-    for (int64_t c = 0; c < p->channels; c += VL)
+    const fc_conv plain = plain_of(p);
+    for (int64_t v = 0; v * VL < p->channels; v++) {
+        int64_t c = tiled(&plain) ? vector_start(p->channels, v) : v * VL;
         for (int64_t t = 0; t < taps; t++, to += VL)
             store(to, load_up_to(from + element_of_tap(p, t) * p->channels + c, p->channels - c));
+    }
     return 0;
 }
 
@@ -285,6 +319,10 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
     depthwise_job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     double cycles = 2 * cost(p);
     threads = fc_worth(cycles, threads);
+    if (tiled(p)) {
+        j.parts = ceil_div(p->out_height, TILE_ROWS);
+        return fc_parallel(p->batch * j.parts, cycles, threads, work_tiles, &j);
+    }
     if (p->layout == FC_NHWC) {
         job_nhwc n = job_nhwc_of(p);
         n.e = e, n.x = x, n.weights = packed, n.out = out;
