@@ -45,32 +45,53 @@ static int usual(const fc_conv *p) {
            p->dilation_h == 1 && p->dilation_w == 1;
 }
 
-static int walked(const fc_conv *p) { return p->layout == FC_NCHW && usual(p); }
+/* NHWC images of few channels are planes whose pixels are several numbers. */
+static int is_inner(const fc_conv *p) {
+    return p->layout == FC_NHWC && usual(p) && p->stride_w == 1 && p->channels > 1 && p->channels < VL &&
+           p->filters == p->channels;
+}
 
-static size_t columns_bytes(const fc_conv *p) { return (size_t)ceil_div(p->out_width, VL) * sizeof(column); }
+static int walked(const fc_conv *p) { return (p->layout == FC_NCHW && usual(p)) || is_inner(p); }
+
+/* Of a row, and what follows them. */
+static size_t columns_bytes(const fc_conv *p) {
+    int64_t inner = is_inner(p) ? p->channels : 1;
+    return (size_t)ceil_div(p->out_width * inner, VL) * sizeof(column) + (size_t)(inner * VL) * sizeof(real);
+}
 
 /* Tasks are (plane, part of its rows). */
 static int work_walks(const void *context, int64_t begin, int64_t end) {
     const depthwise_job *j = context;
     const fc_conv *p = j->p;
-    int64_t kernel = p->kernel_h, stride = p->stride_h, plane_size = p->height * p->width, count = 0;
-    int64_t multiplier = p->filters / p->channels;
+    int64_t inner = is_inner(p) ? p->channels : 1, filters = p->filters / inner, multiplier = p->filters / p->channels;
+    int64_t kernel = p->kernel_h, stride = p->stride_h, count = 0;
+    int64_t plane_size = p->height * p->width * inner, out_size = p->out_height * p->out_width * inner;
     column *columns = fc_workspace(FC_OWN, columns_bytes(p));
     if (!columns) return FC_NO_MEMORY;
-    const walk_shape w = {p->height, p->width, p->pad_top, p->pad_left, p->out_width, j->e};
-    for (int64_t x = 0; x < p->out_width; count++) x = set_column(&columns[count], &w, kernel, stride, x);
+    const walk_shape w = {.height = p->height,
+                          .width = p->width * inner,
+                          .pad_top = p->pad_top,
+                          .pad_left = p->pad_left * inner,
+                          .out_width = p->out_width * inner,
+                          .inner = inner,
+                          .e = j->e};
+    real *biases = (real *)(columns + ceil_div(w.out_width, VL));
+    for (int64_t i = 0; i < inner * VL && inner > 1; i++)
+        biases[i] = j->e->bias ? ((const real *)j->e->bias)[(i / VL + i % VL) % inner] : 0;
+    for (int64_t x = 0; x < w.out_width; count++) x = set_column(&columns[count], &w, kernel, stride, x);
     /* Columns of a plane that a core's cache does not hold are short, and the next one is fetched meanwhile. */
-    int banded = (plane_size + p->out_height * p->out_width) * (int64_t)sizeof(real) > fc_l2_bytes() / 2;
+    int banded = (plane_size + out_size) * (int64_t)sizeof(real) > fc_l2_bytes() / 2;
     int64_t band = banded ? BAND_ROWS : p->out_height;
-    const walker *by_vectors = walkers[kernel / 2 - 1][stride - 1];
+    const walker *by_vectors = inner > 1 ? inner_walkers[kernel / 2 - 1] : walkers[kernel / 2 - 1][stride - 1];
     for (int64_t task = begin; task < end; task++) {
-        int64_t plane = task / j->parts, part = task % j->parts, filter = plane % p->filters;
-        int64_t first = plane * p->out_height * p->out_width;
+        int64_t plane = task / j->parts, part = task % j->parts, filter = plane % filters;
+        int64_t first = plane * out_size;
         walk_rows rows = {.x = j->x + plane / multiplier * plane_size,
                           .weights = j->weights + filter * kernel * kernel,
                           .out = j->out + first,
                           .residual = j->e->residual ? (const real *)j->e->residual + first : NULL,
                           .bias = j->e->bias ? splat(((const real *)j->e->bias)[filter]) : zero(),
+                          .biases = biases,
                           .y = p->out_height * part / j->parts,
                           .ahead = banded};
         for (int64_t y_end = p->out_height * (part + 1) / j->parts; rows.y < y_end; rows.y = rows.y_end) {
@@ -242,7 +263,7 @@ static job_nhwc job_nhwc_of(const fc_conv *p) {
 static int accepts(const fc_conv *given) {
     fc_conv plain, *p = &plain;
     if (!as_plain(given, p) || p->groups != p->channels || (given->transposed && p->filters != p->channels)) return 0;
-    if (p->layout == FC_NHWC) return p->filters == p->channels && (tiled(p) || ring_fits(p));
+    if (p->layout == FC_NHWC) return p->filters == p->channels && (tiled(p) || walked(p) || ring_fits(p));
     operands o = operands_of(p);
     grid g = grid_of(p, &o, 0);
     return !reads_in_place(&g, &o); /* vectors would read beyond the image */
@@ -263,7 +284,7 @@ static double cost(const fc_conv *given) {
 
 static size_t weight_bytes(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
-    int64_t filters = p->layout == FC_NHWC ? round_up(p->filters, VL) : p->filters;
+    int64_t filters = is_inner(p) ? p->channels * VL : p->layout == FC_NHWC ? round_up(p->filters, VL) : p->filters;
     return (size_t)(filters * p->kernel_h * p->kernel_w) * sizeof(real);
 }
 
@@ -279,13 +300,13 @@ static int plan_bands(const fc_conv *p, const operands *o, int threads, strips *
 
 static size_t workspace_bytes(const fc_conv *given, int threads) {
     const fc_conv plain = plain_of(given), *p = &plain;
+    if (walked(p)) return columns_bytes(p);
     if (tiled(p)) return (size_t)p->channels * sizeof(real);
     if (p->layout == FC_NHWC) {
         job_nhwc j = job_nhwc_of(p);
         set_ring(&j);
         return ring_bytes(&j);
     }
-    if (walked(p)) return columns_bytes(p);
     operands o = operands_of(p);
     strips s;
     if (plan_bands(p, &o, threads, &s)) return 0;
@@ -304,6 +325,13 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
         return 0;
     }
     const fc_conv plain = plain_of(p);
+    if (is_inner(&plain)) {
+        for (int64_t first = 0; first < p->channels; first++)
+            for (int64_t t = 0; t < taps; t++)
+                for (int l = 0; l < VL; l++)
+                    *to++ = from[element_of_tap(p, t) * p->channels + (first + l) % p->channels];
+        return 0;
+    }
     for (int64_t v = 0; v * VL < p->channels; v++) {
         int64_t c = tiled(&plain) ? vector_start(p->channels, v) : v * VL;
         for (int64_t t = 0; t < taps; t++, to += VL)
@@ -319,6 +347,11 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
     depthwise_job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     double cycles = 2 * cost(p);
     threads = fc_worth(cycles, threads);
+    if (walked(p)) {
+        int64_t planes = p->batch * (is_inner(p) ? 1 : p->filters);
+        j.parts = planes < 4 * threads ? min64(ceil_div(p->out_height, 4), ceil_div(4 * threads, planes)) : 1;
+        return fc_parallel(planes * j.parts, cycles, threads, work_walks, &j);
+    }
     if (tiled(p)) {
         j.parts = ceil_div(p->out_height, TILE_ROWS);
         return fc_parallel(p->batch * j.parts, cycles, threads, work_tiles, &j);
@@ -327,11 +360,6 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
         job_nhwc n = job_nhwc_of(p);
         n.e = e, n.x = x, n.weights = packed, n.out = out;
         return run_nhwc(&n, cycles, threads);
-    }
-    if (walked(p)) {
-        int64_t planes = p->batch * p->filters;
-        j.parts = planes < 4 * threads ? min64(ceil_div(p->out_height, 4), ceil_div(4 * threads, planes)) : 1;
-        return fc_parallel(planes * j.parts, cycles, threads, work_walks, &j);
     }
     strips s;
     if (plan_bands(p, &o, threads, &s)) return FC_NO_MEMORY;

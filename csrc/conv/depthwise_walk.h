@@ -1,4 +1,5 @@
-/* Depthwise convolution of NCHW planes by square kernels of 3, 5 and 7 at strides of 1 and 2. Included by depthwise.c.
+/* Depthwise convolution of NCHW planes by square kernels of 3, 5 and 7 at strides of 1 and 2, and, at a stride of 1, of
+ * NHWC images of few channels, as planes whose pixels are several numbers. Included by depthwise.c.
  *
  * Tiling: a column of the plane, some vectors wide, is walked down row by row. Each row of the image is loaded once for
  * every tap, and meets the weights of all rows of outputs that see it: their sums stay in registers, which take turns.
@@ -26,7 +27,7 @@ typedef struct {
 } column;
 
 typedef struct {
-    int64_t height, width, pad_top, pad_left, out_width;
+    int64_t height, width, pad_top, pad_left, out_width, inner; /* what lies along a row; numbers of a pixel */
     const fc_epilogue *e;
 } walk_shape;
 
@@ -34,6 +35,8 @@ typedef struct {
     const real *x, *weights, *residual;
     real *out;
     vec bias;
+    const real
+        *biases; /* where a pixel has several numbers: vectors of what begins with each of them, as weights are */
     int64_t y, y_end;
     int ahead; /* are the next column's pixels and results fetched? */
 } walk_rows;
@@ -44,14 +47,15 @@ static int64_t most_vectors(int64_t kernel) { return kernel == 3 ? MOST_3 : kern
 static int64_t set_column(column *c, const walk_shape *w, int64_t kernel, int64_t stride, int64_t x) {
     int64_t left = ceil_div(w->out_width - x, VL), most = most_vectors(kernel);
     /* Vectors between the first and the last one of a column are loaded whole. */
-    int64_t reads_to = (x + VL * (min64(left, most) - 1) - 1) * stride + kernel + stride - 1 - w->pad_left;
+    int64_t reads_to = (x + VL * (min64(left, most) - 1) - 1) * stride + (kernel - 1) * w->inner + stride - w->pad_left;
     if (w->pad_left > VL * stride || reads_to > w->width) most = min64(most, 2);
     /* The rest of a row is shared out evenly: a lone vector is slow. */
     *c = (column){.vectors = ceil_div(left, ceil_div(left, most)), .stored = min64(VL, w->out_width)};
     for (int64_t v = 0; v < c->vectors; v++) {
         c->x[v] = max64(0, min64(x + v * VL, w->out_width - VL));
         for (int64_t load = 0; load < (stride == 1 ? kernel : 2 * MOST_PAIRS); load++) {
-            int64_t at = c->x[v] * stride - w->pad_left + (stride == 1 ? load : load / 2 * 2 + load % 2 * VL);
+            int64_t at = c->x[v] * stride - w->pad_left;
+            at += stride == 1 ? load * w->inner : load / 2 * 2 + load % 2 * VL;
             int64_t low = max64(0, min64(VL, -at)), high = max64(low, min64(VL, w->width - at));
             c->inside[v][load] = mask_between(low, high);
         }
@@ -60,13 +64,22 @@ static int64_t set_column(column *c, const walk_shape *w, int64_t kernel, int64_
 }
 
 INLINE
-void walk(const int K, const int S, const int V, const walk_shape *w, const column *c, const walk_rows *t) {
+void walk(const int K, const int S, const int V, const int single, const walk_shape *w, const column *c,
+          const walk_rows *t) {
     const int alive = (K + S - 1) / S, period = alive * S, loads = S == 1 ? K : K + 1;
     /* In registers, or in memory as vectors, which costs no more than to spread them there. */
     vec weights[3 * 3];
-    if (K == 3)
+    if (K == 3 && single)
 #pragma GCC unroll 9
         for (int i = 0; i < K * K; i++) weights[i] = splat(t->weights[i]);
+    const int64_t inner = single ? 1 : w->inner;
+    const real *own[4];
+    vec bias[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) {
+        own[v] = t->weights + (single ? 0 : c->x[v] % inner * K * K * VL);
+        bias[v] = single ? t->bias : load(t->biases + c->x[v] % inner * VL);
+    }
     lane_mask first[2 * MOST_PAIRS], last[2 * MOST_PAIRS];
 #pragma GCC unroll 8
     for (int i = 0; i < loads; i++) first[i] = c->inside[0][i], last[i] = c->inside[V - 1][i];
@@ -93,7 +106,7 @@ void walk(const int K, const int S, const int V, const walk_shape *w, const colu
                     vec tap[2][4];
 #pragma GCC unroll 4
                     for (int v = 0; v < V; v++) {
-                        const real *at = pixels + c->x[v] * S + s;
+                        const real *at = pixels + c->x[v] * S + s * inner;
                         tap[0][v] = v == 0       ? load_masked(at, first[s])
                                     : v == V - 1 ? load_masked(at, last[s])
                                                  : load(at);
@@ -110,9 +123,12 @@ void walk(const int K, const int S, const int V, const walk_shape *w, const colu
                     for (int r = q % S; r < K; r += S)
 #pragma GCC unroll 2
                         for (int h = 0; h < S && s + h < K; h++) {
-                            vec weight = K == 3 ? weights[r * K + s + h] : splat(t->weights[r * K + s + h]);
+                            const int number = r * K + s + h;
+                            vec shared = !single ? zero() : K == 3 ? weights[number] : splat(t->weights[number]);
 #pragma GCC unroll 4
-                            for (int v = 0; v < V; v++) sum[(q - r + 2 * period) / S % alive][v] += weight * tap[h][v];
+                            for (int v = 0; v < V; v++)
+                                sum[(q - r + 2 * period) / S % alive][v] +=
+                                    (single ? shared : load(own[v] + number * VL)) * tap[h][v];
                         }
                 }
             }
@@ -127,7 +143,7 @@ void walk(const int K, const int S, const int V, const walk_shape *w, const colu
 #pragma GCC unroll 4
                 for (int v = 0; v < V; v++) {
                     int64_t at = first + c->x[v];
-                    finish(t->out + at, sum[done][v], t->bias, t->residual ? t->residual + at : NULL,
+                    finish(t->out + at, sum[done][v], bias[v], t->residual ? t->residual + at : NULL,
                            v + 1 < V ? VL : c->stored, w->e);
                 }
             }
@@ -140,8 +156,14 @@ void walk(const int K, const int S, const int V, const walk_shape *w, const colu
 typedef void (*walker)(const walk_shape *, const column *, const walk_rows *);
 #define WALK(K, S, V)                                                                                                  \
     static void walk_##K##_##S##_##V(const walk_shape *w, const column *c, const walk_rows *t) {                       \
-        walk(K, S, V, w, c, t);                                                                                        \
+        walk(K, S, V, 1, w, c, t);                                                                                     \
     }
+/* Pixels of several numbers. */
+#define WALK_INNER(K, S, V)                                                                                            \
+    static void walk_##K##_inner_##V(const walk_shape *w, const column *c, const walk_rows *t) {                       \
+        walk(K, 1, V, 0, w, c, t);                                                                                     \
+    }
+#define WALKER_INNER(K, S, V) walk_##K##_inner_##V,
 #define WALKER(K, S, V) walk_##K##_##S##_##V,
 #if MR > 6
 #define WIDTHS_3(f, S) f(3, S, 1) f(3, S, 2) f(3, S, 3) f(3, S, 4)
@@ -158,6 +180,14 @@ WIDTHS_5(WALK, 1)
 WIDTHS_5(WALK, 2)
 WIDTHS_7(WALK, 1)
 WIDTHS_7(WALK, 2)
+
+WIDTHS_3(WALK_INNER, 1)
+WIDTHS_5(WALK_INNER, 1)
+WIDTHS_7(WALK_INNER, 1)
+
+/* [kernel / 2 - 1][vectors - 1] */
+static const walker inner_walkers[3][4] = {
+    {WIDTHS_3(WALKER_INNER, 1)}, {WIDTHS_5(WALKER_INNER, 1)}, {WIDTHS_7(WALKER_INNER, 1)}};
 
 /* [kernel / 2 - 1][stride - 1][vectors - 1] */
 static const walker walkers[3][2][4] = {{{WIDTHS_3(WALKER, 1)}, {WIDTHS_3(WALKER, 2)}},
