@@ -25,7 +25,7 @@ void multiply_tile(const int rows, const int vectors, const int unit, const chan
                 vec weight[NV];
 #pragma GCC unroll 2
                 for (int v = 0; v < vectors; v++) weight[v] = load(w + v * VL);
-                for (int v = 0; v < vectors; v++) __builtin_prefetch(w + (12 * vectors + v) * VL);
+                for (int v = 0; v < vectors; v++) __builtin_prefetch(w + (64 * vectors + v) * VL);
                 w += vectors * VL;
 #pragma GCC unroll 16
                 for (int m = 0; m < rows; m++) {
