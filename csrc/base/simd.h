@@ -64,6 +64,20 @@ vec zero(void) { return (vec){0}; }
 INLINE
 vec choose(lanes condition, vec yes, vec no) { return (vec)((condition & (lanes)yes) | (~condition & (lanes)no)); }
 
+/* The larger number of each lane; `best` where both are equal, and what is not a number where one is. */
+INLINE
+vec larger(vec value, vec best) {
+#if defined(__AVX512F__) && FC_DOUBLE
+    return (vec)_mm512_mask_max_pd((__m512d)best, _mm512_cmp_pd_mask((__m512d)best, (__m512d)best, _CMP_ORD_Q),
+                                   (__m512d)best, (__m512d)value);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_mask_max_ps((__m512)best, _mm512_cmp_ps_mask((__m512)best, (__m512)best, _CMP_ORD_Q),
+                                   (__m512)best, (__m512)value);
+#else
+    return choose((value > best) | (value != value), value, best);
+#endif
+}
+
 /* Lane l of the two halves of a butterfly of distance s between vectors a (lanes 0..) and b (lanes VL..). */
 #define BUTTERFLY_LOW(s, l) (((l) & (s)) ? VL + (l) - (s) : (l))
 #define BUTTERFLY_HIGH(s, l) (((l) & (s)) ? VL + (l) : (l) + (s))
@@ -144,6 +158,17 @@ vec load_masked(const real *p, lane_mask inside) {
     for (int i = 0; i < VL; i++)
         if (inside[i]) v[i] = p[i];
     return v;
+#endif
+}
+/* The others are `other`. */
+INLINE
+vec load_masked_or(const real *p, lane_mask inside, vec other) {
+#if defined(__AVX512F__) && FC_DOUBLE
+    return (vec)_mm512_mask_loadu_pd((__m512d)other, inside, p);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_mask_loadu_ps((__m512)other, inside, p);
+#else
+    return choose(inside, load_masked(p, inside), other);
 #endif
 }
 INLINE

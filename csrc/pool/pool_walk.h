@@ -1,0 +1,137 @@
+/* Maximum and average over windows of 2x2 and 3x3 at distances of 1 and 2, of NCHW planes. Included by pool_planes.c.
+ *
+ * Tiling: a column of the plane, some vectors of results wide, is walked down row by row. Each row of the image is
+ * loaded once; those that the next window sees, too, stay in registers. Rows are combined first, then neighbours in
+ * what is left, by shuffles. Rows outside the image are neutral, pixels beside it are not loaded. The last column ends
+ * with the row, and may overlap the one before. */
+#ifndef FC_POOL_WALK_H
+#define FC_POOL_WALK_H
+
+#include "base/simd.h"
+#include "pool/divided.h"
+
+#if MR > 6
+enum { MOST_WIDE = 4 };
+#else
+enum { MOST_WIDE = 2 };
+#endif
+enum { MOST_INPUTS = 2 * MOST_WIDE + 1 };
+
+typedef struct {
+    int64_t x, vectors, stored;    /* the first result; vectors of results; lanes of the last */
+    lane_mask inside[MOST_INPUTS]; /* of each vector of pixels */
+} pool_column;
+
+typedef struct {
+    const real *x;
+    real *out;
+    const real *by_column, *by_row;             /* divisors, ... */
+    const real *column_inverses, *row_inverses; /* ... and 1 / them */
+    int64_t height, width, out_width, first_row, first_column, y, y_end;
+    int ahead; /* are the next column's pixels and results fetched? */
+} pool_rows;
+
+/* Adds, or takes the larger number; NaN wins. */
+INLINE
+vec combine(const int sum, vec a, vec b) { return sum ? a + b : larger(b, a); }
+
+INLINE
+vec neutral(const int sum) { return splat(sum ? 0 : -(real)INFINITY); }
+
+/* Pixels next to those of `own`, by one or two, at a distance of 1; or, of every second pixel, by one. */
+#define NEXT_LANE(s, l) ((l) + (s))
+#define NEXT_SECOND(s, l) ((l) + 1 < VL ? (l) + 1 : VL)
+
+INLINE
+void walk_windows(const int K, const int S, const int V, const int sum, const pool_column *c, const pool_rows *t) {
+    const int inputs = S * V + (K > S), kept = K - S;
+    vec row[3][MOST_INPUTS];
+    for (int64_t y = t->y; y < t->y_end; y++) {
+#pragma GCC unroll 4
+        for (int r = 0; r < K; r++) {
+            if (r < kept && y > t->y) {
+#pragma GCC unroll 16
+                for (int i = 0; i < inputs; i++) row[r][i] = row[r + S][i];
+                continue;
+            }
+            int64_t at = y * S + t->first_row + r;
+            const real *pixels = t->x + at * t->width + c->x * S + t->first_column;
+            int inside = at >= 0 && at < t->height;
+#pragma GCC unroll 16
+            for (int i = 0; i < inputs; i++)
+                row[r][i] = inside ? load_masked_or(pixels + i * VL, c->inside[i], neutral(sum)) : neutral(sum);
+            if (t->ahead && inside)
+#pragma GCC unroll 16
+                for (int i = 0; i < S * V; i++) __builtin_prefetch(pixels + (S * V + i) * VL);
+        }
+        vec all[MOST_INPUTS];
+#pragma GCC unroll 16
+        for (int i = 0; i < inputs; i++) {
+            all[i] = combine(sum, row[0][i], row[1][i]);
+            if (K == 3) all[i] = combine(sum, all[i], row[2][i]);
+        }
+        real *out = t->out + y * t->out_width + c->x;
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) {
+            vec result;
+            if (S == 1) {
+                vec second = __builtin_shufflevector(all[v], all[v + 1], LANES(NEXT_LANE, 1, 0));
+                result = combine(sum, all[v], second);
+                if (K == 3)
+                    result = combine(sum, result, __builtin_shufflevector(all[v], all[v + 1], LANES(NEXT_LANE, 2, 0)));
+            } else {
+                vec even = __builtin_shufflevector(all[2 * v], all[2 * v + 1], LANES(EVERY_SECOND, 0, 0));
+                vec odd = __builtin_shufflevector(all[2 * v], all[2 * v + 1], LANES(EVERY_SECOND, 1, 0));
+                result = combine(sum, even, odd);
+                if (K == 3)
+                    result =
+                        combine(sum, result, __builtin_shufflevector(even, all[2 * v + 2], LANES(NEXT_SECOND, 0, 0)));
+            }
+            int64_t n = v + 1 < V ? VL : c->stored;
+            if (sum) {
+                const int64_t at = c->x + v * VL;
+                vec divisor = load_up_to(t->by_column + at, n) * splat(t->by_row[y]);
+                result = divided(result, divisor, load_up_to(t->column_inverses + at, n) * splat(t->row_inverses[y]));
+            }
+            store_up_to(out + v * VL, result, n);
+        }
+        if (t->ahead)
+#pragma GCC unroll 4
+            for (int v = 0; v < V; v++) __builtin_prefetch(out + (V + v) * VL, 1);
+    }
+}
+
+typedef void (*window_walker)(const pool_column *, const pool_rows *);
+#define WALK_WINDOWS(K, S, V)                                                                                          \
+    static void max_##K##_##S##_##V(const pool_column *c, const pool_rows *t) { walk_windows(K, S, V, 0, c, t); }      \
+    static void sum_##K##_##S##_##V(const pool_column *c, const pool_rows *t) { walk_windows(K, S, V, 1, c, t); }
+#define WINDOW_WALKERS(K, S, V) {max_##K##_##S##_##V, sum_##K##_##S##_##V},
+#if MR > 6
+#define WIDTHS(f, K, S) f(K, S, 1) f(K, S, 2) f(K, S, 4)
+#else
+#define WIDTHS(f, K, S) f(K, S, 1) f(K, S, 2)
+#endif
+WIDTHS(WALK_WINDOWS, 2, 1)
+WIDTHS(WALK_WINDOWS, 2, 2)
+WIDTHS(WALK_WINDOWS, 3, 1)
+WIDTHS(WALK_WINDOWS, 3, 2)
+
+/* [kernel - 2][stride - 1][vectors / 2][sum] */
+static const window_walker window_walkers[2][2][3][2] = {
+    {{WIDTHS(WINDOW_WALKERS, 2, 1)}, {WIDTHS(WINDOW_WALKERS, 2, 2)}},
+    {{WIDTHS(WINDOW_WALKERS, 3, 1)}, {WIDTHS(WINDOW_WALKERS, 3, 2)}}};
+
+/* The column at result x, or before it, so that it ends with the row; returns where the next one begins. */
+static int64_t set_pool_column(pool_column *c, const pool_rows *t, int64_t kernel, int64_t stride, int64_t x) {
+    int64_t left = t->out_width - x;
+    c->vectors = MOST_WIDE;
+    while (c->vectors > 1 && (c->vectors * VL > left + VL - 1 || c->vectors * VL > t->out_width)) c->vectors /= 2;
+    c->x = max64(0, min64(x, t->out_width - c->vectors * VL)), c->stored = min64(VL, t->out_width);
+    for (int64_t i = 0; i < stride * c->vectors + (kernel > stride); i++) {
+        int64_t at = c->x * stride + t->first_column + i * VL, low = max64(0, min64(VL, -at));
+        c->inside[i] = mask_between(low, max64(low, min64(VL, t->width - at)));
+    }
+    return c->x + c->vectors * VL;
+}
+
+#endif
