@@ -254,14 +254,13 @@ static int accepts(const fc_conv *p) {
 /* Cycles of copying all matrices once. Neighbouring outputs of a row are a piece. */
 static double copy_cycles(const fc_conv *p, const operands *o, const grid *g, const cutting *c) {
     double width = (double)g->x.count, outputs = (double)(grid_outputs(o, g) * o->groups);
+    double pieces = (double)(o->groups * (o->batch * g->y.count + c->panels)), taps = (double)o->elements;
     if (o->nhwc) {
-        double joined = (joins_taps(o, p->dilation_w) ? (double)p->kernel_w : 1);
-        return outputs * ((double)o->elements / joined * 7 + (double)(o->elements * o->channels) * 4 / VL);
+        double runs = taps / (joins_taps(o, p->dilation_w) ? (double)p->kernel_w : 1);
+        return outputs * (runs * 7 + taps * (double)o->channels * 3.3 / VL) + pieces * (25 + runs * 10);
     }
-    double pieces = (double)(o->groups * (o->batch * g->y.count + c->panels)), row = 5 + 4 * width / VL;
-    if (width <= VL) row = 3.5;
-    if (g->x.step > 1) row = 5 + width;
-    return pieces * (double)(o->elements * o->channels) * row;
+    double row = g->x.step > 1 ? 12 + 0.8 * width : width > VL ? 6 + 4 * width / VL : 5;
+    return pieces * (25 + taps * (20 + (double)o->channels * row));
 }
 
 static double cost(const fc_conv *p) {
