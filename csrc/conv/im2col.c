@@ -48,13 +48,14 @@ static cutting cut_matrix(const fc_conv *p, const operands *o, int threads) {
     c.panels = ceil_div(outputs, most);
     int64_t tasks = c.grids * o->groups * c.panels * c.parts;
     if (tasks % threads && tasks < 4 * threads) {
-        if (blocks >= 2 * threads)
-            c.parts = round_up(c.parts, threads); /* each thread reads only its own weights */
-        else
-            c.panels = round_up(c.panels, threads);
+        /* Either all threads copy the same columns, or all read the same weights. */
+        double copying = o->nhwc ? (double)outputs * 3.3 / VL : 5 * (double)(o->batch * g.y.count);
+        int apart = copying < stream_cycles((double)o->filters * sizeof(real) / 2) || outputs <= MR;
+        int64_t *cut = apart && blocks >= threads ? &c.parts : &c.panels;
+        *cut = round_up(*cut, threads);
     }
     c.parts = min64(c.parts, blocks);
-    c.columns = round_up(ceil_div(outputs, c.panels), MR);
+    c.columns = ceil_div(outputs, c.panels);
     c.panels = ceil_div(outputs, c.columns);
     /* An odd number of cache lines from row to row, or column to column, spreads them over all sets of the L1 cache. */
     int64_t *step = o->nhwc ? &c.column_step : &c.row_step, length = o->nhwc ? c.most : c.columns + VL - 1;
