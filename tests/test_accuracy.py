@@ -238,6 +238,7 @@ LAYERS = {
     "many weights": ((1, 256, 7, 7), (256, 256, 3, 3), 1),
     "depthwise": ((3, 96, 40, 37), (96, 1, 3, 3), 96),
     "large kernel": ((3, 3, 60, 130), (5, 3, 13, 9), 1),
+    "small images, long sums": ((37, 130, 1, 2), (900, 130, 3, 3), 1),
     "few rows of several filters": ((1, 5, 11, 3000), (10, 1, 5, 5), 5),
 }
 

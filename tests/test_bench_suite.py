@@ -7,18 +7,26 @@ from pathlib import Path
 import pytest
 
 import fastconv
+from conftest import skip_unless_available
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.oracle.check import check
 from fastconv.bench.oracle.definitions import FORWARD, GRADIENTS
 from fastconv.bench.runners.backend import BackendRunner
 from fastconv.ops.table import OPERATIONS
 
-SOURCE = Path(__file__).parents[1] / "bench" / "cases.py"
-if not SOURCE.exists():
+BENCH = Path(__file__).parents[1] / "bench"
+if not BENCH.exists():
     pytest.skip("the benchmarks are not part of the package", allow_module_level=True)
-spec = importlib.util.spec_from_file_location("bench_cases", SOURCE)
-cases = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(cases)
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", BENCH / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+cases = load("cases")
 
 
 def test_every_operation_has_a_definition():
@@ -47,3 +55,16 @@ def test_operations_are_measured_and_right(layer, mode, layout):
         assert "layout" not in inspect.signature(getattr(fastconv, layer.operation)).parameters
     else:
         assert check(layer, arrays, prepared.images(prepared.run()), settings) < 1e-4
+
+
+@pytest.mark.parametrize(("layout", "matrices"), [("NCHW", 1), ("NHWC", 0)])
+def test_what_each_idea_gains_over_im2col_is_measured(layout, matrices, capsys, monkeypatch):
+    skip_unless_available("cython")
+    options = ["--layers", "64 images", "--layout", layout, "--threads", "1", "--seconds", "0"]
+    monkeypatch.setattr("sys.argv", ["textbook.py", *options])
+    load("textbook").main()
+    *_, line = capsys.readouterr().out.splitlines()
+    assert "64 images" in line
+    assert line.count(" us ") == 1 + matrices
+    assert "`direct_channels`" in line
+    assert "`winograd" in line

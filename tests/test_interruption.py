@@ -40,6 +40,7 @@ CALLS = """
 LONG = {
     "direct_channels": lambda: fastconv.conv2d(ones(1, 64, 64, 64), ones(64, 64, 21, 21), algorithm="direct_channels"),
     "direct_pixels": lambda: fastconv.conv2d(ones(1, 64, 64, 64), ones(64, 64, 21, 21), algorithm="direct_pixels"),
+    "im2col": lambda: fastconv.conv2d(ones(1, 64, 64, 64), ones(64, 64, 21, 21), algorithm="im2col"),
     "one strip": lambda: fastconv.conv2d(ones(1, 1, 150, 150), ones(128, 1, 61, 61), algorithm="direct_channels"),
     "winograd": lambda: fastconv.conv2d(ones(1, 512, 48, 48), ones(512, 512, 3, 3), algorithm="winograd4", padding=1),
     "few tiles": lambda: fastconv.conv2d(ones(6, 1024, 8, 8), ones(1024, 1024, 3, 3), algorithm="winograd2", padding=1),

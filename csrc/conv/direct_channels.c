@@ -10,45 +10,10 @@
 #include "base/simd.h"
 #include "conv/channel_tile.h"
 #include "conv/direct.h"
-#include "conv/epilogue.h"
 #include "conv/grid.h"
 #include "conv/kernel.h"
+#include "conv/store_tile.h"
 #include "conv/strip.h"
-
-/* Outputs follow on each other in `sums`, [output][NR], whatever their phase. */
-static void store_nhwc(const direct_job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first,
-                       const real *bias) {
-    const operands *o = j->o;
-    const fc_epilogue *e = j->e;
-    real *out = j->out + first;
-    const real *residual = e->residual ? (const real *)e->residual + first : NULL;
-    for (int64_t m = 0; m < outputs; m++)
-        for (int64_t k = 0; k < filters; k += VL) {
-            int64_t n = min64(VL, filters - k), at = m * o->out_pixel + k;
-            finish(out + at, load(sums + m * NR + k), bias ? load_up_to(bias + k, n) : zero(),
-                   residual ? residual + at : NULL, n, e);
-        }
-}
-
-static void store_nchw(const direct_job *j, int64_t outputs, int64_t filters, const real *sums, int64_t first,
-                       const real *bias) {
-    const operands *o = j->o;
-    const fc_epilogue *e = j->e;
-    real *out = j->out + first;
-    const real *residual = e->residual ? (const real *)e->residual + first : NULL;
-    for (int64_t k0 = 0; k0 < filters; k0 += VL)
-        for (int64_t m = 0; m < outputs; m += VL) {
-            vec block[VL];
-#pragma GCC unroll 16
-            for (int i = 0; i < VL; i++) block[i] = load(sums + (m + i) * NR + k0);
-            transpose(block);
-            int64_t n = min64(VL, outputs - m), lanes_used = min64(VL, filters - k0);
-            for (int64_t i = 0; i < lanes_used; i++) {
-                int64_t at = (k0 + i) * o->out_channel + m;
-                finish(out + at, block[i], bias ? splat(bias[k0 + i]) : zero(), residual ? residual + at : NULL, n, e);
-            }
-        }
-}
 
 static void do_tile(const direct_job *j, const place *p, const real *source, real *scratch) {
     const operands *o = j->o;
@@ -68,7 +33,7 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
     const real *bias = j->e->bias ? (const real *)j->e->bias + p->filter : NULL;
     for (pixel_stretch r = first_stretch(j, p); r.count; r = next_stretch(j, p, r)) {
         int64_t first = p->image * o->out_image + p->filter * o->out_channel + r.out_pixel * o->out_pixel;
-        (o->nhwc ? store_nhwc : store_nchw)(j, r.outputs, filters, scratch + r.first * t.sums_step, first, bias);
+        store_tile(o, j->e, j->out, first, 1, r.outputs, filters, scratch + r.first * t.sums_step, bias);
     }
 }
 
@@ -125,14 +90,6 @@ static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, 
 static double step_cycles(const operands *o, double pixels) {
     double block = (double)(o->elements / o->grid_rows * o->channels * NR) * sizeof(real);
     return fmax(pixels * NV / 2, block > (double)fc_l2_bytes() / 2 ? 10 : 4);
-}
-
-/* Cycles of storing a vector of filters of a tile. The planes of NCHW filters that are pages apart need a TLB entry
- * each; a pixel's groups that are done one after the other fetch its cache lines each time. */
-static double store_cycles(const operands *o, double pixels) {
-    int beyond_l2 = o->out_image * (int64_t)sizeof(real) > fc_l2_bytes() / 2;
-    if (o->nhwc) return (o->groups > 1 && o->filters < NR && beyond_l2 ? 40 : 2) * pixels;
-    return o->out_channel * (int64_t)sizeof(real) < PAGE_BYTES ? 90 : 160;
 }
 
 static double cost(const fc_conv *p) {

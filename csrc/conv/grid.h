@@ -13,6 +13,8 @@
 
 #include "base/types.h"
 
+enum { PAGE_BYTES = 4096 }; /* what an entry of the TLB serves */
+
 /* The operands, with the roles of a plain convolution: `x` is what is read, `out` what is written. */
 typedef struct {
     int64_t batch, groups;

@@ -15,9 +15,10 @@
 
 #include "base/simd.h"
 #include "conv/grid.h"
+#include "conv/pack_row.h"
 
 /* READ_BEYOND is how many pixels beyond a strip's last a vector kernel may read. */
-enum { READ_BEYOND = 4 * VL, PAGE_BYTES = 4096 };
+enum { READ_BEYOND = 4 * VL };
 
 /* How one axis' taps are spread over sheets. */
 typedef struct {
@@ -248,8 +249,8 @@ static size_t packed_strip_bytes(const strips *s) {
 
 /* Packs one row of a sheet: `n` pixels, of which [low, high) exist; `from` is the image's row, `at` the position of
  * pixel 0. */
-static void pack_row(const strips *s, const operands *o, real *to, const real *from, int64_t at, int64_t n, int64_t low,
-                     int64_t high) {
+static void pack_strip_row(const strips *s, const operands *o, real *to, const real *from, int64_t at, int64_t n,
+                           int64_t low, int64_t high) {
     int64_t step = s->g.x.step;
     if (s->nhwc) {
         int64_t pad = s->pixel_step;
@@ -261,22 +262,8 @@ static void pack_row(const strips *s, const operands *o, real *to, const real *f
         }
         return;
     }
-    if (step == 1 && n <= VL) {
-        /* What is written beyond the row is a later row's, or slack. */
-        for (int64_t c = 0; c < o->channels; c++, to += s->channel_step, from += o->x_channel)
-            store(to, load_between(from + at, low, high));
-        return;
-    }
-    for (int64_t c = 0; c < o->channels; c++, to += s->channel_step, from += o->x_channel) {
-        clear_reals(to, low);
-        if (step == 1)
-            copy_reals(to + low, from + at + low, high - low);
-        else if (step == 2)
-            for (int64_t i = low; i < high; i++) to[i] = from[at + 2 * i];
-        else
-            for (int64_t i = low; i < high; i++) to[i] = from[at + i * step];
-        clear_reals(to + high, n - high);
-    }
+    /* What is written beyond the row is a later row's, or slack. */
+    pack_row(to, s->channel_step, from, o->x_channel, o->channels, step, at, n, low, high);
 }
 
 /* Packs the strip of outputs [y0, y0 + rows) x [x0, x0 + columns) from `x`, the first channel of a group of an image.
@@ -296,9 +283,9 @@ static void pack_strip(const strips *s, const operands *o, const real *x, int64_
                 int64_t y = (y0 + q) * ay->step + s->y.base[py];
                 real *to = sheet + q * s->pitch * s->pixel_step;
                 if (y >= 0 && y < s->height)
-                    pack_row(s, o, to, x + y * row_stride, at, width, low, high);
+                    pack_strip_row(s, o, to, x + y * row_stride, at, width, low, high);
                 else if (s->outside)
-                    pack_row(s, o, to, x, at, width, width, width);
+                    pack_strip_row(s, o, to, x, at, width, width, width);
             }
             sheet += (s->rows + s->y.shift[py]) * s->pitch * s->pixel_step;
         }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
@@ -69,7 +70,9 @@ def draw_pictures(app):
         specification.loader.exec_module(module)
         for theme, target in targets.items():
             with mpl.rc_context(style(theme)):
-                module.draw(theme).savefig(target, metadata={"Date": None})
+                figure = module.draw(theme)
+                figure.savefig(target, metadata={"Date": None})
+                plt.close(figure)
 
 
 class Picture(SphinxDirective):

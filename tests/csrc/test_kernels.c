@@ -227,6 +227,34 @@ static int check_few_pixels(void) {
     return failures;
 }
 
+/* A tile spans images; a sum is so long that im2col cuts it, and the filters are so many that it does them in parts. */
+static int check_long_sums_of_small_images(void) {
+    int failures = 0;
+    for (int i = 0; i < 4; i++) {
+        fc_conv p = {.batch = 5,
+                     .channels = i / 2 ? 44 : 130,
+                     .height = 2,
+                     .width = 3,
+                     .filters = i / 2 ? 130 : 900,
+                     .kernel_h = 3,
+                     .kernel_w = 3,
+                     .stride_h = 1,
+                     .stride_w = 1,
+                     .pad_top = 1,
+                     .pad_left = 1,
+                     .dilation_h = 1,
+                     .dilation_w = 1,
+                     .groups = 1,
+                     .out_height = 2,
+                     .out_width = 3,
+                     .layout = i % 2,
+                     .dtype = i / 2 ? FC_F32 : FC_F64,
+                     .transposed = i / 2};
+        failures += check_conv(p);
+    }
+    return failures;
+}
+
 /* For every product of the convolution: adds x * gradient to its weight; and the sums of the gradient. */
 static void gradient_reference(const fc_conv *p, const void *x, const void *gradient, double *weights, double *bias) {
     int64_t per_group = p->filters / p->groups, inner = p->channels / p->groups;
@@ -535,7 +563,7 @@ int main(int count, char **arguments) {
         if (!fc_isa_runs_here(isa)) continue;
         fc_select_isa(isa);
         state = seed;
-        failures += check_probes(isa) + check_few_pixels();
+        failures += check_probes(isa) + check_few_pixels() + check_long_sums_of_small_images();
         for (int round = 0; round < rounds; round++)
             failures += check_conv(either_way(random_conv(2))) + check_conv(either_way(random_far_conv(2))) +
                         check_weight_gradient(random_conv(5)) + check_weight_gradient(random_far_conv(5)) +

@@ -1,0 +1,54 @@
+/* The way of a register tile's sums to the output: bias, residual, activation, and the transposition that NCHW needs.
+ * Used by direct_channels.c and im2col.c. */
+#ifndef FC_STORE_TILE_H
+#define FC_STORE_TILE_H
+
+#include "base/parallel.h"
+#include "base/simd.h"
+#include "conv/channel_tile.h"
+#include "conv/epilogue.h"
+#include "conv/grid.h"
+
+/* Finishes `sums`, [output][NR], of outputs that are `step` pixels apart; the first is element `first` of `to`, for the
+ * block's first filter, whose bias is *bias. Of NCHW outputs, rows of sums up to the next multiple of VL are read. */
+static inline void store_tile(const operands *o, const fc_epilogue *e, real *to, int64_t first, int64_t step,
+                              int64_t outputs, int64_t filters, const real *sums, const real *bias) {
+    real *out = to + first;
+    const real *residual = e->residual ? (const real *)e->residual + first : NULL;
+    if (o->out_channel == 1) { /* NHWC, or an image of one pixel */
+        for (int64_t m = 0; m < outputs; m++)
+            for (int64_t k = 0; k < filters; k += VL) {
+                int64_t n = min64(VL, filters - k), at = m * step * o->out_pixel + k;
+                finish(out + at, load(sums + m * NR + k), bias ? load_up_to(bias + k, n) : zero(),
+                       residual ? residual + at : NULL, n, e);
+            }
+        return;
+    }
+    for (int64_t k0 = 0; k0 < filters; k0 += VL)
+        for (int64_t m = 0; m < outputs; m += VL) {
+            vec block[VL];
+#pragma GCC unroll 16
+            for (int i = 0; i < VL; i++) block[i] = load(sums + (m + i) * NR + k0);
+            transpose(block);
+            int64_t n = min64(VL, outputs - m), lanes_used = min64(VL, filters - k0);
+            for (int64_t i = 0; i < lanes_used; i++) {
+                int64_t at = (k0 + i) * o->out_channel + m * step;
+                vec b = bias ? splat(bias[k0 + i]) : zero();
+                const real *res = residual ? residual + at : NULL;
+                if (step == 1)
+                    finish(out + at, block[i], b, res, n, e);
+                else
+                    finish_strided(out + at, step, block[i], b, res, n, e);
+            }
+        }
+}
+
+/* Cycles of storing a vector of filters of a tile. The planes of NCHW filters that are pages apart need a TLB entry
+ * each; a pixel's groups that are done one after the other fetch its cache lines each time. */
+static inline double store_cycles(const operands *o, double pixels) {
+    int beyond_l2 = o->out_image * (int64_t)sizeof(real) > fc_l2_bytes() / 2;
+    if (o->out_channel == 1) return (o->groups > 1 && o->filters < NR && beyond_l2 ? 40 : 2) * pixels;
+    return o->out_channel * (int64_t)sizeof(real) < PAGE_BYTES ? 90 : 160;
+}
+
+#endif
