@@ -237,7 +237,8 @@ static int work_tiles(const void *context, int64_t begin, int64_t end) {
     real *zeros = fc_workspace(FC_OWN, (size_t)p->channels * sizeof(real));
     if (!zeros) return FC_NO_MEMORY;
     clear_reals(zeros, p->channels);
-    pixel_tile t = {.weights = j->weights, .channels = p->channels, .out_row = p->out_width * p->channels, .e = j->e};
+    depthwise_tile t = {
+        .weights = j->weights, .channels = p->channels, .out_row = p->out_width * p->channels, .e = j->e};
     for (int64_t task = begin; task < end; task++) {
         int64_t image = task / j->parts, y = task % j->parts * TILE_ROWS;
         int status = fc_called_off();

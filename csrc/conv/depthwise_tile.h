@@ -24,13 +24,13 @@ typedef struct {
     real *out;
     int64_t channels, out_row, rows, columns; /* from a row of outputs to the next; outputs that exist */
     const fc_epilogue *e;
-} pixel_tile;
+} depthwise_tile;
 
 /* Where the channels of a vector begin. */
 static int64_t vector_start(int64_t channels, int64_t vector) { return min64(vector * VL, channels - VL); }
 
 INLINE
-void sum_pixels(const int K, const int S, const pixel_tile *t) {
+void sum_pixels(const int K, const int S, const depthwise_tile *t) {
     const int seen_rows = (TILE_ROWS - 1) * S + K, seen_columns = (TILE_PIXELS - 1) * S + K;
     const real *weights = t->weights;
     for (int64_t vector = 0; vector * VL < t->channels; vector++, weights += K * K * VL) {
@@ -77,7 +77,7 @@ void sum_pixels(const int K, const int S, const pixel_tile *t) {
 }
 
 #define PIXELS_OF(K, S)                                                                                                \
-    static void sum_pixels_##K##_##S(const pixel_tile *t) { sum_pixels(K, S, t); }
+    static void sum_pixels_##K##_##S(const depthwise_tile *t) { sum_pixels(K, S, t); }
 PIXELS_OF(3, 1)
 PIXELS_OF(3, 2)
 PIXELS_OF(5, 1)
@@ -86,11 +86,12 @@ PIXELS_OF(7, 1)
 PIXELS_OF(7, 2)
 
 /* [kernel / 2 - 1][stride - 1] */
-static void (*const pixel_sums[3][2])(const pixel_tile *) = {
+static void (*const pixel_sums[3][2])(const depthwise_tile *) = {
     {sum_pixels_3_1, sum_pixels_3_2}, {sum_pixels_5_1, sum_pixels_5_2}, {sum_pixels_7_1, sum_pixels_7_2}};
 
 /* Finds the pixels that the tile at output (y, x) sees; `zeros` are as many as a pixel has channels. */
-static void find_pixels(pixel_tile *t, const fc_conv *p, const real *image, int64_t y, int64_t x, const real *zeros) {
+static void find_pixels(depthwise_tile *t, const fc_conv *p, const real *image, int64_t y, int64_t x,
+                        const real *zeros) {
     int64_t rows = (TILE_ROWS - 1) * p->stride_h + p->kernel_h, columns = (TILE_PIXELS - 1) * p->stride_w + p->kernel_w;
     int64_t top = y * p->stride_h - p->pad_top, left = x * p->stride_w - p->pad_left;
     for (int64_t j = 0; j < rows; j++) {
