@@ -54,7 +54,7 @@ LONG = {
     "deform": lambda: fastconv.deform_conv2d(ones(2, 64, 60, 60), ones(2, 98, 54, 54), ones(64, 64, 7, 7)),
     "deform, gradient": lambda: grad.deform_conv2d(
         ones(6, 32, 44, 44), ones(6, 50, 40, 40), ones(64, 32, 5, 5), ones(6, 64, 40, 40)),
-    "norm": lambda: fastconv.local_response_norm(ones(1, 512, 24, 24), 255),
+    "norm": lambda: fastconv.local_response_norm(ones(1, 512, 100, 100), 511),
     "norm, gradient": lambda: grad.local_response_norm(ones(1, 512, 40, 40), ones(1, 512, 40, 40), 1023),
     "windows": lambda: fastconv.max_pool2d(ones(1, 1, 200, 200), 70, 1, return_indices=True),
     "planes": lambda: fastconv.avg_pool2d(ones(4, 4, 700, 700), 190, 1),

@@ -103,7 +103,7 @@ _threads = Setting(
     _check,
     lambda: min(available_cores(), MOST_THREADS),
 )
-_limit = MOST_THREADS  # threadpoolctl's
+_limit = _lifted_at = MOST_THREADS  # threadpoolctl's
 
 
 def threads_of_process() -> int:
@@ -112,9 +112,11 @@ def threads_of_process() -> int:
 
 
 def limit_threads(n: int) -> None:
-    """No call uses more from now on, also within blocks; as many as there are without a limit lift it."""
-    global _limit
-    _limit = n if n < Context().run(_threads.get) else MOST_THREADS
+    """No call uses more from now on, also within blocks; as many as there were before the limit lift it."""
+    global _limit, _lifted_at
+    if _limit == MOST_THREADS:
+        _lifted_at = threads_of_process()
+    _limit = n if n < _lifted_at else MOST_THREADS
 
 
 def get_num_threads() -> int:
