@@ -1,0 +1,157 @@
+"""The threads of the pool beside those of OpenMP, in one process and in turns.
+
+    python bench/thread_layers.py
+    python bench/thread_layers.py --threads 2 --rounds 41
+
+Plans of several sizes, with `out=`, in five situations: quiet; while another process keeps a core busy; in turns with a
+matrix product of NumPy, and with one of PyTorch where that is installed, in the same process; and a single call after a
+pause of 20 ms, when all threads sleep, beside the same call on one thread. Medians of each situation, in microseconds;
+in those with another library the time is that of both calls.
+
+The machine should do nothing else: beside a neighbour that nobody asked for, "quiet" says nothing.
+"""
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, nullcontext
+from statistics import median
+
+import numpy as np
+
+import fastconv
+from fastconv.bench.measure.timer import Pace, Timer
+from fastconv.machine.processor import processor_name
+
+LAYERS = ("pool", "openmp")
+BUSY = "while True: pass"
+PAUSE = 0.02  # seconds
+
+
+def cases(rng):
+    """Name, and the call."""
+
+    def normal(*shape):
+        return rng.standard_normal(shape, np.float32)
+
+    def planned(name, plan, x):
+        out = plan(x)
+        return name, lambda: plan(x, out=out)
+
+    def conv(channels, filters, kernel, size):
+        plan = fastconv.plan_conv2d(normal(filters, channels, kernel, kernel), padding=kernel // 2)
+        name = f"{kernel}x{kernel} {channels}->{filters}, {size}"
+        return planned(name, plan, normal(1, channels, size, size))
+
+    depthwise = fastconv.plan_depthwise_conv2d(normal(96, 1, 3, 3), padding=1)
+    pooled = normal(1, 64, 112, 112)
+    result = fastconv.max_pool2d(pooled, 3, 2)
+    return dict(
+        [
+            conv(16, 16, 3, 28),
+            conv(64, 64, 3, 28),
+            conv(64, 64, 3, 56),
+            conv(256, 64, 1, 56),
+            conv(512, 512, 3, 7),
+            conv(128, 128, 3, 112),
+            planned("depthwise 3x3 96, 56", depthwise, normal(1, 96, 56, 56)),
+            ("max 3x3/2 64, 112", lambda: fastconv.max_pool2d(pooled, 3, 2, out=result)),
+        ]
+    )
+
+
+def with_layer(layer, threads, call):
+    """`call` with threads of a layer; the choice costs more than many a call, and is made where it changes."""
+
+    def called():
+        if fastconv.get_threading() != layer:
+            fastconv.set_threading(layer)
+        with fastconv.num_threads(threads):
+            call()
+
+    return called
+
+
+def before(first, call):
+    def called():
+        first()
+        call()
+
+    return called
+
+
+@contextmanager
+def busy_neighbour():
+    process = subprocess.Popen([sys.executable, "-c", BUSY])
+    time.sleep(0.5)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def product_of_numpy(rng):
+    a, b = rng.standard_normal((2, 256, 256), np.float32)
+    out = a @ b
+    return lambda: np.matmul(a, b, out=out)
+
+
+def product_of_torch(rng):
+    import torch
+
+    a, b = torch.from_numpy(rng.standard_normal((2, 256, 256), np.float32))
+    out = a @ b
+    return lambda: torch.matmul(a, b, out=out)
+
+
+def measure(title, calls, threads, pace, alone=False):
+    """Print a table of medians; with `alone`, also of a single thread of the pool."""
+    columns = {layer: (layer, threads) for layer in LAYERS} | ({"one thread": ("pool", 1)} if alone else {})
+    timed = {
+        (name, column): with_layer(*chosen, call)
+        for name, call in calls.items()
+        for column, chosen in columns.items()
+    }
+    for call in timed.values():
+        call()
+    seconds = {key: median(values) for key, values in Timer(timed, pace).run().items()}
+    print(f"\n{title}\n\n| | {' | '.join(columns)} | openmp / pool |\n|---|{'---|' * (len(columns) + 1)}")
+    ratios = []
+    for name in calls:
+        times = [seconds[name, column] for column in columns]
+        ratios.append(times[1] / times[0])
+        print(f"| {name} | {' | '.join(f'{t * 1e6:.0f}' for t in times)} | {ratios[-1]:.2f} |")
+    print(f"| geometric mean |{' |' * len(columns)} {np.exp(np.mean(np.log(ratios))):.2f} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--threads", type=int, default=fastconv.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=41)
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(0)
+    calls = cases(rng)
+    steady = Pace(rounds=arguments.rounds, least=5, block=1e-3, rest=2e-3, warm=True)
+    single = Pace(rounds=arguments.rounds, least=5, rest=PAUSE)
+    situations = [
+        ("quiet", nullcontext(), None, steady),
+        ("beside a busy neighbour", busy_neighbour(), None, steady),
+        ("in turns with NumPy", nullcontext(), product_of_numpy(rng), steady),
+    ]
+    if importlib.util.find_spec("torch"):
+        situations.append(("in turns with PyTorch", nullcontext(), product_of_torch(rng), steady))
+    situations.append((f"after {PAUSE * 1e3:.0f} ms", nullcontext(), None, single))
+    print(f"{processor_name()}, {arguments.threads} threads, {arguments.rounds} rounds, us")
+    for title, surroundings, other, pace in situations:
+        chosen = calls if other is None else {name: before(other, call) for name, call in calls.items()}
+        with surroundings:
+            measure(title, chosen, arguments.threads, pace, alone=pace is single)
+
+
+if __name__ == "__main__":
+    main()
