@@ -137,8 +137,8 @@ void fc_ask_in_long_calls(int (*ask)(void), unsigned long thread, int64_t every)
 
 /* ---- threads: those of the pool at first ---- */
 void fc_use_pool(void);
-/* From now on those of OpenMP, by the shared object at that path: NULL, or why they cannot be had. A child of fork() has
- * the pool again. */
+/* From now on those of OpenMP, by the shared object at that path: NULL, or why they cannot be had. In a child of
+ * fork() those of the pool again. */
 const char *fc_use_openmp(const char *path);
 int fc_uses_openmp(void);
 const char *fc_openmp_version(void); /* of this build; empty without */

@@ -105,7 +105,7 @@ def test_flags_have_no_empty_entries():
 
 def loader_of_openmp(folder):
     """The object that would load the OpenMP layer, as bytes."""
-    command = ["cmake", "--build", folder / "build", "--target", "fastconv_common"]
+    command = ["cmake", "--build", folder / "build", "--target", "fastconv_threads"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (loader,) = (folder / "build").rglob("load_openmp.c.o")

@@ -236,6 +236,25 @@ for call in fastconv.get_threading, lambda: fastconv.max_pool2d(np.ones((1, 2, 2
     assert run_python(code, FASTCONV_THREADING="tbb").splitlines() == [told, told]
 
 
+def test_why_openmp_cannot_be_had_is_told(monkeypatch):
+    """As in a build without it; what was chosen stays."""
+    need("pool")
+    from fastconv.backends.cython import _engine
+
+    before = fastconv.get_threading()
+    monkeypatch.setattr(_engine, "use_openmp", lambda path: "it was built without OpenMP")
+    with pytest.raises(ValueError, match=r"set_threading: name is 'openmp', .* it was built without OpenMP"):
+        fastconv.set_threading("openmp")
+    assert fastconv.get_threading() == before
+
+
+def test_a_missing_library_is_told():
+    need("openmp")
+    from fastconv.backends.cython import _engine
+
+    assert "nowhere.so" in _engine.use_openmp(b"/nowhere.so")
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_info_shows_the_layer(layer):
     need(layer)

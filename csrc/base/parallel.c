@@ -64,37 +64,44 @@ int fc_worth(double cycles, int threads) {
     return worth < threads ? (int)worth : threads;
 }
 
-/* What the members of a team work on. */
+/* Where a thread goes on that has called a team, if it is alone in a child of fork(). */
 typedef struct {
-    slot *s;
-    int threads;
-    unsigned forks;
+    unsigned forks; /* as the call began */
     jmp_buf child;
-} team_job;
+} way_out;
 
-static void do_member(void *job, int i) {
-    team_job *j = job;
-    fc_work_on(j->s, i % j->threads);
-    /* A handler of a signal has forked within a task: in the child, nobody will come to the region's end. */
-    if (i == 0 && fc_forks() != j->forks) longjmp(j->child, 1);
+static _Thread_local way_out *caller;
+
+/* What a member reads first is atomic: so no thread depends on how OpenMP's library hands it over. */
+static void do_member(void *tasks, int i) {
+    fc_work_on(tasks, i);
+    /* A handler of a signal has forked within a task: in the child, nobody else will come to the region's end. */
+    if (caller && fc_forks() != caller->forks) longjmp(caller->child, 1);
+}
+
+static void work_in_team(const fc_team *team, slot *s, int threads) {
+    way_out *before = caller, own = {.forks = fc_forks()};
+    caller = &own;
+    if (!setjmp(own.child)) team->work(threads, do_member, s);
+    caller = before;
 }
 
 static int share(int64_t count, double cycles, int threads, fc_body body, const void *context, const fc_team *team) {
     pthread_once(&once, set_up);
     slot *s = threads > 1 && !fc_is_watched() ? fc_take_slot() : NULL;
     if (!s) return fc_run_alone(count, cycles, body, context);
-    team_job j = {.s = s, .threads = threads, .forks = fc_forks()};
+    unsigned before = fc_forks();
     if (!team) fc_have_workers(threads - 1);
     fc_publish(s, count, cycles, threads, team ? 0 : threads - 1, body, context);
     fc_share(1);
-    if (!team) {
+    if (team) {
+        work_in_team(team, s, threads);
+    } else {
         fc_wake_workers(threads - 1);
         fc_work_on(s, 0);
-    } else if (!setjmp(j.child)) {
-        team->work(threads, do_member, &j);
     }
     fc_share(0);
-    if (fc_forks() != j.forks) return atomic_load(&s->end); /* in the child, where the slot is as new */
+    if (fc_forks() != before) return atomic_load(&s->end); /* in the child, where the slot is as new */
     return fc_finish(s);
 }
 

@@ -42,7 +42,8 @@ slot *fc_take_slot(void);
 /* Puts a job for so many threads into it, of which `seats` are the pool's workers. */
 void fc_publish(slot *s, int64_t count, double cycles, int threads, int seats, fc_body body, const void *context);
 
-/* Does tasks of a slot until all are claimed, those of range `home` first; returns whether there were any. */
+/* Does tasks of a slot until all are claimed, those of range `home`, modulo the threads, first; returns whether there
+ * were any. */
 int fc_work_on(slot *s, int home);
 
 /* Waits for those tasks that another thread has claimed, and gives the slot back; the job's status. */

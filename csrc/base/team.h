@@ -2,13 +2,13 @@
 #ifndef FC_TEAM_H
 #define FC_TEAM_H
 
-/* Does member(job, i) on each thread of a team, i = 0 on the caller; returns when all have. */
+/* What each thread of a team does, i = 0 on the caller. */
 typedef void (*fc_member)(void *job, int i);
 
 typedef struct {
     int (*most)(void); /* threads that a team of the caller may have now; 1 within another team */
-    void (*work)(int threads, fc_member member,
-                 void *job); /* on so many threads, or on fewer if there are not so many */
+    /* Lets each thread of a team of so many, or fewer, do its part; returns when all have. */
+    void (*work)(int threads, fc_member member, void *job);
 } fc_team;
 
 /* The one name that the shared object of base/openmp.c has for others. */
