@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 import fastconv
 from cross_section import cross_section, implementation_of
 from instruction_sets import instruction_set, lower_instruction_sets
+from tuned import Races
 from workers import compile_once, distribute
 
 BACKENDS = fastconv.backends.names()
@@ -84,6 +85,31 @@ def pytest_collection_modifyitems(config, items):
     kept = set(keep)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_tuning_file(tmp_path_factory):
+    """What tests tune is not kept where the user's programs look, and what these tuned does not count here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTCONV_TUNING", str(tmp_path_factory.mktemp("tuning") / "tuning.json"))
+        yield
+
+
+@pytest.fixture
+def tuning_file(tmp_path, monkeypatch):
+    """A tuning file of the test's own, which is not there yet."""
+    skip_unless_available("cython")
+    path = tmp_path / "kernels.json"
+    monkeypatch.setenv("FASTCONV_TUNING", str(path))
+    return path
+
+
+@pytest.fixture
+def races(tuning_file, monkeypatch):
+    """The kernels that would have been measured; the last one of each race wins."""
+    made = Races()
+    monkeypatch.setattr("fastconv.tuning.choice.race", made)
+    return made
 
 
 @functools.cache

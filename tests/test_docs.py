@@ -81,6 +81,7 @@ def test_pages_have_code():
         "fastconv.autograd",
         "fastconv.config",
         "fastconv.limits",
+        "fastconv.tuning",
     ],
 )
 def test_reference_has_every_public_name(module):

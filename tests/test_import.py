@@ -20,6 +20,7 @@ DEFERRED = {
     "fastconv.geometry",
     "fastconv.grad",
     "fastconv.limits",
+    "fastconv.tuning",
     "importlib.metadata",
     "json",
     "matplotlib",
@@ -61,7 +62,7 @@ def test_the_commands_are_listed_without_their_modules(arguments):
         assert name not in modules
 
 
-@pytest.mark.parametrize("name", ["config", "geometry", "grad", "limits", "typing"])
+@pytest.mark.parametrize("name", ["config", "geometry", "grad", "limits", "tuning", "typing"])
 def test_what_is_deferred_is_an_attribute_all_the_same(name):
     code = f"import fastconv; print(fastconv.{name}.__name__); print('{name}' in dir(fastconv))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -54,11 +54,11 @@ LONG = {
     "deform": lambda: fastconv.deform_conv2d(ones(2, 64, 60, 60), ones(2, 98, 54, 54), ones(64, 64, 7, 7)),
     "deform, gradient": lambda: grad.deform_conv2d(
         ones(6, 32, 44, 44), ones(6, 50, 40, 40), ones(64, 32, 5, 5), ones(6, 64, 40, 40)),
-    "norm": lambda: fastconv.local_response_norm(ones(1, 512, 100, 100), 511),
+    "norm": lambda: fastconv.local_response_norm(ones(1, 512, 96, 96), 511),
     "norm, gradient": lambda: grad.local_response_norm(ones(1, 512, 40, 40), ones(1, 512, 40, 40), 1023),
     "windows": lambda: fastconv.max_pool2d(ones(1, 1, 200, 200), 70, 1, return_indices=True),
     "planes": lambda: fastconv.avg_pool2d(ones(4, 4, 700, 700), 190, 1),
-    "channels": lambda: fastconv.max_pool2d(ones(1, 160, 160, 64), 50, 1, layout="NHWC"),
+    "channels": lambda: fastconv.max_pool2d(ones(1, 250, 250, 64), 80, 1, layout="NHWC"),
     "lp": lambda: fastconv.lp_pool2d(ones(1, 1, 120, 120), 3, 40, 1),
     "pooling, gradient": lambda: grad.avg_pool2d(ones(4, 4, 500, 500), (4, 4, 699, 699), 200, 1),
 }

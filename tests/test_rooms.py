@@ -16,6 +16,7 @@ FLOORS = [
     ["problem", "settings"],
     ["backends", "geometry"],
     ["execution", "machine"],
+    ["tuning"],
     ["ops", "limits", "config"],
     ["grad"],
     ["__init__"],

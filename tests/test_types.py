@@ -68,7 +68,14 @@ def test_good_and_bad_calls(checker, tmp_path):
 
 def public_functions():
     """All that users call, by the name that they know."""
-    for module in (fastconv, fastconv.grad, fastconv.geometry, fastconv.limits, fastconv.config):
+    for module in (
+        fastconv,
+        fastconv.grad,
+        fastconv.geometry,
+        fastconv.limits,
+        fastconv.tuning,
+        fastconv.config,
+    ):
         for name in module.__all__:
             function = getattr(module, name)
             if inspect.isfunction(function):

@@ -108,27 +108,46 @@ vec permute(vec v, lanes index) {
 #endif
 }
 
-/* Lanes [low, high), 0 <= low <= high <= VL; the others are 0, and their memory is not touched. */
-INLINE
-vec load_between(const real *p, int64_t low, int64_t high) {
+/* Lanes of memory. */
 #if defined(__AVX512F__) && FC_DOUBLE
-    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << high) - (1u << low)), p);
+typedef __mmask8 lane_mask;
 #elif defined(__AVX512F__)
-    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << high) - (1u << low)), p);
-#elif defined(__AVX2__)
-    lanes inside = (lane_numbers() >= (lane)low) & (lane_numbers() < (lane)high);
-#if FC_DOUBLE
-    return (vec)_mm256_maskload_pd(p, (__m256i)inside);
+typedef __mmask16 lane_mask;
 #else
-    return (vec)_mm256_maskload_ps(p, (__m256i)inside);
+typedef lanes lane_mask;
 #endif
+
+/* Lanes [low, high), 0 <= low <= high <= VL. */
+INLINE
+lane_mask mask_between(int64_t low, int64_t high) {
+#if defined(__AVX512F__)
+    return (lane_mask)((1u << high) - (1u << low));
 #else
+    return (lane_numbers() >= (lane)low) & (lane_numbers() < (lane)high);
+#endif
+}
+
+/* The others are 0, and their memory is not touched. Lanes of a mask are neighbours. */
+INLINE
+vec load_masked(const real *p, lane_mask inside) {
+#if defined(__AVX512F__) && FC_DOUBLE
+    return (vec)_mm512_maskz_loadu_pd(inside, p);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_maskz_loadu_ps(inside, p);
+#elif defined(__AVX2__) && FC_DOUBLE
+    return (vec)_mm256_maskload_pd(p, (__m256i)inside);
+#elif defined(__AVX2__)
+    return (vec)_mm256_maskload_ps(p, (__m256i)inside);
+#else
+    if (inside[0] & inside[VL - 1]) return load(p);
     vec v = {0};
     for (int i = 0; i < VL; i++)
-        if (i >= low && i < high) v[i] = p[i];
+        if (inside[i]) v[i] = p[i];
     return v;
 #endif
 }
+INLINE
+vec load_between(const real *p, int64_t low, int64_t high) { return load_masked(p, mask_between(low, high)); }
 
 /* The first n lanes, 0 < n < VL. */
 INLINE

@@ -1,16 +1,15 @@
 /* Depthwise convolution: every output channel sees one input channel. Called through `kernels.def`.
  *
- * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, are
- * unrolled: a register tile is ROWS rows x up to MOST_VECTORS vectors, so that an input row that several outputs see is
- * loaded once ("rolling rows"). All others read a packed band, four rows of outputs at once where these share input
- * rows. NHWC: vectors over channels, see pixels_nhwc.h.
- * Limit: two loads a cycle from L1, of which every other one crosses a cache line; for stride 2 the shuffles that split
- * even and odd columns; memory bandwidth for kernels of 3. */
+ * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, walk down
+ * columns of the image (depthwise_walk.h). All others read a packed band, four rows of outputs at once where these
+ * share input rows. NHWC: vectors over channels, see pixels_nhwc.h. Limit: multiplications, and for stride 2 the
+ * shuffles that split even and odd columns; loads, for packed bands; the bandwidth of the level where the image is, for
+ * kernels of 3. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
-#include "base/rolling.h"
 #include "base/simd.h"
+#include "conv/depthwise_walk.h"
 #include "conv/epilogue.h"
 #include "conv/grid.h"
 #include "conv/kernel.h"
@@ -24,7 +23,7 @@
 #define MOST_VECTORS 2
 #endif
 
-enum { BAND_BYTES = 96 << 10 };
+enum { BAND_BYTES = 96 << 10, BAND_ROWS = 16 };
 
 typedef struct {
     const fc_conv *p;
@@ -38,150 +37,41 @@ typedef struct {
 
 /* ---- NCHW ---- */
 
-/* Register tile: outputs [x, x + vectors * VL) of ROWS rows. */
-typedef struct {
-    const real *rows[MOST_ROWS];
-    const real *weights, *residual;
-    real *out;
-    real bias;
-    const fc_epilogue *e;
-    int64_t width, out_width, pad, x, row_count;
-} rolling;
-
-/* With `edge`, pixels left and right of the image are read, but do not count. */
-INLINE
-void roll(const int kernel, const int stride, const int vectors, const int edge, const rolling *t) {
-    vec sum[ROWS][4];
-    lanes inside[4][8];
-    const int64_t at = t->x * stride - t->pad;
-#pragma GCC unroll 4
-    for (int i = 0; i < ROWS; i++)
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) sum[i][v] = zero();
-    if (edge)
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) edge_masks(kernel, stride, at + v * VL * stride, t->width, inside[v]);
-#pragma GCC unroll 16
-    for (int j = 0; j < stride * (ROWS - 1) + kernel; j++) {
-        const real *row = t->rows[j] + at;
-#pragma GCC unroll 4
-        for (int s = 0; s < kernel; s += 2) {
-            vec pixels[4][2];
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++) {
-                load_taps(stride, row + s + v * VL * stride, &pixels[v][0], &pixels[v][1]);
-                if (edge) {
-                    pixels[v][0] = (vec)((lanes)pixels[v][0] & inside[v][s]);
-                    if (s + 1 < kernel) pixels[v][1] = (vec)((lanes)pixels[v][1] & inside[v][s + 1]);
-                }
-            }
-#pragma GCC unroll 4
-            for (int i = 0; i < ROWS; i++) {
-                int r = j - stride * i;
-                if (r < 0 || r >= kernel) continue;
-                for (int h = 0; h < (s + 1 < kernel ? 2 : 1); h++) {
-                    vec weight = splat(t->weights[r * kernel + s + h]);
-#pragma GCC unroll 4
-                    for (int v = 0; v < vectors; v++) sum[i][v] += weight * pixels[v][h];
-                }
-            }
-        }
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < ROWS; i++)
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) PIN(sum[i][v]);
-    vec bias = splat(t->bias);
-#pragma GCC unroll 4
-    for (int i = 0; i < ROWS; i++) {
-        if (i >= t->row_count) break;
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) {
-            int64_t first = i * t->out_width + t->x + v * VL, n = t->out_width - t->x - v * VL;
-            if (n > 0) finish(t->out + first, sum[i][v], bias, t->residual ? t->residual + first : NULL, n, t->e);
-        }
-    }
-}
-
-/* Kernels of 3 read in place, in wide tiles, with a variant for edges; for larger ones, copies with zeros around
- * pay. */
-#define ROLL(kernel, stride, name, vectors, edge)                                                                      \
-    static void roll_##kernel##_##stride##_##name(const rolling *t) { roll(kernel, stride, vectors, edge, t); }
-#define ROLLS_IN_PLACE(kernel, stride)                                                                                 \
-    ROLL(kernel, stride, 1_inner, 1, 0)                                                                                \
-    ROLL(kernel, stride, 1_edge, 1, 1)                                                                                 \
-    ROLL(kernel, stride, 2_inner, 2, 0)                                                                                \
-    ROLL(kernel, stride, 2_edge, 2, 1)                                                                                 \
-    ROLL(kernel, stride, 4_inner, MOST_VECTORS, 0)                                                                     \
-    ROLL(kernel, stride, 4_edge, MOST_VECTORS, 1)
-#define ROLLS_COPIED(kernel, stride)                                                                                   \
-    ROLL(kernel, stride, 1_inner, 1, 0)                                                                                \
-    ROLL(kernel, stride, 2_inner, 2, 0)
-#define IN_PLACE(kernel, stride)                                                                                       \
-    {                                                                                                                  \
-        {roll_##kernel##_##stride##_1_inner, roll_##kernel##_##stride##_2_inner, roll_##kernel##_##stride##_4_inner},  \
-        {                                                                                                              \
-            roll_##kernel##_##stride##_1_edge, roll_##kernel##_##stride##_2_edge, roll_##kernel##_##stride##_4_edge    \
-        }                                                                                                              \
-    }
-#define COPIED(kernel, stride)                                                                                         \
-    {                                                                                                                  \
-        { roll_##kernel##_##stride##_1_inner, roll_##kernel##_##stride##_2_inner }                                     \
-    }
-ROLLS_IN_PLACE(3, 1)
-ROLLS_IN_PLACE(3, 2)
-ROLLS_COPIED(5, 1)
-ROLLS_COPIED(5, 2)
-ROLLS_COPIED(7, 1)
-ROLLS_COPIED(7, 2)
-
-/* [kernel / 2 - 1][stride - 1][edge][vectors / 2] */
-static void (*const rolls[3][2][2][3])(const rolling *) = {
-    {IN_PLACE(3, 1), IN_PLACE(3, 2)}, {COPIED(5, 1), COPIED(5, 2)}, {COPIED(7, 1), COPIED(7, 2)}};
-
-static int unrolled(const fc_conv *p) {
-    int64_t k = p->kernel_h, pad_right = (p->out_width - 1) * p->stride_w + k - p->pad_left - p->width;
-    if (p->pad_left > k || pad_right > k) return 0; /* tiles read rows no further than `margin` */
+static int walked(const fc_conv *p) {
+    int64_t k = p->kernel_h;
     return k == p->kernel_w && (k == 3 || k == 5 || k == 7) && p->stride_h == p->stride_w && p->stride_h <= 2 &&
            p->dilation_h == 1 && p->dilation_w == 1 && p->layout == FC_NCHW;
 }
 
-/* How far a tile may read to the left and right of a row. */
-static int64_t margin(const fc_conv *p) { return 2 * p->kernel_w + 2 * MOST_VECTORS * VL; }
+static size_t columns_bytes(const fc_conv *p) { return (size_t)ceil_div(p->out_width, VL) * sizeof(column); }
 
 /* Tasks are (plane, part of its rows). */
-static int work_unrolled(const void *context, int64_t begin, int64_t end) {
+static int work_walks(const void *context, int64_t begin, int64_t end) {
     const depthwise_job *j = context;
     const fc_conv *p = j->p;
-    int64_t kernel = p->kernel_h, stride = p->stride_h, beyond = margin(p), plane_size = p->height * p->width;
+    int64_t kernel = p->kernel_h, stride = p->stride_h, plane_size = p->height * p->width, count = 0;
     int64_t multiplier = p->filters / p->channels;
-    int copied = kernel > 3;
-    real *memory = fc_workspace(FC_OWN, (size_t)rows_room(p->width, beyond) * sizeof(real));
-    if (!memory) return FC_NO_MEMORY;
-    row_source source = open_rows(j->x, p->batch * p->channels, p->height, p->width, beyond, 0, copied, memory);
+    column *columns = fc_workspace(FC_OWN, columns_bytes(p));
+    if (!columns) return FC_NO_MEMORY;
+    const walk_shape w = {p->height, p->width, p->pad_top, p->pad_left, p->out_width, j->e};
+    for (int64_t x = 0; x < p->out_width; count++) x = set_column(&columns[count], &w, kernel, stride, x);
+    /* Columns of a plane that a core's cache does not hold are short, and the next one is fetched meanwhile. */
+    int banded = (plane_size + p->out_height * p->out_width) * (int64_t)sizeof(real) > fc_l2_bytes() / 2;
+    int64_t band = banded ? BAND_ROWS : p->out_height;
+    const walker *by_vectors = walkers[kernel / 2 - 1][stride - 1];
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts, filter = plane % p->filters;
-        const real *x = j->x + plane / multiplier * plane_size;
         int64_t first = plane * p->out_height * p->out_width;
-        rolling t = {.weights = j->weights + filter * kernel * kernel,
-                     .e = j->e,
-                     .width = p->width,
-                     .out_width = p->out_width,
-                     .pad = p->pad_left,
-                     .bias = j->e->bias ? ((const real *)j->e->bias)[filter] : 0};
-        int64_t y_end = p->out_height * (part + 1) / j->parts;
-        for (int64_t y = p->out_height * part / j->parts; y < y_end; y += ROWS) {
-            t.row_count = min64(ROWS, y_end - y);
-            t.out = j->out + first + y * p->out_width;
-            t.residual = j->e->residual ? (const real *)j->e->residual + first + y * p->out_width : NULL;
-            (copied ? rows_copied : rows_of)(&source, x, y * stride - p->pad_top, (int)(stride * (ROWS - 1) + kernel),
-                                             t.rows);
-            for (t.x = 0; t.x < p->out_width;) {
-                int vectors = !copied && p->out_width - t.x > 3 * VL ? MOST_VECTORS : p->out_width - t.x > VL ? 2 : 1;
-                int64_t left = t.x * stride - p->pad_left, right = left + (vectors * VL - 1) * stride + kernel;
-                rolls[kernel / 2 - 1][stride - 1][!copied && (left < 0 || right > p->width)][vectors / 2](&t);
-                t.x += vectors * VL;
-            }
+        walk_rows rows = {.x = j->x + plane / multiplier * plane_size,
+                          .weights = j->weights + filter * kernel * kernel,
+                          .out = j->out + first,
+                          .residual = j->e->residual ? (const real *)j->e->residual + first : NULL,
+                          .bias = j->e->bias ? splat(((const real *)j->e->bias)[filter]) : zero(),
+                          .y = p->out_height * part / j->parts,
+                          .ahead = banded};
+        for (int64_t y_end = p->out_height * (part + 1) / j->parts; rows.y < y_end; rows.y = rows.y_end) {
+            rows.y_end = min64(rows.y + band, y_end);
+            for (int64_t c = 0; c < count; c++) by_vectors[columns[c].vectors - 1](&w, &columns[c], &rows);
         }
     }
     return 0;
@@ -335,7 +225,7 @@ static double cost(const fc_conv *given) {
     double waste = p->layout == FC_NCHW ? (double)round_up(p->out_width, VL) / (double)p->out_width
                                         : (double)round_up(p->channels, VL) / (double)p->channels;
     grid g = whole_grid(p);
-    int shared = p->layout == FC_NHWC || unrolled(p) || rows_together(&g) > 1; /* are loads? */
+    int shared = p->layout == FC_NHWC || walked(p) || rows_together(&g) > 1; /* are loads? */
     double each = 5.5 + (shared ? 0.45 : 1.1) * taps;
     double planes = p->layout == FC_NCHW ? (double)(p->batch * p->filters) : 0;
     return outputs * waste / VL * each + 30 * planes + 400;
@@ -364,7 +254,7 @@ static size_t workspace_bytes(const fc_conv *given, int threads) {
         set_ring(&j);
         return ring_bytes(&j);
     }
-    if (unrolled(p)) return (size_t)rows_room(p->width, margin(p)) * sizeof(real);
+    if (walked(p)) return columns_bytes(p);
     operands o = operands_of(p);
     strips s;
     if (plan_bands(p, &o, threads, &s)) return 0;
@@ -400,10 +290,10 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
         n.e = e, n.x = x, n.weights = packed, n.out = out;
         return run_nhwc(&n, cycles, threads);
     }
-    if (unrolled(p)) {
+    if (walked(p)) {
         int64_t planes = p->batch * p->filters;
-        j.parts = planes < 4 * threads ? min64(ceil_div(p->out_height, ROWS), ceil_div(4 * threads, planes)) : 1;
-        return fc_parallel(planes * j.parts, cycles, threads, work_unrolled, &j);
+        j.parts = planes < 4 * threads ? min64(ceil_div(p->out_height, 4), ceil_div(4 * threads, planes)) : 1;
+        return fc_parallel(planes * j.parts, cycles, threads, work_walks, &j);
     }
     strips s;
     if (plan_bands(p, &o, threads, &s)) return FC_NO_MEMORY;

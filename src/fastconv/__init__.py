@@ -100,12 +100,13 @@ __all__ = [
 ]
 
 # Imported on first use, as they would make `import fastconv` slower; the names in `_HOMES` come from such modules.
-_ON_FIRST_USE = ("autograd", "config", "geometry", "grad", "limits", "typing")
+_ON_FIRST_USE = ("autograd", "config", "geometry", "grad", "limits", "tuning", "typing")
 _HOMES = {"show_config": "config"}
 
 if TYPE_CHECKING:  # `autograd` has to be imported by whoever has its extra
     from fastconv import config, geometry, grad
     from fastconv import limits as limits
+    from fastconv import tuning as tuning
     from fastconv import typing as typing
     from fastconv.config import show_config
 else:

@@ -1,7 +1,7 @@
-"""The command line: ``fastconv demo``, ``fastconv bench``, ``fastconv info``, ``fastconv --version``.
+"""The command line: ``fastconv`` with ``demo``, ``bench``, ``tune``, ``info`` or ``--version``.
 
 Called by the ``fastconv`` entry point and by ``python -m fastconv``. Of the modules of a command nothing is imported
-before it is named: so ``fastconv --version`` is quick, and ``demo`` and ``bench`` miss their extras only when they run.
+before it is named: so ``fastconv --version`` is quick, and the other commands miss their extras only when they run.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ examples:
   fastconv demo --backends numpy,cython  only some of the backends
   fastconv bench                         times, beside other libraries
   fastconv bench --network resnet50 --html report.html
+  fastconv tune --network resnet50       measure which kernels are fastest, for plans
   fastconv info                          version, build, processor, backends
   fastconv info --measure                peaks of arithmetic and bandwidths of this machine
 
@@ -40,7 +41,8 @@ environment:
   FASTCONV_PRECISION    fast or strict
   FASTCONV_ISA          baseline, avx2 or avx512: no higher instruction set
   FASTCONV_CACHE_SIZE   bytes of freed results kept for coming ones (default: 256 MiB)
-  FASTCONV_CACHE_DIR    folder of the measured limits (default: fastconv in XDG_CACHE_HOME or ~/.cache)
+  FASTCONV_CACHE_DIR    folder of what is measured (default: fastconv in XDG_CACHE_HOME or ~/.cache)
+  FASTCONV_TUNING       file of the kernels that were tuned (default: tuning.json there)
 """
 
 DEMO_DESCRIPTION = """\
@@ -92,14 +94,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _with_extra(arguments: argparse.Namespace) -> int:
-    """Run a command that needs the extra of its name; what its user can mend becomes one line and exit status 2."""
-    command = arguments.command
+    """Run a command that needs an extra; what its user can mend becomes one line and exit status 2."""
+    command, extra = arguments.command, EXTRAS[arguments.command]
     try:
         _check_settings()
         if command == "demo":
             from fastconv.demo import run_demo
 
             return run_demo(arguments.image, arguments.output, arguments.backends, arguments.size)
+        if command == "tune":
+            from fastconv.bench.commands.tune import run_tune
+
+            return run_tune(arguments)
         from fastconv.bench.commands.run import run_bench
 
         return run_bench(arguments)
@@ -107,9 +113,7 @@ def _with_extra(arguments: argparse.Namespace) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing == "fastconv":
             raise
-        message = (
-            f'the package {missing} is missing: install the {command} with pip install "fastconv[{command}]"'
-        )
+        message = f'the package {missing} is missing: install what {command} needs with pip install "fastconv[{extra}]"'
     except (CommandError, fastconv.BackendUnavailableError) as error:
         message = str(error)
     except MemoryError:
@@ -191,6 +195,12 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser)
 
 
+def _add_tune(parser: argparse.ArgumentParser) -> None:
+    from fastconv.bench.commands.tune_arguments import add_arguments
+
+    add_arguments(parser)
+
+
 def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.description = INFO_DESCRIPTION
     parser.add_argument(
@@ -229,11 +239,15 @@ class Command(NamedTuple):
     run: Callable[[argparse.Namespace], int]
 
 
+EXTRAS = {"demo": "demo", "bench": "bench", "tune": "bench"}  # of the commands that need one
 COMMANDS = {
     "demo": Command(
         "filter, pool and upsample a photograph on every backend, and compare them", _add_demo, _with_extra
     ),
     "bench": Command("time layers on every backend, beside other libraries", _add_bench, _with_extra),
+    "tune": Command(
+        "measure which kernels are fastest for layers, and remember it for plans", _add_tune, _with_extra
+    ),
     "info": Command(
         "print version, build, processor, threads, backends and the machine's measured limits",
         _add_info,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,12 @@ from fastconv._version import __version__
 from fastconv.arguments import integer
 from fastconv.machine.processor import processor_name
 from fastconv.machine.roofline import Bandwidth, Limits, Peak
+from fastconv.settings.folder import kept_file, write_whole
 from fastconv.settings.threads import MOST_THREADS, get_num_threads
 
 __all__ = ["Bandwidth", "Limits", "Peak", "cached_limits", "measure_limits", "save_limits"]
+
+_FILE = "limits.json"
 
 
 def measure_limits(
@@ -123,7 +125,7 @@ def cached_limits() -> Limits | None:
         return None
     here = processor_name(), __version__, get_num_threads(), isa
     try:
-        limits = Limits.from_dict(json.loads(_cache_file().read_text(encoding="utf-8")))
+        limits = Limits.from_dict(json.loads(kept_file(_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     return limits if (limits.processor, limits.version, limits.threads, limits.isa) == here else None
@@ -152,12 +154,9 @@ def save_limits(limits: Limits) -> Path:
     >>> from fastconv import limits
     >>> path = limits.save_limits(limits.measure_limits())  # doctest: +SKIP
     """
-    path = _cache_file()
+    path = kept_file(_FILE)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}")
-        part.write_text(json.dumps(limits.to_dict(), indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_whole(path, json.dumps(limits.to_dict(), indent=2) + "\n")
     except OSError as error:
         warnings.warn(
             f"the measured limits are not kept: {path} cannot be written ({error.strerror}); "
@@ -166,15 +165,6 @@ def save_limits(limits: Limits) -> Path:
             stacklevel=2,
         )
     return path
-
-
-def _cache_file() -> Path:
-    own, shared = (os.environ.get(name, "") for name in ("FASTCONV_CACHE_DIR", "XDG_CACHE_HOME"))
-    if own:
-        return Path(own) / "limits.json"
-    # The XDG specification says to ignore a path that is not absolute.
-    base = Path(shared) if os.path.isabs(shared) else Path(os.path.expanduser("~"), ".cache")
-    return base / "fastconv" / "limits.json"
 
 
 def _probes() -> Any:

@@ -5,7 +5,7 @@ import numpy as np
 
 import fastconv
 import fastconv.autograd
-from fastconv import geometry, grad
+from fastconv import geometry, grad, tuning
 from fastconv.typing import Layout
 
 x, w = np.ones((1, 3, 8, 8)), np.ones((4, 3, 3, 3))
@@ -53,7 +53,10 @@ fastconv.stochastic_pool2d(x, 2, rng="seed")  # no
 fastconv.avg_pool2d(x, 2, ceil_mode="yes")  # no
 fastconv.plan_conv2d(w, padding_mode="reflekt")  # no
 fastconv.plan_conv2d(w, input_shape=224)  # no
+fastconv.plan_conv2d(w, tune="yes")  # no
 fastconv.plan_conv2d(w)(x, out="new")  # no
+tuning.load()  # no
+tuning.save(b"kernels.json")  # no
 fastconv.set_backend("fast")  # no
 fastconv.use_precision("double")  # no
 fastconv.set_num_threads("all")  # no

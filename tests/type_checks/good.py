@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 import fastconv
 import fastconv.autograd
-from fastconv import geometry, grad, limits
+from fastconv import geometry, grad, limits, tuning
 from fastconv.typing import (
     Array,
     ArrayLike,
@@ -136,6 +136,13 @@ assert_type(plan.algorithm(x.shape), str)
 plan(Tensor(), out=y)
 fastconv.plan_depthwise_conv2d(w, stride=2)(x)
 fastconv.plan_conv_transpose2d(w, output_padding=(0, 0), input_shape=list(x.shape)).explain()
+fastconv.plan_conv2d(w, tune=True)
+fastconv.plan_depthwise_conv2d(w, tune=bool(count))
+fastconv.plan_conv_transpose2d(w, tune=False)
+tuning.save("kernels.json")
+assert_type(tuning.load(tuning.location()), int)
+assert_type([entry.microseconds[entry.kernel] for entry in tuning.entries()], list[float])
+tuning.clear()
 
 # settings
 with fastconv.use_backend("numba"), fastconv.use_precision("strict"), fastconv.num_threads(count):

@@ -22,12 +22,21 @@ class Backend(Protocol):
     checks_positions: bool  # does `scatter_add` raise IndexError where one lies outside of its plane?
     lists_windows: bool  # do `pool` and `pool_gradient` list all windows along an axis (`Windows.tables`)?
 
+    @property
+    def instruction_set(self) -> str | None:
+        """That of the kernels; None where `candidates` are never more than one."""
+        ...
+
     def algorithms(self) -> tuple[str, ...]:
         """Names that `algorithm=` may have."""
         ...
 
     def algorithm(self, problem: ConvProblem) -> str:
         """Which of them `conv` would take."""
+        ...
+
+    def candidates(self, problem: ConvProblem) -> tuple[str, ...]:
+        """Those that could do it, as the problem's `algorithm` allows; the one that `conv` would take comes first."""
         ...
 
     def explain(self, problem: ConvProblem) -> str:
@@ -162,6 +171,7 @@ class NoShortcuts:
     """For backends whose calls all go the long way, and whose loops trust their arguments."""
 
     checks_positions = False
+    instruction_set = None
     lists_windows = True
 
     def conv_shortcut(

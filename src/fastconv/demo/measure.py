@@ -9,8 +9,9 @@ from statistics import median
 
 import numpy as np
 
-from fastconv.bench.measure.timer import Pace, Timer, stopwatch
+from fastconv.bench.measure.timer import Pace, Timer
 from fastconv.demo.steps import Step
+from fastconv.machine.stopwatch import stopwatch
 from fastconv.typing import Array, BackendName
 
 REFERENCE: BackendName = "numpy"

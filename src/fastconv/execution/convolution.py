@@ -24,7 +24,8 @@ from fastconv.problem.layout import weight_sizes
 from fastconv.settings.precision import get_precision
 from fastconv.typing import Array, ArrayLike, BackendName
 
-Prepare = Callable[[Backend, ConvProblem], Any]
+# A plan's: the problem as it is to be done, and its prepared weights.
+Prepare = Callable[[Backend, ConvProblem], tuple[ConvProblem, Any]]
 
 
 def read_weight(op: str, name: str, value: ArrayLike) -> Array:
@@ -129,7 +130,7 @@ class ConvCall:
                 if prepare is None:
                     prepared = backend.prepare(problem, native(weight, case.dtype), once=True)
                 else:
-                    prepared = prepare(backend, problem)
+                    problem, prepared = prepare(backend, problem)
                 backend.conv(problem, x, prepared, self._bias, self._residual, o.activation, self._buffer)
         if self._result is not None:
             return self._result.value()
@@ -152,13 +153,24 @@ def execute(
     return ConvCall(o, backend, case, bias, residual, out, x, weight).run(x, weight, prepare)
 
 
-def shortcut_of(backend: Backend, o: ConvOptions, x: Array, weight: Array, once: bool) -> Any:
-    """What does the same call again with less ado; None where there is no such thing."""
+def shortcut_of(
+    backend: Backend,
+    o: ConvOptions,
+    x: Array,
+    weight: Array,
+    once: bool,
+    planned: Callable[[ConvProblem], ConvProblem] | None = None,
+) -> Any:
+    """What does the same call again with less ado; None where there is no such thing.
+
+    `planned` gives the problem as a plan does it.
+    """
     case = find_case(o, o.precision or get_precision(), x.shape, x.dtype, weight.shape, weight.dtype)
     if case.borders is not None or case.dtype != case.result_dtype or not case.shape[0]:
         return None
     shape = case.shape if case.batched else case.shape[1:]
-    return backend.conv_shortcut(case.problem, o.activation, shape, once)
+    problem = case.problem if planned is None else planned(case.problem)
+    return backend.conv_shortcut(problem, o.activation, shape, once)
 
 
 def convolve(

@@ -7,7 +7,7 @@ raises a shape error.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, SupportsIndex, cast
 
 import numpy as np
@@ -230,6 +230,12 @@ def _problem(
     )  # fmt: skip
     _check_countable(problem)
     return problem
+
+
+@kept()
+def with_algorithm(problem: ConvProblem, algorithm: str) -> ConvProblem:
+    """The same problem, to be done by that algorithm."""
+    return replace(problem, algorithm=algorithm)
 
 
 def _check_countable(problem: ConvProblem) -> None:

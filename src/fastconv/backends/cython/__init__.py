@@ -53,16 +53,21 @@ def _choose(problem: ConvProblem, once: bool = False) -> ChosenKernel:
     conv = _conv(problem, once)
     if problem.algorithm is None:
         return ChosenKernel(conv, conv.choose())
-    wanted = _DIRECT if problem.algorithm == "direct" else (problem.algorithm,)
-    kernels = [_KERNELS.index(name) for name in wanted]
-    kernels = [kernel for kernel in kernels if conv.accepts(kernel)]
+    kernels = _candidates(problem, conv)
     if not kernels:
         raise ValueError(
             f"{problem.op}: algorithm is {problem.algorithm!r}, which cannot do a convolution of {problem.channels} "
             f"to {problem.filters} channels in {problem.groups} groups, kernel {problem.kernel}, stride "
             f"{problem.stride}, dilation {problem.dilation}, {problem.layout}, with precision {problem.precision!r}"
         )
-    return ChosenKernel(conv, min(kernels, key=conv.cost))
+    return ChosenKernel(conv, kernels[0])
+
+
+def _candidates(problem: ConvProblem, conv: _engine.Conv) -> list[int]:
+    """The kernels that the problem's algorithm allows and that accept it, by their predicted costs."""
+    allowed = {None: _KERNELS, "direct": _DIRECT}.get(problem.algorithm, (problem.algorithm,))
+    kernels = [kernel for kernel, name in enumerate(_KERNELS) if name in allowed and conv.accepts(kernel)]
+    return sorted(kernels, key=conv.cost)
 
 
 @kept()
@@ -88,11 +93,18 @@ class CythonBackend:
     checks_positions = True
     lists_windows = False
 
+    @property
+    def instruction_set(self) -> str:
+        return INSTRUCTION_SET
+
     def algorithms(self) -> tuple[str, ...]:
         return ("direct", *_KERNELS)
 
     def algorithm(self, problem: ConvProblem) -> str:
         return _KERNELS[_choose(problem).kernel]
+
+    def candidates(self, problem: ConvProblem) -> tuple[str, ...]:
+        return tuple(_KERNELS[kernel] for kernel in _candidates(problem, _choose(problem).conv))
 
     def explain(self, problem: ConvProblem) -> str:
         threads = get_num_threads()

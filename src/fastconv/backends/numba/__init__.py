@@ -41,6 +41,9 @@ class NumbaBackend(NoShortcuts):
     def algorithm(self, problem: ConvProblem) -> str:
         return "direct"
 
+    def candidates(self, problem: ConvProblem) -> tuple[str, ...]:
+        return ("direct",)
+
     def explain(self, problem: ConvProblem) -> str:
         return explain(problem)
 

@@ -73,7 +73,7 @@ def _add_rows(
         if first == last:
             clear(out, target, target + width * channels)
         elif last == first + 1:
-            origin = (image * rows + own.order[first]) * length
+            origin = (image * rows + int(own.order[first])) * length
             _add_columns(grad, origin, columns, channels, out, target)
         else:
             clear(line, 0, length)

@@ -38,6 +38,9 @@ class NumpyBackend(NoShortcuts):
     def algorithm(self, problem: ConvProblem) -> str:
         return "direct"
 
+    def candidates(self, problem: ConvProblem) -> tuple[str, ...]:
+        return ("direct",)
+
     def explain(self, problem: ConvProblem) -> str:
         return f"numpy backend: direct, one BLAS matrix product for each of the kernel's taps\nFLOPs: {problem.flops:,}"
 

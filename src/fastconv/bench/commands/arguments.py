@@ -1,4 +1,7 @@
-"""The arguments of ``fastconv bench``. Called by `fastconv.cli`; needs nothing but NumPy."""
+"""The arguments of ``fastconv bench``, and those for layers, which ``fastconv tune`` has as well.
+
+Called by `fastconv.cli`; needs nothing but NumPy.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import fastconv
 from fastconv import backends
 from fastconv.arguments import PRECISIONS
 from fastconv.bench.layers.layer import LAYOUTS, Layer, Shape
-from fastconv.bench.layers.networks import NETWORKS
+from fastconv.bench.layers.networks import NETWORKS, SINGLE_IMAGE, network
 from fastconv.bench.layers.settings import Dtype, Mode, Settings
 from fastconv.bench.runners import peers
 from fastconv.commands.error import CommandError
@@ -69,29 +72,9 @@ exit status:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
-    add = parser.add_argument
-    add(
-        "operation",
-        metavar="OPERATION",
-        nargs="?",
-        choices=OPERATIONS,
-        help=f"one of {', '.join(OPERATIONS)}",
-    )
-    layer = parser.add_argument_group("one layer")
-    layer.add_argument("--x", metavar="N,C,H,W", type=_shape, help="shape of the input")
-    layer.add_argument("--w", metavar="K,C,H,W", type=_shape, help="shape of the weights")
-    for name in ("stride", "dilation", "output-padding", "kernel-size"):
-        layer.add_argument(f"--{name}", metavar="N[,N]", type=_pair)
-    layer.add_argument(
-        "--padding", metavar="N[,N]", type=_padding, help="or top,bottom,left,right, same, valid, full"
-    )
+    layer = add_layers(parser, OPERATIONS)
+    layer.add_argument("--kernel-size", metavar="N[,N]", type=_pair, help="of pooling")
     layer.add_argument("--no-bias", action="store_true", help="as image filters have none")
-    layer.add_argument("--groups", metavar="N", type=_integer(1, 1 << 20))
-    what = parser.add_argument_group("networks")
-    what.add_argument("--network", metavar="NAMES", type=_names("network", (*NETWORKS, "all")))
-    what.add_argument(
-        "--batch", metavar="N[,N]", type=_batches, help="images at once (default: 1); filters have one"
-    )
     how = parser.add_argument_group("how")
     how.add_argument("--backends", metavar="NAMES", type=_names("backend", (*backends.names(), "all")))
     how.add_argument(
@@ -100,14 +83,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_names("peer", (*peers.PEERS, "all", "none")),
         help="other libraries (default: all that are installed)",
     )
-    how.add_argument("--threads", metavar="N", type=_integer(1, MOST_THREADS), help="of all libraries")
-    how.add_argument("--layout", choices=LAYOUTS, default="NCHW", help="of fastconv's arrays (default: NCHW)")
-    how.add_argument("--dtype", choices=get_args(Dtype), default="float32")
+    add_arrays(how)
     how.add_argument(
         "--mode", choices=get_args(Mode), default="plan", help="prepared weights, plain calls, or gradients"
     )
-    how.add_argument("--precision", choices=PRECISIONS, default="fast")
-    how.add_argument("--rounds", metavar="N", type=_integer(2, 1000), default=Settings.rounds)
+    how.add_argument("--rounds", metavar="N", type=integer_in(2, 1000), default=Settings.rounds)
     output = parser.add_argument_group("files")
     output.add_argument("--json", metavar="FILE", type=Path, help="all that was measured")
     output.add_argument("--html", metavar="FILE", type=Path, help="a report with pictures, in one file")
@@ -122,6 +102,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--compare", metavar="FILE", type=Path, help="an earlier --json to compare with")
 
 
+def add_layers(parser: argparse.ArgumentParser, operations: tuple[str, ...]) -> argparse._ArgumentGroup:
+    """Add what says which layers; returns the group of what a single one is described by."""
+    parser.add_argument(
+        "operation",
+        metavar="OPERATION",
+        nargs="?",
+        choices=operations,
+        help=f"one of {', '.join(operations)}",
+    )
+    layer = parser.add_argument_group("one layer")
+    layer.add_argument("--x", metavar="N,C,H,W", type=_shape, help="shape of the input")
+    layer.add_argument("--w", metavar="K,C,H,W", type=_shape, help="shape of the weights")
+    for name in ("stride", "dilation", "output-padding"):
+        layer.add_argument(f"--{name}", metavar="N[,N]", type=_pair)
+    layer.add_argument(
+        "--padding", metavar="N[,N]", type=_padding, help="or top,bottom,left,right, same, valid, full"
+    )
+    layer.add_argument("--groups", metavar="N", type=integer_in(1, 1 << 20))
+    what = parser.add_argument_group("networks")
+    what.add_argument("--network", metavar="NAMES", type=_names("network", (*NETWORKS, "all")))
+    what.add_argument(
+        "--batch", metavar="N[,N]", type=_batches, help="images at once (default: 1); filters have one"
+    )
+    return layer
+
+
+def add_arrays(how: argparse._ArgumentGroup) -> None:
+    """Add what says how layers are computed."""
+    how.add_argument("--threads", metavar="N", type=integer_in(1, MOST_THREADS), help="of all libraries")
+    how.add_argument("--layout", choices=LAYOUTS, default="NCHW", help="of fastconv's arrays (default: NCHW)")
+    how.add_argument("--dtype", choices=get_args(Dtype), default="float32")
+    how.add_argument("--precision", choices=PRECISIONS, default="fast")
+
+
+def chosen_layers(arguments: argparse.Namespace) -> list[tuple[str, Layer, int]]:
+    """The layers that the arguments name, with their networks ("" for a single one), and how often they occur.
+
+    Raises
+    ------
+    CommandError
+        If they describe no layer.
+    """
+    layer = one_layer(arguments)
+    batches = arguments.batch or (1,)
+    if layer is not None:
+        if arguments.network or arguments.batch:
+            raise CommandError("one layer has its batch in --x: --network and --batch are not for it")
+        return [("", layer, 1)]
+    names = arguments.network or ("layers",)
+    if "all" in names:
+        names = tuple(NETWORKS)
+    return [
+        (name if batch == 1 else f"{name}, batch {batch}", layer, count)
+        for name in names
+        for batch in ((1,) if name in SINGLE_IMAGE else batches)
+        for layer, count in network(name, batch)
+    ]
+
+
 def one_layer(arguments: argparse.Namespace) -> Layer | None:
     """The layer that the arguments describe.
 
@@ -134,7 +173,7 @@ def one_layer(arguments: argparse.Namespace) -> Layer | None:
     given = {
         name: getattr(arguments, name)
         for name in ("stride", "padding", "dilation", "groups", "output_padding", "kernel_size")
-        if getattr(arguments, name) is not None
+        if getattr(arguments, name, None) is not None
     }
     if operation is None:
         wrong = [
@@ -142,7 +181,7 @@ def one_layer(arguments: argparse.Namespace) -> Layer | None:
         ]
         if wrong:
             raise CommandError(
-                f"--{wrong[0].replace('_', '-')} needs an operation, such as `fastconv bench conv2d`"
+                f"--{wrong[0].replace('_', '-')} needs an operation, such as `fastconv {arguments.command} conv2d`"
             )
         return None
     known = inspect.signature(getattr(fastconv, operation)).parameters
@@ -169,7 +208,7 @@ def one_layer(arguments: argparse.Namespace) -> Layer | None:
     return Layer(operation, operation, shapes, given)
 
 
-def _integer(least: int, most: int) -> Callable[[str], int]:
+def integer_in(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         try:
             value = int(text)

@@ -19,9 +19,8 @@ from rich.text import Text
 
 import fastconv
 from fastconv import backends
-from fastconv.bench.commands.arguments import one_layer
+from fastconv.bench.commands.arguments import chosen_layers
 from fastconv.bench.layers.layer import Layer
-from fastconv.bench.layers.networks import NETWORKS, SINGLE_IMAGE, network
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.measure.results import ONE_LAYER, Results
 from fastconv.bench.measure.session import LIMITS_NOISE, Job, Session
@@ -164,21 +163,7 @@ def _show(console: Console, results: Results) -> None:
 
 
 def _jobs(arguments: argparse.Namespace) -> list[Job]:
-    layer = one_layer(arguments)
-    batches = arguments.batch or (1,)
-    if layer is not None:
-        if arguments.network or arguments.batch:
-            raise CommandError("one layer has its batch in --x: --network and --batch are not for it")
-        return [Job(ONE_LAYER, layer)]
-    names = arguments.network or ("layers",)
-    if "all" in names:
-        names = tuple(NETWORKS)
-    return [
-        Job(name if batch == 1 else f"{name}, batch {batch}", layer, count)
-        for name in names
-        for batch in ((1,) if name in SINGLE_IMAGE else batches)
-        for layer, count in network(name, batch)
-    ]
+    return [Job(group or ONE_LAYER, layer, count) for group, layer, count in chosen_layers(arguments)]
 
 
 def _backends(arguments: argparse.Namespace) -> Sequence[BackendName]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from fastconv.bench.layers.settings import Settings
+from fastconv.machine.stopwatch import stopwatch
 
 Key = TypeVar("Key", bound=Hashable)
 Call = Callable[[], object]
@@ -136,14 +137,6 @@ def side_by_side(
     """The samples of each call at the pace of a measurement's settings."""
     pace = Pace(max(2, settings.rounds), block=settings.block, rest=settings.idle, warm=True, enough=ENOUGH)
     return Timer(calls, pace).run(progress)
-
-
-def stopwatch(call: Call, times: int = 1) -> float:
-    """Seconds of one call, as the mean of so many."""
-    start = time.perf_counter()
-    for _ in range(times):
-        call()
-    return (time.perf_counter() - start) / times
 
 
 def _first(call: Call) -> float:
