@@ -24,13 +24,14 @@ def register() -> None:
         filename_prefixes = ("_engine",)
         check_symbols = ("fastconv_most_threads",)
 
-        def get_num_threads(self) -> int:
+        # Not None, as their bodies in the base class look.
+        def get_num_threads(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
             return threads_of_process()
 
         def set_num_threads(self, num_threads: int) -> None:
             limit_threads(num_threads)
 
-        def get_version(self) -> str:
+        def get_version(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
             return __version__
 
     register_controller(FastconvController)
