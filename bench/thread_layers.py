@@ -27,7 +27,9 @@ from fastconv.machine.processor import processor_name
 
 LAYERS = ("pool", "openmp")
 BUSY = "while True: pass"
-PAUSE = 0.02  # seconds
+PAUSE = (
+    0.02  # seconds; OpenMP's threads go on spinning for some milliseconds, on cores that the pool's then want
+)
 
 
 def cases(rng):
@@ -136,7 +138,7 @@ def main():
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     calls = cases(rng)
-    steady = Pace(rounds=arguments.rounds, least=5, block=1e-3, rest=2e-3, warm=True)
+    steady = Pace(rounds=arguments.rounds, least=5, block=1e-3, rest=PAUSE, warm=True)
     single = Pace(rounds=arguments.rounds, least=5, rest=PAUSE)
     situations = [
         ("quiet", nullcontext(), None, steady),
