@@ -8,11 +8,13 @@ matrix product of NumPy, and with one of PyTorch where that is installed, in the
 pause of 20 ms, when all threads sleep, beside the same call on one thread. Medians of each situation, in microseconds;
 in those with another library the time is that of both calls.
 
-The machine should do nothing else: beside a neighbour that nobody asked for, "quiet" says nothing.
+The machine should do nothing else: beside a neighbour that nobody asked for, "quiet" says nothing. How many cores other
+processes had meanwhile (on Linux) stands beside each title; `--only` repeats a situation.
 """
 
 import argparse
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -95,6 +97,16 @@ def busy_neighbour():
         process.wait()
 
 
+def seconds_of_others():
+    """Of all cores, since the machine started, less this process; NaN where nobody tells."""
+    try:
+        with open("/proc/stat", encoding="utf-8") as file:
+            user, nice, system, _, _, irq, soft, steal, *_ = map(int, file.readline().split()[1:])
+    except OSError:
+        return float("nan")
+    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+
 def product_of_numpy(rng):
     a, b = rng.standard_normal((2, 256, 256), np.float32)
     out = a @ b
@@ -119,8 +131,12 @@ def measure(title, calls, threads, pace, alone=False):
     }
     for call in timed.values():
         call()
+    others, since = seconds_of_others(), time.monotonic()
     seconds = {key: median(values) for key, values in Timer(timed, pace).run().items()}
-    print(f"\n{title}\n\n| | {' | '.join(columns)} | openmp / pool |\n|---|{'---|' * (len(columns) + 1)}")
+    others = (seconds_of_others() - others) / (time.monotonic() - since)
+    print(
+        f"\n{title} (other processes: {others:.2f} cores)\n\n| | {' | '.join(columns)} | openmp / pool |\n|---|{'---|' * (len(columns) + 1)}"
+    )
     ratios = []
     for name in calls:
         times = [seconds[name, column] for column in columns]
@@ -135,22 +151,29 @@ def main():
     )
     parser.add_argument("--threads", type=int, default=fastconv.get_num_threads())
     parser.add_argument("--rounds", type=int, default=41)
+    parser.add_argument("--only", choices=["quiet", "busy", "numpy", "torch", "pause"], action="append")
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     calls = cases(rng)
     steady = Pace(rounds=arguments.rounds, least=5, block=1e-3, rest=PAUSE, warm=True)
     single = Pace(rounds=arguments.rounds, least=5, rest=PAUSE)
-    situations = [
-        ("quiet", nullcontext(), None, steady),
-        ("beside a busy neighbour", busy_neighbour(), None, steady),
-        ("in turns with NumPy", nullcontext(), product_of_numpy(rng), steady),
-    ]
-    if importlib.util.find_spec("torch"):
-        situations.append(("in turns with PyTorch", nullcontext(), product_of_torch(rng), steady))
-    situations.append((f"after {PAUSE * 1e3:.0f} ms", nullcontext(), None, single))
+    situations = {
+        "quiet": ("quiet", nullcontext(), None, steady),
+        "busy": ("beside a busy neighbour", busy_neighbour(), None, steady),
+        "numpy": ("in turns with NumPy", nullcontext(), product_of_numpy, steady),
+        "torch": ("in turns with PyTorch", nullcontext(), product_of_torch, steady),
+        "pause": (f"after {PAUSE * 1e3:.0f} ms", nullcontext(), None, single),
+    }
+    if importlib.util.find_spec("torch") is None:
+        del situations["torch"]
     print(f"{processor_name()}, {arguments.threads} threads, {arguments.rounds} rounds, us")
-    for title, surroundings, other, pace in situations:
-        chosen = calls if other is None else {name: before(other, call) for name, call in calls.items()}
+    for key, (title, surroundings, other, pace) in situations.items():
+        if arguments.only and key not in arguments.only:
+            continue
+        chosen = calls
+        if other is not None:
+            product = other(rng)
+            chosen = {name: before(product, call) for name, call in calls.items()}
         with surroundings:
             measure(title, chosen, arguments.threads, pace, alone=pace is single)
 
