@@ -134,9 +134,9 @@ def measure(title, calls, threads, pace, alone=False):
     others, since = seconds_of_others(), time.monotonic()
     seconds = {key: median(values) for key, values in Timer(timed, pace).run().items()}
     others = (seconds_of_others() - others) / (time.monotonic() - since)
-    print(
-        f"\n{title} (other processes: {others:.2f} cores)\n\n| | {' | '.join(columns)} | openmp / pool |\n|---|{'---|' * (len(columns) + 1)}"
-    )
+    print(f"\n{title} (other processes: {others:.2f} cores)\n")
+    print(f"| | {' | '.join(columns)} | openmp / pool |")
+    print(f"|---|{'---|' * (len(columns) + 1)}")
     ratios = []
     for name in calls:
         times = [seconds[name, column] for column in columns]
