@@ -119,7 +119,9 @@ def test_python_threads_at_once_with_openmp():
 
 
 HANDLERS = {
-    "run": interruption.CALLS + interruption.HANDLED,
+    # None runs while the thread waits at the end of a region, which may be most of the time beside a busy neighbour;
+    # those that had to wait for the end of the call would run once.
+    "run": interruption.CALLS + interruption.HANDLED.replace("count >= 10", "count >= 2"),
     "raise": interruption.RAISED,
     "make calls": interruption.UNDISTURBED,
     "fork": interruption.FORKED,
