@@ -135,6 +135,14 @@ int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_
  * other threads had parts of it. */
 void fc_ask_in_long_calls(int (*ask)(void), unsigned long thread, int64_t every);
 
+/* ---- threads: those of the pool at first ---- */
+void fc_use_pool(void);
+/* From now on those of OpenMP, by the shared object at that path: NULL, or why they cannot be had. In a child of
+ * fork() those of the pool again. */
+const char *fc_use_openmp(const char *path);
+int fc_uses_openmp(void);
+const char *fc_openmp_version(void); /* of this build; empty without */
+
 /* ---- recycled memory, for large results ---- */
 void *fc_recycle_alloc(size_t bytes);
 void *fc_recycle_realloc(void *memory, size_t bytes);

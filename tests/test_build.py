@@ -1,4 +1,4 @@
-"""What CMakeLists.txt makes of old compilers, for which wrappers stand that refuse some flags."""
+"""What CMakeLists.txt makes of old compilers, for which wrappers stand that refuse some flags; and OpenMP."""
 
 import platform
 import re
@@ -18,7 +18,7 @@ needs_tools = pytest.mark.skipif(
 on_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="for the instruction sets of x86-64")
 
 
-def configure(folder, *refused, defines=""):
+def configure(folder, *refused, defines="", options=()):
     """CMake with a compiler that knows none of the refused patterns; (exit status, what it printed)."""
     compiler = folder / "cc"
     cases = "".join(
@@ -37,6 +37,7 @@ def configure(folder, *refused, defines=""):
         "-G",
         "Unix Makefiles",
         f"-DCMAKE_C_COMPILER={compiler}",
+        *options,
     ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout
@@ -100,3 +101,43 @@ def test_flags_have_no_empty_entries():
     shown = cython.build_info()["flags"]
     assert all(re.fullmatch(r"(\w+: )?\S.*", entry) for entry in shown.split(", ")), shown
     assert not re.search(r": *(,|$)", shown), shown
+
+
+def loader_of_openmp(folder):
+    """The object that would load the OpenMP layer, as bytes."""
+    command = ["cmake", "--build", folder / "build", "--target", "fastconv_threads"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (loader,) = (folder / "build").rglob("load_openmp.c.o")
+    return loader.read_bytes()
+
+
+@needs_tools
+@pytest.mark.parametrize(
+    ("refused", "options"),
+    [((), ["-DFASTCONV_OPENMP=OFF"]), (("-fopenmp*", "-openmp*", "-xopenmp*", "-mp"), [])],
+)
+def test_without_openmp(tmp_path, refused, options):
+    """Not wanted, or unknown to the compiler: the build says so, and goes on with the pool alone."""
+    status, output = configure(tmp_path, *refused, options=options)
+    assert status == 0, output
+    (line,) = re.findall("-- Threads: .*", output)
+    assert "Left out: OpenMP" in line
+    loader = loader_of_openmp(tmp_path)
+    assert b"it was built without OpenMP" in loader
+    assert b"dlopen" not in loader
+    targets = subprocess.run(
+        ["cmake", "--build", tmp_path / "build", "--target", "help"], capture_output=True
+    )
+    assert b"fastconv_openmp" not in targets.stdout
+
+
+@needs_tools
+def test_openmp_is_found(tmp_path):
+    status, output = configure(tmp_path)
+    assert status == 0, output
+    if "Could NOT find OpenMP" in output:
+        pytest.skip("needs a compiler with OpenMP")
+    (line,) = re.findall("-- Threads: .*", output)
+    assert re.search(r"the pool, or OpenMP [\d.]+ \(lib(gomp|omp)\.so\.\d\)", line), line
+    assert b"dlopen" in loader_of_openmp(tmp_path)

@@ -1,4 +1,4 @@
-"""The kernels' own test, without Python (`tests/csrc`): under sanitizers, and on another processor."""
+"""The tests of the kernels and threads without Python (`tests/csrc`): under sanitizers, and on another processor."""
 
 import shutil
 import subprocess
@@ -22,13 +22,17 @@ def need(*tools):
         pytest.skip(f"needs {', '.join(missing)}")
 
 
-def run_test(folder, *options):
+def build(folder, target, *options):
     for command in (
         ["cmake", "-S", ROOT, "-B", folder, "-G", "Unix Makefiles", *options],
-        ["cmake", "--build", folder, "--parallel", "2"],
+        ["cmake", "--build", folder, "--parallel", "2", "--target", target],
     ):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
+
+
+def run_test(folder, *options):
+    build(folder, "all", *options)
     done = subprocess.run(["ctest", "-V"], cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "0 failures so far" in done.stdout
@@ -44,6 +48,22 @@ def test_with_sanitizers(tmp_path):
     if subprocess.run(command, capture_output=True).returncode:
         pytest.skip("needs a compiler with AddressSanitizer and UndefinedBehaviorSanitizer")
     run_test(tmp_path / "build", "-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_C_FLAGS={SANITIZERS}")
+
+
+def test_threads_with_thread_sanitizer(tmp_path):
+    """Both layers, and none of the kernels."""
+    need("cc", "cmake", "make")
+    probe = tmp_path / "probe.c"
+    probe.write_text("int main(void) { return 0; }\n")
+    program = tmp_path / "probe"
+    command = ["cc", "-fsanitize=thread", str(probe), "-o", str(program)]
+    if subprocess.run(command, capture_output=True).returncode or subprocess.run([program]).returncode:
+        pytest.skip("needs a compiler and a system with ThreadSanitizer")
+    options = "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_C_FLAGS=-O1 -g -fsanitize=thread"
+    build(tmp_path / "build", "test_threads", *options)
+    done = subprocess.run([tmp_path / "build/test_threads"], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr[:5000]
+    assert "0 failures so far" in done.stdout
 
 
 @pytest.mark.slow

@@ -13,6 +13,9 @@ typedef int (*fc_body)(const void *context, int64_t begin, int64_t end);
  * early, with FC_INTERRUPTED, where the program wants that; its caller gives the status on at once. */
 int fc_parallel(int64_t count, double cycles, int threads, fc_body body, const void *context);
 
+/* The same on threads of the pool, also where those of OpenMP are chosen: for who needs as many as it asks for. */
+int fc_parallel_in_pool(int64_t count, double cycles, int threads, fc_body body, const void *context);
+
 /* 0, or the status with which this thread's task is to end where it is. Tasks that may take longer than 50 ms ask
  * between their steps: some nanoseconds in short jobs, about 30 in long ones. */
 int fc_called_off(void);

@@ -79,7 +79,7 @@ int fc_together(int threads, fc_body body, const void *context, double *seconds)
 #ifdef __linux__
     pthread_mutex_init(&g.mutex, NULL);
 #endif
-    int status = fc_parallel(threads, INFINITY, threads, gather, &all);
+    int status = fc_parallel_in_pool(threads, INFINITY, threads, gather, &all);
     *seconds = (double)(atomic_load(&g.last) - atomic_load(&g.first)) * 1e-9;
     return status;
 }

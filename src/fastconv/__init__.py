@@ -18,6 +18,7 @@ from fastconv.backends import (
     set_backend,
     use_backend,
 )
+from fastconv.backends.threading import get_threading, set_threading
 from fastconv.execution.memory import clear_cache, set_cache_size
 from fastconv.ops.conv import conv1d, conv2d, depthwise_conv2d, separable_conv2d
 from fastconv.ops.deform import deform_conv2d
@@ -72,6 +73,7 @@ __all__ = [
     "get_cache_size",
     "get_num_threads",
     "get_precision",
+    "get_threading",
     "global_avg_pool2d",
     "global_max_pool2d",
     "grad",
@@ -89,6 +91,7 @@ __all__ = [
     "set_cache_size",
     "set_num_threads",
     "set_precision",
+    "set_threading",
     "show_config",
     "stochastic_pool2d",
     "unfold",

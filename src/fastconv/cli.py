@@ -37,6 +37,7 @@ examples:
 environment:
   FASTCONV_BACKEND      numpy, numba or cython (default: the fastest available)
   FASTCONV_NUM_THREADS  threads (default: the cores this process may use)
+  FASTCONV_THREADING    pool or openmp: where the cython backend has its threads from (default: pool)
   FASTCONV_PRECISION    fast or strict
   FASTCONV_ISA          baseline, avx2 or avx512: no higher instruction set
   FASTCONV_CACHE_SIZE   bytes of freed results kept for coming ones (default: 256 MiB)

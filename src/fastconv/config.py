@@ -14,6 +14,7 @@ import numpy as np
 
 from fastconv import backends
 from fastconv._version import __version__
+from fastconv.backends.threading import get_threading
 from fastconv.machine.processor import processor_name
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import BackendName
@@ -25,6 +26,7 @@ MISTAKES = (backends.BackendUnavailableError, ValueError)
 VARIABLES = (
     "FASTCONV_BACKEND",
     "FASTCONV_NUM_THREADS",
+    "FASTCONV_THREADING",
     "FASTCONV_PRECISION",
     "FASTCONV_ISA",
     "FASTCONV_CACHE_SIZE",
@@ -43,8 +45,9 @@ def build_config() -> dict[str, Any]:
         ``version``, ``python``, ``numpy``, ``blas`` : versions, and the library of NumPy's matrix product.
         ``processor``, ``machine`` : its name and architecture.
         ``threads``, ``backend`` : what a call uses here, or the reason why it cannot run.
+        ``threading`` : where the ``cython`` backend has its threads from, or the reason why it cannot run.
         ``backends`` : each backend's name, with ``None`` where it works and otherwise why it does not.
-        ``build`` : what the ``cython`` backend was built with (compiler, flags, instruction sets);
+        ``build`` : what the ``cython`` backend was built with (compiler, flags, instruction sets, OpenMP);
         empty where that backend is missing.
         ``environment`` : those of the package's environment variables that are set.
 
@@ -63,6 +66,7 @@ def build_config() -> dict[str, Any]:
         "processor": processor_name(),
         "machine": platform.machine(),
         "threads": _or_reason(get_num_threads),
+        "threading": _or_reason(get_threading),
         "backend": _or_reason(backends.get_backend),
         "backends": reasons,
         "build": _build_info() if reasons.get("cython", "") is None else {},
@@ -87,6 +91,7 @@ def show_config() -> None:
         "python": f"{config['python']}, NumPy {config['numpy']} (BLAS: {config['blas']})",
         "processor": f"{config['processor']} ({config['machine']})",
         "threads": str(config["threads"]),
+        "threading": str(config["threading"]),
         "backend": str(config["backend"]),
         **{key.replace("_", " "): _as_text(value) for key, value in config["build"].items()},
         **config["environment"],

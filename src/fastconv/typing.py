@@ -45,6 +45,7 @@ __all__ = [
     "SingleLike",
     "SupportsArray",
     "SupportsDLPack",
+    "ThreadingName",
 ]
 
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
@@ -52,6 +53,7 @@ PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]
 PaddingWord: TypeAlias = Literal["valid", "same", "full"]
 Precision: TypeAlias = Literal["fast", "strict"]
 BackendName: TypeAlias = Literal["cython", "numba", "numpy"]
+ThreadingName: TypeAlias = Literal["pool", "openmp"]
 ActivationName: TypeAlias = Literal[
     "relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "gelu"
 ]

@@ -1,5 +1,5 @@
 /* Long calls that are asked whether they are to end: they go on, or end soon, and afterwards the next one is right.
- * Prints a line for each instruction set; exit status 1 on a failure. */
+ * Prints a line for each instruction set and layer of threads; exit status 1 on a failure. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,13 +93,23 @@ static int check(void) {
     return failures;
 }
 
-int main(void) {
+static int check_layer(const char *layer) {
     int failures = 0;
     for (int isa = 0; isa < fc_isa_count(); isa++) {
         if (!fc_isa_runs_here(isa)) continue;
         fc_select_isa(isa);
         failures += check();
-        printf("%s: %d failures so far\n", fc_isa_name(isa), failures);
+        printf("%s, %s: %d failures so far\n", fc_isa_name(isa), layer, failures);
     }
+    return failures;
+}
+
+int main(void) {
+    int failures = check_layer("pool");
+#ifdef OPENMP_LAYER /* the path of its shared object */
+    const char *reason = fc_use_openmp(OPENMP_LAYER);
+    if (reason) printf("OpenMP: %s\n", reason);
+    failures += reason ? 1 : check_layer("OpenMP");
+#endif
     return failures != 0;
 }

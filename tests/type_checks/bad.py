@@ -60,6 +60,7 @@ tuning.save(b"kernels.json")  # no
 fastconv.set_backend("fast")  # no
 fastconv.use_precision("double")  # no
 fastconv.set_num_threads("all")  # no
+fastconv.set_threading("tbb")  # no
 grad.conv2d(x, w, x, padding_mode="reflekt")  # no
 grad.conv2d(x, w, x, needs="all")  # no
 grad.conv2d_input(7, w, x)  # no

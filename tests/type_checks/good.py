@@ -151,6 +151,7 @@ for name in fastconv.available_backends():
     fastconv.set_backend(name)
     fastconv.algorithms(name)
 fastconv.set_num_threads(2)
+fastconv.set_threading(fastconv.get_threading())
 fastconv.set_cache_size(2**20)
 
 # shapes alone, limits and configuration

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextvars import Context
 from typing import SupportsIndex
 
 from fastconv.arguments import integer
@@ -102,6 +103,20 @@ _threads = Setting(
     _check,
     lambda: min(available_cores(), MOST_THREADS),
 )
+_limit = _lifted_at = MOST_THREADS  # threadpoolctl's
+
+
+def threads_of_process() -> int:
+    """What a call uses outside of all blocks."""
+    return min(Context().run(_threads.get), _limit)
+
+
+def limit_threads(n: int) -> None:
+    """No call uses more from now on, also within blocks; as many as there were before the limit lift it."""
+    global _limit, _lifted_at
+    if _limit == MOST_THREADS:
+        _lifted_at = threads_of_process()
+    _limit = n if n < _lifted_at else MOST_THREADS
 
 
 def get_num_threads() -> int:
@@ -112,7 +127,7 @@ def get_num_threads() -> int:
     int
         The value of `num_threads`, else of `set_num_threads`, else of ``FASTCONV_NUM_THREADS``, else of
         ``OMP_NUM_THREADS`` where it can be read, else the cores that this process may use (affinity and container
-        limits).
+        limits). Not more than a limit that threadpoolctl has set.
 
     Examples
     --------
@@ -120,7 +135,8 @@ def get_num_threads() -> int:
     >>> fastconv.get_num_threads() >= 1
     True
     """
-    return _threads.get()
+    n = _threads.get()
+    return n if n < _limit else _limit
 
 
 def set_num_threads(n: SupportsIndex) -> None:

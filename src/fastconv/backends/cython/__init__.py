@@ -16,8 +16,9 @@ from fastconv.problem.layout import channel_axis, channels_last, plane_size
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import AdaptiveWindows, PoolProblem, SlidingWindows, Windows
 from fastconv.settings.cache import get_cache_size
+from fastconv.settings.threadpool import register
 from fastconv.settings.threads import get_num_threads
-from fastconv.typing import Array, Layout
+from fastconv.typing import Array, Layout, ThreadingName
 
 # In the order of the enums of fastconv.h.
 _LAYOUTS = {"NCHW": 0, "NHWC": 1}
@@ -336,6 +337,24 @@ def _select() -> str:
     return wanted
 
 
+def threading() -> ThreadingName:
+    """Where the threads of the next call come from."""
+    return "openmp" if _engine.uses_openmp() else "pool"
+
+
+def use_threading(name: str, source: str) -> None:
+    """`source` is what said so, for errors."""
+    if name == "pool":
+        _engine.use_pool()
+    elif name != "openmp":
+        raise ValueError(f"{source} is {name!r}, but needs to be 'pool' or 'openmp'")
+    else:
+        layer = os.path.join(os.path.dirname(_engine.__file__), "libfastconv_openmp.so")
+        reason = _engine.use_openmp(os.fsencode(layer))
+        if reason is not None:
+            raise ValueError(f"{source} is 'openmp', which fastconv cannot use here: {reason}; 'pool' it can")
+
+
 def build_info() -> dict[str, Any]:
     """How the extension was built, and what it runs on here."""
     return {
@@ -344,9 +363,14 @@ def build_info() -> dict[str, Any]:
         "built_for": platform.machine(),
         "instruction_set": INSTRUCTION_SET,
         "instruction_sets": instruction_sets(),
+        "openmp": _engine.openmp_version() or "left out",
     }
 
 
 INSTRUCTION_SET = _select()
+use_threading(
+    os.environ.get("FASTCONV_THREADING", "").strip() or "pool", "the environment variable FASTCONV_THREADING"
+)
 _engine.limit_recycling(get_cache_size())
 BACKEND = CythonBackend()
+register()

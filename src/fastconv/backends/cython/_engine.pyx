@@ -114,6 +114,10 @@ cdef extern from "fastconv.h" nogil:
     const fc_operations *fc_operations_of(int dtype)
     int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats,
                  int threads, double *work, double *seconds)
+    void fc_use_pool()
+    const char *fc_use_openmp(const char *path)
+    int fc_uses_openmp()
+    const char *fc_openmp_version()
     void fc_ask_in_long_calls(int (*ask)() noexcept nogil, unsigned long thread, int64_t every)
     void *fc_recycle_alloc(size_t bytes)
     void *fc_recycle_realloc(void *memory, size_t bytes)
@@ -159,6 +163,25 @@ def select_instruction_set(int index) -> None:
 def most_threads() -> int:
     """As many threads at most do one call."""
     return FC_MOST_THREADS
+
+
+def openmp_version() -> str:
+    """That which this build found; empty without."""
+    return fc_openmp_version().decode()
+
+
+def uses_openmp() -> bool:
+    return bool(fc_uses_openmp())
+
+
+def use_pool() -> None:
+    fc_use_pool()
+
+
+def use_openmp(path: bytes) -> str | None:
+    """Take threads from OpenMP, by the shared object at that path; why it cannot be had."""
+    cdef const char *reason = fc_use_openmp(path)
+    return None if reason == NULL else reason.decode(errors="replace")
 
 
 def kernels() -> list[tuple[str, bool]]:

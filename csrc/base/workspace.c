@@ -1,0 +1,65 @@
+/* Scratch memory of threads, kept from call to call. */
+#include "base/workspace.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parallel.h"
+
+/* Workspaces are new each time, no larger than asked for, and full of NaN: for a checker of memory to see what is
+ * wrong. */
+#ifndef FC_CHECKED
+#define FC_CHECKED 0
+#endif
+
+typedef struct {
+    void *memory[FC_SHARED + 1];
+    size_t bytes[FC_SHARED + 1];
+} workspaces;
+
+static pthread_key_t key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void release(void *value) {
+    for (int i = 0; i <= FC_SHARED; i++) free(((workspaces *)value)->memory[i]);
+    free(value);
+}
+
+static void make_key(void) { pthread_key_create(&key, release); }
+
+void *fc_workspace(int which, size_t bytes) {
+    pthread_once(&once, make_key);
+    workspaces *own = pthread_getspecific(key);
+    if (!own) {
+        own = calloc(1, sizeof *own);
+        if (!own || pthread_setspecific(key, own)) {
+            free(own);
+            return NULL;
+        }
+    }
+    if (own->bytes[which] < bytes || FC_CHECKED) {
+        free(own->memory[which]);
+        own->bytes[which] = 0;
+        size_t unit = FC_CHECKED ? 64 : 4096;
+        bytes = (bytes + unit - 1) & ~(unit - 1);
+        own->memory[which] = aligned_alloc(unit, bytes);
+        if (!own->memory[which]) return NULL;
+        own->bytes[which] = bytes;
+        if (FC_CHECKED) memset(own->memory[which], 0xff, bytes);
+    }
+    return own->memory[which];
+}
+
+void *fc_put_workspaces_aside(void) {
+    pthread_once(&once, make_key);
+    void *own = pthread_getspecific(key);
+    pthread_setspecific(key, NULL);
+    return own;
+}
+
+void fc_give_workspaces_back(void *aside) {
+    void *used = pthread_getspecific(key);
+    if (used) release(used);
+    pthread_setspecific(key, aside);
+}

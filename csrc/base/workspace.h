@@ -1,0 +1,11 @@
+/* What a thread's scratch memory (fc_workspace of base/parallel.h) needs beside its use. Called by base/watch.c. */
+#ifndef FC_WORKSPACE_H
+#define FC_WORKSPACE_H
+
+/* Takes this thread's workspaces away from it, while it does something else amid a task. */
+void *fc_put_workspaces_aside(void);
+
+/* Gives them back, in place of what it has used meanwhile. */
+void fc_give_workspaces_back(void *aside);
+
+#endif
