@@ -89,7 +89,7 @@ def test_whatever_a_kernel_depends_on_is_measured_for_itself(races):
 def test_a_given_algorithm_leaves_less_to_choose(races):
     direct = conv_plan(algorithm="direct", input_shape=X)
     (entrants,) = races.entrants
-    assert set(entrants) <= {"direct_pixels", "direct_channels", "depthwise", "grouped"}
+    assert set(entrants) <= {"direct_pixels", "direct_channels", "im2col", "depthwise", "grouped"}
     assert direct.algorithm() == entrants[-1]
     plan = conv_plan(algorithm="winograd2", input_shape=X)
     assert plan.algorithm() == "winograd2"
