@@ -37,7 +37,16 @@ def test_the_tests_for_all_operations_have_a_call_of_each():
 
 def test_dir_shows_what_users_may_use_and_nothing_else():
     shown = set(dir(fastconv))
-    assert shown == {*fastconv.__all__, "autograd", "limits", "typing", "__all__", "__doc__", "__version__"}
+    assert shown == {
+        *fastconv.__all__,
+        "autograd",
+        "limits",
+        "tuning",
+        "typing",
+        "__all__",
+        "__doc__",
+        "__version__",
+    }
     assert all(hasattr(fastconv, name) for name in shown)
 
 

@@ -274,8 +274,8 @@ static double cost(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width),
            taps = (double)(p->kernel_h * p->kernel_w);
-    double waste = p->layout == FC_NCHW ? (double)round_up(p->out_width, VL) / (double)p->out_width
-                                        : (double)round_up(p->channels, VL) / (double)p->channels;
+    int64_t along = p->layout == FC_NCHW ? p->out_width : is_inner(p) ? p->out_width * p->channels : p->channels;
+    double waste = (double)round_up(along, VL) / (double)along;
     grid g = whole_grid(p);
     int shared = p->layout == FC_NHWC || walked(p) || rows_together(&g) > 1; /* are loads? */
     double each = 5.5 + (shared ? 0.45 : 1.1) * taps;
