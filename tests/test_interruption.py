@@ -82,7 +82,7 @@ for name, call in LONG.items():
 """
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_handlers_run_during_every_long_call(threads):
     """Those that had to wait for the end of the call would run once, however many signals came."""
     skip_unless_available("cython")
@@ -119,7 +119,7 @@ assert all(np.array_equal(result, EXPECTED[0]) for result in beside) and len(bes
 """
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_ctrl_c_ends_a_call(backend, threads):
     """All of these would take many seconds."""
     run_python(START.format(backend=backend, threads=threads) + RAISED, timeout=600)
@@ -149,7 +149,7 @@ assert all(map(np.array_equal, results, expected)) and count > 1
 """
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_handler_may_make_calls_and_changes_no_result(backend, threads):
     run_python(START.format(backend=backend, threads=threads) + UNDISTURBED, timeout=600)
 
@@ -185,7 +185,7 @@ sys.exit("the child hangs")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_handler_that_forks(backend, threads):
     """In the child the call ends, with an error where other threads had parts of it."""
     run_python(START.format(backend=backend, threads=threads) + FORKED, timeout=600)
