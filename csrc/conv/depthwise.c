@@ -95,6 +95,8 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
                           .y = p->out_height * part / j->parts,
                           .ahead = banded};
         for (int64_t y_end = p->out_height * (part + 1) / j->parts; rows.y < y_end; rows.y = rows.y_end) {
+            int status = fc_called_off();
+            if (status) return status;
             rows.y_end = min64(rows.y + band, y_end);
             for (int64_t c = 0; c < count; c++) by_vectors[columns[c].vectors - 1](&w, &columns[c], &rows);
         }

@@ -103,7 +103,8 @@ static int planes_by_value(const void *context, int64_t begin, int64_t end) {
 static int images_by_value(const void *context, int64_t begin, int64_t end) {
     const scatter_add_job *j = context;
     int64_t count = j->rows * j->columns, size = j->height * j->width, lines = ceil_div(j->channels, LINE);
-    accumulator *sums = calloc((size_t)(size * LINE), sizeof *sums);
+    int64_t together = min64(LINE, j->channels);
+    accumulator *sums = calloc((size_t)(size * together), sizeof *sums);
     int status = sums ? 0 : FC_NO_MEMORY;
     for (int64_t task = begin; task < end && !status; task++) {
         int64_t image = j->images ? j->images[task / lines] : task / lines, first = task % lines * LINE;
@@ -117,11 +118,11 @@ static int images_by_value(const void *context, int64_t begin, int64_t end) {
             uint64_t last = last_of(at, n);
             if (last >= (uint64_t)size) status = FC_OUT_OF_RANGE;
             if (status) break;
-            for (int64_t c = 0; c < n; c++) accumulate(&sums[at[c] * LINE + c], values[c]);
+            for (int64_t c = 0; c < n; c++) accumulate(&sums[at[c] * together + c], values[c]);
         }
         if (status) break;
         for (int64_t place = 0; place < size; place++, out += j->channels)
-            for (int64_t c = 0; c < n; c++) out[c] = take(&sums[place * LINE + c]);
+            for (int64_t c = 0; c < n; c++) out[c] = take(&sums[place * together + c]);
     }
     free(sums);
     return status;

@@ -56,6 +56,8 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
         int64_t plane = task / j->parts, part = task % j->parts, y_end = rows->count * (part + 1) / j->parts;
         t.x = j->x + plane * plane_size, t.out = j->out + plane * out_size;
         for (t.y = rows->count * part / j->parts; t.y < y_end; t.y = t.y_end) {
+            int status = fc_called_off();
+            if (status) return status;
             t.y_end = min64(t.y + band, y_end);
             for (int64_t c = 0; c < count; c++)
                 window_walkers[kernel - 2][stride - 1][list[c].vectors / 2][sum](&list[c], &t);
