@@ -25,8 +25,7 @@ enum { EXP_TERMS = 7, MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
 INLINE
 vec exponential_parts(vec x, vec *power) {
     const vec most = splat((real)EXP_MOST), round = splat((real)1.5 * (real)((lane)1 << MANTISSA_BITS));
-    x = choose(x > most, most, x);
-    x = choose(x < -most, -most, x);
+    x = at_least(at_most(x, most), -most);
     vec shifted = x * splat((real)1.44269504088896340736) + round, n = shifted - round;
     lanes scale = ((lanes)shifted - (lanes)round + EXPONENT_BIAS) << MANTISSA_BITS;
     vec r = x - n * splat((real)LN2_HIGH) - n * splat((real)LN2_LOW), series = splat(1);
@@ -42,16 +41,12 @@ vec exponential_minus_1(vec x) {
     return power * rest + (power - splat(1));
 }
 
-/* Keeps NaN. */
-INLINE
-vec at_least(vec x, real low) { return choose(x < splat(low), splat(low), x); }
-
 INLINE
 vec sigmoid(vec x) { return splat(1) / (splat(2) + exponential_minus_1(-x)); }
 
 /* Far below 0 the second factor has vanished, and the first is limited, so that -infinity gives the limit 0. */
 INLINE
-vec silu(vec x) { return at_least(x, -(real)EXP_MOST) * sigmoid(x); }
+vec silu(vec x) { return at_least(x, splat(-(real)EXP_MOST)) * sigmoid(x); }
 
 INLINE
 vec hyperbolic_tangent(vec x) {
@@ -62,7 +57,7 @@ vec hyperbolic_tangent(vec x) {
 /* The normal distribution, erfc(-x / sqrt 2) / 2. In float by Chebyshev's approximation of erfc (Press et al.,
  * Numerical Recipes, 6.2), whose relative error is 1.2e-7 at most; in double by the mathematical library. */
 #if FC_DOUBLE
-static __attribute__((noinline)) vec normal_share(vec x) {
+static NOINLINE vec normal_share(vec x) {
     for (int i = 0; i < VL; i++) x[i] = 0.5 * erfc(-x[i] * 0.70710678118654752440);
     return x;
 }
@@ -82,6 +77,6 @@ vec normal_share(vec x) {
 
 /* Limited as silu is. */
 INLINE
-vec gelu(vec x) { return at_least(x, -40) * normal_share(x); }
+vec gelu(vec x) { return at_least(x, splat(-40)) * normal_share(x); }
 
 #endif

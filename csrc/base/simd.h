@@ -37,6 +37,7 @@ typedef int32_t lane;
 typedef lane lanes __attribute__((vector_size(VECTOR_BYTES)));
 
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 
 /* GCC 12 has Clang's shuffle of constant lanes; before, it has one that takes the lanes as a vector. */
 #if !defined(__clang__) && __GNUC__ < 12
@@ -63,6 +64,36 @@ vec zero(void) { return (vec){0}; }
 /* `yes` where the condition's lanes are all ones, else `no`. */
 INLINE
 vec choose(lanes condition, vec yes, vec no) { return (vec)((condition & (lanes)yes) | (~condition & (lanes)no)); }
+
+/* The larger, or the smaller; what is not a number stays, and so does a zero's sign. */
+INLINE
+vec at_least(vec x, vec low) {
+#if defined(__AVX512F__) && FC_DOUBLE
+    return (vec)_mm512_max_pd((__m512d)low, (__m512d)x);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_max_ps((__m512)low, (__m512)x);
+#elif defined(__AVX2__) && FC_DOUBLE
+    return (vec)_mm256_max_pd((__m256d)low, (__m256d)x);
+#elif defined(__AVX2__)
+    return (vec)_mm256_max_ps((__m256)low, (__m256)x);
+#else
+    return choose(x < low, low, x);
+#endif
+}
+INLINE
+vec at_most(vec x, vec high) {
+#if defined(__AVX512F__) && FC_DOUBLE
+    return (vec)_mm512_min_pd((__m512d)high, (__m512d)x);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_min_ps((__m512)high, (__m512)x);
+#elif defined(__AVX2__) && FC_DOUBLE
+    return (vec)_mm256_min_pd((__m256d)high, (__m256d)x);
+#elif defined(__AVX2__)
+    return (vec)_mm256_min_ps((__m256)high, (__m256)x);
+#else
+    return choose(x > high, high, x);
+#endif
+}
 
 /* The larger number of each lane; `best` where both are equal, and what is not a number where one is. */
 INLINE

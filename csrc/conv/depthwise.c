@@ -94,6 +94,7 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
                           .biases = biases,
                           .y = p->out_height * part / j->parts,
                           .ahead = banded};
+        rows.kind = finish_kind_of(j->e, &rows.between);
         for (int64_t y_end = p->out_height * (part + 1) / j->parts; rows.y < y_end; rows.y = rows.y_end) {
             int status = fc_called_off();
             if (status) return status;
@@ -241,6 +242,7 @@ static int work_tiles(const void *context, int64_t begin, int64_t end) {
     clear_reals(zeros, p->channels);
     depthwise_tile t = {
         .weights = j->weights, .channels = p->channels, .out_row = p->out_width * p->channels, .e = j->e};
+    t.kind = finish_kind_of(j->e, &t.between);
     for (int64_t task = begin; task < end; task++) {
         int64_t image = task / j->parts, y = task % j->parts * TILE_ROWS;
         int status = fc_called_off();

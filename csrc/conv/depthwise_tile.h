@@ -24,10 +24,21 @@ typedef struct {
     real *out;
     int64_t channels, out_row, rows, columns; /* from a row of outputs to the next; outputs that exist */
     const fc_epilogue *e;
+    bounds between;
+    finish_kind kind;
 } depthwise_tile;
 
 /* Where the channels of a vector begin. */
 static int64_t vector_start(int64_t channels, int64_t vector) { return min64(vector * VL, channels - VL); }
+
+/* Finishes a tile's sums of the vector of channels from `c` on, where that takes more than bounds. */
+static NOINLINE void finish_tile(const depthwise_tile *t, int64_t c, vec (*sums)[TILE_PIXELS]) {
+    for (int64_t y = 0; y < t->rows; y++)
+        for (int64_t x = 0; x < t->columns; x++) {
+            int64_t at = y * t->out_row + x * t->channels + c;
+            finish(t->out + at, sums[y][x], zero(), t->residual ? t->residual + at : NULL, VL, t->e);
+        }
+}
 
 INLINE
 void sum_pixels(const int K, const int S, const depthwise_tile *t) {
@@ -35,11 +46,12 @@ void sum_pixels(const int K, const int S, const depthwise_tile *t) {
     const real *weights = t->weights;
     for (int64_t vector = 0; vector * VL < t->channels; vector++, weights += K * K * VL) {
         int64_t c = vector_start(t->channels, vector);
+        vec bias = t->e->bias ? load((const real *)t->e->bias + c) : zero();
         vec sum[TILE_ROWS][TILE_PIXELS], weight[3 * 3];
 #pragma GCC unroll 4
         for (int y = 0; y < TILE_ROWS; y++)
 #pragma GCC unroll 4
-            for (int x = 0; x < TILE_PIXELS; x++) sum[y][x] = zero();
+            for (int x = 0; x < TILE_PIXELS; x++) sum[y][x] = bias;
         if (K == 3)
 #pragma GCC unroll 9
             for (int i = 0; i < K * K; i++) weight[i] = load(weights + i * VL);
@@ -62,16 +74,23 @@ void sum_pixels(const int K, const int S, const depthwise_tile *t) {
         for (int y = 0; y < TILE_ROWS; y++)
 #pragma GCC unroll 4
             for (int x = 0; x < TILE_PIXELS; x++) PIN(sum[y][x]);
-        vec bias = t->e->bias ? load((const real *)t->e->bias + c) : zero();
+        if (t->kind == FINISH_CALL) {
+            vec done[TILE_ROWS][TILE_PIXELS]; /* or sums would lie in memory */
+#pragma GCC unroll 4
+            for (int y = 0; y < TILE_ROWS; y++)
+#pragma GCC unroll 4
+                for (int x = 0; x < TILE_PIXELS; x++) done[y][x] = sum[y][x];
+            finish_tile(t, c, done);
+            continue;
+        }
 #pragma GCC unroll 4
         for (int y = 0; y < TILE_ROWS; y++) {
             if (y >= t->rows) break;
 #pragma GCC unroll 4
-            for (int x = 0; x < TILE_PIXELS; x++) {
-                int64_t at = y * t->out_row + x * t->channels + c;
+            for (int x = 0; x < TILE_PIXELS; x++)
                 if (x < t->columns)
-                    finish(t->out + at, sum[y][x], bias, t->residual ? t->residual + at : NULL, VL, t->e);
-            }
+                    store(t->out + y * t->out_row + x * t->channels + c,
+                          t->kind == FINISH_BOUNDS ? bounded(sum[y][x], &t->between) : sum[y][x]);
         }
     }
 }

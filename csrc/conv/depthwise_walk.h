@@ -38,6 +38,8 @@ typedef struct {
     const real
         *biases; /* where a pixel has several numbers: vectors of what begins with each of them, as weights are */
     int64_t y, y_end;
+    bounds between;
+    finish_kind kind;
     int ahead; /* are the next column's pixels and results fetched? */
 } walk_rows;
 
@@ -63,10 +65,22 @@ static int64_t set_column(column *c, const walk_shape *w, int64_t kernel, int64_
     return x + c->vectors * VL;
 }
 
+/* Finishes a row's sums, where that takes more than bounds; `first` is the row's first result. */
+static NOINLINE void finish_row(const walk_shape *w, const column *c, const walk_rows *t, int64_t first,
+                                const vec *sums) {
+    for (int64_t v = 0; v < c->vectors; v++) {
+        int64_t at = first + c->x[v];
+        finish(t->out + at, sums[v], zero(), t->residual ? t->residual + at : NULL, v + 1 < c->vectors ? VL : c->stored,
+               w->e);
+    }
+}
+
 INLINE
 void walk(const int K, const int S, const int V, const int single, const walk_shape *w, const column *c,
           const walk_rows *t) {
-    const int alive = (K + S - 1) / S, period = alive * S, loads = S == 1 ? K : K + 1;
+    const int alive = (K + S - 1) / S, loads = S == 1 ? K : K + 1;
+    /* Small kernels' rows are unrolled until the sums' registers have their turns again; of others, sums are moved. */
+    const int period = K == 3 ? alive * S : S;
     /* In registers, or in memory as vectors, which costs no more than to spread them there. */
     vec weights[3 * 3];
     if (K == 3 && single)
@@ -87,14 +101,15 @@ void walk(const int K, const int S, const int V, const int single, const walk_sh
 #pragma GCC unroll 8
     for (int i = 0; i < alive; i++)
 #pragma GCC unroll 4
-        for (int v = 0; v < V; v++) sum[i][v] = zero();
+        for (int v = 0; v < V; v++) sum[i][v] = bias[v];
     /* Rows are counted from the first one of padding. */
     int64_t begin = t->y * S, end = (t->y_end - 1) * S + K;
-    for (int64_t base = begin / period * period; base < end; base += period) {
-#pragma GCC unroll 8
+    for (int64_t base = begin; base < end; base += period) {
+#pragma GCC unroll 6
         for (int q = 0; q < period; q++) {
+            const int turn = q / S + alive; /* of the last output that sees the row */
             int64_t row = base + q;
-            if (row < begin || row >= end) continue;
+            if (q > 0 && row >= end) break;
             if ((uint64_t)(row - w->pad_top) < (uint64_t)w->height) {
                 const real *pixels = t->x + (row - w->pad_top) * w->width - w->pad_left;
                 if (t->ahead)
@@ -120,35 +135,53 @@ void walk(const int K, const int S, const int V, const int single, const walk_sh
                         PIN(tap[0][v]); /* compilers load it again for every use */
                     }
 #pragma GCC unroll 8
-                    for (int r = q % S; r < K; r += S)
+                    for (int i = 0; i * S + q % S < K; i++)
 #pragma GCC unroll 2
-                        for (int h = 0; h < S && s + h < K; h++) {
-                            const int number = r * K + s + h;
+                        for (int h = 0; h < S; h++) {
+                            if (s + h >= K) continue;
+                            const int number = (i * S + q % S) * K + s + h;
                             vec shared = !single ? zero() : K == 3 ? weights[number] : splat(t->weights[number]);
 #pragma GCC unroll 4
                             for (int v = 0; v < V; v++)
-                                sum[(q - r + 2 * period) / S % alive][v] +=
+                                sum[(turn - i) % alive][v] +=
                                     (single ? shared : load(own[v] + number * VL)) * tap[h][v];
                         }
                 }
             }
-            if ((q + K - 1) % S) continue;
-            const int done = (q - K + 1 + 2 * period) / S % alive;
             int64_t y = (row - K + 1) / S;
-            if (row - K + 1 >= t->y * S) {
+            if (q % S != (K - 1) % S) continue;
+            const int done = (turn + 1) % alive;
+            if (row - K + 1 >= begin) {
                 int64_t first = y * w->out_width;
                 if (t->ahead)
 #pragma GCC unroll 8
                     for (int v = 0; v < V; v++) __builtin_prefetch(t->out + first + c->x[0] + (V + v) * VL, 1);
+                if (t->kind == FINISH_NOTHING)
 #pragma GCC unroll 4
-                for (int v = 0; v < V; v++) {
-                    int64_t at = first + c->x[v];
-                    finish(t->out + at, sum[done][v], bias[v], t->residual ? t->residual + at : NULL,
-                           v + 1 < V ? VL : c->stored, w->e);
+                    for (int v = 0; v < V; v++)
+                        store_up_to(t->out + first + c->x[v], sum[done][v], V > 1 ? VL : c->stored);
+                else if (t->kind == FINISH_BOUNDS)
+#pragma GCC unroll 4
+                    for (int v = 0; v < V; v++)
+                        store_up_to(t->out + first + c->x[v], bounded(sum[done][v], &t->between),
+                                    V > 1 ? VL : c->stored);
+                else {
+                    vec sums[4]; /* or all would lie in memory */
+#pragma GCC unroll 4
+                    for (int v = 0; v < V; v++) sums[v] = sum[done][v];
+                    finish_row(w, c, t, first, sums);
                 }
             }
+            if (period > S)
 #pragma GCC unroll 4
-            for (int v = 0; v < V; v++) sum[done][v] = zero();
+                for (int v = 0; v < V; v++) sum[done][v] = bias[v];
+        }
+        if (period > S) continue;
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) {
+#pragma GCC unroll 8
+            for (int i = 1; i < alive; i++) sum[i][v] = sum[(i + 1) % alive][v];
+            sum[0][v] = bias[v];
         }
     }
 }

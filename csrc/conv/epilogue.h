@@ -6,15 +6,14 @@
 #include "base/simd.h"
 
 /* Comparisons are written so that NaN stays NaN. */
-static __attribute__((noinline)) vec activate(vec x, const fc_epilogue *e) {
-    vec high, gate;
+static NOINLINE vec activate(vec x, const fc_epilogue *e) {
+    vec gate;
     switch (e->activation) {
-        case FC_CLIP: x = at_least(x, (real)e->a), high = splat((real)e->b); return choose(x > high, high, x);
+        case FC_CLIP: return at_most(at_least(x, splat((real)e->a)), splat((real)e->b));
         case FC_LEAKY_RELU: return choose(x < zero(), x * splat((real)e->a), x);
         case FC_HARDSWISH: /* nothing in between is larger than the result, and -infinity does not meet 0 */
-            gate = at_least(x + splat(3), 0);
-            gate = choose(gate > splat(6), splat(6), gate);
-            return at_least(x, -3) * (gate / splat(6));
+            gate = at_most(at_least(x + splat(3), zero()), splat(6));
+            return at_least(x, splat(-3)) * (gate / splat(6));
         case FC_SIGMOID: return sigmoid(x);
         case FC_SILU: return silu(x);
         case FC_TANH: return hyperbolic_tangent(x);
@@ -26,7 +25,7 @@ static __attribute__((noinline)) vec activate(vec x, const fc_epilogue *e) {
 INLINE
 vec finished(vec x, vec bias, const fc_epilogue *e) {
     x += bias;
-    if (e->activation == FC_RELU) return choose(x < zero(), zero(), x);
+    if (e->activation == FC_RELU) return at_least(x, zero());
     return e->activation ? activate(x, e) : x;
 }
 
@@ -36,6 +35,26 @@ void finish(real *out, vec x, vec bias, const real *residual, int64_t n, const f
     if (residual) bias += load_up_to(residual, n);
     store_up_to(out, finished(x, bias, e), n);
 }
+
+/* What happens to a sum that began with its bias. Unrolled kernels do the first two in line, and call for what takes
+ * more. */
+typedef enum { FINISH_NOTHING, FINISH_BOUNDS, FINISH_CALL } finish_kind;
+typedef struct {
+    vec low, high;
+} bounds;
+
+static inline finish_kind finish_kind_of(const fc_epilogue *e, bounds *b) {
+    *b = (bounds){splat(-(real)INFINITY), splat((real)INFINITY)};
+    if (e->activation == FC_RELU) b->low = zero();
+    if (e->activation == FC_CLIP) *b = (bounds){splat((real)e->a), splat((real)e->b)};
+    if (e->residual || (e->activation != FC_LINEAR && e->activation != FC_RELU && e->activation != FC_CLIP))
+        return FINISH_CALL;
+    return e->activation == FC_LINEAR ? FINISH_NOTHING : FINISH_BOUNDS;
+}
+
+/* NaN stays NaN. */
+INLINE
+vec bounded(vec x, const bounds *b) { return at_most(at_least(x, b->low), b->high); }
 
 /* Finishes results that lie `step` elements apart. */
 INLINE

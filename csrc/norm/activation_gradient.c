@@ -11,7 +11,7 @@ vec slope_of_output(const int activation, vec y) {
 }
 
 INLINE
-vec limited(vec x, real most) { return at_least(choose(x > splat(most), splat(most), x), -most); }
+vec limited(vec x, real most) { return at_least(at_most(x, splat(most)), splat(-most)); }
 
 /* exp(x); the arguments here are at most 0. */
 INLINE
