@@ -52,10 +52,12 @@ def _elements(x: Array, windows: Windows, axis: int) -> Iterator[tuple[Array, Ar
         at = start + i * windows.step
         exists = (at < stop).reshape(shape)
         position = np.minimum(at, stop - 1).reshape(shape)
-        if not windows.own:
-            yield np.take(x, position.ravel(), axis), position, exists
-        else:
+        if windows.own:
             yield np.take_along_axis(x, position, axis), position, exists
+        elif x.flags.c_contiguous:
+            yield np.take(x, position.ravel(), axis), position, exists
+        else:  # where `np.take` would copy all of `x` for each element
+            yield x[(slice(None),) * axis + (position.ravel(),)], position, exists
 
 
 def _sum(problem: PoolProblem, x: Array) -> Array:
