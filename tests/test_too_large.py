@@ -35,6 +35,8 @@ TOO_LARGE = {
     "avg_pool2d": (X, MOST, 1, MOST - 1),
     "lp_pool2d": (X, 2, MOST, 1, {"padding": MOST - 1}),
     "stochastic_pool2d": (abs(X), MOST, 1, MOST - 1),
+    "stochastic_pool2d, values unseen": (-abs(X), MOST, 1, MOST - 1),
+    "fractional_max_pool2d": (np.broadcast_to(X[:, :, :2, :2], (2**31, 2**10, 2, 2)), 1, 2),
     "adaptive_avg_pool2d": (X, 3 * 10**8),
     "adaptive_avg_pool2d, one axis": (np.ones((1, 4096, 2, 2), np.float32), (10**9, 1)),
     "adaptive_max_pool2d": (X, MOST),

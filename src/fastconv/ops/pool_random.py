@@ -119,6 +119,7 @@ def fractional_max_pool2d(
             )
     planes = array.shape[0], array.shape[channel_axis(layout)]
     if random_samples is None:
+        check_memory(op, (*planes, 2), 8, "the array of random numbers")
         samples = _generator(op, rng).random((*planes, 2))
     else:
         samples = np.asarray(as_array(op, "random_samples", random_samples), np.float64)
@@ -248,6 +249,11 @@ def stochastic_pool2d(
     windows = sliding_windows(op, size, kernel_size, stride, padding)
     if return_indices and not training:
         raise ValueError(f"{op}: return_indices is True, but without training no single pixel is picked")
+    rows, columns = windows
+    channels = array.shape[channel_axis(layout)]
+    shape = batch_shape(layout, array.shape[0], channels, (rows.count, columns.count))
+    if training:
+        check_memory(op, shape, 8, "the array of random numbers")
     if array.size and array.min() < 0:
         raise ValueError(
             f"{op}: x has negative values (the smallest is {array.min()}), but needs values of at least 0, "
@@ -255,10 +261,6 @@ def stochastic_pool2d(
         )
     if not training:
         return pool(op, array, batched, layout, windows, "weighted", out=out, backend=backend)
-    rows, columns = windows
-    channels = array.shape[channel_axis(layout)]
-    shape = batch_shape(layout, array.shape[0], channels, (rows.count, columns.count))
-    check_memory(op, shape, 8, "the array of random numbers")
     uniforms = _generator(op, rng).random(shape)
     return pool(
         op, array, batched, layout, windows, "sample",
