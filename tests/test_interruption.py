@@ -2,10 +2,13 @@
 
 import os
 
+import numpy as np
 import pytest
 
+import fastconv
 from checks import run_python
 from conftest import skip_unless_available
+from fastconv.backends.numpy import NumpyBackend
 
 pytestmark = pytest.mark.one_instruction_set
 
@@ -189,3 +192,25 @@ sys.exit("the child hangs")
 def test_a_handler_that_forks(backend, threads):
     """In the child the call ends, with an error where other threads had parts of it."""
     run_python(START.format(backend=backend, threads=threads) + FORKED, timeout=600)
+
+
+class Watched(np.ndarray):
+    """Remembers the size of the largest assignment."""
+
+    largest = 0
+
+    def __setitem__(self, key, value):
+        Watched.largest = max(Watched.largest, self[key].size)
+        super().__setitem__(key, value)
+
+
+def test_unfold_in_numpy_writes_in_pieces(monkeypatch):
+    """Zeros in gigabytes of new memory took seconds in one call of NumPy's, within which no signal is handled."""
+    unfold = NumpyBackend.unfold
+    monkeypatch.setattr(
+        NumpyBackend, "unfold", lambda self, problem, x, out: unfold(self, problem, x, out.view(Watched))
+    )
+    columns = fastconv.unfold(np.ones((1, 4, 256, 256), np.float32), 7, padding=3, backend="numpy")
+    assert columns[0, 0, 0] == 0
+    assert columns[0, 24].all()
+    assert 0 < Watched.largest <= 2**20 < columns.size

@@ -92,7 +92,9 @@ class NumpyBackend(NoShortcuts):
 
     def unfold(self, problem: ConvProblem, x: Array, out: Array) -> None:
         columns = out.reshape(*x.shape[:2], *problem.kernel, *problem.out_size)
-        columns[...] = 0
+        elements = out.reshape(-1)
+        for own in pieces(out.size, out.size):
+            elements[own] = 0
         for tap, outputs, pixels in sights(problem):
             columns[:, :, *tap, *outputs] = x[:, :, *pixels]
 
