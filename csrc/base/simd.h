@@ -26,6 +26,12 @@
 #define MR 6
 #endif
 #define NR (NV * VL)
+/* f(rows) for every register tile, of 1 to MR rows. */
+#if MR > 6
+#define EACH_TILE(f) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11) f(12) f(13) f(14)
+#else
+#define EACH_TILE(f) f(1) f(2) f(3) f(4) f(5) f(6)
+#endif
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real unaligned_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
