@@ -264,6 +264,7 @@ def test_forks_while_other_threads_compute(backend):
 
 
 COMPILING = """
+import signal
 from numba.core.compiler_lock import global_compiler_lock
 held = threading.Event()
 def compile():
