@@ -4,6 +4,7 @@ import functools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -126,3 +127,12 @@ def run_python(code, *, timeout=120, **environment):
     done = subprocess.run(command, env=merged, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-6000:]}"
     return done.stdout.strip()
+
+
+def limit_memory(mebibytes):
+    """From now on this process gets no more than so many beside what it has, where the system can say what that is."""
+    if sys.platform == "linux":
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + mebibytes * 2**20, resource.RLIM_INFINITY))

@@ -5,15 +5,13 @@ its inputs and outputs are large. The definitions here visit only what outputs a
 numbers of any size; on ordinary ones they agree with `reference.py`.
 """
 
-import resource
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
 import fastconv
-from checks import from_layout, normal, to_layout, weight_to_layout
+from checks import from_layout, limit_memory, normal, to_layout, weight_to_layout
 from reference import pads, pair
 
 BILLION, MOST = 10**9, 2**31 - 1
@@ -248,8 +246,7 @@ def check_columns(what, x, weight, options, problem):
 def check_all(backend, mebibytes):
     with fastconv.use_backend(backend):
         fastconv.conv2d(*[np.ones((1, 1, 3, 3))] * 2)  # what a backend loads once is not limited
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + mebibytes * 2**20, resource.RLIM_INFINITY))
+        limit_memory(mebibytes)
         for transposed, cases in ((False, CONV), (True, TRANSPOSED)):
             for (name, case), layout, dtype in product(
                 cases.items(), ("NCHW", "NHWC"), ("float32", "float64")

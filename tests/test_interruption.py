@@ -159,6 +159,7 @@ def test_a_handler_may_make_calls_and_changes_no_result(backend, threads):
 
 FORKED = """
 import warnings
+from children import expect_success
 warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
 child = None
 def fork(number, frame):
@@ -177,13 +178,7 @@ assert child is not None
 usable()
 if child == 0:
     os._exit(0)
-for _ in range(1000):
-    done, status = os.waitpid(child, os.WNOHANG)
-    if done:
-        sys.exit(status)
-    threading.Event().wait(0.1)
-os.kill(child, signal.SIGKILL)
-sys.exit("the child hangs")
+expect_success(child)
 """
 
 

@@ -1,4 +1,5 @@
-"""Nothing reads or writes outside of its arrays: they lie against pages that may not be touched."""
+"""Nothing reads or writes outside of its arrays, which lie against pages that may not be touched, or asks for far more
+room than these have."""
 
 import ctypes
 import faulthandler
@@ -11,7 +12,8 @@ import pytest
 import cases
 import fastconv
 from calls import CALLS
-from checks import normal, run_python, solved, to_layout, weight_to_layout
+from checks import limit_memory, normal, run_python, solved, to_layout, weight_to_layout
+from fastconv import grad
 from test_pool import WINDOWS
 
 NO_ACCESS, READ_WRITE, PRIVATE_ANONYMOUS = 0, 3, 0x22
@@ -71,3 +73,23 @@ def call_everything(backend):
 def test_fences(backend):
     code = f"import test_memory; test_memory.call_everything({backend!r})"
     assert run_python(code, timeout=300).endswith("finished")
+
+
+def add_to_large_planes(backend, dtype):
+    """Each place has room for as many channels as there are, which are few; its sums may be wider than the result."""
+    fastconv.set_backend(backend)
+    fastconv.set_num_threads(1)
+    for size in (20, 2000):  # first what is compiled and loaded once
+        slope, shape = np.ones((1, 2, 2, 2), dtype), (1, size, size, 2)
+        at = np.arange(8).reshape(slope.shape)  # no two that windows at a distance would have picked
+        result = grad.max_pool2d(slope, at, shape, layout="NHWC")
+        assert result.sum() == 8
+        limit_memory(400)
+    print("finished")
+
+
+@pytest.mark.one_instruction_set
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_of_few_channels_take_little_room(backend, dtype):
+    code = f"import test_memory; test_memory.add_to_large_planes({backend!r}, {dtype!r})"
+    assert run_python(code).endswith("finished")

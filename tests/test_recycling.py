@@ -290,8 +290,9 @@ def test_python_threads_at_once(pool):
 
 
 FORK = """
-import os, signal, sys, threading, time, warnings
+import os, threading, warnings
 import numpy as np, fastconv
+from children import expect_success
 from fastconv.backends.cython import _engine
 warnings.simplefilter("ignore", DeprecationWarning)
 fastconv.set_backend("cython")
@@ -319,16 +320,7 @@ try:
             right = works()
             fastconv.clear_cache()
             os._exit(0 if right and works() else 3)
-        for _ in range(3000):
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                break
-            time.sleep(0.02)
-        else:
-            os.kill(child, signal.SIGKILL)
-            sys.exit("the child hangs")
-        if status:
-            sys.exit(f"the child computed wrong results or died: {status}")
+        expect_success(child)
         assert (inherited == 3 * x).all()
 finally:
     stop.set()

@@ -182,8 +182,9 @@ def test_bits_do_not_depend_on_the_number_of_threads(backend, layout, name):
 
 
 SHARED = """
-import os, signal, sys, threading, time
+import os, sys, threading, time
 import numpy as np, fastconv
+from children import expect_success
 fastconv.set_backend("{backend}")
 fastconv.set_num_threads(4)
 rng = np.random.default_rng(0)
@@ -201,16 +202,7 @@ for generation in range(3):  # the parent's threads exist by now; it goes on wor
     child = os.fork()
     if child == 0:
         os._exit(0 if same(work(), expected) and same(work(), expected) else 3)
-    for _ in range(600):
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(child, signal.SIGKILL)
-        sys.exit("the child hangs")
-    if status:
-        sys.exit(f"the child computed wrong results or died: {status}")
+    expect_success(child)
     if not same(work(), expected):
         sys.exit("the parent computes wrong results")
 """
@@ -256,16 +248,7 @@ try:
         if child == 0:
             plan = shared[0]
             os._exit(0 if same((plan(pixels), fastconv.max_pool2d(large, 2)), expected) else 3)
-        for _ in range(600):
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                break
-            time.sleep(0.1)
-        else:
-            os.kill(child, signal.SIGKILL)
-            sys.exit("a child hangs")
-        if status:
-            sys.exit(f"a child computed wrong results or died: {status}")
+        expect_success(child)
 finally:
     running = False
     [thread.join() for thread in threads]
@@ -281,6 +264,7 @@ def test_forks_while_other_threads_compute(backend):
 
 
 COMPILING = """
+import signal
 from numba.core.compiler_lock import global_compiler_lock
 held = threading.Event()
 def compile():

@@ -1,7 +1,6 @@
 """Windows as a few numbers: what they describe, and that nothing is as large as a kernel, a padding or a stride."""
 
 import itertools
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 import fastconv
 import reference
-from checks import assert_close, eps, from_layout, normal, run_python, to_layout
+from checks import assert_close, eps, from_layout, limit_memory, normal, run_python, to_layout
 from conftest import skip_unless_available
 from fastconv import grad
 from fastconv.problem.pooling import FractionalWindows, adaptive, first_within, sliding
@@ -160,18 +159,14 @@ def far_calls(layout, dtype):
 
 def check_far_calls(backend):
     """The second time round, with all code compiled, a limit to memory far below what windows seem to need."""
-    import resource
-
     fastconv.set_backend(backend)
     for attempt in range(2):
         for layout, dtype in itertools.product(("NCHW", "NHWC"), (np.float32, np.float64)):
             for number, (actual, expected) in enumerate(far_calls(layout, dtype)):
                 assert actual.shape == expected.shape, (layout, dtype, number)
                 np.testing.assert_allclose(actual, expected, rtol=2e-5, err_msg=f"{layout} {dtype} {number}")
-            if attempt == 0 and sys.platform == "linux":
-                with open("/proc/self/statm", encoding="ascii") as file:
-                    used = int(file.read().split()[0]) * resource.getpagesize()
-                resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), -1))
+            if attempt == 0:
+                limit_memory(300)
     print("finished")
 
 

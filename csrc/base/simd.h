@@ -26,6 +26,12 @@
 #define MR 6
 #endif
 #define NR (NV * VL)
+/* f(rows) for every register tile, of 1 to MR rows. */
+#if MR > 6
+#define EACH_TILE(f) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11) f(12) f(13) f(14)
+#else
+#define EACH_TILE(f) f(1) f(2) f(3) f(4) f(5) f(6)
+#endif
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real unaligned_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
@@ -96,14 +102,22 @@ vec at_most(vec x, vec high) {
 }
 
 /* The larger number of each lane; `best` where both are equal, and what is not a number where one is. */
+#ifdef __AVX512F__ /* a comparison fewer: where the best is a number, the second operand wins unless it is less */
+INLINE
+__m512 larger_f32(__m512 value, __m512 best) {
+    return _mm512_mask_max_ps(best, _mm512_cmp_ps_mask(best, best, _CMP_ORD_Q), best, value);
+}
+INLINE
+__m512d larger_f64(__m512d value, __m512d best) {
+    return _mm512_mask_max_pd(best, _mm512_cmp_pd_mask(best, best, _CMP_ORD_Q), best, value);
+}
+#endif
 INLINE
 vec larger(vec value, vec best) {
 #if defined(__AVX512F__) && FC_DOUBLE
-    return (vec)_mm512_mask_max_pd((__m512d)best, _mm512_cmp_pd_mask((__m512d)best, (__m512d)best, _CMP_ORD_Q),
-                                   (__m512d)best, (__m512d)value);
+    return (vec)larger_f64((__m512d)value, (__m512d)best);
 #elif defined(__AVX512F__)
-    return (vec)_mm512_mask_max_ps((__m512)best, _mm512_cmp_ps_mask((__m512)best, (__m512)best, _CMP_ORD_Q),
-                                   (__m512)best, (__m512)value);
+    return (vec)larger_f32((__m512)value, (__m512)best);
 #else
     return choose((value > best) | (value != value), value, best);
 #endif

@@ -47,34 +47,11 @@ void multiply_tile(const int rows, const int vectors, const int unit, const chan
     static void tile_##rows##_2_unit(const channel_tile *t) { multiply_tile(rows, 2, 1, t); }                          \
     static void tile_##rows##_1_step(const channel_tile *t) { multiply_tile(rows, 1, 0, t); }                          \
     static void tile_##rows##_2_step(const channel_tile *t) { multiply_tile(rows, 2, 0, t); }
-#define ROW(rows)                                                                                                      \
-    {                                                                                                                  \
-        {tile_##rows##_1_step, tile_##rows##_2_step}, { tile_##rows##_1_unit, tile_##rows##_2_unit }                   \
-    }
+#define ROW(rows) {{tile_##rows##_1_step, tile_##rows##_2_step}, {tile_##rows##_1_unit, tile_##rows##_2_unit}},
 
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-#if MR > 6
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-TILE(13)
-TILE(14)
-#endif
+EACH_TILE(TILE)
 
-channel_tile_function *const FC_NAME(channel_tiles)[MR][2][NV] = {
-    ROW(1), ROW(2), ROW(3), ROW(4),  ROW(5),  ROW(6),
-#if MR > 6
-    ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
-#endif
-};
+channel_tile_function *const FC_NAME(channel_tiles)[MR][2][NV] = {EACH_TILE(ROW)};
 
 /* A vector holds neighbouring filters. Where the user's array has these apart, blocks of VL filters x VL of what is
  * contiguous there are transposed: pairs of channel and element for a convolution, elements for a transposed one,

@@ -7,6 +7,7 @@
  * columns; loads, for packed bands; the bandwidth of the level where the image is, for kernels of 3. */
 #include <stdlib.h>
 
+#include "base/bands.h"
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "conv/depthwise_tile.h"
@@ -24,7 +25,7 @@
 #define MOST_VECTORS 2
 #endif
 
-enum { BAND_BYTES = 96 << 10, BAND_ROWS = 16 };
+enum { BAND_BYTES = 96 << 10 };
 
 typedef struct {
     const fc_conv *p;
@@ -79,9 +80,8 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
     for (int64_t i = 0; i < inner * VL && inner > 1; i++)
         biases[i] = j->e->bias ? ((const real *)j->e->bias)[(i / VL + i % VL) % inner] : 0;
     for (int64_t x = 0; x < w.out_width; count++) x = set_column(&columns[count], &w, kernel, stride, x);
-    /* Columns of a plane that a core's cache does not hold are short, and the next one is fetched meanwhile. */
-    int banded = (plane_size + out_size) * (int64_t)sizeof(real) > fc_l2_bytes() / 2;
-    int64_t band = banded ? BAND_ROWS : p->out_height;
+    int beyond = beyond_l2(plane_size + out_size);
+    int64_t band = band_rows(beyond, p->out_height);
     const walker *by_vectors = inner > 1 ? inner_walkers[kernel / 2 - 1] : walkers[kernel / 2 - 1][stride - 1];
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts, filter = plane % filters;
@@ -93,7 +93,7 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
                           .bias = j->e->bias ? splat(((const real *)j->e->bias)[filter]) : zero(),
                           .biases = biases,
                           .y = p->out_height * part / j->parts,
-                          .ahead = banded};
+                          .ahead = beyond};
         rows.kind = finish_kind_of(j->e, &rows.between);
         for (int64_t y_end = p->out_height * (part + 1) / j->parts; rows.y < y_end; rows.y = rows.y_end) {
             int status = fc_called_off();

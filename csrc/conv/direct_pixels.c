@@ -79,29 +79,11 @@ void multiply_tile(const int filters, const int vectors, const pixel_tile *t) {
 
 #define TILE(filters)                                                                                                  \
     static void tile_##filters(const pixel_tile *t) { multiply_tile(filters, filters <= KR_WIDE ? 4 : 2, t); }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-#if KR > 6
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-TILE(13)
-TILE(14)
-#endif
+#define ROW(filters) tile_##filters,
 
-static void (*const tiles[KR])(const pixel_tile *) = {
-    tile_1, tile_2, tile_3, tile_4,  tile_5,  tile_6,
-#if KR > 6
-    tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
-#endif
-};
+EACH_TILE(TILE)
+
+static void (*const tiles[KR])(const pixel_tile *) = {EACH_TILE(ROW)};
 
 static blocking blocks(const operands *o) {
     int64_t count = ceil_div(o->filters, KR);

@@ -8,6 +8,7 @@
 #ifndef FC_PIXELS_NHWC_H
 #define FC_PIXELS_NHWC_H
 
+#include "base/bands.h"
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "conv/epilogue.h"
@@ -117,10 +118,8 @@ static int ring_fits(const fc_conv *p) {
 /* Sets the ring's size: a band is as wide as L1 allows. */
 static void set_ring(job_nhwc *j) {
     const fc_conv *p = j->p;
-    int64_t around = (p->kernel_w - 1) * p->dilation_w,
-            image = p->height * p->width * p->channels * (int64_t)sizeof(real);
-    j->in_place =
-        p->kernel_h * p->kernel_w <= 4 * p->stride_h * p->stride_w && image > fc_l2_bytes() / 2 && !j->grouped;
+    int64_t around = (p->kernel_w - 1) * p->dilation_w, image = p->height * p->width * p->channels;
+    j->in_place = p->kernel_h * p->kernel_w <= 4 * p->stride_h * p->stride_w && beyond_l2(image) && !j->grouped;
     j->ring_rows = j->in_place ? p->kernel_h : (p->kernel_h - 1) * p->dilation_h + 1;
     int64_t most = j->in_place ? 0 : RING_BYTES / (j->ring_rows * VECTOR_BYTES) - around;
     int64_t bands = ceil_div(p->out_width, max64(most / p->stride_w, 2 * PIXELS));

@@ -3,6 +3,7 @@
 #ifndef FC_STORE_TILE_H
 #define FC_STORE_TILE_H
 
+#include "base/bands.h"
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "conv/channel_tile.h"
@@ -46,8 +47,7 @@ static inline void store_tile(const operands *o, const fc_epilogue *e, real *to,
 /* Cycles of storing a vector of filters of a tile. The planes of NCHW filters that are pages apart need a TLB entry
  * each; a pixel's groups that are done one after the other fetch its cache lines each time. */
 static inline double store_cycles(const operands *o, double pixels) {
-    int beyond_l2 = o->out_image * (int64_t)sizeof(real) > fc_l2_bytes() / 2;
-    if (o->out_channel == 1) return (o->groups > 1 && o->filters < NR && beyond_l2 ? 40 : 2) * pixels;
+    if (o->out_channel == 1) return (o->groups > 1 && o->filters < NR && beyond_l2(o->out_image) ? 40 : 2) * pixels;
     return o->out_channel * (int64_t)sizeof(real) < PAGE_BYTES ? 90 : 160;
 }
 

@@ -96,10 +96,12 @@ static int covers_image(const grid *g, const operands *o) {
            tap_at(&g->x, 0) == 0 && tap_at(&g->y, 0) == 0 && g->x.count == o->width && g->y.count <= o->height;
 }
 
-/* An input that is the image itself need not be packed, unless channels are whole pages apart: they would compete for a
- * few sets of every cache, and each need an entry of the TLB. */
+/* An input that is the image itself need not be packed, unless what a tile reads together (channels, or pixels of NHWC)
+ * is about whole pages apart: they would compete for a few sets of every cache. */
 static int reads_in_place(const grid *g, const operands *o) {
-    return covers_image(g, o) && (o->nhwc || o->x_channel * (int64_t)sizeof(real) < PAGE_BYTES);
+    int64_t apart = (o->nhwc ? o->x_pixel * g->x.step : o->x_channel) * (int64_t)sizeof(real), near = 128;
+    int crowded = apart > PAGE_BYTES / 2 && (apart + near) % PAGE_BYTES <= 2 * near;
+    return covers_image(g, o) && !crowded;
 }
 
 /* Cuts the columns where the set of horizontal taps inside the image changes. With a wide dilation these are few, wide

@@ -41,18 +41,12 @@ static int is_padded(const fc_windows *w) { return w->kind == FC_SLIDING && exte
 #define LOWEST (-INFINITY)
 #define IS_NAN(value) ((value) != (value))
 #define SUMS 1
-#ifdef __AVX512F__ /* a comparison fewer: where the best is a number, the second operand wins unless it is less */
-#define MASKED_MAX _mm512_mask_max_ps(best, _mm512_cmp_ps_mask(best, best, _CMP_ORD_Q), best, value)
-#endif
 #include "pool/pool_type.h"
 #define T double
 #define NAMED(name) name##_f64
 #define LOWEST (-INFINITY)
 #define IS_NAN(value) ((value) != (value))
 #define SUMS 1
-#ifdef __AVX512F__ /* a comparison fewer: where the best is a number, the second operand wins unless it is less */
-#define MASKED_MAX _mm512_mask_max_pd(best, _mm512_cmp_pd_mask(best, best, _CMP_ORD_Q), best, value)
-#endif
 #include "pool/pool_type.h"
 #define T int8_t
 #define NAMED(name) name##_i8

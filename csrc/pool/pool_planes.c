@@ -6,13 +6,12 @@
  * Limit: cache or memory bandwidth. */
 #include <math.h>
 
+#include "base/bands.h"
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "base/total.h"
 #include "pool/pool_walk.h"
 #include "pool/windows.h"
-
-enum { BAND_ROWS = 16 };
 
 typedef struct {
     const fc_pool *p;
@@ -38,9 +37,8 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
     for (int64_t o = 0; sum && o < rows->count; o++)
         by_row[o] = (real)divisor_of(rows, o), row_inverses[o] = (real)(1 / divisor_of(rows, o));
     int64_t plane_size = p->height * p->width, out_size = rows->count * columns->count;
-    /* Columns of a plane that a core's cache does not hold are short, and the next one is fetched meanwhile. */
-    int banded = (plane_size + out_size) * (int64_t)sizeof(real) > fc_l2_bytes() / 2;
-    int64_t band = banded ? BAND_ROWS : rows->count;
+    int beyond = beyond_l2(plane_size + out_size);
+    int64_t band = band_rows(beyond, rows->count);
     pool_rows t = {.by_column = by_column,
                    .column_inverses = column_inverses,
                    .by_row = by_row,
@@ -50,7 +48,7 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
                    .out_width = columns->count,
                    .first_row = rows->first,
                    .first_column = columns->first,
-                   .ahead = banded};
+                   .ahead = beyond};
     for (int64_t x = 0; x < columns->count; count++) x = set_pool_column(&list[count], &t, kernel, stride, x);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts, y_end = rows->count * (part + 1) / j->parts;

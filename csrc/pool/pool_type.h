@@ -193,8 +193,8 @@ typedef T NAMED(loose) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 /* The greater lanes, or those that are not a number. */
 INLINE
 NAMED(pack) NAMED(greater)(NAMED(pack) value, NAMED(pack) best) {
-#ifdef MASKED_MAX
-    return (NAMED(pack))MASKED_MAX;
+#if SUMS && defined(__AVX512F__) /* of floating-point types */
+    return NAMED(larger)(value, best);
 #else
     __typeof__(value > best) wins = (value > best) | IS_NAN(value);
     return (NAMED(pack))((wins & (__typeof__(wins))value) | (~wins & (__typeof__(wins))best));
@@ -438,7 +438,6 @@ static int NAMED(channels_work)(const void *context, int64_t begin, int64_t end)
 }
 
 #undef T
-#undef MASKED_MAX
 #undef NAMED
 #undef LOWEST
 #undef IS_NAN

@@ -65,28 +65,8 @@ void multiply_tile(const int rows, const int vectors, const gradient_tile *t) {
 #define TILE(rows)                                                                                                     \
     static void tile_##rows##_1(const gradient_tile *t) { multiply_tile(rows, 1, t); }                                 \
     static void tile_##rows##_2(const gradient_tile *t) { multiply_tile(rows, 2, t); }
-#define ROW(rows) {tile_##rows##_1, tile_##rows##_2}
+#define ROW(rows) {tile_##rows##_1, tile_##rows##_2},
 
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-#if MR > 6
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-TILE(13)
-TILE(14)
-#endif
+EACH_TILE(TILE)
 
-gradient_tile_function *const FC_NAME(gradient_tiles)[MR][NV] = {
-    ROW(1), ROW(2), ROW(3), ROW(4),  ROW(5),  ROW(6),
-#if MR > 6
-    ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
-#endif
-};
+gradient_tile_function *const FC_NAME(gradient_tiles)[MR][NV] = {EACH_TILE(ROW)};

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fastconv.h"
+#include "layers.h"
 
 static float *fill(int64_t count) {
     float *array = malloc((size_t)count * sizeof *array);
@@ -13,12 +14,14 @@ static float *fill(int64_t count) {
     return array;
 }
 
-/* The kernel that takes them. */
-static int kernel(void) {
+static int kernel_named(const char *name) {
     int k = 0;
-    while (strcmp(fc_conv_kernel_name(k), "direct_channels")) k++;
+    while (strcmp(fc_conv_kernel_name(k), name)) k++;
     return k;
 }
+
+/* The kernel that takes them. */
+static int kernel(void) { return kernel_named("direct_channels"); }
 
 /* A convolution of some milliseconds, whose results are to be `want`. */
 typedef struct {
@@ -100,23 +103,90 @@ static int check(void) {
     return failures;
 }
 
+/* ---- one plane, whose parts are long ---- */
+
+enum { PLANE_HEIGHT = 12000, PLANE_WIDTH = 1200, ASKED_BEFORE_END = 10 };
+
+/* Ends the call when there were more questions than it has parts. */
+static int answer_late(void) { return ++asked.count == ASKED_BEFORE_END; }
+
+static int convolve_plane(int kernel_size, const float *x, float *out) {
+    fc_conv p = {.batch = 1,
+                 .channels = 1,
+                 .height = PLANE_HEIGHT,
+                 .width = PLANE_WIDTH,
+                 .filters = 1,
+                 .kernel_h = kernel_size,
+                 .kernel_w = kernel_size,
+                 .stride_h = 1,
+                 .stride_w = 1,
+                 .pad_top = kernel_size / 2,
+                 .pad_left = kernel_size / 2,
+                 .dilation_h = 1,
+                 .dilation_w = 1,
+                 .groups = 1,
+                 .out_height = PLANE_HEIGHT,
+                 .out_width = PLANE_WIDTH};
+    const float w[49] = {0};
+    _Alignas(64) float packed[64];
+    fc_epilogue e = {.activation = FC_LINEAR};
+    int depthwise = kernel_named("depthwise");
+    fc_conv_prepare(&p, depthwise, w, packed, 1);
+    return fc_conv_run(&p, depthwise, x, packed, &e, out, 1);
+}
+
+static int pool_plane(int kernel_size, const float *x, float *out) {
+    fc_windows w = {.kind = FC_SLIDING, .step = 1, .kernel = kernel_size, .stride = 1};
+    fc_pool p = {.batch = 1,
+                 .channels = 1,
+                 .height = PLANE_HEIGHT,
+                 .width = PLANE_WIDTH,
+                 .rows = w,
+                 .columns = w,
+                 .type = FC_P_F32,
+                 .reducer = FC_MAX};
+    p.rows.size = PLANE_HEIGHT, p.rows.count = PLANE_HEIGHT - kernel_size + 1;
+    p.columns.size = PLANE_WIDTH, p.columns.count = PLANE_WIDTH - kernel_size + 1;
+    return fc_pool_run(&p, x, out, NULL, NULL, 1);
+}
+
+/* On one thread, which asks whenever it may: those who ask only between the parts of a plane come to no end before all
+ * is done. */
+static int check_one_plane(void) {
+    static const struct {
+        const char *name;
+        int (*run)(int kernel_size, const float *x, float *out);
+        int kernel_size;
+    } calls[] = {{"depthwise", convolve_plane, 3},
+                 {"depthwise", convolve_plane, 7},
+                 {"max", pool_plane, 2},
+                 {"max", pool_plane, 3}};
+    const int64_t pixels = (int64_t)PLANE_HEIGHT * PLANE_WIDTH, late = pixels / 12; /* within the first part */
+    float *x = calloc((size_t)pixels, sizeof *x), *out = calloc((size_t)pixels, sizeof *out);
+    int failures = 0;
+    fc_ask_in_long_calls(answer_late, (unsigned long)pthread_self(), 0);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        asked.count = 0, out[0] = out[late] = 1;
+        int status = calls[i].run(calls[i].kernel_size, x, out);
+        if (status == FC_INTERRUPTED && asked.count == ASKED_BEFORE_END && out[0] == 0 && out[late] == 1) continue;
+        printf("one plane: %s of %d: asked %d times, status %d, the first row is %sdone, a late one %sdone\n",
+               calls[i].name, calls[i].kernel_size, asked.count, status, out[0] ? "not " : "", out[late] ? "not " : "");
+        failures++;
+    }
+    fc_ask_in_long_calls(NULL, 0, 0);
+    free(x), free(out);
+    return failures;
+}
+
 static int check_layer(const char *layer) {
     int failures = 0;
     for (int isa = 0; isa < fc_isa_count(); isa++) {
         if (!fc_isa_runs_here(isa)) continue;
         fc_select_isa(isa);
-        failures += check();
+        failures += check() + check_one_plane();
         printf("%s, %s: %d failures so far\n", fc_isa_name(isa), layer, failures);
     }
     return failures;
 }
 
-int main(void) {
-    int failures = check_layer("pool");
-#ifdef OPENMP_LAYER /* the path of its shared object */
-    const char *reason = fc_use_openmp(OPENMP_LAYER);
-    if (reason) printf("OpenMP: %s\n", reason);
-    failures += reason ? 1 : check_layer("OpenMP");
-#endif
-    return failures != 0;
-}
+int main(void) { return check_layers(check_layer) != 0; }

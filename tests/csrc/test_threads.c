@@ -5,6 +5,7 @@
 
 #include "base/parallel.h"
 #include "fastconv.h"
+#include "layers.h"
 
 enum { CALLERS = 3, ROUNDS = 200, MOST = 1000 };
 static const double SHORT = 1e6, LONG = 1e8; /* cycles, as predicted; long jobs are watched */
@@ -65,12 +66,4 @@ static int check(const char *layer) {
     return sum;
 }
 
-int main(void) {
-    int failures = check("pool");
-#ifdef OPENMP_LAYER /* the path of its shared object */
-    const char *reason = fc_use_openmp(OPENMP_LAYER);
-    if (reason) printf("OpenMP: %s\n", reason);
-    failures += reason ? 1 : check("OpenMP");
-#endif
-    return failures != 0;
-}
+int main(void) { return check_layers(check) != 0; }

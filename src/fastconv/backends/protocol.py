@@ -166,6 +166,16 @@ class Backend(Protocol):
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> Any:
         """What does this very pooling, without indices and random numbers, with less ado, or None."""
 
+    def gradient_shortcut(
+        self,
+        of_input: ConvProblem,
+        of_weight: ConvProblem,
+        transposed: bool,
+        grad_shape: tuple[int, ...],
+        shapes: tuple[tuple[int, ...] | None, ...],
+    ) -> Any:
+        """What gives these very gradients with less ado, or None; `shapes` are the results', None where not needed."""
+
 
 class NoShortcuts:
     """For backends whose calls all go the long way, and whose loops trust their arguments."""
@@ -180,4 +190,14 @@ class NoShortcuts:
         return None
 
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> None:
+        return None
+
+    def gradient_shortcut(
+        self,
+        of_input: ConvProblem,
+        of_weight: ConvProblem,
+        transposed: bool,
+        grad_shape: tuple[int, ...],
+        shapes: tuple[tuple[int, ...] | None, ...],
+    ) -> None:
         return None

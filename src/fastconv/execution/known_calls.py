@@ -58,7 +58,24 @@ def recall_pool(
     return memo.recall_pool(op, x, out, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
 
 
+def recall_gradients(
+    op: str,
+    x: ArrayLike,
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    given: Given,
+    backend: BackendName | None,
+) -> tuple[Array | None, Array | None, Array | None] | None:
+    """The gradients of a convolution that are known."""
+    memo = _memo()
+    if memo is None:
+        return None
+    return memo.recall_gradient(  # type: ignore[no-any-return]
+        op, x, weight, grad_output, given, _settings(backend), get_num_threads()
+    )
+
+
 def remember(shortcut: Any, op: str, given: Given, backend: BackendName | None, *arrays: Array) -> None:
-    """Keep what a backend's `conv_shortcut` or `pool_shortcut` gave for calls like this one."""
+    """Keep what one of a backend's shortcuts gave for calls like this one."""
     if shortcut is not None and len({array.dtype for array in arrays}) == 1:
         _memo().remember(shortcut, op, given, _settings(backend), *arrays)

@@ -268,11 +268,9 @@ def conv2d(
     (array([[[-1.,  0.,  1.]]]), array([[[[3., 6.]]]]), array([2.]))
     """
     op = "grad.conv2d"
-    options = ConvOptions.read(
-        op, stride, padding, dilation, groups, padding_mode, layout, None, precision, algorithm
-    )
+    given = (stride, padding, dilation, groups, padding_mode, layout, None, precision, algorithm)
     return all_gradients(
-        options, x, weight, grad_output, needs, activation, output, preactivation, backend
+        op, x, weight, grad_output, given, needs, activation, output, preactivation, backend
     )  # fmt: skip
 
 
@@ -328,9 +326,7 @@ def depthwise_conv2d(
            [[3., 7., 4.]]])
     """
     op = "grad.depthwise_conv2d"
-    options = ConvOptions.read(
-        op, stride, padding, dilation, None, padding_mode, layout, None, precision, algorithm, depthwise=True
-    )
+    given = (stride, padding, dilation, None, padding_mode, layout, None, precision, algorithm)
     return all_gradients(
-        options, x, weight, grad_output, needs, activation, output, preactivation, backend
+        op, x, weight, grad_output, given, needs, activation, output, preactivation, backend, depthwise=True
     )  # fmt: skip

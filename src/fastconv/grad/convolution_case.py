@@ -17,6 +17,7 @@ from fastconv.backends.protocol import Backend
 from fastconv.caches import kept
 from fastconv.execution.arrays import Result, as_array, native
 from fastconv.execution.convolution import ConvCall, check_algorithm, read_weight
+from fastconv.execution.known_calls import Given, recall_gradients, remember
 from fastconv.execution.memory import check_memory, empty, memory_errors
 from fastconv.execution.padding import pad_image
 from fastconv.grad.elementwise import Slope, read_slope, times_slope
@@ -206,19 +207,56 @@ def one_gradient(*arguments: Any, **named: Any) -> Array:
 
 
 def all_gradients(
-    o: ConvOptions,
+    op: str,
     x: ArrayLike,
     weight: ArrayLike,
     grad_output: ArrayLike,
+    given: Given,
     needs: NeedsLike,
     activation: ActivationLike | None,
     output: ArrayLike | None,
     preactivation: ArrayLike | None,
     backend: BackendName | None,
+    *,
+    depthwise: bool = False,
 ) -> Gradients:
-    """The gradients that a user asked for, from the arguments as they were given."""
-    wanted = read_needs(o.op, needs)
-    return gradients(
-        o, as_array(o.op, "x", x), read_weight(o.op, "weight", weight), grad_output, wanted,
+    """The gradients that a user asked for, from the arguments as they were given: `given` are the convolution's
+    options, in the order of `ConvOptions.read`."""
+    wanted = read_needs(op, needs)
+    plain = activation is None and output is None and preactivation is None
+    named = (*given, *map(int, wanted))
+    if plain:
+        known = recall_gradients(op, x, weight, grad_output, named, backend)
+        if known is not None:
+            return known
+    o = ConvOptions.read(op, *given, depthwise=depthwise)  # type: ignore[arg-type]
+    image, kernel = as_array(op, "x", x), read_weight(op, "weight", weight)
+    results = gradients(
+        o, image, kernel, grad_output, wanted,
         activation=activation, output=output, preactivation=preactivation, backend=backend,
     )  # fmt: skip
+    if plain and image is x and kernel is weight and type(grad_output) is np.ndarray:
+        shortcut = shortcut_of(o, image, kernel, grad_output, wanted, backend)
+        remember(shortcut, op, named, backend, image, kernel, grad_output)
+    return results
+
+
+def shortcut_of(
+    o: ConvOptions,
+    x: Array,
+    weight: Array,
+    grad: Array,
+    needs: tuple[bool, ...],
+    backend: BackendName | None,
+) -> Any:
+    """What gives the same gradients again with less ado; None where there is no such thing."""
+    dtype = float_result(x.dtype, weight.dtype, grad.dtype)
+    case = find_gradients(o, o.precision or get_precision(), x.shape, weight.shape, grad.shape, dtype)
+    if case.borders is not None or case.dtype != case.result_dtype or not case.x_shape[0]:
+        return None
+    shapes = x.shape, weight.shape, (case.grad_shape[channel_axis(o.layout)],)
+    needed = tuple(shape if need else None for shape, need in zip(shapes, needs, strict=True))
+    engine = resolve(o.op, backend)
+    return engine.gradient_shortcut(
+        case.of_input.problem, case.of_weight, case.transposed, case.grad_shape, needed
+    )

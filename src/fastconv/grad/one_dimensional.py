@@ -12,8 +12,8 @@ from fastconv.execution.one_dimensional import (
     squeeze,
     squeeze_weight,
 )
-from fastconv.grad.convolution_case import Gradients, all_gradients
-from fastconv.grad.operands import Shape, check_grad
+from fastconv.grad.convolution_case import Gradients, gradients
+from fastconv.grad.operands import Shape, check_grad, read_needs
 from fastconv.problem.case import find_case
 from fastconv.problem.convolution import ConvOptions
 from fastconv.problem.layout import check_layout, spatial_axes
@@ -173,9 +173,10 @@ def _of_signals(
     expected = forward.shape if forward.batched else forward.shape[1:]
     got, wanted, signal = (_signal(shape, layout) for shape in (grad.shape, expected, image.shape))
     check_grad(op, got, wanted, "x", signal)
-    grad_x, grad_weight, grad_bias = all_gradients(
-        o, image, kernel, grad, needs, activation, expand(op, "output", output, layout),
-        expand(op, "preactivation", preactivation, layout), backend,
+    grad_x, grad_weight, grad_bias = gradients(
+        o, image, kernel, grad, read_needs(op, needs), activation=activation,
+        output=expand(op, "output", output, layout),
+        preactivation=expand(op, "preactivation", preactivation, layout), backend=backend,
     )  # fmt: skip
     return (
         None if grad_x is None else squeeze(grad_x, layout, None),

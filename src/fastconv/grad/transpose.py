@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from fastconv.execution.arrays import as_array
 from fastconv.execution.convolution import read_weight
+from fastconv.execution.known_calls import Given
 from fastconv.grad.convolution_case import Gradients, all_gradients, one_gradient
 from fastconv.grad.operands import read_input_size, read_weight_size
 from fastconv.problem.convolution import ConvOptions
@@ -25,7 +26,7 @@ from fastconv.typing import (
 __all__ = ["conv_transpose2d", "conv_transpose2d_input", "conv_transpose2d_weight"]
 
 
-def transpose_options(
+def transpose_given(
     op: str,
     stride: PairLike,
     padding: PaddingLike,
@@ -35,15 +36,17 @@ def transpose_options(
     layout: Layout,
     precision: Precision | None,
     algorithm: str | None,
-    weight_name: str = "weight",
-    x_name: str = "x",
-) -> ConvOptions:
+) -> Given:
+    """The options in the order of `ConvOptions.read`, which takes None for that of a plain convolution."""
     if output_padding is None:
         raise TypeError(f"{op}: output_padding is None, but needs an integer or a pair")
-    return ConvOptions.read(
-        op, stride, padding, dilation, groups, "zeros", layout, None, precision, algorithm, output_padding,
-        x_name, weight_name,
-    )  # fmt: skip
+    return stride, padding, dilation, groups, "zeros", layout, None, precision, algorithm, output_padding
+
+
+def transpose_options(op: str, *options: Any, weight_name: str = "weight", x_name: str = "x") -> ConvOptions:
+    """What `transpose_given` takes, read."""
+    given = transpose_given(op, *options)
+    return ConvOptions.read(op, *given, x_name=x_name, weight_name=weight_name)  # type: ignore[arg-type, misc]
 
 
 def conv_transpose2d_input(
@@ -211,9 +214,9 @@ def conv_transpose2d(
     (array([[[ 7., 14.]]]), array([[[[21., 42.]]]]), array([7.]))
     """
     op = "grad.conv_transpose2d"
-    options = transpose_options(
+    given = transpose_given(
         op, stride, padding, output_padding, groups, dilation, layout, precision, algorithm
     )
     return all_gradients(
-        options, x, weight, grad_output, needs, activation, output, preactivation, backend
+        op, x, weight, grad_output, given, needs, activation, output, preactivation, backend
     )  # fmt: skip

@@ -133,6 +133,9 @@ class Plan:
                 self._known[plain.shape, plain.dtype, get_precision()] = shortcut, packed, problem
         return result
 
+    def _problem_of(self, input_shape: ShapeLike | None) -> ConvProblem | None:
+        return self._last if input_shape is None else self._problem(self._full_shape(input_shape))
+
     def algorithm(self, input_shape: ShapeLike | None = None) -> str:
         """Name the algorithm that is taken.
 
@@ -158,7 +161,7 @@ class Plan:
         >>> plan.algorithm((1, 3, 32, 32)) in fastconv.algorithms()
         True
         """
-        problem = self._last if input_shape is None else self._problem(self._full_shape(input_shape))
+        problem = self._problem_of(input_shape)
         if problem is None:
             raise ValueError(
                 f"{self._options.op}: input_shape is None, but needs a shape before the first call"
@@ -177,7 +180,7 @@ class Plan:
         -------
         str
         """
-        problem = self._last if input_shape is None else self._problem(self._full_shape(input_shape))
+        problem = self._problem_of(input_shape)
         if problem is None:
             return f"{self!r}\nThe kernel is chosen when x's shape is known: explain(input_shape), or call the plan."
         text, choice = self._backend.explain(self._planned(problem)), self._choice(problem)

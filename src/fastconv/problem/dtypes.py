@@ -17,7 +17,7 @@ def is_real(dtype: np.dtype[Any]) -> bool:
 
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
-    return dtype.name == "bfloat16"
+    return dtype.kind == "V" and dtype.name == "bfloat16"  # names of NumPy's own take microseconds
 
 
 def float_result(*operands: np.dtype[Any]) -> np.dtype[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import fastconv.backends.cython._engine as _engine
 from fastconv.caches import kept
 from fastconv.problem.convolution import ConvProblem
-from fastconv.problem.layout import channel_axis, channels_last, plane_size
+from fastconv.problem.layout import channel_axis, channels_last, image_sizes, plane_size
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import AdaptiveWindows, PoolProblem, SlidingWindows, Windows
 from fastconv.settings.cache import get_cache_size
@@ -196,6 +196,21 @@ class CythonBackend:
 
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> _engine.PoolShortcut:
         return _engine.PoolShortcut(*_pool(problem), shape, problem.dtype)
+
+    def gradient_shortcut(
+        self,
+        of_input: ConvProblem,
+        of_weight: ConvProblem,
+        transposed: bool,
+        grad_shape: tuple[int, ...],
+        shapes: tuple[tuple[int, ...] | None, ...],
+    ) -> _engine.GradientShortcut:
+        layout = of_weight.layout
+        batch, channels, (height, width) = image_sizes(grad_shape, layout)
+        sums = batch, channels, height * width
+        return _engine.GradientShortcut(
+            *_choose(of_input, True), *_choose_gradient(of_weight), transposed, sums, shapes, of_weight.dtype
+        )
 
     def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         _engine.scatter(

@@ -183,6 +183,19 @@ class ConvShortcut:
     ) -> None: ...
     def prepared(self, x: Any, packed: Array, bias: Array | None, out: Any, threads: int) -> Array | None: ...
 
+class GradientShortcut:
+    def __init__(
+        self,
+        of_input: Conv,
+        input_kernel: int,
+        of_weight: Conv,
+        weight_kernel: int,
+        transposed: bool,
+        sums: tuple[int, int, int],
+        shapes: tuple[tuple[int, ...] | None, ...],
+        dtype: Any,
+    ) -> None: ...
+
 class PoolShortcut:
     def __init__(
         self,

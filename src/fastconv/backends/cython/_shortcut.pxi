@@ -84,6 +84,15 @@ cdef class Shortcut:
         return True
 
 
+cdef Shortcut shortcut_to(shape, dtype):
+    """What is known of a result of this shape; None where there is none."""
+    if shape is None:
+        return None
+    result = Shortcut()
+    result.set_result(shape, dtype)
+    return result
+
+
 cdef object finished(int status, out):
     """`out`, or None where the long way has to say what is wrong; an interruption is no reason to go it."""
     if status == FC_INTERRUPTED or status == FC_FORKED:
@@ -174,6 +183,68 @@ cdef class PoolShortcut(Shortcut):
         return finished(status, out)
 
 
+cdef class GradientShortcut:
+    """The gradients of a convolution, without an activation; `shapes` are those of the input, the weights and the bias,
+    None where it is not needed. `sums` is (batch, channels, pixels) of the output's gradient."""
+
+    cdef fc_conv of_input, of_weight
+    cdef int input_kernel, weight_kernel
+    cdef bint transposed
+    cdef Shortcut grad_x, grad_weight, grad_bias
+    cdef size_t weight_bytes
+    cdef int64_t batch, channels, pixels
+
+    def __init__(self, Conv of_input, int input_kernel, Conv of_weight, int weight_kernel, bint transposed, sums,
+                 shapes, dtype):
+        self.of_input, self.input_kernel = of_input.p, input_kernel
+        self.of_weight, self.weight_kernel = of_weight.p, weight_kernel
+        self.weight_bytes = fc_conv_weight_bytes(&self.of_input, input_kernel)
+        self.transposed = transposed
+        self.batch, self.channels, self.pixels = sums
+        self.grad_x, self.grad_weight, self.grad_bias = [shortcut_to(shape, dtype) for shape in shapes]
+
+    cdef object run(self, x, weight, gradient, int threads):
+        """All three; None where memory is short: the long way says so."""
+        cdef cnp.ndarray grad_x = None, grad_weight = None, grad_bias = None
+        cdef const void *image = cnp.PyArray_DATA(x)
+        cdef const void *g = cnp.PyArray_DATA(gradient)
+        cdef const void *w = cnp.PyArray_DATA(weight)
+        cdef void *packed = NULL
+        cdef fc_epilogue nothing
+        cdef int status = 0
+        try:
+            if self.grad_x is not None:
+                grad_x = self.grad_x.result()
+            if self.grad_weight is not None:
+                grad_weight = self.grad_weight.result()
+            if self.grad_bias is not None:
+                grad_bias = self.grad_bias.result()
+        except MemoryError:
+            return None
+        nothing.bias, nothing.residual, nothing.activation = NULL, NULL, 0
+        nothing.a, nothing.b = 0, 0
+        cdef void *to_x = data(grad_x)
+        cdef void *to_weight = data(grad_weight)
+        cdef void *to_bias = data(grad_bias)
+        if to_x != NULL:
+            packed = fc_recycle_alloc(self.weight_bytes)
+            if packed == NULL:
+                return None
+        with nogil:
+            if to_x != NULL:
+                status = fc_conv_run_once(&self.of_input, self.input_kernel, g, w, packed, &nothing, to_x, threads)
+                fc_recycle_free(packed)
+            if status == 0 and to_weight != NULL:
+                # The gradient of a plain convolution's weights brings the sums along.
+                status = fc_gradient_run(
+                    &self.of_weight, self.weight_kernel, g if self.transposed else image,
+                    image if self.transposed else g, to_weight, NULL if self.transposed else to_bias, threads)
+            if status == 0 and to_bias != NULL and (self.transposed or to_weight == NULL):
+                status = fc_operations_of(self.of_weight.dtype).channel_sums(
+                    g, to_bias, self.batch, self.channels, self.pixels, self.of_weight.layout, threads)
+        return finished(status, (grad_x, grad_weight, grad_bias))
+
+
 cdef class Memo:
     """Shortcuts by operation, options, settings and shapes; forgets all where there are too many."""
 
@@ -213,6 +284,17 @@ cdef class Memo:
             return None
         found = self.known.get((op, given, settings, x.shape, cnp.PyArray_TYPE(x)))
         return None if found is None else (<PoolShortcut> found).run(x, out, threads)
+
+    def recall_gradient(self, str op, x, weight, gradient, tuple given, tuple settings, int threads):
+        """The gradients."""
+        given = spelled(given)
+        if given is None or not is_plain(x, -1) or not can_key(settings):
+            return None
+        cdef int typenum = cnp.PyArray_TYPE(x)
+        if not is_plain(weight, typenum) or not is_plain(gradient, typenum):
+            return None
+        found = self.known.get((op, given, settings, x.shape, weight.shape, gradient.shape, typenum))
+        return None if found is None else (<GradientShortcut> found).run(x, weight, gradient, threads)
 
     def remember(self, shortcut, str op, tuple given, tuple settings, *arrays):
         """Keep `shortcut` for calls with arrays like these."""

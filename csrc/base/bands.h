@@ -1,0 +1,16 @@
+/* How far down a plane its columns are walked, which depends on whether a core's cache holds it. Included by the walks
+ * of convolution and pooling, and by who asks the same of other arrays. */
+#ifndef FC_BANDS_H
+#define FC_BANDS_H
+
+#include "base/parallel.h"
+#include "base/types.h"
+
+/* Does an array of so many reals leave no room beside it in a core's cache? */
+static inline int beyond_l2(int64_t reals) { return reals * (int64_t)sizeof(real) > fc_l2_bytes() / 2; }
+
+/* The rows of outputs that a column has: of a plane beyond L2 it is short, and the next one is fetched meanwhile. */
+enum { BAND_ROWS = 16 };
+static inline int64_t band_rows(int beyond, int64_t rows) { return beyond ? BAND_ROWS : rows; }
+
+#endif

@@ -1,0 +1,122 @@
+# What csrc/fastconv.h and NumPy declare, as far as it is used here. Part of `_engine.pyx`.
+
+
+cdef extern from "fastconv.h" nogil:
+    enum:
+        FC_OUT_OF_RANGE
+        FC_NOT_TOGETHER
+        FC_MOST_THREADS
+        FC_INTERRUPTED
+        FC_FORKED
+        FC_P_F32
+    ctypedef struct fc_conv:
+        int64_t batch, channels, height, width
+        int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
+        int64_t out_height, out_width
+        int layout, dtype, transposed, strict, once
+    ctypedef struct fc_epilogue:
+        const void *bias
+        const void *residual
+        int activation
+        double a, b
+    ctypedef struct fc_windows:
+        int kind
+        int64_t size, count, step, kernel, stride, first, counted_from, counted_to
+        double unit, divisor
+        const double *samples
+    ctypedef struct fc_pool:
+        int64_t batch, channels, height, width
+        fc_windows rows, columns
+        int layout, type, reducer
+        double power
+
+    int fc_isa_count()
+    const char *fc_isa_name(int isa)
+    int fc_isa_runs_here(int isa)
+    void fc_select_isa(int isa)
+    const char *fc_compiler()
+    const char *fc_flags()
+    int fc_conv_kernel_count()
+    const char *fc_conv_kernel_name(int kernel)
+    int fc_conv_kernel_is_textbook(int kernel)
+    int fc_conv_accepts(const fc_conv *p, int kernel)
+    double fc_conv_cost(const fc_conv *p, int kernel)
+    double fc_conv_error(const fc_conv *p, int kernel)
+    int fc_conv_choose(const fc_conv *p)
+    size_t fc_conv_weight_bytes(const fc_conv *p, int kernel)
+    size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads)
+    int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads)
+    int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
+                    int threads)
+    int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed,
+                         const fc_epilogue *e, void *out, int threads)
+    int fc_gradient_count()
+    const char *fc_gradient_name(int kernel)
+    int fc_gradient_accepts(const fc_conv *p, int kernel)
+    double fc_gradient_cost(const fc_conv *p, int kernel)
+    int fc_gradient_choose(const fc_conv *p)
+    int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gradient, void *weights, void *bias,
+                        int threads)
+    int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads)
+    int fc_pad(const void *x, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner,
+               const int64_t *rows, int64_t row_count, const int64_t *columns, int64_t column_count,
+               const void *value, int item, int threads)
+    int fc_unfold(const fc_conv *p, const void *x, void *out, int item, int threads)
+    int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
+                   int64_t count, int64_t plane, int layout, int item, int threads)
+    int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
+                  int64_t plane, int layout, int item, int threads)
+
+    # One function for each line of operations.def.
+    ctypedef struct fc_operations:
+        int (*deform_conv)(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
+                           const void *weight, const void *bias, void *out, int threads) noexcept nogil
+        int (*deform_conv_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask,
+                                    int64_t offset_groups, const void *weight, const void *gradient, void *grad_x,
+                                    void *grad_offset, void *grad_weight, void *grad_mask, int threads) noexcept nogil
+        int (*channel_sums)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels, int layout,
+                            int threads) noexcept nogil
+        int (*pool_gradient)(const fc_pool *p, const void *gradient, void *out, int threads) noexcept nogil
+        int (*fold)(const fc_conv *p, const void *columns, void *out, int threads) noexcept nogil
+        int (*scatter_add)(const void *values, const int64_t *indices, void *out, int64_t batch, int64_t channels,
+                           int64_t rows, int64_t columns, int64_t height, int64_t width, int layout,
+                           int threads) noexcept nogil
+        int (*pad_gradient)(const void *gradient, void *out, int64_t planes, int64_t height, int64_t width,
+                            int64_t inner, const int64_t *rows, int64_t row_count, const int64_t *columns,
+                            int64_t column_count, int threads) noexcept nogil
+        int (*local_response_norm)(const void *x, void *out, int64_t batch, int64_t channels, int64_t pixels,
+                                   int64_t size, double alpha, double beta, double k, int layout,
+                                   int threads) noexcept nogil
+        int (*local_response_norm_gradient)(const void *x, const void *gradient, void *out, int64_t batch,
+                                            int64_t channels, int64_t pixels, int64_t size, double alpha, double beta,
+                                            double k, int layout, int threads) noexcept nogil
+        int (*activation_gradient)(int activation, double a, double b, const void *gradient, const void *value,
+                                   int from_output, void *out, int64_t count, int threads) noexcept nogil
+    const fc_operations *fc_operations_of(int dtype)
+    int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats,
+                 int threads, double *work, double *seconds)
+    void fc_use_pool()
+    const char *fc_use_openmp(const char *path)
+    int fc_uses_openmp()
+    const char *fc_openmp_version()
+    void fc_ask_in_long_calls(int (*ask)() noexcept nogil, unsigned long thread, int64_t every)
+    void *fc_recycle_alloc(size_t bytes)
+    void *fc_recycle_realloc(void *memory, size_t bytes)
+    void fc_recycle_free(void *memory)
+    void fc_recycle_limit(size_t bytes)
+    size_t fc_recycle_bytes()
+    void fc_recycle_clear()
+
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyDataMemAllocator:
+        void *ctx
+        void *(*malloc)(void *ctx, size_t size) noexcept nogil
+        void *(*calloc)(void *ctx, size_t count, size_t size) noexcept nogil
+        void *(*realloc)(void *ctx, void *memory, size_t size) noexcept nogil
+        void (*free)(void *ctx, void *memory, size_t size) noexcept nogil
+    ctypedef struct PyDataMem_Handler:
+        char name[127]
+        uint8_t version
+        PyDataMemAllocator allocator
+    object PyDataMem_SetHandler(object handler)
