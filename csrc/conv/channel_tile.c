@@ -14,9 +14,9 @@ void multiply_tile(const int rows, const int vectors, const int unit, const chan
         for (int v = 0; v < vectors; v++) sum[m][v] = zero();
     const real *w = t->weights;
     const int64_t step = unit ? 1 : t->pixel_step, next = unit ? t->channel_step : 1;
-    const int64_t tap_weights = t->channels * vectors * VL, skipped = (t->row_taps - t->columns) * tap_weights;
+    const int64_t tap_weights = t->channels * vectors * VL, skipped = t->row_skipped * tap_weights;
     const int64_t *offset = t->tap_offset;
-    for (int64_t row = t->rows; row > 0; row--, offset += t->row_taps, w += skipped)
+    for (int64_t row = t->rows; row > 0; row--, offset += t->row_offsets, w += skipped)
         for (int64_t tap = 0; tap < t->columns; tap++) {
             const real *p[(MR + 2) / 3];
 #pragma GCC unroll 8

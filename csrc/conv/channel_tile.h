@@ -13,7 +13,8 @@
 typedef struct {
     const real *pixels, *weights;
     const int64_t *tap_offset;
-    int64_t rows, columns, row_taps; /* taps that count, and all of a kernel's row */
+    int64_t rows, columns;            /* taps that count */
+    int64_t row_offsets, row_skipped; /* from a row's offsets to the next's; taps between their weights */
     int64_t channels, pixel_step, channel_step;
     real *sums;
     int64_t sums_step; /* from pixel to pixel */

@@ -279,12 +279,12 @@ static double cost(const fc_conv *given) {
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width),
            taps = (double)(p->kernel_h * p->kernel_w);
     int64_t along = p->layout == FC_NCHW ? p->out_width : is_inner(p) ? p->out_width * p->channels : p->channels;
-    double waste = (double)round_up(along, VL) / (double)along;
+    double vectors = outputs / (double)along * ceil((double)along / VL), planes = (double)(p->batch * p->filters);
+    if (tiled(p)) return vectors * (2 + 0.32 * taps * (double)p->stride_w) + 400;
+    if (walked(p)) return vectors * 0.32 * taps * (is_inner(p) ? 1.5 : (double)p->stride_w) + 30 * planes + 400;
     grid g = whole_grid(p);
-    int shared = p->layout == FC_NHWC || walked(p) || rows_together(&g) > 1; /* are loads? */
-    double each = 5.5 + (shared ? 0.45 : 1.1) * taps;
-    double planes = p->layout == FC_NCHW ? (double)(p->batch * p->filters) : 0;
-    return outputs * waste / VL * each + 30 * planes + 400;
+    int shared = p->layout == FC_NHWC || rows_together(&g) > 1; /* are loads? */
+    return vectors * (5.5 + (shared ? 0.45 : 1.1) * taps) + (p->layout == FC_NCHW ? 30 * planes : 0) + 400;
 }
 
 static size_t weight_bytes(const fc_conv *given) {

@@ -19,14 +19,16 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
     const operands *o = j->o;
     int64_t filters = min64(NR, o->filters - block_start(&j->blocks, p->block)), grid = p->grid;
     int vectors = filters > VL ? 2 : 1;
-    channel_tile t = {.channels = o->channels,
+    int64_t joined = j->s->joined_taps; /* are the taps of a row one, of all their channels? */
+    channel_tile t = {.channels = o->channels * (joined ? j->s->g.x.taps : 1),
                       .pixel_step = j->s->pixel_step,
                       .channel_step = j->s->channel_step,
                       .sums_step = p->phases * NR};
     for (int64_t i = 0; i < p->phases; i++) {
         tile_input in = input_of(j, p, p->phase + i, &grid, source);
         t.pixels = in.pixels, t.weights = in.weights, t.tap_offset = in.tap_offset;
-        t.rows = in.rows, t.columns = in.columns, t.row_taps = in.row_taps;
+        t.rows = in.rows, t.columns = joined ? 1 : in.columns;
+        t.row_offsets = in.row_taps, t.row_skipped = joined ? 0 : in.row_taps - in.columns;
         t.sums = scratch + i * NR;
         FC_NAME(channel_tiles)[p->count - 1][t.pixel_step == 1][vectors - 1](&t);
     }
@@ -101,7 +103,9 @@ static double cost(const fc_conv *p) {
     double in_row = ceil(span / (double)tile_pixels(&o)), tiles = (double)(o.batch * o.groups) * rows * in_row;
     double step = step_cycles(&o, span / in_row), phases = (double)o.phase_rows * (double)o.phase_columns;
     double finish = phases * NV * store_cycles(&o, span / in_row);
-    double cycles = tiles * blocks * ((double)o.elements * ((double)o.channels * step * 1.15 + 10) + finish);
+    double joined = (double)o.elements * (adjoining_taps(&o, &g) ? 1 / (double)g.x.taps : 1);
+    double products = (double)(o.elements * o.channels) * step * 1.15;
+    double cycles = tiles * blocks * (products + 10 * joined + finish);
     cycles = (cycles + family_packing(&channels, &o, &g)) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;
     return cycles + 400;

@@ -198,7 +198,7 @@ static int multiply_panel(const job *j, const grid *g, int64_t group, int64_t fi
                           .tap_offset = nowhere,
                           .rows = 1,
                           .columns = 1,
-                          .row_taps = 1,
+                          .row_offsets = 1,
                           .channels = to - from,
                           .pixel_step = j->cut.column_step,
                           .channel_step = j->cut.row_step,

@@ -44,7 +44,8 @@ typedef struct {
     int64_t *tap_offset;
     int64_t *edges, zones; /* columns where another set of taps is inside the image; see `plan_zones` */
     int flat, in_place, nhwc;
-    int outside; /* are rows outside the image packed, as zeros? */
+    int joined_taps; /* do a row's taps follow on each other, as channels of one? */
+    int outside;     /* are rows outside the image packed, as zeros? */
     int64_t *memory;
 } strips;
 
@@ -102,6 +103,13 @@ static int reads_in_place(const grid *g, const operands *o) {
     int64_t apart = (o->nhwc ? o->x_pixel * g->x.step : o->x_channel) * (int64_t)sizeof(real), near = 128;
     int crowded = apart > PAGE_BYTES / 2 && (apart + near) % PAGE_BYTES <= 2 * near;
     return covers_image(g, o) && !crowded;
+}
+
+/* Are the taps of a row neighbours, where pixels are packed close together? Tiles that span rows have apart what each
+ * tap reads. */
+static int adjoining_taps(const operands *o, const grid *g) {
+    return o->nhwc && o->channels < VL && g->x.taps > 1 && g->x.step == 1 && g->x.tap_step == 1 && g->x.out_step == 1 &&
+           g->y.out_step == 1;
 }
 
 /* Cuts the columns where the set of horizontal taps inside the image changes. With a wide dilation these are few, wide
@@ -225,9 +233,10 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
     }
     s->pixels = s->x.sheets * s->sheet_rows * s->pitch + READ_BEYOND;
     if (s->nhwc) {
-        /* A pixel's channels are padded to an odd number of cache lines: pixels then spread over all sets of the L1
-         * cache. */
-        s->pixel_step = round_up(o->channels, VL);
+        /* Less than a vector of channels lies close together. Of others a pixel's are padded to an odd number of cache
+         * lines: pixels then spread over all sets of the L1 cache. */
+        s->pixel_step = o->channels < VL ? o->channels : round_up(o->channels, VL);
+        s->joined_taps = adjoining_taps(o, &s->g) && s->x.sheets == 1;
         if (s->pixel_step / VL % 2 == 0 && s->pixel_step > VL) s->pixel_step += VL;
         s->channel_step = 1;
     } else {
@@ -256,6 +265,12 @@ static void pack_strip_row(const strips *s, const operands *o, real *to, const r
     int64_t step = s->g.x.step;
     if (s->nhwc) {
         int64_t pad = s->pixel_step;
+        if (pad == o->x_pixel && step == 1) {
+            clear_reals(to, low * pad);
+            copy_reals(to + low * pad, from + (at + low) * pad, (high - low) * pad);
+            clear_reals(to + high * pad, (n - high) * pad);
+            return;
+        }
         for (int64_t i = 0; i < n; i++) {
             if (i < low || i >= high)
                 clear_reals(to + i * pad, o->channels);

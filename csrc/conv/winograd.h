@@ -137,7 +137,7 @@ static void multiply_tiles(const winograd_job *j, int64_t first, int64_t count, 
                           .tap_offset = nowhere,
                           .rows = 1,
                           .columns = 1,
-                          .row_taps = 1,
+                          .row_offsets = 1,
                           .channels = w->reduction,
                           .pixel_step = w->row_step,
                           .sums_step = NR};
