@@ -12,7 +12,7 @@ PACKAGE = Path(fastconv.__file__).parent
 # Lowest first. A room uses itself and the lines before its own; the rooms of one line do not use each other.
 FLOORS = [
     ["_version", "typing"],
-    ["arguments", "caches"],
+    ["arguments", "caches", "first_use"],
     ["problem", "settings"],
     ["backends", "geometry"],
     ["execution", "machine"],

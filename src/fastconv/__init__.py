@@ -20,6 +20,7 @@ from fastconv.backends import (
 )
 from fastconv.backends.threading import get_threading, set_threading
 from fastconv.execution.memory import clear_cache, set_cache_size
+from fastconv.first_use import importing
 from fastconv.ops.conv import conv1d, conv2d, depthwise_conv2d, separable_conv2d
 from fastconv.ops.deform import deform_conv2d
 from fastconv.ops.norm import fold_batch_norm, local_response_norm
@@ -113,9 +114,10 @@ else:
 
     def __getattr__(name):
         if name in _ON_FIRST_USE:
-            return import_module(f"fastconv.{name}")
+            with importing:
+                return import_module(f"fastconv.{name}")
         if name in _HOMES:
-            return getattr(import_module(f"fastconv.{_HOMES[name]}"), name)
+            return getattr(__getattr__(_HOMES[name]), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

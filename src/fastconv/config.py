@@ -15,6 +15,7 @@ import numpy as np
 from fastconv import backends
 from fastconv._version import __version__
 from fastconv.backends.threading import get_threading
+from fastconv.first_use import importing
 from fastconv.machine.processor import processor_name
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import BackendName
@@ -121,8 +122,8 @@ def _or_reason(setting: Callable[[], object]) -> object:
 
 
 def _build_info() -> dict[str, Any]:
-    from fastconv.backends.cython import build_info
-
+    with importing:
+        from fastconv.backends.cython import build_info
     return build_info()
 
 

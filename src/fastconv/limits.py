@@ -15,6 +15,7 @@ from typing import Any, SupportsIndex
 from fastconv import backends
 from fastconv._version import __version__
 from fastconv.arguments import integer
+from fastconv.first_use import importing
 from fastconv.machine.processor import processor_name
 from fastconv.machine.roofline import Bandwidth, Limits, Peak
 from fastconv.settings.folder import kept_file, write_whole
@@ -170,6 +171,6 @@ def save_limits(limits: Limits) -> Path:
 def _probes() -> Any:
     """The module, imported when it is needed, as it needs the compiled backend."""
     backends.load("cython")
-    from fastconv.machine import probes
-
+    with importing:
+        from fastconv.machine import probes
     return probes

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from fastconv.arguments import choice
 from fastconv.backends.protocol import Backend
+from fastconv.first_use import importing
 from fastconv.settings.setting import Setting, Using, Variable
 from fastconv.settings.warning import warn_once
 from fastconv.typing import BackendName
@@ -38,7 +39,8 @@ def load(name: BackendName) -> Backend:
     """The backend of that name; `BackendUnavailableError` where it cannot be loaded."""
     if name not in _loaded:
         try:
-            module = importlib.import_module(f"fastconv.backends.{name}")
+            with importing:
+                module = importlib.import_module(f"fastconv.backends.{name}")
         except ImportError as error:
             raise BackendUnavailableError(
                 f"the {name} backend cannot be loaded: {error}; {_BACKENDS[name]}"

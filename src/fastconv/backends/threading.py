@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastconv.arguments import choice
 from fastconv.backends import load
+from fastconv.first_use import importing
 from fastconv.typing import ThreadingName
 
 __all__ = ["get_threading", "set_threading"]
@@ -33,8 +34,8 @@ def get_threading() -> ThreadingName:
     True
     """
     load("cython")
-    from fastconv.backends.cython import threading
-
+    with importing:
+        from fastconv.backends.cython import threading
     return threading()
 
 
@@ -66,6 +67,6 @@ def set_threading(name: ThreadingName) -> None:
     """
     name = choice("set_threading", "name", name, _NAMES)
     load("cython")
-    from fastconv.backends.cython import use_threading
-
+    with importing:
+        from fastconv.backends.cython import use_threading
     use_threading(name, "set_threading: name")

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastconv import backends
 from fastconv.caches import clear_all, constant
+from fastconv.first_use import importing
 from fastconv.settings.cache import choose_cache_size
 from fastconv.settings.memory import total_memory
 from fastconv.typing import Array
@@ -33,8 +34,8 @@ def extension() -> Any:
         backends.load("cython")
     except backends.BackendUnavailableError:
         return None
-    import fastconv.backends.cython._engine as _engine
-
+    with importing:
+        import fastconv.backends.cython._engine as _engine
     return _engine
 
 

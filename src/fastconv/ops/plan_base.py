@@ -11,6 +11,7 @@ from fastconv import arguments, backends
 from fastconv.backends.protocol import Backend
 from fastconv.execution.arrays import native
 from fastconv.execution.convolution import execute, shortcut_of
+from fastconv.first_use import importing
 from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_tables
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.settings.precision import get_precision
@@ -85,8 +86,8 @@ class Plan:
             return None
         choice = self._choices.get(problem)
         if choice is None:
-            from fastconv.tuning.choice import choose
-
+            with importing:
+                from fastconv.tuning.choice import choose
             choice = choose(self._backend, problem, native(self._weight, problem.dtype))
             if len(self._choices) >= _MOST_KNOWN:
                 self._choices.clear()

@@ -11,6 +11,7 @@ from fastconv.arguments import Pair
 from fastconv.execution.arrays import as_array
 from fastconv.execution.memory import check_memory
 from fastconv.execution.pooling import AXES, pool, read, sliding_windows
+from fastconv.first_use import importing
 from fastconv.problem.layout import batch_shape, channel_axis
 from fastconv.problem.pooling import FractionalWindows
 from fastconv.typing import (
@@ -163,8 +164,10 @@ def _fractional_size(
 
 
 def _generator(op: str, rng: SeedLike | None) -> np.random.Generator:
+    with importing:
+        from numpy.random import default_rng
     try:
-        return np.random.default_rng(rng)
+        return default_rng(rng)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{op}: rng is {rng!r}, but needs a numpy.random.Generator or a seed") from None
 

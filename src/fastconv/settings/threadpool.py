@@ -6,16 +6,21 @@ there is nothing to be seen before the engine is loaded, and no reason to import
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastconv._version import __version__
 from fastconv.settings.threads import limit_threads, threads_of_process
 
+LibController: Any
+try:
+    from threadpoolctl import LibController  # type: ignore[no-redef]
+    from threadpoolctl import register as register_controller
+except ImportError:  # not installed, or older than 3.2, which knows no libraries but its own
+    LibController = None
+
 
 def register() -> None:
-    """Nothing where threadpoolctl is not installed, or older than 3.2, which knows no libraries but its own."""
-    try:
-        from threadpoolctl import LibController
-        from threadpoolctl import register as register_controller
-    except ImportError:
+    if LibController is None:
         return
 
     class FastconvController(LibController):  # type: ignore[misc]

@@ -6,7 +6,6 @@ and numbers, so that there is one compiled version for each dtype, whatever the 
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,20 +14,16 @@ from typing import Any, TypeVar
 import numba
 import numba.extending
 import numpy as np
+import numpy.ma  # which numba asks for when it sees the first array, outside of its lock
 from numba.core.compiler_lock import global_compiler_lock
 
+from fastconv.first_use import forks_wait_for
 from fastconv.typing import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# A process that forks while one of its threads compiles would leave the child with a lock that nobody releases: the
-# fork waits until the compiler is idle.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=global_compiler_lock.release,
-    )
+# A process that forks while one of its threads compiles would leave the child with a lock that nobody releases.
+forks_wait_for(global_compiler_lock)
 
 # Fused multiply-add may be used; NaN, infinity and the order of sums stay as written.
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
