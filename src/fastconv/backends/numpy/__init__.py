@@ -13,6 +13,7 @@ from fastconv.backends.numpy import deform, gradients
 from fastconv.backends.numpy.activations import apply, apply_slope
 from fastconv.backends.numpy.geometry import (
     channels_first,
+    fill,
     flat_planes,
     neighbour_sums,
     pieces,
@@ -65,13 +66,17 @@ class NumpyBackend(NoShortcuts):
     ) -> None:
         compute = _conv_transpose if problem.transposed else _conv
         image, target = channels_first(x, problem.layout), channels_first(out, problem.layout)
-        for own in pieces(problem.batch, max(x.size, out.size)):
-            y = compute(image[own], prepared, problem)
-            if bias is not None:
-                y += bias[:, np.newaxis, np.newaxis]
-            if residual is not None:
-                y += channels_first(residual, problem.layout)[own]
-            target[own] = y if activation is None else apply(activation, y)
+        added = [] if bias is None else [np.broadcast_to(bias[:, np.newaxis, np.newaxis], target.shape)]
+        if residual is not None:
+            added.append(channels_first(residual, problem.layout))
+
+        def finish(y: Array, *more: Array) -> Array:
+            for values in more:
+                y = y + values
+            return y if activation is None else apply(activation, y)
+
+        for own in pieces(max(x.size, out.size), problem.batch):
+            fill(target[own], finish, compute(image[own], prepared, problem), *(a[own] for a in added))
 
     def deform_conv(
         self,
@@ -83,58 +88,59 @@ class NumpyBackend(NoShortcuts):
         bias: Array | None,
         out: Array,
     ) -> None:
-        for own in pieces(problem.batch, x.size * problem.kernel[0] * problem.kernel[1]):
-            out[own] = deform.forward(
-                problem, x[own], offset[own], None if mask is None else mask[own], weight
-            )
+        deform.forward(problem, x, offset, mask, weight, out)
         if bias is not None:
-            out += bias[:, np.newaxis, np.newaxis]
+            fill(out, np.add, out, bias[:, np.newaxis, np.newaxis])
 
     def unfold(self, problem: ConvProblem, x: Array, out: Array) -> None:
         columns = out.reshape(*x.shape[:2], *problem.kernel, *problem.out_size)
-        elements = out.reshape(-1)
-        for own in pieces(out.size, out.size):
-            elements[own] = 0
-        for tap, outputs, pixels in sights(problem):
+        fill(out, np.zeros_like, out)
+        for tap, outputs, pixels in sights(problem, out.size // (problem.kernel[0] * problem.kernel[1])):
             columns[:, :, *tap, *outputs] = x[:, :, *pixels]
 
     def fold(self, problem: ConvProblem, columns: Array, out: Array) -> None:
         columns = columns.reshape(*out.shape[:2], *problem.kernel, *problem.out_size)
-        sums = Sums(out.shape, out.dtype)
-        for tap, outputs, pixels in sights(problem):
-            sums.part()[:, :, *pixels] += columns[:, :, *tap, *outputs]
-        out[...] = sums.result()
+        for own in pieces(max(out.size, columns[:, :, 0, 0].size), *out.shape[:2]):
+            sums = Sums(out[own].shape, out.dtype)
+            for tap, outputs, pixels in sights(problem):
+                sums.part()[:, :, *pixels] += columns[own][:, :, *tap, *outputs]
+            out[own] = sums.result()
 
     def pool(
         self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
     ) -> None:
         source, target = channels_first(x, problem.layout), channels_first(out, problem.layout)
         at, samples = (None if a is None else channels_first(a, problem.layout) for a in (indices, uniforms))
-        shared = not (problem.rows.own or problem.columns.own)  # windows that all planes have in common
-        for own in pieces(len(x), x.size) if shared else [slice(None)]:
-            own_at, own_samples = (None if a is None else a[own] for a in (at, samples))
-            pool(problem, source[own], target[own], own_at, own_samples)
+        pool(problem, source, target, at, samples)
 
     def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
-        flat = flat_planes(np.zeros_like(out), layout)
-        np.put_along_axis(flat, flat_planes(indices, layout), flat_planes(values, layout), axis=2)
-        view = channels_first(out, layout)
-        view[...] = flat.reshape(view.shape)
+        source, at, target = (channels_first(a, layout) for a in (values, indices, out))
+        for planes in pieces(max(source.size, target.size), *target.shape[:2]):
+            flat = np.zeros((*target[planes].shape[:2], target.shape[2] * target.shape[3]), out.dtype)
+            places, given = flat_planes(at[planes]), flat_planes(source[planes])
+            for own in pieces(places.size, *places.shape):
+                np.put_along_axis(flat[own[:2]], places[own], given[own], axis=2)
+            target[planes] = flat.reshape(target[planes].shape)
 
     def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
         source, target = channels_first(x, layout), channels_first(out, layout)
-        target[...] = source[:, :, rows[:, np.newaxis], columns]
-        if (rows < 0).any() or (columns < 0).any():
-            target[:, :, rows < 0] = value
-            target[:, :, :, columns < 0] = value
+        batch, channels, height, width = target.shape
+        for n, r, c, k in pieces(target.size, batch, height, width, channels):
+            row, column = rows[r], columns[c]
+            piece = source[n, k][:, :, row[:, np.newaxis], column]
+            if (row < 0).any() or (column < 0).any():
+                piece[:, :, row < 0] = value
+                piece[:, :, :, column < 0] = value
+            target[n, k, r, c] = piece
 
     def local_response_norm(
         self, x: Array, size: int, alpha: float, beta: float, k: float, layout: Layout, out: Array
     ) -> None:
         source, target = channels_first(x, layout), channels_first(out, layout)
-        for own in pieces(len(x), x.size):
-            energy = neighbour_sums(np.square(source[own]), size // 2, (size - 1) // 2)
-            target[own] = source[own] / (k + alpha / size * energy) ** beta
+        for n, h, w in pieces(x.size, len(x), *source.shape[2:]):
+            own = source[n, :, h, w]
+            energy = neighbour_sums(np.square(own), size // 2, (size - 1) // 2)
+            target[n, :, h, w] = own / (k + alpha / size * energy) ** beta
 
     def conv_weight_gradient(
         self, problem: ConvProblem, x: Array, grad_output: Array, out: Array, bias: Array | None
@@ -163,19 +169,13 @@ class NumpyBackend(NoShortcuts):
         grad_weight: Array,
         grad_mask: Array | None,
     ) -> None:
-        total = np.zeros(weight.shape)
-        for own in pieces(problem.batch, x.size * problem.kernel[0] * problem.kernel[1]):
-            own_mask, own_grad_mask = (None if a is None else a[own] for a in (mask, grad_mask))
-            total += deform.gradient(
-                problem, x[own], offset[own], own_mask, weight, grad_output[own], grad_x[own], grad_offset[own],
-                own_grad_mask,
-            )  # fmt: skip
-        grad_weight[...] = total
+        grad_weight[...] = deform.gradient(
+            problem, x, offset, mask, weight, grad_output, grad_x, grad_offset, grad_mask
+        )
 
     def pool_gradient(self, problem: PoolProblem, grad_output: Array, out: Array) -> None:
         source, target = (channels_first(a, problem.layout) for a in (grad_output, out))
-        for own in pieces(len(out), out.size):
-            gradients.pool(problem, source[own], target[own])
+        gradients.pool(problem, source, target)
 
     def scatter_add(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         gradients.scatter_add(values, indices, layout, out)
@@ -200,20 +200,22 @@ class NumpyBackend(NoShortcuts):
         out: Array,
     ) -> None:
         image, slopes, target = (channels_first(a, layout) for a in (x, grad_output, out))
-        for own in pieces(len(x), x.size):
-            target[own] = gradients.local_response_norm(image[own], slopes[own], size, alpha, beta, k)
+        for n, h, w in pieces(x.size, len(x), *image.shape[2:]):
+            target[n, :, h, w] = gradients.local_response_norm(
+                image[n, :, h, w], slopes[n, :, h, w], size, alpha, beta, k
+            )
 
     def activation_gradient(
         self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
     ) -> None:
-        out[...] = apply_slope(activation, grad_output, value, from_output)
+        fill(out, lambda g, v: apply_slope(activation, g, v, from_output), grad_output, value)
 
 
 def _conv(x: Array, weight: Array, problem: ConvProblem) -> Array:
     """(N, K, oH, oW): the sum over taps of a matrix product over channels."""
     image = x.reshape(len(x), problem.groups, -1, *problem.size)
     y = np.zeros((len(x), problem.groups, weight.shape[1], *problem.out_size), x.dtype)
-    for tap, outputs, pixels in sights(problem):
+    for tap, outputs, pixels in sights(problem, max(x.size, y.size)):
         y[..., *outputs] += _products(weight[..., *tap], image[..., *pixels])
     return y.reshape(len(x), problem.filters, *problem.out_size)
 
@@ -222,7 +224,7 @@ def _conv_transpose(x: Array, weight: Array, problem: ConvProblem) -> Array:
     """(N, C, H, W): every tap adds its share to the pixels that it would see in the convolution."""
     source = x.reshape(len(x), problem.groups, -1, *problem.out_size)
     y = np.zeros((len(x), problem.groups, weight.shape[2], *problem.size), x.dtype)
-    for tap, outputs, pixels in sights(problem):
+    for tap, outputs, pixels in sights(problem, max(x.size, y.size)):
         y[..., *pixels] += _products(weight[..., *tap].swapaxes(1, 2), source[..., *outputs])
     return y.reshape(len(x), problem.channels, *problem.size)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,30 @@ from fastconv.typing import Array, Layout
 _PIECE = 2**20
 
 
-def pieces(batch: int, elements: int) -> list[slice]:
-    """Images to work on at a time: Python handles signals between NumPy's calls, not within."""
-    images = max(1, _PIECE * batch // max(1, elements))
-    return [slice(first, min(first + images, batch)) for first in range(0, batch, images)]
+def pieces(elements: int, *sizes: int) -> Iterator[tuple[slice, ...]]:
+    """Cut axes of these sizes, with so many elements in all: Python handles signals between NumPy's calls, not within.
+
+    An axis is only cut where one index of those before it is too much.
+    """
+    size, *inner = sizes
+    each = -(-elements // max(1, size))
+    step = max(1, _PIECE // max(1, each))
+    for first in range(0, size, step):
+        own = slice(first, min(first + step, size))
+        if inner and each > _PIECE:
+            for more in pieces(each, *inner):
+                yield own, *more
+        else:
+            yield own, *(slice(0, n) for n in inner)
+
+
+def fill(out: Array, function: Callable[..., Any], *arrays: Array) -> None:
+    """Elementwise, ``out[...] = function(*arrays)``, in pieces as `out` lies in memory."""
+    order = sorted(range(out.ndim), key=lambda axis: -out.strides[axis])
+    views = [np.broadcast_to(array, out.shape).transpose(order) for array in arrays]
+    target = out.transpose(order)
+    for own in pieces(target.size, *target.shape):
+        target[own] = function(*(view[own] for view in views))
 
 
 def channels_first(array: Array, layout: Layout) -> Array:
@@ -27,10 +47,9 @@ def channels_first(array: Array, layout: Layout) -> Array:
     return np.moveaxis(array, -1, 1) if channels_last(layout) else array
 
 
-def flat_planes(array: Array, layout: Layout) -> Array:
-    """(N, C, H * W): a view in NCHW, a copy in NHWC."""
-    view = channels_first(array, layout)
-    return view.reshape(*view.shape[:2], -1)
+def flat_planes(array: Array) -> Array:
+    """(N, C, H * W), of a view (N, C, H, W): a view in NCHW, a copy in NHWC."""
+    return array.reshape(*array.shape[:2], -1)
 
 
 class Sight(NamedTuple):
@@ -41,12 +60,30 @@ class Sight(NamedTuple):
     pixels: tuple[slice, slice]
 
 
-def sights(problem: ConvProblem) -> Iterator[Sight]:
-    """What each tap of the kernel sees of the image itself: what lies outside is 0, and adds nothing."""
+def sights(problem: ConvProblem, elements: int = 0) -> Iterator[Sight]:
+    """What each tap of the kernel sees of the image itself: what lies outside is 0, and adds nothing.
+
+    In pieces of the outputs, where the work of a tap is on so many elements.
+    """
     columns = list(_sights_along(problem, 1))
     for row in _sights_along(problem, 0):
         for column in columns:
-            yield Sight((row[0], column[0]), (row[1], column[1]), (row[2], column[2]))
+            sight = Sight((row[0], column[0]), (row[1], column[1]), (row[2], column[2]))
+            if elements <= _PIECE:
+                yield sight
+                continue
+            for own in pieces(elements, *(s.stop - s.start for s in sight.outputs)):
+                yield Sight(
+                    sight.tap,
+                    (_part(sight.outputs[0], own[0]), _part(sight.outputs[1], own[1])),
+                    (_part(sight.pixels[0], own[0]), _part(sight.pixels[1], own[1])),
+                )
+
+
+def _part(whole: slice, own: slice) -> slice:
+    """Of what `whole` takes, the elements `own`."""
+    step = whole.step or 1
+    return slice(whole.start + own.start * step, whole.start + (own.stop - 1) * step + 1, step)
 
 
 def _sights_along(problem: ConvProblem, axis: int) -> Iterator[tuple[int, slice, slice]]:

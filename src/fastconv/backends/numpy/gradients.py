@@ -9,12 +9,12 @@ import numpy as np
 
 from fastconv.backends.numpy.geometry import (
     channels_first,
+    fill,
     flat_planes,
     neighbour_sums,
     pieces,
     sights,
 )
-from fastconv.backends.numpy.pooling import divisors
 from fastconv.backends.numpy.product import product
 from fastconv.backends.numpy.sums import wider
 from fastconv.problem.convolution import ConvProblem
@@ -26,48 +26,61 @@ def conv_weight(problem: ConvProblem, x: Array, grad_output: Array) -> Array:
     """(K, C // groups, kH, kW): for each tap a matrix product over the output's pixels, in float64."""
     filters, channels = problem.filters // problem.groups, problem.channels // problem.groups
     result = np.zeros((problem.groups, filters, channels, *problem.kernel))
-    for own in pieces(problem.batch, max(x.size, grad_output.size)):
+    for own in pieces(max(x.size, grad_output.size), problem.batch):
         slopes = grad_output[own].astype(np.float64)
         image = x[own].astype(np.float64)
         slopes = slopes.reshape(len(slopes), problem.groups, filters, *problem.out_size)
         image = image.reshape(len(image), problem.groups, channels, *problem.size)
-        for tap, outputs, pixels in sights(problem):
+        for tap, outputs, pixels in sights(problem, max(image.size, slopes.size)):
             seen, given = (a.reshape(*a.shape[:3], -1) for a in (image[..., *pixels], slopes[..., *outputs]))
             result[..., *tap] += product(given, seen.swapaxes(2, 3)).sum(0)
     return result.reshape(problem.filters, *result.shape[2:])
 
 
 def scatter_add(values: Array, indices: Array, layout: Layout, out: Array) -> None:
-    source, at = flat_planes(values, layout), flat_planes(indices, layout)
-    target = channels_first(out, layout)
+    source, at, target = (channels_first(a, layout) for a in (values, indices, out))
     size = target.shape[2] * target.shape[3]
-    first = np.arange(source.shape[0] * source.shape[1]).reshape(*source.shape[:2], 1) * size
-    flat = np.zeros(target.size, wider(out.dtype))
-    np.add.at(flat, (first + at).ravel(), source.ravel())
-    target[...] = flat.reshape(target.shape)
+    for planes in pieces(max(source.size, target.size), *target.shape[:2]):
+        given, places = flat_planes(source[planes]), flat_planes(at[planes])
+        first = np.arange(given.shape[0] * given.shape[1]).reshape(*given.shape[:2], 1) * size
+        flat = np.zeros(first.size * size, wider(out.dtype))
+        for own in pieces(places.size, *places.shape):
+            np.add.at(flat, (first[own[:2]] + places[own]).ravel(), given[own].ravel())
+        target[planes] = flat.reshape(target[planes].shape)
 
 
 def gather(x: Array, indices: Array, layout: Layout, out: Array) -> None:
-    target = channels_first(out, layout)
-    values = np.take_along_axis(flat_planes(x, layout), flat_planes(indices, layout), axis=2)
-    target[...] = values.reshape(target.shape)
+    source, at, target = (channels_first(a, layout) for a in (x, indices, out))
+    for planes in pieces(max(source.size, target.size), *target.shape[:2]):
+        given, places = flat_planes(source[planes]), flat_planes(at[planes])
+        values = np.empty(places.shape, out.dtype)
+        for own in pieces(places.size, *places.shape):
+            values[own] = np.take_along_axis(given[own[:2]], places[own], axis=2)
+        target[planes] = values.reshape(target[planes].shape)
 
 
 def pad(grad_output: Array, rows: Array, columns: Array, out: Array) -> None:
-    by_column = np.zeros((*grad_output.shape[:3], out.shape[3]), wider(out.dtype))
-    _add_along(3, by_column, columns, grad_output)
-    by_row = np.zeros(out.shape, by_column.dtype)
-    _add_along(2, by_row, rows, by_column)
-    out[...] = by_row
+    for own in pieces(max(grad_output.size, out.size), *out.shape[:2]):
+        slopes, target = grad_output[own], out[own]
+        by_column = np.zeros((*slopes.shape[:3], target.shape[3]), wider(out.dtype))
+        _add_along(3, by_column, columns, slopes)
+        by_row = np.zeros(target.shape, by_column.dtype)
+        _add_along(2, by_row, rows, by_column)
+        fill(target, np.positive, by_row)
 
 
 def pool(problem: PoolProblem, grad_output: Array, out: Array) -> None:
-    shares = grad_output / divisors(problem).astype(grad_output.dtype)
-    by_column = np.zeros((*shares.shape[:3], problem.size[1]), wider(out.dtype))
-    _spread(3, by_column, problem.columns, shares)
-    by_row = np.zeros(out.shape, by_column.dtype)
-    _spread(2, by_row, problem.rows, by_column)
-    out[...] = by_row
+    dtype = grad_output.dtype
+    rows, columns = problem.rows.tables().divisor[:, np.newaxis], problem.columns.tables().divisor
+    for own in pieces(max(grad_output.size, out.size), *out.shape[:2]):
+        slopes, target = grad_output[own], out[own]
+        shares = np.empty(slopes.shape, dtype)
+        fill(shares, lambda g, row, column: g / (row * column).astype(dtype), slopes, rows, columns)
+        by_column = np.zeros((*shares.shape[:3], problem.size[1]), wider(out.dtype))
+        _spread(3, by_column, problem.columns, shares)
+        by_row = np.zeros(target.shape, by_column.dtype)
+        _spread(2, by_row, problem.rows, by_column)
+        fill(target, np.positive, by_row)
 
 
 def _spread(axis: int, target: Array, windows: Windows, values: Array) -> None:
@@ -81,8 +94,10 @@ def _spread(axis: int, target: Array, windows: Windows, values: Array) -> None:
 def _add_along(axis: int, target: Array, table: Array, values: Array) -> None:
     """Add the slices of `values` to those of `target` that the table names; -1 names none."""
     kept = np.flatnonzero(table >= 0)
-    along = np.moveaxis(target, axis, 0)
-    np.add.at(along, table[kept], np.moveaxis(values, axis, 0)[kept])
+    along, given = np.moveaxis(target, axis, 0), np.moveaxis(values, axis, 0)
+    for *own, part in pieces(given.size, *given.shape[1:], len(kept)):
+        at = kept[part]
+        np.add.at(along[:, *own], table[at], given[:, *own][at])
 
 
 def local_response_norm(

@@ -2,57 +2,106 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv.backends.numpy.geometry import fill, pieces
 from fastconv.backends.numpy.sums import total
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array
 
+_ALL = slice(None)
+
+
+class Spans(NamedTuple):
+    """Windows along one axis, as `Tables` has them: `start` and `stop` are (N or 1, C or 1, O)."""
+
+    start: Array
+    stop: Array
+    step: int
+    divisor: Array
+
+    def part(self, images: slice, channels: slice, outputs: slice = _ALL) -> Spans:
+        if self.own:
+            start, stop = self.start[images, channels, outputs], self.stop[images, channels, outputs]
+        else:
+            start, stop = self.start[..., outputs], self.stop[..., outputs]
+        return Spans(start, stop, self.step, self.divisor[outputs])
+
+    @property
+    def own(self) -> bool:
+        """Whether every plane has windows of its own."""
+        return self.start.shape[:2] != (1, 1)
+
+
+def _spans(windows: Windows, planes: tuple[int, int]) -> Spans:
+    start, stop, divisor = windows.tables()
+    shape = (*(planes if windows.own else (1, 1)), windows.count)
+    return Spans(start.reshape(shape), stop.reshape(shape), windows.step, divisor)
+
 
 def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None) -> None:
     """Fill `out`, and `indices` where given; all arrays are (N, C, H, W) views."""
+    planes = x.shape[0], x.shape[1]
+    rows, columns = _spans(problem.rows, planes), _spans(problem.columns, planes)
+    for own in pieces(max(x.size, out.size), *planes):
+        at, samples = (None if a is None else a[own] for a in (indices, uniforms))
+        _pool(problem, x[own], rows.part(*own), columns.part(*own), out[own], at, samples)
+
+
+def _pool(
+    problem: PoolProblem,
+    x: Array,
+    rows: Spans,
+    columns: Spans,
+    out: Array,
+    indices: Array | None,
+    uniforms: Array | None,
+) -> None:
     if problem.reducer == "max":
-        _max(problem, x, out, indices)
+        _max(problem, x, rows, columns, out, indices)
     elif problem.reducer == "sample":
         assert uniforms is not None
-        _sample(problem, x, out, indices, uniforms)
+        x = x.astype(np.float64)
+        for n, c, h, w in pieces(out.size, *out.shape):
+            at = None if indices is None else indices[n, c, h, w]
+            spans = rows.part(n, c, h), columns.part(n, c, w)
+            _sample(problem, x[n, c], *spans, out[n, c, h, w], at, uniforms[n, c, h, w])
     elif problem.reducer == "weighted":
         x = x.astype(np.float64)
-        weights = _sum(problem, x)
-        out[...] = np.divide(_sum(problem, x * x), weights, out=np.zeros_like(weights), where=weights != 0)
+        fill(out, _quotient, _sum(x * x, rows, columns), _sum(x, rows, columns))
     else:
-        divisor = divisors(problem)
+        divisors = rows.divisor[:, np.newaxis], columns.divisor
         if problem.reducer == "sum":
-            out[...] = _sum(problem, x) / divisor.astype(x.dtype)
+            dtype = x.dtype
+            fill(
+                out,
+                lambda s, row, column: s / (row * column).astype(dtype),
+                _sum(x, rows, columns),
+                *divisors,
+            )
         else:  # powers leave the range of float32 long before their means do
-            mean = _sum(problem, np.abs(x.astype(np.float64)) ** problem.power) / divisor
-            out[...] = mean ** (1 / problem.power)
+            power, powers = problem.power, np.empty(x.shape)
+            fill(powers, lambda values: np.abs(values.astype(np.float64)) ** power, x)
+            sums = _sum(powers, rows, columns)
+            fill(out, lambda s, row, column: (s / (row * column)) ** (1 / power), sums, *divisors)
 
 
-def divisors(problem: PoolProblem) -> Array:
-    """(oH, oW): what the sum of every window is divided by."""
-    return problem.rows.tables().divisor[:, np.newaxis] * problem.columns.tables().divisor
+def _quotient(sums: Array, weights: Array) -> Array:
+    return np.divide(sums, weights, out=np.zeros_like(weights), where=weights != 0)
 
 
-def _elements(x: Array, windows: Windows, axis: int) -> Iterator[tuple[Array, Array, Array]]:
+def _elements(x: Array, spans: Spans, axis: int) -> Iterator[tuple[Array, Array, Array]]:
     """For the first, second, ... pixel of every window: its values, its position, and whether it exists."""
-    start, stop, _ = windows.tables()
-    length = -int((-(stop - start) // windows.step).min())
-    shape = (
-        (x.shape[0], x.shape[1], windows.count, 1)
-        if axis == 2
-        else (x.shape[0], x.shape[1], 1, windows.count)
-    )
-    if not windows.own:
-        shape = (1, 1, *shape[2:])
+    start, stop = (np.expand_dims(a, 5 - axis) for a in (spans.start, spans.stop))
+    length = -int((-(stop - start) // spans.step).min())
     for i in range(length):
-        at = start + i * windows.step
-        exists = (at < stop).reshape(shape)
-        position = np.minimum(at, stop - 1).reshape(shape)
-        if windows.own:
+        at = start + i * spans.step
+        exists, position = at < stop, np.minimum(at, stop - 1)
+        if spans.own:
             yield np.take_along_axis(x, position, axis), position, exists
         elif x.flags.c_contiguous:
             yield np.take(x, position.ravel(), axis), position, exists
@@ -60,27 +109,44 @@ def _elements(x: Array, windows: Windows, axis: int) -> Iterator[tuple[Array, Ar
             yield x[(slice(None),) * axis + (position.ravel(),)], position, exists
 
 
-def _sum(problem: PoolProblem, x: Array) -> Array:
-    for axis, windows in ((3, problem.columns), (2, problem.rows)):
-        x = total(np.where(exists, values, 0) for values, _, exists in _elements(x, windows, axis))
+def _cut(x: Array, spans: Spans, axis: int) -> Iterator[tuple[tuple[slice, ...], Array, Spans]]:
+    """Pieces of what `x` becomes along an axis, with what they see and their windows."""
+    shape = list(x.shape)
+    shape[axis] = spans.start.shape[2]
+    for own in pieces(math.prod(shape), *shape):
+        seen = list(own)
+        seen[axis] = _ALL
+        yield own, x[*seen], spans.part(own[0], own[1], own[axis])
+
+
+def _sum(x: Array, rows: Spans, columns: Spans) -> Array:
+    for axis, spans in ((3, columns), (2, rows)):
+        result = np.empty([*x.shape[:axis], spans.start.shape[2], *x.shape[axis + 1 :]], x.dtype)
+        for own, seen, windows in _cut(x, spans, axis):
+            result[own] = total(np.where(exists, v, 0) for v, _, exists in _elements(seen, windows, axis))
+        x = result
     return x
 
 
-def _max(problem: PoolProblem, x: Array, out: Array, indices: Array | None) -> None:
+def _max(
+    problem: PoolProblem, x: Array, rows: Spans, columns: Spans, out: Array, indices: Array | None
+) -> None:
     """Columns first, so that equal maxima go to the first in row-major order."""
-    best, column = _max_axis(x, problem.columns, 3)
-    best, row = _max_axis(best, problem.rows, 2)
-    out[...] = best
-    if indices is not None:
-        at = np.broadcast_to(row, best.shape)
-        column = np.broadcast_to(column, (*best.shape[:2], x.shape[2], best.shape[3]))
-        indices[...] = at * problem.size[1] + np.take_along_axis(column, at, axis=2)
+    shape = (*x.shape[:3], columns.start.shape[2])
+    best, column = np.empty(shape, x.dtype), np.empty(shape, np.int64)
+    for own, seen, windows in _cut(x, columns, 3):
+        best[own], column[own] = _max_axis(seen, windows, 3)
+    for own, seen, windows in _cut(best, rows, 2):
+        out[own], row = _max_axis(seen, windows, 2)
+        if indices is not None:
+            seen_at = own[0], own[1], _ALL, own[3]
+            indices[own] = row * problem.size[1] + np.take_along_axis(column[seen_at], row, axis=2)
 
 
-def _max_axis(x: Array, windows: Windows, axis: int) -> tuple[Array, Array]:
+def _max_axis(x: Array, spans: Spans, axis: int) -> tuple[Array, Array]:
     best: Any = None
     where: Any = None
-    for values, position, exists in _elements(x, windows, axis):
+    for values, position, exists in _elements(x, spans, axis):
         if best is None:
             best, where = values, np.broadcast_to(position, values.shape)
             continue
@@ -90,15 +156,23 @@ def _max_axis(x: Array, windows: Windows, axis: int) -> tuple[Array, Array]:
     return best, where
 
 
-def _sample(problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array) -> None:
+def _sample(
+    problem: PoolProblem,
+    x: Array,
+    rows: Spans,
+    columns: Spans,
+    out: Array,
+    indices: Array | None,
+    uniforms: Array,
+) -> None:
     """Element by element in row-major order, until the running sum exceeds the sampled share of the last one."""
     whole: Any = 0.0
-    for value, _, exists in _row_major(problem, x):
+    for value, _, exists in _row_major(problem, x, rows, columns):
         whole = whole + np.where(exists, value, 0.0)
     running, best = np.zeros_like(whole), np.zeros_like(whole)
     found = np.zeros(whole.shape, bool)
     where: Any = None
-    for value, at, exists in _row_major(problem, x):
+    for value, at, exists in _row_major(problem, x, rows, columns):
         if where is None:
             where = np.broadcast_to(at, whole.shape)
         running += np.where(exists, value, 0.0)
@@ -110,8 +184,10 @@ def _sample(problem: PoolProblem, x: Array, out: Array, indices: Array | None, u
         indices[...] = where
 
 
-def _row_major(problem: PoolProblem, x: Array) -> Iterator[tuple[Array, Array, Array]]:
-    """For every element of the windows in turn: its float64 values, flat positions, and whether it exists."""
-    for values, row, row_exists in _elements(x.astype(np.float64), problem.rows, 2):
-        for value, column, exists in _elements(values, problem.columns, 3):
+def _row_major(
+    problem: PoolProblem, x: Array, rows: Spans, columns: Spans
+) -> Iterator[tuple[Array, Array, Array]]:
+    """For every element of the windows in turn: its values, flat positions, and whether it exists."""
+    for values, row, row_exists in _elements(x, rows, 2):
+        for value, column, exists in _elements(values, columns, 3):
             yield value, row * problem.size[1] + column, exists & row_exists
