@@ -7,6 +7,7 @@ functions here describe; a backend sees only a `PoolProblem`. Windows are a few 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -23,6 +24,7 @@ from fastconv.typing import Layout, PaddingWord
 Reducer = Literal["max", "sum", "power", "sample", "weighted"]
 
 _KEPT_TABLES = 64 << 20  # bytes
+_LISTED = 2**18  # windows at a time
 
 
 class Tables(NamedTuple):
@@ -143,30 +145,41 @@ Windows = SlidingWindows | AdaptiveWindows | FractionalWindows
 
 @kept_up_to(_KEPT_TABLES)
 def _sliding_tables(w: SlidingWindows) -> Tables:
-    start = np.arange(w.count, dtype=np.int64) * w.stride + w.first
-    stop = start + w.extent
-    if w.divisor is None:
-        divisor = (np.minimum(stop, w.counted[1]) - np.maximum(start, w.counted[0])) / w.unit
-    else:
-        divisor = np.full(w.count, w.divisor)
-    # Only the first windows start in front of the image, only the last ones end behind it.
-    outside = start[: w.in_front]
-    outside += -(outside // w.step) * w.step
-    np.minimum(stop, w.size, out=stop)
-    return _tables(start, stop, divisor)
+    def windows(o: NDArray[np.int64]) -> Tables:
+        start = o * w.stride + w.first
+        stop = start + w.extent
+        if w.divisor is None:
+            divisor = (np.minimum(stop, w.counted[1]) - np.maximum(start, w.counted[0])) / w.unit
+        else:
+            divisor = np.full(len(o), w.divisor)
+        # Only the first windows start in front of the image, only the last ones end behind it.
+        outside = start[: max(0, w.in_front - int(o[0]))]
+        outside += -(outside // w.step) * w.step
+        return Tables(start, np.minimum(stop, w.size), divisor)
+
+    return _tables(w.count, windows)
 
 
 @kept_up_to(_KEPT_TABLES)
 def _adaptive_tables(w: AdaptiveWindows) -> Tables:
     # The products of a size and a count may be too large, those of what is left over are not.
     whole, rest = divmod(w.size, w.count)
-    o = np.arange(w.count, dtype=np.int64)
-    start, stop = o * whole + o * rest // w.count, (o + 1) * whole - ((o + 1) * -rest // w.count)
-    return _tables(start, stop, (stop - start).astype(np.float64))
+
+    def windows(o: NDArray[np.int64]) -> Tables:
+        start, stop = o * whole + o * rest // w.count, (o + 1) * whole - ((o + 1) * -rest // w.count)
+        return Tables(start, stop, (stop - start).astype(np.float64))
+
+    return _tables(w.count, windows)
 
 
-def _tables(start: NDArray[np.int64], stop: NDArray[np.int64], divisor: NDArray[np.float64]) -> Tables:
-    tables = Tables(start[np.newaxis], stop[np.newaxis], divisor)
+def _tables(count: int, windows: Callable[[NDArray[np.int64]], Tables]) -> Tables:
+    """Those of the windows `o` from 0 on, some at a time: Python handles no signal within a call of NumPy's."""
+    tables = Tables(np.empty((1, count), np.int64), np.empty((1, count), np.int64), np.empty(count))
+    for first in range(0, count, _LISTED):
+        own = slice(first, min(first + _LISTED, count))
+        some = windows(np.arange(own.start, own.stop, dtype=np.int64))
+        for array, part in zip(tables, some, strict=True):
+            array[..., own] = part
     for array in tables:
         array.flags.writeable = False  # other calls see them too
     return tables
