@@ -225,9 +225,11 @@ def test_every_channel_count_and_width(backend, layout, dtype, operation):
 def test_windows_in_nhwc_copy_no_image(name):
     """`np.take` copied all of the image for each column of a window: half a minute at 2,000 x 2,000 pixels."""
     x = np.ones((1, 200, 300, 3), np.float32)
+    call = getattr(fastconv, name)
+    call(x, layout="NHWC", backend="numpy")  # as the first one imports
     tracemalloc.start()
     try:
-        getattr(fastconv, name)(x, layout="NHWC", backend="numpy")
-        assert tracemalloc.get_traced_memory()[1] < x.nbytes / 4
+        call(x, layout="NHWC", backend="numpy")
+        assert tracemalloc.get_traced_memory()[1] < x.nbytes / 10
     finally:
         tracemalloc.stop()
