@@ -129,6 +129,20 @@ def run_python(code, *, timeout=120, **environment):
     return done.stdout.strip()
 
 
+def run_module(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``python -m fastconv`` with these arguments."""
+    return subprocess.run(
+        [sys.executable, "-m", "fastconv", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=500,
+        check=False,
+    )
+
+
 def limit_memory(mebibytes):
     """From now on this process gets no more than so many beside what it has, where the system can say what that is."""
     if sys.platform == "linux":

@@ -182,4 +182,4 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert 'pip install "fastconv[autograd]"' in run_python(code)
+    assert 'pip install ".[autograd]"' in run_python(code)

@@ -1,5 +1,6 @@
 """What `import fastconv` and ``fastconv --version`` import: modules are counted, as seconds depend on the machine."""
 
+import importlib
 import subprocess
 import sys
 
@@ -50,6 +51,18 @@ def test_importing_fastconv_imports_what_a_call_needs():
     assert not DEFERRED & modules
     assert len([name for name in modules if name.startswith("fastconv")]) < 50
     assert len([name for name in modules if not name.startswith("fastconv")]) < 20
+
+
+def test_limits_are_read_without_the_probes():
+    assert "fastconv.machine.probes" not in imported("import fastconv.limits")
+
+
+@pytest.mark.parametrize("name", ["autograd", "config", "geometry", "grad", "limits", "tuning", "typing"])
+def test_dir_shows_what_users_may_use(name):
+    if name == "autograd":
+        pytest.importorskip("autograd")
+    module = importlib.import_module(f"fastconv.{name}")
+    assert {n for n in dir(module) if not n.startswith("__")} == set(module.__all__)
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"]])

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import fastconv
-from checks import run_python
 from conftest import skip_unless_available
 from fastconv import backends, limits
 from fastconv.cli import main
@@ -397,8 +396,3 @@ def test_threads_that_cannot_run_together_are_an_error(capsys, monkeypatch):
     monkeypatch.setattr("fastconv.machine.probes._engine.probe", alone)
     assert main(["info", "--measure"]) == 2
     assert "not at the same time" in capsys.readouterr().err
-
-
-def test_importing_fastconv_does_not_import_the_probes():
-    code = "import sys, fastconv.limits; print('fastconv.machine.probes' in sys.modules)"
-    assert run_python(code) == "False"

@@ -158,6 +158,7 @@ FORGERIES = {
     "objects": (argument("weight", np.full((4, 3, 3, 3), None)), TypeError),
     "backend": (argument("backend", "fortran"), ValueError),
     "input_shape": (argument("input_shape", (1, 2, 3)), ValueError),
+    "tune": (argument("tune", "yes"), TypeError),
     "an unknown argument": (argument("kernel", 3), TypeError),
     "of another plan": (argument("output_padding", 1), TypeError),
     "not by name": (argument(3, 3), ValueError),
@@ -179,6 +180,27 @@ def test_a_forged_pickle_meets_the_checks_of_the_function(name):
     with pytest.raises(error, match=r"plan_conv2d|Conv2dPlan") as caught:
         fastconv.Conv2dPlan.__new__(fastconv.Conv2dPlan).__setstate__(state)
     assert caught.type is error
+
+
+@pytest.mark.parametrize("value", ["yes", "", 1, None])
+@pytest.mark.parametrize(
+    "make", [fastconv.plan_conv2d, fastconv.plan_depthwise_conv2d, fastconv.plan_conv_transpose2d]
+)
+def test_tune_is_true_or_false(make, value):
+    weight = normal((4, 1, 3, 3))
+    with pytest.raises(TypeError, match=f"{make.__name__}: tune is {value!r} .*needs True or False"):
+        make(weight, tune=value)
+    assert make(weight, tune=np.False_).__getstate__()["arguments"]["tune"] is False
+
+
+@pytest.mark.parametrize(
+    "use", [repr, lambda plan: plan(normal((1, 3, 5, 5))), lambda plan: plan.explain(), pickle.dumps]
+)
+def test_a_plan_that_was_never_made(use):
+    with pytest.raises(RuntimeError, match="Conv2dPlan: this plan was never made"):
+        use(fastconv.Conv2dPlan.__new__(fastconv.Conv2dPlan))
+    with pytest.raises(AttributeError, match="'Conv2dPlan' object has no attribute 'kernel'"):
+        _ = fastconv.plan_conv2d(normal((4, 3, 3, 3))).kernel
 
 
 def test_threads_share_a_plan(planned):

@@ -11,7 +11,8 @@ import fastconv
 PACKAGE = Path(fastconv.__file__).parent
 # Lowest first. A room uses itself and the lines before its own; the rooms of one line do not use each other.
 FLOORS = [
-    ["_version", "typing"],
+    ["_version", "shown"],
+    ["typing"],
     ["arguments", "caches", "first_use"],
     ["problem", "settings"],
     ["backends", "geometry"],

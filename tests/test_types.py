@@ -55,7 +55,7 @@ def is_installed(checker: str) -> bool:
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_good_and_bad_calls(checker, tmp_path):
     if not is_installed(checker.__name__) and not os.environ.get("CI"):
-        pytest.skip(f'needs {checker.__name__}: pip install "fastconv[test]"')
+        pytest.skip(f'needs {checker.__name__}: pip install ".[test]"')
     found = checker(tmp_path)
     assert not [place for place in found.items() if place[0][0] == GOOD.name]
     wrong = {line for name, line in found if name == BAD.name}

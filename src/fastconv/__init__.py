@@ -46,6 +46,7 @@ from fastconv.ops.unfold import fold, unfold
 from fastconv.settings.cache import get_cache_size
 from fastconv.settings.precision import get_precision, set_precision, use_precision
 from fastconv.settings.threads import get_num_threads, num_threads, set_num_threads
+from fastconv.shown import shows
 
 __all__ = [
     "BackendFallbackWarning",
@@ -121,5 +122,4 @@ else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__() -> list[str]:
-    return sorted({*__all__, *_ON_FIRST_USE, "__all__", "__doc__", "__version__"})
+__dir__ = shows(__name__, *_ON_FIRST_USE, "__version__")

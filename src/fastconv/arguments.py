@@ -10,6 +10,8 @@ import operator
 from collections.abc import Sequence
 from typing import SupportsFloat, SupportsIndex, TypeGuard, TypeVar, cast, get_args
 
+import numpy as np
+
 from fastconv.typing import PairLike, Precision, SingleLike
 
 Pair = tuple[int, int]
@@ -82,6 +84,13 @@ def number(op: str, name: str, value: SupportsFloat) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{op}: {name} is {value!r}, but needs a number") from None
+
+
+def flag(op: str, name: str, value: object) -> bool:
+    """True or False, also as NumPy has them; a word such as "no" would count as True."""
+    if isinstance(value, (bool, np.bool)):
+        return bool(value)
+    raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs True or False")
 
 
 def precision(op: str, value: object) -> Precision:

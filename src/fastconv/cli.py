@@ -113,7 +113,10 @@ def _with_extra(arguments: argparse.Namespace) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing == "fastconv":
             raise
-        message = f'the package {missing} is missing: install what {command} needs with pip install "fastconv[{extra}]"'
+        message = (
+            f'the package {missing} is missing: install what {command} needs with pip install ".[{extra}]" '
+            "in the folder of fastconv's source"
+        )
     except (CommandError, fastconv.BackendUnavailableError) as error:
         message = str(error)
     except MemoryError:

@@ -18,9 +18,11 @@ from fastconv.backends.threading import get_threading
 from fastconv.first_use import importing
 from fastconv.machine.processor import processor_name
 from fastconv.settings.threads import get_num_threads
+from fastconv.shown import shows
 from fastconv.typing import BackendName
 
 __all__ = ["build_config", "show_config"]
+__dir__ = shows(__name__)
 
 # A backend that is not there, or an environment variable that holds nonsense: both are shown, not raised.
 MISTAKES = (backends.BackendUnavailableError, ValueError)

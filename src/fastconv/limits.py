@@ -20,8 +20,10 @@ from fastconv.machine.processor import processor_name
 from fastconv.machine.roofline import Bandwidth, Limits, Peak
 from fastconv.settings.folder import kept_file, write_whole
 from fastconv.settings.threads import MOST_THREADS, get_num_threads
+from fastconv.shown import shows
 
 __all__ = ["Bandwidth", "Limits", "Peak", "cached_limits", "measure_limits", "save_limits"]
+__dir__ = shows(__name__)
 
 _FILE = "limits.json"
 

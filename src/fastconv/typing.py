@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, Support
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.shown import shows
+
 __all__ = [
     "ActivationLike",
     "ActivationName",
@@ -47,6 +49,7 @@ __all__ = [
     "SupportsDLPack",
     "ThreadingName",
 ]
+__dir__ = shows(__name__)
 
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
 PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]

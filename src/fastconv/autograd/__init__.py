@@ -23,14 +23,17 @@ try:
     import autograd as _autograd  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        f'fastconv.autograd cannot be loaded: {error}; install it with: pip install "fastconv[autograd]"'
+        f'fastconv.autograd cannot be loaded: {error}; install it with: pip install ".[autograd]" '
+        "in the folder of fastconv's source"
     ) from error
 
 from typing import TYPE_CHECKING
 
 from fastconv.autograd.operations import RECORDED
+from fastconv.shown import shows
 
 __all__ = sorted(RECORDED)  # pyright: ignore[reportUnsupportedDunderAll]
+__dir__ = shows(__name__)
 
 globals().update(RECORDED)
 

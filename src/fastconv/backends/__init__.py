@@ -24,7 +24,7 @@ class BackendFallbackWarning(RuntimeWarning):
 # Fastest first: the default is the first one that can be loaded.
 _BACKENDS: dict[BackendName, str] = {
     "cython": "its compiled extension is part of every wheel: reinstall fastconv where a C compiler is found",
-    "numba": 'install it with: pip install "fastconv[numba]"',
+    "numba": 'install it with: pip install ".[numba]" in the folder of fastconv\'s source',
     "numpy": "NumPy is required",
 }
 _loaded: dict[str, Backend] = {}

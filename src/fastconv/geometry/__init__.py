@@ -11,8 +11,10 @@ from fastconv.geometry.sizes import (
     pool_output_size,
     same_padding,
 )
+from fastconv.shown import shows
 
 __all__ = [
     "ConvMemory", "ReceptiveField", "conv_flops", "conv_memory", "conv_output_size", "conv_params",
     "conv_transpose_output_size", "pool_output_size", "receptive_field", "same_padding",
 ]  # fmt: skip
+__dir__ = shows(__name__)

@@ -20,6 +20,7 @@ from fastconv.grad.pool_max import (
 from fastconv.grad.rearrange import fold, pad2d, unfold
 from fastconv.grad.separable import separable_conv2d
 from fastconv.grad.transpose import conv_transpose2d, conv_transpose2d_input, conv_transpose2d_weight
+from fastconv.shown import shows
 
 __all__ = [
     "activation",
@@ -50,3 +51,4 @@ __all__ = [
     "stochastic_pool2d",
     "unfold",
 ]
+__dir__ = shows(__name__)

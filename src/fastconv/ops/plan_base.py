@@ -51,6 +51,7 @@ class Plan:
         # By shape, dtype and precision of `x`: a shortcut, its weights, and the problem.
         self._known: dict[Hashable, Any] = {}
         # What measuring said, for the problems that came; None where the plan is not tuned.
+        tune = arguments.flag(options.op, "tune", tune)
         self._choices: dict[ConvProblem, Choice] | None = {} if tune else None
         self._last: ConvProblem | None = None  # for `explain`
         self._input_shape = None if input_shape is None else self._full_shape(input_shape)
@@ -186,6 +187,17 @@ class Plan:
             return f"{self!r}\nThe kernel is chosen when x's shape is known: explain(input_shape), or call the plan."
         text, choice = self._backend.explain(self._planned(problem)), self._choice(problem)
         return text if choice is None else f"{text}\ntune: {choice.told}"
+
+    if not TYPE_CHECKING:  # to which every name would be an attribute then
+
+        def __getattr__(self, name):
+            """Only what is not there comes here: all of a plan, where `__new__` alone was called."""
+            kind = type(self).__name__
+            if name in Plan.__slots__:
+                raise RuntimeError(
+                    f"{kind}: this plan was never made; plans come from plan_... functions and pickles"
+                )
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
     def _made(self, arguments: dict[str, Any]) -> Plan:
         """What the public function for such plans makes of its arguments."""

@@ -12,12 +12,14 @@ import os
 from pathlib import Path
 
 from fastconv.settings.folder import write_whole
+from fastconv.shown import shows
 from fastconv.tuning.choice import this_machine
 from fastconv.tuning.entries import Entry, as_text
 from fastconv.tuning.store import NotKept, location, read, warn_of, writing
 from fastconv.tuning.store import load as _load
 
 __all__ = ["Entry", "clear", "entries", "load", "location", "save"]
+__dir__ = shows(__name__)
 
 
 def entries() -> tuple[Entry, ...]:

@@ -47,7 +47,7 @@ examples:
   fastconv bench --network all --batch 1,8 --json run.json --html report.html
 
 networks: {", ".join(NETWORKS)}
-peers:    {", ".join(peers.PEERS)} (pip install "fastconv[peers]")
+peers:    {", ".join(peers.PEERS)} (pip install ".[peers]")
 
 Shapes are in the order of NCHW, whatever the layout: --x N,C,H,W and --w
 filters,channels per group,kH,kW (for conv_transpose2d channels,filters,kH,kW).

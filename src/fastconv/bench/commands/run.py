@@ -234,6 +234,10 @@ def _check_files(arguments: argparse.Namespace) -> None:
     for name in ("load", "compare"):
         path = getattr(arguments, name)
         if path is not None and not path.is_file():
+            if path.is_dir():
+                raise CommandError(f"--{name} needs a file, but {path} is a folder")
+            if path.exists():
+                raise CommandError(f"--{name} needs a file, but {path} is a device or a pipe")
             raise CommandError(f"--{name} cannot be read: there is no file {path}")
     named: dict[Path, str] = {}
     for name in ("load", "compare", "json", "html", "markdown"):
