@@ -53,4 +53,21 @@ real sum_of_lanes(vec v) {
     return lane[0];
 }
 
+/* The same for n vectors: VL of them at a time are transposed. Where `odd` is not NULL, it
+ * takes the sums of every second lane, and `even` those of the others. */
+static inline void sum_lanes_of(const real *vectors, int64_t n, real *even, real *odd) {
+    for (int64_t first = 0; first < n; first += VL) {
+        int64_t offset[VL], count = min64(VL, n - first);
+        vec lane[VL];
+        for (int64_t i = 0; i < VL; i++) offset[i] = (first + min64(i, count - 1)) * VL;
+        load_transposed(vectors, offset, lane);
+#pragma GCC unroll 4
+        for (int width = VL / 2; width > 1; width /= 2)
+#pragma GCC unroll 8
+            for (int l = 0; l < width; l++) lane[l] += lane[l + width];
+        store_up_to(even + first, odd ? lane[0] : lane[0] + lane[1], count);
+        if (odd) store_up_to(odd + first, lane[1], count);
+    }
+}
+
 #endif

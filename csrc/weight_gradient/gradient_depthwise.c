@@ -12,6 +12,7 @@
 #include "base/total.h"
 #include "conv/grid.h"
 #include "weight_gradient/gradient.h"
+#include "weight_gradient/gradient_walk.h"
 #include "weight_gradient/kernel.h"
 
 enum {
@@ -25,6 +26,7 @@ enum {
     PREFETCH_BYTES = 2 << 10, /* of a plane */
     MOST_SHARES = 64,
     WANTED_TASKS = 16,
+    WALKED_LINES = 8, /* NHWC: of a strip that is walked */
 };
 
 /* ---- register tile ---- */
@@ -128,7 +130,14 @@ typedef struct {
     int64_t rows, seen, lines,
         strips; /* output rows of a strip, lines it sees, those in the image at most; strips of an image */
     int64_t shares;
+    const gradient_walker *walker; /* NULL where lines are packed */
+    int64_t across, most_rows;     /* vectors of sums for a row of taps; rows that may be summed plainly */
 } depthwise_plan;
+
+/* Walks along rows of NHWC images take each filter's own channel. */
+static const gradient_walker *walker_of(const fc_conv *p) {
+    return p->layout == FC_NHWC && p->filters != p->channels ? NULL : gradient_walker_of(p);
+}
 
 static depthwise_plan plan_of(const fc_conv *p) {
     depthwise_plan w = {.o = operands_of(p),
@@ -154,6 +163,13 @@ static depthwise_plan plan_of(const fc_conv *p) {
     int64_t reach = (w.kernel_h - 1) * w.dilation_h + 1, fitting = LINES_BYTES / (w.pitch * (int64_t)sizeof(real));
     w.rows = max64(1, min64(o->out_height, (fitting - reach) / w.stride_h + 1));
     w.rows = min64(o->out_height, max64(w.rows, ceil_div(2 * reach, w.stride_h))); /* or lines are packed too often */
+    w.walker = walker_of(p);
+    if (w.walker) {
+        int pairs = !o->nhwc && w.stride_w == 2;
+        w.across = pairs ? (w.kernel_w + 1) / 2 : w.kernel_h;
+        w.most_rows = pairs ? TILE_STEPS / 2 : TILE_STEPS;
+        w.rows = min64(o->out_height, o->nhwc ? WALKED_LINES : w.most_rows);
+    }
     w.strips = ceil_div(o->out_height, w.rows), w.rows = ceil_div(o->out_height, w.strips);
     w.strips = ceil_div(o->out_height, w.rows);
     w.seen = (w.rows - 1) * w.stride_h + reach, w.lines = min64(o->height, w.seen);
@@ -327,6 +343,135 @@ static int work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
+/* ---- a task of walks ---- */
+
+/* Sums [row of taps][across][VL] in memory; of at most TILE_STEPS terms they go to the totals. */
+typedef struct {
+    real *sums, *totals, *rests;
+    int64_t reals, terms;
+} walked_sums;
+
+static void settle_walks(walked_sums *s) {
+    add_parts(s->totals, s->rests, s->sums, s->reals);
+    clear_reals(s->sums, s->reals);
+    s->terms = 0;
+}
+
+/* Walks rows [begin, end) of a column in each of `images` stretches, of all taps. */
+static void walk_column(const depthwise_plan *w, gradient_rows_walked *rows, const gradient_column *c, walked_sums *s) {
+    int64_t terms = rows->images * (rows->end - rows->begin), taps = w->o.nhwc ? w->kernel_w : w->kernel_h;
+    if (s->terms + terms > w->most_rows) settle_walks(s);
+    s->terms += terms;
+    for (int64_t r = 0; r < taps; r += w->walker->rows) {
+        rows->first_tap = r, rows->tap_rows = min64(w->walker->rows, taps - r);
+        rows->sums = s->sums + r * w->across * VL;
+        w->walker->walk(rows, c);
+    }
+}
+
+/* Rows [y, y + rows) of outputs of some images of a filter, NCHW. */
+static void walk_planes(const depthwise_gradient_job *j, int64_t filter, int64_t image, int64_t images, int64_t y,
+                        int64_t rows, const gradient_column *columns, walked_sums *sums) {
+    const depthwise_plan *w = j->w;
+    const operands *o = &w->o;
+    gradient_rows_walked walked = {
+        .x = j->x + image * o->x_image + filter / w->multiplier * o->x_channel,
+        .gradient = j->gradient + image * o->out_image + filter * o->out_channel,
+        .images = images,
+        .x_image = o->x_image,
+        .gradient_image = o->out_image,
+        .x_row = o->width,
+        .gradient_row = o->out_width,
+        .tap = 1,
+        .height = o->height,
+        .pad = w->pad_top,
+        .begin = y,
+        .end = y + rows,
+    };
+    for (int64_t i = 0; i * VL < o->out_width; i++) walk_column(w, &walked, columns + i, sums);
+}
+
+/* The same of `lanes` filters from number `k` on, of one image, NHWC. Lines whose taps are all inside are walked
+ * together, as far as sums have room. */
+static void walk_lines(const depthwise_gradient_job *j, int64_t k, int64_t lanes, int64_t image, int64_t y,
+                       int64_t rows, walked_sums *sums) {
+    const depthwise_plan *w = j->w;
+    const operands *o = &w->o;
+    gradient_rows_walked walked = {
+        .x = j->x + image * o->x_image,
+        .gradient = j->gradient + image * o->out_image,
+        .x_image = w->stride_h * o->width * o->x_pixel,
+        .gradient_image = o->out_width * o->out_pixel,
+        .x_row = o->x_pixel,
+        .gradient_row = o->out_pixel,
+        .tap = o->width * o->x_pixel,
+        .height = o->width,
+        .pad = w->pad_left,
+    };
+    for (int64_t end = y + rows; y < end; y += walked.images) {
+        gradient_column c = column_of_channels(j->p, k, lanes, y);
+        int64_t alike = (o->height + w->pad_top - w->kernel_h) / w->stride_h + 1 - y;
+        int inside = y * w->stride_h >= w->pad_top && alike > 0;
+        walked.images = inside ? max64(1, min64(min64(alike, end - y), w->most_rows / o->out_width)) : 1;
+        for (walked.begin = 0; walked.begin < o->out_width; walked.begin = walked.end) {
+            walked.end = min64(o->out_width, walked.begin + w->most_rows);
+            walk_column(w, &walked, &c, sums);
+        }
+    }
+}
+
+static int work_walks(const void *context, int64_t begin, int64_t end) {
+    const depthwise_gradient_job *j = context;
+    const depthwise_plan *w = j->w;
+    const operands *o = &w->o;
+    int64_t kernel = w->kernel_h, taps = kernel * kernel, filters = o->groups * w->multiplier;
+    int64_t vectors = kernel * w->across, count = o->nhwc ? 0 : ceil_div(o->out_width, VL), strips = o->batch * w->strips;
+    walked_sums s = {.reals = vectors * VL};
+    gradient_column *columns = fc_workspace(
+        FC_OWN, (size_t)count * sizeof *columns + (size_t)(3 * s.reals + 2 * round_up(vectors, VL)) * sizeof(real));
+    if (!columns) return FC_NO_MEMORY;
+    s.sums = (real *)(columns + count), s.totals = s.sums + s.reals, s.rests = s.totals + s.reals;
+    real *even = s.rests + s.reals, *odd = w->across < kernel ? even + round_up(vectors, VL) : NULL;
+    for (int64_t i = 0; i < count; i++) columns[i] = column_of_pixels(j->p, i * VL);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t unit = task % w->units, share = task / w->units, k = o->nhwc ? unit * VL : unit;
+        int64_t lanes = o->nhwc ? min64(VL, filters - k) : VL, last = part_start(strips, w->shares, share + 1);
+        total bias = no_total();
+        clear_reals(s.sums, 3 * s.reals), s.terms = 0;
+        for (int64_t i = part_start(strips, w->shares, share), images; i < last; i += images) {
+            int status = fc_called_off();
+            if (status) return status;
+            int64_t image = i / w->strips, y = i % w->strips * w->rows, rows = min64(w->rows, o->out_height - y);
+            images = o->nhwc || w->strips > 1 ? 1 : min64(last - i, max64(1, w->most_rows / rows));
+            if (o->nhwc)
+                walk_lines(j, k, lanes, image, y, rows, &s);
+            else
+                walk_planes(j, k, image, images, y, rows, columns, &s);
+            const real *gradient =
+                j->gradient + image * o->out_image + k * o->out_channel + y * o->out_width * o->out_pixel;
+            for (int64_t m = 0; m < images && j->bias; m++)
+                add_strip(&bias, w, gradient + m * o->out_image, rows, lanes);
+        }
+        settle_walks(&s);
+        copy_totals(s.sums, s.totals, s.rests, s.reals);
+        real *to = share ? j->partial_weights + (share - 1) * filters * taps : j->weights;
+        real *to_bias = share ? j->partial_bias + (share - 1) * filters : j->bias;
+        if (o->nhwc) { /* the walk's rows are the kernel's columns */
+            for (int64_t t = 0; t < taps; t++)
+                store_up_to(to + (t % kernel * kernel + t / kernel) * filters + k, load(s.sums + t * VL), lanes);
+            if (j->bias) store_up_to(to_bias + k, total_of(&bias), lanes);
+            continue;
+        }
+        sum_lanes_of(s.sums, vectors, even, odd);
+        to += k * taps;
+        for (int64_t r = 0; r < kernel; r++)
+            for (int64_t t = 0; t < kernel; t++)
+                *to++ = odd ? (t % 2 ? odd : even)[r * w->across + t / 2] : even[r * kernel + t];
+        if (j->bias) to_bias[k] = sum_of_lanes(total_of(&bias));
+    }
+    return 0;
+}
+
 /* ---- the kernel ---- */
 
 static int accepts(const fc_conv *p) {
@@ -359,7 +504,7 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
         if (!j.partial_weights) return FC_NO_MEMORY;
         j.partial_bias = j.partial_weights + (w.shares - 1) * size;
     }
-    int status = fc_parallel(w.shares * w.units, 2 * cost(p), threads, work, &j);
+    int status = fc_parallel(w.shares * w.units, 2 * cost(p), threads, w.walker ? work_walks : work, &j);
     if (!status && w.shares > 1) status = add_shares(weights, j.partial_weights, size, w.shares, threads);
     if (!status && w.shares > 1 && bias) status = add_shares(bias, j.partial_bias, filters, w.shares, threads);
     free(j.partial_weights);
