@@ -349,12 +349,16 @@ static int work(const void *context, int64_t begin, int64_t end) {
 typedef struct {
     real *sums, *totals, *rests;
     int64_t reals, terms;
+    int settled; /* are there totals? */
 } walked_sums;
 
 static void settle_walks(walked_sums *s) {
-    add_parts(s->totals, s->rests, s->sums, s->reals);
+    if (s->settled)
+        add_parts(s->totals, s->rests, s->sums, s->reals);
+    else
+        copy_reals(s->totals, s->sums, s->reals), clear_reals(s->rests, s->reals);
     clear_reals(s->sums, s->reals);
-    s->terms = 0;
+    s->terms = 0, s->settled = 1;
 }
 
 /* Walks rows [begin, end) of a column in each of `images` stretches, of all taps. */
@@ -380,6 +384,9 @@ static void walk_planes(const depthwise_gradient_job *j, int64_t filter, int64_t
         .images = images,
         .x_image = o->x_image,
         .gradient_image = o->out_image,
+        .x_next = image + images < o->batch ? o->x_image : o->x_channel,
+        .gradient_next = image + images < o->batch ? o->out_image : o->out_channel,
+        .x_further = VL,
         .x_row = o->width,
         .gradient_row = o->out_width,
         .tap = 1,
@@ -402,6 +409,9 @@ static void walk_lines(const depthwise_gradient_job *j, int64_t k, int64_t lanes
         .gradient = j->gradient + image * o->out_image,
         .x_image = w->stride_h * o->width * o->x_pixel,
         .gradient_image = o->out_width * o->out_pixel,
+        .x_next = w->kernel_h * o->width * o->x_pixel,
+        .gradient_next = o->out_width * o->out_pixel,
+        .x_further = o->width * o->x_pixel,
         .x_row = o->x_pixel,
         .gradient_row = o->out_pixel,
         .tap = o->width * o->x_pixel,
@@ -425,19 +435,20 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
     const depthwise_plan *w = j->w;
     const operands *o = &w->o;
     int64_t kernel = w->kernel_h, taps = kernel * kernel, filters = o->groups * w->multiplier;
-    int64_t vectors = kernel * w->across, count = o->nhwc ? 0 : ceil_div(o->out_width, VL), strips = o->batch * w->strips;
+    int64_t vectors = kernel * w->across, count = o->nhwc ? 0 : ceil_div(o->out_width, VL),
+            strips = o->batch * w->strips;
     walked_sums s = {.reals = vectors * VL};
-    gradient_column *columns = fc_workspace(
-        FC_OWN, (size_t)count * sizeof *columns + (size_t)(3 * s.reals + 2 * round_up(vectors, VL)) * sizeof(real));
+    gradient_column *columns =
+        fc_workspace(FC_OWN, (size_t)count * sizeof *columns + (size_t)(3 * s.reals + 2 * vectors + VL) * sizeof(real));
     if (!columns) return FC_NO_MEMORY;
     s.sums = (real *)(columns + count), s.totals = s.sums + s.reals, s.rests = s.totals + s.reals;
-    real *even = s.rests + s.reals, *odd = w->across < kernel ? even + round_up(vectors, VL) : NULL;
+    real *row_sums = s.rests + s.reals;
     for (int64_t i = 0; i < count; i++) columns[i] = column_of_pixels(j->p, i * VL);
     for (int64_t task = begin; task < end; task++) {
         int64_t unit = task % w->units, share = task / w->units, k = o->nhwc ? unit * VL : unit;
         int64_t lanes = o->nhwc ? min64(VL, filters - k) : VL, last = part_start(strips, w->shares, share + 1);
         total bias = no_total();
-        clear_reals(s.sums, 3 * s.reals), s.terms = 0;
+        clear_reals(s.sums, s.reals), s.terms = 0, s.settled = 0;
         for (int64_t i = part_start(strips, w->shares, share), images; i < last; i += images) {
             int status = fc_called_off();
             if (status) return status;
@@ -452,8 +463,10 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
             for (int64_t m = 0; m < images && j->bias; m++)
                 add_strip(&bias, w, gradient + m * o->out_image, rows, lanes);
         }
-        settle_walks(&s);
-        copy_totals(s.sums, s.totals, s.rests, s.reals);
+        if (s.settled) {
+            settle_walks(&s);
+            copy_totals(s.sums, s.totals, s.rests, s.reals);
+        }
         real *to = share ? j->partial_weights + (share - 1) * filters * taps : j->weights;
         real *to_bias = share ? j->partial_bias + (share - 1) * filters : j->bias;
         if (o->nhwc) { /* the walk's rows are the kernel's columns */
@@ -462,11 +475,13 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
             if (j->bias) store_up_to(to_bias + k, total_of(&bias), lanes);
             continue;
         }
-        sum_lanes_of(s.sums, vectors, even, odd);
         to += k * taps;
-        for (int64_t r = 0; r < kernel; r++)
-            for (int64_t t = 0; t < kernel; t++)
-                *to++ = odd ? (t % 2 ? odd : even)[r * w->across + t / 2] : even[r * kernel + t];
+        if (w->across == kernel) {
+            sum_lanes_of(0, s.sums, vectors, to);
+        } else {
+            sum_lanes_of(1, s.sums, vectors, row_sums);
+            for (int64_t r = 0; r < kernel; r++, to += kernel) copy_reals(to, row_sums + r * 2 * w->across, kernel);
+        }
         if (j->bias) to_bias[k] = sum_of_lanes(total_of(&bias));
     }
     return 0;

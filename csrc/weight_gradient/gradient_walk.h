@@ -1,5 +1,5 @@
-/* The gradient of a depthwise convolution's weights for square kernels of 3, 5 and 7 at a stride of 1, and of 3 and 5 at
- * a stride of 2, from operands where they are. Included by gradient_depthwise.c.
+/* The gradient of a depthwise convolution's weights for square kernels of 3, 5 and 7 at a stride of 1, and of 3 and 5
+ * at a stride of 2, from operands where they are. Included by gradient_depthwise.c.
  *
  * Tiling: a column of the gradient, one vector wide, is walked down row by row, as in conv/depthwise_walk.h: down the
  * plane with lanes over pixels of a row (NCHW), along a row with lanes over channels (NHWC). Each row of the image is
@@ -35,6 +35,8 @@ typedef struct {
 typedef struct {
     const real *x, *gradient;
     int64_t images, x_image, gradient_image;
+    int64_t x_next, x_further,
+        gradient_next;                /* how much further what will be walked next is; at a stride of 2, twice */
     int64_t x_row, gradient_row, tap; /* from row to row, from tap to tap across */
     int64_t height, pad;              /* rows of the image */
     int64_t begin, end;
@@ -68,15 +70,19 @@ void walk_gradient(const int K, const int S, const int R, const int pairs, const
                 if (row < begin * S || row >= last) continue;
                 if (q % S == 0 && y < end) {
                     const real *at = g + y * w->gradient_row;
+                    __builtin_prefetch(at + w->gradient_next);
                     vec own_gradient = masked ? load_masked(at, own) : load(at);
                     if (pairs) {
-                        gradient[q / S][1] = __builtin_shufflevector(own_gradient, own_gradient, LANES(HALF_HIGH, 0, 0));
+                        gradient[q / S][1] =
+                            __builtin_shufflevector(own_gradient, own_gradient, LANES(HALF_HIGH, 0, 0));
                         own_gradient = __builtin_shufflevector(own_gradient, own_gradient, LANES(HALF_LOW, 0, 0));
                     }
                     gradient[q / S][0] = own_gradient;
                 }
                 if ((uint64_t)(row - top) >= (uint64_t)w->height) continue;
                 const real *pixels = x + (row - top) * w->x_row;
+                __builtin_prefetch(pixels + w->x_next);
+                if (pairs || S == 2) __builtin_prefetch(pixels + w->x_next + w->x_further);
                 const int lowest = q % S, highest = lowest + (R - 1 - lowest) / S * S; /* rows of taps that see it */
                 if (all_taps && y < end && y - (highest - lowest) / S >= begin) {
 #pragma GCC unroll 8
@@ -86,13 +92,14 @@ void walk_gradient(const int K, const int S, const int R, const int pairs, const
                         PIN(pixel); /* compilers load it again for every use */
 #pragma GCC unroll 8
                         for (int j = lowest; j < R; j += S) {
-                            vec *to = &sum[j][i / halves], other = gradient[(q - j + 2 * period) / S % alive][i % halves];
+                            vec *to = &sum[j][i / halves],
+                                other = gradient[(q - j + 2 * period) / S % alive][i % halves];
                             *to = masked ? add_product_masked(*to, pixel, other, inside[i]) : *to + pixel * other;
                         }
                     }
                     continue;
                 }
-                /* At the ends, some of the gradient's rows are missing. */
+            /* At the ends, some of the gradient's rows are missing. */
 #pragma GCC unroll 8
                 for (int j = lowest; j < R; j += S) {
                     if (j >= w->tap_rows || y - (j - lowest) / S < begin || y - (j - lowest) / S >= end) continue;
