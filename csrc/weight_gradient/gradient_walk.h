@@ -48,6 +48,8 @@ INLINE
 void walk_gradient(const int K, const int S, const int R, const int pairs, const int masked,
                    const gradient_rows_walked *w, const gradient_column *c) {
     const int across = pairs ? (K + 1) / 2 : K, halves = pairs ? 2 : 1, alive = (R + S - 1) / S, period = alive * S;
+    const int64_t tap = w->tap, x_row = w->x_row, gradient_row = w->gradient_row;
+    const int64_t x_next = w->x_next, x_further = w->x_further, gradient_next = w->gradient_next;
     vec sum[MOST_ROWS_ALIVE][MOST_TAPS_ACROSS], gradient[MOST_ROWS_ALIVE][2];
     lane_mask inside[MOST_TAPS_ACROSS], own = c->own;
 #pragma GCC unroll 8
@@ -58,61 +60,63 @@ void walk_gradient(const int K, const int S, const int R, const int pairs, const
         for (int s = 0; s < across; s++) sum[j][s] = j < w->tap_rows ? load(w->sums + (j * across + s) * VL) : zero();
 #pragma GCC unroll 8
     for (int i = 0; i < alive; i++) gradient[i][0] = gradient[i][1] = zero();
-    /* Rows of the image are counted from the one that the first of these taps sees for row 0 of the gradient. */
-    const int64_t begin = w->begin, end = w->end, last = (end - 1) * S + w->tap_rows, top = w->pad - w->first_tap;
-    const int all_taps = w->tap_rows == R;
-    const real *x = w->x + c->x, *g = w->gradient + c->gradient;
-    for (int64_t image = 0; image < w->images; image++, x += w->x_image, g += w->gradient_image)
-        for (int64_t base = begin * S / period * period; base < last; base += period) {
+    /* Rows of the image are counted from the one that the first of these taps sees for row 0 of the gradient. Of rows
+     * [low, high) all taps see one; those of rows that are not there have sums that nobody stores. */
+    const int64_t begin = w->begin * S, end = w->end * S, last = end - S + w->tap_rows, top = w->pad - w->first_tap;
+    const int64_t low = max64(begin + w->tap_rows - 1, top), high = min64(end, top + w->height);
+    const int64_t first = begin / period * period;
+    const real *x = w->x + c->x + (first - top) * x_row, *g = w->gradient + c->gradient + first / S * gradient_row;
+    for (int64_t image = 0; image < w->images; image++, x += w->x_image, g += w->gradient_image) {
+        const real *pixels = x, *gradients = g;
+        for (int64_t base = first; base < last; base += period) {
 #pragma GCC unroll 8
-            for (int q = 0; q < period; q++) {
-                const int64_t row = base + q, y = base / S + q / S;
-                if (row < begin * S || row >= last) continue;
-                if (q % S == 0 && y < end) {
-                    const real *at = g + y * w->gradient_row;
-                    __builtin_prefetch(at + w->gradient_next);
-                    vec own_gradient = masked ? load_masked(at, own) : load(at);
-                    if (pairs) {
-                        gradient[q / S][1] =
-                            __builtin_shufflevector(own_gradient, own_gradient, LANES(HALF_HIGH, 0, 0));
-                        own_gradient = __builtin_shufflevector(own_gradient, own_gradient, LANES(HALF_LOW, 0, 0));
-                    }
-                    gradient[q / S][0] = own_gradient;
+            for (int q = 0; q < period; q++, pixels += x_row) {
+                const int64_t row = base + q;
+                const int all = row >= low && row < high;
+                if (!all && (row < begin || row >= last)) {
+                    if (q % S == 0) gradients += gradient_row;
+                    continue;
                 }
-                if ((uint64_t)(row - top) >= (uint64_t)w->height) continue;
-                const real *pixels = x + (row - top) * w->x_row;
-                __builtin_prefetch(pixels + w->x_next);
-                if (pairs || S == 2) __builtin_prefetch(pixels + w->x_next + w->x_further);
-                const int lowest = q % S, highest = lowest + (R - 1 - lowest) / S * S; /* rows of taps that see it */
-                if (all_taps && y < end && y - (highest - lowest) / S >= begin) {
+                if (q % S == 0) {
+                    if (all || row < end) {
+                        vec v = masked ? load_masked(gradients, own) : load(gradients);
+                        __builtin_prefetch(gradients + gradient_next);
+                        if (pairs) gradient[q / S][1] = __builtin_shufflevector(v, v, LANES(HALF_HIGH, 0, 0));
+                        gradient[q / S][0] = pairs ? __builtin_shufflevector(v, v, LANES(HALF_LOW, 0, 0)) : v;
+                    }
+                    gradients += gradient_row;
+                }
+                if (all) {
+                    __builtin_prefetch(pixels + x_next);
+                    if (S == 2) __builtin_prefetch(pixels + x_next + x_further);
 #pragma GCC unroll 8
                     for (int i = 0; i < across * halves; i++) {
-                        const real *at = pixels + (pairs ? i / 2 * 2 + i % 2 * VL : i * w->tap);
+                        const real *at = pixels + (pairs ? i / 2 * 2 + i % 2 * VL : i * tap);
                         vec pixel = masked ? load_masked(at, inside[i]) : load(at);
                         PIN(pixel); /* compilers load it again for every use */
 #pragma GCC unroll 8
-                        for (int j = lowest; j < R; j += S) {
-                            vec *to = &sum[j][i / halves],
-                                other = gradient[(q - j + 2 * period) / S % alive][i % halves];
-                            *to = masked ? add_product_masked(*to, pixel, other, inside[i]) : *to + pixel * other;
+                        for (int j = q % S; j < R; j += S) {
+                            vec *to = &sum[j][i / halves], own = gradient[(q - j + 2 * period) / S % alive][i % halves];
+                            *to = masked ? add_product_masked(*to, pixel, own, inside[i]) : *to + pixel * own;
                         }
                     }
                     continue;
                 }
-            /* At the ends, some of the gradient's rows are missing. */
+                if (row < top || row >= top + w->height) continue;
 #pragma GCC unroll 8
-                for (int j = lowest; j < R; j += S) {
-                    if (j >= w->tap_rows || y - (j - lowest) / S < begin || y - (j - lowest) / S >= end) continue;
+                for (int j = q % S; j < R; j += S) {
+                    if (j >= w->tap_rows || row - j < begin || row - j >= end) continue;
 #pragma GCC unroll 8
                     for (int i = 0; i < across * halves; i++) {
-                        const real *at = pixels + (pairs ? i / 2 * 2 + i % 2 * VL : i * w->tap);
+                        const real *at = pixels + (pairs ? i / 2 * 2 + i % 2 * VL : i * tap);
                         vec pixel = masked ? load_masked(at, inside[i]) : load(at);
-                        vec *to = &sum[j][i / halves], other = gradient[(q - j + 2 * period) / S % alive][i % halves];
-                        *to = masked ? add_product_masked(*to, pixel, other, inside[i]) : *to + pixel * other;
+                        vec *to = &sum[j][i / halves], own = gradient[(q - j + 2 * period) / S % alive][i % halves];
+                        *to = masked ? add_product_masked(*to, pixel, own, inside[i]) : *to + pixel * own;
                     }
                 }
             }
         }
+    }
 #pragma GCC unroll 8
     for (int j = 0; j < R; j++)
 #pragma GCC unroll 8
