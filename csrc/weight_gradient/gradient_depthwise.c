@@ -1,25 +1,23 @@
 /* Gradient of a depthwise convolution's weights. Called through `gradients.def`.
  *
- * Vectors run over the pixels of a row (NCHW), or over filters (NHWC). The input's lines are packed: with zeros around
- * the image, a sheet for each remainder that the taps have by the stride (NCHW), in vectors of the filters' channels
- * (NHWC). Register tile: a rectangle of the kernel's taps, one sum each; every vector of the gradient is loaded once
- * and multiplied with the pixels of all taps of the tile. A task is a filter, or a vector of them, and a share of the
- * images' strips of rows; their sums are added up at the end, so that results do not depend on the number of threads.
- * Limit: loads, one for each product. */
+ * Vectors run over the pixels of a row (NCHW), or over filters (NHWC). The usual square kernels walk down columns of
+ * the gradient, with both operands where they are (gradient_walk.h). For all others the input's lines are packed: with
+ * zeros around the image, a sheet for each remainder that the taps have by the stride (NCHW), in vectors of the
+ * filters' channels (NHWC); gradient_taps.h multiplies them. A task is a filter, or a vector of them, and a share of
+ * the images' strips of rows; their sums are added up at the end, so that results do not depend on the number of
+ * threads. Limit: FMA throughput of walks whose operands are in cache, else bandwidth; for packed lines loads, one for
+ * each product. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
 #include "base/total.h"
 #include "conv/grid.h"
 #include "weight_gradient/gradient.h"
+#include "weight_gradient/gradient_taps.h"
 #include "weight_gradient/gradient_walk.h"
 #include "weight_gradient/kernel.h"
 
 enum {
-    TILE_COLUMNS = 7, /* taps of a row in a tile */
-    TILE_ROWS = 5,
-    TILE_TAPS = MR > 6 ? 28 : 12,
-    TILE_STEPS = 64,          /* vectors of the gradient, whose products are summed in registers */
     LINES_BYTES = 24 << 10,   /* of L1, for a strip's lines */
     MOST_BYTES = 2 << 20,     /* beyond which other kernels are better */
     SHARE_BYTES = 512 << 10,  /* NHWC: input and gradient of a share, which all vectors of filters read in turn */
@@ -28,95 +26,6 @@ enum {
     WANTED_TASKS = 16,
     WALKED_LINES = 8, /* NHWC: of a strip that is walked */
 };
-
-/* ---- register tile ---- */
-
-typedef struct {
-    const real *const *lines;    /* what the tile's first row sees for the first row of outputs ... */
-    int64_t line_step, tap_step; /* ... and how many lines further the next outputs and the next row of the tile are */
-    const int64_t *offsets;      /* of the tile's columns in a line */
-    const real *gradient;
-    int64_t rows, gradient_row;    /* rows of outputs, and from one to the next */
-    int64_t count, tail, lanes;    /* vectors of a row of outputs; lanes of the last, and of the others */
-    int64_t x_step, gradient_step; /* from vector to vector */
-    real *sums;                    /* [row][row_sums] */
-    int64_t row_sums;
-} tap_tile;
-
-INLINE
-void multiply_tile(const int rows, const int columns, const tap_tile *t) {
-    vec sum[TILE_ROWS][TILE_COLUMNS]; /* of TILE_STEPS steps */
-    total all[TILE_ROWS][TILE_COLUMNS];
-    const real *gradient_row = t->gradient, *g = gradient_row, *x[TILE_ROWS];
-    const real *const *lines = t->lines;
-    int64_t offset[TILE_COLUMNS], y = t->rows, left = t->count; /* rows, and vectors of the row */
-#pragma GCC unroll 8
-    for (int s = 0; s < columns; s++) offset[s] = t->offsets[s];
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (int s = 0; s < columns; s++) all[r][s] = no_total();
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) x[r] = lines[r * t->tap_step];
-    do {
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-            for (int s = 0; s < columns; s++) sum[r][s] = zero();
-        for (int64_t room = TILE_STEPS; room > 0 && y > 0;) {
-            int64_t steps = min64(room, left - 1);
-            room -= steps, left -= steps;
-            for (; steps > 0; steps--, g += t->gradient_step) {
-                vec gradient = load_up_to(g, t->lanes);
-#pragma GCC unroll 8
-                for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 8
-                    for (int s = 0; s < columns; s++) sum[r][s] += gradient * load(x[r] + offset[s]);
-                    x[r] += t->x_step;
-                }
-            }
-            if (room == 0) break;
-            /* Pixels beside the last may be another tap's: infinity is not to meet 0. */
-            vec gradient = load_up_to(g, t->tail);
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-                for (int s = 0; s < columns; s++) sum[r][s] += gradient * load_up_to(x[r] + offset[s], t->tail);
-            room--, y--, left = t->count;
-            if (y == 0) break;
-            lines += t->line_step, gradient_row += t->gradient_row, g = gradient_row;
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) x[r] = lines[r * t->tap_step];
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-            for (int s = 0; s < columns; s++) add_part(&all[r][s], sum[r][s]);
-    } while (y > 0);
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (int s = 0; s < columns; s++) store(t->sums + r * t->row_sums + s * VL, total_of(&all[r][s]));
-}
-
-#define TILE(rows, columns)                                                                                            \
-    static void tile_##rows##_##columns(const tap_tile *t) { multiply_tile(rows, columns, t); }
-#define COLUMN_TILES(rows)                                                                                             \
-    TILE(rows, 1)                                                                                                      \
-    TILE(rows, 2)                                                                                                      \
-    TILE(rows, 3)                                                                                                      \
-    TILE(rows, 4)                                                                                                      \
-    TILE(rows, 5)                                                                                                      \
-    TILE(rows, 6)                                                                                                      \
-    TILE(rows, 7)
-#define ROW(r) {tile_##r##_1, tile_##r##_2, tile_##r##_3, tile_##r##_4, tile_##r##_5, tile_##r##_6, tile_##r##_7}
-COLUMN_TILES(1)
-COLUMN_TILES(2)
-COLUMN_TILES(3)
-COLUMN_TILES(4)
-COLUMN_TILES(5)
-
-static void (*const tiles[TILE_ROWS][TILE_COLUMNS])(const tap_tile *) = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5)};
 
 /* ---- plan ---- */
 
@@ -134,9 +43,11 @@ typedef struct {
     int64_t across, most_rows;     /* vectors of sums for a row of taps; rows that may be summed plainly */
 } depthwise_plan;
 
-/* Walks along rows of NHWC images take each filter's own channel. */
+/* Walks along rows of NHWC images take each filter's own channel; kernels of 7 need so many walks that a packed line,
+ * which is in L1, is better. */
 static const gradient_walker *walker_of(const fc_conv *p) {
-    return p->layout == FC_NHWC && p->filters != p->channels ? NULL : gradient_walker_of(p);
+    if (p->layout == FC_NHWC && (p->filters != p->channels || p->kernel_h == 7)) return NULL;
+    return gradient_walker_of(p);
 }
 
 static depthwise_plan plan_of(const fc_conv *p) {
@@ -500,6 +411,14 @@ static int accepts(const fc_conv *p) {
 static double cost(const fc_conv *p) {
     depthwise_plan w = plan_of(p);
     const operands *o = &w.o;
+    if (w.walker) {
+        int64_t along = o->nhwc ? w.kernel_w : w.kernel_h, passes = ceil_div(along, w.walker->rows);
+        int64_t loads = w.across * (w.most_rows < TILE_STEPS ? 2 : 1);
+        int64_t lines = o->batch * w.units * o->out_height, steps = o->nhwc ? o->out_width : ceil_div(o->out_width, VL);
+        double cycles = (double)(lines * steps * passes * (w.walker->rows * loads + 8));
+        cycles += (double)(w.units * w.shares * 250) + (o->nhwc ? 60 * (double)(lines * passes) : 0);
+        return (cycles + stream_cycles((double)(o->batch * (o->x_image + o->out_image)) * sizeof(real))) / 2 + 1000;
+    }
     double vectors = (double)(o->nhwc ? o->out_width : ceil_div(o->out_width, VL));
     double rows = (double)(o->batch * w.units * o->out_height), taps = (double)(w.kernel_h * w.kernel_w);
     double packing = (double)(o->batch * w.units * w.strips * w.lines) * (double)w.pitch / VL *

@@ -80,15 +80,15 @@ void walk_gradient(const int K, const int S, const int R, const int pairs, const
                 if (q % S == 0) {
                     if (all || row < end) {
                         vec v = masked ? load_masked(gradients, own) : load(gradients);
-                        __builtin_prefetch(gradients + gradient_next);
+                        __builtin_prefetch(gradients + gradient_next, 0, 2);
                         if (pairs) gradient[q / S][1] = __builtin_shufflevector(v, v, LANES(HALF_HIGH, 0, 0));
                         gradient[q / S][0] = pairs ? __builtin_shufflevector(v, v, LANES(HALF_LOW, 0, 0)) : v;
                     }
                     gradients += gradient_row;
                 }
                 if (all) {
-                    __builtin_prefetch(pixels + x_next);
-                    if (S == 2) __builtin_prefetch(pixels + x_next + x_further);
+                    __builtin_prefetch(pixels + x_next, 0, 2);
+                    if (S == 2) __builtin_prefetch(pixels + x_next + x_further, 0, 2);
 #pragma GCC unroll 8
                     for (int i = 0; i < across * halves; i++) {
                         const real *at = pixels + (pairs ? i / 2 * 2 + i % 2 * VL : i * tap);
