@@ -401,7 +401,9 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
 /* ---- the kernel ---- */
 
 static int accepts(const fc_conv *p) {
-    if (p->channels != p->groups || !is_compact(p->height, p->out_height, p->kernel_h, p->stride_h, p->dilation_h) ||
+    if (p->channels != p->groups) return 0;
+    if (walker_of(p)) return 1;
+    if (!is_compact(p->height, p->out_height, p->kernel_h, p->stride_h, p->dilation_h) ||
         !is_compact(p->width, p->out_width, p->kernel_w, p->stride_w, p->dilation_w))
         return 0;
     depthwise_plan w = plan_of(p);
