@@ -7,6 +7,7 @@
  * zipped. No product with the zeros between the input's pixels is computed, and no phase is stored by itself. Rows
  * outside the image are left out; pixels beside it are never loaded. Limit: the bandwidth of the level where the
  * outputs go. */
+#include "base/edge.h"
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "conv/epilogue.h"
@@ -30,6 +31,19 @@ typedef struct {
     int64_t height, pad, begin, end;              /* rows of the image; rows of outputs */
     const fc_epilogue *e;
 } output_rows;
+
+/* Most results, those of a gradient, are stored as they are; others, out of line, as there are many places. */
+static __attribute__((noinline)) void finish_apart(const output_rows *w, int64_t at, vec sum, int64_t n) {
+    finish(w->out + at, sum, w->bias, w->residual ? w->residual + at : NULL, n, w->e);
+}
+
+INLINE
+void finish_outputs(const output_rows *w, int64_t at, vec sum, int64_t n) {
+    if (n >= VL && !w->residual && !w->e->activation)
+        store(w->out + at, sum + w->bias);
+    else if (n > 0)
+        finish_apart(w, at, sum, n);
+}
 
 INLINE
 void walk_outputs(const int K, const int odd_pad, const int planes, const output_rows *w, const output_column *c) {
@@ -55,7 +69,7 @@ void walk_outputs(const int K, const int odd_pad, const int planes, const output
             if (row < w->height) {
                 const real *at = w->x + row * w->x_row + c->x;
 #pragma GCC unroll 4
-                for (int i = 0; i < seen; i++) pixel[q][i] = load_masked(at - i * w->x_across, inside[i]);
+                for (int i = 0; i < seen; i++) pixel[q][i] = load_edge(at - i * w->x_across, inside[i]);
             }
             if (row < first) continue;
             vec sum[2][2];
@@ -87,11 +101,8 @@ void walk_outputs(const int K, const int odd_pad, const int planes, const output
                     even = __builtin_shufflevector(sum[b][0], sum[b][1], LANES(ZIP_LOW, 0, 0));
                     odd = __builtin_shufflevector(sum[b][0], sum[b][1], LANES(ZIP_HIGH, 0, 0));
                 }
-                if (c->outputs[0] > 0)
-                    finish(w->out + at, even, w->bias, w->residual ? w->residual + at : NULL, c->outputs[0], w->e);
-                if (c->outputs[1] > 0)
-                    finish(w->out + further, odd, w->bias, w->residual ? w->residual + further : NULL, c->outputs[1],
-                           w->e);
+                finish_outputs(w, at, even, c->outputs[0]);
+                finish_outputs(w, further, odd, c->outputs[1]);
             }
         }
     }
@@ -135,12 +146,12 @@ static int work_planes(const void *context, int64_t begin, int64_t end) {
     const fc_conv *p = j->p;
     output_column *columns = fc_workspace(FC_OWN, columns_bytes(p));
     if (!columns) return FC_NO_MEMORY;
-    int64_t odd_pad = p->pad_left % 2, seen = (p->kernel_w + 1) / 2, count = ceil_div(p->width, 2 * VL);
+    int64_t odd_pad = p->pad_left % 2, count = ceil_div(p->width, 2 * VL);
     for (int64_t n = 0; n < count; n++) {
         int64_t left = p->width - n * 2 * VL;
         output_column *c = &columns[n];
         *c = (output_column){.x = n * VL + p->pad_left / 2 + odd_pad, .out = n * 2 * VL, .outputs = {left, left - VL}};
-        for (int64_t i = 0; i < seen; i++) c->inside[i] = lanes_inside(c->x - i, p->out_width);
+        for (int64_t i = 0; i < MOST_SEEN; i++) c->inside[i] = lanes_inside(c->x - i, p->out_width);
     }
     int64_t size = p->out_height * p->out_width, out_size = p->height * p->width;
     int64_t rows = out_size * (int64_t)sizeof(real) > fc_l2_bytes() / 2 ? SHORT_ROWS : p->height;
@@ -176,7 +187,7 @@ static int64_t row_pairs(const fc_conv *p) { return (p->height + p->pad_top % 2 
 static int work_lines(const void *context, int64_t begin, int64_t end) {
     const transposed_job *j = context;
     const fc_conv *p = j->p;
-    int64_t channels = p->channels, seen = (p->kernel_h + 1) / 2, line = p->out_width * channels;
+    int64_t channels = p->channels, line = p->out_width * channels;
     for (int64_t task = begin; task < end; task++) {
         int status = fc_called_off();
         if (status) return status;
@@ -198,7 +209,7 @@ static int work_lines(const void *context, int64_t begin, int64_t end) {
             output_column c = {.x = row * line + k,
                                .out = y * p->width * channels + k,
                                .outputs = {y >= 0 ? lanes : 0, y + 1 < p->height ? lanes : 0}};
-            for (int64_t i = 0; i < seen; i++)
+            for (int64_t i = 0; i < MOST_SEEN; i++)
                 c.inside[i] = mask_between(0, row - i >= 0 && row - i < p->out_height ? lanes : 0);
             w.weights = j->weights + k * p->kernel_h * p->kernel_w;
             w.bias = j->e->bias ? load_up_to((const real *)j->e->bias + k, lanes) : zero();

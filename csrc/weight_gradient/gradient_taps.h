@@ -83,7 +83,9 @@ void multiply_tile(const int rows, const int columns, const tap_tile *t) {
 }
 
 #define TILE(rows, columns)                                                                                            \
-    static void tile_##rows##_##columns(const tap_tile *t) { multiply_tile(rows, columns, t); }
+    static void tile_##rows##_##columns(const tap_tile *t) {                                                           \
+        if (rows * columns <= TILE_TAPS) multiply_tile(rows, columns, t);                                              \
+    }
 #define COLUMN_TILES(rows)                                                                                             \
     TILE(rows, 1)                                                                                                      \
     TILE(rows, 2)                                                                                                      \

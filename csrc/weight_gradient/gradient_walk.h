@@ -12,7 +12,14 @@
 #ifndef FC_GRADIENT_WALK_H
 #define FC_GRADIENT_WALK_H
 
+#include "base/edge.h"
 #include "base/simd.h"
+
+#if defined(__AVX2__)
+#define MASKS_ARE_QUICK 1
+#else
+#define MASKS_ARE_QUICK 0 /* so that rows at the edges have no loop of their own */
+#endif
 
 enum { MOST_TAPS_ACROSS = 7, MOST_ROWS_ALIVE = 5 };
 
@@ -72,14 +79,14 @@ void walk_gradient(const int K, const int S, const int R, const int pairs, const
 #pragma GCC unroll 8
             for (int q = 0; q < period; q++, pixels += x_row) {
                 const int64_t row = base + q;
-                const int all = row >= low && row < high;
+                const int all = (MASKS_ARE_QUICK || !masked) && row >= low && row < high;
                 if (!all && (row < begin || row >= last)) {
                     if (q % S == 0) gradients += gradient_row;
                     continue;
                 }
                 if (q % S == 0) {
                     if (all || row < end) {
-                        vec v = masked ? load_masked(gradients, own) : load(gradients);
+                        vec v = masked ? load_edge(gradients, own) : load(gradients);
                         __builtin_prefetch(gradients + gradient_next, 0, 2);
                         if (pairs) gradient[q / S][1] = __builtin_shufflevector(v, v, LANES(HALF_HIGH, 0, 0));
                         gradient[q / S][0] = pairs ? __builtin_shufflevector(v, v, LANES(HALF_LOW, 0, 0)) : v;
@@ -92,7 +99,7 @@ void walk_gradient(const int K, const int S, const int R, const int pairs, const
 #pragma GCC unroll 8
                     for (int i = 0; i < across * halves; i++) {
                         const real *at = pixels + (pairs ? i / 2 * 2 + i % 2 * VL : i * tap);
-                        vec pixel = masked ? load_masked(at, inside[i]) : load(at);
+                        vec pixel = masked ? load_edge(at, inside[i]) : load(at);
                         PIN(pixel); /* compilers load it again for every use */
 #pragma GCC unroll 8
                         for (int j = q % S; j < R; j += S) {
@@ -109,7 +116,7 @@ void walk_gradient(const int K, const int S, const int R, const int pairs, const
 #pragma GCC unroll 8
                     for (int i = 0; i < across * halves; i++) {
                         const real *at = pixels + (pairs ? i / 2 * 2 + i % 2 * VL : i * tap);
-                        vec pixel = masked ? load_masked(at, inside[i]) : load(at);
+                        vec pixel = masked ? load_edge(at, inside[i]) : load(at);
                         vec *to = &sum[j][i / halves], own = gradient[(q - j + 2 * period) / S % alive][i % halves];
                         *to = masked ? add_product_masked(*to, pixel, own, inside[i]) : *to + pixel * own;
                     }
