@@ -22,9 +22,10 @@ enum {
     MOST_BYTES = 2 << 20,     /* beyond which other kernels are better */
     SHARE_BYTES = 512 << 10,  /* NHWC: input and gradient of a share, which all vectors of filters read in turn */
     PREFETCH_BYTES = 2 << 10, /* of a plane */
+    LEAST_SHARE_BYTES = 64 << 10,
     MOST_SHARES = 64,
     WANTED_TASKS = 16,
-    WALKED_LINES = 8, /* NHWC: of a strip that is walked */
+    UNITS_TOGETHER = 8, /* NHWC: vectors of filters that walk a strip one after the other */
 };
 
 /* ---- plan ---- */
@@ -38,15 +39,14 @@ typedef struct {
     int64_t sheets, sheet, pitch;
     int64_t rows, seen, lines,
         strips; /* output rows of a strip, lines it sees, those in the image at most; strips of an image */
-    int64_t shares;
+    int64_t shares, together;      /* units of a task */
     const gradient_walker *walker; /* NULL where lines are packed */
     int64_t across, most_rows;     /* vectors of sums for a row of taps; rows that may be summed plainly */
 } depthwise_plan;
 
-/* Walks along rows of NHWC images take each filter's own channel; kernels of 7 need so many walks that a packed line,
- * which is in L1, is better. */
+/* Walks along rows of NHWC images take each filter's own channel. */
 static const gradient_walker *walker_of(const fc_conv *p) {
-    if (p->layout == FC_NHWC && (p->filters != p->channels || p->kernel_h == 7)) return NULL;
+    if (p->layout == FC_NHWC && (p->filters != p->channels)) return NULL;
     return gradient_walker_of(p);
 }
 
@@ -79,14 +79,19 @@ static depthwise_plan plan_of(const fc_conv *p) {
         int pairs = !o->nhwc && w.stride_w == 2;
         w.across = pairs ? (w.kernel_w + 1) / 2 : w.kernel_h;
         w.most_rows = pairs ? TILE_STEPS / 2 : TILE_STEPS;
-        w.rows = min64(o->out_height, o->nhwc ? WALKED_LINES : w.most_rows);
+        w.rows = min64(o->out_height, o->nhwc ? max64(1, w.most_rows / o->out_width) : w.most_rows);
     }
     w.strips = ceil_div(o->out_height, w.rows), w.rows = ceil_div(o->out_height, w.strips);
     w.strips = ceil_div(o->out_height, w.rows);
     w.seen = (w.rows - 1) * w.stride_h + reach, w.lines = min64(o->height, w.seen);
     int64_t strips = o->batch * w.strips;
     double bytes = (double)(o->batch * (o->x_image + o->out_image)) * sizeof(real);
-    w.shares = o->nhwc ? min64(MOST_SHARES, (int64_t)(bytes / SHARE_BYTES) + 1) : ceil_div(WANTED_TASKS, w.units);
+    w.together = w.walker && o->nhwc ? min64(UNITS_TOGETHER, w.units) : 1;
+    w.shares = ceil_div(WANTED_TASKS, ceil_div(w.units, w.together));
+    if (o->nhwc) {
+        int64_t wanted = w.walker ? min64(w.shares, (int64_t)(bytes / LEAST_SHARE_BYTES)) : 1;
+        w.shares = max64(wanted, min64(MOST_SHARES, (int64_t)(bytes / SHARE_BYTES) + 1));
+    }
     w.shares = max64(1, min64(w.shares, strips));
     return w;
 }
@@ -320,8 +325,6 @@ static void walk_lines(const depthwise_gradient_job *j, int64_t k, int64_t lanes
         .gradient = j->gradient + image * o->out_image,
         .x_image = w->stride_h * o->width * o->x_pixel,
         .gradient_image = o->out_width * o->out_pixel,
-        .x_next = w->kernel_h * o->width * o->x_pixel,
-        .gradient_next = o->out_width * o->out_pixel,
         .x_further = o->width * o->x_pixel,
         .x_row = o->x_pixel,
         .gradient_row = o->out_pixel,
@@ -334,6 +337,8 @@ static void walk_lines(const depthwise_gradient_job *j, int64_t k, int64_t lanes
         int64_t alike = (o->height + w->pad_top - w->kernel_h) / w->stride_h + 1 - y;
         int inside = y * w->stride_h >= w->pad_top && alike > 0;
         walked.images = inside ? max64(1, min64(min64(alike, end - y), w->most_rows / o->out_width)) : 1;
+        walked.x_next = (w->kernel_h + (walked.images - 1) * w->stride_h) * walked.tap; /* the next lines */
+        walked.gradient_next = walked.images * walked.gradient_image;
         for (walked.begin = 0; walked.begin < o->out_width; walked.begin = walked.end) {
             walked.end = min64(o->out_width, walked.begin + w->most_rows);
             walk_column(w, &walked, &c, sums);
@@ -341,59 +346,78 @@ static void walk_lines(const depthwise_gradient_job *j, int64_t k, int64_t lanes
     }
 }
 
+/* What a share of the strips gives for a filter, or a vector of them. */
+static void store_walks(const depthwise_gradient_job *j, int64_t share, int64_t k, int64_t lanes, walked_sums *s,
+                        const total *bias, real *row_sums) {
+    const depthwise_plan *w = j->w;
+    int64_t kernel = w->kernel_h, taps = kernel * kernel, filters = w->o.groups * w->multiplier;
+    real *to = share ? j->partial_weights + (share - 1) * filters * taps : j->weights;
+    real *to_bias = share ? j->partial_bias + (share - 1) * filters : j->bias;
+    if (s->settled) {
+        settle_walks(s);
+        copy_totals(s->sums, s->totals, s->rests, s->reals);
+    }
+    if (w->o.nhwc) { /* the walk's rows are the kernel's columns */
+        for (int64_t t = 0; t < taps; t++)
+            store_up_to(to + (t % kernel * kernel + t / kernel) * filters + k, load(s->sums + t * VL), lanes);
+        if (j->bias) store_up_to(to_bias + k, total_of(bias), lanes);
+        return;
+    }
+    to += k * taps;
+    if (w->across == kernel) {
+        sum_lanes_of(0, s->sums, taps, to);
+    } else {
+        sum_lanes_of(1, s->sums, kernel * w->across, row_sums);
+        for (int64_t r = 0; r < kernel; r++, to += kernel) copy_reals(to, row_sums + r * 2 * w->across, kernel);
+    }
+    if (j->bias) to_bias[k] = sum_of_lanes(total_of(bias));
+}
+
+/* Tasks are (some units, share). */
 static int work_walks(const void *context, int64_t begin, int64_t end) {
     const depthwise_gradient_job *j = context;
     const depthwise_plan *w = j->w;
     const operands *o = &w->o;
-    int64_t kernel = w->kernel_h, taps = kernel * kernel, filters = o->groups * w->multiplier;
-    int64_t vectors = kernel * w->across, count = o->nhwc ? 0 : ceil_div(o->out_width, VL),
-            strips = o->batch * w->strips;
-    walked_sums s = {.reals = vectors * VL};
-    gradient_column *columns =
-        fc_workspace(FC_OWN, (size_t)count * sizeof *columns + (size_t)(3 * s.reals + 2 * vectors + VL) * sizeof(real));
+    int64_t vectors = w->kernel_h * w->across, reals = vectors * VL, blocks = ceil_div(w->units, w->together);
+    int64_t count = o->nhwc ? 0 : ceil_div(o->out_width, VL), strips = o->batch * w->strips;
+    int64_t filters = o->groups * w->multiplier;
+    gradient_column *columns = fc_workspace(
+        FC_OWN, (size_t)count * sizeof *columns + (size_t)(3 * reals * w->together + 2 * vectors + VL) * sizeof(real));
     if (!columns) return FC_NO_MEMORY;
-    s.sums = (real *)(columns + count), s.totals = s.sums + s.reals, s.rests = s.totals + s.reals;
-    real *row_sums = s.rests + s.reals;
+    real *memory = (real *)(columns + count), *row_sums = memory + 3 * reals * w->together;
     for (int64_t i = 0; i < count; i++) columns[i] = column_of_pixels(j->p, i * VL);
     for (int64_t task = begin; task < end; task++) {
-        int64_t unit = task % w->units, share = task / w->units, k = o->nhwc ? unit * VL : unit;
-        int64_t lanes = o->nhwc ? min64(VL, filters - k) : VL, last = part_start(strips, w->shares, share + 1);
-        total bias = no_total();
-        clear_reals(s.sums, s.reals), s.terms = 0, s.settled = 0;
+        int64_t first = task % blocks * w->together, share = task / blocks,
+                units = min64(w->together, w->units - first);
+        int64_t last = part_start(strips, w->shares, share + 1);
+        walked_sums sums[UNITS_TOGETHER];
+        total bias[UNITS_TOGETHER];
+        for (int64_t u = 0; u < units; u++) {
+            real *own = memory + 3 * reals * u;
+            sums[u] = (walked_sums){own, own + reals, own + 2 * reals, .reals = reals};
+            clear_reals(own, reals), bias[u] = no_total();
+        }
         for (int64_t i = part_start(strips, w->shares, share), images; i < last; i += images) {
             int status = fc_called_off();
             if (status) return status;
             int64_t image = i / w->strips, y = i % w->strips * w->rows, rows = min64(w->rows, o->out_height - y);
             images = o->nhwc || w->strips > 1 ? 1 : min64(last - i, max64(1, w->most_rows / rows));
-            if (o->nhwc)
-                walk_lines(j, k, lanes, image, y, rows, &s);
-            else
-                walk_planes(j, k, image, images, y, rows, columns, &s);
-            const real *gradient =
-                j->gradient + image * o->out_image + k * o->out_channel + y * o->out_width * o->out_pixel;
-            for (int64_t m = 0; m < images && j->bias; m++)
-                add_strip(&bias, w, gradient + m * o->out_image, rows, lanes);
+            for (int64_t u = 0; u < units; u++) {
+                int64_t k = o->nhwc ? (first + u) * VL : first, lanes = o->nhwc ? min64(VL, filters - k) : VL;
+                if (o->nhwc)
+                    walk_lines(j, k, lanes, image, y, rows, &sums[u]);
+                else
+                    walk_planes(j, k, image, images, y, rows, columns, &sums[u]);
+                const real *gradient =
+                    j->gradient + image * o->out_image + k * o->out_channel + y * o->out_width * o->out_pixel;
+                for (int64_t m = 0; m < images && j->bias; m++)
+                    add_strip(&bias[u], w, gradient + m * o->out_image, rows, lanes);
+            }
         }
-        if (s.settled) {
-            settle_walks(&s);
-            copy_totals(s.sums, s.totals, s.rests, s.reals);
+        for (int64_t u = 0; u < units; u++) {
+            int64_t k = o->nhwc ? (first + u) * VL : first, lanes = o->nhwc ? min64(VL, filters - k) : VL;
+            store_walks(j, share, k, lanes, &sums[u], &bias[u], row_sums);
         }
-        real *to = share ? j->partial_weights + (share - 1) * filters * taps : j->weights;
-        real *to_bias = share ? j->partial_bias + (share - 1) * filters : j->bias;
-        if (o->nhwc) { /* the walk's rows are the kernel's columns */
-            for (int64_t t = 0; t < taps; t++)
-                store_up_to(to + (t % kernel * kernel + t / kernel) * filters + k, load(s.sums + t * VL), lanes);
-            if (j->bias) store_up_to(to_bias + k, total_of(&bias), lanes);
-            continue;
-        }
-        to += k * taps;
-        if (w->across == kernel) {
-            sum_lanes_of(0, s.sums, vectors, to);
-        } else {
-            sum_lanes_of(1, s.sums, vectors, row_sums);
-            for (int64_t r = 0; r < kernel; r++, to += kernel) copy_reals(to, row_sums + r * 2 * w->across, kernel);
-        }
-        if (j->bias) to_bias[k] = sum_of_lanes(total_of(&bias));
     }
     return 0;
 }
@@ -440,7 +464,8 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
         if (!j.partial_weights) return FC_NO_MEMORY;
         j.partial_bias = j.partial_weights + (w.shares - 1) * size;
     }
-    int status = fc_parallel(w.shares * w.units, 2 * cost(p), threads, w.walker ? work_walks : work, &j);
+    int status =
+        fc_parallel(w.shares * ceil_div(w.units, w.together), 2 * cost(p), threads, w.walker ? work_walks : work, &j);
     if (!status && w.shares > 1) status = add_shares(weights, j.partial_weights, size, w.shares, threads);
     if (!status && w.shares > 1 && bias) status = add_shares(bias, j.partial_bias, filters, w.shares, threads);
     free(j.partial_weights);
