@@ -12,8 +12,9 @@ from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
 
-# Elements of a few arrays of one step: some milliseconds of NumPy's work, and few enough for a last-level cache.
-_PIECE = 2**20
+# Elements of a few arrays of one step: a millisecond of NumPy's work, and few enough for a cache, and for memory that
+# the allocator keeps, as fresh pages cost more than the sums.
+_PIECE = 2**18
 
 
 def pieces(elements: int, *sizes: int) -> Iterator[tuple[slice, ...]]:
@@ -33,9 +34,17 @@ def pieces(elements: int, *sizes: int) -> Iterator[tuple[slice, ...]]:
             yield own, *(slice(0, n) for n in inner)
 
 
+def memory_order(array: Array) -> list[int]:
+    """Its axes, the one of the largest steps first."""
+    return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+
+
 def fill(out: Array, function: Callable[..., Any], *arrays: Array) -> None:
     """Elementwise, ``out[...] = function(*arrays)``, in pieces as `out` lies in memory."""
-    order = sorted(range(out.ndim), key=lambda axis: -out.strides[axis])
+    if out.size <= _PIECE:
+        out[...] = function(*arrays)
+        return
+    order = memory_order(out)
     views = [np.broadcast_to(array, out.shape).transpose(order) for array in arrays]
     target = out.transpose(order)
     for own in pieces(target.size, *target.shape):

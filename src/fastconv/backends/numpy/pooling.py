@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv.backends.numpy.geometry import fill, pieces
+from fastconv.backends.numpy.geometry import fill, memory_order, pieces
 from fastconv.backends.numpy.sums import total
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array
@@ -47,7 +47,10 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
     """Fill `out`, and `indices` where given; all arrays are (N, C, H, W) views."""
     planes = x.shape[0], x.shape[1]
     rows, columns = _spans(problem.rows, planes), _spans(problem.columns, planes)
-    for own in pieces(max(x.size, out.size), *planes):
+    # In NHWC planes lie within one another, and `_cut` alone cuts an image.
+    cut = planes if x.strides[1] >= x.strides[3] else planes[:1]
+    for images, *some in pieces(max(x.size, out.size), *cut):
+        own = images, *(some or [slice(0, planes[1])])
         at, samples = (None if a is None else a[own] for a in (indices, uniforms))
         _pool(problem, x[own], rows.part(*own), columns.part(*own), out[own], at, samples)
 
@@ -113,10 +116,11 @@ def _cut(x: Array, spans: Spans, axis: int) -> Iterator[tuple[tuple[slice, ...],
     """Pieces of what `x` becomes along an axis, with what they see and their windows."""
     shape = list(x.shape)
     shape[axis] = spans.start.shape[2]
-    for own in pieces(math.prod(shape), *shape):
-        seen = list(own)
-        seen[axis] = _ALL
-        yield own, x[*seen], spans.part(own[0], own[1], own[axis])
+    order = memory_order(x)
+    for cut in pieces(math.prod(shape), *(shape[a] for a in order)):
+        own = tuple(cut[order.index(a)] for a in range(4))
+        seen = tuple(_ALL if a == axis else own[a] for a in range(4))
+        yield own, x[seen], spans.part(own[0], own[1], own[axis])
 
 
 def _sum(x: Array, rows: Spans, columns: Spans) -> Array:
