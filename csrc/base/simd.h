@@ -216,6 +216,17 @@ vec load_masked_or(const real *p, lane_mask inside, vec other) {
     return choose(inside, load_masked(p, inside), other);
 #endif
 }
+/* `sum` + a * b in the lanes of the mask; the others stay what they are, whatever b is there, where a is 0. */
+INLINE
+vec add_product_masked(vec sum, vec a, vec b, lane_mask inside) {
+#if defined(__AVX512F__) && FC_DOUBLE
+    return (vec)_mm512_mask3_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)sum, inside);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_mask3_fmadd_ps((__m512)a, (__m512)b, (__m512)sum, inside);
+#else
+    return sum + a * choose(inside, b, zero());
+#endif
+}
 INLINE
 vec load_between(const real *p, int64_t low, int64_t high) { return load_masked(p, mask_between(low, high)); }
 

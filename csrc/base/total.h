@@ -53,4 +53,33 @@ real sum_of_lanes(vec v) {
     return lane[0];
 }
 
+/* The same for n vectors, halving them from step to step. With `pairs`, even and odd lanes have a sum each, next to
+ * each other. */
+#define ADD_BUTTERFLY(s)                                                                                               \
+    if (s < VL && !(s == 1 && pairs)) {                                                                                \
+        _Pragma("GCC unroll 16") for (int i = 0; i < VL; i += 2 * (s)) v[i] =                                          \
+            __builtin_shufflevector(v[i], v[i + (s)], LANES(BUTTERFLY_LOW, s, 0)) +                                    \
+            __builtin_shufflevector(v[i], v[i + (s)], LANES(BUTTERFLY_HIGH, s, 0));                                    \
+    }
+INLINE
+void sum_lanes_of(const int pairs, const real *vectors, int64_t n, real *to) {
+    const int each = pairs ? 2 : 1;
+    for (int64_t first = 0; first < n; first += VL / each, to += VL) {
+        int64_t count = n - first;
+        vec v[VL];
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i += each) v[i] = i / each < count ? load(vectors + (first + i / each) * VL) : zero();
+        ADD_BUTTERFLY(1)
+        ADD_BUTTERFLY(2)
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 4
+        ADD_BUTTERFLY(4)
+#endif
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 8
+        ADD_BUTTERFLY(8)
+#endif
+        store_up_to(to, v[0], count * each);
+    }
+}
+#undef ADD_BUTTERFLY
+
 #endif

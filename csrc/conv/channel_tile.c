@@ -15,7 +15,7 @@ void multiply_tile(const int rows, const int vectors, const int unit, const chan
     const real *w = t->weights;
     const int64_t step = unit ? 1 : t->pixel_step, next = unit ? t->channel_step : 1;
     const int64_t tap_weights = t->channels * vectors * VL, skipped = t->row_skipped * tap_weights;
-    const int64_t *offset = t->tap_offset;
+    const int64_t *offset = t->tap_offset, ahead = t->ahead;
     for (int64_t row = t->rows; row > 0; row--, offset += t->row_offsets, w += skipped)
         for (int64_t tap = 0; tap < t->columns; tap++) {
             const real *p[(MR + 2) / 3];
@@ -26,6 +26,7 @@ void multiply_tile(const int rows, const int vectors, const int unit, const chan
 #pragma GCC unroll 2
                 for (int v = 0; v < vectors; v++) weight[v] = load(w + v * VL);
                 for (int v = 0; v < vectors; v++) __builtin_prefetch(w + (64 * vectors + v) * VL);
+                if (unit && ahead) __builtin_prefetch(p[0] + ahead);
                 w += vectors * VL;
 #pragma GCC unroll 16
                 for (int m = 0; m < rows; m++) {

@@ -16,6 +16,7 @@ typedef struct {
     int64_t rows, columns;            /* taps that count */
     int64_t row_offsets, row_skipped; /* from a row's offsets to the next's; taps between their weights */
     int64_t channels, pixel_step, channel_step;
+    int64_t ahead; /* the neighbour that is fetched meanwhile */
     real *sums;
     int64_t sums_step; /* from pixel to pixel */
 } channel_tile;

@@ -23,6 +23,7 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
     channel_tile t = {.channels = o->channels * (joined ? j->s->g.x.taps : 1),
                       .pixel_step = j->s->pixel_step,
                       .channel_step = j->s->channel_step,
+                      .ahead = j->s->in_place ? 2 * p->count - 1 : 0, /* the next tile's last */
                       .sums_step = p->phases * NR};
     for (int64_t i = 0; i < p->phases; i++) {
         tile_input in = input_of(j, p, p->phase + i, &grid, source);

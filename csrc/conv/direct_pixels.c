@@ -26,6 +26,7 @@ typedef struct {
     const int64_t *tap_offset;
     int64_t rows, columns, row_taps; /* taps that count, and all of a kernel's row */
     int64_t channels, channel_step;
+    int64_t ahead; /* pixels that are fetched meanwhile */
     real *sums;
     int64_t sums_step; /* from filter to filter */
     /* Whole tiles whose rows are contiguous go straight to the output, bias and ReLU included. */
@@ -41,6 +42,7 @@ void multiply_tile(const int filters, const int vectors, const pixel_tile *t) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) sum[k][v] = zero();
     const real *w = t->weights;
+    const int64_t ahead = t->ahead;
     const int64_t skipped = (t->row_taps - t->columns) * t->channels * filters;
     const int64_t *offset = t->tap_offset;
     for (int64_t row = t->rows; row > 0; row--, offset += t->row_taps, w += skipped)
@@ -50,6 +52,9 @@ void multiply_tile(const int filters, const int vectors, const pixel_tile *t) {
                 vec pixels[4];
 #pragma GCC unroll 4
                 for (int v = 0; v < vectors; v++) pixels[v] = load(p + v * VL);
+                if (ahead)
+#pragma GCC unroll 4
+                    for (int v = 0; v < vectors; v++) __builtin_prefetch(p + ahead + v * VL);
 #pragma GCC unroll 16
                 for (int k = 0; k < filters; k++) {
                     vec weight = splat(w[k]);
@@ -139,7 +144,10 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
     const fc_epilogue *e = j->e;
     int64_t filters = block_width(j, p->block), own = vectors_of(filters) * VL, phases = p->phases, grid = p->grid;
     static const int64_t nowhere[1] = {0};
-    pixel_tile t = {.channels = o->channels, .channel_step = j->s->channel_step, .sums_step = own * phases};
+    pixel_tile t = {.channels = o->channels,
+                    .channel_step = j->s->channel_step,
+                    .ahead = j->s->in_place ? own : 0,
+                    .sums_step = own * phases};
     real *room = scratch + KR * own * phases, *copy = NULL;
     if (j->s->in_place && p->count < own) {
         /* A vector would read beyond the image. */

@@ -1,120 +1,32 @@
 /* Gradient of a depthwise convolution's weights. Called through `gradients.def`.
  *
- * Vectors run over the pixels of a row (NCHW), or over filters (NHWC). The input's lines are packed: with zeros around
- * the image, a sheet for each remainder that the taps have by the stride (NCHW), in vectors of the filters' channels
- * (NHWC). Register tile: a rectangle of the kernel's taps, one sum each; every vector of the gradient is loaded once
- * and multiplied with the pixels of all taps of the tile. A task is a filter, or a vector of them, and a share of the
- * images' strips of rows; their sums are added up at the end, so that results do not depend on the number of threads.
- * Limit: loads, one for each product. */
+ * Vectors run over the pixels of a row (NCHW), or over filters (NHWC). The usual square kernels walk down columns of
+ * the gradient, with both operands where they are (gradient_walk.h). For all others the input's lines are packed: with
+ * zeros around the image, a sheet for each remainder that the taps have by the stride (NCHW), in vectors of the
+ * filters' channels (NHWC); gradient_taps.h multiplies them. A task is a filter, or a vector of them, and a share of
+ * the images' strips of rows; their sums are added up at the end, so that results do not depend on the number of
+ * threads. Limit: FMA throughput of walks whose operands are in cache, else bandwidth; for packed lines loads, one for
+ * each product. */
 #include <stdlib.h>
 
 #include "base/parallel.h"
 #include "base/total.h"
 #include "conv/grid.h"
 #include "weight_gradient/gradient.h"
+#include "weight_gradient/gradient_taps.h"
+#include "weight_gradient/gradient_walk.h"
 #include "weight_gradient/kernel.h"
 
 enum {
-    TILE_COLUMNS = 7, /* taps of a row in a tile */
-    TILE_ROWS = 5,
-    TILE_TAPS = MR > 6 ? 28 : 12,
-    TILE_STEPS = 64,          /* vectors of the gradient, whose products are summed in registers */
     LINES_BYTES = 24 << 10,   /* of L1, for a strip's lines */
     MOST_BYTES = 2 << 20,     /* beyond which other kernels are better */
     SHARE_BYTES = 512 << 10,  /* NHWC: input and gradient of a share, which all vectors of filters read in turn */
     PREFETCH_BYTES = 2 << 10, /* of a plane */
+    LEAST_SHARE_BYTES = 64 << 10,
     MOST_SHARES = 64,
     WANTED_TASKS = 16,
+    UNITS_TOGETHER = 8, /* NHWC: vectors of filters that walk a strip one after the other */
 };
-
-/* ---- register tile ---- */
-
-typedef struct {
-    const real *const *lines;    /* what the tile's first row sees for the first row of outputs ... */
-    int64_t line_step, tap_step; /* ... and how many lines further the next outputs and the next row of the tile are */
-    const int64_t *offsets;      /* of the tile's columns in a line */
-    const real *gradient;
-    int64_t rows, gradient_row;    /* rows of outputs, and from one to the next */
-    int64_t count, tail, lanes;    /* vectors of a row of outputs; lanes of the last, and of the others */
-    int64_t x_step, gradient_step; /* from vector to vector */
-    real *sums;                    /* [row][row_sums] */
-    int64_t row_sums;
-} tap_tile;
-
-INLINE
-void multiply_tile(const int rows, const int columns, const tap_tile *t) {
-    vec sum[TILE_ROWS][TILE_COLUMNS]; /* of TILE_STEPS steps */
-    total all[TILE_ROWS][TILE_COLUMNS];
-    const real *gradient_row = t->gradient, *g = gradient_row, *x[TILE_ROWS];
-    const real *const *lines = t->lines;
-    int64_t offset[TILE_COLUMNS], y = t->rows, left = t->count; /* rows, and vectors of the row */
-#pragma GCC unroll 8
-    for (int s = 0; s < columns; s++) offset[s] = t->offsets[s];
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (int s = 0; s < columns; s++) all[r][s] = no_total();
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) x[r] = lines[r * t->tap_step];
-    do {
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-            for (int s = 0; s < columns; s++) sum[r][s] = zero();
-        for (int64_t room = TILE_STEPS; room > 0 && y > 0;) {
-            int64_t steps = min64(room, left - 1);
-            room -= steps, left -= steps;
-            for (; steps > 0; steps--, g += t->gradient_step) {
-                vec gradient = load_up_to(g, t->lanes);
-#pragma GCC unroll 8
-                for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 8
-                    for (int s = 0; s < columns; s++) sum[r][s] += gradient * load(x[r] + offset[s]);
-                    x[r] += t->x_step;
-                }
-            }
-            if (room == 0) break;
-            /* Pixels beside the last may be another tap's: infinity is not to meet 0. */
-            vec gradient = load_up_to(g, t->tail);
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-                for (int s = 0; s < columns; s++) sum[r][s] += gradient * load_up_to(x[r] + offset[s], t->tail);
-            room--, y--, left = t->count;
-            if (y == 0) break;
-            lines += t->line_step, gradient_row += t->gradient_row, g = gradient_row;
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) x[r] = lines[r * t->tap_step];
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-            for (int s = 0; s < columns; s++) add_part(&all[r][s], sum[r][s]);
-    } while (y > 0);
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (int s = 0; s < columns; s++) store(t->sums + r * t->row_sums + s * VL, total_of(&all[r][s]));
-}
-
-#define TILE(rows, columns)                                                                                            \
-    static void tile_##rows##_##columns(const tap_tile *t) { multiply_tile(rows, columns, t); }
-#define COLUMN_TILES(rows)                                                                                             \
-    TILE(rows, 1)                                                                                                      \
-    TILE(rows, 2)                                                                                                      \
-    TILE(rows, 3)                                                                                                      \
-    TILE(rows, 4)                                                                                                      \
-    TILE(rows, 5)                                                                                                      \
-    TILE(rows, 6)                                                                                                      \
-    TILE(rows, 7)
-#define ROW(r) {tile_##r##_1, tile_##r##_2, tile_##r##_3, tile_##r##_4, tile_##r##_5, tile_##r##_6, tile_##r##_7}
-COLUMN_TILES(1)
-COLUMN_TILES(2)
-COLUMN_TILES(3)
-COLUMN_TILES(4)
-COLUMN_TILES(5)
-
-static void (*const tiles[TILE_ROWS][TILE_COLUMNS])(const tap_tile *) = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5)};
 
 /* ---- plan ---- */
 
@@ -127,8 +39,16 @@ typedef struct {
     int64_t sheets, sheet, pitch;
     int64_t rows, seen, lines,
         strips; /* output rows of a strip, lines it sees, those in the image at most; strips of an image */
-    int64_t shares;
+    int64_t shares, together;      /* units of a task */
+    const gradient_walker *walker; /* NULL where lines are packed */
+    int64_t across, most_rows;     /* vectors of sums for a row of taps; rows that may be summed plainly */
 } depthwise_plan;
+
+/* Walks along rows of NHWC images take each filter's own channel. */
+static const gradient_walker *walker_of(const fc_conv *p) {
+    if (p->layout == FC_NHWC && (p->filters != p->channels)) return NULL;
+    return gradient_walker_of(p);
+}
 
 static depthwise_plan plan_of(const fc_conv *p) {
     depthwise_plan w = {.o = operands_of(p),
@@ -154,12 +74,24 @@ static depthwise_plan plan_of(const fc_conv *p) {
     int64_t reach = (w.kernel_h - 1) * w.dilation_h + 1, fitting = LINES_BYTES / (w.pitch * (int64_t)sizeof(real));
     w.rows = max64(1, min64(o->out_height, (fitting - reach) / w.stride_h + 1));
     w.rows = min64(o->out_height, max64(w.rows, ceil_div(2 * reach, w.stride_h))); /* or lines are packed too often */
+    w.walker = walker_of(p);
+    if (w.walker) {
+        int pairs = !o->nhwc && w.stride_w == 2;
+        w.across = pairs ? (w.kernel_w + 1) / 2 : w.kernel_h;
+        w.most_rows = pairs ? TILE_STEPS / 2 : TILE_STEPS;
+        w.rows = min64(o->out_height, o->nhwc ? max64(1, w.most_rows / o->out_width) : w.most_rows);
+    }
     w.strips = ceil_div(o->out_height, w.rows), w.rows = ceil_div(o->out_height, w.strips);
     w.strips = ceil_div(o->out_height, w.rows);
     w.seen = (w.rows - 1) * w.stride_h + reach, w.lines = min64(o->height, w.seen);
     int64_t strips = o->batch * w.strips;
     double bytes = (double)(o->batch * (o->x_image + o->out_image)) * sizeof(real);
-    w.shares = o->nhwc ? min64(MOST_SHARES, (int64_t)(bytes / SHARE_BYTES) + 1) : ceil_div(WANTED_TASKS, w.units);
+    w.together = w.walker && o->nhwc ? min64(UNITS_TOGETHER, w.units) : 1;
+    w.shares = ceil_div(WANTED_TASKS, ceil_div(w.units, w.together));
+    if (o->nhwc) {
+        int64_t wanted = w.walker ? min64(w.shares, (int64_t)(bytes / LEAST_SHARE_BYTES)) : 1;
+        w.shares = max64(wanted, min64(MOST_SHARES, (int64_t)(bytes / SHARE_BYTES) + 1));
+    }
     w.shares = max64(1, min64(w.shares, strips));
     return w;
 }
@@ -327,10 +259,175 @@ static int work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
+/* ---- a task of walks ---- */
+
+/* Sums [row of taps][across][VL] in memory; of at most TILE_STEPS terms they go to the totals. */
+typedef struct {
+    real *sums, *totals, *rests;
+    int64_t reals, terms;
+    int settled; /* are there totals? */
+} walked_sums;
+
+static void settle_walks(walked_sums *s) {
+    if (s->settled)
+        add_parts(s->totals, s->rests, s->sums, s->reals);
+    else
+        copy_reals(s->totals, s->sums, s->reals), clear_reals(s->rests, s->reals);
+    clear_reals(s->sums, s->reals);
+    s->terms = 0, s->settled = 1;
+}
+
+/* Walks rows [begin, end) of a column in each of `images` stretches, of all taps. */
+static void walk_column(const depthwise_plan *w, gradient_rows_walked *rows, const gradient_column *c, walked_sums *s) {
+    int64_t terms = rows->images * (rows->end - rows->begin), taps = w->o.nhwc ? w->kernel_w : w->kernel_h;
+    if (s->terms + terms > w->most_rows) settle_walks(s);
+    s->terms += terms;
+    for (int64_t r = 0; r < taps; r += w->walker->rows) {
+        rows->first_tap = r, rows->tap_rows = min64(w->walker->rows, taps - r);
+        rows->sums = s->sums + r * w->across * VL;
+        w->walker->walk(rows, c);
+    }
+}
+
+/* Rows [y, y + rows) of outputs of some images of a filter, NCHW. */
+static void walk_planes(const depthwise_gradient_job *j, int64_t filter, int64_t image, int64_t images, int64_t y,
+                        int64_t rows, const gradient_column *columns, walked_sums *sums) {
+    const depthwise_plan *w = j->w;
+    const operands *o = &w->o;
+    gradient_rows_walked walked = {
+        .x = j->x + image * o->x_image + filter / w->multiplier * o->x_channel,
+        .gradient = j->gradient + image * o->out_image + filter * o->out_channel,
+        .images = images,
+        .x_image = o->x_image,
+        .gradient_image = o->out_image,
+        .x_next = image + images < o->batch ? o->x_image : o->x_channel,
+        .gradient_next = image + images < o->batch ? o->out_image : o->out_channel,
+        .x_further = VL,
+        .x_row = o->width,
+        .gradient_row = o->out_width,
+        .tap = 1,
+        .height = o->height,
+        .pad = w->pad_top,
+        .begin = y,
+        .end = y + rows,
+    };
+    for (int64_t i = 0; i * VL < o->out_width; i++) walk_column(w, &walked, columns + i, sums);
+}
+
+/* The same of `lanes` filters from number `k` on, of one image, NHWC. Lines whose taps are all inside are walked
+ * together, as far as sums have room. */
+static void walk_lines(const depthwise_gradient_job *j, int64_t k, int64_t lanes, int64_t image, int64_t y,
+                       int64_t rows, walked_sums *sums) {
+    const depthwise_plan *w = j->w;
+    const operands *o = &w->o;
+    gradient_rows_walked walked = {
+        .x = j->x + image * o->x_image,
+        .gradient = j->gradient + image * o->out_image,
+        .x_image = w->stride_h * o->width * o->x_pixel,
+        .gradient_image = o->out_width * o->out_pixel,
+        .x_further = o->width * o->x_pixel,
+        .x_row = o->x_pixel,
+        .gradient_row = o->out_pixel,
+        .tap = o->width * o->x_pixel,
+        .height = o->width,
+        .pad = w->pad_left,
+    };
+    for (int64_t end = y + rows; y < end; y += walked.images) {
+        gradient_column c = column_of_channels(j->p, k, lanes, y);
+        int64_t alike = (o->height + w->pad_top - w->kernel_h) / w->stride_h + 1 - y;
+        int inside = y * w->stride_h >= w->pad_top && alike > 0;
+        walked.images = inside ? max64(1, min64(min64(alike, end - y), w->most_rows / o->out_width)) : 1;
+        walked.x_next = (w->kernel_h + (walked.images - 1) * w->stride_h) * walked.tap; /* the next lines */
+        walked.gradient_next = walked.images * walked.gradient_image;
+        for (walked.begin = 0; walked.begin < o->out_width; walked.begin = walked.end) {
+            walked.end = min64(o->out_width, walked.begin + w->most_rows);
+            walk_column(w, &walked, &c, sums);
+        }
+    }
+}
+
+/* What a share of the strips gives for a filter, or a vector of them. */
+static void store_walks(const depthwise_gradient_job *j, int64_t share, int64_t k, int64_t lanes, walked_sums *s,
+                        const total *bias, real *row_sums) {
+    const depthwise_plan *w = j->w;
+    int64_t kernel = w->kernel_h, taps = kernel * kernel, filters = w->o.groups * w->multiplier;
+    real *to = share ? j->partial_weights + (share - 1) * filters * taps : j->weights;
+    real *to_bias = share ? j->partial_bias + (share - 1) * filters : j->bias;
+    if (s->settled) {
+        settle_walks(s);
+        copy_totals(s->sums, s->totals, s->rests, s->reals);
+    }
+    if (w->o.nhwc) { /* the walk's rows are the kernel's columns */
+        for (int64_t t = 0; t < taps; t++)
+            store_up_to(to + (t % kernel * kernel + t / kernel) * filters + k, load(s->sums + t * VL), lanes);
+        if (j->bias) store_up_to(to_bias + k, total_of(bias), lanes);
+        return;
+    }
+    to += k * taps;
+    if (w->across == kernel) {
+        sum_lanes_of(0, s->sums, taps, to);
+    } else {
+        sum_lanes_of(1, s->sums, kernel * w->across, row_sums);
+        for (int64_t r = 0; r < kernel; r++, to += kernel) copy_reals(to, row_sums + r * 2 * w->across, kernel);
+    }
+    if (j->bias) to_bias[k] = sum_of_lanes(total_of(bias));
+}
+
+/* Tasks are (some units, share). */
+static int work_walks(const void *context, int64_t begin, int64_t end) {
+    const depthwise_gradient_job *j = context;
+    const depthwise_plan *w = j->w;
+    const operands *o = &w->o;
+    int64_t vectors = w->kernel_h * w->across, reals = vectors * VL, blocks = ceil_div(w->units, w->together);
+    int64_t count = o->nhwc ? 0 : ceil_div(o->out_width, VL), strips = o->batch * w->strips;
+    int64_t filters = o->groups * w->multiplier;
+    gradient_column *columns = fc_workspace(
+        FC_OWN, (size_t)count * sizeof *columns + (size_t)(3 * reals * w->together + 2 * vectors + VL) * sizeof(real));
+    if (!columns) return FC_NO_MEMORY;
+    real *memory = (real *)(columns + count), *row_sums = memory + 3 * reals * w->together;
+    for (int64_t i = 0; i < count; i++) columns[i] = column_of_pixels(j->p, i * VL);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t first = task % blocks * w->together, share = task / blocks,
+                units = min64(w->together, w->units - first);
+        int64_t last = part_start(strips, w->shares, share + 1);
+        walked_sums sums[UNITS_TOGETHER];
+        total bias[UNITS_TOGETHER];
+        for (int64_t u = 0; u < units; u++) {
+            real *own = memory + 3 * reals * u;
+            sums[u] = (walked_sums){own, own + reals, own + 2 * reals, .reals = reals};
+            clear_reals(own, reals), bias[u] = no_total();
+        }
+        for (int64_t i = part_start(strips, w->shares, share), images; i < last; i += images) {
+            int status = fc_called_off();
+            if (status) return status;
+            int64_t image = i / w->strips, y = i % w->strips * w->rows, rows = min64(w->rows, o->out_height - y);
+            images = o->nhwc || w->strips > 1 ? 1 : min64(last - i, max64(1, w->most_rows / rows));
+            for (int64_t u = 0; u < units; u++) {
+                int64_t k = o->nhwc ? (first + u) * VL : first, lanes = o->nhwc ? min64(VL, filters - k) : VL;
+                if (o->nhwc)
+                    walk_lines(j, k, lanes, image, y, rows, &sums[u]);
+                else
+                    walk_planes(j, k, image, images, y, rows, columns, &sums[u]);
+                const real *gradient =
+                    j->gradient + image * o->out_image + k * o->out_channel + y * o->out_width * o->out_pixel;
+                for (int64_t m = 0; m < images && j->bias; m++)
+                    add_strip(&bias[u], w, gradient + m * o->out_image, rows, lanes);
+            }
+        }
+        for (int64_t u = 0; u < units; u++) {
+            int64_t k = o->nhwc ? (first + u) * VL : first, lanes = o->nhwc ? min64(VL, filters - k) : VL;
+            store_walks(j, share, k, lanes, &sums[u], &bias[u], row_sums);
+        }
+    }
+    return 0;
+}
+
 /* ---- the kernel ---- */
 
 static int accepts(const fc_conv *p) {
-    if (p->channels != p->groups || !is_compact(p->height, p->out_height, p->kernel_h, p->stride_h, p->dilation_h) ||
+    if (p->channels != p->groups) return 0;
+    if (walker_of(p)) return 1;
+    if (!is_compact(p->height, p->out_height, p->kernel_h, p->stride_h, p->dilation_h) ||
         !is_compact(p->width, p->out_width, p->kernel_w, p->stride_w, p->dilation_w))
         return 0;
     depthwise_plan w = plan_of(p);
@@ -340,6 +437,14 @@ static int accepts(const fc_conv *p) {
 static double cost(const fc_conv *p) {
     depthwise_plan w = plan_of(p);
     const operands *o = &w.o;
+    if (w.walker) {
+        int64_t along = o->nhwc ? w.kernel_w : w.kernel_h, passes = ceil_div(along, w.walker->rows);
+        int64_t loads = w.across * (w.most_rows < TILE_STEPS ? 2 : 1);
+        int64_t lines = o->batch * w.units * o->out_height, steps = o->nhwc ? o->out_width : ceil_div(o->out_width, VL);
+        double cycles = (double)(lines * steps * passes * (w.walker->rows * loads + 8));
+        cycles += (double)(w.units * w.shares * 250) + (o->nhwc ? 60 * (double)(lines * passes) : 0);
+        return (cycles + stream_cycles((double)(o->batch * (o->x_image + o->out_image)) * sizeof(real))) / 2 + 1000;
+    }
     double vectors = (double)(o->nhwc ? o->out_width : ceil_div(o->out_width, VL));
     double rows = (double)(o->batch * w.units * o->out_height), taps = (double)(w.kernel_h * w.kernel_w);
     double packing = (double)(o->batch * w.units * w.strips * w.lines) * (double)w.pitch / VL *
@@ -359,7 +464,8 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
         if (!j.partial_weights) return FC_NO_MEMORY;
         j.partial_bias = j.partial_weights + (w.shares - 1) * size;
     }
-    int status = fc_parallel(w.shares * w.units, 2 * cost(p), threads, work, &j);
+    int status =
+        fc_parallel(w.shares * ceil_div(w.units, w.together), 2 * cost(p), threads, w.walker ? work_walks : work, &j);
     if (!status && w.shares > 1) status = add_shares(weights, j.partial_weights, size, w.shares, threads);
     if (!status && w.shares > 1 && bias) status = add_shares(bias, j.partial_bias, filters, w.shares, threads);
     free(j.partial_weights);

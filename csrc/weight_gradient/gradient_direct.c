@@ -425,7 +425,8 @@ static double cost(const fc_conv *p) {
     double packing = pixels * (double)(o->filters * w.chunks) * 0.4 +
                      (double)(o->batch * o->groups * w.strips_y * w.strips_x) * (double)(w.y.extent * w.x.extent) *
                          (double)(o->channels * w.parts) * 0.5;
-    return (multiply + packing) / 2 + 1000;
+    double parts = (double)(o->batch * o->groups * w.strips_y * w.strips_x) * 1000; /* whatever their size */
+    return (multiply + packing + parts) / 2 + 1000;
 }
 
 static int run(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads) {
