@@ -8,20 +8,31 @@
 #include "table.h"
 #include "weight_gradient/kernel.h"
 
+/* Compilers ask the processor about most instructions, but GCC 9 and 10 not about these. */
+#if defined(__x86_64__)
+#include <cpuid.h>
+static int has_f16c(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
+}
+#endif
+
 /* May it run here? One line for each instruction set; FC_ISAS, which comes from CMakeLists.txt, lists those of this
  * build, lowest first, as FC_ISA(name). */
 #define RUNS_baseline 1
-#define RUNS_avx2 (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+#define RUNS_avx2 (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
 #define RUNS_avx512                                                                                                    \
     (RUNS_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&                           \
      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd"))
 
 typedef int pool_function(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms,
                           int threads);
+typedef int half_function(const void *from, void *to, int64_t count, int threads);
 
 #define FC_ISA(name)                                                                                                   \
     extern const fc_table table_##name##_f32, table_##name##_f64;                                                      \
-    extern pool_function pool_##name##_f32;
+    extern pool_function pool_##name##_f32;                                                                            \
+    extern half_function to_floats_##name##_f32, to_halves_##name##_f32;
 FC_ISAS
 #undef FC_ISA
 
@@ -29,9 +40,15 @@ typedef struct {
     const char *name;
     const fc_table *tables[2]; /* FC_F32, FC_F64 */
     pool_function *pool;
+    half_function *to_floats, *to_halves;
 } isa;
 
-#define FC_ISA(name) {#name, {&table_##name##_f32, &table_##name##_f64}, pool_##name##_f32},
+#define FC_ISA(name)                                                                                                   \
+    {#name,                                                                                                            \
+     {&table_##name##_f32, &table_##name##_f64},                                                                       \
+     pool_##name##_f32,                                                                                                \
+     to_floats_##name##_f32,                                                                                           \
+     to_halves_##name##_f32},
 static const isa isas[] = {FC_ISAS};
 #undef FC_ISA
 
@@ -180,6 +197,16 @@ int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, co
         if (status != FC_NOT_MINE) return status;
     }
     return isas[selected].pool(p, x, out, indices, uniforms, threads);
+}
+
+/* ---- half precision ---- */
+
+int fc_to_floats(const void *halves, void *floats, int64_t count, int threads) {
+    return isas[selected].to_floats(halves, floats, count, threads);
+}
+
+int fc_to_halves(const void *floats, void *halves, int64_t count, int threads) {
+    return isas[selected].to_halves(floats, halves, count, threads);
 }
 
 /* ---- the limits of the processor ---- */

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum { FC_MOST_THREADS = 1024 }; /* of one call; settings/threads.py allows as many */
-enum { FC_NOT_MINE = -1, FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER, FC_INTERRUPTED, FC_FORKED };
+enum { FC_NOT_MINE = -1, FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER, FC_INTERRUPTED, FC_FORKED, FC_OVERFLOW };
 enum { FC_NCHW, FC_NHWC };
 enum { FC_F32, FC_F64 };
 enum { FC_LINEAR, FC_RELU, FC_CLIP, FC_LEAKY_RELU, FC_SIGMOID, FC_TANH, FC_SILU, FC_HARDSWISH, FC_GELU };
@@ -107,6 +107,11 @@ int fc_scatter(const void *values, const int64_t *indices, void *out, int64_t ba
 /* Returns FC_OUT_OF_RANGE where a place is outside. */
 int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
               int64_t plane, int layout, int item, int threads);
+
+/* Between half precision (IEEE 754 binary16), whose elements are uint16_t, and float. To the nearest half, ties to
+ * even; returns FC_OVERFLOW, with all done, where a finite number became infinite. */
+int fc_to_floats(const void *halves, void *floats, int64_t count, int threads);
+int fc_to_halves(const void *floats, void *halves, int64_t count, int threads);
 
 /* ---- other operations on floating-point arrays: those of operations.def ---- */
 #define FC_OPERATION(name, parameters) int(*name) parameters;

@@ -265,7 +265,7 @@ static void pack_strip_row(const strips *s, const operands *o, real *to, const r
     int64_t step = s->g.x.step;
     if (s->nhwc) {
         int64_t pad = s->pixel_step;
-        if (pad == o->x_pixel && step == 1) {
+        if (pad == o->channels && pad == o->x_pixel && step == 1) {
             clear_reals(to, low * pad);
             copy_reals(to + low * pad, from + (at + low) * pad, (high - low) * pad);
             clear_reals(to + high * pad, (n - high) * pad);

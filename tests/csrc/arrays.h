@@ -19,4 +19,7 @@ int64_t at(int layout, int64_t channels, int64_t height, int64_t width, int64_t 
  */
 int check_operations(void);
 
+/* Every half to a float and back, and every rounding: how many are wrong. */
+int check_halves(void);
+
 #endif

@@ -221,6 +221,44 @@ static int check_elementwise(void) {
     return failures;
 }
 
+/* ---- half precision ---- */
+
+static double value_of(uint16_t half) {
+    int exponent = half >> 10 & 31, mantissa = half & 0x3ff;
+    double size = exponent ? ldexp(0x400 + mantissa, exponent - 25) : ldexp(mantissa, -24);
+    return half & 0x8000 ? -size : size;
+}
+
+/* All halves, and floats halfway between those that are neighbours and just beside it; infinity follows on 65504. */
+int check_halves(void) {
+    enum { COUNT = 0x10000, INFINITE = 0x7c00 };
+    uint16_t *halves = malloc(COUNT * sizeof *halves), *back = malloc(COUNT * sizeof *back);
+    float *floats = malloc(COUNT * sizeof *floats);
+    for (int i = 0; i < COUNT; i++) halves[i] = (uint16_t)i;
+    int failures = fc_to_floats(halves, floats, COUNT, 2) + fc_to_halves(floats, back, COUNT, 2);
+    for (int i = 0; i < COUNT; i++) {
+        int size = i & 0x7fff;
+        int right = size > INFINITE    ? isnan(floats[i]) && (back[i] & 0x7fff) > INFINITE
+                    : size == INFINITE ? isinf(floats[i]) && back[i] == i
+                                       : floats[i] == value_of(halves[i]) && back[i] == i;
+        failures += !right || !signbit(floats[i]) != !(i & 0x8000);
+    }
+    for (int side = -1; side <= 1; side++) {
+        int64_t count = COUNT - 1 - pick(0, 30);
+        for (int i = 0; i < COUNT; i++) {
+            int finite = (i & 0x7fff) < INFINITE;
+            float middle = finite ? (float)((value_of(halves[i]) + value_of((uint16_t)(i + 1))) / 2) : 0;
+            floats[i] = side ? nextafterf(middle, side < 0 ? 0 : (i & 0x8000 ? -1e9f : 1e9f)) : middle;
+        }
+        failures += fc_to_halves(floats, back, count, 2) != (side < 0 ? 0 : FC_OVERFLOW);
+        for (int i = 0; i < count; i++)
+            if ((i & 0x7fff) < INFINITE) failures += back[i] != i + (side ? side > 0 : i & 1);
+    }
+    if (failures) printf("halves: %d wrong\n", failures);
+    free(halves), free(back), free(floats);
+    return failures;
+}
+
 int check_operations(void) {
     return check_pool() + check_pool_gradient() + check_scatter_add() + check_pad_gradient() + check_deform_gradient() +
            check_elementwise();

@@ -313,7 +313,7 @@ int main(int count, char **arguments) {
         if (!fc_isa_runs_here(isa)) continue;
         fc_select_isa(isa);
         state = seed;
-        failures += check_probes(isa) + check_few_pixels() + check_long_sums_of_small_images();
+        failures += check_probes(isa) + check_few_pixels() + check_long_sums_of_small_images() + check_halves();
         for (int round = 0; round < rounds; round++)
             failures += check_conv(either_way(random_conv(2))) + check_conv(either_way(random_far_conv(2))) +
                         check_weight_gradient(random_conv(5)) + check_weight_gradient(random_far_conv(5)) +

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastconv.execution.half import HALF, SINGLE, to_floats, to_halves
 from fastconv.execution.memory import empty
 from fastconv.problem.dtypes import compute_dtype, is_real
 from fastconv.problem.layout import check_image
@@ -73,10 +74,16 @@ def read_out(op: str, out: Any) -> Array:
     return _plain(out)
 
 
+def _is_native(array: Array, dtype: DTypeLike) -> bool:
+    return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
+
+
 def native(array: Array, dtype: DTypeLike) -> Array:
     """`array` C-contiguous, in native byte order and of `dtype`; itself where it already is."""
-    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+    if _is_native(array, dtype):
         return array
+    if array.dtype == HALF and dtype == SINGLE:
+        return to_floats(array)
     return np.require(array, dtype, ["C", "A"])
 
 
@@ -105,16 +112,19 @@ class Result:
     ) -> None:
         self._shape = shape if batched else shape[1:]
         self._dtype, self._out = dtype, out
+        self._target: Array | None = None
         compute = compute_dtype(dtype)
         if out is not None:
-            self._target = target = read_out(op, out)
-            self._check(op, target, inputs)
-            flags = target.flags
-            if target.dtype == compute and target.dtype.isnative and flags.c_contiguous and flags.aligned:
-                self.buffer = target.reshape(shape)
-                return
-        self._own = empty(op, self._shape, compute)
-        self.buffer = self._own.reshape(shape)
+            self._target = read_out(op, out)
+            self._check(op, self._target, inputs)
+        # What is computed, the same in the result's dtype, and `out` are one array where that can be.
+        computed = None if compute == dtype else empty(op, self._shape, compute)
+        if self._target is not None and _is_native(self._target, dtype):
+            self._result = self._target
+        else:
+            self._result = empty(op, self._shape, dtype)
+        self._computed = self._result if computed is None else computed
+        self.buffer = self._computed.reshape(shape)
 
     def _check(self, op: str, out: Array, inputs: tuple[Array | None, ...]) -> None:
         if out.shape != self._shape:
@@ -128,10 +138,15 @@ class Result:
                 raise ValueError(f"{op}: out overlaps an input in memory, but needs memory of its own")
 
     def value(self) -> Array:
+        if self._computed is not self._result:
+            if self._dtype == HALF:
+                to_halves(self._computed, self._result)
+            else:
+                self._result[...] = self._computed
         if self._out is None:
-            return self._own.astype(self._dtype, copy=False)
-        if not np.may_share_memory(self._target, self.buffer):
-            self._target[...] = self.buffer.reshape(self._shape)
+            return self._result
+        if self._target is not None and self._target is not self._result:
+            self._target[...] = self._result
         return self._out
 
 

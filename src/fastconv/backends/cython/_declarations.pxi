@@ -8,6 +8,7 @@ cdef extern from "fastconv.h" nogil:
         FC_MOST_THREADS
         FC_INTERRUPTED
         FC_FORKED
+        FC_OVERFLOW
         FC_P_F32
     ctypedef struct fc_conv:
         int64_t batch, channels, height, width
@@ -66,6 +67,8 @@ cdef extern from "fastconv.h" nogil:
                    int64_t count, int64_t plane, int layout, int item, int threads)
     int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, int64_t channels, int64_t count,
                   int64_t plane, int layout, int item, int threads)
+    int fc_to_floats(const void *halves, void *floats, int64_t count, int threads)
+    int fc_to_halves(const void *floats, void *halves, int64_t count, int threads)
 
     # One function for each line of operations.def.
     ctypedef struct fc_operations:

@@ -1,5 +1,5 @@
-# Everything but convolution: pooling, padding, scattered pixels, channels, norms and probes. Part of `_engine.pyx`, called
-# by the backend and by `machine/probes.py`.
+# Everything but convolution: pooling, padding, scattered pixels, half precision, channels, norms and probes. Part of
+# `_engine.pyx`, called by the backend, by `execution/half.py` and by `machine/probes.py`.
 
 
 cdef void set_windows(fc_windows *w, numbers, cnp.ndarray samples):
@@ -114,6 +114,29 @@ def gather(cnp.ndarray x, cnp.ndarray indices, cnp.ndarray out, sizes, int layou
     with nogil:
         status = fc_gather(source, at, to, batch, channels, count, plane, layout, item, threads)
     checked(status)
+
+
+def to_floats(cnp.ndarray halves, cnp.ndarray floats, int threads):
+    cdef int status
+    cdef int64_t count = cnp.PyArray_SIZE(halves)
+    cdef void *source = data(halves)
+    cdef void *to = data(floats)
+    with nogil:
+        status = fc_to_floats(source, to, count, threads)
+    checked(status)
+
+
+def to_halves(cnp.ndarray floats, cnp.ndarray halves, int threads):
+    """Whether a finite number became infinite."""
+    cdef int status
+    cdef int64_t count = cnp.PyArray_SIZE(floats)
+    cdef void *source = data(floats)
+    cdef void *to = data(halves)
+    with nogil:
+        status = fc_to_halves(source, to, count, threads)
+    if status != FC_OVERFLOW:
+        checked(status)
+    return status == FC_OVERFLOW
 
 
 def channel_sums(cnp.ndarray x, cnp.ndarray out, sizes, int layout, int dtype, int threads):
