@@ -26,9 +26,6 @@ typedef float real;
 #include "operations.def"
 #undef FC_OPERATION
 
-/* The cycles in which a thread gets so many bytes from beyond its L2, while others do the same. */
-static inline double stream_cycles(double bytes) { return bytes / 16; }
-
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -281,7 +281,7 @@ static double cost(const fc_conv *given) {
     int64_t along = p->layout == FC_NCHW ? p->out_width : is_inner(p) ? p->out_width * p->channels : p->channels;
     double vectors = outputs / (double)along * ceil((double)along / VL), planes = (double)(p->batch * p->filters);
     if (tiled(p)) return vectors * (2 + 0.32 * taps * (double)p->stride_w) + 400;
-    if (walked(p)) return vectors * 0.32 * taps * (is_inner(p) ? 1.5 : (double)p->stride_w) + 30 * planes + 400;
+    if (walked(p)) return vectors * 0.4 * taps * (is_inner(p) ? 1.5 : (double)p->stride_w) + 30 * planes + 400;
     grid g = whole_grid(p);
     int shared = p->layout == FC_NHWC || rows_together(&g) > 1; /* are loads? */
     return vectors * (5.5 + (shared ? 0.45 : 1.1) * taps) + (p->layout == FC_NCHW ? 30 * planes : 0) + 400;

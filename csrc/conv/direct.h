@@ -353,7 +353,8 @@ static double family_packing(const family *f, const operands *o, const grid *g) 
         return 0;
     double width = flat ? (double)(x->count * tap_places(x)) : packed_extent(x, (double)x->count),
            channels = (double)o->channels;
-    double rows = fmin(fmax(floor(STRIP_BYTES / (channels * width * sizeof(real))), 1), (double)y->count);
+    double fitting = floor(STRIP_BYTES / (channels * width * sizeof(real))), beside = packed_extent(y, 1) - 1;
+    double rows = fmin(fmax(fitting - beside, 1), (double)y->count);
     double packed = (double)(o->batch * o->groups * y->count) * packed_extent(y, rows) / rows;
     if (o->nhwc && o->channels == o->x_pixel && o->channels < VL && x->step == 1)
         return packed * (width * channels * 4 / VL + 20); /* whole rows */

@@ -107,7 +107,8 @@ static double cost(const fc_conv *p) {
     double joined = (double)o.elements * (adjoining_taps(&o, &g) ? 1 / (double)g.x.taps : 1);
     double products = (double)(o.elements * o.channels) * step * 1.15;
     double cycles = tiles * blocks * (products + 10 * joined + finish);
-    cycles = (cycles + family_packing(&channels, &o, &g)) / 2 + stream_cycles(family_traffic(&channels, &o, &g));
+    cycles = (cycles + family_packing(&channels, &o, &g)) / 2 +
+             fc_stream_cycles(family_traffic(&channels, &o, &g), (double)weight_bytes(p));
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;
     return cycles + 400;
 }

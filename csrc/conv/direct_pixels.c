@@ -112,6 +112,8 @@ static int spans_rows(const operands *o, const grid *g) {
  * ahead. */
 static int block_by_block(const operands *o) { return o->elements * o->channels <= 32; }
 
+enum { L1_BYTES = 32 << 10 };
+
 /* The sums of so many phases, which should fit L2; then a copy of pixels, or what is being interleaved. */
 enum { MOST_PHASES = 32 };
 
@@ -226,13 +228,14 @@ static double cost(const fc_conv *p) {
     int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
     double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
     double tiles_needed = (double)(o.batch * o.groups) * rows * ceil(span / width);
-    double vectors = width / VL, loads = fmax(vectors * 1.9 + filters / count, 8),
-           step = fmax(vectors * filters / count, loads);
+    double vectors = width / VL, seen = (width + (double)tap_distance(&g.x)) * (double)(o.elements * o.channels);
+    double each = seen * sizeof(real) > L1_BYTES ? 4.5 : 1.9; /* do a tile's pixels stay in L1? */
+    double loads = fmax(vectors * each + filters / count, 8), step = fmax(vectors * filters / count, loads);
     double multiply = tiles_needed * count * (double)o.elements * ((double)o.channels * step / 2 + 5);
     double store = tiles_needed * vectors * filters * (o.phase_columns > 1 ? 8 : 4) *
                    ((double)o.phase_rows * (double)o.phase_columns);
     double cycles = (multiply * 1.15 + store + family_packing(&pixels, &o, &g)) / 2 +
-                    stream_cycles(family_traffic(&pixels, &o, &g));
+                    fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p));
     if (p->once) cycles += (double)weight_bytes(p) * 0.15;
     return cycles + 400;
 }

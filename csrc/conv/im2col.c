@@ -50,7 +50,7 @@ static cutting cut_matrix(const fc_conv *p, const operands *o, int threads) {
     if (tasks % threads && tasks < 4 * threads) {
         /* Either all threads copy the same columns, or all read the same weights. */
         double copying = o->nhwc ? (double)outputs * 3.3 / VL : 5 * (double)(o->batch * g.y.count);
-        int apart = copying < stream_cycles((double)o->filters * sizeof(real) / 2) || outputs <= MR;
+        int apart = copying < fc_stream_cycles((double)o->filters * sizeof(real) / 2, 0) || outputs <= MR;
         int64_t *cut = apart && blocks >= threads ? &c.parts : &c.panels;
         *cut = round_up(*cut, threads);
     }
@@ -271,7 +271,7 @@ static double cost(const fc_conv *p) {
     double rest = (double)(o.filters % NR), blocks = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.55 : 0);
     double columns = (double)grid_outputs(&o, &g), in_group = ceil(columns / MR), tiles = in_group * (double)o.groups;
     double grids = (double)c.grids, cuts = ceil((double)(o.elements * o.channels) / grids / MOST_ROWS);
-    double products = (double)(o.elements * o.channels) * fmax(columns / in_group * NV / 2, 4) * 1.15;
+    double products = (double)(o.elements * o.channels) * fmax(columns / in_group * NV / 2, 4) * 1.4;
     double pieces = tiles + (o.nhwc ? 0 : (double)(o.groups * o.batch * (joins_rows(&o, &g) ? 1 : g.y.count)));
     double store = pieces * NV * store_cycles(&o, columns / in_group) * fmin((double)g.x.out_step, 4);
     double cycles = blocks * (tiles * (products + grids * (cuts * 50 - 40)) + grids * store) +
@@ -279,7 +279,7 @@ static double cost(const fc_conv *p) {
     double weights = (double)weight_bytes(p), tasks = grids * (double)(o.groups * c.panels * c.parts);
     cycles /= fmin(tasks, 2);
     if (weights / (double)o.groups / grids > (double)fc_l2_bytes() / 2)
-        cycles += stream_cycles(weights * ceil((double)c.panels * (double)c.parts / 2) / (double)c.parts);
+        cycles += fc_stream_cycles(weights * ceil((double)c.panels * (double)c.parts / 2) / (double)c.parts, weights);
     if (p->once) cycles += weights * 0.15;
     return cycles + 400;
 }

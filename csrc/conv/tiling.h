@@ -118,10 +118,10 @@ static double tile_cycles(const tiling *w, const operands *o) {
     double inputs = pairs * (double)ceil_div(o->channels, VL), outputs = ceil((double)o->filters / VL);
     double patch = w->y.segments * w->y.most_points * (M * (double)w->x.unit + w->x.most_points - M);
     double points = w->points, sets = w->merged ? 1 : pairs;
-    double products = points * blocks * ((double)w->reduction * NV / 2 * 1.1 + 6);
-    double input =
-        inputs * ((w->merged ? points : points / pairs) * 4 + 15) + (double)ceil_div(o->channels, VL) * patch * 9;
-    double output = outputs * (points * 4 + sets * 30 + M * M * (o->nhwc ? 4 : 12));
+    double products = points * blocks * ((double)w->reduction * NV / 2 * 1.2 + 6);
+    double input = inputs * ((w->merged ? points : points / pairs) * 3.5 + 15) +
+                   (double)ceil_div(o->channels, VL) * patch * (o->nhwc ? 2.7 : 7.5);
+    double output = outputs * (points * 2.8 + sets * 30 + M * M * (o->nhwc ? 2 : 9.4));
     return products + input + output;
 }
 

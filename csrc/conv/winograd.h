@@ -293,8 +293,8 @@ static double cost(const fc_conv *p) {
         double weights = (double)(group_weights(&w, &o) * o.groups) * sizeof(real);
         if (w.tiles)
             cycles += tile_cycles(&w, &o) * (double)(w.tiles * o.groups) / 2 +
-                      stream_cycles(split_of(&w, &o, 2).traffic * (double)o.groups) + 12000;
-        if (p->once) cycles += weights * (p->transposed ? 0.4 : 0.12); /* every phase reads all the kernel's elements */
+                      fc_stream_cycles(split_of(&w, &o, 2).traffic * (double)o.groups, weights) + 10500;
+        if (p->once) cycles += weights * (p->transposed ? 0.4 : 0.2); /* every phase reads all the kernel's elements */
     }
     return cycles;
 }

@@ -443,7 +443,8 @@ static double cost(const fc_conv *p) {
         int64_t lines = o->batch * w.units * o->out_height, steps = o->nhwc ? o->out_width : ceil_div(o->out_width, VL);
         double cycles = (double)(lines * steps * passes * (w.walker->rows * loads + 8));
         cycles += (double)(w.units * w.shares * 250) + (o->nhwc ? 60 * (double)(lines * passes) : 0);
-        return (cycles + stream_cycles((double)(o->batch * (o->x_image + o->out_image)) * sizeof(real))) / 2 + 1000;
+        double images = (double)(o->batch * (o->x_image + o->out_image)) * sizeof(real);
+        return (cycles + fc_stream_cycles(images, images)) / 2 + 1000;
     }
     double vectors = (double)(o->nhwc ? o->out_width : ceil_div(o->out_width, VL));
     double rows = (double)(o->batch * w.units * o->out_height), taps = (double)(w.kernel_h * w.kernel_w);

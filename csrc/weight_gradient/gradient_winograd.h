@@ -399,7 +399,7 @@ static double cost(const fc_conv *p) {
     if (s.shared) {
         double moved =
             (double)w->tiles * points * (double)(o->channels * s.block_parts + s.blocks * NR * s.channel_parts);
-        cycles += 2 * stream_cycles(2 * (moved + rounds * sums) * sizeof(real));
+        cycles += 2 * fc_stream_cycles(2 * (moved + rounds * sums) * sizeof(real), moved * sizeof(real));
     }
     return (double)o->groups * cycles / 2 + 12000;
 }
