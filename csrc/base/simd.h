@@ -230,6 +230,13 @@ vec add_product_masked(vec sum, vec a, vec b, lane_mask inside) {
 INLINE
 vec load_between(const real *p, int64_t low, int64_t high) { return load_masked(p, mask_between(low, high)); }
 
+/* Are stores of some lanes as fast as of all? */
+#ifdef __AVX512F__
+#define MASKS_STORES 1
+#else
+#define MASKS_STORES 0
+#endif
+
 /* The first n lanes, 0 < n < VL. */
 INLINE
 vec load_n(const real *p, int64_t n) { return load_between(p, 0, n); }

@@ -20,6 +20,12 @@ typedef struct {
     int64_t parts;
 } planes_job;
 
+static int all_alike(const real *x, int64_t n) {
+    for (int64_t i = 1; i < n; i++)
+        if (x[i] != x[0]) return 0;
+    return 1;
+}
+
 /* Tasks are (plane, part of its rows). */
 static int work_windows(const void *context, int64_t begin, int64_t end) {
     const planes_job *j = context;
@@ -49,6 +55,7 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
                    .first_row = rows->first,
                    .first_column = columns->first,
                    .ahead = beyond};
+    t.alike = sum && all_alike(by_column, columns->count) && all_alike(by_row, rows->count);
     for (int64_t x = 0; x < columns->count; count++) x = set_pool_column(&list[count], &t, kernel, stride, x);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts, y_end = rows->count * (part + 1) / j->parts;

@@ -28,6 +28,7 @@ typedef struct {
     const real *by_column, *by_row;             /* divisors, ... */
     const real *column_inverses, *row_inverses; /* ... and 1 / them */
     int64_t height, width, out_width, first_row, first_column, y, y_end;
+    int alike; /* do all windows have the divisor of the first? */
     int ahead; /* are the next column's pixels and results fetched? */
 } pool_rows;
 
@@ -45,7 +46,9 @@ vec neutral(const int sum) { return splat(sum ? 0 : -(real)INFINITY); }
 INLINE
 void walk_windows(const int K, const int S, const int V, const int sum, const pool_column *c, const pool_rows *t) {
     const int inputs = S * V + (K > S), kept = K - S;
-    vec row[3][MOST_INPUTS];
+    vec row[3][MOST_INPUTS], one_divisor = zero(), one_inverse = zero();
+    if (sum)
+        one_divisor = splat(*t->by_column * *t->by_row), one_inverse = splat(*t->column_inverses * *t->row_inverses);
     for (int64_t y = t->y; y < t->y_end; y++) {
 #pragma GCC unroll 4
         for (int r = 0; r < K; r++) {
@@ -59,7 +62,9 @@ void walk_windows(const int K, const int S, const int V, const int sum, const po
             int inside = at >= 0 && at < t->height;
 #pragma GCC unroll 16
             for (int i = 0; i < inputs; i++)
-                row[r][i] = inside ? load_masked_or(pixels + i * VL, c->inside[i], neutral(sum)) : neutral(sum);
+                row[r][i] = !inside ? neutral(sum)
+                            : sum   ? load_masked(pixels + i * VL, c->inside[i])
+                                    : load_masked_or(pixels + i * VL, c->inside[i], neutral(0));
             if (t->ahead && inside)
 #pragma GCC unroll 16
                 for (int i = 0; i < S * V; i++) __builtin_prefetch(pixels + (S * V + i) * VL);
@@ -88,7 +93,9 @@ void walk_windows(const int K, const int S, const int V, const int sum, const po
                         combine(sum, result, __builtin_shufflevector(even, all[2 * v + 2], LANES(NEXT_SECOND, 0, 0)));
             }
             int64_t n = v + 1 < V ? VL : c->stored;
-            if (sum) {
+            if (sum && t->alike) {
+                result = divided(result, one_divisor, one_inverse);
+            } else if (sum) {
                 const int64_t at = c->x + v * VL;
                 vec divisor = load_up_to(t->by_column + at, n) * splat(t->by_row[y]);
                 result = divided(result, divisor, load_up_to(t->column_inverses + at, n) * splat(t->row_inverses[y]));
@@ -125,8 +132,10 @@ static const window_walker window_walkers[2][2][3][2] = {
 static int64_t set_pool_column(pool_column *c, const pool_rows *t, int64_t kernel, int64_t stride, int64_t x) {
     int64_t left = t->out_width - x;
     c->vectors = MOST_WIDE;
-    while (c->vectors > 1 && (c->vectors * VL > left + VL - 1 || c->vectors * VL > t->out_width)) c->vectors /= 2;
-    c->x = max64(0, min64(x, t->out_width - c->vectors * VL)), c->stored = min64(VL, t->out_width);
+    while (c->vectors > 1 && ((c->vectors - 1) * VL >= left || (!MASKS_STORES && c->vectors * VL > t->out_width)))
+        c->vectors /= 2;
+    c->x = max64(0, min64(x, t->out_width - c->vectors * VL));
+    c->stored = min64(VL, t->out_width - c->x - (c->vectors - 1) * VL);
     for (int64_t i = 0; i < stride * c->vectors + (kernel > stride); i++) {
         int64_t at = c->x * stride + t->first_column + i * VL, low = max64(0, min64(VL, -at));
         c->inside[i] = mask_between(low, max64(low, min64(VL, t->width - at)));
