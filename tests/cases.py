@@ -136,6 +136,10 @@ TRANSPOSE = {
     "same, stride above kernel": case((1, 2, 3, 4), (2, 3, 2, 2), padding="same", stride=3),
     "groups": case((1, 12, 5, 4), (12, 5, 3, 3), groups=3, stride=2),
     "depthwise": case((1, 17, 5, 6), (17, 1, 4, 4), groups=17, stride=2, padding=1),
+    "depthwise 3x3 stride 2": case(
+        (2, 17, 5, 19), (17, 1, 3, 3), groups=17, stride=2, padding=1, output_padding=1
+    ),
+    "depthwise 5x5 stride 2": case((1, 5, 6, 3), (5, 1, 5, 5), groups=5, stride=2, padding=(2, 1)),
     "depthwise with multiplier": case((1, 5, 4, 4), (5, 3, 3, 3), groups=5, stride=2),
     "16x16 stride 8": case((1, 5, 4, 3), (5, 5, 16, 16), stride=8, padding=4),
     "one row": case((1, 3, 1, 9), (3, 4, 1, 5), stride=(1, 2)),

@@ -37,6 +37,18 @@ void multiply_tile(const int rows, const int vectors, const int unit, const chan
                 for (int i = 0; i < (unit ? 1 : (rows + 2) / 3); i++) p[i] += next;
             }
         }
+    if (t->finished) {
+        vec bias[NV];
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) bias[v] = t->bias ? load(t->bias + v * VL) : zero();
+#pragma GCC unroll 16
+        for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+            for (int v = 0; v < vectors; v++) {
+                sum[m][v] += bias[v];
+                if (t->kind == FINISH_BOUNDS) sum[m][v] = bounded(sum[m][v], &t->between);
+            }
+    }
 #pragma GCC unroll 16
     for (int m = 0; m < rows; m++)
 #pragma GCC unroll 2

@@ -9,6 +9,7 @@
 
 #include "conv/grid.h"
 #include "base/simd.h"
+#include "conv/epilogue.h"
 
 typedef struct {
     const real *pixels, *weights;
@@ -19,6 +20,11 @@ typedef struct {
     int64_t ahead; /* the neighbour that is fetched meanwhile */
     real *sums;
     int64_t sums_step; /* from pixel to pixel */
+    /* Sums that lie like results of NHWC go straight to the output, with bias and bounds. */
+    const real *bias; /* or NULL */
+    finish_kind kind;
+    bounds between;
+    int finished;
 } channel_tile;
 
 typedef void channel_tile_function(const channel_tile *t);

@@ -25,16 +25,23 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
                       .channel_step = j->s->channel_step,
                       .ahead = j->s->in_place ? 2 * p->count - 1 : 0, /* the next tile's last */
                       .sums_step = p->phases * NR};
+    const real *bias = j->e->bias ? (const real *)j->e->bias + p->filter : NULL;
+    pixel_stretch r = first_stretch(j, p);
+    int64_t out_first = p->image * o->out_image + p->filter * o->out_channel + r.out_pixel * o->out_pixel;
+    if (o->out_channel == 1 && r.outputs == p->count && o->phase_columns == 1 && filters == vectors * VL) {
+        t.kind = finish_kind_of(j->e, &t.between), t.finished = t.kind != FINISH_CALL, t.bias = bias;
+        t.sums_step = t.finished ? o->out_pixel : t.sums_step;
+    }
     for (int64_t i = 0; i < p->phases; i++) {
         tile_input in = input_of(j, p, p->phase + i, &grid, source);
         t.pixels = in.pixels, t.weights = in.weights, t.tap_offset = in.tap_offset;
         t.rows = in.rows, t.columns = joined ? 1 : in.columns;
         t.row_offsets = in.row_taps, t.row_skipped = joined ? 0 : in.row_taps - in.columns;
-        t.sums = scratch + i * NR;
+        t.sums = t.finished ? j->out + out_first : scratch + i * NR;
         FC_NAME(channel_tiles)[p->count - 1][t.pixel_step == 1][vectors - 1](&t);
     }
-    const real *bias = j->e->bias ? (const real *)j->e->bias + p->filter : NULL;
-    for (pixel_stretch r = first_stretch(j, p); r.count; r = next_stretch(j, p, r)) {
+    if (t.finished) return;
+    for (; r.count; r = next_stretch(j, p, r)) {
         int64_t first = p->image * o->out_image + p->filter * o->out_channel + r.out_pixel * o->out_pixel;
         store_tile(o, j->e, j->out, first, 1, r.outputs, filters, scratch + r.first * t.sums_step, bias);
     }
