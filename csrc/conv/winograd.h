@@ -164,8 +164,11 @@ static int do_blocks(const void *context, int64_t begin, int64_t end) {
         int64_t first = task * j->block, count = min64(j->block, w->tiles - first);
         if (count <= 0) break;
         transform_tiles(&in, first, count, 0, ceil_div(j->o->channels, VL), v, v_step, scratch);
-        for (int64_t block = 0; block < ceil_div(j->o->filters, NR); block++)
+        for (int64_t block = 0; block < ceil_div(j->o->filters, NR); block++) {
+            int status = fc_called_off(); /* a block may be the first to touch hundreds of megabytes */
+            if (status) return status;
             multiply_tiles(j, first, count, block, v, v_step, sums, scratch);
+        }
     }
     return 0;
 }
@@ -193,8 +196,11 @@ static int multiply_shared(const void *context, int64_t begin, int64_t end) {
     int64_t sum_reals = j->w->points * sums_per_point(j->tiles);
     real *sums = fc_workspace(FC_OWN, (size_t)(sum_reals + scratch_reals(j->w)) * sizeof(real));
     if (!sums) return FC_NO_MEMORY;
-    for (int64_t block = begin; block < end; block++)
+    for (int64_t block = begin; block < end; block++) {
+        int status = fc_called_off();
+        if (status) return status;
         multiply_tiles(j, j->first, j->tiles, block, j->shared, v_per_point(j->w, j->tiles), sums, sums + sum_reals);
+    }
     return 0;
 }
 
