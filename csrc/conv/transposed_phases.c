@@ -17,7 +17,7 @@
 #include "conv/kernel.h"
 #include "conv/pack_row.h"
 
-enum { PIXELS_BYTES = 256 << 10, SUMS_BYTES = 128 << 10 };
+enum { PIXELS_BYTES = 256 << 10, SUMS_BYTES = 128 << 10, MOST_BYTES = 4 << 20 };
 
 typedef struct {
     operands o;
@@ -75,6 +75,10 @@ static size_t pixels_reals(const phases_plan *w) {
 }
 
 static size_t sums_reals(const phases_plan *w) { return (size_t)round_up(w->part * w->lanes + 2 * NR, VL); }
+
+static size_t scratch_reals(const phases_plan *w) {
+    return pixels_reals(w) + sums_reals(w) + (size_t)round_up(w->inner + VL, VL);
+}
 
 /* ---- weights: [filter][row of phases][block][row tap][column tap][channel][lane] ---- */
 
@@ -164,7 +168,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
     const phases_plan *w = j->w;
     const operands *o = &w->o;
     int64_t taps = w->row_taps * w->column_taps;
-    size_t reals = pixels_reals(w) + sums_reals(w) + (size_t)round_up(w->inner + VL, VL);
+    size_t reals = scratch_reals(w);
     real *pixels = fc_workspace(FC_OWN, reals * sizeof(real) + (size_t)taps * sizeof(int64_t));
     if (!pixels) return FC_NO_MEMORY;
     real *sums = pixels + pixels_reals(w), *biases = sums + sums_reals(w);
@@ -212,8 +216,11 @@ static int work(const void *context, int64_t begin, int64_t end) {
 /* ---- the kernel's interface ---- */
 
 static int accepts(const fc_conv *p) {
-    return p->transposed && p->groups == 1 && p->dilation_h == 1 && p->dilation_w == 1 &&
-           p->kernel_h % p->stride_h == 0 && p->kernel_w % p->stride_w == 0;
+    if (!p->transposed || p->groups > 1 || p->dilation_h > 1 || p->dilation_w > 1 || p->kernel_h % p->stride_h ||
+        p->kernel_w % p->stride_w)
+        return 0;
+    phases_plan w = plan_of(p);
+    return scratch_reals(&w) * sizeof(real) <= MOST_BYTES;
 }
 
 static size_t weight_bytes(const fc_conv *p) {
@@ -241,8 +248,7 @@ static double cost(const fc_conv *p) {
 static size_t workspace_bytes(const fc_conv *p, int threads) {
     (void)threads;
     phases_plan w = plan_of(p);
-    return (pixels_reals(&w) + sums_reals(&w) + (size_t)round_up(w.inner + VL, VL)) * sizeof(real) +
-           (size_t)(w.row_taps * w.column_taps) * sizeof(int64_t);
+    return scratch_reals(&w) * sizeof(real) + (size_t)(w.row_taps * w.column_taps) * sizeof(int64_t);
 }
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
