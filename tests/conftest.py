@@ -45,7 +45,9 @@ def pytest_cmdline_main(config):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: runs with --all only")
+    config.addinivalue_line(
+        "markers", "slow(*backends): runs with --all and --rest only, or does on these backends"
+    )
     config.addinivalue_line(
         "markers", "one_instruction_set: calls no kernels but those that other tests call"
     )
@@ -59,6 +61,10 @@ def pytest_configure(config):
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     settings.load_profile("fastconv")
+
+
+def is_slow(item):
+    return any(not mark.args or implementation_of(item) in mark.args for mark in item.iter_markers("slow"))
 
 
 def pytest_collection_modifyitems(config, items):
@@ -77,7 +83,7 @@ def pytest_collection_modifyitems(config, items):
             if name in (implementation_of(item), implementation_of(item).partition("-")[0])
         ]
     if not config.getoption("--all"):
-        default = set(cross_section(item for item in keep if item.get_closest_marker("slow") is None))
+        default = set(cross_section(item for item in keep if not is_slow(item)))
         if config.getoption("--rest"):  # those with random problems run again, with more of them
             keep = [item for item in keep if item not in default or hasattr(item.obj, "hypothesis")]
         else:

@@ -81,6 +81,7 @@ assert not wrong, wrong
 """
 
 
+@pytest.mark.slow("numba")
 def test_no_call_imports_beside_the_lock(backend):
     run_python(EVERY_CALL.format(backend=backend), timeout=600)
 

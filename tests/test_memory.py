@@ -69,6 +69,7 @@ def call_everything(backend):
     print("finished")
 
 
+@pytest.mark.slow("numba")
 @pytest.mark.skipif(sys.platform != "linux", reason="the constants of mmap are Linux's")
 def test_fences(backend):
     code = f"import test_memory; test_memory.call_everything({backend!r})"
@@ -88,6 +89,7 @@ def add_to_large_planes(backend, dtype):
     print("finished")
 
 
+@pytest.mark.slow("numba")
 @pytest.mark.one_instruction_set
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sums_of_few_channels_take_little_room(backend, dtype):
