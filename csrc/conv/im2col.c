@@ -98,12 +98,13 @@ static void copy_rows(const job *j, const grid *g, const stretch *s, const real 
         int64_t channel = k - tap * o->channels, channels = min64(o->channels - channel, to - k);
         int64_t y = s->row * g->y.step + g->y.first + tap / g->x.taps * g->y.tap_step;
         int64_t x = s->column * g->x.step + g->x.first + tap % g->x.taps * g->x.tap_step, low = s->count, high = low;
-        if (y >= 0 && y < o->height) {
+        int inside = y >= 0 && y < o->height;
+        if (inside) {
             low = x < 0 ? min64(ceil_div(-x, g->x.step), s->count) : 0;
             high = o->width > x ? max64(low, min64(ceil_div(o->width - x, g->x.step), s->count)) : low;
         }
-        pack_row(panel, j->cut.row_step, image + channel * o->x_channel + y * o->width, o->x_channel, channels,
-                 g->x.step, x, s->count, low, high);
+        pack_row(panel, j->cut.row_step, image + channel * o->x_channel + (inside ? y * o->width : 0), o->x_channel,
+                 channels, g->x.step, x, s->count, low, high);
         panel += channels * j->cut.row_step, k += channels;
     }
 }
@@ -121,8 +122,9 @@ static void copy_columns(const job *j, const grid *g, const stretch *s, const re
         int64_t skipped = k - run * whole, length = min64(whole - skipped, to - k);
         int64_t y = s->row * g->y.step + g->y.first + run / runs * g->y.tap_step;
         int64_t x = s->column * g->x.step + g->x.first + run % runs * g->x.tap_step;
-        const real *row = image + y * row_reals;
-        int64_t at = x * o->x_pixel + skipped, end = y >= 0 && y < o->height ? row_reals : 0;
+        int inside = y >= 0 && y < o->height;
+        const real *row = image + (inside ? y * row_reals : 0); /* a row far outside has no address */
+        int64_t at = x * o->x_pixel + skipped, end = inside ? row_reals : 0;
         real *column = panel;
         for (int64_t m = 0; m < s->count; m++, at += step, column += j->cut.column_step) {
             int64_t low = min64(max64(0, -at), length), high = max64(low, min64(length, end - at));
