@@ -12,11 +12,12 @@ from fastconv._version import __version__
 from fastconv.settings.threads import limit_threads, threads_of_process
 
 LibController: Any
+register_controller: Any
 try:
     from threadpoolctl import LibController  # type: ignore[no-redef]
-    from threadpoolctl import register as register_controller
+    from threadpoolctl import register as register_controller  # type: ignore[no-redef]
 except ImportError:  # not installed, or older than 3.2, which knows no libraries but its own
-    LibController = None
+    LibController = register_controller = None
 
 
 def register() -> None:
