@@ -132,3 +132,14 @@ def test_activations_and_other_paddings_go_the_long_way(made):
     assert not made
     assert not empty[1].any()
     assert not empty[2].any()
+
+
+def test_an_algorithm_is_not_refused_for_a_gradient_that_is_not_needed(made):
+    x, weight, g, options = operands("conv2d", "NHWC", np.float32)
+    for _ in range(2):
+        _, result, _ = grad.conv2d(
+            x, weight, g, needs=(False, True, False), algorithm="direct_pixels", backend="cython", **options
+        )
+        np.testing.assert_array_equal(result, grad.conv2d(x, weight, g, backend="cython", **options)[1])
+    with pytest.raises(ValueError, match="direct_pixels"):  # of NCHW only
+        grad.conv2d(x, weight, g, algorithm="direct_pixels", backend="cython", **options)

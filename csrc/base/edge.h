@@ -8,7 +8,7 @@
 #define load_edge load_masked
 #else
 /* Lane by lane, which is long: once, and not at every place. */
-static __attribute__((noinline)) vec load_lanes(const real *p, lane_mask inside) { return load_masked(p, inside); }
+static NOINLINE vec load_lanes(const real *p, lane_mask inside) { return load_masked(p, inside); }
 
 INLINE
 vec load_edge(const real *p, lane_mask inside) { return inside[0] & inside[VL - 1] ? load(p) : load_lanes(p, inside); }

@@ -33,7 +33,7 @@ typedef struct {
 } output_rows;
 
 /* Most results, those of a gradient, are stored as they are; others, out of line, as there are many places. */
-static __attribute__((noinline)) void finish_apart(const output_rows *w, int64_t at, vec sum, int64_t n) {
+static NOINLINE void finish_apart(const output_rows *w, int64_t at, vec sum, int64_t n) {
     finish(w->out + at, sum, w->bias, w->residual ? w->residual + at : NULL, n, w->e);
 }
 

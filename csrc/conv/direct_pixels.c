@@ -76,7 +76,7 @@ void multiply_tile(const int filters, const int vectors, const pixel_tile *t) {
         for (int v = 0; v < vectors; v++) {
             vec x = sum[k][v];
             if (finished) x += bias;
-            if (relu) x = choose(x < zero(), zero(), x);
+            if (relu) x = at_least(x, zero());
             store(out + v * VL, x);
         }
     }

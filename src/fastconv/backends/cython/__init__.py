@@ -208,8 +208,14 @@ class CythonBackend:
         layout = of_weight.layout
         batch, channels, (height, width) = image_sizes(grad_shape, layout)
         sums = batch, channels, height * width
+        # Where the input's gradient is not needed, no algorithm is refused for it.
         return _engine.GradientShortcut(
-            *_choose(of_input, True), *_choose_gradient(of_weight), transposed, sums, shapes, of_weight.dtype
+            *_choose(of_weight if shapes[0] is None else of_input, True),
+            *_choose_gradient(of_weight),
+            transposed,
+            sums,
+            shapes,
+            of_weight.dtype,
         )
 
     def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
