@@ -83,6 +83,7 @@ VIEWS = {
 }
 
 
+@pytest.mark.one_instruction_set
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("name", CALLS)
 def test_views(backend, dtype, name, view, tmp_path):

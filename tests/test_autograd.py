@@ -237,11 +237,13 @@ every_case_in_both_layouts = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow("numba")
 @every_case_in_both_layouts
 def test_by_position_in_a_batch(backend, layout, name):
     CASES[name].check(layout, batched=True, by_name=False)
 
 
+@pytest.mark.one_instruction_set
 @every_case_in_both_layouts
 def test_by_name_without_batch(backend, layout, name):
     CASES[name].check(layout, batched=False, by_name=True)

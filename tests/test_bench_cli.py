@@ -37,6 +37,7 @@ def known_limits(monkeypatch, tmp_path):
     monkeypatch.setattr("fastconv.bench.commands.run.cached_limits", lambda: made)
 
 
+@pytest.mark.slow
 def test_one_layer_on_every_backend_with_all_files(tmp_path, capsys):
     files = {name: tmp_path / f"run.{name}" for name in ("json", "html", "markdown")}
     output = [argument for name, path in files.items() for argument in (f"--{name}", str(path))]
@@ -63,6 +64,7 @@ def test_one_layer_on_every_backend_with_all_files(tmp_path, capsys):
     assert list(folder.glob("*.png"))
 
 
+@pytest.mark.slow
 def test_studies_use_the_threads_of_the_rest(monkeypatch, tmp_path):
     """In gradient mode, too, where they are those of forward calls."""
     seen = set()

@@ -97,6 +97,7 @@ def test_gradient_names_follow_the_operations():
     }  # fmt: skip
 
 
+@pytest.mark.one_instruction_set
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("name", CALLS)
 def test_views(backend, name, view, tmp_path):
@@ -230,6 +231,7 @@ def test_integers_are_promoted(backend, name, kind):
             assert_close(np.ascontiguousarray(ours), theirs, 64 * eps(result) * scale, result)
 
 
+@pytest.mark.slow("numba")
 @pytest.mark.parametrize("half", [np.float16, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("name", CALLS)
 def test_sixteen_bit_floats_come_back_as_they_went_in(backend, half, name):

@@ -81,7 +81,7 @@ for name, call in LONG.items():
     every(0.001, note)
     call()
     never()
-    assert count >= 10, f"{name}: {count} handlers"
+    assert count >= 5, f"{name}: {count} handlers"  # 1 or 2 where they wait
 """
 
 

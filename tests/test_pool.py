@@ -150,6 +150,7 @@ def test_lp_random(backend, problem, layout, dtype, norm_type):
     )
 
 
+@pytest.mark.slow("numba")
 @pytest.mark.parametrize(
     "integer", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"]
 )

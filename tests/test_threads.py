@@ -255,6 +255,7 @@ finally:
 """
 
 
+@pytest.mark.one_instruction_set
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 def test_forks_while_other_threads_compute(backend):
     """Whatever they have locked at that moment stays locked for ever in the child."""
