@@ -18,7 +18,7 @@ typedef struct {
     const int64_t *indices;
     real *out;
     int64_t channels, rows, columns, height, width; /* of the values; of a plane */
-    int64_t stride, parts;                          /* NHWC: of regular windows; parts of an image */
+    int64_t stride, late, parts;                    /* NHWC: of regular windows; parts of an image */
     int64_t *answers;                               /* of every part */
     const int64_t *images;                          /* to be done by value, or NULL for all */
     int past;                                       /* the caches */
@@ -136,8 +136,8 @@ typedef struct {
     int64_t first, last;
 } span;
 
-static span windows_of(const scatter_add_job *j, int late, int64_t i, int64_t count) {
-    int64_t low = i - 1 - late, first = ceil_div(low + 2 * j->stride, j->stride) - 2; /* low is -2 at least */
+static span windows_of(const scatter_add_job *j, int64_t i, int64_t count) {
+    int64_t low = i - 1 - j->late, first = ceil_div(low + 2 * j->stride, j->stride) - 2; /* low is -2 at least */
     return (span){max64(first, 0), min64((low + 2) / j->stride, count - 1)};
 }
 
@@ -215,12 +215,11 @@ static int read_windows(const scatter_add_job *j, windows *w, int64_t image) {
 }
 
 /* Do windows begin at 0 and not at -1? The first of them tell; where they do not, late ones hold what they picked as
- * well. */
-static int begin_late(const scatter_add_job *j, int64_t image) {
-    const int64_t *at = j->indices + image * j->rows * j->columns * j->channels;
+ * well. Those of the first image tell for all, whichever thread has which: the sums of the two ways differ in bits. */
+static int begin_late(const scatter_add_job *j) {
     for (int64_t y = 0; y < min64(j->rows, 3); y++)
         for (int64_t x = 0; x < min64(j->columns, 16); x++) {
-            int64_t from = at[(y * j->columns + x) * j->channels] - (y * j->width + x) * j->stride;
+            int64_t from = j->indices[(y * j->columns + x) * j->channels] - (y * j->width + x) * j->stride;
             if (from < 0 || (from == j->width - 1 && j->width > 3)) return 0;
         }
     return 1;
@@ -237,17 +236,18 @@ static int by_pixel(const void *context, int64_t begin, int64_t end) {
     w.picked = (lane *)memory, w.columns = (span *)(memory + reals * sizeof(real));
     for (int64_t i = 0; i < WINDOW_ROWS * w.room; i++) w.picked[i] = -1; /* which is no pixel */
     sink s = {.buffer = (real *)memory + WINDOW_ROWS * w.room, .room = room, .past = j->past};
-    int late = begin_late(j, begin / j->parts);
-    for (int64_t x = 0; x < j->width; x++) w.columns[x] = windows_of(j, late, x, j->columns);
+    for (int64_t x = 0; x < j->width; x++) w.columns[x] = windows_of(j, x, j->columns);
     const real *own_end = j->out + (end / j->parts * j->height + j->height * (end % j->parts) / j->parts) * row;
     for (int64_t task = begin; task < end; task++) {
         int64_t image = task / j->parts, part = task % j->parts;
         int64_t y = j->height * part / j->parts, y_end = j->height * (part + 1) / j->parts;
         lanes answers = {0};
         s.out = j->out + (image * j->height + y) * row;
-        w.filled = windows_of(j, late, y, j->rows).first;
+        w.filled = windows_of(j, y, j->rows).first;
         for (; y < y_end; y++) {
-            span rows = windows_of(j, late, y, j->rows);
+            int status = fc_called_off();
+            if (status) return status;
+            span rows = windows_of(j, y, j->rows);
             while (w.filled <= rows.last)
                 if (read_windows(j, &w, image)) return FC_OUT_OF_RANGE;
             /* A row is written in place where what is written beyond it is ours, and still to be written. */
@@ -307,6 +307,7 @@ int FC_NAME(scatter_add)(const void *values, const int64_t *indices, void *out, 
         return fc_parallel(batch * channels, j.cycles, threads, planes_by_value, &j);
     j.stride = distance(&j);
     if (!j.stride) return fc_parallel(batch * ceil_div(channels, LINE), j.cycles, threads, images_by_value, &j);
+    j.late = begin_late(&j);
     if (batch < 4 * threads) j.parts = min64(height, ceil_div(4 * threads, batch));
     j.answers = calloc((size_t)(batch * j.parts), sizeof *j.answers);
     if (!j.answers) return FC_NO_MEMORY;
