@@ -133,3 +133,38 @@ def test_known_calls_are_known_in_every_spelling(name, stride, activation):
         shortest = python_calls(lambda: FAST[name](2, "relu"))
         FAST[name](stride, activation)
         assert python_calls(lambda: FAST[name](stride, activation)) == shortest
+
+
+FLAGS = {
+    "max_pool2d: ceil_mode": lambda f: fastconv.max_pool2d(X, 3, 2, ceil_mode=f),
+    "max_pool2d: return_indices": lambda f: fastconv.max_pool2d(X, 3, 2, return_indices=f),
+    "avg_pool2d: ceil_mode": lambda f: fastconv.avg_pool2d(X, 3, 2, ceil_mode=f),
+    "avg_pool2d: count_include_pad": lambda f: fastconv.avg_pool2d(X, 3, 2, 1, count_include_pad=f),
+    "lp_pool2d: ceil_mode": lambda f: fastconv.lp_pool2d(X, 2, 3, 2, ceil_mode=f),
+    "adaptive_max_pool2d: return_indices": lambda f: fastconv.adaptive_max_pool2d(X, 2, return_indices=f),
+    "global_avg_pool2d: keepdims": lambda f: fastconv.global_avg_pool2d(X, keepdims=f),
+    "global_max_pool2d: keepdims": lambda f: fastconv.global_max_pool2d(X, keepdims=f),
+    "stochastic_pool2d: training": lambda f: fastconv.stochastic_pool2d(abs(X), 2, training=f),
+    "fold_batch_norm: transposed": lambda f: fastconv.fold_batch_norm(
+        np.ones((2, 2, 1, 1)), None, np.zeros(2), np.ones(2), transposed=f
+    ),
+    "grad.avg_pool2d: ceil_mode": lambda f: fastconv.grad.avg_pool2d(
+        np.ones((1, 4, 4, 4 if f is not False else 3)), X.shape, 3, 2, ceil_mode=f
+    ),
+    "grad.global_avg_pool2d: keepdims": lambda f: fastconv.grad.global_avg_pool2d(
+        np.ones((1, 4)) if f is False else np.ones((1, 4, 1, 1)), X.shape, keepdims=f
+    ),
+    "plan_conv2d: tune": lambda f: fastconv.plan_conv2d(W, tune=f),
+}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_word_is_neither_true_nor_false(backend, name):
+    """Also where the same call with the flag's value is known."""
+    FLAGS[name](False)
+    if not name.endswith("tune"):
+        FLAGS[name](np.True_)
+        FLAGS[name](True)
+    for word in ("no", np.ones(1)):
+        with pytest.raises(TypeError, match=f"{name} is .*needs True or False"):
+            FLAGS[name](word)

@@ -307,7 +307,7 @@ int FC_NAME(scatter_add)(const void *values, const int64_t *indices, void *out, 
         return fc_parallel(batch * channels, j.cycles, threads, planes_by_value, &j);
     j.stride = distance(&j);
     if (!j.stride) return fc_parallel(batch * ceil_div(channels, LINE), j.cycles, threads, images_by_value, &j);
-    j.late = begin_late(&j);
+    j.late = batch && begin_late(&j);
     if (batch < 4 * threads) j.parts = min64(height, ceil_div(4 * threads, batch));
     j.answers = calloc((size_t)(batch * j.parts), sizeof *j.answers);
     if (!j.answers) return FC_NO_MEMORY;

@@ -74,6 +74,7 @@ def sliding_windows(
     steps = kernel if stride is None else arguments.pair(op, "stride", stride, 1)
     sides = opt.padding(op, padding)
     spread = arguments.pair(op, "dilation", dilation, 1)
+    up = arguments.flag(op, "ceil_mode", ceil_mode)
     rows, columns = (
         sliding(
             op,
@@ -83,7 +84,7 @@ def sliding_windows(
             steps[a],
             axis_padding(sides, a),
             spread[a],
-            bool(ceil_mode),
+            up,
             **rules,
         )
         for a in (0, 1)
@@ -148,6 +149,7 @@ def pool(
 ) -> Array | tuple[Array, Indices]:
     """`given` are the call's options as the user wrote them, where `recall` may find it again by them."""
     engine = resolve(op, backend)
+    return_indices = arguments.flag(op, "return_indices", return_indices)
     dtype = array.dtype.newbyteorder("=") if reducer == "max" else float_result(array.dtype)
     compute = compute_dtype(dtype)
     channels, size = array.shape[channel_axis(layout)], plane_size(array.shape, layout)

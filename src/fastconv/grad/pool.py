@@ -8,6 +8,7 @@ from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
 
+from fastconv import arguments
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
 from fastconv.execution.arrays import Result, as_array, native
@@ -168,6 +169,7 @@ def global_avg_pool2d(
 def read_global(op: str, grad: Array, shape: Shape, keepdims: bool, layout: Layout) -> Array:
     """`grad_output` of a global pooling of an image of that `shape`, with both spatial axes."""
     axes = spatial_axes(layout)
+    keepdims = arguments.flag(op, "keepdims", keepdims)
     kept = list(shape)
     for axis in axes:
         kept[axis] = 1

@@ -145,6 +145,7 @@ def fold_batch_norm(
     """
     op = "fold_batch_norm"
     check_layout(op, layout)
+    transposed = arguments.flag(op, "transposed", transposed)
     w = read_weight(op, "weight", weight)
     dtype = float_result(w.dtype)
     outer, inner, _ = weight_sizes(w.shape, layout)

@@ -111,7 +111,8 @@ def max_pool2d(
     (array([[[5, 8]]]), array([[[1, 6]]]))
     """
     op = "max_pool2d"
-    given = (kernel_size, stride, padding, dilation, "ceil" if ceil_mode else "floor", layout)
+    rounding = "ceil" if arguments.flag(op, "ceil_mode", ceil_mode) else "floor"
+    given = (kernel_size, stride, padding, dilation, rounding, layout)
     if not return_indices:
         known = recall_pool(op, x, out, given, backend)
         if known is not None:
@@ -166,7 +167,8 @@ def avg_pool2d(
     array([[[3., 4.]]])
     """
     op = "avg_pool2d"
-    rounding, pads = "ceil" if ceil_mode else "floor", "counted" if count_include_pad else "not counted"
+    rounding = "ceil" if arguments.flag(op, "ceil_mode", ceil_mode) else "floor"
+    pads = "counted" if arguments.flag(op, "count_include_pad", count_include_pad) else "not counted"
     given = (kernel_size, stride, padding, rounding, pads, divisor_override, layout)
     known = recall_pool(op, x, out, given, backend)
     if known is not None:
@@ -189,8 +191,9 @@ def average_windows(
     divisor_override: SupportsIndex | None,
 ) -> tuple[SlidingWindows, SlidingWindows]:
     """The windows whose sums, divided by their divisors, are the averages."""
+    counts = arguments.flag(op, "count_include_pad", count_include_pad)
     rows, columns = sliding_windows(
-        op, size, kernel_size, stride, padding, 1, ceil_mode, count_padding=bool(count_include_pad)
+        op, size, kernel_size, stride, padding, 1, ceil_mode, count_padding=counts
     )
     if divisor_override is None:
         return rows, columns

@@ -248,7 +248,7 @@ def global_max_pool2d(
 
 
 def _expand_out(op: str, x: ArrayLike, out: Array | None, keepdims: bool, layout: Layout) -> Array | None:
-    if keepdims or out is None:
+    if arguments.flag(op, "keepdims", keepdims) or out is None:
         return out
     check_layout(op, layout)
     target = read_out(op, out)

@@ -250,7 +250,7 @@ def stochastic_pool2d(
     op = "stochastic_pool2d"
     array, batched, size = read(op, x, layout)
     windows = sliding_windows(op, size, kernel_size, stride, padding)
-    if return_indices and not training:
+    if not arguments.flag(op, "training", training) and return_indices:
         raise ValueError(f"{op}: return_indices is True, but without training no single pixel is picked")
     rows, columns = windows
     channels = array.shape[channel_axis(layout)]
