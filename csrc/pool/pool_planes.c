@@ -95,15 +95,20 @@ vec partial_of_plane(const int sum, const real *x, int64_t n) {
     return total_of(&all);
 }
 
+enum { LONG_PLANE = 1 << 16 }; /* whether the call is called off is asked before each of so many reals */
+
 INLINE
-void whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end) {
+int whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end) {
     const fc_pool *p = j->p;
     int64_t n = p->height * p->width;
     for (int64_t plane = begin; plane < end; plane += VL) {
         vec block[VL];
         int64_t count = min64(VL, end - plane);
-        for (int64_t i = 0; i < VL; i++)
+        for (int64_t i = 0; i < VL; i++) {
+            int status = n >= LONG_PLANE ? fc_called_off() : 0;
+            if (status) return status;
             block[i] = i < count ? partial_of_plane(sum, j->x + (plane + i) * n, n) : zero();
+        }
         transpose(block);
 #pragma GCC unroll 8
         for (int width = VL / 2; width > 0; width /= 2)
@@ -112,15 +117,12 @@ void whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end
         if (sum) block[0] /= splat((real)(divisor_of(&p->rows, 0) * divisor_of(&p->columns, 0)));
         store_up_to(j->out + plane, block[0], count);
     }
+    return 0;
 }
 
 static int work_planes(const void *context, int64_t begin, int64_t end) {
     const planes_job *j = context;
-    if (j->p->reducer == FC_SUM)
-        whole_planes(1, j, begin, end);
-    else
-        whole_planes(0, j, begin, end);
-    return 0;
+    return j->p->reducer == FC_SUM ? whole_planes(1, j, begin, end) : whole_planes(0, j, begin, end);
 }
 
 int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads) {
