@@ -2,7 +2,7 @@
  * whole planes. Called by `fc_pool_run`, which gives everything else to pool.c.
  *
  * Windows: columns of the image are walked down (pool_walk.h).
- * Whole planes: VL planes at a time, whose partial sums are transposed and combined.
+ * Whole planes: VL planes at a time, whose partial sums are folded into one vector.
  * Limit: cache or memory bandwidth. */
 #include <math.h>
 
@@ -95,6 +95,13 @@ vec partial_of_plane(const int sum, const real *x, int64_t n) {
     return total_of(&all);
 }
 
+/* Halves 2 s vectors, whose lanes l with and without bit s are combined, to s vectors that hold the results of both: in
+ * the end lane l of the one that is left has those of vector l. */
+#define FOLD(v, s)                                                                                                     \
+    _Pragma("GCC unroll 8") for (int i = 0; i < (s); i++) v[i] =                                                       \
+        combine(sum, __builtin_shufflevector(v[i], v[i + (s)], LANES(BUTTERFLY_LOW, s, 0)),                            \
+                __builtin_shufflevector(v[i], v[i + (s)], LANES(BUTTERFLY_HIGH, s, 0)));
+
 enum { LONG_PLANE = 1 << 16 }; /* whether the call is called off is asked before each of so many reals */
 
 INLINE
@@ -109,11 +116,14 @@ int whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end)
             if (status) return status;
             block[i] = i < count ? partial_of_plane(sum, j->x + (plane + i) * n, n) : zero();
         }
-        transpose(block);
-#pragma GCC unroll 8
-        for (int width = VL / 2; width > 0; width /= 2)
-#pragma GCC unroll 8
-            for (int i = 0; i < width; i++) block[i] = combine(sum, block[i], block[i + width]);
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 8
+        FOLD(block, 8)
+#endif
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 4
+        FOLD(block, 4)
+#endif
+        if (VL > 2) FOLD(block, 2)
+        FOLD(block, 1)
         if (sum) block[0] /= splat((real)(divisor_of(&p->rows, 0) * divisor_of(&p->columns, 0)));
         store_up_to(j->out + plane, block[0], count);
     }
