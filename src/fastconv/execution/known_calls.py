@@ -28,6 +28,21 @@ def _memo() -> Any:
     return memo
 
 
+class NoCalls:
+    """The calls of a plan that are known, where the extension was not built: none."""
+
+    problem: Any = None  # of the last call
+
+    def recall(self, *call: object) -> None:
+        return None
+
+
+def plan_calls() -> Any:
+    """What a plan remembers of its calls."""
+    engine = extension()
+    return NoCalls() if engine is None else engine.PlanCalls()
+
+
 def _settings(backend: BackendName | None) -> tuple[BackendName, Precision]:
     return backends.get_backend() if backend is None else backend, get_precision()
 

@@ -11,6 +11,7 @@ from fastconv import arguments, backends
 from fastconv.backends.protocol import Backend
 from fastconv.execution.arrays import native
 from fastconv.execution.convolution import execute, shortcut_of
+from fastconv.execution.known_calls import plan_calls
 from fastconv.first_use import importing
 from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_tables
 from fastconv.problem.dtypes import compute_dtype, float_result
@@ -33,7 +34,7 @@ class Plan:
 
     # So that `vars` holds what a subclass has added, and nothing else.
     __slots__ = (
-        "_backend_name", "_bias", "_choices", "_input_shape", "_known", "_last", "_options", "_prepared", "_weight",
+        "_backend_name", "_bias", "_calls", "_choices", "_input_shape", "_options", "_prepared", "_weight",
     )  # fmt: skip
 
     def __init__(
@@ -48,12 +49,10 @@ class Plan:
         self._options, self._weight, self._bias = options, weight, bias
         self._backend_name: BackendName = backend
         self._prepared: dict[Hashable, Any] = {}
-        # By shape, dtype and precision of `x`: a shortcut, its weights, and the problem.
-        self._known: dict[Hashable, Any] = {}
+        self._calls = plan_calls()
         # What measuring said, for the problems that came; None where the plan is not tuned.
         tune = arguments.flag(options.op, "tune", tune)
         self._choices: dict[ConvProblem, Choice] | None = {} if tune else None
-        self._last: ConvProblem | None = None  # for `explain`
         self._input_shape = None if input_shape is None else self._full_shape(input_shape)
         if self._input_shape is not None:
             self._prepare(self._backend, self._problem(self._input_shape))
@@ -101,7 +100,7 @@ class Plan:
         return problem if choice is None else choice.problem
 
     def _prepare(self, backend: Backend, problem: ConvProblem) -> tuple[ConvProblem, Any]:
-        self._last = problem
+        self._calls.problem = problem
         problem = self._planned(problem)
         # A padding mode can change stride and dilation with the image's size.
         key = (problem.dtype, problem.stride, problem.dilation, backend.weight_form(problem))
@@ -113,30 +112,22 @@ class Plan:
 
     def __call__(self, x: ArrayLike, out: Array | None = None, *, residual: ArrayLike | None = None) -> Array:
         """The convolution of `x`; `out` and `residual` as for `conv2d`."""
-        plain: Array | None = x if residual is None and type(x) is np.ndarray else None
-        if plain is not None:
-            known = self._known.get((plain.shape, plain.dtype, get_precision()))
+        if residual is None:
+            known: Array | None = self._calls.recall(x, self._bias, out, get_precision(), get_num_threads())
             if known is not None:
-                shortcut, packed, self._last = known
-                result: Array | None = shortcut.prepared(plain, packed, self._bias, out, get_num_threads())
-                if result is not None:
-                    return result
+                return known
         backend = self._backend
         result = execute(self._options, backend, x, self._weight, self._bias, residual, out, self._prepare)
-        if plain is not None and plain.dtype == self._weight.dtype:
-            shortcut = shortcut_of(
-                backend, self._options, plain, self._weight, once=False, planned=self._planned
-            )
+        if residual is None and type(x) is np.ndarray and x.dtype == self._weight.dtype:
+            shortcut = shortcut_of(backend, self._options, x, self._weight, once=False, planned=self._planned)
             if shortcut is not None:
-                problem = self._problem(plain.shape if plain.ndim == 4 else (1, *plain.shape))
+                problem = self._problem(x.shape if x.ndim == 4 else (1, *x.shape))
                 _, (_, packed) = self._prepare(backend, problem)
-                if len(self._known) >= _MOST_KNOWN:
-                    self._known.clear()
-                self._known[plain.shape, plain.dtype, get_precision()] = shortcut, packed, problem
+                self._calls.remember(x, get_precision(), shortcut, packed, problem)
         return result
 
     def _problem_of(self, input_shape: ShapeLike | None) -> ConvProblem | None:
-        return self._last if input_shape is None else self._problem(self._full_shape(input_shape))
+        return self._calls.problem if input_shape is None else self._problem(self._full_shape(input_shape))
 
     def algorithm(self, input_shape: ShapeLike | None = None) -> str:
         """Name the algorithm that is taken.

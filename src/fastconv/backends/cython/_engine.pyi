@@ -183,7 +183,13 @@ class ConvShortcut:
         shape: Sequence[int],
         dtype: Any,
     ) -> None: ...
-    def prepared(self, x: Any, packed: Array, bias: Array | None, out: Any, threads: int) -> Array | None: ...
+
+class PlanCalls:
+    problem: Any
+    def recall(self, x: Any, bias: Array | None, out: Any, precision: str, threads: int) -> Array | None: ...
+    def remember(
+        self, x: Array, precision: str, shortcut: ConvShortcut, packed: Array, problem: Any
+    ) -> None: ...
 
 class GradientShortcut:
     def __init__(

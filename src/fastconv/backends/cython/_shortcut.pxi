@@ -149,11 +149,63 @@ cdef class ConvShortcut(Shortcut):
                 status = fc_conv_run_once(&self.p, self.kernel, source, weight, packed, &e, to, threads)
         return finished(status, out)
 
-    def prepared(self, x, cnp.ndarray packed, bias, out, int threads):
-        """The result for an `x` of the known shape, or None."""
-        if not is_plain(x, self.typenum):
+
+cdef class PlannedCall:
+    """A call of a plan that is known: the shape and the precision it is known by, and its prepared weights."""
+
+    cdef tuple shape
+    cdef str precision
+    cdef ConvShortcut shortcut
+    cdef cnp.ndarray packed
+    cdef object problem
+
+    def __init__(self, tuple shape, str precision, ConvShortcut shortcut, cnp.ndarray packed, problem):
+        self.shape, self.precision, self.shortcut, self.packed = shape, precision, shortcut, packed
+        self.problem = problem
+
+    cdef bint is_of(self, array, str precision):
+        cdef Py_ssize_t axis
+        if self.precision is not precision and self.precision != precision:
+            return False
+        if self.shortcut.typenum != cnp.PyArray_TYPE(array) or len(self.shape) != cnp.PyArray_NDIM(array):
+            return False
+        for axis in range(len(self.shape)):
+            if <cnp.npy_intp> self.shape[axis] != cnp.PyArray_DIM(array, axis):
+                return False
+        return True
+
+
+cdef class PlanCalls:
+    """The calls of a plan that are known, by shape, dtype and precision. The last one is looked at first."""
+
+    cdef dict known
+    cdef PlannedCall latest
+    cdef public object problem  # of the last call, known or not
+
+    def __init__(self):
+        self.known = {}
+
+    def recall(self, x, bias, out, str precision, int threads):
+        """The result, or None where the call has to go the long way."""
+        if not is_plain(x, -1):
             return None
-        return self.run(x, NULL, cnp.PyArray_DATA(packed), bias, out, threads)
+        cdef PlannedCall call = self.latest
+        if call is None or not call.is_of(x, precision):
+            call = self.known.get((x.shape, cnp.PyArray_TYPE(x), precision))
+            if call is None:
+                return None
+            self.latest = call
+        if not call.shortcut.fits(bias):
+            return None
+        self.problem = call.problem
+        return call.shortcut.run(x, NULL, cnp.PyArray_DATA(call.packed), bias, out, threads)
+
+    def remember(self, x, str precision, ConvShortcut shortcut, cnp.ndarray packed, problem):
+        """Keep `shortcut` for calls with an array like `x`, of the shortcut's dtype."""
+        if len(self.known) >= MOST_SHORTCUTS:
+            self.known.clear()
+        key = x.shape, shortcut.typenum, precision
+        self.known[key] = PlannedCall(x.shape, precision, shortcut, packed, problem)
 
 
 cdef class PoolShortcut(Shortcut):
