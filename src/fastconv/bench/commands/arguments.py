@@ -57,9 +57,13 @@ columns:
            round was than the fastest
   rate     the textbook sum's multiplications and additions in GFLOP/s; GB/s of
            arguments and result for what multiplies nothing
-  limit    per cent of what the machine can do (`fastconv info --measure`): FMA
-           peak or bandwidth, whichever allows less; above 100 % an algorithm
-           multiplies less than the textbook
+  reached  per cent of what the machine can do (`fastconv info --measure`): of its
+           peak for the multiplications of the algorithm (Winograd's are fewer
+           than the textbook's), or of the bandwidth of the level of memory that
+           holds the data, whichever allows less. A peer's algorithm is not
+           known, nor a gradient's: they are related to the textbook's sum, and
+           may be above 100 %
+  bound    which of both it is: arithmetic, or the level of memory
   peer     time of the best peer over this time: above 1, this one is faster
 
 exit status:

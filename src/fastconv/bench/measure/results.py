@@ -42,9 +42,13 @@ class Row:
     flops, bytes : int
         The work: textbook multiplications and additions, and every array once.
     bound : float
-        Seconds that the machine's limits allow for the textbook sum; 0 where they are not known.
+        Seconds that the machine's limits allow for `operations` and for moving the data; 0 where they are not known.
     error : float
         Largest difference to float64 at some 64 elements, as a fraction of the largest of them.
+    operations : int
+        Multiplications and additions of the algorithm's sums of products, where it is known; else `flops`.
+    limit : str
+        Which of both the bound is: ``"arithmetic"``, or the level of memory that holds the data, such as ``"L2"``.
     """
 
     group: str
@@ -58,6 +62,8 @@ class Row:
     bytes: int
     bound: float
     error: float
+    operations: int = 0
+    limit: str = ""
 
     @property
     def time(self) -> float:
@@ -81,7 +87,7 @@ class Row:
 
     @property
     def share(self) -> float:
-        """Of what the machine's limits allow; above 1 where an algorithm multiplies less than the textbook."""
+        """Of what the machine's limits allow; above 1 where an unknown algorithm multiplies less than the textbook."""
         return self.bound / self.time
 
 

@@ -146,8 +146,14 @@ class Session:
         settings, limits = self.results.settings, self.results.limits
         gradient = settings.mode == "gradient"
         flops = (2 if gradient else 1) * job.layer.flops(shape)  # by the input, and by the weights
-        size = job.layer.bytes(shape, np.dtype(settings.dtype).itemsize, gradient)
-        bound = limits.attainable(flops, size, settings.dtype, settings.threads) if limits else 0.0
+        itemsize = np.dtype(settings.dtype).itemsize
+        size = job.layer.bytes(shape, itemsize, gradient)
+        operations = flops if prepared.flops is None else prepared.flops
+        moved = size
+        if settings.mode == "plan" and prepared.weight_bytes is not None:
+            moved += prepared.weight_bytes - job.layer.weight_bytes(itemsize)
+        work = operations, moved, settings.dtype, settings.threads
+        bound, limit = (limits.attainable(*work), limits.binding(*work)) if limits else (0.0, "")
         return Row(
             group=job.group,
             layer=job.layer,
@@ -160,6 +166,8 @@ class Session:
             bytes=size,
             bound=float(f"{bound:.4g}"),
             error=float(f"{error:.2g}"),
+            operations=operations,
+            limit=limit,
         )
 
     def _prepare(

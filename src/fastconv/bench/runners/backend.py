@@ -36,18 +36,18 @@ class BackendRunner:
         inputs = {name: to_layout(name, array, layout) for name, array in arrays.items()}
         if settings.mode == "gradient":
             return _gradient(function, inputs, options)
-        if settings.mode == "plan" and hasattr(fastconv, f"plan_{layer.operation}"):
-            return self._plan(getattr(fastconv, f"plan_{layer.operation}"), inputs, options)
-        run = partial(function, **inputs, **_only(known, options))
-        return PreparedLayer(run, partial(_images, layout=layout), self.algorithm or "")
-
-    def _plan(self, make: Function, inputs: dict[str, Array], options: dict[str, Any]) -> PreparedLayer:
+        images = partial(_images, layout=layout)
+        call = partial(function, **inputs, **_only(known, options))
+        make: Function | None = getattr(fastconv, f"plan_{layer.operation}", None)
+        if make is None:
+            return PreparedLayer(call, images, self.algorithm or "")
         x = inputs.pop("x")
-        known = inspect.signature(make).parameters
-        plan = make(**inputs, **_only(known, options), input_shape=x.shape)
-        return PreparedLayer(
-            partial(plan, x), partial(_images, layout=options["layout"]), plan.algorithm(x.shape)
-        )
+        options = _only(inspect.signature(make).parameters, options)
+        once = settings.mode == "call"
+        plan = make(**inputs, **options, input_shape=None if once else x.shape)
+        work = plan._work(x.shape, once)
+        run = call if once else partial(plan, x)
+        return PreparedLayer(run, images, work.algorithm, flops=work.flops, weight_bytes=work.weight_bytes)
 
 
 def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, Any]) -> PreparedLayer | None:

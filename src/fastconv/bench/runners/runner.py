@@ -15,13 +15,16 @@ from fastconv.typing import Array
 class PreparedLayer:
     """`run` does the layer; `images` makes NCHW arrays of what it returns: the result, or each of the gradients.
 
-    `shape` is that of the layer's result, NCHW, where `run` does not return that.
+    `shape` is that of the layer's result, NCHW, where `run` does not return that. `flops` and `weight_bytes` are those of
+    the runner's algorithm, where they are known.
     """
 
     run: Callable[[], Any]
     images: Callable[[Any], tuple[Array, ...]]
     detail: str = ""
     shape: Shape | None = None
+    flops: int | None = None
+    weight_bytes: int | None = None
 
 
 class Runner(Protocol):
