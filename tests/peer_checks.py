@@ -70,6 +70,8 @@ CAN = {  # what each runner has to do, by modes
     "pytorch channels_last": (MODES, EVERY_NETWORK + FILTERS),
     "onnxruntime": (("plan",), EVERY_NETWORK + WORDS + FILTERS),
     "openvino": (("plan",), EVERY_NETWORK + WORDS + FILTERS),
+    "ncnn": (("plan",), EVERY_NETWORK + WORDS + FILTERS),
+    "mnn": (("plan",), EVERY_NETWORK + WORDS + FILTERS),
     "jax": (MODES, EVERY_NETWORK + WORDS + FILTERS),
     "scipy.ndimage": (("plan", "call"), FILTERS),
     "scipy.signal": (("plan", "call"), FILTERS),
@@ -141,7 +143,7 @@ def check(runner):
             assert runner.prepare(layer, layer.arrays(), Settings(mode=mode)) is None, layer
     in_double = agrees(runner, FILTERS[0], Settings(dtype="float64"))
     assert in_double == (
-        runner.name not in ("onnxruntime", "openvino", "jax")
+        runner.name not in ("onnxruntime", "openvino", "ncnn", "mnn", "jax")
     )  # in that precision, or not at all
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,6 +10,18 @@ from typing import Any, Protocol
 from fastconv.bench.layers.layer import Layer, Shape
 from fastconv.bench.layers.settings import Settings
 from fastconv.typing import Array
+
+
+class ApartCall(ABC):
+    """A call in another process, which times it there: a way there and back would count otherwise."""
+
+    @abstractmethod
+    def __call__(self) -> Any:
+        """Make one, and bring its result."""
+
+    @abstractmethod
+    def seconds(self, times: int) -> float:
+        """Of one call, as the mean of so many."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ PEERS = {
     "pytorch": Peer("pytorch", "torch"),
     "onnxruntime": Peer("onnxruntime", "onnx onnxruntime"),
     "openvino": Peer("openvino", "onnx openvino"),
+    "ncnn": Peer("ncnn_net", "ncnn"),
+    "mnn": Peer("mnn", "onnx mnn"),
     "jax": Peer("jax_xla", "jax"),
     "scipy": Peer("scipy_filters", "scipy"),
     "opencv": Peer("opencv", "opencv-python-headless"),
