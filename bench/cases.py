@@ -1,4 +1,4 @@
-"""What is measured: the package's layers of every kind and its image filters, a case of every operation, tiny shapes.
+"""What is measured: layers of every kind, image filters, shapes hard to do well, each operation, tiny calls.
 
 Used by the benchmarks beside it; `tests/test_bench_suite.py` holds `OPERATIONS` against the public functions.
 """
@@ -70,6 +70,10 @@ IMAGES = [
     for layer, _ in network(images)
 ]
 QUICK_IMAGES = ("grey 5x5", "RGB 5x5")
+
+# Batches of tiny images, images of 3 and 4 channels, signals: hard to do well.
+SHAPES = [layer for name in ("small", "few-channels", "signals") for layer, _ in network(name)]
+QUICK_SHAPES = ("3x3 16->16, 8x8, many", "max 3x3/1 3, 512", "101 taps, 1e6")
 
 # So little work that the way to the kernel is what takes the time.
 TINY = [

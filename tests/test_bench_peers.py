@@ -45,7 +45,8 @@ def test_library_that_breaks_on_import(monkeypatch):
 
 def test_unknown_peer():
     with pytest.raises(
-        ValueError, match="'tensorflow', but needs to be one of pytorch, onnxruntime, openvino, ncnn, mnn, jax"
+        ValueError,
+        match="'tensorflow', but needs to be one of pytorch, onnxruntime, openvino, ncnn, mnn, jax",
     ):
         peers.available(["pytorch", "tensorflow"])
 

@@ -197,7 +197,9 @@ class NoShortcuts:
     lists_windows = True
 
     def work(self, problem: ConvProblem, once: bool = False) -> Work:
-        weights = problem.filters * (problem.channels // problem.groups) * problem.kernel[0] * problem.kernel[1]
+        weights = (
+            problem.filters * (problem.channels // problem.groups) * problem.kernel[0] * problem.kernel[1]
+        )
         return Work("direct", problem.flops, weights * problem.dtype.itemsize)
 
     def conv_shortcut(

@@ -171,7 +171,7 @@ class Plan:
         return self._backend.algorithm(self._planned(problem))
 
     def _work(self, shape: tuple[int, ...], once: bool = False) -> Work:
-        """What the call takes at least, for the benchmarks; with `once`, that of the function, which prepares weights."""
+        """What the call takes at least, for the benchmarks; with `once`, what the function takes."""
         problem = self._problem(self._full_shape(shape))
         return self._backend.work(problem if once else self._planned(problem), once)
 

@@ -14,6 +14,7 @@ from fastconv.bench.runners.runner import PreparedLayer
 from fastconv.typing import Array, BackendName, Layout
 
 Function = Callable[..., Any]
+UNFOLD = "unfold"  # among the algorithms to measure
 
 
 class BackendRunner:
@@ -44,10 +45,42 @@ class BackendRunner:
         x = inputs.pop("x")
         options = _only(inspect.signature(make).parameters, options)
         once = settings.mode == "call"
-        plan = make(**inputs, **options, input_shape=None if once else x.shape)
-        work = plan._work(x.shape, once)
+        try:
+            plan = make(**inputs, **options, input_shape=None if once else x.shape)
+            work = plan._work(x.shape, once)
+        except ValueError:
+            if self.algorithm is None:
+                raise
+            return None  # it cannot do this layer
         run = call if once else partial(plan, x)
         return PreparedLayer(run, images, work.algorithm, flops=work.flops, weight_bytes=work.weight_bytes)
+
+
+class UnfoldRunner:
+    """The whole matrix of im2col, by `fastconv.unfold`, and NumPy's product with the weights."""
+
+    name = f"cython {UNFOLD}"
+    peer = False
+
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
+        plain = layer.operation == "conv2d" and not {"groups", "activation", "padding_mode"} & set(
+            layer.options
+        )
+        if not plain or settings.layout != "NCHW" or settings.mode == "gradient":
+            return None
+        x, weight, bias = arrays["x"], arrays["weight"], arrays.get("bias")
+        n, filters = len(x), len(weight)
+        options = {"kernel_size": weight.shape[2:], "backend": "cython", **layer.options}
+        size = fastconv.conv2d(x, weight, **layer.options).shape[2:]
+        rows = weight.reshape(filters, -1)
+
+        def run() -> Array:
+            result: Array = rows @ fastconv.unfold(x, **options)
+            if bias is not None:
+                result += bias[:, None]
+            return result.reshape(n, filters, *size)
+
+        return PreparedLayer(run, partial(_images, layout="NCHW"), UNFOLD)
 
 
 def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, Any]) -> PreparedLayer | None:

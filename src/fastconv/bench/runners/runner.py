@@ -28,8 +28,8 @@ class ApartCall(ABC):
 class PreparedLayer:
     """`run` does the layer; `images` makes NCHW arrays of what it returns: the result, or each of the gradients.
 
-    `shape` is that of the layer's result, NCHW, where `run` does not return that. `flops` and `weight_bytes` are those of
-    the runner's algorithm, where they are known.
+    `shape` is that of the layer's result, NCHW, where `run` does not return that. `flops` and `weight_bytes` are
+    those of the runner's algorithm, where they are known.
     """
 
     run: Callable[[], Any]
