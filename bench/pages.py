@@ -47,7 +47,7 @@ def made(kind, *names):
         files = [folder / f"{name}.json" for name in names]
         if all(file.exists() for file in files):
             lines += ["", *of_one(kind, *map(load, files))]
-    return "\n".join([*lines, ""]).replace("\n\n\n", "\n\n").rstrip() + "\n\n"
+    return "\n".join([*lines, ""]).replace("\n\n\n", "\n\n").replace("\\>", ">").rstrip() + "\n\n"
 
 
 def of_one(kind, results, *others):

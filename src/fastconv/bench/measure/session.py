@@ -105,7 +105,8 @@ class Session:
             stack.enter_context(busy_neighbours(self.results.settings.neighbours))
             for job in jobs:
                 self._measure(job, progress)
-        self._judge(neighbours.cores() - self.results.settings.neighbours)
+        peers.end_processes()  # only then is their time known, and no stranger's
+        self._judge(neighbours.cores())
         return self.results
 
     @property
