@@ -9,6 +9,7 @@ replaced, for every processor that has the file. `record.py` measures, and calls
 
 import re
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,7 @@ PAGES = [
     *sorted((ROOT / "docs/algorithms").glob("*.md")),
 ]
 PLACE = re.compile(r"(<!-- measured ([^>]*?) -->\n).*?(<!-- /measured -->)", re.DOTALL)
+COMPARED = {"layouts": ("NCHW", "NHWC"), "scaling": ("one thread", "all threads")}
 SHORT = (
     "3x3 64->64, 56", "3x3 256->256, 14", "3x3/2 128->128, 56", "3x3 256->256, 56", "1x1 256->64, 56",
     "5x5 48->64, 35", "dilated 3x3 256->256, 33", "grouped 3x3 128, 56", "depthwise 3x3 144, 56",
@@ -44,10 +46,20 @@ def made(kind, *names):
     """What belongs into a place: for each processor that has the files, in the order of their folders."""
     lines = []
     for folder in sorted(MEASURED.iterdir()):
-        files = [folder / f"{name}.json" for name in names]
-        if all(file.exists() for file in files):
-            lines += ["", *of_one(kind, *map(load, files))]
+        found = [part_of(folder, name) for name in names]
+        if None not in found:
+            lines += ["", *of_one(kind, *found)]
     return "\n".join([*lines, ""]).replace("\n\n\n", "\n\n").replace("\\>", ">").rstrip() + "\n\n"
+
+
+def part_of(folder, name):
+    """The results of ``FILE``, or those of a group, ``FILE@GROUP``; None where the folder has no such file."""
+    file, _, group = name.partition("@")
+    path = folder / f"{file}.json"
+    if not path.exists():
+        return None
+    results = load(path)
+    return replace(results, rows=results.of(group)) if group else results
 
 
 def of_one(kind, results, *others):
@@ -56,8 +68,10 @@ def of_one(kind, results, *others):
         return [f"{pages.machine(results)} fastconv is {pages.summary_line(results)}"]
     if kind == "short":
         table = pages.short(results, SHORT)
-    elif kind in ("busy", "layouts"):
-        table = getattr(pages, kind)(results, *others)
+    elif kind == "busy":
+        table = pages.busy(results, *others)
+    elif kind in COMPARED:
+        table = pages.compared(results, *others, *COMPARED[kind])
     else:
         table = pages.TABLES[kind](results)
     return [pages.machine(results), "", *table]

@@ -28,7 +28,8 @@ PARTS = {
     "busy": f"--network {SHOWN} --busy 1 --peers pytorch,onnxruntime",
     "shapes": f"--network {FILTERS},small --peers pytorch,scipy,opencv",
     "shapes-nhwc": "--network few-channels,small --layout NHWC --peers pytorch,opencv",
-    "ideas": "--network ideas --algorithms all --peers none",
+    "ideas": "--network ideas --threads 1 --algorithms all --peers none",
+    "ideas-nhwc": "--network ideas --threads 1 --layout NHWC --algorithms all --peers none",
     "threads": "--network threads --peers none --studies threading",
 }
 

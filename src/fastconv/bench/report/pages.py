@@ -146,18 +146,18 @@ def busy(results: Results, quiet: Results) -> Iterator[str]:
         yield from ("", f"The median of busy / quiet is {digits(middle)}, the largest {digits(max(slower))}.")
 
 
-def layouts(nchw: Results, nhwc: Results) -> Iterator[str]:
-    """The same layers in both layouts."""
-    yield from _table("layer", "NCHW, µs", "NHWC, µs", "NHWC / NCHW")
-    times_of = {row.layer: row.time for row in nhwc.of(runner=CHOSEN)}
-    for row in nchw.of(runner=CHOSEN):
+def compared(first: Results, second: Results, *names: str) -> Iterator[str]:
+    """The same layers in two measurements, by names for these."""
+    yield from _table("layer", *(f"{name}, µs" for name in names), " / ".join(names))
+    times_of = {row.layer: row.time for row in second.of(runner=CHOSEN)}
+    for row in first.of(runner=CHOSEN):
         if row.layer in times_of:
             other = times_of[row.layer]
             yield _line(
                 markdown_text(row.layer.name),
                 digits(1e6 * row.time),
                 digits(1e6 * other),
-                digits(other / row.time),
+                digits(row.time / other),
             )
 
 
