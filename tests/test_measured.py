@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-for package in ("jinja2", "pandas", "threadpoolctl"):
-    pytest.importorskip(package)
+pytest.importorskip("jinja2")
+pytest.importorskip("pandas")
+pytest.importorskip("threadpoolctl")
 
 from fastconv.bench.layers.layer import conv
 from fastconv.bench.measure.results import Results, ThreadingPoint
