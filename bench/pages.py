@@ -24,7 +24,7 @@ PAGES = [
     *sorted((ROOT / "docs/algorithms").glob("*.md")),
 ]
 PLACE = re.compile(r"(<!-- measured ([^>]*?) -->\n).*?(<!-- /measured -->)", re.DOTALL)
-COMPARED = {"layouts": ("NCHW", "NHWC"), "scaling": ("one thread", "all threads")}
+COMPARED = {"layouts": ("NCHW", "NHWC"), "scaling": ("one thread", "all threads"), "isa": ("AVX2", "highest")}
 SHORT = (
     "3x3 64->64, 56", "3x3 256->256, 14", "3x3/2 128->128, 56", "3x3 256->256, 56", "1x1 256->64, 56",
     "5x5 48->64, 35", "dilated 3x3 256->256, 33", "grouped 3x3 128, 56", "depthwise 3x3 144, 56",

@@ -9,6 +9,7 @@ bench --json`` in a process of its own; the machine should do nothing else.
 """
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -28,6 +29,7 @@ PARTS = {
     "busy": f"--network {SHOWN} --busy 1 --peers pytorch,onnxruntime",
     "shapes": f"--network {FILTERS},small --peers pytorch,scipy,opencv",
     "shapes-nhwc": "--network few-channels,small --layout NHWC --peers pytorch,opencv",
+    "avx2": f"FASTCONV_ISA=avx2 --network {SHOWN} --peers none",
     "ideas": "--network ideas --threads 1 --algorithms all --peers none",
     "ideas-nhwc": "--network ideas --threads 1 --layout NHWC --algorithms all --peers none",
     "threads": "--network threads --peers none --studies threading",
@@ -49,7 +51,10 @@ def main():
     folder = MEASURED / arguments.name
     folder.mkdir(parents=True, exist_ok=True)
     for part in parts:
-        bench = [sys.executable, "-m", "fastconv", "bench", *shlex.split(PARTS[part])]
+        words = shlex.split(PARTS[part])
+        first = next(place for place, word in enumerate(words) if word.startswith("--"))
+        environment = os.environ | dict(word.split("=") for word in words[:first])
+        bench = [sys.executable, "-m", "fastconv", "bench", *words[first:]]
         own = [
             "--backends",
             "cython",
@@ -59,9 +64,8 @@ def main():
             str(folder / f"{part}.json"),
         ]
         print(f"{part}: {PARTS[part]}", flush=True)
-        subprocess.run(
-            [*shlex.split(arguments.wrap), *bench, *own], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
-        )
+        command = [*shlex.split(arguments.wrap), *bench, *own]
+        subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     write_pages()
 
 

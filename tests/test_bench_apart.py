@@ -16,7 +16,7 @@ from fastconv.bench.measure import threading
 from fastconv.bench.measure.timer import Pace, Timer
 from fastconv.bench.runners.apart import ApartRunner
 
-LIBRARY = '''
+LIBRARY = """
 from fastconv.bench.runners.runner import PreparedLayer
 
 class Library:
@@ -33,7 +33,7 @@ class Library:
         return PreparedLayer(run, lambda _: (arrays["x"] * settings.threads, len(calls)))
 
 RUNNERS = (Library(),)
-'''
+"""
 
 
 @pytest.fixture
@@ -108,7 +108,14 @@ def test_threads_are_compared_in_every_situation(monkeypatch):
     before = fastconv.get_threading()
     points = list(threading.threading_layers(Settings(threads=2, rounds=2, block=1e-4)))
     assert fastconv.get_threading() == before
-    situations = [threading.QUIET, threading.BUSY, threading.NUMPY, threading.TORCH, threading.PAUSE, threading.FORK]
+    situations = [
+        threading.QUIET,
+        threading.BUSY,
+        threading.NUMPY,
+        threading.TORCH,
+        threading.PAUSE,
+        threading.FORK,
+    ]
     assert list(dict.fromkeys(point.situation for point in points)) == situations
     for situation in situations:
         mine = [(point.threading, point.threads) for point in points if point.situation == situation]

@@ -72,7 +72,10 @@ def test_algorithms_are_related_to_what_they_compute(tmp_path, capsys):
     file = tmp_path / "run.json"
     layer = ["conv2d", "--x", "1,32,28,28", "--w", "32,32,3,3", "--padding", "1"]
     names = "unfold,direct_channels,im2col,winograd4,depthwise"
-    assert main(["bench", *layer, *QUICK, "--backends", "cython", "--algorithms", names, "--json", str(file)]) == 0
+    assert (
+        main(["bench", *layer, *QUICK, "--backends", "cython", "--algorithms", names, "--json", str(file)])
+        == 0
+    )
     rows = {row.detail: row for row in Results.load(file).rows[1:]}
     assert list(rows) == ["unfold", "direct_channels", "im2col", "winograd4"]  # `depthwise` cannot do it
     textbook = 2 * 32 * 32 * 9 * 28 * 28

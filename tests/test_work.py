@@ -24,7 +24,9 @@ def test_textbook_sums_take_what_the_textbook_says(backend):
 def test_winograd_multiplies_at_its_points(tile):
     """(M + 2)**2 products for a tile of M x M outputs, whole tiles at the edges."""
     skip_unless_available("cython")
-    algorithm, flops, weights = work((8, 4, 3, 3), (12, 13), padding=1, backend="cython", algorithm=f"winograd{tile}")
+    algorithm, flops, weights = work(
+        (8, 4, 3, 3), (12, 13), padding=1, backend="cython", algorithm=f"winograd{tile}"
+    )
     assert algorithm == f"winograd{tile}"
     assert flops == 2 * 8 * 4 * (tile + 2) ** 2 * -(-12 // tile) * -(-13 // tile)
     assert weights >= 8 * 4 * (tile + 2) ** 2 * 4

@@ -61,13 +61,14 @@ columns:
            round was than the fastest
   rate     the textbook sum's multiplications and additions in GFLOP/s; GB/s of
            arguments and result for what multiplies nothing
-  reached  per cent of what the machine can do (`fastconv info --measure`): of its
-           peak for the multiplications of the algorithm (Winograd's are fewer
-           than the textbook's), or of the bandwidth of the level of memory that
-           holds the data, whichever allows less. A peer's algorithm is not
-           known, nor a gradient's: they are related to the textbook's sum, and
-           may be above 100 %
-  bound    which of both it is: arithmetic, or the level of memory
+  bound    what the machine can do at most (`fastconv info --measure`), and by
+           what: the arithmetic of the algorithm (Winograd's multiplications
+           are fewer than the textbook's) at the peak, or moving the data at
+           the bandwidth of the level of memory that holds them, whichever
+           takes longer
+  reached  the bound's time over the time. A peer's algorithm is not known, nor
+           a gradient's: they are related to the textbook's sum, and may be
+           above 100 %
   peer     time of the best peer over this time: above 1, this one is faster
 
 exit status:

@@ -24,7 +24,7 @@ def signals(batch: int) -> list[Layer]:
     return [
         *filters,
         *wavenet,
-        conv("4096 taps, 1e5", (batch, 1, 1, 100_000), 1, (1, 4095), padding="same", bias=False),
+        conv("4095 taps, 1e5", (batch, 1, 1, 100_000), 1, (1, 4095), padding="same", bias=False),
         conv("speech 10 taps/5 1->512", (batch, 1, 1, 80_000), 512, (1, 10), (1, 5)),
         conv("speech 3 taps/2 512->512", (batch, 512, 1, 3_200), 512, (1, 3), (1, 2)),
     ]

@@ -13,7 +13,7 @@ from fastconv.bench.layers.layer import Layer
 from fastconv.bench.measure.results import Results, Row
 from fastconv.bench.report.markdown import layer_lines, markdown_text
 from fastconv.bench.report.summary import Summary
-from fastconv.bench.report.text import ABSENT, digits, share_text
+from fastconv.bench.report.text import ABSENT, counted, digits, share_text
 from fastconv.bench.runners.backend import UNFOLD
 
 CHOSEN = "cython"  # the runner whose algorithm is the one that is chosen
@@ -26,7 +26,7 @@ def machine(results: Results) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     peers = f"; {libraries}" if libraries else ""
     return (
-        f"Measured on {markdown_text(str(config.get('processor')))}, {settings.threads} threads, "
+        f"Measured on {markdown_text(str(config.get('processor')))}, {counted(settings.threads, 'thread')}, "
         f"{config.get('build', {}).get('instruction_set', '')}, {settings.dtype}, on {results.date[:10]}{peers}. "
         f"Noise: {digits(results.noise)}."
     )

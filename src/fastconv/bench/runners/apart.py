@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO, Any
 
 from fastconv.bench.layers.layer import Layer
@@ -80,7 +81,8 @@ class ApartRunner:
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    pipe.close()
+                    with suppress(OSError):  # what was not yet sent has nobody to go to
+                        pipe.close()
 
     def is_current(self, number: int) -> bool:
         """Whether that layer is the one that the process has."""
