@@ -30,6 +30,8 @@ PARTS = {
     "shapes": f"--network {FILTERS},small --peers pytorch,scipy,opencv",
     "shapes-nhwc": "--network few-channels,small --layout NHWC --peers pytorch,opencv",
     "avx2": f"FASTCONV_ISA=avx2 --network {SHOWN} --peers none",
+    "tiny": f"--network tiny --peers {WITH_PREPARED}",
+    "tiny-call": "--network tiny --mode call --peers pytorch",
     "ideas": "--network ideas --threads 1 --algorithms all --peers none",
     "ideas-nhwc": "--network ideas --threads 1 --layout NHWC --algorithms all --peers none",
     "threads": "--network threads --peers none --studies threading",

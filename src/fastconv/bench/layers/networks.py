@@ -13,7 +13,7 @@ from dataclasses import replace
 from fastconv.arguments import Pair
 from fastconv.bench.layers.kinds import image_filters, kinds
 from fastconv.bench.layers.layer import Layer, Shape, conv, pool, transposed
-from fastconv.bench.layers.shapes import few_channels, huge, ideas, signals, small, threads
+from fastconv.bench.layers.shapes import few_channels, huge, ideas, signals, small, threads, tiny
 from fastconv.geometry import conv_output_size, conv_transpose_output_size, pool_output_size
 
 Sequence = list[Layer]
@@ -182,6 +182,7 @@ NETWORKS: dict[str, Callable[[int], Sequence]] = {
     "filters-rgb": image_filters(3),
     "signals": signals,
     "small": small,
+    "tiny": tiny,
     "few-channels": few_channels,
     "huge": huge,
     "ideas": ideas,

@@ -46,6 +46,19 @@ def small(batch: int) -> list[Layer]:
     ]
 
 
+def tiny(batch: int) -> list[Layer]:
+    """So little work that the way to the kernel is what takes the time."""
+    return [
+        conv("1 pixel", (batch, 1, 1, 1), 1, 1),
+        conv("8x8 3x3", (batch, 1, 8, 8), 1, 3),
+        conv("8 channels 8x8 3x3", (batch, 8, 8, 8), 8, 3, 1, 1),
+        conv("depthwise 8x8 3x3", (batch, 8, 8, 8), 8, 3, 1, 1, groups=8),
+        transposed("transposed 4x4 2x2", (batch, 4, 4, 4), 4, 2, 2),
+        pool("pool 8x8 2x2", "max", (batch, 4, 8, 8), 2, 2),
+        Layer("global 4x4", "global_avg_pool2d", {"x": (batch, 8, 4, 4)}),
+    ]
+
+
 def few_channels(batch: int) -> list[Layer]:
     """Images of 3 and 4 channels: what colour pictures take, mostly in channels_last."""
     made: list[Layer] = []
