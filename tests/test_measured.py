@@ -84,6 +84,16 @@ def test_a_place_is_filled_for_each_processor(monkeypatch, tmp_path):
     assert pages.rendered(made) == made
 
 
+def test_the_machine_is_named_and_how_quiet_it_was():
+    results = full()
+    results.config["processor"] = "Some 1"
+    text = tables.machine(results)
+    assert text.startswith("Measured on Some 1, 2 threads, avx2, float32, on 2026-01-02; torch 2.0, ")
+    assert text.endswith("Noise: 1.25, the machine was not quiet.")
+    results.rows = [dataclasses.replace(row, seconds=(1.0, 1.0)) for row in results.rows]
+    assert tables.machine(results).endswith("Noise: 1.00.")
+
+
 def test_bounds_say_what_binds():
     lines = list(tables.bounds(full()))
     stem = next(line for line in lines if "stem" in line)

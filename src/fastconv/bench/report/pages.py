@@ -11,6 +11,7 @@ from statistics import geometric_mean
 
 from fastconv.bench.layers.layer import Layer
 from fastconv.bench.measure.results import Results, Row
+from fastconv.bench.measure.session import NOISE
 from fastconv.bench.report.markdown import layer_lines, markdown_text
 from fastconv.bench.report.summary import Summary
 from fastconv.bench.report.text import ABSENT, counted, digits, share_text
@@ -28,7 +29,7 @@ def machine(results: Results) -> str:
     return (
         f"Measured on {markdown_text(str(config.get('processor')))}, {counted(settings.threads, 'thread')}, "
         f"{config.get('build', {}).get('instruction_set', '')}, {settings.dtype}, on {results.date[:10]}{peers}. "
-        f"Noise: {digits(results.noise)}."
+        f"Noise: {digits(results.noise)}{', the machine was not quiet' if results.noise > NOISE else ''}."
     )
 
 
