@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from conftest import skip_unless_available
 from fastconv import limits
 from fastconv.bench.layers.layer import conv
-from fastconv.bench.measure import neighbours
 from fastconv.bench.measure.results import Results
 from fastconv.bench.oracle.check import WrongResult
 from fastconv.bench.runners.backend import BackendRunner
@@ -65,52 +63,6 @@ def test_one_layer_on_every_backend_with_all_files(tmp_path, capsys):
     assert "<html" in files["html"].read_text(encoding="utf-8")
     assert "| " in files["markdown"].read_text(encoding="utf-8")
     assert list(folder.glob("*.png"))
-
-
-def test_algorithms_are_related_to_what_they_compute(tmp_path, capsys):
-    skip_unless_available("cython")
-    file = tmp_path / "run.json"
-    layer = ["conv2d", "--x", "1,32,28,28", "--w", "32,32,3,3", "--padding", "1"]
-    names = "unfold,direct_channels,im2col,winograd4,depthwise"
-    assert (
-        main(["bench", *layer, *QUICK, "--backends", "cython", "--algorithms", names, "--json", str(file)])
-        == 0
-    )
-    rows = {row.detail: row for row in Results.load(file).rows[1:]}
-    assert list(rows) == ["unfold", "direct_channels", "im2col", "winograd4"]  # `depthwise` cannot do it
-    textbook = 2 * 32 * 32 * 9 * 28 * 28
-    for name, row in rows.items():
-        assert row.flops == textbook
-        assert row.operations == (textbook // 4 if name == "winograd4" else textbook)
-        assert row.limit == "arithmetic"
-    assert rows["winograd4"].moved > rows["unfold"].moved == rows["unfold"].bytes
-    shown = capsys.readouterr().out
-    assert "cython depthwise" in shown.partition("Without times")[2]
-    assert "arithmetic" in shown
-
-
-def test_a_call_names_the_algorithm_that_it_takes(tmp_path):
-    skip_unless_available("cython")
-    file = tmp_path / "run.json"
-    assert main(["bench", *LAYER, *QUICK, "--backends", "cython", "--mode", "call", "--json", str(file)]) == 0
-    (row,) = Results.load(file).rows
-    assert row.detail in fastconv.algorithms("cython")
-    assert row.moved == row.bytes
-
-
-def test_busy_neighbours_end_with_the_measurement(tmp_path, monkeypatch):
-    started = []
-    popen = neighbours.subprocess.Popen
-
-    def watched(*arguments):
-        started.append(popen(*arguments))
-        return started[-1]
-
-    monkeypatch.setattr(neighbours.subprocess, "Popen", watched)
-    file = tmp_path / "run.json"
-    assert main(["bench", *LAYER, *QUICK, "--busy", "2", "--json", str(file)]) == 0
-    assert Results.load(file).settings.neighbours == 2
-    assert [process.poll() is not None for process in started] == [True, True]
 
 
 @pytest.mark.slow

@@ -110,6 +110,8 @@ class Limits:
     11.0
     >>> limits.attainable(flops=1e9, bytes=2**20)  # limited by arithmetic
     0.01
+    >>> limits.binding(flops=1e9, bytes=2**20), limits.binding(flops=1e6, bytes=2**20)
+    ('arithmetic', 'L2')
     >>> limits.ridge("float32", threads=2)  # FLOPs per byte of memory from which on it is
     10.555555555555555
     """
@@ -223,6 +225,11 @@ class Limits:
         Returns
         -------
         {"arithmetic", "L1", "L2", "L3", "memory"}
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `attainable`.
         """
         arithmetic, moving = self._seconds("binding", flops, bytes, dtype, threads)
         return "arithmetic" if arithmetic >= moving else self._level(math.ceil(bytes), int(threads)).level

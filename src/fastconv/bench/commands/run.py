@@ -27,6 +27,7 @@ from fastconv.bench.measure.session import LIMITS_NOISE, Job, Session
 from fastconv.bench.measure.studies import study
 from fastconv.bench.report.html import write_report
 from fastconv.bench.report.markdown import markdown_tables
+from fastconv.bench.report.pages import threading
 from fastconv.bench.report.pictures.gallery import save_pictures
 from fastconv.bench.report.summary import Summary
 from fastconv.bench.report.tables import (
@@ -172,6 +173,8 @@ def _show(console: Console, results: Results) -> None:
             console.print(layer_table(results, group, layer), "")
     if several:
         console.print(network_table(results), "")
+    if results.threading:
+        console.print(*threading(results), sep="\n", markup=False)
 
 
 def _jobs(arguments: argparse.Namespace) -> list[Job]:
@@ -282,7 +285,10 @@ def _write(arguments: argparse.Namespace, results: Results, console: Console) ->
         console.print(f"{what}: {printable(str(path.resolve()))}", soft_wrap=True, markup=False)
 
     def markdown(path: Path) -> None:
-        path.write_text(markdown_tables(results), encoding="utf-8")
+        text = markdown_tables(results)
+        if results.threading:
+            text += "\n".join(["", "### Threads of the pool and of OpenMP", "", *threading(results)])
+        path.write_text(text, encoding="utf-8")
 
     def pictures(folder: Path) -> None:
         for path in save_pictures(results, folder):

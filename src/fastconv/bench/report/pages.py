@@ -1,6 +1,6 @@
 """Tables of measurements for pages of documentation: what each kernel reaches, what each idea gains, and the threads.
 
-Called by ``bench/pages.py``, which writes them into README.md and docs/.
+Called by ``bench/pages.py``, which writes them into README.md and docs/; that of the threads by `commands/run.py`.
 """
 
 from __future__ import annotations
