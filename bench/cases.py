@@ -1,4 +1,4 @@
-"""What is measured: the package's layers of every kind and its image filters, a case of every operation, tiny shapes.
+"""What is measured: layers of every kind, image filters, shapes hard to do well, each operation, tiny calls.
 
 Used by the benchmarks beside it; `tests/test_bench_suite.py` holds `OPERATIONS` against the public functions.
 """
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 import fastconv
-from fastconv.bench.layers.layer import Layer, conv, pool, transposed
+from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.networks import network
 
 KINDS = [layer for layer, _ in network("layers")]
@@ -71,16 +71,12 @@ IMAGES = [
 ]
 QUICK_IMAGES = ("grey 5x5", "RGB 5x5")
 
+# Batches of tiny images, images of 3 and 4 channels, signals: hard to do well.
+SHAPES = [layer for name in ("small", "few-channels", "signals") for layer, _ in network(name)]
+QUICK_SHAPES = ("3x3 16->16, 8x8, many", "max 3x3/1 3, 512", "101 taps, 1e6")
+
 # So little work that the way to the kernel is what takes the time.
-TINY = [
-    conv("1 pixel", (1, 1, 1, 1), 1, 1),
-    conv("8x8 3x3", (1, 1, 8, 8), 1, 3),
-    conv("8 channels 8x8 3x3", (1, 8, 8, 8), 8, 3, 1, 1),
-    conv("depthwise 8x8 3x3", (1, 8, 8, 8), 8, 3, 1, 1, groups=8),
-    transposed("transposed 4x4 2x2", (1, 4, 4, 4), 4, 2, 2),
-    pool("pool 8x8 2x2", "max", (1, 4, 8, 8), 2, 2),
-    Layer("global 4x4", "global_avg_pool2d", {"x": (1, 8, 4, 4)}),
-]
+TINY = [layer for layer, _ in network("tiny")]
 QUICK_TINY = ("8 channels 8x8 3x3", "pool 8x8 2x2")
 
 

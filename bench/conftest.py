@@ -165,12 +165,9 @@ def _measure(benchmark, layer, runner, settings, budget):
 
 
 def _prepared(layer, arrays, runner, settings):
-    try:
-        prepared = runner.prepare(layer, arrays, settings)
-    except ValueError as error:
-        if runner.algorithm is None or "cannot do" not in str(error):
-            raise
-        pytest.skip("the algorithm cannot do the layer")
+    prepared = runner.prepare(layer, arrays, settings)
     if prepared is None:
-        pytest.skip(f"{layer.operation} has no {settings.layout} or no gradient")
+        pytest.skip(
+            f"{layer.operation} has no {settings.layout} or no gradient, or the algorithm cannot do it"
+        )
     return prepared

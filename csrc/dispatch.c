@@ -113,6 +113,10 @@ double fc_conv_error(const fc_conv *p, int kernel) {
     return kernel_is_textbook[kernel] ? 1 : kernel_of(p, kernel)->error(p);
 }
 
+double fc_conv_flops(const fc_conv *p, int kernel) {
+    return kernel_of(p, kernel)->flops ? kernel_of(p, kernel)->flops(p) : 0;
+}
+
 /* The number of threads has no say: results must not depend on it. */
 int fc_conv_choose(const fc_conv *p) {
     int best = -1;

@@ -46,6 +46,7 @@ int fc_conv_kernel_is_textbook(int kernel);         /* a NaN reaches only the ou
 int fc_conv_accepts(const fc_conv *p, int kernel);  /* can it do that, as precisely as is wanted? */
 double fc_conv_cost(const fc_conv *p, int kernel);  /* predicted cycles, where two threads share the work */
 double fc_conv_error(const fc_conv *p, int kernel); /* predicted, in multiples of the textbook sum's */
+double fc_conv_flops(const fc_conv *p, int kernel); /* what it computes; 0 where that is the textbook's sum */
 int fc_conv_choose(const fc_conv *p);
 size_t fc_conv_weight_bytes(const fc_conv *p, int kernel);
 size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads); /* of one thread */

@@ -26,7 +26,7 @@ def some_limits():
 def a_row(group, layer, runner, seconds, peer=False, **changes):
     given = {
         "count": 1, "detail": "", "seconds": tuple(seconds), "flops": 2_000_000, "bytes": 100_000, "bound": 1e-4,
-        "error": 1e-7,
+        "error": 1e-7, "operations": 500_000, "limit": "L2",
     }  # fmt: skip
     return Row(group=group, layer=layer, runner=runner, peer=peer, **{**given, **changes})
 

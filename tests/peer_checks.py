@@ -61,8 +61,13 @@ FILTERS = [
         {"padding": (1, 3), "groups": 3},
         same_filters=True,
     ),
+    conv("signal", (1, 1, 1, 41), 1, (1, 9), padding="same", bias=False),
     Layer("others", "depthwise_conv2d", {"x": (1, 3, 16, 19), "weight": (3, 1, 13, 13)}, {"padding": "same"}),
 ]
+WINDOWS = [
+    pool("", kind, (1, channels, 9, 12), kernel, 1, kernel // 2)
+    for kind in ("max", "avg") for channels, kernel in ((1, 3), (3, 5))
+]  # fmt: skip
 EVERY_NETWORK = CONV + DEPTHWISE + TRANSPOSED + POOLS + GLOBAL
 MODES = ("plan", "call", "gradient")
 CAN = {  # what each runner has to do, by modes
@@ -70,10 +75,12 @@ CAN = {  # what each runner has to do, by modes
     "pytorch channels_last": (MODES, EVERY_NETWORK + FILTERS),
     "onnxruntime": (("plan",), EVERY_NETWORK + WORDS + FILTERS),
     "openvino": (("plan",), EVERY_NETWORK + WORDS + FILTERS),
+    "ncnn": (("plan",), EVERY_NETWORK + WORDS + FILTERS),
+    "mnn": (("plan",), EVERY_NETWORK + WORDS + FILTERS),
     "jax": (MODES, EVERY_NETWORK + WORDS + FILTERS),
-    "scipy.ndimage": (("plan", "call"), FILTERS),
+    "scipy.ndimage": (("plan", "call"), FILTERS + WINDOWS),
     "scipy.signal": (("plan", "call"), FILTERS),
-    "opencv": (("plan", "call"), FILTERS),
+    "opencv": (("plan", "call"), FILTERS + WINDOWS),
 }
 PEER_OF = {"pytorch channels_last": "pytorch", "scipy.ndimage": "scipy", "scipy.signal": "scipy"}
 REFUSED = [
@@ -132,7 +139,7 @@ def check(runner):
     for mode in MODES:
         for layout in ("NCHW", "NHWC"):
             settings = Settings(layout=layout, mode=mode)
-            for layer in EVERY_NETWORK + WORDS + FILTERS + more:
+            for layer in EVERY_NETWORK + WORDS + FILTERS + WINDOWS + more:
                 done = agrees(runner, layer, settings)
                 wanted = mode in modes and layer in layers + more
                 assert done or not wanted, f"{runner.name}, {mode}: {layer.operation}: {layer}"
@@ -141,7 +148,7 @@ def check(runner):
             assert runner.prepare(layer, layer.arrays(), Settings(mode=mode)) is None, layer
     in_double = agrees(runner, FILTERS[0], Settings(dtype="float64"))
     assert in_double == (
-        runner.name not in ("onnxruntime", "openvino", "jax")
+        runner.name not in ("onnxruntime", "openvino", "ncnn", "mnn", "jax")
     )  # in that precision, or not at all
 
 

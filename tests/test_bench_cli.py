@@ -51,8 +51,9 @@ def test_one_layer_on_every_backend_with_all_files(tmp_path, capsys):
         assert row.layer.shapes == {"x": (1, 4, 9, 9), "weight": (6, 4, 3, 3), "bias": (6,)}
         assert row.flops == 2 * 6 * 81 * 36
         assert row.bytes == 4 * (4 * 81 + 6 * 36 + 6 + 6 * 81)
-        bound = results.limits.attainable(row.flops, row.bytes, "float32", results.settings.threads)
-        assert row.bound == pytest.approx(bound, rel=1e-3)
+        work = row.operations, row.moved, "float32", results.settings.threads
+        assert row.bound == pytest.approx(results.limits.attainable(*work), rel=1e-3)
+        assert row.limit == results.limits.binding(*work)
         assert row.error < 1e-5
         assert len(row.seconds) == 2
     assert "GFLOP/s" in shown

@@ -23,7 +23,7 @@ def test_agrees_with_fastconv(name):
 @pytest.mark.parametrize("name", peers.PEERS)
 def test_missing_peer_is_named(monkeypatch, name):
     """An import that fails, of whatever the peer's module imports first, is the reason; the others are not touched."""
-    library = {"pytorch": "torch", "opencv": "cv2"}.get(name, name)
+    library = {"pytorch": "torch", "opencv": "cv2", "mnn": "MNN"}.get(name, name)
     monkeypatch.setitem(sys.modules, library, None)
     for path in [path for path in sys.modules if path.startswith("fastconv.bench.runners.peers.")]:
         monkeypatch.delitem(sys.modules, path)
@@ -45,7 +45,8 @@ def test_library_that_breaks_on_import(monkeypatch):
 
 def test_unknown_peer():
     with pytest.raises(
-        ValueError, match="'tensorflow', but needs to be one of pytorch, onnxruntime, openvino, jax"
+        ValueError,
+        match="'tensorflow', but needs to be one of pytorch, onnxruntime, openvino, ncnn, mnn, jax",
     ):
         peers.available(["pytorch", "tensorflow"])
 
@@ -55,7 +56,7 @@ def test_only_the_named_are_imported():
     program = """
 import sys
 from fastconv.bench.runners import peers
-libraries = {"torch", "onnx", "onnxruntime", "openvino", "jax", "scipy", "cv2"}
+libraries = {"torch", "onnx", "onnxruntime", "openvino", "ncnn", "MNN", "jax", "scipy", "cv2"}
 assert not libraries & set(sys.modules), libraries & set(sys.modules)
 assert peers.available([]) == ([], {}, {})
 found = peers.available(["opencv"])

@@ -87,7 +87,8 @@ def test_report_holds_every_row(tmp_path):
     assert [row[:3] for row in rows if row[0] != "layer"] == expected
     last = next(row for row in rows if row[:2] == ["pool", "cython"])
     assert dict(zip(rows[0], last, strict=True)) == {
-        "layer": "pool", "runner": "cython", "µs": "330", "peer": "1.50", "limit": "30 %", "rate": "0.30 GB/s",
+        "layer": "pool", "runner": "cython", "µs": "330", "peer": "1.50", "reached": "30 %", "bound by": "L2",
+        "rate": "0.30 GB/s",
         "spread": "1.25", "algorithm": "-", "error": "0", "count": "3",
         "shapes": "1x8x16x16, kernel_size 2, stride 2",
     }  # fmt: skip
@@ -122,7 +123,7 @@ def test_report_opens_with_the_useful_fact(tmp_path):
 
 def test_report_of_no_limits_and_no_peers(tmp_path):
     results = one_row()
-    results.rows = [dataclasses.replace(results.rows[0], bound=0.0, error=math.nan)]
+    results.rows = [dataclasses.replace(results.rows[0], bound=0.0, limit="", error=math.nan)]
     text = written(results, tmp_path)
     (head, cells) = Page(text).rows[2:4]
     assert head == ["layer", "runner", "µs", "rate", "spread", "count", "shapes"]

@@ -130,15 +130,25 @@ def test_layer_table_shows_all_that_was_measured():
     lines = rendered(tables.layer_table(results, "small", layer), 120).splitlines()
     assert "stem_7x7  1x3x32x32 * 8x3x7x7, stride 2, padding 3" in lines[0]
     own = next(line for line in lines if "cython" in line)
-    assert own.split()[:6] == [
+    assert own.split()[:8] == [
         "cython",
         "110",
         "1.25",
         "18.2",
+        "100",
+        "L2",
         "91",
         "1.50",
     ]
-    assert next(line for line in lines if LONG in line).split()[2:7] == ["165", "1.25", "12.1", "61", "1.00"]
+    assert next(line for line in lines if LONG in line).split()[2:9] == [
+        "165",
+        "1.25",
+        "12.1",
+        "100",
+        "L2",
+        "61",
+        "1.00",
+    ]
 
 
 def test_overview_says_who_is_fastest_and_how_much_longer_others_take():
@@ -151,7 +161,7 @@ def test_overview_says_who_is_fastest_and_how_much_longer_others_take():
 def test_columns_without_a_result_vanish():
     """Of peers, limits and algorithms, where none has one."""
     results = one_row()
-    results.rows = [dataclasses.replace(row, bound=0.0) for row in results.rows]
+    results.rows = [dataclasses.replace(row, bound=0.0, limit="") for row in results.rows]
     layer = tables.layer_table(results, "one layer", results.rows[0].layer)
     heads = [str(column.header).split("\n")[0] for column in layer.columns]
     assert heads == ["runner", "time", "slowest", "rate"]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import fastconv
-from conftest import skip_unless_available
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.oracle.check import check
 from fastconv.bench.oracle.definitions import FORWARD, GRADIENTS
@@ -37,7 +36,7 @@ def test_every_operation_has_a_case():
     assert {layer.operation for layer in cases.OPERATIONS} == set(OPERATIONS)
 
 
-@pytest.mark.parametrize("name", ["KINDS", "OPERATIONS", "IMAGES", "TINY"])
+@pytest.mark.parametrize("name", ["KINDS", "OPERATIONS", "IMAGES", "TINY", "SHAPES"])
 def test_names_are_unique(name):
     names = [layer.name for layer in getattr(cases, name)]
     assert len(set(names)) == len(names)
@@ -55,16 +54,3 @@ def test_operations_are_measured_and_right(layer, mode, layout):
         assert "layout" not in inspect.signature(getattr(fastconv, layer.operation)).parameters
     else:
         assert check(layer, arrays, prepared.images(prepared.run()), settings) < 1e-4
-
-
-@pytest.mark.parametrize(("layout", "matrices"), [("NCHW", 1), ("NHWC", 0)])
-def test_what_each_idea_gains_over_im2col_is_measured(layout, matrices, capsys, monkeypatch):
-    skip_unless_available("cython")
-    options = ["--layers", "64 images", "--layout", layout, "--threads", "1", "--seconds", "0"]
-    monkeypatch.setattr("sys.argv", ["textbook.py", *options])
-    load("textbook").main()
-    *_, line = capsys.readouterr().out.splitlines()
-    assert "64 images" in line
-    assert line.count(" us ") == 1 + matrices
-    assert "`direct_channels`" in line
-    assert "`winograd" in line

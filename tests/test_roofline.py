@@ -89,6 +89,21 @@ def test_attainable_is_the_longer_of_both():
 
 
 @pytest.mark.parametrize(
+    ("flops", "size", "threads", "expected"),
+    [
+        (10**6, 100, 1, "arithmetic"),
+        (0, 2000, 1, "L1"),
+        (0, 2001, 1, "L2"),
+        (0, 4000, 2, "L1"),  # half of it for each
+        (10**6, 10**6, 1, "memory"),
+        (10**7, 10**6, 1, "arithmetic"),
+    ],
+)
+def test_binding_is_the_side_that_takes_longer(flops, size, threads, expected):
+    assert MADE_UP.binding(flops, size, threads=threads) == expected
+
+
+@pytest.mark.parametrize(
     ("call", "error", "words"),
     [
         (lambda: MADE_UP.peak("float16"), ValueError, ["dtype", "float16", "float64"]),
@@ -105,6 +120,7 @@ def test_attainable_is_the_longer_of_both():
         (lambda: MADE_UP.attainable(-1, 1), ValueError, ["flops", "-1"]),
         (lambda: MADE_UP.attainable(1, math.inf), ValueError, ["bytes", "inf"]),
         (lambda: MADE_UP.attainable(1, "1"), TypeError, ["bytes"]),
+        (lambda: MADE_UP.binding(-1, 1), ValueError, ["binding", "flops", "-1"]),
         (lambda: limits.measure_limits(threads=0), ValueError, ["threads", "0"]),
         (lambda: limits.measure_limits(threads=2.0), TypeError, ["threads", "2.0"]),
     ],

@@ -19,6 +19,9 @@ typedef struct {
     /* `prepare` and `run` in one, with room for `packed`; NULL where that saves nothing. */
     int (*run_once)(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
                     int threads);
+    /* Multiplications and additions of its sums of products, once the data is transformed; NULL where these are the
+     * textbook's. */
+    double (*flops)(const fc_conv *p);
 } fc_conv_kernel;
 
 #endif

@@ -305,6 +305,15 @@ static double cost(const fc_conv *p) {
     return cycles;
 }
 
+static double flops(const fc_conv *p) {
+    operands o = operands_of(p);
+    grid g;
+    tiling w;
+    double products = 0;
+    FOR_GRIDS(p, o, g, w) products += (double)(w.tiles * w.points) * (double)(w.reduction * o.filters * o.groups);
+    return 2 * products;
+}
+
 /* An upper bound of what is measured (docs/performance.md), as a multiple of the direct sum's error: the number of
  * points decides, and with few channels the direct sum errs less. */
 static double error(const fc_conv *p) {

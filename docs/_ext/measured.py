@@ -1,7 +1,7 @@
 """What ``fastconv bench --json`` measured, on the page "Benchmarks": tables, pictures, and the whole report.
 
 The directives ``measured-table`` (a network, or ``sums``) and ``measured-picture`` (a name of
-`fastconv.bench.report.pictures.gallery`) show parts of ``docs/benchmarks.json``; the report is written beside the
+`fastconv.bench.report.pictures.gallery`) show parts of the file `NAME`; the report is written beside the
 pages as ``report.html``. Loaded by ``conf.py``.
 """
 
@@ -17,7 +17,7 @@ from fastconv.bench.report.html import write_report
 from fastconv.bench.report.markdown import markdown_tables
 from fastconv.bench.report.pictures.gallery import PICTURES, as_bytes
 
-NAME = "benchmarks.json"
+NAME = "measured/intel-xeon/networks.json"
 SUMS = "sums"
 THEMES = ("light", "dark")
 

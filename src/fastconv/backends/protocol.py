@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
 from fastconv.typing import Array, BackendName, Layout
+
+
+class Work(NamedTuple):
+    """How a backend does a convolution, and what that takes at least."""
+
+    algorithm: str
+    flops: int  # multiplications and additions of its sums of products
+    weight_bytes: int  # of the weights in the form that `prepare` gives them
 
 
 class Backend(Protocol):
@@ -37,6 +45,10 @@ class Backend(Protocol):
 
     def candidates(self, problem: ConvProblem) -> tuple[str, ...]:
         """Those that could do it, as the problem's `algorithm` allows; the one that `conv` would take comes first."""
+        ...
+
+    def work(self, problem: ConvProblem, once: bool = False) -> Work:
+        """What `conv` does; with `once`, on weights that were prepared for one call alone."""
         ...
 
     def explain(self, problem: ConvProblem) -> str:
@@ -178,11 +190,17 @@ class Backend(Protocol):
 
 
 class NoShortcuts:
-    """For backends whose calls all go the long way, and whose loops trust their arguments."""
+    """For backends whose calls all go the long way, and whose loops do the textbook sum and trust their arguments."""
 
     checks_positions = False
     instruction_set = None
     lists_windows = True
+
+    def work(self, problem: ConvProblem, once: bool = False) -> Work:
+        weights = (
+            problem.filters * (problem.channels // problem.groups) * problem.kernel[0] * problem.kernel[1]
+        )
+        return Work("direct", problem.flops, weights * problem.dtype.itemsize)
 
     def conv_shortcut(
         self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool

@@ -110,6 +110,8 @@ class Limits:
     11.0
     >>> limits.attainable(flops=1e9, bytes=2**20)  # limited by arithmetic
     0.01
+    >>> limits.binding(flops=1e9, bytes=2**20), limits.binding(flops=1e6, bytes=2**20)
+    ('arithmetic', 'L2')
     >>> limits.ridge("float32", threads=2)  # FLOPs per byte of memory from which on it is
     10.555555555555555
     """
@@ -174,15 +176,19 @@ class Limits:
         """
         working_set = integer("bandwidth", "working_set", working_set, 0, most=2**62)
         threads = integer("bandwidth", "threads", threads, 1)
+        level = self._level(working_set, threads)
+        one, everyone = max(level.read_one, level.copy_one), max(level.read_all, level.copy_all)
+        return min(threads * one, everyone) if threads > 1 else one
+
+    def _level(self, working_set: int, threads: int) -> Bandwidth:
+        """The smallest level that holds it."""
         own = working_set / min(threads, self.threads)
         # Few threads have the shares of L3 of all.
         share = working_set / self.threads
-        level = next(
+        return next(
             (b for b in self.bandwidths if (share if b.level == "L3" else own) <= max(b.bytes, b.capacity)),
             self.bandwidths[-1],
         )
-        one, everyone = max(level.read_one, level.copy_one), max(level.read_all, level.copy_all)
-        return min(threads * one, everyone) if threads > 1 else one
 
     def attainable(
         self, flops: float, bytes: float, dtype: DTypeLike = "float32", threads: SupportsIndex = 1
@@ -204,11 +210,39 @@ class Limits:
         ValueError, TypeError
             If `flops` or `bytes` is negative, or for a wrong dtype or number of threads.
         """
+        return max(self._seconds("attainable", flops, bytes, dtype, threads))
+
+    def binding(
+        self, flops: float, bytes: float, dtype: DTypeLike = "float32", threads: SupportsIndex = 1
+    ) -> str:
+        """Which side of the roofline `attainable` is: arithmetic, or the level of memory that holds the data.
+
+        Parameters
+        ----------
+        flops, bytes, dtype, threads
+            As for `attainable`.
+
+        Returns
+        -------
+        {"arithmetic", "L1", "L2", "L3", "memory"}
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `attainable`.
+        """
+        arithmetic, moving = self._seconds("binding", flops, bytes, dtype, threads)
+        return "arithmetic" if arithmetic >= moving else self._level(math.ceil(bytes), int(threads)).level
+
+    def _seconds(
+        self, where: str, flops: float, bytes: float, dtype: DTypeLike, threads: SupportsIndex
+    ) -> tuple[float, float]:
+        """What arithmetic takes at least, and moving the data."""
         for name, value in (("flops", flops), ("bytes", bytes)):
-            if not 0 <= number("attainable", name, value) < math.inf:
-                raise ValueError(f"attainable: {name} is {value!r}, but needs a finite number from 0 on")
+            if not 0 <= number(where, name, value) < math.inf:
+                raise ValueError(f"{where}: {name} is {value!r}, but needs a finite number from 0 on")
         rate = self.bandwidth(math.ceil(bytes), threads)
-        return max(flops / self.peak(dtype, threads), bytes / rate)
+        return flops / self.peak(dtype, threads), bytes / rate
 
     def ridge(self, dtype: DTypeLike = "float32", threads: SupportsIndex = 1) -> float:
         """FLOPs per byte of memory from which on arithmetic is the limit, and below which bandwidth is.

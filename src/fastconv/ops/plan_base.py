@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastconv import arguments, backends
-from fastconv.backends.protocol import Backend
+from fastconv.backends.protocol import Backend, Work
 from fastconv.execution.arrays import native
 from fastconv.execution.convolution import execute, shortcut_of
 from fastconv.execution.known_calls import plan_calls
@@ -160,6 +160,11 @@ class Plan:
                 f"{self._options.op}: input_shape is None, but needs a shape before the first call"
             )
         return self._backend.algorithm(self._planned(problem))
+
+    def _work(self, shape: tuple[int, ...], once: bool = False) -> Work:
+        """What the call takes at least, for the benchmarks; with `once`, what the function takes."""
+        problem = self._problem(self._full_shape(shape))
+        return self._backend.work(problem if once else self._planned(problem), once)
 
     def explain(self, input_shape: ShapeLike | None = None) -> str:
         """How this convolution is done: kernel, instruction set, work and memory, for a person to read.

@@ -10,6 +10,7 @@ import numpy as np
 
 # Not `from fastconv.backends.cython import _engine`, which takes a missing extension for a circular import.
 import fastconv.backends.cython._engine as _engine
+from fastconv.backends.protocol import Work
 from fastconv.caches import kept
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channel_axis, channels_last, image_sizes, plane_size
@@ -106,18 +107,22 @@ class CythonBackend:
     def candidates(self, problem: ConvProblem) -> tuple[str, ...]:
         return tuple(_KERNELS[kernel] for kernel in _candidates(problem, _choose(problem).conv))
 
+    def work(self, problem: ConvProblem, once: bool = False) -> Work:
+        conv, kernel = _choose(problem, once)
+        return Work(_KERNELS[kernel], int(conv.flops(kernel)) or problem.flops, conv.weight_bytes(kernel))
+
     def explain(self, problem: ConvProblem) -> str:
         threads = get_num_threads()
         conv, chosen = _choose(problem)
         operands = [problem.input_shape, problem.output_shape]
         size = problem.dtype.itemsize
         data = sum(int(np.prod(shape)) for shape in operands) * size
-        weights = conv.weight_bytes(chosen)
+        _, done, weights = self.work(problem)
         lines = [
             f"{'transposed ' if problem.transposed else ''}convolution {problem.input_shape} -> "
             f"{problem.output_shape}, kernel {problem.kernel}, {problem.layout}, {problem.dtype}",
             f"chosen kernel: {_KERNELS[chosen]}, instruction set {INSTRUCTION_SET}, {threads} thread(s)",
-            f"FLOPs: {problem.flops:,}",
+            f"FLOPs: {problem.flops:,}" + (f" (the kernel's: {done:,})" if done != problem.flops else ""),
             f"bytes: {data + weights:,} (images {data:,}, prepared weights {weights:,})",
             f"arithmetic intensity: {problem.flops / (data + weights):.1f} FLOPs per byte",
             f"workspace: {conv.workspace_bytes(chosen, threads):,} bytes per thread",

@@ -43,6 +43,7 @@ cdef extern from "fastconv.h" nogil:
     int fc_conv_accepts(const fc_conv *p, int kernel)
     double fc_conv_cost(const fc_conv *p, int kernel)
     double fc_conv_error(const fc_conv *p, int kernel)
+    double fc_conv_flops(const fc_conv *p, int kernel)
     int fc_conv_choose(const fc_conv *p)
     size_t fc_conv_weight_bytes(const fc_conv *p, int kernel)
     size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads)

@@ -135,6 +135,9 @@ cdef class Conv:
     def error(self, int kernel):
         return fc_conv_error(&self.p, kernel)
 
+    def flops(self, int kernel):
+        return fc_conv_flops(&self.p, kernel)
+
     def choose(self):
         return fc_conv_choose(&self.p)
 

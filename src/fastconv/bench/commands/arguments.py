@@ -15,9 +15,10 @@ import fastconv
 from fastconv import backends
 from fastconv.arguments import PRECISIONS
 from fastconv.bench.layers.layer import LAYOUTS, Layer, Shape
-from fastconv.bench.layers.networks import NETWORKS, SINGLE_IMAGE, network
+from fastconv.bench.layers.networks import APART, NETWORKS, SINGLE_IMAGE, network
 from fastconv.bench.layers.settings import Dtype, Mode, Settings
 from fastconv.bench.runners import peers
+from fastconv.bench.runners.backend import UNFOLD
 from fastconv.commands.error import CommandError
 from fastconv.settings.threads import MOST_THREADS
 
@@ -29,6 +30,9 @@ OPERATIONS = (
     "avg_pool2d",
     "global_avg_pool2d",
 )
+
+USUAL_STUDIES = ("choice", "scaling", "accuracy")
+STUDIES = (*USUAL_STUDIES, "threading")
 
 DESCRIPTION = """\
 Times layers on fastconv's backends and on the other libraries that are
@@ -57,9 +61,14 @@ columns:
            round was than the fastest
   rate     the textbook sum's multiplications and additions in GFLOP/s; GB/s of
            arguments and result for what multiplies nothing
-  limit    per cent of what the machine can do (`fastconv info --measure`): FMA
-           peak or bandwidth, whichever allows less; above 100 % an algorithm
-           multiplies less than the textbook
+  bound    what the machine can do at most (`fastconv info --measure`), and by
+           what: the arithmetic of the algorithm (Winograd's multiplications
+           are fewer than the textbook's) at the peak, or moving the data at
+           the bandwidth of the level of memory that holds them, whichever
+           takes longer
+  reached  the bound's time over the time. A peer's algorithm is not known, nor
+           a gradient's: they are related to the textbook's sum, and may be
+           above 100 %
   peer     time of the best peer over this time: above 1, this one is faster
 
 exit status:
@@ -83,7 +92,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_names("peer", (*peers.PEERS, "all", "none")),
         help="other libraries (default: all that are installed)",
     )
+    how.add_argument(
+        "--algorithms",
+        metavar="NAMES",
+        type=_names("algorithm", (*fastconv.algorithms("cython"), UNFOLD, "all")),
+        help="also by each of these, which only the cython backend has",
+    )
     add_arrays(how)
+    how.add_argument("--busy", metavar="N", type=integer_in(0, MOST_THREADS), default=0,
+                     help="beside so many processes that compute without a pause")  # fmt: skip
     how.add_argument(
         "--mode", choices=get_args(Mode), default="plan", help="prepared weights, plain calls, or gradients"
     )
@@ -95,8 +112,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--markdown", metavar="FILE", type=Path, help="the tables as Markdown")
     output.add_argument(
         "--studies",
-        action="store_true",
-        help="also measure choice, error and threads of the algorithms, as --html and --pictures do",
+        metavar="NAMES",
+        nargs="?",
+        const=USUAL_STUDIES,
+        default=(),
+        type=_names("study", STUDIES),
+        help=f"also measure some of {', '.join(STUDIES)}; the first three where none is named, as --html and "
+        "--pictures do",
     )
     output.add_argument("--load", metavar="FILE", type=Path, help="measure nothing: show what --json wrote")
     output.add_argument("--compare", metavar="FILE", type=Path, help="an earlier --json to compare with")
@@ -152,7 +174,7 @@ def chosen_layers(arguments: argparse.Namespace) -> list[tuple[str, Layer, int]]
         return [("", layer, 1)]
     names = arguments.network or ("layers",)
     if "all" in names:
-        names = tuple(NETWORKS)
+        names = tuple(name for name in NETWORKS if name not in APART)
     return [
         (name if batch == 1 else f"{name}, batch {batch}", layer, count)
         for name in names

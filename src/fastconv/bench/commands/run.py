@@ -19,7 +19,7 @@ from rich.text import Text
 
 import fastconv
 from fastconv import backends
-from fastconv.bench.commands.arguments import chosen_layers
+from fastconv.bench.commands.arguments import USUAL_STUDIES, chosen_layers
 from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.measure.results import ONE_LAYER, Results
@@ -27,6 +27,7 @@ from fastconv.bench.measure.session import LIMITS_NOISE, Job, Session
 from fastconv.bench.measure.studies import study
 from fastconv.bench.report.html import write_report
 from fastconv.bench.report.markdown import markdown_tables
+from fastconv.bench.report.pages import threading
 from fastconv.bench.report.pictures.gallery import save_pictures
 from fastconv.bench.report.summary import Summary
 from fastconv.bench.report.tables import (
@@ -36,7 +37,7 @@ from fastconv.bench.report.tables import (
     overview_table,
     settings_lines,
 )
-from fastconv.bench.runners.backend import BackendRunner
+from fastconv.bench.runners.backend import UNFOLD, BackendRunner
 from fastconv.commands.error import CommandError
 from fastconv.commands.printable import printable
 from fastconv.limits import Limits, cached_limits, measure_limits, save_limits
@@ -85,6 +86,7 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
         mode=arguments.mode,
         precision=arguments.precision,
         rounds=arguments.rounds,
+        neighbours=arguments.busy,
     )
     with Live(console=console, auto_refresh=False, transient=True) as live:
         live.update("... loading libraries", refresh=console.is_terminal)
@@ -92,7 +94,7 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
         if arguments.operation is not None:
             _try(jobs[0].layer, names[0], settings)
         limits, warning = _limits(live, threads)
-        session = Session(settings, names, _peers(arguments), limits)
+        session = Session(settings, names, _peers(arguments), limits, _algorithms(arguments))
         session.results.warnings += map(printable, warning)
         bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -123,8 +125,9 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
         finally:  # what was measured is kept, whatever stops it
             if arguments.json and results.rows:
                 _writing(arguments.json, results.save)
-        if arguments.html or arguments.pictures or arguments.studies:
-            study(results, lambda text: live.update(f"... {text}", refresh=console.is_terminal))
+        wanted = arguments.studies or (USUAL_STUDIES if arguments.html or arguments.pictures else ())
+        if wanted:
+            study(results, wanted, lambda text: live.update(f"... {text}", refresh=console.is_terminal))
     _show(console, results)
     if len(jobs) == 1 and (
         absent := [runner.name for runner in session.runners if not results.of(runner=runner.name)]
@@ -135,8 +138,18 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
 
 def _refuse_measuring(arguments: argparse.Namespace) -> None:
     """With ``--load`` nothing is measured, so nothing may say what."""
-    for name in ("operation", "network", "batch", "backends", "peers", "threads", "studies"):
-        if getattr(arguments, name) not in (None, False):
+    for name in (
+        "operation",
+        "network",
+        "batch",
+        "backends",
+        "algorithms",
+        "peers",
+        "threads",
+        "busy",
+        "studies",
+    ):
+        if getattr(arguments, name) not in (None, 0, ()):
             raise CommandError(f"--load measures nothing: {name} is not for it")
 
 
@@ -160,6 +173,8 @@ def _show(console: Console, results: Results) -> None:
             console.print(layer_table(results, group, layer), "")
     if several:
         console.print(network_table(results), "")
+    if results.threading:
+        console.print(*threading(results), sep="\n", markup=False)
 
 
 def _jobs(arguments: argparse.Namespace) -> list[Job]:
@@ -173,6 +188,16 @@ def _backends(arguments: argparse.Namespace) -> Sequence[BackendName]:
     for name in names:
         backends.load(name)
     return names
+
+
+def _algorithms(arguments: argparse.Namespace) -> Sequence[str]:
+    names: Sequence[str] = arguments.algorithms or ()
+    if "all" not in names:
+        return names
+    return (
+        UNFOLD,
+        *(name for name in fastconv.algorithms("cython") if name != "direct"),
+    )  # which stands for others
 
 
 def _peers(arguments: argparse.Namespace) -> Sequence[str] | None:
@@ -260,7 +285,10 @@ def _write(arguments: argparse.Namespace, results: Results, console: Console) ->
         console.print(f"{what}: {printable(str(path.resolve()))}", soft_wrap=True, markup=False)
 
     def markdown(path: Path) -> None:
-        path.write_text(markdown_tables(results), encoding="utf-8")
+        text = markdown_tables(results)
+        if results.threading:
+            text += "\n".join(["", "### Threads of the pool and of OpenMP", "", *threading(results)])
+        path.write_text(text, encoding="utf-8")
 
     def pictures(folder: Path) -> None:
         for path in save_pictures(results, folder):

@@ -89,6 +89,12 @@ class Layer:
             arguments *= 2
         return itemsize * (arguments + math.prod(result))
 
+    def weight_bytes(self, itemsize: int = 4) -> int:
+        """What the weights alone take, without a bias."""
+        return itemsize * sum(
+            math.prod(shape) for name, shape in self.shapes.items() if name.endswith("weight")
+        )
+
     def __str__(self) -> str:
         """As in ``1x64x56x56 * 64x64x3x3, stride 2``."""
         operands = [shape for name, shape in self.shapes.items() if name != "bias"]

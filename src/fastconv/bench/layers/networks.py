@@ -13,6 +13,7 @@ from dataclasses import replace
 from fastconv.arguments import Pair
 from fastconv.bench.layers.kinds import image_filters, kinds
 from fastconv.bench.layers.layer import Layer, Shape, conv, pool, transposed
+from fastconv.bench.layers.shapes import few_channels, huge, ideas, signals, small, threads, tiny
 from fastconv.geometry import conv_output_size, conv_transpose_output_size, pool_output_size
 
 Sequence = list[Layer]
@@ -179,9 +180,17 @@ NETWORKS: dict[str, Callable[[int], Sequence]] = {
     "dqn": dqn,
     "filters-grey": image_filters(1),
     "filters-rgb": image_filters(3),
+    "signals": signals,
+    "small": small,
+    "tiny": tiny,
+    "few-channels": few_channels,
+    "huge": huge,
+    "ideas": ideas,
+    "threads": threads,
 }
 """By their names: the function that lists all layers for a number of images, in order, equal ones too."""
 SINGLE_IMAGE = ("filters-grey", "filters-rgb")  # what they are compared with has no batches
+APART = ("huge", "ideas", "threads")  # not among all: too large, or for a study
 
 
 def network(name: str, batch: int = 1) -> Counted:

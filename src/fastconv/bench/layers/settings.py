@@ -28,3 +28,4 @@ class Settings:
     block: float = 0.012  # seconds that one sample lasts at least
     # Seconds before it, for others' threads to go to sleep: OpenBLAS's spin for 2**26 ticks, about 30 ms.
     idle: float = 0.05
+    neighbours: int = 0  # processes that compute meanwhile

@@ -1,10 +1,34 @@
-"""Whether the machine was quiet: how much others used it meanwhile. Called by `session.py`."""
+"""Whether the machine was quiet: how much others used it meanwhile; and neighbours that are asked for.
+
+Called by `session.py` and `threading.py`.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_BUSY = "while True: pass"
+_STARTING = 0.5  # seconds
+
+
+@contextmanager
+def busy_neighbours(n: int) -> Iterator[None]:
+    """So many processes that compute without a pause."""
+    processes = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(n)]
+    try:
+        if processes:
+            time.sleep(_STARTING)
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 class Neighbours:

@@ -25,7 +25,8 @@ LARGEST = 1e30  # of numbers; and the smallest that is not 0 is as small as that
 # What the numbers of a field are at least, wherever it is.
 LEAST = {
     "threads": 1, "rounds": 1, "count": 1, "bytes": 1, "kernel": 1, "channels": 1, "size": 1, "seconds": 1e-12,
-    "shapes": 0, "block": 0, "idle": 0, "flops": 0, "bound": 0, "error": 0,
+    "shapes": 0, "block": 0, "idle": 0, "neighbours": 0, "flops": 0, "operations": 0, "moved": 0, "bound": 0,
+    "error": 0,
 }  # fmt: skip
 
 

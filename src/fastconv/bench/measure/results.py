@@ -42,9 +42,15 @@ class Row:
     flops, bytes : int
         The work: textbook multiplications and additions, and every array once.
     bound : float
-        Seconds that the machine's limits allow for the textbook sum; 0 where they are not known.
+        Seconds that the machine's limits allow for `operations` and for moving `moved`; 0 where they are not known.
     error : float
         Largest difference to float64 at some 64 elements, as a fraction of the largest of them.
+    operations : int
+        Multiplications and additions of the algorithm's sums of products, where it is known; else `flops`.
+    moved : int
+        Bytes of `bytes`, with the weights in the form in which they were prepared, where that is known.
+    limit : str
+        Which of both the bound is: ``"arithmetic"``, or the level of memory that holds the data, such as ``"L2"``.
     """
 
     group: str
@@ -58,6 +64,9 @@ class Row:
     bytes: int
     bound: float
     error: float
+    operations: int = 0
+    moved: int = 0
+    limit: str = ""
 
     @property
     def time(self) -> float:
@@ -81,7 +90,7 @@ class Row:
 
     @property
     def share(self) -> float:
-        """Of what the machine's limits allow; above 1 where an algorithm multiplies less than the textbook."""
+        """Of what the machine's limits allow; above 1 where an unknown algorithm multiplies less than the textbook."""
         return self.bound / self.time
 
 
@@ -116,6 +125,17 @@ class AccuracyPoint:
     error: float
 
 
+@dataclass(frozen=True)
+class ThreadingPoint:
+    """A layer with threads of the pool or of OpenMP, in a situation of `measure/threading.py`."""
+
+    situation: str
+    layer: str
+    threading: str
+    threads: int
+    seconds: float
+
+
 @dataclass
 class Results:
     """A whole measurement."""
@@ -131,6 +151,7 @@ class Results:
     scaling: list[ScalingPoint] = field(default_factory=list)
     choice: list[ChoicePoint] = field(default_factory=list)
     accuracy: list[AccuracyPoint] = field(default_factory=list)
+    threading: list[ThreadingPoint] = field(default_factory=list)
 
     @property
     def groups(self) -> list[str]:

@@ -17,16 +17,17 @@ from threadpoolctl import threadpool_limits
 import fastconv
 from fastconv.bench.layers.layer import Layer, Shape
 from fastconv.bench.layers.settings import Settings
-from fastconv.bench.measure.neighbours import Neighbours
+from fastconv.bench.measure.neighbours import Neighbours, busy_neighbours
 from fastconv.bench.measure.results import Results, Row
 from fastconv.bench.measure.timer import side_by_side
 from fastconv.bench.oracle.check import WrongResult, agree, check
 from fastconv.bench.runners import peers
-from fastconv.bench.runners.backend import BackendRunner
+from fastconv.bench.runners.backend import UNFOLD, BackendRunner, UnfoldRunner
 from fastconv.bench.runners.runner import PreparedLayer, Runner
 from fastconv.commands.printable import printable
 from fastconv.config import build_config
 from fastconv.limits import Limits
+from fastconv.machine.processor import processor_model
 from fastconv.typing import Array, BackendName
 
 NOISE = 1.15  # slowest round over fastest, in the median: above, the machine was not quiet
@@ -55,6 +56,8 @@ class Session:
         By default all that are installed.
     limits : Limits, optional
         The machine's.
+    algorithms : sequence of str
+        Of the cython backend: a runner more for each.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class Session:
         backends: Sequence[BackendName],
         peer_names: Sequence[str] | None = None,
         limits: Limits | None = None,
+        algorithms: Sequence[str] = (),
     ) -> None:
         others, versions, missing = peers.available(peer_names)
-        self.runners: list[Runner] = [*map(BackendRunner, backends), *others]
+        by_name = (UnfoldRunner() if name == UNFOLD else BackendRunner("cython", name) for name in algorithms)
+        self.runners: list[Runner] = [*map(BackendRunner, backends), *by_name, *others]
         self.results = Results(
             date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            config=_printable(build_config()),
+            config=_printable({**build_config(), "processor": processor_model()}),
             settings=settings,
             limits=limits,
             versions=_printable(versions),
@@ -97,8 +102,10 @@ class Session:
             stack.enter_context(fastconv.num_threads(self.results.settings.threads))
             stack.enter_context(threadpool_limits(self.results.settings.threads))
             peers.set_threads(self.results.settings.threads)
+            stack.enter_context(busy_neighbours(self.results.settings.neighbours))
             for job in jobs:
                 self._measure(job, progress)
+        peers.end_processes()  # only then is their time known, and no stranger's
         self._judge(neighbours.cores())
         return self.results
 
@@ -146,8 +153,14 @@ class Session:
         settings, limits = self.results.settings, self.results.limits
         gradient = settings.mode == "gradient"
         flops = (2 if gradient else 1) * job.layer.flops(shape)  # by the input, and by the weights
-        size = job.layer.bytes(shape, np.dtype(settings.dtype).itemsize, gradient)
-        bound = limits.attainable(flops, size, settings.dtype, settings.threads) if limits else 0.0
+        itemsize = np.dtype(settings.dtype).itemsize
+        size = job.layer.bytes(shape, itemsize, gradient)
+        operations = flops if prepared.flops is None else prepared.flops
+        moved = size  # and the weights as they are prepared
+        if settings.mode == "plan" and prepared.weight_bytes is not None:
+            moved += prepared.weight_bytes - job.layer.weight_bytes(itemsize)
+        work = operations, moved, settings.dtype, settings.threads
+        bound, limit = (limits.attainable(*work), limits.binding(*work)) if limits else (0.0, "")
         return Row(
             group=job.group,
             layer=job.layer,
@@ -160,6 +173,9 @@ class Session:
             bytes=size,
             bound=float(f"{bound:.4g}"),
             error=float(f"{error:.2g}"),
+            operations=operations,
+            moved=moved,
+            limit=limit,
         )
 
     def _prepare(

@@ -6,7 +6,7 @@ Called by `commands/run.py` for the report.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -20,6 +20,7 @@ from fastconv.bench.layers.layer import Layer, conv
 from fastconv.bench.layers.networks import network
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.measure.results import AccuracyPoint, ChoicePoint, Results, ScalingPoint
+from fastconv.bench.measure.threading import threading_layers
 from fastconv.bench.measure.timer import side_by_side
 from fastconv.bench.runners.backend import BackendRunner
 from fastconv.typing import BackendName
@@ -38,20 +39,25 @@ LAYERS = (
 Progress = Callable[[str], None]
 
 
-def study(results: Results, progress: Progress = lambda text: None) -> None:
-    """Add all of them to `results`, for its first backend: forward, whatever the mode of `results`."""
+def study(results: Results, wanted: Sequence[str], progress: Progress = lambda text: None) -> None:
+    """Add those that are wanted to `results`, for its first backend: forward, whatever the mode of `results`."""
     runner = next((row.runner for row in results.rows if not row.peer), fastconv.get_backend())
     backend: BackendName = choice("study", "backend", runner, backends.names())
     settings = results.settings
     if settings.mode == "gradient":
         settings = replace(settings, mode="plan")
-    progress("choice of algorithms")
-    results.choice = list(choices(backend, settings))
-    progress("scaling over threads")
-    results.scaling = list(scaling(backend, settings))
-    progress("error and speed of the algorithms")
-    with fastconv.num_threads(settings.threads), threadpool_limits(settings.threads):
-        results.accuracy = list(accuracy(backend, settings))
+    if "choice" in wanted:
+        progress("choice of algorithms")
+        results.choice = list(choices(backend, settings))
+    if "scaling" in wanted:
+        progress("scaling over threads")
+        results.scaling = list(scaling(backend, settings))
+    if "accuracy" in wanted:
+        progress("error and speed of the algorithms")
+        with fastconv.num_threads(settings.threads), threadpool_limits(settings.threads):
+            results.accuracy = list(accuracy(backend, settings))
+    if "threading" in wanted:
+        results.threading = list(threading_layers(settings, progress))
 
 
 def choices(backend: BackendName, settings: Settings) -> Iterator[ChoicePoint]:
@@ -104,10 +110,7 @@ def accuracy(backend: BackendName, settings: Settings) -> Iterator[AccuracyPoint
         for name in fastconv.algorithms(backend):
             if name == "direct" and len(fastconv.algorithms(backend)) > 1:
                 continue  # stands for others in the list
-            try:
-                prepared = BackendRunner(backend, name).prepare(layer, arrays, settings)
-            except ValueError:
-                continue  # cannot do this layer
+            prepared = BackendRunner(backend, name).prepare(layer, arrays, settings)
             if prepared is not None:
                 (image,) = prepared.images(prepared.run())
                 calls[name] = prepared.run

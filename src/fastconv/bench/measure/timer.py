@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from fastconv.bench.layers.settings import Settings
+from fastconv.bench.runners.runner import ApartCall
 from fastconv.machine.stopwatch import stopwatch
 
 Key = TypeVar("Key", bound=Hashable)
@@ -127,8 +128,8 @@ class Timer(Generic[Key]):
         if self.pace.rest:
             time.sleep(self.pace.rest)
         if self.pace.warm and not self._is_long(key):
-            stopwatch(call, times)
-        return stopwatch(call, times)
+            _seconds(call, times)
+        return _seconds(call, times)
 
 
 def side_by_side(
@@ -141,5 +142,10 @@ def side_by_side(
 
 def _first(call: Call) -> float:
     """The faster of two calls; long ones are made only once."""
-    once = stopwatch(call)
-    return max(once if once > LONG else min(once, stopwatch(call)), 1e-7)
+    once = _seconds(call)
+    return max(once if once > LONG else min(once, _seconds(call)), 1e-7)
+
+
+def _seconds(call: Call, times: int = 1) -> float:
+    """Of one call, as the mean of so many."""
+    return call.seconds(times) if isinstance(call, ApartCall) else stopwatch(call, times)

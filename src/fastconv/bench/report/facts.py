@@ -33,6 +33,7 @@ def facts(results: Results) -> dict[str, str]:
             f"{settings.rounds} rounds in turns, samples of at least {1000 * settings.block:g} ms, "
             f"{1000 * settings.idle:g} ms of rest before each"
         ),
+        "beside": f"{settings.neighbours} processes that compute" if settings.neighbours else "",
         "noise": f"{digits(results.noise)}: slowest round over fastest, in the median",
         "limits": _limits(results),
     }
@@ -54,9 +55,16 @@ def command(results: Results) -> str:
         parts += ["--network", ",".join(networks), "--batch", ",".join(batches)]
     own = dict.fromkeys(row.runner.split()[0] for row in results.rows if not row.peer)
     parts += ["--backends", ",".join(own)] if own else []
+    algorithms = dict.fromkeys(
+        name for row in results.rows if not row.peer for name in row.runner.split()[1:]
+    )
+    parts += ["--algorithms", ",".join(algorithms)] if algorithms else []
     parts += ["--peers", ",".join([*results.versions, *results.missing]) or "none"]
     for name in ("threads", "layout", "dtype", "mode", "precision", "rounds"):
         parts += [f"--{name}", str(getattr(settings, name))]
+    parts += ["--busy", str(settings.neighbours)] if settings.neighbours else []
+    studies = [name for name in ("choice", "scaling", "accuracy", "threading") if getattr(results, name)]
+    parts += ["--studies", ",".join(studies)] if studies else []
     return shlex.join([*parts, "--json", "run.json", "--html", "report.html"])
 
 

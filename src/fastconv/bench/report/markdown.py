@@ -16,16 +16,16 @@ def markdown_tables(results: Results) -> str:
     summary = Summary(results)
     parts = []
     for group in results.groups:
-        parts += [f"### {_markdown(group)}", "", *_layer_lines(summary, group), ""]
+        parts += [f"### {markdown_text(group)}", "", *layer_lines(summary, group), ""]
     sums = 1000 * summary.sums.dropna(axis="columns", how="all")
     parts += ["### Sums over the layers of each network, ms", "", *_header(["network", *sums.columns])]
     parts += [_line(str(group), found) for group, found in sums.iterrows()]
     noise = f"Noise: {digits(results.noise)} (slowest round over fastest, in the median over {len(results.rows)} rows)."
-    warnings = (f"- {_markdown(warning)}" for warning in results.warnings)
+    warnings = (f"- {markdown_text(warning)}" for warning in results.warnings)
     return "\n".join([*parts, "", noise, "", *warnings]).rstrip() + "\n"
 
 
-def _layer_lines(summary: Summary, group: str) -> Iterator[str]:
+def layer_lines(summary: Summary, group: str) -> Iterator[str]:
     """Times of all runners, then ratios to the best peer of those backends that have one."""
     rows = summary.rows[summary.rows["group"] == group]
     runners = [runner for runner in summary.results.runners if runner in set(rows["runner"])]
@@ -44,20 +44,20 @@ def _layer_lines(summary: Summary, group: str) -> Iterator[str]:
 
 
 def _header(names: list[str]) -> list[str]:
-    return [_join(map(_markdown, names)), _join(["---", *["---:"] * (len(names) - 1)])]
+    return [_join(map(markdown_text, names)), _join(["---", *["---:"] * (len(names) - 1)])]
 
 
 def _line(name: str, times: Frame, others: Iterable[float] = ()) -> str:
     fastest = times.min()
     cells = [f"**{digits(value)}**" if value == fastest else digits(value) for value in times]
-    return _join([_markdown(name), *cells, *map(digits, others)])
+    return _join([markdown_text(name), *cells, *map(digits, others)])
 
 
 def _join(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _markdown(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Text that Markdown shows as it is."""
     for letter in "\\`*_[]<>|&~":
         text = text.replace(letter, f"\\{letter}")

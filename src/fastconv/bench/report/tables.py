@@ -62,7 +62,9 @@ def layer_table(results: Results, group: str, layer: Layer) -> Table:
         ("time", "µs"): [Text(digits(1e6 * row.time), BEST if row.time == fastest else "") for row in rows],
         ("slowest", "/fastest"): [Text(digits(row.spread)) for row in rows],
         ("rate", unit): [Text(digits(row.rate / 1e9)) for row in rows],
-        ("limit", "%"): [Text(share_text(row).removesuffix(" %")) for row in rows],
+        ("bound", "µs"): [Text(digits(1e6 * row.bound) if row.bound > 0 else ABSENT) for row in rows],
+        ("bound", "by"): [Text(row.limit or ABSENT) for row in rows],
+        ("reached", "%"): [Text(share_text(row).removesuffix(" %")) for row in rows],
         ("peer", "/time"): [Text(digits(best / row.time)) for row in rows],
         ("algorithm", ""): [Text(row.detail or ABSENT) for row in rows],
     }

@@ -14,6 +14,7 @@ from fastconv.bench.runners.runner import PreparedLayer
 from fastconv.typing import Array, BackendName, Layout
 
 Function = Callable[..., Any]
+UNFOLD = "unfold"  # among the algorithms to measure
 
 
 class BackendRunner:
@@ -36,18 +37,50 @@ class BackendRunner:
         inputs = {name: to_layout(name, array, layout) for name, array in arrays.items()}
         if settings.mode == "gradient":
             return _gradient(function, inputs, options)
-        if settings.mode == "plan" and hasattr(fastconv, f"plan_{layer.operation}"):
-            return self._plan(getattr(fastconv, f"plan_{layer.operation}"), inputs, options)
-        run = partial(function, **inputs, **_only(known, options))
-        return PreparedLayer(run, partial(_images, layout=layout), self.algorithm or "")
-
-    def _plan(self, make: Function, inputs: dict[str, Array], options: dict[str, Any]) -> PreparedLayer:
+        images = partial(_images, layout=layout)
+        call = partial(function, **inputs, **_only(known, options))
+        make: Function | None = getattr(fastconv, f"plan_{layer.operation}", None)
+        if make is None:
+            return PreparedLayer(call, images, self.algorithm or "")
         x = inputs.pop("x")
-        known = inspect.signature(make).parameters
-        plan = make(**inputs, **_only(known, options), input_shape=x.shape)
-        return PreparedLayer(
-            partial(plan, x), partial(_images, layout=options["layout"]), plan.algorithm(x.shape)
+        options = _only(inspect.signature(make).parameters, options)
+        once = settings.mode == "call"
+        try:
+            plan = make(**inputs, **options, input_shape=None if once else x.shape)
+            work = plan._work(x.shape, once)
+        except ValueError:
+            if self.algorithm is None:
+                raise
+            return None  # it cannot do this layer
+        run = call if once else partial(plan, x)
+        return PreparedLayer(run, images, work.algorithm, flops=work.flops, weight_bytes=work.weight_bytes)
+
+
+class UnfoldRunner:
+    """The whole matrix of im2col, by `fastconv.unfold`, and NumPy's product with the weights."""
+
+    name = f"cython {UNFOLD}"
+    peer = False
+
+    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
+        plain = layer.operation == "conv2d" and not {"groups", "activation", "padding_mode"} & set(
+            layer.options
         )
+        if not plain or settings.layout != "NCHW" or settings.mode == "gradient":
+            return None
+        x, weight, bias = arrays["x"], arrays["weight"], arrays.get("bias")
+        n, filters = len(x), len(weight)
+        options = {"kernel_size": weight.shape[2:], "backend": "cython", **layer.options}
+        size = fastconv.conv2d(x, weight, **layer.options).shape[2:]
+        rows = weight.reshape(filters, -1)
+
+        def run() -> Array:
+            result: Array = rows @ fastconv.unfold(x, **options)
+            if bias is not None:
+                result += bias[:, None]
+            return result.reshape(n, filters, *size)
+
+        return PreparedLayer(run, partial(_images, layout="NCHW"), UNFOLD)
 
 
 def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, Any]) -> PreparedLayer | None:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
+from fastconv.bench.runners.apart import ApartRunner
 from fastconv.bench.runners.runner import Runner
 
-__all__ = ["PEERS", "Peer", "available", "set_threads"]
+__all__ = ["PEERS", "Peer", "available", "end_processes", "set_threads"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ PEERS = {
     "pytorch": Peer("pytorch", "torch"),
     "onnxruntime": Peer("onnxruntime", "onnx onnxruntime"),
     "openvino": Peer("openvino", "onnx openvino"),
+    "ncnn": Peer("ncnn_net", "ncnn"),
+    "mnn": Peer("mnn", "onnx mnn"),
     "jax": Peer("jax_xla", "jax"),
     "scipy": Peer("scipy_filters", "scipy"),
     "opencv": Peer("opencv", "opencv-python-headless"),
@@ -83,6 +86,14 @@ def set_threads(n: int) -> None:
     for peer in PEERS.values():
         if peer.path in sys.modules:
             sys.modules[peer.path].set_threads(n)
+
+
+def end_processes() -> None:
+    """End the processes of those peers that have one of their own; they begin again with the next layer."""
+    for peer in PEERS.values():
+        for runner in getattr(sys.modules.get(peer.path), "RUNNERS", ()):
+            if isinstance(runner, ApartRunner):
+                runner.end()
 
 
 def _load(peer: Peer) -> ModuleType:

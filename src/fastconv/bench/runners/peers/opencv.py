@@ -1,4 +1,4 @@
-"""OpenCV: ``cv2.filter2D``, for the filters of one image.
+"""OpenCV: ``cv2.filter2D``, for the filters of one image; ``cv2.dilate`` and ``cv2.boxFilter`` for its windows.
 
 Called by `peers`. Modes ``"plan"`` and ``"call"`` are the same. By its documentation, kernels from about
 11x11 on are applied by Fourier transforms; in version 5.0 these start no threads, while smaller kernels do.
@@ -34,12 +34,14 @@ class OpenCV:
     peer = True
 
     def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
+        if settings.mode == "gradient" or arrays["x"].dtype.name not in ("float32", "float64"):
+            return None
+        window = reading.image_window(layer, arrays)
+        if window is not None:
+            image = np.ascontiguousarray(np.moveaxis(window.planes, 0, -1))
+            return PreparedLayer(partial(_window, image, *window[1:]), _interleaved)
         found = reading.image_filter(layer, arrays)
-        if (
-            found is None
-            or settings.mode == "gradient"
-            or found.planes.dtype.name not in ("float32", "float64")
-        ):
+        if found is None:
             return None
         if found.same:
             image = np.ascontiguousarray(np.moveaxis(found.planes, 0, -1))
@@ -50,6 +52,17 @@ class OpenCV:
 
 def _filter(image: Array, kernel: Array) -> Array:
     result: Array = cv2.filter2D(image, _KEEP_DTYPE, kernel, borderType=cv2.BORDER_CONSTANT)
+    return result
+
+
+def _window(image: Array, size: tuple[int, int], largest: bool) -> Array:
+    result: Array = (
+        cv2.dilate(
+            image, np.ones(size, np.uint8), borderType=cv2.BORDER_CONSTANT
+        )  # by default as low as can be
+        if largest
+        else cv2.boxFilter(image, _KEEP_DTYPE, size[::-1], borderType=cv2.BORDER_CONSTANT)
+    )
     return result
 
 

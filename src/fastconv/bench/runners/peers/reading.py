@@ -90,6 +90,25 @@ def _windows(layer: Layer, kernel_size: Any, default_stride: Any, groups: int = 
     return LayerWindows(kernel, stride, sides, dilation, groups, pair("output_padding", 0), transposed)
 
 
+class Window(NamedTuple):
+    """An image, and the window that slides over it without changing its size, as libraries for images know them."""
+
+    planes: Array  # (channels, height, width)
+    size: Pair
+    largest: bool  # the maximum of the window, or else the mean, with zeros around the image
+
+
+def image_window(layer: Layer, arrays: Mapping[str, Array]) -> Window | None:
+    """A pooling of one image with stride 1."""
+    windows = pooling(layer)
+    if windows is None or layer.batch != 1 or any(size % 2 == 0 for size in windows.kernel):
+        return None
+    wanted = tuple((size // 2, size // 2) for size in windows.kernel)
+    if (windows.stride, windows.dilation, windows.pads) != ((1, 1), (1, 1), wanted):
+        return None
+    return Window(arrays["x"][0], windows.kernel, layer.operation == "max_pool2d")
+
+
 class Filter(NamedTuple):
     """An image and its filters, as libraries for images know them: kernels of odd size, zeros around the image."""
 

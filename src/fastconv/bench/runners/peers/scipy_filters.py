@@ -1,4 +1,4 @@
-"""SciPy: ``scipy.ndimage.correlate`` and ``scipy.signal.fftconvolve``, for the filters of one image.
+"""SciPy: ``scipy.ndimage`` and ``scipy.signal``, for the filters of one image or signal, and for its windows.
 
 Called by `peers`. Modes ``"plan"`` and ``"call"`` are the same.
 """
@@ -28,25 +28,35 @@ def set_threads(n: int) -> None:
 
 
 class NdImage:
-    """The sum itself, in float64, on one thread; a call for each channel."""
+    """The sum itself, in float64, on one thread; a call for each channel. And poolings with stride 1."""
 
     name = "scipy.ndimage"
     peer = True
 
     def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
+        window = _allowed(arrays, settings) and reading.image_window(layer, arrays)
+        if window:
+            size = (1, *window.size)
+            if window.largest:
+                run = partial(
+                    scipy.ndimage.maximum_filter, window.planes, size, mode="constant", cval=-np.inf
+                )
+            else:
+                run = partial(scipy.ndimage.uniform_filter, window.planes, size, mode="constant")
+            return PreparedLayer(run, _image, "one thread")
         found = _filter(layer, arrays, settings)
         if found is None:
             return None
         pairs = list(zip(found.planes, found.kernels, strict=True))
 
-        def run() -> list[Array]:
+        def correlate() -> list[Array]:
             return [scipy.ndimage.correlate(plane, kernel, mode="constant") for plane, kernel in pairs]
 
-        return PreparedLayer(run, _planes, "one thread")
+        return PreparedLayer(correlate, _planes, "one thread")
 
 
 class Signal:
-    """By Fourier transforms of the image's dtype; on images of 2**20 pixels faster than by parts (``oaconvolve``)."""
+    """By Fourier transforms of the image's dtype: of signals by parts, which on images of 2**20 pixels is slower."""
 
     name = "scipy.signal"
     peer = True
@@ -56,7 +66,10 @@ class Signal:
         if found is None:
             return None
         kernels = np.ascontiguousarray(found.kernels[:, ::-1, ::-1])
-        convolve = partial(scipy.signal.fftconvolve, found.planes, kernels, mode="same", axes=(1, 2))
+        if found.planes.shape[1] == 1 == kernels.shape[1]:
+            convolve = partial(scipy.signal.oaconvolve, found.planes, kernels, mode="same", axes=2)
+        else:
+            convolve = partial(scipy.signal.fftconvolve, found.planes, kernels, mode="same", axes=(1, 2))
 
         def run() -> Array:
             with scipy.fft.set_workers(settings.threads):
@@ -67,9 +80,11 @@ class Signal:
 
 
 def _filter(layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> reading.Filter | None:
-    if settings.mode == "gradient" or arrays["x"].dtype.name not in ("float32", "float64"):
-        return None
-    return reading.image_filter(layer, arrays)
+    return reading.image_filter(layer, arrays) if _allowed(arrays, settings) else None
+
+
+def _allowed(arrays: Mapping[str, Array], settings: Settings) -> bool:
+    return settings.mode != "gradient" and arrays["x"].dtype.name in ("float32", "float64")
 
 
 def _planes(result: list[Array]) -> tuple[Array, ...]:
