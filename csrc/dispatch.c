@@ -194,8 +194,11 @@ int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gra
 
 /* ---- pooling ---- */
 
-int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads) {
-    if (!p->batch) return 0;
+int fc_pool_run(const fc_pool *given, const void *x, void *out, int64_t *indices, const double *uniforms, int threads) {
+    if (!given->batch) return 0;
+    fc_pool plane = *given; /* one channel is a plane in either layout */
+    plane.layout = FC_NCHW;
+    const fc_pool *p = given->channels == 1 ? &plane : given;
     if ((p->type == FC_P_F32 || p->type == FC_P_F64) && !indices) {
         int status = fc_operations_of(p->type - FC_P_F32)->pool_planes(p, x, out, threads);
         if (status != FC_NOT_MINE) return status;

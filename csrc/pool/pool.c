@@ -14,6 +14,8 @@
 #include "pool/cost.h"
 #include "pool/windows.h"
 
+/* The distance of windows up to which a row is combined at every pixel, in vectors, before they are picked. */
+enum { MOST_PICKED = 8 };
 /* Of NHWC: channels of a task at most, and those in a vector; vectors of channels that are combined at once. */
 enum { MOST_CHANNELS = 512 };
 #define LANE_COUNT ((int64_t)(VECTOR_BYTES / sizeof(T)))

@@ -100,12 +100,33 @@ static T NAMED(combine_run)(const T *restrict x, int64_t n, int64_t step, int su
     return total + rest;
 }
 
+/* out[o] = from[o * stride], in pixels of `inner` channels. */
+INLINE
+void NAMED(pick)(T *restrict out, const T *restrict from, int64_t count, int64_t stride, int64_t inner) {
+    for (int64_t o = 0; o < count; o++)
+        for (int64_t c = 0; c < inner; c++) out[o * inner + c] = from[o * stride * inner + c];
+}
+
+/* Windows at small distances are combined at every pixel, in vectors, to `all`; then those that there are are picked.
+ */
+static void NAMED(combine_and_pick)(const fc_windows *w, T *restrict out, const T *restrict first, int64_t inner,
+                                    int sum, T *restrict all) {
+    NAMED(combine_rows)(all, first, ((w->count - 1) * w->stride + 1) * inner, w->step * inner, w->kernel, sum);
+    switch (inner) {
+        case 1: NAMED(pick)(out, all, w->count, w->stride, 1); return;
+        case 2: NAMED(pick)(out, all, w->count, w->stride, 2); return;
+        case 3: NAMED(pick)(out, all, w->count, w->stride, 3); return;
+        case 4: NAMED(pick)(out, all, w->count, w->stride, 4); return;
+        default: NAMED(pick)(out, all, w->count, w->stride, inner); return;
+    }
+}
+
 #define ALONG(stride, taps)                                                                                            \
     sum ? NAMED(combine_taps)(out, first, n, stride, inner, taps, 1)                                                   \
         : NAMED(combine_taps)(out, first, n, stride, inner, taps, 0)
 
 /* Windows of a plane along a `row` of pixels of `inner` channels, which is padded where that is worth it. `totals` has
- * room for two numbers of each result. */
+ * room for two numbers of each result, and for the row. */
 static void NAMED(along_row)(listing *l, int64_t plane, const T *restrict row, T *restrict out, int64_t inner, int sum,
                              T *restrict totals) {
     const fc_windows *w = l->w;
@@ -121,7 +142,10 @@ static void NAMED(along_row)(listing *l, int64_t plane, const T *restrict row, T
             default: break;
         }
         if (!sum || w->kernel <= PART_TERMS) {
-            NAMED(combine_taps_of)(w, out, first, 0, w->kernel, inner, sum);
+            if (w->stride > 1 && w->stride <= MOST_PICKED)
+                NAMED(combine_and_pick)(w, out, first, inner, sum, totals);
+            else
+                NAMED(combine_taps_of)(w, out, first, 0, w->kernel, inner, sum);
             return;
         }
         memset(totals, 0, (size_t)(2 * n) * sizeof(T));
@@ -392,10 +416,10 @@ static int NAMED(planes_work)(const void *context, int64_t begin, int64_t end) {
     int64_t inner = j->inner, n = c->count * inner, width = p->width * inner;
     int64_t before = is_padded(c) ? max64(0, -c->first) * inner : 0, reach = width;
     if (is_padded(c)) reach = max64(width, (c->first + (c->count - 1) * c->stride + extent_of(c)) * inner);
-    int64_t sums = sum ? n + 2 * max64(width, n) : 0;
-    T *memory = fc_workspace(FC_OWN, (size_t)(before + reach + sums) * sizeof(T));
+    int64_t divisors = sum ? n : 0, scratch = max64(sum ? 2 * max64(width, n) : 0, before + reach);
+    T *memory = fc_workspace(FC_OWN, (size_t)(before + reach + divisors + scratch) * sizeof(T));
     if (!memory) return FC_NO_MEMORY;
-    T *row = memory + before, *divisor = row + reach, *totals = divisor + n;
+    T *row = memory + before, *divisor = row + reach, *totals = divisor + divisors;
     for (int64_t i = -before; i < 0; i++) row[i] = sum ? 0 : LOWEST;
     for (int64_t i = width; i < reach; i++) row[i] = sum ? 0 : LOWEST;
     for (int64_t o = 0; sum && o < n; o++) divisor[o] = (T)divisor_of(c, o / inner);
