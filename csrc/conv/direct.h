@@ -358,6 +358,7 @@ static double family_packing(const family *f, const operands *o, const grid *g) 
     double packed = (double)(o->batch * o->groups * y->count) * packed_extent(y, rows) / rows;
     if (o->nhwc && o->channels == o->x_pixel && o->channels < VL && x->step == 1)
         return packed * (width * channels * 4 / VL + 20); /* whole rows */
+    if (o->nhwc && o->channels <= 4) return packed * width * 3;
     if (o->nhwc) return packed * width * ((double)ceil_div(o->channels, VL) * 2.5 + 8);
     return packed * channels * (10 * width / (double)x->count + (x->step > 1 ? 16 : 5) * width / VL);
 }

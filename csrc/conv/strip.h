@@ -260,6 +260,16 @@ static size_t packed_strip_bytes(const strips *s) {
 
 /* Packs one row of a sheet: `n` pixels, of which [low, high) exist; `from` is the image's row, `at` the position of
  * pixel 0. */
+/* Copies n pixels of so many channels, which are constant where it is called unless they are many. */
+INLINE
+void copy_pixels(real *to, int64_t to_step, const real *from, int64_t from_step, int64_t n, const int64_t channels) {
+    for (int64_t i = 0; i < n; i++, to += to_step, from += from_step)
+        if (channels <= 4)
+            memcpy(to, from, (size_t)channels * sizeof(real));
+        else
+            copy_reals(to, from, channels);
+}
+
 static void pack_strip_row(const strips *s, const operands *o, real *to, const real *from, int64_t at, int64_t n,
                            int64_t low, int64_t high) {
     int64_t step = s->g.x.step;
@@ -271,11 +281,15 @@ static void pack_strip_row(const strips *s, const operands *o, real *to, const r
             clear_reals(to + high * pad, (n - high) * pad);
             return;
         }
-        for (int64_t i = 0; i < n; i++) {
-            if (i < low || i >= high)
-                clear_reals(to + i * pad, o->channels);
-            else
-                copy_reals(to + i * pad, from + (at + i * step) * o->x_pixel, o->channels);
+        for (int64_t i = 0; i < low; i++) clear_reals(to + i * pad, o->channels);
+        for (int64_t i = high; i < n; i++) clear_reals(to + i * pad, o->channels);
+        from += (at + low * step) * o->x_pixel, to += low * pad;
+        switch (o->channels) {
+            case 1: copy_pixels(to, pad, from, step * o->x_pixel, high - low, 1); break;
+            case 2: copy_pixels(to, pad, from, step * o->x_pixel, high - low, 2); break;
+            case 3: copy_pixels(to, pad, from, step * o->x_pixel, high - low, 3); break;
+            case 4: copy_pixels(to, pad, from, step * o->x_pixel, high - low, 4); break;
+            default: copy_pixels(to, pad, from, step * o->x_pixel, high - low, o->channels); break;
         }
         return;
     }
