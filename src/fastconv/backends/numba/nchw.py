@@ -1,8 +1,8 @@
 """Convolution of channels-first images: contiguous pixels, multiplied by six filters at a time.
 
 An item is one row of results of a group of an image, and a part of its filters. Items that follow each other
-are done as a band: its pixels are copied with padding, so that those that a tap meets are contiguous in every
-row of results, or over the whole band. Called by `conv.py`; `deform.py` shares the sums.
+are done as a band: its pixels are copied with padding, so that those that a tap meets are contiguous over all
+rows of results. Called by `conv.py`; `deform.py` shares the sums.
 """
 
 from __future__ import annotations
@@ -40,18 +40,16 @@ def conv_nchw(
         filters = min(g.part, g.outer - first)
         plane = image * g.groups + group
         copy_planes(x, plane * g.inner * g.height * g.width, row * g.row_step, g, slot_rows, columns, pixels)
-        length = g.columns * rows if g.flat == 1 else g.columns
-        for line in range(1 if g.flat == 1 else rows):
-            for p in range(0, length, g.block):
-                count, place = min(g.block, length - p), line * g.pitch + p
-                filter_sums(
-                    weight, a_rows, group, first, filters, a_taps, pixels, place, count, b_taps,
-                    bias, g.outer, g.lanes, g.thin, sums, g.block,
-                )  # fmt: skip
-                for f in range(filters):
-                    origin = (plane * g.outer + first + f) * g.out_height * g.out_width
-                    position = (row + line) * g.columns + p
-                    _place(sums, f * g.block, count, position, g, residual, activation, origin, out)
+        length = (rows - 1) * g.pitch + g.columns
+        for p in range(0, length, g.block):
+            count = min(g.block, length - p)
+            filter_sums(
+                weight, a_rows, group, first, filters, a_taps, pixels, p, count, b_taps,
+                bias, g.outer, g.lanes, g.thin, sums, g.block,
+            )  # fmt: skip
+            for f in range(filters):
+                origin = (plane * g.outer + first + f) * g.out_height * g.out_width
+                _place(sums, f * g.block, count, row, p, g, residual, activation, origin, out)
         item += rows
 
 
@@ -101,15 +99,17 @@ def copy_planes(
 
 @device
 def _place(
-    sums: Array, start: int, count: int, position: int, g: Geometry, residual: Array, activation: Code,
+    sums: Array, start: int, count: int, row: int, position: int, g: Geometry, residual: Array, activation: Code,
     origin: int, out: Array,
 ) -> None:  # fmt: skip
-    """Finish the sums of neighbouring results of a filter, row by row where rows are apart in memory."""
+    """Finish the sums of a filter from `position` on, counted from `row`; those beyond a row's end are not used."""
     done = 0
     while done < count:
-        row, column = (position + done) // g.run, (position + done) % g.run
-        length = min(g.run - column, count - done)
-        line = (g.out_row + row * g.out_row_step) * g.out_width
-        at = origin + line + g.out_column + column * g.out_column_step
-        finish(sums, start + done, length, residual, activation, out, at, g.out_column_step)
-        done += length
+        down, column = (position + done) // g.pitch, (position + done) % g.pitch
+        room, step = (count, count) if g.joined == 1 else (g.columns - column, g.pitch - column)
+        if room > 0:
+            line = (g.out_row + (row + down) * g.out_row_step) * g.out_width
+            at = origin + line + g.out_column + column * g.out_column_step
+            length = min(room, count - done)
+            finish(sums, start + done, length, residual, activation, out, at, g.out_column_step)
+        done += step
