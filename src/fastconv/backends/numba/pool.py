@@ -85,14 +85,9 @@ def _whole_windows(w: Windows) -> tuple[int, int, int, int]:
 def make_windows(problem: PoolProblem) -> WindowBounds:
     """The tables, both with a row for every plane where one of them has."""
     axes = problem.rows.tables(), problem.columns.tables()
-    planes = max(len(axis.start) for axis in axes)
-    return WindowBounds(
-        *(
-            read(np.ascontiguousarray(np.broadcast_to(bounds, (planes, bounds.shape[1]))))
-            for axis in axes
-            for bounds in (axis.start, axis.stop)
-        )
-    )
+    bounds = [bounds for axis in axes for bounds in (axis.start, axis.stop)]
+    planes = max(map(len, bounds))
+    return WindowBounds(*(read(b if len(b) == planes else np.repeat(b, planes, axis=0)) for b in bounds))
 
 
 def make_divisors(problem: PoolProblem) -> Divisors:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 
 from fastconv.backends.numba.compile import device, kernel, unsigned
 from fastconv.backends.numba.lines import copy
+from fastconv.backends.numba.simd import make_sweep
 from fastconv.typing import Array
 
 
@@ -102,23 +104,32 @@ def max_rows(start: int, stop: int, x: Any, out: Any, s: PoolShape, w: WindowBou
             j += 1
 
 
+def _larger(builder: Any, dtype: Any, best: Any, value: Any) -> Any:
+    if isinstance(dtype, types.Float):
+        larger = builder.fcmp_ordered(">", value, best)
+        wins = builder.or_(larger, builder.fcmp_unordered("uno", value, value))
+    elif dtype.signed:
+        wins = builder.icmp_signed(">", value, best)
+    else:
+        wins = builder.icmp_unsigned(">", value, best)
+    return builder.select(wins, value, best)
+
+
+_raise_row, _raise_half = make_sweep(_larger, 1), make_sweep(_larger, 2)
+
+
 @device
 def _raise(source: Any, origin: int, step: int, count: int, target: Any, start: int) -> None:
     """Each of `count` numbers in `target` to that in `source`, if that is larger or NaN."""
-    first, to, stride = unsigned(origin), unsigned(start), unsigned(step)
-    # The first two are vector code.
     if step == 1:
-        for i in range(unsigned(count)):
-            value, best = source[first + i], target[to + i]
-            target[to + i] = value if (value > best) | (value != value) else best
+        _raise_row(source, origin, count, target, start)
     elif step == 2:
-        for i in range(unsigned(count)):
-            value, best = source[first + unsigned(2) * i], target[to + i]
-            target[to + i] = value if (value > best) | (value != value) else best
+        _raise_half(source, origin, count, target, start)
     else:
+        first, to, stride = unsigned(origin), unsigned(start), unsigned(step)
         for i in range(unsigned(count)):
             value, best = source[first + stride * i], target[to + i]
-            target[to + i] = value if (value > best) | (value != value) else best
+            target[to + i] = value if value > best or value != value else best
 
 
 @kernel

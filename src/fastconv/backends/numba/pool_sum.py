@@ -9,6 +9,7 @@ import numpy as np
 from fastconv.backends.numba.compile import device, kernel, unsigned
 from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.pool_max import PoolShape, WindowBounds, places, spans
+from fastconv.backends.numba.simd import make_sweep
 from fastconv.backends.numba.totals import line_sum, settle_every, take_all
 from fastconv.typing import Array
 
@@ -69,9 +70,7 @@ def sum_rows(
     width, count, kinds = s.width * channels, s.columns * channels, 2 if mode == WEIGHTED else 1
     line, sums = np.empty(kinds * width, wide.dtype), np.empty(kinds * count, wide.dtype)
     totals, rests = np.empty(line.size, wide.dtype), np.empty(line.size, wide.dtype)
-    divisors = np.empty(count, np.float64)
-    for q in range(count):
-        divisors[q] = d.columns[q // channels]
+    divisors, divided = np.empty(count, wide.dtype), np.nan
     for item in range(start, stop):
         i, image = item % s.rows, item // s.rows
         terms = 0
@@ -83,14 +82,17 @@ def sum_rows(
         take_all(terms, line, line.size, totals, rests)
         for kind in range(kinds):
             _sum_columns(line, kind * width, s, w, channels, sums, kind * count)
-        to = unsigned(item * count)
+        if d.rows[i] != divided:
+            divided = d.rows[i]
+            for q in range(count):
+                divisors[q] = divided * d.columns[q // channels]
+        to, squares = unsigned(item * count), unsigned(sums.size - count)
         if mode <= ABSOLUTE:
             for q in range(unsigned(count)):
-                out[to + q] = sums[q] / wide.dtype.type(d.rows[i] * divisors[q])
+                out[to + q] = sums[q] / divisors[q]
         else:
-            for q in range(count):
-                divisor = wide.dtype.type(d.rows[i] * divisors[q])
-                out[to + unsigned(q)] = _result(sums[q], sums[sums.size - count + q], divisor, mode, power)
+            for q in range(unsigned(count)):
+                out[to + q] = _result(sums[q], sums[squares + q], divisors[q], mode, power)
 
 
 @device
@@ -117,18 +119,22 @@ def _sum_columns(
         j += 1
 
 
+def _sum(builder: Any, dtype: Any, left: Any, right: Any) -> Any:
+    return builder.fadd(left, right)
+
+
+_plus_row, _plus_half = make_sweep(_sum, 1), make_sweep(_sum, 2)
+
+
 @device
 def _plus(source: Array, origin: int, step: int, count: int, target: Array, start: int) -> None:
     """Add `count` numbers of `source` to those in `target`."""
-    first, to, stride = unsigned(origin), unsigned(start), unsigned(step)
-    # The first two are vector code.
     if step == 1:
-        for i in range(unsigned(count)):
-            target[to + i] += source[first + i]
+        _plus_row(source, origin, count, target, start)
     elif step == 2:
-        for i in range(unsigned(count)):
-            target[to + i] += source[first + unsigned(2) * i]
+        _plus_half(source, origin, count, target, start)
     else:
+        first, to, stride = unsigned(origin), unsigned(start), unsigned(step)
         for i in range(unsigned(count)):
             target[to + i] += source[first + stride * i]
 
