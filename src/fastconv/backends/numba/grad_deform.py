@@ -27,7 +27,7 @@ from fastconv.typing import Array
 # Parts of the channels are shared among threads where images and fields are fewer than this.
 _ITEMS = 16
 # What one of them may take, in nanoseconds: more is done in passes, for signals to be handled between them.
-_LONG = 50_000_000
+_LONG = 10_000_000
 
 
 def deform_conv_gradient(
@@ -52,7 +52,6 @@ def deform_conv_gradient(
     parts = min(problem.channels // fields, math.ceil(_ITEMS / (problem.batch * fields)))
     items, blocks = problem.batch * fields * parts, -(-results // block)
     inner = problem.channels // problem.groups
-    slopes = np.zeros((problem.batch, parts, fields * taps, 3, results), x.dtype)
     rests = np.zeros_like(grad_x)
     grad_x.fill(0)
     tables = (
@@ -63,15 +62,17 @@ def deform_conv_gradient(
     passes = max(1, min(blocks, math.ceil(work / items / _LONG)))
     for number in range(passes):
         first, last = (min(blocks * n // passes * block, results) for n in (number, number + 1))
+        slopes = np.empty((problem.batch, parts, fields * taps, 3, last - first), x.dtype)
         parallel.run(
             _spread, items, work / passes, *operands, read(weight), write(grad_x), write(rests), write(slopes),
             shape, parts, first, last, *tables,
         )  # fmt: skip
+        total = slopes.sum(axis=1)
+        places = (problem.batch, fields * taps, -1, results)
+        grad_offset.reshape(places)[..., first:last] = total[:, :, :2]
+        if grad_mask is not None:
+            grad_mask.reshape(places)[..., first:last] = total[:, :, 2:]
     grad_x += rests
-    total = slopes.sum(axis=1)
-    grad_offset.reshape(problem.batch, fields * taps, 2, results)[...] = total[:, :, :2]
-    if grad_mask is not None:
-        grad_mask.reshape(problem.batch, fields * taps, results)[...] = total[:, :, 2]
 
 
 def _weights(problem: ConvProblem, s: DeformShape, operands: tuple[Array, ...], out: Array) -> None:
@@ -138,7 +139,7 @@ def _spread(
 ) -> None:  # fmt: skip
     """An item is a part of the channels of a field of an image, for the results from `begin` to `end`.
 
-    `slopes` are (image, part, tap, 3, result). `lost` takes what rounding takes from `grad_x`.
+    `slopes` are (image, part, tap, 3, result of those). `lost` takes what rounding takes from `grad_x`.
     """
     results, taps, pixels = s.rows * s.columns, s.kernel_h * s.kernel_w, s.height * s.width
     shared, inner, filters = s.channels // s.fields, s.channels // s.groups, a_taps.size
@@ -179,9 +180,9 @@ def _spread(
                         grad_x, lost,
                     )  # fmt: skip
                 take_all(high - low, gains, gains.size, totals, rests)
-                to = (((image * parts + part) * s.fields + field) * taps + tap) * 3 * results + first
+                to = (((image * parts + part) * s.fields + field) * taps + tap) * 3 * (end - begin) + first - begin
                 for k in range(3):
-                    copy(gains, k * s.block, 1, count, slopes, to + k * results)
+                    copy(gains, k * s.block, 1, count, slopes, to + k * (end - begin))
 
 
 @device
