@@ -17,7 +17,7 @@ import numpy as np
 import numpy.ma  # which numba asks for when it sees the first array, outside of its lock
 from numba.core.compiler_lock import global_compiler_lock
 
-from fastconv.backends.numba.inlined import InlinedCompiler
+from fastconv.backends.numba.inlined import InlinedCompiler, for_any_number
 from fastconv.first_use import forks_wait_for
 from fastconv.typing import Array
 
@@ -64,7 +64,7 @@ def device(function: F) -> F:
     compiled: F = _njit(
         pipeline_class=InlinedCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS
     )(function)
-    return compiled
+    return for_any_number(compiled)
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:

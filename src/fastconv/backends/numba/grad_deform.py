@@ -18,7 +18,7 @@ from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.grad_plan import BLOCK, chunk_count, filled_rows, lane_table, weight_index
 from fastconv.backends.numba.grad_tile import sum_tile
 from fastconv.backends.numba.grad_weight import place_sums, sum_units
-from fastconv.backends.numba.lines import clear, copy
+from fastconv.backends.numba.lines import clear, copy, count_up
 from fastconv.backends.numba.simd import lanes
 from fastconv.backends.numba.totals import add_part, settle_every, take_all
 from fastconv.problem.convolution import ConvProblem
@@ -99,10 +99,14 @@ def _weight_sums(
     """An item is a chunk of the blocks of results of all images."""
     results, taps = s.rows * s.columns, s.kernel_h * s.kernel_w
     blocks, panels = (results + s.block - 1) // s.block, (s.outer + s.lanes - 1) // s.lanes
-    sampled = np.zeros(s.channels * taps * s.block, x.dtype)
+    sampled = np.empty(s.channels * taps * s.block, x.dtype)
     corners, shares = np.empty(4 * s.block, np.int64), np.empty(4 * s.block, x.dtype)
-    panel = np.zeros(s.block * s.lanes, x.dtype)
-    a_taps, b_taps = np.arange(s.block), np.arange(s.block) * s.lanes
+    panel = np.empty(s.block * s.lanes, x.dtype)
+    clear(sampled, 0, sampled.size)
+    clear(panel, 0, panel.size)
+    a_taps, b_taps = np.empty(s.block, np.int64), np.empty(s.block, np.int64)
+    count_up(a_taps, 1)
+    count_up(b_taps, s.lanes)
     size = a_rows.size * s.lanes
     room = s.groups * panels * size
     totals, rests = np.empty(room, x.dtype), np.empty(room, x.dtype)
@@ -180,7 +184,11 @@ def _spread(
                         grad_x, lost,
                     )  # fmt: skip
                 take_all(high - low, gains, gains.size, totals, rests)
-                to = (((image * parts + part) * s.fields + field) * taps + tap) * 3 * (end - begin) + first - begin
+                to = (
+                    (((image * parts + part) * s.fields + field) * taps + tap) * 3 * (end - begin)
+                    + first
+                    - begin
+                )
                 for k in range(3):
                     copy(gains, k * s.block, 1, count, slopes, to + k * (end - begin))
 

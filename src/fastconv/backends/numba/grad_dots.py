@@ -12,7 +12,7 @@ import numpy as np
 from fastconv.backends.numba.compile import device, kernel
 from fastconv.backends.numba.geometry import Runs
 from fastconv.backends.numba.grad_plan import DOT_ROWS, Reduction
-from fastconv.backends.numba.lines import clear, copy
+from fastconv.backends.numba.lines import clear, copy, count_up
 from fastconv.backends.numba.nchw import copy_planes
 from fastconv.backends.numba.nhwc import copy_pixels
 from fastconv.backends.numba.simd import VECTOR_BYTES, make_dots
@@ -35,12 +35,15 @@ def plane_sums(
     padded = full * vector + (vector if rest > 0 else 0)
     # Tiles read, but do not use, a little beyond the last pixel.
     pixels = np.empty(g.copied + vector, x.dtype)
-    lines = np.zeros(g.outer * g.band * padded, x.dtype)
+    lines = np.empty(g.outer * g.band * padded, x.dtype)
+    clear(lines, 0, lines.size)
     a_taps, b_taps = np.empty(g.band * full, np.int64), np.empty(g.band * full, np.int64)
     for i in range(g.band):
         for v in range(full):
             a_taps[i * full + v], b_taps[i * full + v] = i * g.pitch + v * vector, i * padded + v * vector
-    a_ends, b_ends = np.arange(g.band) * g.pitch + full * vector, np.arange(g.band) * padded + full * vector
+    a_ends, b_ends = np.empty(g.band, np.int64), np.empty(g.band, np.int64)
+    for i in range(g.band):
+        a_ends[i], b_ends[i] = i * g.pitch + full * vector, i * padded + full * vector
     wide = np.empty(g.outer * a_rows.size * vector, x.dtype)
     totals, rests = np.empty(wide.size, x.dtype), np.empty(wide.size, x.dtype)
     for item in range(start, stop):
@@ -93,8 +96,11 @@ def channel_dots(
     """Channels last. For each filter of a group its `grad_output` stands below all channels of the group."""
     most, vector = g.band * g.columns, g.lanes
     # Lanes beyond the last channel are computed, but not used.
-    pixels, lines = np.zeros(g.copied, x.dtype), np.zeros(most * g.plane, x.dtype)
-    a_taps, b_taps = np.empty(most, np.int64), np.arange(most) * g.plane
+    pixels, lines = np.empty(g.copied, x.dtype), np.empty(most * g.plane, x.dtype)
+    clear(pixels, 0, pixels.size)
+    clear(lines, 0, lines.size)
+    a_taps, b_taps = np.empty(most, np.int64), np.empty(most, np.int64)
+    count_up(b_taps, g.plane)
     for p in range(most):
         a_taps[p] = (p // g.columns * g.pitch + p % g.columns) * g.plane
     size = g.panels * a_rows.size * vector

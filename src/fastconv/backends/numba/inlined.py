@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from numba.core import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
@@ -47,3 +48,17 @@ class InlinedCompiler(CompilerBase):  # type: ignore[misc]
         ]
         manager.finalize()
         return [manager]
+
+
+def for_any_number(function: Any) -> Any:
+    """`function`, compiled for integers: numba would compile it once more for each constant that it is called with.
+
+    It would even do so for a variable's first value, before it knows that there are others.
+    """
+    get_call_template = function.get_call_template
+
+    def get(args: Any, kws: Any) -> Any:
+        return get_call_template([types.unliteral(arg) for arg in args], kws)
+
+    function.get_call_template = get
+    return function
