@@ -35,6 +35,7 @@ def plane_sums(
     padded = full * vector + (vector if rest > 0 else 0)
     # Tiles read, but do not use, a little beyond the last pixel.
     pixels = np.empty(g.copied + vector, x.dtype)
+    clear(pixels, 0, pixels.size)
     lines = np.empty(g.outer * g.band * padded, x.dtype)
     clear(lines, 0, lines.size)
     a_taps, b_taps = np.empty(g.band * full, np.int64), np.empty(g.band * full, np.int64)

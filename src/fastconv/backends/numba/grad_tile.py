@@ -30,6 +30,7 @@ def tile_sums(
 ) -> None:  # fmt: skip
     most = g.together * g.band * g.columns
     pixels = np.empty(g.together * g.copied, x.dtype)
+    clear(pixels, 0, pixels.size)
     panel = np.empty(BLOCK * g.lanes, x.dtype)
     clear(panel, 0, panel.size)
     a_taps, b_taps, places = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)

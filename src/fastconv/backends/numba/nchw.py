@@ -24,12 +24,9 @@ def conv_nchw(
     start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code, out: Array,
     g: Geometry, slot_rows: Array, columns: Runs, a_rows: Array, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
-    copied = g.inner * g.planes * g.plane
     # Tiles read, but do not use, a little beyond the last pixel of a plane.
-    pixels = np.empty(copied + g.lanes, x.dtype)
-    for plane in range(0, copied, g.plane):
-        clear(pixels, plane + slot_rows.size * g.pitch, plane + g.plane)
-    clear(pixels, copied, pixels.size)
+    pixels = np.empty(g.inner * g.planes * g.plane + g.lanes, x.dtype)
+    clear(pixels, 0, pixels.size)
     sums = np.empty(g.part * g.block, x.dtype)
     item = start
     while item < stop:
@@ -80,7 +77,7 @@ def filter_sums(
 def copy_planes(
     x: Array, origin: int, first_row: int, g: Any, slot_rows: Array, columns: Runs, pixels: Array
 ) -> None:
-    """Pixels (channel, copy of it, row, column), 0 outside the image."""
+    """Pixels (channel, copy of it, row, column), 0 outside the image: what is left and right of it is so already."""
     for v in range(columns.pixel.size):
         first, length = columns.pixel[v], columns.length[v]
         low, high = inside(first, g.column_step, g.width, length)
@@ -92,8 +89,6 @@ def copy_planes(
                     clear(pixels, to, to + length)
                     continue
                 line = origin + (channel * g.height + row) * g.width
-                clear(pixels, to, to + low)
-                clear(pixels, to + high, to + length)
                 copy(x, line + low * g.column_step + first, g.column_step, high - low, pixels, to + low)
 
 
