@@ -61,10 +61,11 @@ def kernel(function: F) -> F:
 
 def device(function: F) -> F:
     """A function that only kernels call: compiled into each of them."""
-    compiled: F = _njit(
+    compiled = _njit(
         pipeline_class=InlinedCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS
     )(function)
-    return for_any_number(compiled)
+    helper: F = for_any_number(compiled)
+    return helper
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:
