@@ -61,24 +61,13 @@ def plane_sums(
                 origin, line = ((plane * g.outer + f) * g.rows + row) * g.columns, f * g.band * padded
                 for i in range(rows):
                     copy(grad, origin + i * g.columns, 1, g.columns, lines, line + i * padded)
-            for p in range(0, rows * full, _TAPS):
-                terms = _next_term(terms, wide, totals, rests)
-                for f in range(g.outer):
-                    for r in range(0, a_rows.size, DOT_ROWS):
-                        to = (f * a_rows.size + r) * vector
-                        _dots(
-                            pixels, 0, a_rows, r, a_taps, lines, f * g.band * padded, b_taps,
-                            p, min(p + _TAPS, rows * full), vector, wide, to,
-                        )  # fmt: skip
-            for p in range(0, rows if rest > 0 else 0, _TAPS):
-                terms = _next_term(terms, wide, totals, rests)
-                for f in range(g.outer):
-                    for r in range(0, a_rows.size, DOT_ROWS):
-                        to = (f * a_rows.size + r) * vector
-                        _dots(
-                            pixels, 0, a_rows, r, a_ends, lines, f * g.band * padded, b_ends,
-                            p, min(p + _TAPS, rows), rest, wide, to,
-                        )  # fmt: skip
+            step = g.band * padded
+            terms = _add_dots(
+                pixels, a_rows, a_taps, lines, step, b_taps, rows * full, vector, g, terms, wide, totals, rests
+            )  # fmt: skip
+            terms = _add_dots(
+                pixels, a_rows, a_ends, lines, step, b_ends, min(rest, 1) * rows, rest, g, terms, wide, totals, rests
+            )  # fmt: skip
         take_all(terms, wide, wide.size, totals, rests)
         for s in range(g.outer * a_rows.size):
             count = vector
@@ -126,6 +115,24 @@ def channel_dots(
                             )  # fmt: skip
                             to += DOT_ROWS * vector
         take_all(terms, own, size, totals, rests)
+
+
+@device
+def _add_dots(
+    pixels: Array, a_rows: Array, a_taps: Array, lines: Array, step: int, b_taps: Array, count: int, used: int,
+    g: Reduction, terms: int, wide: Array, totals: Array, rests: Array,
+) -> int:  # fmt: skip
+    """The products of a segment's first `count` taps, of which so many lanes are used, to all sums of a group."""
+    vector = VECTOR_BYTES // lines.itemsize
+    for p in range(0, count, _TAPS):
+        terms = _next_term(terms, wide, totals, rests)
+        for f in range(g.outer):
+            for r in range(0, a_rows.size, DOT_ROWS):
+                to = (f * a_rows.size + r) * vector
+                _dots(
+                    pixels, 0, a_rows, r, a_taps, lines, f * step, b_taps, p, min(p + _TAPS, count), used, wide, to
+                )  # fmt: skip
+    return terms
 
 
 @device
