@@ -93,3 +93,30 @@ def test_an_error_in_another_thread_reaches_the_caller():
     with num_threads(3), pytest.raises(ValueError, match=r"\d to \d"):
         parallel.run(kernel, 6, 3_000_000)
     parallel.run(lambda start, stop: None, 6, 3_000_000)
+
+
+@pytest.mark.parametrize("possible", [0, 1])
+def test_threads_that_cannot_start_are_done_without(monkeypatch, possible):
+    import threading
+
+    from fastconv import num_threads
+    from fastconv.backends.numba import parallel
+
+    started = []
+    start = threading.Thread.start
+
+    def limited(self):
+        if len(started) == possible:
+            raise RuntimeError("can't start new thread")
+        started.append(self)
+        start(self)
+
+    monkeypatch.setattr(parallel, "_tasks", parallel.SimpleQueue())
+    monkeypatch.setattr(parallel, "_threads", 0)
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    done = []
+    with num_threads(4):
+        parallel.run(lambda start, stop: done.extend(range(start, stop)), 9, 3_000_000)
+    assert sorted(done) == list(range(9))
+    assert len(started) == possible
+    assert possible or parallel._tasks.empty()  # nothing waits for threads that are not there

@@ -20,7 +20,7 @@ _WORTH_A_THREAD = 30_000
 _RANGE = 4_000_000
 _PATIENCE = 0.05  # seconds in which a waiting caller looks for one
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal's handler may come within, and make calls
 _tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()  # of the pool, whose threads wait for them
 _threads = 0
 _generation = 0  # of processes
@@ -29,7 +29,7 @@ _generation = 0  # of processes
 def _forget() -> None:
     """In a forked child the pool's threads do not exist, and a lost thread may hold the lock."""
     global _lock, _tasks, _threads, _generation
-    _lock, _tasks, _threads = threading.Lock(), SimpleQueue(), 0
+    _lock, _tasks, _threads = threading.RLock(), SimpleQueue(), 0
     _generation += 1
 
 
@@ -45,15 +45,16 @@ def _serve(tasks: SimpleQueue[Callable[[], None]]) -> None:
 def _submit(task: Callable[[], None], count: int) -> None:
     """Have `task` done by so many threads, as far as there may be so many."""
     global _threads
-    with _lock:
+    if _threads < count:
         try:
-            while _threads < count:
-                threading.Thread(target=_serve, args=(_tasks,), name="fastconv", daemon=True).start()
-                _threads += 1
+            with _lock:
+                while _threads < count:
+                    threading.Thread(target=_serve, args=(_tasks,), name="fastconv", daemon=True).start()
+                    _threads += 1
         except RuntimeError:  # the system's limit, or the interpreter is shutting down
             pass
-        for _ in range(min(count, _threads)):
-            _tasks.put(task)
+    for _ in range(min(count, _threads)):
+        _tasks.put(task)
 
 
 def threads_for(nanoseconds: float) -> int:
@@ -67,9 +68,8 @@ class _Job:
     def __init__(self, kernel: Callable[..., None], items: int, size: int, args: tuple[object, ...]) -> None:
         self._kernel, self._items, self._size, self._args = kernel, items, size, args
         self._claims = itertools.count()  # whose next number no two threads get
-        self._begun: list[
-            None
-        ] = []  # one for each other thread that has begun; none has work to do once it ended
+        # One for each other thread that has begun. Those that begin after the end find nothing to do.
+        self._begun: list[None] = []
         self._results: SimpleQueue[BaseException | None] = SimpleQueue()  # of those
         self._ended, self.generation = False, _generation
 
