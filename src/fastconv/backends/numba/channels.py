@@ -27,7 +27,8 @@ def conv_channels(
     # The last block of a row may reach beyond it.
     pixels = np.empty(copied + g.part, x.dtype)
     clear(pixels, copied, pixels.size)
-    sums, first_sums = np.empty(g.block * g.part, x.dtype), np.zeros(g.part, x.dtype)
+    sums, first_sums = np.empty(g.block * g.part, x.dtype), np.empty(g.part, x.dtype)
+    clear(first_sums, 0, g.part)
     if bias.size > 0:
         for pixel in range(together):
             copy(bias, 0, 1, results, first_sums, pixel * g.plane)

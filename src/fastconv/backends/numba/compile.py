@@ -17,6 +17,7 @@ import numpy as np
 import numpy.ma  # which numba asks for when it sees the first array, outside of its lock
 from numba.core.compiler_lock import global_compiler_lock
 
+from fastconv.backends.numba.inlined import InlinedCompiler, for_any_number
 from fastconv.first_use import forks_wait_for
 from fastconv.typing import Array
 
@@ -52,16 +53,19 @@ def kernel(function: F) -> F:
     """A function that Python calls: compiled at its first call, and kept on disk where that is possible."""
     function.__qualname__ += f"_{_DIGEST}"
     try:
-        compiled: F = _njit(cache=True, **_OPTIONS)(function)
+        compiled: F = _njit(cache=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
     except RuntimeError:  # "no locator available": no folder to keep it in
-        compiled = _njit(**_OPTIONS)(function)
+        compiled = _njit(no_cfunc_wrapper=True, **_OPTIONS)(function)
     return compiled
 
 
 def device(function: F) -> F:
     """A function that only kernels call: compiled into each of them."""
-    compiled: F = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
-    return compiled
+    compiled = _njit(
+        pipeline_class=InlinedCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS
+    )(function)
+    helper: F = for_any_number(compiled)
+    return helper
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:

@@ -11,7 +11,7 @@ from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import device, kernel, optional, read, table, write
 from fastconv.backends.numba.gemm import THIN_VECTORS, TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.geometry import nanoseconds
-from fastconv.backends.numba.lines import copy
+from fastconv.backends.numba.lines import clear, copy
 from fastconv.backends.numba.nchw import filter_sums
 from fastconv.backends.numba.simd import lanes
 from fastconv.backends.numba.weights import channel_counts, method, pack, panel_width, panels
@@ -96,7 +96,8 @@ def _deform(
     """An item is a block of results of an image."""
     results, taps = s.rows * s.columns, s.kernel_h * s.kernel_w
     blocks = (results + s.block - 1) // s.block
-    sampled = np.zeros(s.channels * taps * s.block, x.dtype)
+    sampled = np.empty(s.channels * taps * s.block, x.dtype)
+    clear(sampled, 0, sampled.size)
     sums = np.empty((s.outer + TILE_ROWS) * s.block, x.dtype)
     corners, shares = np.empty(4 * s.block, np.int64), np.empty(4 * s.block, x.dtype)
     for item in range(start, stop):

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from fastconv.backends.numba.compile import device, unsigned
+from fastconv.backends.numba.lines import copy
 from fastconv.problem.options import Activation
 from fastconv.typing import Array
 
@@ -42,8 +43,7 @@ def finish(
     if activation[0] != 0:
         _activate(sums, first, first + n, activation)
     if step == 1:
-        for i in range(n):
-            out[origin + i] = sums[first + i]
+        copy(sums, start, 1, count, out, at)
     else:
         for i in range(n):
             out[origin + i * stride] = sums[first + i]

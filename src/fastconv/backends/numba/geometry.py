@@ -39,10 +39,9 @@ class Geometry(NamedTuple):
     out_row_step: int
     out_column: int
     out_column_step: int
-    run: int  # NCHW: results in a row, or in a plane if its rows follow each other
     band: int  # rows of results whose pixels are copied at a time
-    flat: int  # NCHW: 1 if a tap meets contiguous pixels over the whole band, 0 if over a row of results
     pitch: int  # columns of copied pixels
+    joined: int  # NCHW: 1 if rows of results follow each other, in the sums and in memory
     plane: int  # elements of a copied plane (NCHW), or of a copied pixel (NHWC)
     planes: int  # copies of a channel (NCHW), or of a pixel (NHWC)
     block: int  # results whose sums are kept at a time
@@ -97,12 +96,11 @@ def _geometry(problem: ConvProblem, row: AxisPass, column: AxisPass, **rest: int
     operand, result = problem.size, problem.out_size
     if problem.transposed:
         operand, result = result, operand
-    whole = row.stride == column.stride == 1 and column.results == result[1]
     return Geometry(
         problem.batch, problem.groups, inner, outer, *operand,
         row.results, column.results, row.step, column.step,
         *result, row.start, row.stride, column.start, column.stride,
-        run=column.results * (row.results if whole else 1), thin=int(method(problem) == "thin"), **rest,
+        thin=int(method(problem) == "thin"), **rest,
     )  # fmt: skip
 
 
@@ -127,37 +125,47 @@ def runs(columns: list[int], step: int) -> Runs:
     return Runs(table([columns[i] for i in starts]), table(starts), table(np.diff([*starts, len(columns)])))
 
 
+def _shifted(axis: AxisPass) -> tuple[list[int], list[int], list[int]]:
+    """Copies of a row of pixels in which taps meet runs of pixels, each at its shift.
+
+    For each tap which copy, and the shift; for each copy its first pixel. Shifts are small, since so many sums of a
+    row are not used.
+    """
+    copies, shifts = [0] * len(axis.taps), [0] * len(axis.taps)
+    starts: list[int] = []
+    for t in sorted(range(len(axis.taps)), key=lambda t: (axis.offsets[t] % axis.step, axis.offsets[t])):
+        shift, remainder = divmod(axis.offsets[t] - starts[-1], axis.step) if starts else (0, 1)
+        if remainder != 0 or shift > axis.results // 6:
+            starts.append(axis.offsets[t])
+            shift = 0
+        copies[t], shifts[t] = len(starts) - 1, shift
+    return copies, shifts, starts
+
+
 def _nchw(problem: ConvProblem, threads: int, index: int, row: AxisPass, column: AxisPass) -> Pass:
     inner, _ = channel_counts(problem)
     itemsize, width = problem.dtype.itemsize, panel_width(problem)
-    across, results = len(column.taps), column.results
+    results = column.results
     wide = lanes(problem.dtype) * (THIN_VECTORS if method(problem) == "thin" else TILE_VECTORS)
-    # A copy of the pixels for each column of taps makes tiles independent of the rows' length. For long rows
-    # it would be too large; there the tiles that end a row waste little.
-    waste = -(-results // wide) * wide / results
-    band = band_rows(row, inner * across * results * itemsize)
-    flat = waste > 1.5 or (waste > 1.1 and band >= min(row.results, len(row.taps)))
-    if flat:
-        band = max(band, min(row.results, -(-2 * wide // results)))
-        first, pixels = slots(row, band)
-        pitch, planes, plane = results, across, plane_size(len(pixels) * results, itemsize)
-        columns = Runs(table(column.offsets), table(np.arange(across) * plane), table([results] * across))
-        tap_columns = np.arange(across) * plane
-    else:
-        first_column, copied = slots(column, results)
-        band = band_rows(row, inner * len(copied) * itemsize)
-        first, pixels = slots(row, band)
-        pitch, planes, plane = len(copied), 1, plane_size(len(pixels) * len(copied), itemsize)
-        columns, tap_columns = runs(copied, column.step), np.array(first_column)
+    copies, shifts, starts = _shifted(column)
+    pitch, planes = results + max(shifts), len(starts)
+    # Enough for tiles to be filled.
+    band = max(band_rows(row, inner * planes * pitch * itemsize), min(row.results, -(-2 * wide // results)))
+    first, pixels = slots(row, band)
+    plane = plane_size(len(pixels) * pitch, itemsize)
+    columns = Runs(table(starts), table(np.arange(planes) * plane), table([pitch] * planes))
+    tap_columns = np.array(copies) * plane + shifts
+    out_width = (problem.size if problem.transposed else problem.out_size)[1]
+    joined = pitch == results == out_width and row.stride == column.stride == 1
     places = np.add.outer(np.array(first) * pitch, tap_columns)
     b_taps = np.add.outer(np.arange(inner) * (planes * plane), places)
     filters = np.arange(problem.groups * panels(problem) * width)
     units = problem.batch * problem.groups * row.results
     part, parts = _parts(problem, threads, units)
     blocks = max(1, _SUMS_BYTES // (part * width * wide * itemsize))
-    blocks = min(blocks, -(-results * (band if flat else 1) // wide))
+    blocks = min(blocks, -(-pitch * band // wide))
     geometry = _geometry(
-        problem, row, column, band=band, flat=int(flat), pitch=pitch, plane=plane, planes=planes,
+        problem, row, column, band=band, joined=int(joined), pitch=pitch, plane=plane, planes=planes,
         block=blocks * wide, part=part * width, parts=parts, lanes=wide,
     )  # fmt: skip
     return Pass(
@@ -183,7 +191,7 @@ def _nhwc(problem: ConvProblem, threads: int, index: int, row: AxisPass, column:
     block = max(1, _SUMS_BYTES // (part * width * itemsize * TILE_ROWS)) * TILE_ROWS
     block = min(block, -(-band * column.results // TILE_ROWS) * TILE_ROWS)
     geometry = _geometry(
-        problem, row, column, band=band, flat=1, pitch=len(copied), plane=plane, planes=1,
+        problem, row, column, band=band, joined=0, pitch=len(copied), plane=plane, planes=1,
         block=block, part=part * width, parts=parts, lanes=width,
     )  # fmt: skip
     return Pass(
@@ -205,7 +213,7 @@ def _channels(problem: ConvProblem, threads: int, index: int, row: AxisPass, col
     block = max(1, _SUMS_BYTES // (width * itemsize * CHANNEL_ROWS)) * CHANNEL_ROWS
     block = min(block, -(-band * blocks // CHANNEL_ROWS) * CHANNEL_ROWS)
     geometry = _geometry(
-        problem, row, column, band=band, flat=1, pitch=len(copied), plane=plane, planes=inner,
+        problem, row, column, band=band, joined=0, pitch=len(copied), plane=plane, planes=inner,
         block=block, part=width, parts=1, lanes=lanes(problem.dtype),
     )  # fmt: skip
     return Pass(

@@ -12,25 +12,22 @@ import math
 import numpy as np
 
 from fastconv.backends.numba import parallel
-from fastconv.backends.numba.compile import device, kernel, optional, read, table, write
+from fastconv.backends.numba.compile import device, kernel, optional, read, table, unsigned, write
 from fastconv.backends.numba.deform import DeformShape, block_size, make_shape, sample
 from fastconv.backends.numba.gemm import TILE_ROWS, TILE_VECTORS
 from fastconv.backends.numba.grad_plan import BLOCK, chunk_count, filled_rows, lane_table, weight_index
 from fastconv.backends.numba.grad_tile import sum_tile
 from fastconv.backends.numba.grad_weight import place_sums, sum_units
-from fastconv.backends.numba.lines import clear, copy
+from fastconv.backends.numba.lines import clear, copy, count_up
 from fastconv.backends.numba.simd import lanes
-from fastconv.backends.numba.totals import PART, add_part, settle_every, take_all
+from fastconv.backends.numba.totals import add_part, settle_every, take_all
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
 
-# How many values may be added to one pixel one after the other.
-_MOST = 4 * PART
 # Parts of the channels are shared among threads where images and fields are fewer than this.
 _ITEMS = 16
-# What one of them may take, in nanoseconds, as long as all have no more slopes than so many bytes.
-_LONG = 50_000_000
-_SLOPES_BYTES = 64 * 2**20
+# What one of them may take, in nanoseconds: more is done in passes, for signals to be handled between them.
+_LONG = 10_000_000
 
 
 def deform_conv_gradient(
@@ -52,21 +49,30 @@ def deform_conv_gradient(
     operands = read(x), read(offset), optional(mask, x.dtype), read(grad_output)
     _weights(problem, shape, operands, grad_weight)
     fields = shape.fields
-    work = problem.flops / 80 + 10 * problem.batch * problem.channels * taps * results
-    # Channels of a field are few enough for all threads to have some, and to be done soon.
-    items = max(_ITEMS, min(work / _LONG, _SLOPES_BYTES / (taps * 3 * results * x.itemsize)))
-    parts = min(problem.channels // fields, math.ceil(items / (problem.batch * fields)))
+    parts = min(problem.channels // fields, math.ceil(_ITEMS / (problem.batch * fields)))
+    items, blocks = problem.batch * fields * parts, -(-results // block)
     inner = problem.channels // problem.groups
-    slopes = np.zeros((problem.batch, parts, fields * taps, 3, results), x.dtype)
-    parallel.run(
-        _spread, problem.batch * fields * parts, work, *operands, read(weight), write(grad_x), write(slopes),
-        shape, parts, table(np.pad(np.arange(inner * taps), (0, TILE_ROWS))),
+    rests = np.zeros_like(grad_x)
+    grad_x.fill(0)
+    tables = (
+        table(np.pad(np.arange(inner * taps), (0, TILE_ROWS))),
         table(np.arange(problem.filters) * (inner * taps)), table(np.arange(problem.filters) * block),
     )  # fmt: skip
-    total = slopes.sum(axis=1)
-    grad_offset.reshape(problem.batch, fields * taps, 2, results)[...] = total[:, :, :2]
-    if grad_mask is not None:
-        grad_mask.reshape(problem.batch, fields * taps, results)[...] = total[:, :, 2]
+    work = problem.flops / 80 + 25 * problem.batch * problem.channels * taps * results
+    passes = max(1, min(blocks, math.ceil(work / items / _LONG)))
+    for number in range(passes):
+        first, last = (min(blocks * n // passes * block, results) for n in (number, number + 1))
+        slopes = np.empty((problem.batch, parts, fields * taps, 3, last - first), x.dtype)
+        parallel.run(
+            _spread, items, work / passes, *operands, read(weight), write(grad_x), write(rests), write(slopes),
+            shape, parts, first, last, *tables,
+        )  # fmt: skip
+        total = slopes.sum(axis=1)
+        places = (problem.batch, fields * taps, -1, results)
+        grad_offset.reshape(places)[..., first:last] = total[:, :, :2]
+        if grad_mask is not None:
+            grad_mask.reshape(places)[..., first:last] = total[:, :, 2:]
+    grad_x += rests
 
 
 def _weights(problem: ConvProblem, s: DeformShape, operands: tuple[Array, ...], out: Array) -> None:
@@ -93,10 +99,14 @@ def _weight_sums(
     """An item is a chunk of the blocks of results of all images."""
     results, taps = s.rows * s.columns, s.kernel_h * s.kernel_w
     blocks, panels = (results + s.block - 1) // s.block, (s.outer + s.lanes - 1) // s.lanes
-    sampled = np.zeros(s.channels * taps * s.block, x.dtype)
+    sampled = np.empty(s.channels * taps * s.block, x.dtype)
     corners, shares = np.empty(4 * s.block, np.int64), np.empty(4 * s.block, x.dtype)
-    panel = np.zeros(s.block * s.lanes, x.dtype)
-    a_taps, b_taps = np.arange(s.block), np.arange(s.block) * s.lanes
+    panel = np.empty(s.block * s.lanes, x.dtype)
+    clear(sampled, 0, sampled.size)
+    clear(panel, 0, panel.size)
+    a_taps, b_taps = np.empty(s.block, np.int64), np.empty(s.block, np.int64)
+    count_up(a_taps, 1)
+    count_up(b_taps, s.lanes)
     size = a_rows.size * s.lanes
     room = s.groups * panels * size
     totals, rests = np.empty(room, x.dtype), np.empty(room, x.dtype)
@@ -128,9 +138,13 @@ def _weight_sums(
 @kernel
 def _spread(
     start: int, stop: int, x: Array, offset: Array, mask: Array, grad: Array, weight: Array, grad_x: Array,
-    slopes: Array, s: DeformShape, parts: int, a_rows: Array, a_taps: Array, b_taps: Array,
+    lost: Array, slopes: Array, s: DeformShape, parts: int, begin: int, end: int, a_rows: Array, a_taps: Array,
+    b_taps: Array,
 ) -> None:  # fmt: skip
-    """An item is a part of the channels of a field of an image. `slopes` are (image, part, tap, 3, result)."""
+    """An item is a part of the channels of a field of an image, for the results from `begin` to `end`.
+
+    `slopes` are (image, part, tap, 3, result of those). `lost` takes what rounding takes from `grad_x`.
+    """
     results, taps, pixels = s.rows * s.columns, s.kernel_h * s.kernel_w, s.height * s.width
     shared, inner, filters = s.channels // s.fields, s.channels // s.groups, a_taps.size
     lines = np.zeros(filters * s.block, x.dtype)
@@ -138,26 +152,19 @@ def _spread(
     corners, factors = np.empty(4 * s.block, np.int64), np.empty(12 * s.block, x.dtype)
     gains = np.empty(3 * s.block, x.dtype)
     totals, rests = np.empty(gains.size, x.dtype), np.empty(gains.size, x.dtype)
-    counts, lost = np.empty(pixels, np.uint8), np.empty(0, x.dtype)
-    item, again = start, False
-    while item < stop:
+    for item in range(start, stop):
         image, field, part = item // (s.fields * parts), item // parts % s.fields, item % parts
         low = field * shared + part * shared // parts
         high = field * shared + (part + 1) * shared // parts
-        planes = grad_x[(image * s.channels + low) * pixels : (image * s.channels + high) * pixels]
-        clear(planes, 0, planes.size)
-        clear(counts, 0, pixels)
-        lost = np.zeros(planes.size if again else 0, x.dtype)
-        most = 0
-        for first in range(0, results, s.block):
-            count = min(s.block, results - first)
+        for first in range(begin, end, s.block):
+            count = min(s.block, end - first)
             for f in range(filters):
                 copy(grad, (image * filters + f) * results + first, 1, count, lines, f * s.block)
             for group in range(low // inner, (high - 1) // inner + 1):
-                begin, end = max(low, group * inner), min(high, (group + 1) * inner)
-                row, rows = (begin - group * inner) * taps, (end - begin) * taps
+                own, beyond = max(low, group * inner), min(high, (group + 1) * inner)
+                row, rows = (own - group * inner) * taps, (beyond - own) * taps
                 rows = (rows + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
-                to = (begin - low) * taps * s.block
+                to = (own - low) * taps * s.block
                 clear(sampled, to, to + rows * s.block)
                 for column in range(0, count, s.lanes):
                     for r in range(0, rows, TILE_ROWS):
@@ -168,36 +175,22 @@ def _spread(
             for tap in range(taps):
                 line = (image * s.fields + field) * taps + tap
                 _surround(offset, line, tap, first, count, s, corners, factors)
-                most = _count(corners, factors, count, counts, most)
                 clear(gains, 0, gains.size)
                 for c in range(low, high):
                     settle_every(c - low, gains, gains.size, totals, rests)
                     plane, at = (image * s.channels + c) * pixels, ((c - low) * taps + tap) * s.block
                     _give(
                         sampled, at, x, plane, mask, line * results + first, count, corners, factors, gains,
-                        planes, (c - low) * pixels, lost,
+                        grad_x, lost,
                     )  # fmt: skip
                 take_all(high - low, gains, gains.size, totals, rests)
-                to = (((image * parts + part) * s.fields + field) * taps + tap) * 3 * results + first
+                to = (
+                    (((image * parts + part) * s.fields + field) * taps + tap) * 3 * (end - begin)
+                    + first
+                    - begin
+                )
                 for k in range(3):
-                    copy(gains, k * s.block, 1, count, slopes, to + k * results)
-        for i in range(lost.size):
-            planes[i] += lost[i]
-        # So many additions to one pixel lose digits: they are done again, in totals.
-        again = not again and most > _MOST
-        item += 0 if again else 1
-
-
-@device
-def _count(corners: Array, factors: Array, count: int, counts: Array, most: int) -> int:
-    """How often a pixel has been added to, 255 at most; the most of all."""
-    for i in range(count):
-        for k in range(4):
-            corner = corners[4 * i + k]
-            if corner >= 0 and factors[12 * i + k] != 0 and counts[corner] < 255:
-                counts[corner] += 1
-                most = max(most, int(counts[corner]))
-    return most
+                    copy(gains, k * s.block, 1, count, slopes, to + k * (end - begin))
 
 
 @device
@@ -233,12 +226,9 @@ def _surround(
 @device
 def _give(
     sampled: Array, at: int, x: Array, plane: int, mask: Array, line: int, count: int, corners: Array, factors: Array,
-    gains: Array, planes: Array, to: int, lost: Array,
+    gains: Array, grad_x: Array, lost: Array,
 ) -> None:  # fmt: skip
-    """What a channel's sampled pixels give to the pixels around them, to their places and to the mask.
-
-    `lost` takes what rounding takes from the pixels, where it is not empty.
-    """
+    """What a channel's sampled pixels give to the pixels around them, to their places and to the mask."""
     block = gains.size // 3
     for i in range(count):
         given = sampled[at + i]
@@ -255,11 +245,8 @@ def _give(
                     across += factors[12 * i + 8 + k] * pixel
                 if share != 0:
                     value += share * pixel
-                    if lost.size == 0:
-                        planes[to + corner] += slope * share
-                    else:
-                        total, rest = planes[to + corner], lost[to + corner]
-                        planes[to + corner], lost[to + corner] = add_part(total, rest, slope * share)
+                    to = unsigned(plane + corner)
+                    grad_x[to], lost[to] = add_part(grad_x[to], lost[to], slope * share)
         gains[i] += slope * down
         gains[block + i] += slope * across
         gains[2 * block + i] += given * value

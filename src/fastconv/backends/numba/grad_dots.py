@@ -12,7 +12,7 @@ import numpy as np
 from fastconv.backends.numba.compile import device, kernel
 from fastconv.backends.numba.geometry import Runs
 from fastconv.backends.numba.grad_plan import DOT_ROWS, Reduction
-from fastconv.backends.numba.lines import clear, copy
+from fastconv.backends.numba.lines import clear, copy, count_up
 from fastconv.backends.numba.nchw import copy_planes
 from fastconv.backends.numba.nhwc import copy_pixels
 from fastconv.backends.numba.simd import VECTOR_BYTES, make_dots
@@ -35,12 +35,16 @@ def plane_sums(
     padded = full * vector + (vector if rest > 0 else 0)
     # Tiles read, but do not use, a little beyond the last pixel.
     pixels = np.empty(g.copied + vector, x.dtype)
-    lines = np.zeros(g.outer * g.band * padded, x.dtype)
+    clear(pixels, 0, pixels.size)
+    lines = np.empty(g.outer * g.band * padded, x.dtype)
+    clear(lines, 0, lines.size)
     a_taps, b_taps = np.empty(g.band * full, np.int64), np.empty(g.band * full, np.int64)
     for i in range(g.band):
         for v in range(full):
             a_taps[i * full + v], b_taps[i * full + v] = i * g.pitch + v * vector, i * padded + v * vector
-    a_ends, b_ends = np.arange(g.band) * g.pitch + full * vector, np.arange(g.band) * padded + full * vector
+    a_ends, b_ends = np.empty(g.band, np.int64), np.empty(g.band, np.int64)
+    for i in range(g.band):
+        a_ends[i], b_ends[i] = i * g.pitch + full * vector, i * padded + full * vector
     wide = np.empty(g.outer * a_rows.size * vector, x.dtype)
     totals, rests = np.empty(wide.size, x.dtype), np.empty(wide.size, x.dtype)
     for item in range(start, stop):
@@ -57,24 +61,13 @@ def plane_sums(
                 origin, line = ((plane * g.outer + f) * g.rows + row) * g.columns, f * g.band * padded
                 for i in range(rows):
                     copy(grad, origin + i * g.columns, 1, g.columns, lines, line + i * padded)
-            for p in range(0, rows * full, _TAPS):
-                terms = _next_term(terms, wide, totals, rests)
-                for f in range(g.outer):
-                    for r in range(0, a_rows.size, DOT_ROWS):
-                        to = (f * a_rows.size + r) * vector
-                        _dots(
-                            pixels, 0, a_rows, r, a_taps, lines, f * g.band * padded, b_taps,
-                            p, min(p + _TAPS, rows * full), vector, wide, to,
-                        )  # fmt: skip
-            for p in range(0, rows if rest > 0 else 0, _TAPS):
-                terms = _next_term(terms, wide, totals, rests)
-                for f in range(g.outer):
-                    for r in range(0, a_rows.size, DOT_ROWS):
-                        to = (f * a_rows.size + r) * vector
-                        _dots(
-                            pixels, 0, a_rows, r, a_ends, lines, f * g.band * padded, b_ends,
-                            p, min(p + _TAPS, rows), rest, wide, to,
-                        )  # fmt: skip
+            step = g.band * padded
+            terms = _add_dots(
+                pixels, a_rows, a_taps, lines, step, b_taps, rows * full, vector, g, terms, wide, totals, rests
+            )  # fmt: skip
+            terms = _add_dots(
+                pixels, a_rows, a_ends, lines, step, b_ends, min(rest, 1) * rows, rest, g, terms, wide, totals, rests
+            )  # fmt: skip
         take_all(terms, wide, wide.size, totals, rests)
         for s in range(g.outer * a_rows.size):
             count = vector
@@ -93,8 +86,11 @@ def channel_dots(
     """Channels last. For each filter of a group its `grad_output` stands below all channels of the group."""
     most, vector = g.band * g.columns, g.lanes
     # Lanes beyond the last channel are computed, but not used.
-    pixels, lines = np.zeros(g.copied, x.dtype), np.zeros(most * g.plane, x.dtype)
-    a_taps, b_taps = np.empty(most, np.int64), np.arange(most) * g.plane
+    pixels, lines = np.empty(g.copied, x.dtype), np.empty(most * g.plane, x.dtype)
+    clear(pixels, 0, pixels.size)
+    clear(lines, 0, lines.size)
+    a_taps, b_taps = np.empty(most, np.int64), np.empty(most, np.int64)
+    count_up(b_taps, g.plane)
     for p in range(most):
         a_taps[p] = (p // g.columns * g.pitch + p % g.columns) * g.plane
     size = g.panels * a_rows.size * vector
@@ -119,6 +115,24 @@ def channel_dots(
                             )  # fmt: skip
                             to += DOT_ROWS * vector
         take_all(terms, own, size, totals, rests)
+
+
+@device
+def _add_dots(
+    pixels: Array, a_rows: Array, a_taps: Array, lines: Array, step: int, b_taps: Array, count: int, used: int,
+    g: Reduction, terms: int, wide: Array, totals: Array, rests: Array,
+) -> int:  # fmt: skip
+    """The products of a segment's first `count` taps, of which so many lanes are used, to all sums of a group."""
+    vector = VECTOR_BYTES // lines.itemsize
+    for p in range(0, count, _TAPS):
+        terms = _next_term(terms, wide, totals, rests)
+        for f in range(g.outer):
+            for r in range(0, a_rows.size, DOT_ROWS):
+                to = (f * a_rows.size + r) * vector
+                _dots(
+                    pixels, 0, a_rows, r, a_taps, lines, f * step, b_taps, p, min(p + _TAPS, count), used, wide, to
+                )  # fmt: skip
+    return terms
 
 
 @device

@@ -30,9 +30,12 @@ def tile_sums(
 ) -> None:  # fmt: skip
     most = g.together * g.band * g.columns
     pixels = np.empty(g.together * g.copied, x.dtype)
-    panel = np.zeros(BLOCK * g.lanes, x.dtype)
-    a_taps, places = np.empty(most, np.int64), np.empty(most, np.int64)
-    b_taps = np.arange(most) % BLOCK * g.lanes
+    clear(pixels, 0, pixels.size)
+    panel = np.empty(BLOCK * g.lanes, x.dtype)
+    clear(panel, 0, panel.size)
+    a_taps, b_taps, places = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    for p in range(most):
+        b_taps[p] = p % BLOCK * g.lanes
     size, own = a_rows.size * g.lanes, g.panels // g.groups
     room = size * min(own, (g.panels + g.parts - 1) // g.parts)
     totals, rests = np.empty(room, sums.dtype), np.empty(room, sums.dtype)

@@ -16,6 +16,7 @@ from fastconv.backends.numba.compile import kernel, read, write
 from fastconv.backends.numba.grad_dots import channel_dots, plane_sums
 from fastconv.backends.numba.grad_plan import make_plan
 from fastconv.backends.numba.grad_tile import tile_sums
+from fastconv.backends.numba.lines import clear
 from fastconv.backends.numba.sums import channel_sums
 from fastconv.backends.numba.totals import settle
 from fastconv.problem.convolution import ConvProblem
@@ -96,7 +97,7 @@ def _place(
     for item in range(start, stop):
         panel, row = item // blocks, item % blocks * _ROWS
         count = min(_ROWS, rows - row)
-        total[:] = 0
+        clear(total, 0, total.size)
         for chunk in range(chunks):
             origin = ((chunk * (lane_at.size // lanes) + panel) * filled + row) * lanes
             for i in range(count * lanes):

@@ -1,8 +1,8 @@
 """Convolution of channels-first images: contiguous pixels, multiplied by six filters at a time.
 
 An item is one row of results of a group of an image, and a part of its filters. Items that follow each other
-are done as a band: its pixels are copied with padding, so that those that a tap meets are contiguous in every
-row of results, or over the whole band. Called by `conv.py`; `deform.py` shares the sums.
+are done as a band: its pixels are copied with padding, so that those that a tap meets are contiguous over all
+rows of results. Called by `conv.py`; `deform.py` shares the sums.
 """
 
 from __future__ import annotations
@@ -24,12 +24,9 @@ def conv_nchw(
     start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code, out: Array,
     g: Geometry, slot_rows: Array, columns: Runs, a_rows: Array, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
-    copied = g.inner * g.planes * g.plane
     # Tiles read, but do not use, a little beyond the last pixel of a plane.
-    pixels = np.empty(copied + g.lanes, x.dtype)
-    for plane in range(0, copied, g.plane):
-        clear(pixels, plane + slot_rows.size * g.pitch, plane + g.plane)
-    clear(pixels, copied, pixels.size)
+    pixels = np.empty(g.inner * g.planes * g.plane + g.lanes, x.dtype)
+    clear(pixels, 0, pixels.size)
     sums = np.empty(g.part * g.block, x.dtype)
     item = start
     while item < stop:
@@ -40,18 +37,16 @@ def conv_nchw(
         filters = min(g.part, g.outer - first)
         plane = image * g.groups + group
         copy_planes(x, plane * g.inner * g.height * g.width, row * g.row_step, g, slot_rows, columns, pixels)
-        length = g.columns * rows if g.flat == 1 else g.columns
-        for line in range(1 if g.flat == 1 else rows):
-            for p in range(0, length, g.block):
-                count, place = min(g.block, length - p), line * g.pitch + p
-                filter_sums(
-                    weight, a_rows, group, first, filters, a_taps, pixels, place, count, b_taps,
-                    bias, g.outer, g.lanes, g.thin, sums, g.block,
-                )  # fmt: skip
-                for f in range(filters):
-                    origin = (plane * g.outer + first + f) * g.out_height * g.out_width
-                    position = (row + line) * g.columns + p
-                    _place(sums, f * g.block, count, position, g, residual, activation, origin, out)
+        length = (rows - 1) * g.pitch + g.columns
+        for p in range(0, length, g.block):
+            count = min(g.block, length - p)
+            filter_sums(
+                weight, a_rows, group, first, filters, a_taps, pixels, p, count, b_taps,
+                bias, g.outer, g.lanes, g.thin, sums, g.block,
+            )  # fmt: skip
+            for f in range(filters):
+                origin = (plane * g.outer + first + f) * g.out_height * g.out_width
+                _place(sums, f * g.block, count, row, p, g, residual, activation, origin, out)
         item += rows
 
 
@@ -82,7 +77,7 @@ def filter_sums(
 def copy_planes(
     x: Array, origin: int, first_row: int, g: Any, slot_rows: Array, columns: Runs, pixels: Array
 ) -> None:
-    """Pixels (channel, copy of it, row, column), 0 outside the image."""
+    """Pixels (channel, copy of it, row, column), 0 outside the image: what is left and right of it is so already."""
     for v in range(columns.pixel.size):
         first, length = columns.pixel[v], columns.length[v]
         low, high = inside(first, g.column_step, g.width, length)
@@ -94,22 +89,22 @@ def copy_planes(
                     clear(pixels, to, to + length)
                     continue
                 line = origin + (channel * g.height + row) * g.width
-                clear(pixels, to, to + low)
-                clear(pixels, to + high, to + length)
                 copy(x, line + low * g.column_step + first, g.column_step, high - low, pixels, to + low)
 
 
 @device
 def _place(
-    sums: Array, start: int, count: int, position: int, g: Geometry, residual: Array, activation: Code,
+    sums: Array, start: int, count: int, row: int, position: int, g: Geometry, residual: Array, activation: Code,
     origin: int, out: Array,
 ) -> None:  # fmt: skip
-    """Finish the sums of neighbouring results of a filter, row by row where rows are apart in memory."""
+    """Finish the sums of a filter from `position` on, counted from `row`; those beyond a row's end are not used."""
     done = 0
     while done < count:
-        row, column = (position + done) // g.run, (position + done) % g.run
-        length = min(g.run - column, count - done)
-        line = (g.out_row + row * g.out_row_step) * g.out_width
-        at = origin + line + g.out_column + column * g.out_column_step
-        finish(sums, start + done, length, residual, activation, out, at, g.out_column_step)
-        done += length
+        down, column = (position + done) // g.pitch, (position + done) % g.pitch
+        room, step = (count, count) if g.joined == 1 else (g.columns - column, g.pitch - column)
+        if room > 0:
+            line = (g.out_row + (row + down) * g.out_row_step) * g.out_width
+            at = origin + line + g.out_column + column * g.out_column_step
+            length = min(room, count - done)
+            finish(sums, start + done, length, residual, activation, out, at, g.out_column_step)
+        done += step

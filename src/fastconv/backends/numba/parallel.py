@@ -10,7 +10,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from queue import Empty, SimpleQueue
 
 from fastconv.settings.threads import get_num_threads
 
@@ -20,16 +20,16 @@ _WORTH_A_THREAD = 30_000
 _RANGE = 4_000_000
 _PATIENCE = 0.05  # seconds in which a waiting caller looks for one
 
-_lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
-_size = 0
+_lock = threading.RLock()  # a signal's handler may come within, and make calls
+_tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()  # of the pool, whose threads wait for them
+_threads = 0
 _generation = 0  # of processes
 
 
 def _forget() -> None:
     """In a forked child the pool's threads do not exist, and a lost thread may hold the lock."""
-    global _lock, _pool, _size, _generation
-    _lock, _pool, _size = threading.Lock(), None, 0
+    global _lock, _tasks, _threads, _generation
+    _lock, _tasks, _threads = threading.RLock(), SimpleQueue(), 0
     _generation += 1
 
 
@@ -37,13 +37,24 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _workers(count: int) -> ThreadPoolExecutor:
-    """A pool of at least `count` threads. One that is too small ends when its last caller is done."""
-    global _pool, _size
-    with _lock:
-        if _pool is None or _size < count:
-            _pool, _size = ThreadPoolExecutor(count, "fastconv"), count
-        return _pool
+def _serve(tasks: SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        tasks.get()()
+
+
+def _submit(task: Callable[[], None], count: int) -> None:
+    """Have `task` done by so many threads, as far as there may be so many."""
+    global _threads
+    if _threads < count:
+        try:
+            with _lock:
+                while _threads < count:
+                    threading.Thread(target=_serve, args=(_tasks,), name="fastconv", daemon=True).start()
+                    _threads += 1
+        except RuntimeError:  # the system's limit, or the interpreter is shutting down
+            pass
+    for _ in range(min(count, _threads)):
+        _tasks.put(task)
 
 
 def threads_for(nanoseconds: float) -> int:
@@ -57,24 +68,43 @@ class _Job:
     def __init__(self, kernel: Callable[..., None], items: int, size: int, args: tuple[object, ...]) -> None:
         self._kernel, self._items, self._size, self._args = kernel, items, size, args
         self._claims = itertools.count()  # whose next number no two threads get
-        self.ended = False
+        # One for each other thread that has begun. Those that begin after the end find nothing to do.
+        self._begun: list[None] = []
+        self._results: SimpleQueue[BaseException | None] = SimpleQueue()  # of those
+        self._ended, self.generation = False, _generation
 
     def work(self) -> None:
-        while not self.ended:
+        while not self._ended:
             start = next(self._claims) * self._size
             if start >= self._items:
                 return
             _call(self._kernel, start, min(start + self._size, self._items), *self._args)
 
-    def help(self, future: Future[None]) -> None:
-        """What a worker does, unless the caller has done without it."""
-        if future.set_running_or_notify_cancel():
+    def help(self) -> None:
+        """What the threads of the pool do."""
+        self._begun.append(None)
+        try:
+            self.work()
+        except BaseException as error:
+            self._results.put(error)
+        else:
+            self._results.put(None)
+
+    def end(self) -> None:
+        """Wait for those who have begun to end their range, and raise what one of them has raised."""
+        self._ended = True
+        while self._begun:
             try:
-                self.work()
-            except BaseException as error:
-                future.set_exception(error)
+                error = self._results.get(timeout=_PATIENCE)
+            except Empty:
+                if self.generation != _generation:
+                    raise RuntimeError(
+                        "fastconv: the process was forked within this call, which cannot go on here"
+                    ) from None
             else:
-                future.set_result(None)
+                self._begun.pop()
+                if error is not None:
+                    raise error
 
 
 def run(kernel: Callable[..., None], items: int, nanoseconds: float, *args: object) -> None:
@@ -87,32 +117,15 @@ def run(kernel: Callable[..., None], items: int, nanoseconds: float, *args: obje
     if count <= 1:
         job.work()
         return
-    futures: list[Future[None]] = [Future() for _ in range(count - 1)]
-    generation = _generation
     try:
-        try:
-            pool = _workers(count - 1)
-            for future in futures:
-                pool.submit(job.help, future)
-        except (
-            RuntimeError
-        ):  # no more threads may start: the system's limit, or the interpreter is shutting down
-            pass
+        _submit(job.help, count - 1)
         job.work()
-        # Nothing is left to claim. A worker that has not begun is not waited for.
-        for future in futures:
-            if not future.cancel():
-                while not wait([future], _PATIENCE).done:
-                    if generation != _generation:
-                        raise RuntimeError(
-                            "fastconv: the process was forked within this call, which cannot go on here"
-                        )
-                future.result()
+        # Nothing is left to claim. A thread that has not begun is not waited for.
+        job.end()
     except BaseException:
-        job.ended = True
-        # Those at work end after their range; what they write to is not to change any more after this call.
-        if generation == _generation:
-            wait([future for future in futures if not future.cancel()])
+        # What others write to is not to change any more after this call.
+        if job.generation == _generation:
+            job.end()
         raise
 
 

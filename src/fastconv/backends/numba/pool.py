@@ -1,13 +1,11 @@
 """Pooling by tables of windows: which kernel does a problem; called by the backend.
 
-Channels first, a row of results reduces its rows of pixels first, which are contiguous, and then the columns
-of that one row. Channels last, all channels of a window are reduced side by side. Windows of their own for
-every plane, positions of maxima and random choices go pixel by pixel.
+A row of results reduces its rows of pixels first, which are contiguous, and then the columns of that one row, those
+of all whole windows together. Windows of their own for every plane, positions of maxima and random choices go pixel by
+pixel.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -22,11 +20,11 @@ from fastconv.backends.numba.pool_sum import (
     WEIGHTED,
     Divisors,
     sample_windows,
-    sum_channels,
     sum_rows,
     sum_windows,
 )
-from fastconv.problem.pooling import PoolProblem
+from fastconv.backends.numba.totals import PART
+from fastconv.problem.pooling import PoolProblem, SlidingWindows, Windows
 from fastconv.typing import Array
 
 
@@ -37,15 +35,16 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
     found = np.empty(0, np.int64) if indices is None else write(indices)
     shape, windows = make_shape(problem), make_windows(problem)
     planes = problem.batch * problem.channels * shape.rows
-    lines = problem.batch * shape.rows if shape.channels_last else planes
+    channels = problem.channels if shape.channels_last else 1
+    lines = planes // channels
     work = out.size * problem.rows.longest * problem.columns.longest
     if problem.reducer == "max":
         if shape.own or (indices is not None and not shape.channels_last):
             parallel.run(max_windows, planes, work, source, target, found, shape, windows)
-        elif shape.channels_last:
+        elif indices is not None:
             parallel.run(max_channels, lines, work, source, target, found, shape, windows)
         else:
-            parallel.run(max_rows, lines, work, source, target, shape, windows)
+            parallel.run(max_rows, lines, work, source, target, shape, windows, channels)
     elif problem.reducer == "sample":
         assert uniforms is not None
         parallel.run(
@@ -54,34 +53,41 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
     else:
         mode, power = _mode(problem)
         divisors = make_divisors(problem)
-        kernel: Any = sum_channels if shape.channels_last else sum_rows
-        if shape.own:
-            kernel, lines = sum_windows, planes
         cost = 20 * work if mode == POWER else work
         # Powers leave the range of float32 long before their means do.
         wide = np.empty(0, x.dtype if mode == SUM else np.float64)
-        parallel.run(kernel, lines, cost, source, target, shape, windows, divisors, mode, power, wide)
+        arguments = source, target, shape, windows, divisors, mode, power, wide
+        if shape.own:
+            parallel.run(sum_windows, planes, cost, *arguments)
+        else:
+            parallel.run(sum_rows, lines, cost, *arguments, channels)
 
 
 def make_shape(problem: PoolProblem) -> PoolShape:
     rows, columns = problem.rows, problem.columns
     return PoolShape(
         problem.channels, *problem.size, rows.count, columns.count, rows.step, columns.step,
-        int(rows.own or columns.own), int(problem.channels_last),
+        int(rows.own or columns.own), int(problem.channels_last), *_whole_windows(columns),
     )  # fmt: skip
+
+
+def _whole_windows(w: Windows) -> tuple[int, int, int, int]:
+    """The first and the end of those that lie within the image, how far apart they are, and their pixels; 0 for none.
+
+    Many pixels of few windows are reduced faster, or summed with smaller errors, one window after the other.
+    """
+    if not isinstance(w, SlidingWindows) or w.kernel > PART:
+        return 0, 0, 0, 0
+    first, end = w.in_front, min(w.count, max(0, (w.size - w.extent - w.first) // w.stride + 1))
+    return (first, end, w.stride, w.kernel) if first < end else (0, 0, 0, 0)
 
 
 def make_windows(problem: PoolProblem) -> WindowBounds:
     """The tables, both with a row for every plane where one of them has."""
     axes = problem.rows.tables(), problem.columns.tables()
-    planes = max(len(axis.start) for axis in axes)
-    return WindowBounds(
-        *(
-            read(np.ascontiguousarray(np.broadcast_to(bounds, (planes, bounds.shape[1]))))
-            for axis in axes
-            for bounds in (axis.start, axis.stop)
-        )
-    )
+    bounds = [bounds for axis in axes for bounds in (axis.start, axis.stop)]
+    planes = max(map(len, bounds))
+    return WindowBounds(*(read(b if len(b) == planes else np.repeat(b, planes, axis=0)) for b in bounds))
 
 
 def make_divisors(problem: PoolProblem) -> Divisors:

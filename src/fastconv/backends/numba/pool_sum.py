@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv.backends.numba.compile import device, kernel, unsigned
-from fastconv.backends.numba.pool_max import PoolShape, WindowBounds, places
+from fastconv.backends.numba.lines import clear, copy
+from fastconv.backends.numba.pool_max import PoolShape, WindowBounds, places, spans
+from fastconv.backends.numba.simd import make_sweep
 from fastconv.backends.numba.totals import line_sum, settle_every, take_all
 from fastconv.typing import Array
 
@@ -59,56 +61,82 @@ def _result(total: Any, squares: Any, divisor: Any, mode: int, power: float) -> 
 @kernel
 def sum_rows(
     start: int, stop: int, x: Array, out: Array, s: PoolShape, w: WindowBounds, d: Divisors, mode: int, power: float,
-    wide: Array,
+    wide: Array, channels: int,
 ) -> None:  # fmt: skip
-    """Channels first. An item is a row of results of a plane; sums have the dtype of `wide`."""
-    used = 2 * s.width if mode == WEIGHTED else s.width
-    line, totals, rests = np.empty(used, wide.dtype), np.empty(used, wide.dtype), np.empty(used, wide.dtype)
-    width = unsigned(s.width)
-    for item in range(start, stop):
-        i, plane = item % s.rows, item // s.rows
-        terms = 0
-        line[:] = 0
-        for row in range(w.row_start[i], w.row_stop[i], s.row_step):
-            settle_every(terms, line, used, totals, rests)
-            _add(line, x, unsigned((plane * s.height + row) * s.width), width, mode, power)
-            terms += 1
-        take_all(terms, line, used, totals, rests)
-        for j in range(s.columns):
-            first, last = w.column_start[j], w.column_stop[j]
-            total, squares = line_sum(line, first, last, s.column_step), wide.dtype.type(0)
-            if mode == WEIGHTED:
-                squares = line_sum(line, s.width + first, s.width + last, s.column_step)
-            divisor = wide.dtype.type(d.rows[i] * d.columns[j])
-            out[item * s.columns + j] = _result(total, squares, divisor, mode, power)
+    """An item is a row of results; channels first, `channels` is 1 and planes count as images.
 
-
-@kernel
-def sum_channels(
-    start: int, stop: int, x: Array, out: Array, s: PoolShape, w: WindowBounds, d: Divisors, mode: int, power: float,
-    wide: Array,
-) -> None:  # fmt: skip
-    """Channels last. An item is a row of results of an image."""
-    used = 2 * s.channels if mode == WEIGHTED else s.channels
-    sums, totals, rests = np.empty(used, wide.dtype), np.empty(used, wide.dtype), np.empty(used, wide.dtype)
-    channels = unsigned(s.channels)
+    Sums have the dtype of `wide`; with "weighted", those of squares follow in `line` and in `sums`.
+    """
+    width, count, kinds = s.width * channels, s.columns * channels, 2 if mode == WEIGHTED else 1
+    line, sums = np.empty(kinds * width, wide.dtype), np.empty(kinds * count, wide.dtype)
+    totals, rests = np.empty(line.size, wide.dtype), np.empty(line.size, wide.dtype)
+    divisors, divided = np.empty(count, wide.dtype), np.nan
     for item in range(start, stop):
         i, image = item % s.rows, item // s.rows
-        for j in range(s.columns):
-            terms = 0
-            sums[:] = 0
-            for row in range(w.row_start[i], w.row_stop[i], s.row_step):
-                for column in range(w.column_start[j], w.column_stop[j], s.column_step):
-                    settle_every(terms, sums, used, totals, rests)
-                    origin = unsigned(((image * s.height + row) * s.width + column) * s.channels)
-                    _add(sums, x, origin, channels, mode, power)
-                    terms += 1
-            take_all(terms, sums, used, totals, rests)
-            divisor = wide.dtype.type(d.rows[i] * d.columns[j])
-            to = unsigned((item * s.columns + j) * s.channels)
-            for c in range(channels):
-                squares = sums[channels + c] if mode == WEIGHTED else wide.dtype.type(0)
-                out[to + c] = _result(sums[c], squares, divisor, mode, power)
+        terms = 0
+        clear(line, 0, line.size)
+        for row in range(w.row_start[i], w.row_stop[i], s.row_step):
+            settle_every(terms, line, line.size, totals, rests)
+            _add(line, x, unsigned((image * s.height + row) * width), unsigned(width), mode, power)
+            terms += 1
+        take_all(terms, line, line.size, totals, rests)
+        for kind in range(kinds):
+            _sum_columns(line, kind * width, s, w, channels, sums, kind * count)
+        if d.rows[i] != divided:
+            divided = d.rows[i]
+            for q in range(count):
+                divisors[q] = divided * d.columns[q // channels]
+        to, squares = unsigned(item * count), unsigned(sums.size - count)
+        if mode <= ABSOLUTE:
+            for q in range(unsigned(count)):
+                out[to + q] = sums[q] / divisors[q]
+        else:
+            for q in range(unsigned(count)):
+                out[to + q] = _result(sums[q], sums[squares + q], divisors[q], mode, power)
+
+
+@device
+def _sum_columns(
+    line: Array, start: int, s: PoolShape, w: WindowBounds, channels: int, sums: Array, to: int
+) -> None:
+    """The sums of the windows of a row, whose rows `line` has the sums of."""
+    groups, length, step = spans(s, channels)
+    for group in range(groups):
+        origin = start + (w.column_start[s.whole] + group * s.stride) * channels
+        at = to + (s.whole + group) * channels
+        copy(line, origin, step, length, sums, at)
+        for _ in range(1, s.kernel):
+            origin += s.column_step * channels
+            _plus(line, origin, step, length, sums, at)
+    j = 0
+    while j < s.columns:
+        if s.whole <= j < s.whole_end:
+            j = s.whole_end
+            continue
+        first, last = start + w.column_start[j] * channels, start + w.column_stop[j] * channels
+        for c in range(channels):
+            sums[to + j * channels + c] = line_sum(line, first + c, last + c, s.column_step * channels)
+        j += 1
+
+
+def _sum(builder: Any, dtype: Any, left: Any, right: Any) -> Any:
+    return builder.fadd(left, right)
+
+
+_plus_row, _plus_half = make_sweep(_sum, 1), make_sweep(_sum, 2)
+
+
+@device
+def _plus(source: Array, origin: int, step: int, count: int, target: Array, start: int) -> None:
+    """Add `count` numbers of `source` to those in `target`."""
+    if step == 1:
+        _plus_row(source, origin, count, target, start)
+    elif step == 2:
+        _plus_half(source, origin, count, target, start)
+    else:
+        first, to, stride = unsigned(origin), unsigned(start), unsigned(step)
+        for i in range(unsigned(count)):
+            target[to + i] += source[first + stride * i]
 
 
 @kernel

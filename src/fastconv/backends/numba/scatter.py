@@ -119,7 +119,8 @@ def _add_totals(
     out_pixels: int, out: Array,
 ) -> None:  # fmt: skip
     origin, wide, n = unsigned(image * out_pixels * channels + first), unsigned(channels), unsigned(count)
-    rests = np.zeros(out_pixels * count, out.dtype)
+    rests = np.empty(out_pixels * count, out.dtype)
+    clear(rests, 0, rests.size)
     _clear(out, image, first, first + count, channels, out_pixels)
     for p in range(image * pixels, (image + 1) * pixels):
         at = unsigned(p * channels + first)

@@ -1,7 +1,8 @@
-"""Register tiles written as LLVM vector code, which the loops in `gemm.py` and the gradients call.
+"""Register tiles and sweeps along rows, written as LLVM vector code.
 
-LLVM's vectoriser keeps accumulators in memory, and checks pointers for overlap before every loop; a tile
-keeps ``rows x vectors`` of them in registers over all taps, and comes close to the processor's peak.
+LLVM's vectoriser keeps accumulators in memory, checks pointers for overlap before every loop, and does what fills no
+vector element by element. A tile keeps ``rows x vectors`` of them in registers over all taps, and comes close to the
+processor's peak; a sweep does the rest of a row at once, and is compiled sooner.
 """
 
 from __future__ import annotations
@@ -63,6 +64,26 @@ class _Code:
     def store(self, name: str, index: Any, value: Any) -> None:
         self.builder.store(value, self._at(name, index), align=self._bytes[name])
 
+    def load_some(self, name: str, index: Any, mask: Any) -> Any:
+        """0 where `mask` is false."""
+        pointer, zero = self._at(name, index), self.zero(name)
+        return self._masked("load", name, zero.type, pointer, self._alignment(name), mask, zero)
+
+    def store_some(self, name: str, index: Any, value: Any, mask: Any) -> None:
+        pointer = self._at(name, index)
+        self._masked("store", name, ir.VoidType(), value, pointer, self._alignment(name), mask)
+
+    def _masked(self, what: str, name: str, result: Any, *args: Any) -> Any:
+        vector = self._vector(name)
+        types_of = ir.FunctionType(result, [a.type for a in args])
+        full_name = f"llvm.masked.{what}.v{vector.count}{vector.element.intrinsic_name}.p0"
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, types_of, full_name), args
+        )
+
+    def _alignment(self, name: str) -> Any:
+        return ir.Constant(ir.IntType(32), self._bytes[name])
+
     def zero(self, name: str) -> Any:
         """A vector of zeros."""
         return ir.Constant(self._vector(name), None)
@@ -74,7 +95,7 @@ class _Code:
     def below(self, name: str, count: Any) -> Any:
         """For each lane of a vector of `name` whether its number is below `count`."""
         lanes = ir.VectorType(count.type, self._vector(name).count)
-        return self.builder.icmp_unsigned(
+        return self.builder.icmp_signed(
             "<", ir.Constant(lanes, list(range(lanes.count))), self._repeat(count, lanes)
         )
 
@@ -244,3 +265,62 @@ def make_dots(rows: int) -> Any:
         return types.void(a, n, a_rows, n, a_taps, b, n, b_taps, n, n, n, c, n), emit
 
     return intrinsic(dots)
+
+
+def make_sweep(combine: Callable[[Any, Any, Any, Any], Any], step: int) -> Any:
+    """A function ``sweep(source, origin, count, target, start)``.
+
+    It sets ``target[start + i]`` to ``combine(builder, dtype, target[start + i], source[origin + i * step])`` for
+    ``i < count``. Both arrays have the same dtype.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, origin, count, target, start = args
+        dtype = signature.args[0].dtype
+        code = _Code(
+            context, builder, {"source": (signature.args[0], source), "target": (signature.args[3], target)}
+        )
+        lanes = VECTOR_BYTES // (dtype.bitwidth // 8)
+        zero, size = ir.Constant(count.type, 0), ir.Constant(count.type, lanes)
+
+        def one_vector(i: Any, left: Any) -> None:
+            """From `i` on; `left` are fewer than fill it, or None."""
+            first = builder.add(origin, builder.mul(i, ir.Constant(i.type, step)))
+            parts = []
+            for part in range(step):
+                index = code.add(first, part * lanes)
+                if left is None and part == 0:
+                    parts.append(code.load("source", index))
+                else:
+                    # Nothing is read behind the last element.
+                    used = size if left is None else left
+                    last = builder.sub(
+                        builder.mul(used, ir.Constant(i.type, step)), ir.Constant(i.type, step - 1)
+                    )
+                    reach = builder.sub(last, ir.Constant(i.type, part * lanes))
+                    parts.append(code.load_some("source", index, code.below("source", reach)))
+            value = parts[0]
+            if step > 1:
+                order = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(0, step * lanes, step)))
+                value = builder.shuffle_vector(*parts, order)
+            place = builder.add(start, i)
+            if left is None:
+                code.store("target", place, combine(builder, dtype, code.load("target", place), value))
+            else:
+                mask = code.below("target", left)
+                before = code.load_some("target", place, mask)
+                code.store_some("target", place, combine(builder, dtype, before, value), mask)
+
+        rest = builder.srem(count, size)
+        full = builder.sub(count, rest)
+        with cgutils.for_range_slice(builder, zero, full, size, inc=True) as (i, _):
+            one_vector(i, None)
+        with builder.if_then(builder.icmp_signed(">", rest, zero)):
+            one_vector(full, rest)
+        return context.get_dummy_value()
+
+    def sweep(typing: Any, source: Any, origin: Any, count: Any, target: Any, start: Any) -> Any:
+        n = types.intp
+        return types.void(source, n, n, target, n), emit
+
+    return intrinsic(sweep)

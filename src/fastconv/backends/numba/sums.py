@@ -10,6 +10,7 @@ import numpy as np
 
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import kernel, read, unsigned, write
+from fastconv.backends.numba.lines import clear
 from fastconv.backends.numba.totals import add_part, settle_every, take_all
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
@@ -44,7 +45,7 @@ def _sum(
     for item in range(start, stop):
         first = item % runs * run
         last = min(first + run, length)
-        line[:] = 0
+        clear(line, 0, lanes)
         terms = 0
         for p in range(first, last, lanes):
             settle_every(terms, line, lanes, totals, rests)
