@@ -38,7 +38,7 @@ def classifier(rng=None):
     )
     nodes = [
         node("Conv", ["x", "weight", "bias"], ["features"], pads=[1, 1, 1, 1], strides=[2, 2]),
-        node("MaxPool", ["features"], ["pooled"], kernel_shape=[2, 2]),
+        node("MaxPool", ["features"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]),
         node("Constant", [], ["zero"], value=helper.make_tensor("zero", FLOAT, [], [0.0])),
         node("ReduceSum", ["pooled"], ["sum"], keepdims=0),
         node("Greater", ["sum", "zero"], ["positive"]),
