@@ -122,17 +122,23 @@ def test_the_backend_is_that_of_the_call_or_of_the_load(backend, monkeypatch):
 
 def test_several_outputs_and_none_shared():
     data = model(
-        [node("Identity", ["x"], ["a"]), node("Transpose", ["c"], ["b"]), node("Relu", ["x"], ["r"])],
+        [
+            node("Identity", ["x"], ["a"]),
+            node("Transpose", ["c"], ["b"]),
+            node("Relu", ["x"], ["r"]),
+            node("Slice", ["r", "0", "1"], ["f"]),
+        ],
         {"x": (FLOAT, [2])},
-        {"a": (FLOAT, [2]), "b": (FLOAT, [3, 2]), "r": (FLOAT, [2]), "c": (FLOAT, [2, 3])},
-        {"c": np.zeros((2, 3), np.float32)},
+        {"a": (FLOAT, [2]), "b": (FLOAT, [3, 2]), "r": (FLOAT, [2]), "c": (FLOAT, [2, 3]), "f": (FLOAT, [1])},
+        {"0": np.array([0]), "1": np.array([1]), "c": np.zeros((2, 3), np.float32)},
     )
     loaded = load(data)
     x = np.array([1, -1], np.float32)
     first = loaded(x)
-    assert list(first) == ["a", "b", "r", "c"]
+    assert list(first) == ["a", "b", "r", "c", "f"]
     for value in first.values():
         value[...] = 7
+    assert first["f"].sum() == 7
     assert x.tolist() == [1, -1]
     assert loaded(x)["b"].sum() == loaded(x)["c"].sum() == 0
 
@@ -216,6 +222,45 @@ def test_planned_and_not_planned_agree(backend):
             np.testing.assert_allclose(
                 planned(part), free({"x": part, "w": weight, "b": bias}), rtol=1e-5, atol=1e-5
             )
+
+
+MICROSOFT = [helper.make_opsetid("com.microsoft", 1)]
+
+
+@pytest.mark.parametrize(
+    ("activation", "parameters", "function"),
+    [
+        ("Relu", [], lambda x: np.maximum(x, 0)),
+        ("LeakyRelu", [0.25], lambda x: np.where(x < 0, x * np.float32(0.25), x)),
+        ("Clip", [-0.5, 0.75], lambda x: np.clip(x, -0.5, 0.75)),
+        ("Sigmoid", [], lambda x: 1 / (1 + np.exp(-x))),
+    ],
+)
+def test_fused_convolutions(backend, activation, parameters, function):
+    weight = np.random.default_rng(4).normal(size=(3, 3, 3, 3)).astype(np.float32)
+    more = {"activation_params": parameters} if parameters else {}
+    made = node(
+        "FusedConv",
+        ["x", "w", "", "z"],
+        ["y"],
+        domain="com.microsoft",
+        activation=activation,
+        auto_pad="SAME_UPPER",
+        **more,
+    )
+    plain = fastconv.conv2d(X, weight, padding=1) + X[:, ::-1]
+    kinds = {"x": (FLOAT, None), "z": (FLOAT, None)}
+    planned = load(model([made], kinds, {"y": (FLOAT, None)}, {"w": weight}, opsets=MICROSOFT))
+    np.testing.assert_allclose(planned({"x": X, "z": X[:, ::-1]}), function(plain), rtol=1e-4, atol=1e-5)
+    free = load(model([made], kinds | {"w": (FLOAT, None)}, {"y": (FLOAT, None)}, opsets=MICROSOFT))
+    result = free({"x": X, "z": X[:, ::-1], "w": weight})
+    np.testing.assert_allclose(result, function(plain), rtol=1e-4, atol=1e-5)
+
+
+def test_a_fused_activation_that_is_not_known():
+    made = node("FusedConv", ["x", "x"], ["y"], domain="com.microsoft", activation="HardSigmoid")
+    with pytest.raises(ModelError, match="the activation 'HardSigmoid'"):
+        load(model([made], {"x": (FLOAT, None)}, {"y": (FLOAT, None)}, opsets=MICROSOFT))
 
 
 def test_old_files_list_constants_as_inputs():

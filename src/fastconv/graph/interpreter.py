@@ -27,10 +27,11 @@ class Interpreter:
         self._constants: list[Any] = [None]
         slots: dict[int, int] = {}
         for node in graph.nodes:
+            prepares = TABLE[node.operation].prepare is not None
             for value in node.reads():
-                self._place_constant(value, slots)
+                self._place_constant(value, slots, prepares)
         for value in graph.outputs:
-            self._place_constant(value, slots)
+            self._place_constant(value, slots, True)
         self._inputs = [self._new(value, slots) for value in graph.inputs]
         self._steps = [_Step(node, slots, self._new) for node in graph.nodes]
         self._outputs = [slots[id(value)] for value in graph.outputs]
@@ -41,10 +42,16 @@ class Interpreter:
         self._constants.append(None)
         return slots[id(value)]
 
-    def _place_constant(self, value: Value, slots: dict[int, int]) -> None:
-        if value.is_constant and id(value) not in slots:
-            slots[id(value)] = len(self._constants)
+    def _place_constant(self, value: Value, slots: dict[int, int], prepared: bool) -> None:
+        """One that lies anywhere in a file is copied to where NumPy is fast, but where a node prepares it."""
+        if not value.is_constant:
+            return
+        slot = slots.setdefault(id(value), len(self._constants))
+        if slot == len(self._constants):
             self._constants.append(value.constant)
+        if not prepared and not self._constants[slot].flags.aligned:
+            self._constants[slot] = self._constants[slot].copy()
+            self._constants[slot].flags.writeable = False
 
     def _free(self, graph: Graph) -> None:
         """Let each step free what nothing after it reads."""
@@ -110,8 +117,7 @@ class _Step:
         function = self._prepared.get(backend)
         if function is None:
             assert self._operation.prepare is not None
-            constants = [None if value is None else value.constant for value in self._node.inputs]
-            made = self._operation.prepare(constants, self._attributes)
+            made = self._operation.prepare(self._node.inputs, self._attributes)
             function = self._prepared.setdefault(backend, made or self._plain)
         return function
 

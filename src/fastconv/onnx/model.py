@@ -53,7 +53,8 @@ class Model:
         Returns
         -------
         ndarray, or dict of str to ndarray
-            The output, or, where there are several, all by name; they share no memory with an input.
+            The output, or, where there are several, all by name; they share no memory with an input
+            or with each other.
 
         Raises
         ------
@@ -63,7 +64,9 @@ class Model:
         arrays = [_read(tensor, value) for tensor, value in zip(self.inputs, self._given(x), strict=True)]
         with nullcontext() if self._backend is None else use_backend(self._backend):
             results = self._run(*arrays)
-        own = [_own(result, arrays) for result in results]
+        own: list[Any] = []
+        for result in results:
+            own.append(_own(result, [*arrays, *own]))
         if len(own) == 1:
             return own[0]
         return {tensor.name: result for tensor, result in zip(self.outputs, own, strict=True)}
@@ -117,12 +120,12 @@ def _fits(shape: tuple[int, ...], wanted: tuple[Size, ...]) -> bool:
     )
 
 
-def _own(result: Any, inputs: list[Any]) -> Any:
+def _own(result: Any, others: list[Any]) -> Any:
     """A result that the caller may write to."""
     if isinstance(result, list):
-        return [_own(value, inputs) for value in result]
+        return [_own(value, others) for value in result]
     array: Array = result
     shared = not array.flags.writeable or any(
-        np.may_share_memory(array, x) for x in inputs if isinstance(x, np.ndarray)
+        np.may_share_memory(array, x) for x in others if isinstance(x, np.ndarray)
     )
     return array.copy() if shared else array

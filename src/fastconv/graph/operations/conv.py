@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastconv.graph.graph import Value
-from fastconv.graph.operations.table import Type, operation
+from fastconv.graph.operations.table import ALWAYS, Reading, Type, operation, upgrade
 from fastconv.graph.operations.windows import Pads, Windows, split
 from fastconv.ops.conv import conv2d
 from fastconv.ops.deform import deform_conv2d
@@ -53,14 +54,25 @@ def _convolved(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> li
     return [Type(x.dtype, (x.shape[0], weight.shape[0], *windows.shape(x.shape[2:])))]
 
 
-def _planned(constants: Sequence[Any], attributes: dict[str, Any]) -> Callable[..., Any] | None:
-    weight, bias = constants[1], constants[2] if len(constants) > 2 else None
-    if weight is None or weight.ndim not in (3, 4) or (len(constants) > 2 and bias is None):
+def _constants(inputs: Sequence[Value | None]) -> tuple[Any, Any] | None:
+    """Weight and bias of images or signals where both are constants."""
+    weight, bias = inputs[1], inputs[2] if len(inputs) > 2 else None
+    if weight is None or not weight.is_constant or weight.constant.ndim not in (3, 4):
         return None
-    windows, plans = row(Windows.of(weight.shape[2:], attributes)), dict[Pads, Conv2dPlan]()
-    group = attributes.get("group", 1)
+    if bias is not None and not bias.is_constant:
+        return None
+    return weight.constant, None if bias is None else bias.constant
 
-    def run(x: Array, *_: Array) -> Array:
+
+def _planned(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> Callable[..., Any] | None:
+    constants = _constants(inputs)
+    if constants is None:
+        return None
+    weight, bias = constants
+    windows, plans = row(Windows.of(weight.shape[2:], attributes)), dict[Pads, Conv2dPlan]()
+    group, activation = attributes.get("group", 1), _activation(attributes)
+
+    def run(x: Array, weight_: Any = None, bias_: Any = None, residual: Array | None = None) -> Array:
         image = as_image(x)
         padding = windows.padding(image.shape[2:])
         plan = plans.get(padding)
@@ -68,9 +80,9 @@ def _planned(constants: Sequence[Any], attributes: dict[str, Any]) -> Callable[.
             if len(plans) >= _MOST_PLANS:
                 plans.clear()
             options: Any = (windows.strides, padding, windows.dilations, group)
-            made = plan_conv2d(as_image(weight), bias, *options)
+            made = plan_conv2d(as_image(weight), bias, *options, activation=activation)
             plan = plans.setdefault(padding, made)
-        return _as_before(plan(image), x.ndim)
+        return _as_before(plan(image, residual=None if residual is None else as_image(residual)), x.ndim)
 
     return run
 
@@ -95,6 +107,65 @@ def convolution(
     windows, image = row(windows), as_image(x)
     options: Any = (windows.strides, windows.padding(image.shape[2:]), windows.dilations, group)
     return _as_before(conv2d(image, as_image(weight), bias, *options), x.ndim)
+
+
+# The activations of a fused convolution that the library has, by its words, and their parameters' defaults.
+_FUSED: dict[str, tuple[str, tuple[float, ...]]] = {
+    "": ("", ()),
+    "Relu": ("relu", ()),
+    "Sigmoid": ("sigmoid", ()),
+    "Tanh": ("tanh", ()),
+    "LeakyRelu": ("leaky_relu", (0.01,)),
+    "Clip": ("clip", (-math.inf, math.inf)),
+}
+
+
+def _activation(attributes: dict[str, Any]) -> Any:
+    word, defaults = _FUSED[attributes.get("activation", "")]
+    if not defaults:
+        return word or None
+    given = tuple(attributes.get("activation_params") or ())
+    return (word, *given, *defaults[len(given) :])
+
+
+@operation("com.microsoft.FusedConv", rule=_convolved, prepare=_planned)
+def fused_convolution(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    residual: Array | None = None,
+    *,
+    activation: str = "",
+    activation_params: tuple[float, ...] | None = None,
+    auto_pad: str = "NOTSET",
+    dilations: tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Any:
+    """A convolution with what follows it: the sum with a residual, and an activation."""
+    windows = row(
+        Windows.of(
+            weight.shape[2:],
+            {"auto_pad": auto_pad, "dilations": dilations, "pads": pads, "strides": strides},
+        )
+    )
+    image = as_image(x)
+    options: Any = (windows.strides, windows.padding(image.shape[2:]), windows.dilations, group)
+    word = _activation({"activation": activation, "activation_params": activation_params})
+    added = None if residual is None else as_image(residual)
+    y = conv2d(image, as_image(weight), bias, *options, activation=word, residual=added)
+    return _as_before(y, x.ndim)
+
+
+@upgrade("com.microsoft.FusedConv", to=ALWAYS)
+def activations_of_the_library(reading: Reading) -> None:
+    name, weight = reading.attributes.get("activation", ""), reading.input(1)
+    if name not in _FUSED:
+        reading.refuse(f"the activation {name!r}")
+    if weight is not None and weight.shape is not None and len(weight.shape) > 4:
+        reading.refuse("three spatial axes")
 
 
 def _volume(x: Array, weight: Array, bias: Array | None, windows: Windows, group: int) -> Array:
@@ -143,10 +214,13 @@ def _allowed(
     return pads, inner, tuple(m - i for m, i in zip(more, inner, strict=True))
 
 
-def _transposed_plans(constants: Sequence[Any], attributes: dict[str, Any]) -> Callable[..., Any] | None:
-    weight, bias = constants[1], constants[2] if len(constants) > 2 else None
-    if weight is None or weight.ndim not in (3, 4) or (len(constants) > 2 and bias is None):
+def _transposed_plans(
+    inputs: Sequence[Value | None], attributes: dict[str, Any]
+) -> Callable[..., Any] | None:
+    constants = _constants(inputs)
+    if constants is None:
         return None
+    weight, bias = constants
     windows = Windows.of(weight.shape[2:], attributes)
     plans = dict[tuple[Pads, tuple[int, ...]], ConvTranspose2dPlan]()
     group = attributes.get("group", 1)

@@ -33,8 +33,9 @@ class Type:
 
 # The types of the outputs, from the inputs and the attributes.
 Rule = Callable[[Sequence[Value | None], dict[str, Any]], Sequence[Type]]
-# A node's function with what its constants allow to prepare; None where there is nothing to prepare.
-Prepare = Callable[[Sequence[Any], dict[str, Any]], Callable[..., Any] | None]
+# A node's function with what its constants allow to prepare, from the inputs and the attributes; None where that is
+# nothing.
+Prepare = Callable[[Sequence[Value | None], dict[str, Any]], Callable[..., Any] | None]
 
 
 @dataclass
