@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fastconv.graph.operations.table import Reading, operation, upgrade
+from fastconv.graph.graph import Graph, Value
+from fastconv.graph.operations.table import Reading, Type, operation, upgrade
 from fastconv.typing import Array
 
 Body = Callable[..., list[Any]]
 
 
-@operation("If")
+def _either(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    """What both branches have in common."""
+    graphs: list[Graph] = [attributes["then_branch"], attributes["else_branch"]]
+    return [_common(one, other) for one, other in zip(*(graph.outputs for graph in graphs), strict=True)]
+
+
+def _common(one: Value, other: Value) -> Type:
+    dtype = one.dtype if one.dtype == other.dtype else None
+    if one.shape is None or other.shape is None or len(one.shape) != len(other.shape):
+        return Type(dtype)
+    sizes = zip(one.shape, other.shape, strict=True)
+    return Type(dtype, tuple(a if a == b else None for a, b in sizes))
+
+
+@operation("If", rule=_either)
 def branch(condition: Array, *, then_branch: Body, else_branch: Body) -> Any:
     return tuple(then_branch() if condition.item() else else_branch())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.graph.graph import Value
+from fastconv.graph.graph import Size, Value
 from fastconv.graph.operations.table import ALWAYS, Reading, Type, operation, upgrade
 from fastconv.graph.operations.windows import Pads, Windows, split
 from fastconv.ops.conv import conv2d
@@ -248,7 +248,27 @@ def _options(windows: Windows, padding: Pads, more: tuple[int, ...], group: int)
     return wide.strides, padding, more, group, wide.dilations
 
 
-@operation("ConvTranspose", prepare=_transposed_plans)
+def _transposed_type(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    x, weight = inputs[:2]
+    assert x is not None
+    assert weight is not None
+    shape = weight.shape
+    if x.shape is None or shape is None or not all(isinstance(size, int) for size in shape[1:]):
+        return [Type(x.dtype)]
+    kernel: Any = shape[2:]
+    windows, filters = Windows.of(kernel, attributes), shape[1]
+    assert isinstance(filters, int)
+    sizes: list[Size] = [None] * len(kernel)
+    spatial = x.shape[2:]
+    if all(isinstance(size, int) for size in spatial):
+        known: Any = spatial
+        padding, more, beyond = transposed_padding(windows, known, attributes)
+        axes = zip(known, windows.strides, windows.extents, padding, more, beyond, strict=True)
+        sizes = [(n - 1) * s + e - sum(pads) + inner + outer for n, s, e, pads, inner, outer in axes]
+    return [Type(x.dtype, (x.shape[0], filters * attributes.get("group", 1), *sizes))]
+
+
+@operation("ConvTranspose", rule=_transposed_type, prepare=_transposed_plans)
 def transposed(
     x: Array,
     weight: Array,
@@ -307,7 +327,7 @@ def _transposed_volume(
     return result if bias is None else result + bias.reshape(-1, 1, 1, 1)
 
 
-@operation("DeformConv")
+@operation("DeformConv", rule=_convolved)
 def deformable(
     x: Array,
     weight: Array,

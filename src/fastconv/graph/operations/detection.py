@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.graph.operations.table import operation
+from fastconv.graph.operations.table import Type, operation
 from fastconv.typing import Array
 
 
-@operation("NonMaxSuppression")
+@operation("NonMaxSuppression", rule=lambda inputs, attributes: [Type(np.dtype(np.int64), (None, 3))])
 def non_max_suppression(
     boxes: Array,
     scores: Array,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.graph.elements import ELEMENTS
+from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.shape import sizes
 from fastconv.graph.operations.table import ALWAYS, Reading, operation, upgrade
 from fastconv.typing import Array
@@ -28,20 +29,20 @@ def one_value(reading: Reading) -> None:
                 reading.attributes["value"] = np.array(reading.attributes.pop(key), dtype)
 
 
-@operation("ConstantOfShape")
+@operation("ConstantOfShape", rule=shape_rules.filled)
 def constant_of_shape(shape: Array, *, value: Array | None = None) -> Any:
     fill = np.zeros(1, np.float32) if value is None else value
     return np.full(sizes(shape), fill.ravel()[0], fill.dtype)
 
 
-@operation("Range")
+@operation("Range", rule=shape_rules.in_a_row)
 def range_of(start: Array, limit: Array, delta: Array, *, stash_type: int = 1) -> Any:
     first, step = start.item(), delta.item()
     count = max(int(np.ceil((limit.item() - first) / step)), 0)
     return (first + np.arange(count) * step).astype(start.dtype)
 
 
-@operation("EyeLike")
+@operation("EyeLike", rule=shape_rules.of_type("dtype"))
 def eye_like(x: Array, *, dtype: int | None = None, k: int = 0) -> Any:
     rows, columns = x.shape
     return np.eye(rows, columns, k, x.dtype if dtype is None else ELEMENTS[dtype].dtype)

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.rules import same
 from fastconv.graph.operations.shape import sizes
 from fastconv.graph.operations.table import RETIRED, Reading, operation, upgrade
 from fastconv.typing import Array
 
 
-@operation("Slice")
+@operation("Slice", rule=shape_rules.sliced)
 def slice_of(
     x: Array, starts: Array, ends: Array, axes: Array | None = None, steps: Array | None = None
 ) -> Any:
@@ -26,10 +27,9 @@ def slice_of(
 
 
 def _slice(start: int, end: int, step: int, size: int) -> slice:
-    start, end = (place + size if place < 0 else place for place in (start, end))
+    start, end, step = shape_rules.bounds(start, end, step, size)
     if step > 0:
-        return slice(min(max(start, 0), size), min(max(end, 0), size), step)
-    start, end = min(max(start, -1), size - 1), min(max(end, -1), size - 1)
+        return slice(start, end, step)
     return slice(start, None if end < 0 else end, step) if start >= 0 else slice(0, 0)
 
 
@@ -39,12 +39,12 @@ def ends_are_inputs(reading: Reading) -> None:
         reading.to_input(name, place)
 
 
-@operation("Gather")
+@operation("Gather", rule=shape_rules.gathered)
 def gather(x: Array, indices: Array, *, axis: int = 0) -> Any:
     return np.take(x, _inside("Gather", indices, x.shape[axis]), axis)
 
 
-@operation("GatherElements")
+@operation("GatherElements", rule=shape_rules.of_indices)
 def gather_elements(x: Array, indices: Array, *, axis: int = 0) -> Any:
     return np.take_along_axis(_cut(x, indices, axis), _inside("GatherElements", indices, x.shape[axis]), axis)
 
@@ -62,7 +62,7 @@ def _cut(x: Array, indices: Array, axis: int) -> Array:
     return x[tuple(slice(None) if a == axis else slice(size) for a, size in enumerate(indices.shape))]
 
 
-@operation("GatherND")
+@operation("GatherND", rule=shape_rules.gathered_nd)
 def gather_nd(x: Array, indices: Array, *, batch_dims: int = 0) -> Any:
     return x[_places("GatherND", x, indices, batch_dims)]
 
@@ -130,7 +130,7 @@ def compress(x: Array, condition: Array, *, axis: int | None = None) -> Any:
     return np.compress(condition, x, axis)
 
 
-@operation("OneHot")
+@operation("OneHot", rule=shape_rules.one_hot)
 def one_hot(indices: Array, depth: Array, values: Array, *, axis: int = -1) -> Any:
     count = int(depth.item())
     places = indices.astype(np.int64)
@@ -140,6 +140,6 @@ def one_hot(indices: Array, depth: Array, values: Array, *, axis: int = -1) -> A
     return np.where(hot, values[1], values[0])
 
 
-@operation("NonZero")
+@operation("NonZero", rule=shape_rules.nonzero)
 def nonzero(x: Array) -> Any:
     return np.array(np.nonzero(x), np.int64).reshape(x.ndim, -1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.rules import same
 from fastconv.graph.operations.table import Reading, operation, upgrade
 from fastconv.typing import Array
@@ -20,17 +21,17 @@ def _extreme(x: Array, axis: int, keepdims: int, last: int, find: Any) -> Any:
     return place if keepdims else place.squeeze(axis)
 
 
-@operation("ArgMax")
+@operation("ArgMax", rule=shape_rules.extreme)
 def arg_max(x: Array, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
     return _extreme(x, axis, keepdims, select_last_index, np.argmax)
 
 
-@operation("ArgMin")
+@operation("ArgMin", rule=shape_rules.extreme)
 def arg_min(x: Array, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
     return _extreme(x, axis, keepdims, select_last_index, np.argmin)
 
 
-@operation("TopK")
+@operation("TopK", rule=shape_rules.best)
 def top_k(x: Array, k: Array, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> Any:
     """Of equal ones the first come first."""
     count = int(k.item())

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.shape import sizes
 from fastconv.graph.operations.table import Reading, operation, upgrade
 from fastconv.typing import Array
@@ -13,7 +14,7 @@ from fastconv.typing import Array
 _MODES: dict[str, Any] = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}
 
 
-@operation("Pad")
+@operation("Pad", rule=shape_rules.padded)
 def pad(
     x: Array, pads: Array, value: Array | None = None, axes: Array | None = None, *, mode: str = "constant"
 ) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.graph.elements import ELEMENTS, NUMBERS
+from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.conv import convolution
 from fastconv.graph.operations.table import ALWAYS, Reading, operation, upgrade
 from fastconv.typing import Array
@@ -30,7 +31,7 @@ def _rounded(x: Array, zero: Array, number: int, saturate: bool) -> Any:
     return np.clip(np.rint(x) + zero, low, high).astype(element.dtype)
 
 
-@operation("QuantizeLinear", "com.microsoft.QuantizeLinear")
+@operation("QuantizeLinear", "com.microsoft.QuantizeLinear", rule=shape_rules.quantised)
 def quantize(
     x: Array,
     scale: Array,
@@ -56,7 +57,7 @@ def type_of_the_zero_point(reading: Reading) -> None:
         reading.attributes["output_dtype"] = zero.element
 
 
-@operation("DequantizeLinear", "com.microsoft.DequantizeLinear")
+@operation("DequantizeLinear", "com.microsoft.DequantizeLinear", rule=shape_rules.dequantised)
 def dequantize(
     x: Array,
     scale: Array,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fastconv.graph.graph import Value
 from fastconv.graph.operations import activations, arithmetic
 from fastconv.graph.operations.shape import sizes
-from fastconv.graph.operations.table import operation
+from fastconv.graph.operations.table import Type, operation
 from fastconv.typing import Array
 
 _ACTIVATIONS: dict[str, Callable[..., Any]] = {
@@ -120,7 +121,21 @@ class _Layer:
         return bias[:, :width], bias[:, width:]
 
 
-@operation("RNN")
+def _recurrent(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    x = inputs[0]
+    assert x is not None
+    if x.shape is None:
+        return [Type(x.dtype)] * 3
+    directions = 2 if attributes.get("direction") == "bidirectional" else 1
+    hidden, (first, second, _) = attributes["hidden_size"], x.shape
+    if attributes.get("layout", 0):
+        state = Type(x.dtype, (first, directions, hidden))
+        return [Type(x.dtype, (first, second, directions, hidden)), state, state]
+    state = Type(x.dtype, (directions, second, hidden))
+    return [Type(x.dtype, (first, directions, second, hidden)), state, state]
+
+
+@operation("RNN", rule=_recurrent)
 def rnn(
     x: Array,
     w: Array,
@@ -147,7 +162,7 @@ def rnn(
     return layer.run(step, layer.initial(initial_h))
 
 
-@operation("GRU")
+@operation("GRU", rule=_recurrent)
 def gru(
     x: Array,
     w: Array,
@@ -182,7 +197,7 @@ def gru(
     return layer.run(step, layer.initial(initial_h))
 
 
-@operation("LSTM")
+@operation("LSTM", rule=_recurrent)
 def lstm(
     x: Array,
     w: Array,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fastconv.graph.graph import Size, Value
+from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.shape import sizes as as_sizes
-from fastconv.graph.operations.table import RETIRED, Reading, operation, upgrade
+from fastconv.graph.operations.table import RETIRED, Reading, Type, operation, upgrade
 from fastconv.typing import Array
 
 
@@ -84,7 +87,27 @@ def _along(x: Array, axis: int, index: Array, weights: Array) -> Array:
     return np.asarray(total)
 
 
-@operation("Resize")
+def _resized(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    x = shape_rules.first(inputs)
+    if x.shape is None:
+        return [Type(x.dtype)]
+    rank = len(x.shape)
+    along = [axis % rank for axis in attributes.get("axes") or range(rank)]
+    scales, sizes = shape_rules.constant(inputs, 2), shape_rules.constant(inputs, 3)
+    known = all(isinstance(x.shape[axis], int) for axis in along)
+    new: dict[int, Size] = dict.fromkeys(along, None)
+    if sizes:
+        if attributes.get("keep_aspect_ratio_policy", "stretch") == "stretch":
+            new.update(zip(along, sizes, strict=True))
+    elif scales and known:
+        lengths: Any = x.shape
+        new.update(
+            (axis, math.floor(factor * lengths[axis])) for axis, factor in zip(along, scales, strict=True)
+        )
+    return [shape_rules.changed(x, new)]
+
+
+@operation("Resize", rule=_resized)
 def resize(
     x: Array,
     roi: Array | None = None,

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from fastconv.graph.graph import Value
 from fastconv.graph.operations.resize import cubic_kernel
 from fastconv.graph.operations.shape import sizes
-from fastconv.graph.operations.table import Reading, operation, upgrade
+from fastconv.graph.operations.table import Reading, Type, operation, upgrade
 from fastconv.typing import Array
 
 
-@operation("GridSample")
+def _sampled(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    x, grid = inputs
+    assert x is not None
+    assert grid is not None
+    if x.shape is None or grid.shape is None:
+        return [Type(x.dtype)]
+    return [Type(x.dtype, (*x.shape[:2], *grid.shape[1:-1]))]
+
+
+@operation("GridSample", rule=_sampled)
 def grid_sample(
     x: Array, grid: Array, *, align_corners: int = 0, mode: str = "linear", padding_mode: str = "zeros"
 ) -> Any:
@@ -91,7 +102,16 @@ def affine_grid(theta: Array, size: Array, *, align_corners: int = 0) -> Any:
     return flat.reshape(len(theta), *spatial, len(spatial)).astype(theta.dtype)
 
 
-@operation("RoiAlign")
+def _aligned(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    x, rois = inputs[:2]
+    assert x is not None
+    count = None if rois is None or rois.shape is None else rois.shape[0]
+    channels = None if x.shape is None else x.shape[1]
+    size = (attributes.get("output_height", 1), attributes.get("output_width", 1))
+    return [Type(x.dtype, (count, channels, *size))]
+
+
+@operation("RoiAlign", rule=_aligned)
 def roi_align(
     x: Array,
     rois: Array,

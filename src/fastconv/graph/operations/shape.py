@@ -10,6 +10,7 @@ import numpy as np
 
 from fastconv.graph.elements import ELEMENTS
 from fastconv.graph.graph import Size, Value
+from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.rules import same
 from fastconv.graph.operations.table import ALWAYS, Reading, Type, operation, upgrade
 from fastconv.typing import Array
@@ -94,12 +95,12 @@ def transpose(x: Array, *, perm: tuple[int, ...] | None = None) -> Any:
     return x.transpose(perm)
 
 
-@operation("Squeeze")
+@operation("Squeeze", rule=shape_rules.squeezed)
 def squeeze(x: Array, axes: Array | None = None) -> Any:
     return x.squeeze(None if axes is None else tuple(sizes(axes)))
 
 
-@operation("Unsqueeze")
+@operation("Unsqueeze", rule=shape_rules.unsqueezed)
 def unsqueeze(x: Array, axes: Array) -> Any:
     return np.expand_dims(x, tuple(sizes(axes)))
 
@@ -128,7 +129,7 @@ def concatenate(*values: Array, axis: int) -> Any:
     return np.concatenate(values, axis)
 
 
-@operation("Split")
+@operation("Split", rule=shape_rules.split_parts)
 def split(
     x: Array, parts: Array | None = None, *, axis: int = 0, num_outputs: int | None = None, outputs: int
 ) -> Any:
@@ -166,12 +167,12 @@ def size_of(x: Array) -> Any:
     return np.array(x.size, np.int64)
 
 
-@operation("Expand")
+@operation("Expand", rule=shape_rules.expanded)
 def expand(x: Array, shape: Array) -> Any:
     return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(sizes(shape))))
 
 
-@operation("Tile")
+@operation("Tile", rule=shape_rules.tiled)
 def tile(x: Array, repeats: Array) -> Any:
     return np.tile(x, sizes(repeats))
 
@@ -218,12 +219,12 @@ def like_a_type_that_numpy_lacks(reading: Reading) -> None:
         reading.attributes["to"] = like.element
 
 
-@operation("BitCast")
+@operation("BitCast", rule=shape_rules.of_type("to"))
 def bit_cast(x: Array, *, to: int) -> Any:
     return np.asarray(x, order="C").view(ELEMENTS[to].dtype)
 
 
-@operation("DepthToSpace")
+@operation("DepthToSpace", rule=shape_rules.blocks(1))
 def depth_to_space(x: Array, *, blocksize: int, mode: str = "DCR") -> Any:
     n, c, h, w = x.shape
     b = blocksize
@@ -234,7 +235,7 @@ def depth_to_space(x: Array, *, blocksize: int, mode: str = "DCR") -> Any:
     return parts.reshape(n, c // (b * b), h * b, w * b)
 
 
-@operation("SpaceToDepth")
+@operation("SpaceToDepth", rule=shape_rules.blocks(-1))
 def space_to_depth(x: Array, *, blocksize: int, mode: str = "DCR") -> Any:
     n, c, h, w = x.shape
     b = blocksize
