@@ -370,6 +370,51 @@ def with_random_weights(name):
     return made
 
 
+@pytest.mark.one_instruction_set
+def test_what_is_saved_runs_elsewhere(tmp_path):
+    """A network, and one with a branch and what was a function, for ONNX Runtime and for the reader."""
+    runtime = pytest.importorskip("onnxruntime")
+    path = tmp_path / "saved.onnx"
+    for data, x in (
+        (with_random_weights("squeezenet").SerializeToString(), np.ones((1, 3, 224, 224), np.float32)),
+        (classifier(), X),
+    ):
+        loaded = load(data)
+        fastconv.onnx.save(loaded, path)
+        onnx.checker.check_model(str(path), full_check=True)
+        session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        (answer,) = session.run(None, {loaded.inputs[0].name: x})
+        np.testing.assert_allclose(answer, loaded(x), rtol=1e-3, atol=1e-6)
+        again = load(path)
+        assert (again.inputs, again.outputs) == (loaded.inputs, loaded.outputs)
+        np.testing.assert_array_equal(again(x), loaded(x))
+        fastconv.onnx.save(again, path)  # over the file that its weights are mapped from
+        np.testing.assert_array_equal(again(x), load(path)(x))
+
+
+def test_what_is_not_saved(tmp_path):
+    x, y = Value("x", np.dtype(np.float32)), Value("y")
+    with pytest.raises(ValueError, match="the dtype of 'y', an input or output, is not known"):
+        fastconv.onnx.save(Graph([x], [y], [Node("Relu", [x], [y])]), tmp_path / "a.onnx")
+    with pytest.raises(GraphError, match="no operation"):
+        fastconv.onnx.save(Graph([x], [y], [Node("Frob", [x], [y])]), tmp_path / "a.onnx")
+    small = Value.of("c", np.float32([1]), element=16)
+    y.dtype = x.dtype
+    with pytest.raises(ValueError, match="a type that NumPy lacks"):
+        fastconv.onnx.save(Graph([x], [y], [Node("Add", [x, small], [y])]), tmp_path / "a.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_that_several_values_have(tmp_path):
+    a, b, c = (Value("v", np.dtype(np.float32), (2,)) for _ in range(3))
+    constant = Value.of("v", np.float32([1, 2]))
+    graph = Graph([a], [c], [Node("Add", [a, constant], [b]), Node("Neg", [b], [c])])
+    fastconv.onnx.save(graph, tmp_path / "a.onnx")
+    loaded = load(tmp_path / "a.onnx")
+    assert loaded(np.float32([3, 4])).tolist() == [-4, -6]
+    assert [tensor.name for tensor in (*loaded.inputs, *loaded.outputs)] == ["v", "v_1"]
+
+
 NETWORKS = sorted(path.stem.removeprefix("light_") for path in LIGHT.glob("*.onnx"))
 
 

@@ -102,7 +102,7 @@ def test_raw_data_is_not_copied(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < weight.nbytes / 4
-    constant = loaded._graph.nodes[0].inputs[1].constant
+    constant = loaded.graph.nodes[0].inputs[1].constant
     assert not constant.flags.owndata
     assert not constant.flags.writeable
 

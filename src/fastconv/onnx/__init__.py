@@ -6,18 +6,25 @@ ends in a `ModelError` that says where.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from fastconv.backends import resolve
+from fastconv.graph.graph import Graph
 from fastconv.graph.verify import GraphError, verify
+from fastconv.onnx.encode import encode
 from fastconv.onnx.error import ModelError, model_error
+from fastconv.onnx.export import Exporter
 from fastconv.onnx.messages import MODEL
 from fastconv.onnx.model import Model, Tensor
 from fastconv.onnx.reader import Reader
 from fastconv.onnx.source import Source, opened
 from fastconv.onnx.wire import Parser
+from fastconv.settings.folder import write_whole
 from fastconv.shown import shows
 from fastconv.typing import BackendName
 
-__all__ = ["Model", "ModelError", "Tensor", "load"]
+__all__ = ["Model", "ModelError", "Tensor", "load", "save"]
 __dir__ = shows(__name__)
 
 
@@ -72,3 +79,45 @@ def load(source: Source, *, backend: BackendName | None = None) -> Model:
     except GraphError as error:  # what the reader should have said, with a place
         raise model_error(str(error)) from error
     return Model(graph, backend)
+
+
+_LARGEST = 2**31
+
+
+def save(model: Model | Graph, path: str | os.PathLike[str]) -> None:
+    """Write a network into an ONNX file.
+
+    Parameters
+    ----------
+    model : Model or Graph
+        As `load` gives it, or a graph of one's own. Operators are written in their newest form, as operator set 22 or
+        the lowest after it that has them all.
+    path : path_like
+        In place of what is there.
+
+    Raises
+    ------
+    ValueError
+        If the network holds what is not written: constants of types that NumPy lacks, inputs and outputs of unknown
+        dtype (sequences), or more than 2 GiB.
+    OSError
+        If it cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile, fastconv, numpy as np
+    >>> from fastconv.graph import Graph, Node, Value
+    >>> x, y = (Value(name, np.dtype(np.float32), ("N", 3)) for name in "xy")
+    >>> path = os.path.join(tempfile.mkdtemp(), "relu.onnx")
+    >>> fastconv.onnx.save(Graph([x], [y], [Node("Relu", [x], [y])]), path)
+    >>> fastconv.onnx.load(path)
+    <Model 'graph' (x: float32 ('N', 3)) -> (y: float32 ('N', 3))>
+    """
+    graph = model.graph if isinstance(model, Model) else model
+    verify(graph)
+    data = encode(MODEL, Exporter(graph).model)
+    if len(data) >= _LARGEST:
+        raise ValueError(
+            f"save: the file would have {len(data)} bytes, but protobuf's files have less than 2 GiB"
+        )
+    write_whole(Path(path), data)

@@ -33,10 +33,12 @@ class Model:
     ----------
     inputs, outputs : tuple of Tensor
         Their names, dtypes and shapes.
+    graph : fastconv.graph.Graph
+        What runs; not to be changed.
     """
 
     def __init__(self, graph: Graph, backend: BackendName | None) -> None:
-        self._graph = graph
+        self.graph = graph
         self._backend: BackendName | None = backend
         self._run = Interpreter(graph)
         self.inputs = _tensors(graph.inputs)
@@ -86,12 +88,12 @@ class Model:
         return [x]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Model, (self._graph, self._backend)
+        return Model, (self.graph, self._backend)
 
     def __repr__(self) -> str:
         shown = [f"{t.name}: {t.dtype} {t.shape}" for t in (*self.inputs, *self.outputs)]
         ins, outs = shown[: len(self.inputs)], shown[len(self.inputs) :]
-        return f"<Model {self._graph.name!r} ({', '.join(ins)}) -> ({', '.join(outs)})>"
+        return f"<Model {self.graph.name!r} ({', '.join(ins)}) -> ({', '.join(outs)})>"
 
 
 def _tensors(values: list[Value]) -> tuple[Tensor, ...]:

@@ -140,8 +140,10 @@ def _rows(x: Array, axis: int) -> Array:
 
 @upgrade("Softmax", "LogSoftmax", "Hardmax", to=13)
 def one_axis(reading: Reading) -> None:
-    reading.attributes.setdefault("axis", 1)
-    reading.attributes["flat"] = 1
+    axis, x = reading.attributes.setdefault("axis", 1), reading.inputs[0]
+    rank = None if x is None or x.shape is None else len(x.shape)
+    if rank is None or axis not in (-1, rank - 1):  # along the last one all the same
+        reading.attributes["flat"] = 1
 
 
 @operation("com.microsoft.BiasGelu", rule=broadcast)

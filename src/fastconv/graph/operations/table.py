@@ -99,7 +99,7 @@ class Operation:
         self.attributes = {
             p.name: p.default for p in parameters if p.kind is kinds.KEYWORD_ONLY and p.name != "outputs"
         }
-        self._kinds = {p.name: _kind(str(p.annotation)) for p in parameters if p.kind is kinds.KEYWORD_ONLY}
+        self.kinds = {p.name: _kind(str(p.annotation)) for p in parameters if p.kind is kinds.KEYWORD_ONLY}
         self.counts_outputs = any(p.name == "outputs" for p in parameters)
 
     def refusal(self, inputs: int, attributes: dict[str, Any]) -> str | None:
@@ -110,8 +110,8 @@ class Operation:
         for name, value in attributes.items():
             if name not in self.attributes:
                 return f"the attribute {name!r} is not known"
-            if not _is(value, *self._kinds[name]):
-                return f"the attribute {name!r} is {type(value).__name__}, but needs {self._kinds[name][0]}"
+            if not _is(value, *self.kinds[name]):
+                return f"the attribute {name!r} is {type(value).__name__}, but needs {self.kinds[name][0]}"
         for name, default in self.attributes.items():
             if name not in attributes and default is inspect.Parameter.empty:
                 return f"the attribute {name!r} is missing"
