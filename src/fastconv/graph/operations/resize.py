@@ -22,13 +22,13 @@ class Axis:
 
     size: int
     count: int
-    scale: float
+    scale: np.float32
     start: float  # of the region that is seen (tf_crop_and_resize)
     end: float
 
     def places(self, mode: str) -> Array:
-        """Where each output lies among the inputs."""
-        out = np.arange(self.count, dtype=np.float64)
+        """Where each output lies among the inputs; in float32, as elsewhere, since a floor sees the difference."""
+        out = np.arange(self.count, dtype=np.float32)
         length = self.scale * self.size
         if mode == "align_corners":
             return out * 0 if length == 1 else out * (self.size - 1) / (length - 1)
@@ -41,7 +41,7 @@ class Axis:
             return self.start * whole + out * (self.end - self.start) * whole / (self.count - 1)
         places = (out + 0.5) / self.scale - 0.5
         if mode == "pytorch_half_pixel" and self.count == 1:
-            return out - 0.5
+            return out * 0
         if mode == "half_pixel_symmetric":
             places += self.size / 2 * (1 - self.count / length)
         return places
@@ -65,7 +65,7 @@ def cubic_kernel(distance: Array, a: float) -> Array:
 
 def _taps(axis: Axis, places: Array, reach: int, cubic: float | None, antialias: bool, inside: bool) -> Any:
     """Indices and weights of each output's inputs, (count, taps). To average, the kernel is stretched."""
-    stretch = min(axis.scale, 1.0) if antialias else 1.0
+    stretch = min(float(axis.scale), 1.0) if antialias else 1.0
     first = math.floor(-reach / stretch) + 1
     base = np.floor(places)
     index = base[:, np.newaxis] + np.arange(first, 2 - first)
@@ -180,7 +180,7 @@ def _axes(
     else:
         raise ValueError("Resize: needs scales or sizes")
     return {
-        axis: Axis(x.shape[axis], size, factor, region[place], region[place + count])
+        axis: Axis(x.shape[axis], size, np.float32(factor), region[place], region[place + count])
         for place, (axis, size, factor) in enumerate(zip(along, given, factors, strict=True))
     }
 

@@ -107,11 +107,12 @@ def sliced(inputs: Inputs, attributes: Attributes) -> list[Type]:
 
 
 def bounds(start: int, end: int, step: int, size: int) -> tuple[int, int, int]:
-    """A slice's first place, the one that it does not reach, and the step, within an axis."""
+    """A slice's first place, the one that it does not reach, and the step, within an axis; unlike Python's, one that
+    goes back from before the axis begins at its first place."""
     start, end = (place + size if place < 0 else place for place in (start, end))
     if step > 0:
         return min(max(start, 0), size), min(max(end, 0), size), step
-    return min(max(start, -1), size - 1), min(max(end, -1), size - 1), step
+    return min(max(start, 0), size - 1), min(max(end, -1), size - 1), step
 
 
 def gathered(inputs: Inputs, attributes: Attributes) -> list[Type]:
