@@ -319,6 +319,17 @@ def test_a_loop_that_reads_what_is_around_it():
     assert result["totals"].tolist() == [9, 27, 30]
 
 
+def test_the_summary():
+    lines = load(classifier()).summary().splitlines()
+    assert [line.split() for line in lines[:4]] == [
+        ["output", "operation", "dtype", "shape", "constants"],
+        ["x", "input", "float32", "(N,", "3,", "12,", "12)"],
+        ["features", "Conv", "float32", "(N,", "4,", "6,", "6)", "112"],
+        ["pooled", "MaxPool", "float32", "(N,", "4,", "3,", "3)"],
+    ]
+    assert lines[-1] == "8 nodes, 3 constants of 113 elements, 452 bytes"
+
+
 def chain():
     x, y, z = (Value(name) for name in "xyz")
     return x, y, z, Graph([x], [z], [Node("Neg", [x], [y]), Node("Relu", [y], [z])])

@@ -6,10 +6,11 @@ Files (`fastconv.onnx`) are read into these; whatever optimises or runs a networ
 from __future__ import annotations
 
 from fastconv.graph.graph import Graph, Node, Value
-from fastconv.graph.infer import infer
+from fastconv.graph.inference import infer
 from fastconv.graph.interpreter import Interpreter
-from fastconv.graph.verify import GraphError, verify
+from fastconv.graph.summaries import summary
+from fastconv.graph.verifier import GraphError, verify
 from fastconv.shown import shows
 
-__all__ = ["Graph", "GraphError", "Interpreter", "Node", "Value", "infer", "verify"]
+__all__ = ["Graph", "GraphError", "Interpreter", "Node", "Value", "infer", "summary", "verify"]
 __dir__ = shows(__name__)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastconv.backends import resolve
 from fastconv.graph.graph import Graph
-from fastconv.graph.verify import GraphError, verify
+from fastconv.graph.verifier import GraphError, verify
 from fastconv.onnx.encode import encode
 from fastconv.onnx.error import ModelError, model_error
 from fastconv.onnx.export import Exporter

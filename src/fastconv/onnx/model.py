@@ -11,6 +11,7 @@ import numpy as np
 from fastconv.backends import use_backend
 from fastconv.graph.graph import Graph, Size, Value
 from fastconv.graph.interpreter import Interpreter
+from fastconv.graph.summaries import summary
 from fastconv.typing import Array, ArrayLike, BackendName
 
 
@@ -72,6 +73,16 @@ class Model:
         if len(own) == 1:
             return own[0]
         return {tensor.name: result for tensor, result in zip(self.outputs, own, strict=True)}
+
+    def summary(self) -> str:
+        """List the nodes, with what is known of their outputs, and their constants.
+
+        Returns
+        -------
+        str
+            As `fastconv.graph.summary` says.
+        """
+        return summary(self.graph)
 
     def _given(self, x: Any) -> list[Any]:
         names = [tensor.name for tensor in self.inputs]

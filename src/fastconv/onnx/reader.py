@@ -7,7 +7,7 @@ from typing import Any
 
 from fastconv.graph.elements import ELEMENTS
 from fastconv.graph.graph import Graph, Node, Size, Value
-from fastconv.graph.infer import infer
+from fastconv.graph.inference import infer
 from fastconv.graph.operations import NEWEST, OLDEST, Reading, read
 from fastconv.onnx.attributes import attribute_value
 from fastconv.onnx.error import Path, model_error
