@@ -80,7 +80,9 @@ def test_pages_have_code():
         "fastconv.grad",
         "fastconv.autograd",
         "fastconv.config",
+        "fastconv.graph",
         "fastconv.limits",
+        "fastconv.onnx",
         "fastconv.tuning",
     ],
 )

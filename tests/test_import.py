@@ -20,7 +20,9 @@ DEFERRED = {
     "fastconv.demo",
     "fastconv.geometry",
     "fastconv.grad",
+    "fastconv.graph",
     "fastconv.limits",
+    "fastconv.onnx",
     "fastconv.tuning",
     "importlib.metadata",
     "json",
@@ -31,6 +33,7 @@ DEFERRED = {
     "rich",
     "subprocess",
 }
+PUBLIC = ["config", "geometry", "grad", "graph", "limits", "onnx", "tuning", "typing"]
 
 
 def imported(code: str) -> set[str]:
@@ -57,7 +60,7 @@ def test_limits_are_read_without_the_probes():
     assert "fastconv.machine.probes" not in imported("import fastconv.limits")
 
 
-@pytest.mark.parametrize("name", ["autograd", "config", "geometry", "grad", "limits", "tuning", "typing"])
+@pytest.mark.parametrize("name", ["autograd", *PUBLIC])
 def test_dir_shows_what_users_may_use(name):
     if name == "autograd":
         pytest.importorskip("autograd")
@@ -75,7 +78,7 @@ def test_the_commands_are_listed_without_their_modules(arguments):
         assert name not in modules
 
 
-@pytest.mark.parametrize("name", ["config", "geometry", "grad", "limits", "tuning", "typing"])
+@pytest.mark.parametrize("name", PUBLIC)
 def test_what_is_deferred_is_an_attribute_all_the_same(name):
     code = f"import fastconv; print(fastconv.{name}.__name__); print('{name}' in dir(fastconv))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

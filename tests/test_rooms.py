@@ -21,6 +21,8 @@ FLOORS = [
     ["ops", "limits", "config"],
     ["grad"],
     ["__init__"],
+    ["graph"],
+    ["onnx"],
     ["autograd"],
     ["commands"],
     ["bench"],
@@ -46,10 +48,17 @@ def modules() -> dict[str, Path]:
     }
 
 
+def names_rooms(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def imports(path: Path, known: set[str]) -> set[str]:
     """The modules of the package that a file imports, at its top or inside a function."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if path == PACKAGE / "__init__.py":  # which names the rooms above it for type checkers, and uses none
+        tree.body = [node for node in tree.body if not names_rooms(node)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

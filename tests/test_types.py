@@ -72,7 +72,9 @@ def public_functions():
         fastconv,
         fastconv.grad,
         fastconv.geometry,
+        fastconv.graph,
         fastconv.limits,
+        fastconv.onnx,
         fastconv.tuning,
         fastconv.config,
     ):

@@ -1,6 +1,6 @@
 """Where measurements are kept from one process to the next, and how such a file is written.
 
-Used by `limits.py` and `tuning/`.
+Used by `limits.py`, `tuning/` and `onnx/`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def kept_file(name: str) -> Path:
     return base / "fastconv" / name
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file, in its folder, which is made if need be; whoever reads meanwhile finds the old one or the new one.
 
     Raises
@@ -33,8 +33,8 @@ def write_whole(path: Path, text: str) -> None:
         f"{path.name}.{secrets.token_hex(8)}"
     )  # processes of two containers may have one number
     try:
-        with part.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with part.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

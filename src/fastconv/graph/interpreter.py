@@ -1,0 +1,142 @@
+"""Runs a graph node by node, through the functions of the table: plain, the oracle of whatever runs it faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends import get_backend
+from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.operations import TABLE
+from fastconv.typing import BackendName
+
+_NOTHING = 0  # the slot of an optional input that is not given
+
+
+class Interpreter:
+    """A graph that can be called with the values of its inputs, in their order; gives those of its outputs.
+
+    Values are freed after their last reader. What the constants of a node allow to prepare (the weights of a
+    convolution) is prepared once for each backend. Several threads may call one interpreter; a pickle holds the graph.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._constants: list[Any] = [None]
+        slots: dict[int, int] = {}
+        for node in graph.nodes:
+            prepares = TABLE[node.operation].prepare is not None
+            for value in node.reads():
+                self._place_constant(value, slots, prepares)
+        for value in graph.outputs:
+            self._place_constant(value, slots, True)
+        self._inputs = [self._new(value, slots) for value in graph.inputs]
+        self._steps = [_Step(node, slots, self._new) for node in graph.nodes]
+        self._outputs = [slots[id(value)] for value in graph.outputs]
+        self._free(graph)
+
+    def _new(self, value: Value, slots: dict[int, int]) -> int:
+        slots[id(value)] = len(self._constants)
+        self._constants.append(None)
+        return slots[id(value)]
+
+    def _place_constant(self, value: Value, slots: dict[int, int], prepared: bool) -> None:
+        """One that lies anywhere in a file is copied to where NumPy is fast, but where a node prepares it."""
+        if not value.is_constant:
+            return
+        slot = slots.setdefault(id(value), len(self._constants))
+        if slot == len(self._constants):
+            self._constants.append(value.constant)
+        if not prepared and not self._constants[slot].flags.aligned:
+            self._constants[slot] = self._constants[slot].copy()
+            self._constants[slot].flags.writeable = False
+
+    def _free(self, graph: Graph) -> None:
+        """Let each step free what nothing after it reads."""
+        kept = {_NOTHING, *self._outputs}
+        kept.update(slot for slot, value in enumerate(self._constants) if value is not None)
+        for step in reversed(self._steps):
+            step.frees = [slot for slot in {*step.reads(), *step.outputs} if slot not in kept]
+            kept.update(step.frees)
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        values = self._constants.copy()
+        for slot, array in zip(self._inputs, arrays, strict=True):
+            values[slot] = array
+        backend = get_backend()
+        with np.errstate(all="ignore"):
+            for step in self._steps:
+                step.run(values, backend)
+        return [values[slot] for slot in self._outputs]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Interpreter, (self._graph,)
+
+
+class _Step:
+    """A node with the places of its values."""
+
+    def __init__(
+        self, node: Node, slots: dict[int, int], new: Callable[[Value, dict[int, int]], int]
+    ) -> None:
+        self._node = node
+        self._operation = operation = TABLE[node.operation]
+        self.inputs = [_NOTHING if value is None else slots[id(value)] for value in node.inputs]
+        self._bodies = {name: Interpreter(graph) for name, graph in node.graphs().items()}
+        self._captured = {name: [slots[id(v)] for v in values] for name, values in node.captures.items()}
+        self.outputs = [_NOTHING if value is None else new(value, slots) for value in node.outputs]
+        self._attributes = dict(node.attributes)
+        if operation.counts_outputs:
+            self._attributes["outputs"] = len(node.outputs)
+        self.frees: list[int] = []
+        # By the backend's name; there are three.
+        self._prepared: dict[BackendName, Callable[..., Any]] = {}
+
+    def reads(self) -> list[int]:
+        return [*self.inputs, *(slot for slots in self._captured.values() for slot in slots)]
+
+    def run(self, values: list[Any], backend: BackendName) -> None:
+        inputs = [values[slot] for slot in self.inputs]
+        try:
+            if self._bodies:
+                result = self._operation.run(*inputs, **self._attributes | self._bound(values))
+            elif self._operation.prepare is not None:
+                result = self._function(backend)(*inputs)
+            else:
+                result = self._operation.run(*inputs, **self._attributes)
+        except Exception as error:
+            error.add_note(f"in {self._node}")
+            raise
+        self._store(result, values)
+        for slot in self.frees:
+            values[slot] = None
+
+    def _function(self, backend: BackendName) -> Callable[..., Any]:
+        function = self._prepared.get(backend)
+        if function is None:
+            assert self._operation.prepare is not None
+            made = self._operation.prepare(self._node.inputs, self._attributes)
+            function = self._prepared.setdefault(backend, made or self._plain)
+        return function
+
+    def _plain(self, *inputs: Any) -> Any:
+        return self._operation.run(*inputs, **self._attributes)
+
+    def _bound(self, values: list[Any]) -> dict[str, Callable[..., list[Any]]]:
+        """Its graphs as functions of what the operation gives them."""
+
+        def bind(body: Interpreter, captured: Sequence[Any]) -> Callable[..., list[Any]]:
+            return lambda *arrays: body(*arrays, *captured)
+
+        return {
+            name: bind(body, [values[slot] for slot in self._captured[name]])
+            for name, body in self._bodies.items()
+        }
+
+    def _store(self, result: Any, values: list[Any]) -> None:
+        results = result if isinstance(result, tuple) else (result,)
+        for slot, value in zip(self.outputs, results, strict=False):  # more may be offered than are wanted
+            if slot != _NOTHING:
+                values[slot] = value if isinstance(value, (np.ndarray, list)) else np.asarray(value)

@@ -1,0 +1,155 @@
+"""Normalisation with given or with computed statistics."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastconv.graph.elements import ELEMENTS
+from fastconv.graph.operations.rules import same
+from fastconv.graph.operations.table import Reading, operation, upgrade
+from fastconv.ops.norm import local_response_norm
+from fastconv.typing import Array
+
+_MOST_CHANNELS = 2**20  # where a scale for each is made when a file is read
+
+
+def _channels(values: Array, x: Array) -> Array:
+    """A value for each channel, as it meets `x`."""
+    return values.reshape((-1,) + (1,) * (x.ndim - 2))
+
+
+@operation("BatchNormalization", rule=same)
+def batch_norm(
+    x: Array,
+    scale: Array,
+    bias: Array,
+    mean: Array,
+    variance: Array,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    training_mode: int = 0,
+) -> Any:
+    if training_mode:
+        return _batch_norm_training(x, scale, bias, mean, variance, epsilon, momentum)
+    factor = scale / np.sqrt(variance + variance.dtype.type(epsilon))
+    result = x * _channels(factor, x) + _channels(bias - mean * factor, x)
+    return result.astype(x.dtype, copy=False)
+
+
+def _batch_norm_training(
+    x: Array, scale: Array, bias: Array, mean: Array, variance: Array, epsilon: float, momentum: float
+) -> Any:
+    """With the batch's own statistics; those that run are given beside."""
+    axes = tuple(axis for axis in range(x.ndim) if axis != 1)
+    own_mean, own_variance = x.mean(axis=axes), x.var(axis=axes)
+    result = batch_norm(x, scale, bias, own_mean, own_variance, epsilon=epsilon)
+    running = [
+        (old * momentum + new * (1 - momentum)).astype(old.dtype)
+        for old, new in ((mean, own_mean), (variance, own_variance))
+    ]
+    return (result, *running)
+
+
+@upgrade("BatchNormalization", to=7)
+def is_test_is_gone(reading: Reading) -> None:
+    if not reading.attributes.pop("is_test", 0):
+        reading.refuse("a node that is made for training (is_test is 0)")
+
+
+@upgrade("BatchNormalization", to=9)
+def statistics_are_of_channels(reading: Reading) -> None:
+    if not reading.attributes.pop("spatial", 1):
+        reading.refuse("statistics of single pixels (spatial is 0)")
+
+
+def _standard(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
+    """`x` with mean 0 and variance 1 along the axes, its mean, and one over its deviation."""
+    mean = x.mean(axis=axes, keepdims=True)
+    moved = x - mean
+    inverse = 1 / np.sqrt((moved * moved).mean(axis=axes, keepdims=True) + x.dtype.type(epsilon))
+    return moved * inverse, mean, inverse
+
+
+@operation("InstanceNormalization", rule=same)
+def instance_norm(x: Array, scale: Array, bias: Array, *, epsilon: float = 1e-5) -> Any:
+    standard, _, _ = _standard(x, tuple(range(2, x.ndim)), epsilon)
+    return standard * _channels(scale, x) + _channels(bias, x)
+
+
+@operation("GroupNormalization", rule=same)
+def group_norm(
+    x: Array, scale: Array, bias: Array, *, num_groups: int, epsilon: float = 1e-5, stash_type: int = 1
+) -> Any:
+    wide = x.astype(ELEMENTS[stash_type].dtype)
+    groups = wide.reshape(len(x), num_groups, -1)
+    standard = _standard(groups, (2,), epsilon)[0].reshape(x.shape)
+    return (standard * _channels(scale, x) + _channels(bias, x)).astype(x.dtype)
+
+
+@upgrade("GroupNormalization", to=21)
+def scale_is_of_channels(reading: Reading) -> None:
+    """Operator set 18 has one scale for each group."""
+    x, groups = reading.inputs[0], reading.attributes["num_groups"]
+    if x is None or x.shape is None or len(x.shape) < 2 or not isinstance(x.shape[1], int):
+        reading.refuse("an input whose number of channels is not known")
+        return
+    if x.shape[1] > _MOST_CHANNELS:
+        reading.refuse(f"{x.shape[1]} channels")
+    for place in (1, 2):
+        value = reading.inputs[place]
+        if value is None or not value.is_constant:
+            reading.refuse("scales of groups that are not constant")
+            return
+        reading.give(place, np.repeat(value.constant, x.shape[1] // groups))
+
+
+@operation("LayerNormalization", rule=same)
+def layer_norm(
+    x: Array,
+    scale: Array,
+    bias: Array | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
+) -> Any:
+    axes = tuple(range(axis % x.ndim, x.ndim))
+    wide = x.astype(ELEMENTS[stash_type].dtype)
+    standard, mean, inverse = _standard(wide, axes, epsilon)
+    result = standard.astype(x.dtype) * scale
+    return result if bias is None else result + bias, mean, inverse
+
+
+@operation("RMSNormalization", rule=same)
+def root_mean_square_norm(
+    x: Array, scale: Array, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> Any:
+    wide = x.astype(ELEMENTS[stash_type].dtype)
+    axes = tuple(range(axis % x.ndim, x.ndim))
+    root = np.sqrt((wide * wide).mean(axis=axes, keepdims=True) + wide.dtype.type(epsilon))
+    return (wide / root).astype(x.dtype) * scale
+
+
+@operation("LRN", rule=same)
+def response_norm(x: Array, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Any:
+    planes = x.reshape(*x.shape[:2], x.shape[2] if x.ndim > 2 else 1, math.prod(x.shape[3:]))
+    return local_response_norm(planes, size, alpha, beta, bias).reshape(x.shape)
+
+
+@operation("LpNormalization", rule=same)
+def lp_normalization(x: Array, *, axis: int = -1, p: int = 2) -> Any:
+    norm = (
+        np.abs(x).sum(axis=axis, keepdims=True) if p == 1 else np.sqrt((x * x).sum(axis=axis, keepdims=True))
+    )
+    return np.where(norm == 0, x.dtype.type(0), x / norm)
+
+
+@operation("MeanVarianceNormalization", rule=same)
+def mean_variance_norm(x: Array, *, axes: tuple[int, ...] = (0, 2, 3)) -> Any:
+    mean = x.mean(axis=axes, keepdims=True)
+    deviation = np.sqrt((x * x).mean(axis=axes, keepdims=True) - mean * mean)
+    return ((x - mean) / (deviation + 1e-9)).astype(x.dtype)

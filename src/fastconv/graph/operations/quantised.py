@@ -1,0 +1,180 @@
+"""Quantised operators, computed exactly: sums of products of integers in int32, and one rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv.graph.elements import ELEMENTS, NUMBERS
+from fastconv.graph.operations import shape_rules
+from fastconv.graph.operations.conv import convolution
+from fastconv.graph.operations.table import ALWAYS, Reading, operation, upgrade
+from fastconv.typing import Array
+
+
+def _along(values: Array, x: Array, axis: int, block: int) -> Array:
+    """Scales or zero points as they meet `x`: one, one for each place along an axis, or one for each block there."""
+    if values.size == 1 and values.ndim < 2:
+        return values.reshape(())
+    if block:
+        return np.repeat(values, block, axis)[tuple(slice(size) for size in x.shape)]
+    return values.reshape([-1 if a == axis % x.ndim else 1 for a in range(x.ndim)])
+
+
+def _rounded(x: Array, zero: Array, number: int, saturate: bool) -> Any:
+    element = ELEMENTS[number]
+    if element.small is not None:
+        return element.cast(x + zero, saturate)
+    bits, signed = element.bits, element.dtype.kind == "i"
+    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+    return np.clip(np.rint(x) + zero, low, high).astype(element.dtype)
+
+
+@operation("QuantizeLinear", "com.microsoft.QuantizeLinear", rule=shape_rules.quantised)
+def quantize(
+    x: Array,
+    scale: Array,
+    zero: Array | None = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+    output_dtype: int = 0,
+    precision: int = 0,
+    saturate: int = 1,
+) -> Any:
+    number = output_dtype or (2 if zero is None else NUMBERS[zero.dtype])
+    wide = np.float64 if x.dtype.kind in "iu" else ELEMENTS[precision].dtype if precision else x.dtype
+    each = _along(scale, x, axis, block_size)
+    point = np.zeros((), wide) if zero is None else _along(zero, x, axis, block_size).astype(wide)
+    return _rounded(x.astype(wide) / each.astype(wide), point, number, bool(saturate))
+
+
+@upgrade("QuantizeLinear", to=ALWAYS)
+def type_of_the_zero_point(reading: Reading) -> None:
+    zero = reading.input(2)
+    if zero is not None and zero.element:
+        reading.attributes["output_dtype"] = zero.element
+
+
+@operation("DequantizeLinear", "com.microsoft.DequantizeLinear", rule=shape_rules.dequantised)
+def dequantize(
+    x: Array,
+    scale: Array,
+    zero: Array | None = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+    output_dtype: int = 0,
+) -> Any:
+    each = _along(scale, x, axis, block_size)
+    dtype = ELEMENTS[output_dtype].dtype if output_dtype else scale.dtype
+    moved = x.astype(np.int32) if x.dtype.kind in "iu" else x.astype(np.float32)
+    if zero is not None:
+        moved = moved - _along(zero, x, axis, block_size).astype(moved.dtype)
+    return (moved.astype(each.dtype) * each).astype(dtype)
+
+
+@operation("DynamicQuantizeLinear")
+def dynamic_quantize(x: Array) -> Any:
+    low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
+    scale = np.float32((np.float32(high) - np.float32(low)) / np.float32(255))
+    zero = np.clip(np.rint(-np.float32(low) / scale if scale else 0.0), 0, 255)
+    quantised = np.clip(np.rint(x / scale if scale else x * 0) + zero, 0, 255).astype(np.uint8)
+    return quantised, np.asarray(scale, np.float32), np.asarray(zero, np.uint8)
+
+
+def _matrix_zero(zero: Array | None, rows: bool) -> Any:
+    """A zero point of a matrix as integers: one, or one for each row or column."""
+    if zero is None:
+        return 0
+    point = zero.astype(np.int32)
+    return point[:, np.newaxis] if rows and point.ndim == 1 and point.size > 1 else point
+
+
+@operation("MatMulInteger")
+def matmul_integer(a: Array, b: Array, a_zero: Array | None = None, b_zero: Array | None = None) -> Any:
+    left = a.astype(np.int32) - _matrix_zero(a_zero, True)
+    return np.matmul(left, b.astype(np.int32) - _matrix_zero(b_zero, False))
+
+
+@operation("QLinearMatMul")
+def quantised_matmul(
+    a: Array,
+    a_scale: Array,
+    a_zero: Array,
+    b: Array,
+    b_scale: Array,
+    b_zero: Array,
+    y_scale: Array,
+    y_zero: Array,
+) -> Any:
+    whole = matmul_integer(a, b, a_zero, b_zero)
+    if a_scale.size > 1 and a_scale.ndim == 1:
+        a_scale = a_scale[:, np.newaxis]
+    factor = a_scale.astype(np.float64) * b_scale.astype(np.float64) / y_scale.astype(np.float64)
+    return _rounded(whole * factor, y_zero.astype(np.float64), NUMBERS[y_zero.dtype], True)
+
+
+def _integer_convolution(
+    x: Array, weight: Array, x_zero: Array | None, w_zero: Array | None, options: Any
+) -> Any:
+    """In float64, whose 53 bits hold every sum of int32."""
+    image = x.astype(np.float64) - (0 if x_zero is None else x_zero.astype(np.float64))
+    kernel = weight.astype(np.float64)
+    if w_zero is not None:
+        kernel -= w_zero.astype(np.float64).reshape(
+            (-1,) + (1,) * (kernel.ndim - 1) if w_zero.size > 1 else ()
+        )
+    return np.rint(convolution(image, kernel, **options))
+
+
+@operation("ConvInteger")
+def conv_integer(
+    x: Array,
+    weight: Array,
+    x_zero: Array | None = None,
+    w_zero: Array | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Any:
+    options = {"auto_pad": auto_pad, "dilations": dilations, "group": group, "pads": pads, "strides": strides}
+    return _integer_convolution(x, weight, x_zero, w_zero, options).astype(np.int32)
+
+
+@operation("QLinearConv")
+def quantised_convolution(
+    x: Array,
+    x_scale: Array,
+    x_zero: Array,
+    weight: Array,
+    w_scale: Array,
+    w_zero: Array,
+    y_scale: Array,
+    y_zero: Array,
+    bias: Array | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Any:
+    options = {"auto_pad": auto_pad, "dilations": dilations, "group": group, "pads": pads, "strides": strides}
+    whole = _integer_convolution(x, weight, x_zero, w_zero, options)
+    channels = (-1,) + (1,) * (x.ndim - 2)
+    if bias is not None:
+        whole = whole + bias.reshape(channels)
+    factor = x_scale.astype(np.float64) * w_scale.astype(np.float64) / y_scale.astype(np.float64)
+    return _rounded(
+        whole * factor.reshape(channels if factor.size > 1 else ()),
+        y_zero.astype(np.float64),
+        NUMBERS[y_zero.dtype],
+        True,
+    )

@@ -1,0 +1,238 @@
+"""Recurrent layers: LSTM, GRU and RNN, step by step in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastconv.graph.graph import Value
+from fastconv.graph.operations import activations, arithmetic
+from fastconv.graph.operations.shape import sizes
+from fastconv.graph.operations.table import Type, operation
+from fastconv.typing import Array
+
+_ACTIVATIONS: dict[str, Callable[..., Any]] = {
+    "relu": activations.relu,
+    "tanh": arithmetic.hyperbolic_tangent,
+    "sigmoid": activations.sigmoid,
+    "affine": lambda x, alpha, beta: alpha * x + beta,
+    "leakyrelu": lambda x, alpha: activations.leaky_relu(x, alpha=alpha),
+    "thresholdedrelu": lambda x, alpha: activations.thresholded_relu(x, alpha=alpha),
+    "scaledtanh": lambda x, alpha, beta: alpha * np.tanh(beta * x),
+    "hardsigmoid": lambda x, alpha=0.2, beta=0.5: activations.hard_sigmoid(x, alpha=alpha, beta=beta),
+    "elu": lambda x, alpha=1.0: activations.elu(x, alpha=alpha),
+    "softsign": activations.softsign,
+    "softplus": activations.softplus,
+}
+_WITH_BETA = ("affine", "scaledtanh", "hardsigmoid")
+_WITH_ALPHA = (*_WITH_BETA, "leakyrelu", "thresholdedrelu", "elu")
+
+Function = Callable[[Array], Any]
+
+
+@dataclass
+class _Activations:
+    """Names and parameters as a node gives them, in the order of directions and gates."""
+
+    defaults: list[str]
+    clip: float | None
+    alpha: tuple[float, ...] | None
+    beta: tuple[float, ...] | None
+    names: tuple[str, ...] | None
+
+    def functions(self, directions: int) -> list[list[Function]]:
+        """Those of each direction."""
+        alphas, betas = list(self.alpha or ()), list(self.beta or ())
+        made = [
+            self._function(name.lower(), alphas, betas) for name in self.names or self.defaults * directions
+        ]
+        each = len(self.defaults)
+        return [made[d * each : (d + 1) * each] for d in range(directions)]
+
+    def _function(self, name: str, alphas: list[float], betas: list[float]) -> Function:
+        function = _ACTIVATIONS[name]
+        given: dict[str, float] = {}
+        if name in _WITH_ALPHA and alphas:
+            given["alpha"] = alphas.pop(0)
+        if name in _WITH_BETA and betas:
+            given["beta"] = betas.pop(0)
+        if self.clip is None:
+            return lambda x: function(x, **given)
+        limit = self.clip
+        return lambda x: function(np.clip(x, -limit, limit), **given)
+
+
+class _Layer:
+    """What the three have in common: directions, lengths of sequences, and the order of axes."""
+
+    def __init__(
+        self,
+        x: Array,
+        lengths: Array | None,
+        hidden: int,
+        gates: int,
+        direction: str,
+        layout: int,
+        activations: _Activations,
+    ) -> None:
+        self.batch_first = bool(layout)
+        self.x = x.swapaxes(0, 1) if self.batch_first else x
+        self.hidden, self.gates = hidden, gates
+        directions = {"forward": (1,), "reverse": (-1,), "bidirectional": (1, -1)}
+        if direction not in directions:
+            raise ValueError(f"direction is {direction!r}")
+        self.directions = directions[direction]
+        steps, batch = self.x.shape[:2]
+        self.lengths = np.full(batch, steps) if lengths is None else np.array(sizes(lengths))
+        self.functions = activations.functions(len(self.directions))
+
+    def initial(self, state: Array | None) -> Array:
+        shape = (len(self.directions), self.x.shape[1], self.hidden)
+        if state is None:
+            return np.zeros(shape, self.x.dtype)
+        return state.swapaxes(0, 1) if self.batch_first else state
+
+    def run(self, step: Callable[..., tuple[Array, ...]], *states: Array) -> tuple[Array, ...]:
+        """Every direction's steps: all outputs, and the last states. `step` takes direction, input and states."""
+        steps, batch = self.x.shape[:2]
+        y = np.zeros((steps, len(self.directions), batch, self.hidden), self.x.dtype)
+        last = [np.array(state) for state in states]
+        for number, direction in enumerate(self.directions):
+            now = tuple(state[number] for state in states)
+            for t in range(steps) if direction > 0 else range(steps - 1, -1, -1):
+                runs = (t < self.lengths)[:, np.newaxis]
+                new = step(number, self.x[t], *now)
+                y[t, number] = np.where(runs, new[0], 0)
+                now = tuple(np.where(runs, after, before) for after, before in zip(new, now, strict=True))
+            for state, value in zip(last, now, strict=True):
+                state[number] = value
+        if self.batch_first:
+            return (y.transpose(2, 0, 1, 3), *(state.swapaxes(0, 1) for state in last))
+        return (y, *last)
+
+    def bias(self, bias: Array | None) -> tuple[Array, Array]:
+        """Those of the input and of the state."""
+        width = self.gates * self.hidden
+        if bias is None:
+            bias = np.zeros((len(self.directions), 2 * width), self.x.dtype)
+        return bias[:, :width], bias[:, width:]
+
+
+def _recurrent(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    x = inputs[0]
+    assert x is not None
+    if x.shape is None:
+        return [Type(x.dtype)] * 3
+    directions = 2 if attributes.get("direction") == "bidirectional" else 1
+    hidden, (first, second, _) = attributes["hidden_size"], x.shape
+    if attributes.get("layout", 0):
+        state = Type(x.dtype, (first, directions, hidden))
+        return [Type(x.dtype, (first, second, directions, hidden)), state, state]
+    state = Type(x.dtype, (directions, second, hidden))
+    return [Type(x.dtype, (first, directions, second, hidden)), state, state]
+
+
+@operation("RNN", rule=_recurrent)
+def rnn(
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    sequence_lens: Array | None = None,
+    initial_h: Array | None = None,
+    *,
+    activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int,
+    layout: int = 0,
+) -> Any:
+    functions = _Activations(["Tanh"], clip, activation_alpha, activation_beta, activations)
+    layer = _Layer(x, sequence_lens, hidden_size, 1, direction, layout, functions)
+    of_input, of_state = layer.bias(b)
+
+    def step(d: int, now: Array, h: Array) -> tuple[Array, ...]:
+        return (layer.functions[d][0](now @ w[d].T + h @ r[d].T + of_input[d] + of_state[d]),)
+
+    return layer.run(step, layer.initial(initial_h))
+
+
+@operation("GRU", rule=_recurrent)
+def gru(
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    sequence_lens: Array | None = None,
+    initial_h: Array | None = None,
+    *,
+    activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int,
+    layout: int = 0,
+    linear_before_reset: int = 0,
+) -> Any:
+    functions = _Activations(["Sigmoid", "Tanh"], clip, activation_alpha, activation_beta, activations)
+    layer = _Layer(x, sequence_lens, hidden_size, 3, direction, layout, functions)
+    of_input, of_state = layer.bias(b)
+    n = hidden_size
+
+    def step(d: int, now: Array, h: Array) -> tuple[Array, ...]:
+        f, g = layer.functions[d]
+        given = now @ w[d].T + of_input[d]
+        both = f(given[:, : 2 * n] + h @ r[d][: 2 * n].T + of_state[d][: 2 * n])
+        update, reset = both[:, :n], both[:, n:]
+        last, bias = r[d][2 * n :].T, of_state[d][2 * n :]
+        own = reset * (h @ last + bias) if linear_before_reset else (reset * h) @ last + bias
+        return ((1 - update) * g(given[:, 2 * n :] + own) + update * h,)
+
+    return layer.run(step, layer.initial(initial_h))
+
+
+@operation("LSTM", rule=_recurrent)
+def lstm(
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    sequence_lens: Array | None = None,
+    initial_h: Array | None = None,
+    initial_c: Array | None = None,
+    p: Array | None = None,
+    *,
+    activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int,
+    input_forget: int = 0,
+    layout: int = 0,
+) -> Any:
+    functions = _Activations(
+        ["Sigmoid", "Tanh", "Tanh"], clip, activation_alpha, activation_beta, activations
+    )
+    layer = _Layer(x, sequence_lens, hidden_size, 4, direction, layout, functions)
+    of_input, of_state = layer.bias(b)
+    n = hidden_size
+    peep = np.zeros((len(layer.directions), 3 * n), x.dtype) if p is None else p
+
+    def step(d: int, now: Array, h: Array, c: Array) -> tuple[Array, ...]:
+        f, g, last = layer.functions[d]
+        gates = now @ w[d].T + h @ r[d].T + of_input[d] + of_state[d]
+        i, o, forget, cell = (gates[:, k * n : (k + 1) * n] for k in range(4))
+        pi, po, pf = (peep[d][k * n : (k + 1) * n] for k in range(3))
+        i = f(i + pi * c)
+        forget = 1 - i if input_forget else f(forget + pf * c)
+        c = forget * c + i * g(cell)
+        return f(o + po * c) * last(c), c
+
+    return layer.run(step, layer.initial(initial_h), layer.initial(initial_c))

@@ -1,0 +1,206 @@
+"""Resize, in all its modes: along each axis, which inputs an output is made of, and with which weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastconv.graph.graph import Size, Value
+from fastconv.graph.operations import shape_rules
+from fastconv.graph.operations.shape import sizes as as_sizes
+from fastconv.graph.operations.table import RETIRED, Reading, Type, operation, upgrade
+from fastconv.typing import Array
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis that changes: `size` elements become `count`, `scale` times as many (which may be no whole number)."""
+
+    size: int
+    count: int
+    scale: np.float32
+    start: float  # of the region that is seen (tf_crop_and_resize)
+    end: float
+
+    def places(self, mode: str) -> Array:
+        """Where each output lies among the inputs; in float32, as elsewhere, since a floor sees the difference."""
+        out = np.arange(self.count, dtype=np.float32)
+        length = self.scale * self.size
+        if mode == "align_corners":
+            return out * 0 if length == 1 else out * (self.size - 1) / (length - 1)
+        if mode == "asymmetric":
+            return out / self.scale
+        if mode == "tf_crop_and_resize":
+            whole = self.size - 1
+            if self.count == 1:
+                return out + 0.5 * (self.start + self.end) * whole
+            return self.start * whole + out * (self.end - self.start) * whole / (self.count - 1)
+        places = (out + 0.5) / self.scale - 0.5
+        if mode == "pytorch_half_pixel" and self.count == 1:
+            return out * 0
+        if mode == "half_pixel_symmetric":
+            places += self.size / 2 * (1 - self.count / length)
+        return places
+
+
+def _nearest(places: Array, mode: str) -> Array:
+    if mode == "round_prefer_floor":
+        return np.ceil(places - 0.5)
+    if mode == "round_prefer_ceil":
+        return np.floor(places + 0.5)
+    return np.floor(places) if mode == "floor" else np.ceil(places)
+
+
+def cubic_kernel(distance: Array, a: float) -> Array:
+    """Keys' kernel."""
+    d = np.abs(distance)
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+    return np.where(d <= 1, near, np.where(d < 2, far, 0))
+
+
+def _taps(axis: Axis, places: Array, reach: int, cubic: float | None, antialias: bool, inside: bool) -> Any:
+    """Indices and weights of each output's inputs, (count, taps). To average, the kernel is stretched."""
+    stretch = min(float(axis.scale), 1.0) if antialias else 1.0
+    first = math.floor(-reach / stretch) + 1
+    base = np.floor(places)
+    index = base[:, np.newaxis] + np.arange(first, 2 - first)
+    distance = (index - places[:, np.newaxis]) * stretch
+    weights = np.clip(1 - np.abs(distance), 0, 1) if cubic is None else cubic_kernel(distance, cubic)
+    if inside:
+        weights = np.where((index < 0) | (index >= axis.size), 0, weights)
+    if inside or antialias:
+        weights = weights / weights.sum(axis=1, keepdims=True)
+    return np.clip(index, 0, axis.size - 1).astype(np.int64), weights
+
+
+def _along(x: Array, axis: int, index: Array, weights: Array) -> Array:
+    """Sums of elements along an axis."""
+    shape = (-1,) + (1,) * (x.ndim - axis - 1)
+    total: Any = 0
+    for tap in range(index.shape[1]):
+        total = total + np.take(x, index[:, tap], axis) * weights[:, tap].astype(x.dtype).reshape(shape)
+    return np.asarray(total)
+
+
+def _resized(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    x = shape_rules.first(inputs)
+    if x.shape is None:
+        return [Type(x.dtype)]
+    rank = len(x.shape)
+    along = [axis % rank for axis in attributes.get("axes") or range(rank)]
+    scales, sizes = shape_rules.constant(inputs, 2), shape_rules.constant(inputs, 3)
+    known = all(isinstance(x.shape[axis], int) for axis in along)
+    new: dict[int, Size] = dict.fromkeys(along, None)
+    if sizes:
+        if attributes.get("keep_aspect_ratio_policy", "stretch") == "stretch":
+            new.update(zip(along, sizes, strict=True))
+    elif scales and known:
+        lengths: Any = x.shape
+        new.update(
+            (axis, math.floor(factor * lengths[axis])) for axis, factor in zip(along, scales, strict=True)
+        )
+    return [shape_rules.changed(x, new)]
+
+
+@operation("Resize", rule=_resized)
+def resize(
+    x: Array,
+    roi: Array | None = None,
+    scales: Array | None = None,
+    sizes: Array | None = None,
+    *,
+    antialias: int = 0,
+    axes: tuple[int, ...] | None = None,
+    coordinate_transformation_mode: str = "half_pixel",
+    cubic_coeff_a: float = -0.75,
+    exclude_outside: int = 0,
+    extrapolation_value: float = 0.0,
+    keep_aspect_ratio_policy: str = "stretch",
+    mode: str = "nearest",
+    nearest_mode: str = "round_prefer_floor",
+) -> Any:
+    places_mode = coordinate_transformation_mode
+    along = list(range(x.ndim)) if axes is None else [axis % x.ndim for axis in axes]
+    region = [0.0] * len(along) + [1.0] * len(along)
+    if places_mode == "tf_crop_and_resize" and roi is not None and roi.size:
+        region = [float(value) for value in roi]
+    wanted = _axes(x, along, scales, sizes, region, keep_aspect_ratio_policy)
+    result = x.astype(np.float32) if x.dtype.kind in "iub" and mode != "nearest" else x
+    outside: list[tuple[int, Array]] = []
+    for number, axis in wanted.items():
+        places = axis.places(places_mode)
+        if places_mode == "tf_crop_and_resize":
+            outside.append((number, (places < 0) | (places > axis.size - 1)))
+        elif axis.count == axis.size and axis.scale == 1:
+            continue
+        if mode == "nearest":
+            index = np.clip(_nearest(places, nearest_mode), 0, axis.size - 1).astype(np.int64)
+            result = np.take(result, index, number)
+        else:
+            reach, cubic = (2, cubic_coeff_a) if mode == "cubic" else (1, None)
+            result = _along(
+                result, number, *_taps(axis, places, reach, cubic, bool(antialias), bool(exclude_outside))
+            )
+    for number, mask in outside:
+        part: list[Any] = [slice(None)] * x.ndim
+        part[number] = mask
+        result[tuple(part)] = extrapolation_value
+    return _back(result, x.dtype)
+
+
+def _back(result: Array, dtype: Any) -> Array:
+    """Integers are rounded."""
+    if dtype.kind in "iu" and result.dtype.kind == "f":
+        limits = np.iinfo(dtype)
+        result = np.clip(np.rint(result), limits.min, limits.max)
+    return result.astype(dtype, copy=False)
+
+
+def _axes(
+    x: Array, along: list[int], scales: Array | None, sizes: Array | None, region: list[float], policy: str
+) -> dict[int, Axis]:
+    count = len(along)
+    if sizes is not None and sizes.size:
+        given = as_sizes(sizes)
+        factors = [size / x.shape[axis] for axis, size in zip(along, given, strict=True)]
+        if policy != "stretch":
+            factor = min(factors) if policy == "not_larger" else max(factors)
+            factors = [factor] * count
+            given = [math.floor(factor * x.shape[axis] + 0.5) for axis in along]
+    elif scales is not None and scales.size:
+        factors = [float(scale) for scale in scales]
+        if len(factors) != count or not all(0 < factor < math.inf for factor in factors):
+            raise ValueError(f"Resize: scales {factors} for {count} axes")
+        given = [math.floor(factor * x.shape[axis]) for axis, factor in zip(along, factors, strict=True)]
+    else:
+        raise ValueError("Resize: needs scales or sizes")
+    return {
+        axis: Axis(x.shape[axis], size, np.float32(factor), region[place], region[place + count])
+        for place, (axis, size, factor) in enumerate(zip(along, given, factors, strict=True))
+    }
+
+
+@upgrade("Resize", to=11)
+def scales_come_third(reading: Reading) -> None:
+    """Operator set 10 had scales alone, and counted from the corners."""
+    x, scales = reading.inputs
+    reading.inputs = [x, None, scales]
+    reading.attributes["coordinate_transformation_mode"] = "asymmetric"
+    reading.attributes["nearest_mode"] = "floor"
+
+
+def _scales_are_an_input(reading: Reading) -> None:
+    reading.to_input("scales", 1, np.float32)
+
+
+def _is_resize(reading: Reading) -> None:
+    reading.operation = "Resize"
+    reading.attributes.setdefault("mode", "nearest")
+
+
+RETIRED["Upsample"] = [(9, _scales_are_an_input), (10, _is_resize)]

@@ -1,0 +1,81 @@
+"""The attributes of operators whose windows slide over spatial axes: strides, dilations and ONNX's ways to pad."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastconv.graph.graph import Size
+from fastconv.problem.sizes import pool_size
+
+Pads = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of `kernel` over as many axes; the attributes have been filled in."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: Pads | None  # None: by `auto_pad`
+    auto_pad: str
+    ceil: bool = False
+
+    @classmethod
+    def of(cls, kernel: Any, attributes: dict[str, Any]) -> Windows:
+        rank = len(kernel)
+        ones, mode = (1,) * rank, attributes.get("auto_pad") or "NOTSET"
+        given = attributes.get("pads") or (0,) * 2 * rank
+        lists = {name: tuple(attributes.get(name) or ones) for name in ("strides", "dilations")}
+        if any(len(values) != rank for values in lists.values()) or len(given) != 2 * rank:
+            raise ValueError(f"strides, dilations or pads do not fit a kernel of {rank} axes")
+        if min(*kernel, *lists["strides"], *lists["dilations"], 1) < 1:
+            raise ValueError("kernel, strides and dilations need to be 1 or more")
+        pads = tuple(zip(given[:rank], given[rank:], strict=True)) if mode == "NOTSET" else None
+        if mode == "VALID":
+            pads = ((0, 0),) * rank
+        return cls(
+            tuple(kernel), lists["strides"], lists["dilations"], pads, mode, bool(attributes.get("ceil_mode"))
+        )
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
+
+    def padding(self, sizes: tuple[int, ...]) -> Pads:
+        """Before and after each axis."""
+        if self.pads is not None:
+            return self.pads
+        return tuple(map(self._same, sizes, self.strides, self.extents))
+
+    def _same(self, size: int, stride: int, extent: int) -> tuple[int, int]:
+        total = max((-(size // -stride) - 1) * stride + extent - size, 0)
+        return split(total, self.auto_pad == "SAME_UPPER")
+
+    def counts(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """How many windows there are along each axis."""
+        axes = zip(sizes, self.kernel, self.strides, self.padding(sizes), self.dilations, strict=True)
+        return tuple(pool_size(n, k, s, *pads, d, self.ceil) for n, k, s, pads, d in axes)
+
+    def shape(self, sizes: tuple[Size, ...]) -> tuple[Size, ...]:
+        """The same where some sizes may not be known."""
+        return tuple(
+            Windows(
+                (self.kernel[axis],),
+                (self.strides[axis],),
+                (self.dilations[axis],),
+                None if self.pads is None else (self.pads[axis],),
+                self.auto_pad,
+                self.ceil,
+            ).counts((size,))[0]
+            if isinstance(size, int)
+            else None
+            for axis, size in enumerate(sizes)
+        )
+
+
+def split(total: int, more_after: bool) -> tuple[int, int]:
+    """A padding in two halves; the odd pixel comes last, or first."""
+    less, more = total // 2, total - total // 2
+    return (less, more) if more_after else (more, less)

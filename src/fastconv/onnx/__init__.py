@@ -1,0 +1,123 @@
+"""ONNX files, read with NumPy alone and run on any backend.
+
+A file may come from anybody: whatever it holds, it is read without running anything of it, and what is wrong with it
+ends in a `ModelError` that says where.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fastconv.backends import resolve
+from fastconv.graph.graph import Graph
+from fastconv.graph.verifier import GraphError, verify
+from fastconv.onnx.encode import encode
+from fastconv.onnx.error import ModelError, model_error
+from fastconv.onnx.export import Exporter
+from fastconv.onnx.messages import MODEL
+from fastconv.onnx.model import Model, Tensor
+from fastconv.onnx.reader import Reader
+from fastconv.onnx.source import Source, opened
+from fastconv.onnx.wire import Parser
+from fastconv.settings.folder import write_whole
+from fastconv.shown import shows
+from fastconv.typing import BackendName
+
+__all__ = ["Model", "ModelError", "Tensor", "load", "save"]
+__dir__ = shows(__name__)
+
+
+def load(source: Source, *, backend: BackendName | None = None) -> Model:
+    r"""Read a model from an ONNX file.
+
+    Parameters
+    ----------
+    source : path, bytes, or an open file in binary mode
+        A file that is given by its path is mapped into memory, so that weights are not copied, and must not change
+        while the model is in use; only such a one can have its data in files beside it.
+    backend : {"cython", "numba", "numpy"}, optional
+        What the model runs on; by default the backend that is current when it is called.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, or holds an operator that is not supported: the message says which, of which version,
+        and where.
+    OSError
+        If the file cannot be read.
+
+    References
+    ----------
+    Open Neural Network Exchange, https://onnx.ai/onnx/intro/.
+
+    Examples
+    --------
+    A file of the operator Relu alone:
+
+    >>> import fastconv, numpy as np
+    >>> node = b"\x0a\x01x\x12\x01y\x22\x04Relu"
+    >>> graph = b"\x0a" + bytes([len(node)]) + node + b"\x5a\x03\x0a\x01x\x62\x03\x0a\x01y"
+    >>> model = fastconv.onnx.load(b"\x3a" + bytes([len(graph)]) + graph + b"\x42\x02\x10\x12")
+    >>> model(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    >>> fastconv.onnx.load(b"\x3a\x05")
+    Traceback (most recent call last):
+        ...
+    fastconv.onnx.error.ModelError: onnx: byte 0: field 7 of ModelProto ends at byte 7, beyond its message's end at 2
+    """
+    if backend is not None:
+        resolve("load", backend)
+    data, folder = opened(source)
+    graph = Reader(Parser(data).parse(MODEL), folder).graph
+    try:
+        verify(graph)
+    except GraphError as error:  # what the reader should have said, with a place
+        raise model_error(str(error)) from error
+    return Model(graph, backend)
+
+
+_LARGEST = 2**31
+
+
+def save(model: Model | Graph, path: str | os.PathLike[str]) -> None:
+    """Write a network into an ONNX file.
+
+    Parameters
+    ----------
+    model : Model or Graph
+        As `load` gives it, or a graph of one's own. Operators are written in their newest form, as operator set 22 or
+        the lowest after it that has them all.
+    path : path_like
+        In place of what is there.
+
+    Raises
+    ------
+    ValueError
+        If the network holds what is not written: constants of types that NumPy lacks, inputs and outputs of unknown
+        dtype (sequences), or more than 2 GiB.
+    OSError
+        If it cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile, fastconv, numpy as np
+    >>> from fastconv.graph import Graph, Node, Value
+    >>> x, y = (Value(name, np.dtype(np.float32), ("N", 3)) for name in "xy")
+    >>> path = os.path.join(tempfile.mkdtemp(), "relu.onnx")
+    >>> fastconv.onnx.save(Graph([x], [y], [Node("Relu", [x], [y])]), path)
+    >>> fastconv.onnx.load(path)
+    <Model 'graph' (x: float32 ('N', 3)) -> (y: float32 ('N', 3))>
+    """
+    graph = model.graph if isinstance(model, Model) else model
+    verify(graph)
+    data = encode(MODEL, Exporter(graph).model)
+    if len(data) >= _LARGEST:
+        raise ValueError(
+            f"save: the file would have {len(data)} bytes, but protobuf's files have less than 2 GiB"
+        )
+    write_whole(Path(path), data)

@@ -1,0 +1,56 @@
+"""The nodes of a graph in an order in which they can run: that of the file, or another where the file has none."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from fastconv.onnx.error import Path, model_error
+from fastconv.onnx.wire import Record
+
+
+def ordered(nodes: Sequence[Record], path: Path) -> Iterator[tuple[int, Record]]:
+    """The nodes and their places, each after those whose outputs it reads, its graphs included."""
+    maker = {name: place for place, node in enumerate(nodes) for name in node.get("output", ()) if name}
+    needs = [{maker[name] for name in names_read(node) if name in maker} for node in nodes]
+    if all(not of or max(of) < place for place, of in enumerate(needs)):
+        return iter(enumerate(nodes))
+    return iter(_sorted(nodes, needs, path))
+
+
+def _sorted(nodes: Sequence[Record], needs: list[set[int]], path: Path) -> list[tuple[int, Record]]:
+    readers: list[list[int]] = [[] for _ in nodes]
+    for place, of in enumerate(needs):
+        for other in of:
+            readers[other].append(place)
+    missing = [len(of) for of in needs]
+    ready = deque(place for place, count in enumerate(missing) if not count)
+    order = []
+    while ready:
+        place = ready.popleft()
+        order.append((place, nodes[place]))
+        for reader in readers[place]:
+            missing[reader] -= 1
+            if not missing[reader]:
+                ready.append(reader)
+    if len(order) < len(nodes):
+        place = next(place for place, count in enumerate(missing) if count)
+        raise model_error(
+            "it reads what it makes itself, or what follows from it", (path, "node", place), nodes[place]["@"]
+        )
+    return order
+
+
+def names_read(node: Record) -> set[str]:
+    """All names that a node reads, and those that its graphs may read of the graph around them."""
+    found: set[str] = set()
+    pending = [node]
+    while pending:
+        record = pending.pop()
+        found.update(record.get("input", ()))
+        for attribute in record.get("attribute", ()):
+            graph = attribute.get("g")
+            if graph is not None:
+                pending += graph.get("node", ())
+                found.update(info.get("name", "") for info in graph.get("output", ()))
+    return found
