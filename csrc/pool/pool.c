@@ -16,6 +16,8 @@
 
 /* The distance of windows up to which a row is combined at every pixel, in vectors, before they are picked. */
 enum { MOST_PICKED = 8 };
+/* Maxima and their places are found one window at a time where vectors would not be full. */
+enum { LEAST_ABREAST = 12 };
 /* Of NHWC: channels of a task at most, and those in a vector; vectors of channels that are combined at once. */
 enum { MOST_CHANNELS = 512 };
 #define LANE_COUNT ((int64_t)(VECTOR_BYTES / sizeof(T)))
@@ -99,11 +101,11 @@ static int is_padded(const fc_windows *w) { return w->kind == FC_SLIDING && exte
 #define SUMS 0
 #include "pool/pool_type.h"
 
-#define BODIES(type) {windows_work_##type, planes_work_##type, channels_work_##type}
+#define BODIES(type) {windows_work_##type, planes_work_##type, channels_work_##type, maxima_work_##type}
 
 int FC_NAME(pool)(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads) {
     /* In the order of the types' enum. */
-    static const fc_body bodies[][3] = {BODIES(i8),  BODIES(u8),  BODIES(i16), BODIES(u16), BODIES(i32),
+    static const fc_body bodies[][4] = {BODIES(i8),  BODIES(u8),  BODIES(i16), BODIES(u16), BODIES(i32),
                                         BODIES(u32), BODIES(i64), BODIES(u64), BODIES(f32), BODIES(f64)};
     static const int64_t bytes[] = {1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
     pool_job j = {p, x, out, indices, uniforms, 1, 1};
@@ -112,6 +114,12 @@ int FC_NAME(pool)(const fc_pool *p, const void *x, void *out, int64_t *indices, 
                     (p->layout == FC_NHWC && (p->rows.kind == FC_FRACTIONAL || p->columns.kind == FC_FRACTIONAL));
     double high = window_size(&p->rows), wide = window_size(&p->columns), columns = (double)p->columns.count;
     double outputs = (double)(planes * rows) * columns;
+    int64_t abreast = p->layout == FC_NHWC ? p->channels : p->columns.count; /* what maxima's vectors run over */
+    if (indices && p->reducer == FC_MAX && p->height * p->width <= INT32_MAX && abreast >= LEAST_ABREAST &&
+        (p->layout == FC_NCHW || p->rows.kind != FC_FRACTIONAL)) {
+        if (p->layout == FC_NHWC) j.inner = p->channels;
+        return fc_parallel(planes / j.inner * rows, outputs * (2 + high * wide) / 8, threads, bodies[p->type][3], &j);
+    }
     if (by_window) return fc_parallel(planes * rows, outputs * (2 + high * wide), threads, bodies[p->type][0], &j);
     int few = p->layout == FC_NHWC && p->channels * bytes[p->type] < VECTOR_BYTES;
     if (few) j.inner = p->channels, planes = p->batch;

@@ -1,7 +1,7 @@
 /* Pooling of one element type T; included once for each by pool.c, which says whether T has NaN and what is lowest.
  *
- * The last three functions are the bodies of pool.c's tasks: rows of windows one at a time, parts of NCHW planes (or of
- * NHWC images of few channels), and parts of the channels of an NHWC row of outputs. */
+ * The bodies of pool.c's tasks: rows of windows one at a time, maxima with their places (pool_maxima.h), parts of NCHW
+ * planes (or of NHWC images of few channels), and parts of the channels of an NHWC row of outputs. */
 
 INLINE
 int NAMED(wins)(T value, T best) { return value > best || IS_NAN(value); }
@@ -407,6 +407,8 @@ static int NAMED(windows_work)(const void *context, int64_t begin, int64_t end) 
     }
     return 0;
 }
+
+#include "pool/pool_maxima.h"
 
 static int NAMED(planes_work)(const void *context, int64_t begin, int64_t end) {
     const pool_job *j = context;
