@@ -19,6 +19,8 @@ typedef struct {
     /* `prepare` and `run` in one, with room for `packed`; NULL where that saves nothing. */
     int (*run_once)(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
                     int threads);
+    /* Tells prepared weights apart that differ with the image's size; NULL where they do not. */
+    int64_t (*weight_form)(const fc_conv *p);
 } fc_conv_kernel;
 
 #endif

@@ -263,5 +263,5 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
     return fc_parallel(w.o.batch * w.rows * w.parts, 2 * cost(p), threads, work, &j);
 }
 
-const fc_conv_kernel FC_NAME(transposed_phases) = {accepts, cost, weight_bytes, workspace_bytes,
-                                                   prepare, run,  NULL,         NULL};
+const fc_conv_kernel FC_NAME(transposed_phases) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run,
+                                                   NULL,    NULL, NULL};
