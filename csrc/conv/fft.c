@@ -290,9 +290,16 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
     return fc_parallel(tasks, 2 * w.cycles, threads, work_tiles, &j);
 }
 
+/* In units of roundoff, relative to the root of the mean square: a plain sum of n random terms errs by sqrt(n / 6), also
+ * the sum of products; the transforms err by a quarter for each doubling, and half more. */
 static double error(const fc_conv *p) {
-    (void)p;
-    return 2;
+    operands o = operands_of(p);
+    grid g = grid_of(p, &o, 0);
+    fft_tiling w;
+    if (!tile_fft(p, &o, &w)) return 1;
+    double terms = (double)(o.channels * g.y.taps * g.x.taps);
+    double transforms = 0.5 + 0.25 * log2((double)(w.y.points * w.x.points));
+    return 1.3 * (transforms + sqrt((double)(w.reduction - 1) / 6)) / sqrt(terms / 6);
 }
 
 const fc_conv_kernel FC_NAME(fft) = {accepts, cost,  weight_bytes, workspace_bytes, prepare,

@@ -78,27 +78,37 @@ void two_in_memory(const int back, real *p, int64_t step, complex_vec root) {
 /* ---- roots: exp(-2 pi i j k / n), k < radix, for each stage from the first on ---- */
 
 typedef struct {
-    double re, im;
-} complex_number;
+    double re[FINE], im[FINE];
+} some_roots; /* neighbours */
 
-static inline complex_number root_of(int64_t j, int64_t n) {
+static inline void root_of(int64_t j, int64_t n, double *re, double *im) {
     double angle = -2 * 3.14159265358979323846 * (double)j / (double)n;
-    return (complex_number){cos(angle), sin(angle)};
+    *re = cos(angle), *im = sin(angle);
 }
 
-/* A root has `lanes` real parts, then as many imaginary parts; those of neighbouring j share a vector. */
-static inline void stage_roots(int64_t n, int radix, int64_t in_vector, real *to) {
-    complex_number fine[FINE];
-    for (int64_t i = 0; i < FINE; i++) fine[i] = root_of(i, n);
-    for (int64_t j0 = 0; j0 < n / radix; j0 += FINE) {
-        complex_number coarse = root_of(j0, n);
-        for (int64_t j = j0; j < min64(j0 + FINE, n / radix); j++) {
-            complex_number f = fine[j - j0];
-            complex_number one = {coarse.re * f.re - coarse.im * f.im, coarse.im * f.re + coarse.re * f.im}, r = one;
-            real *at = to + j / in_vector * in_vector * 2 * (radix - 1) + j % in_vector;
-            for (int k = 1; k < radix; k++, at += 2 * in_vector) {
-                at[0] = (real)r.re, at[in_vector] = (real)r.im;
-                r = (complex_number){r.re * one.re - r.im * one.im, r.im * one.re + r.re * one.im};
+/* A root has `in_vector` real parts, then as many imaginary parts, of neighbouring j. A product of two roots that are
+ * exact is as good as exact in double, and saves most of the sines. */
+INLINE
+void stage_roots(int64_t n, int radix, int64_t in_vector, real *to) {
+    some_roots fine, one, power;
+    for (int64_t i = 0; i < min64(FINE, n / radix); i++) root_of(i, n, &fine.re[i], &fine.im[i]);
+    for (int64_t j = 0; j < n / radix; j += FINE) {
+        int64_t count = min64(FINE, n / radix - j);
+        double re, im;
+        root_of(j, n, &re, &im);
+        for (int64_t i = 0; i < count; i++) {
+            one.re[i] = re * fine.re[i] - im * fine.im[i], one.im[i] = im * fine.re[i] + re * fine.im[i];
+            power.re[i] = one.re[i], power.im[i] = one.im[i];
+        }
+        for (int k = 1; k < radix; k++) {
+            for (int64_t v = 0; v < count; v += in_vector) {
+                real *at = to + (j + v) * 2 * (radix - 1) + 2 * (k - 1) * in_vector;
+                for (int64_t i = 0; i < in_vector; i++) at[i] = (real)power.re[v + i];
+                for (int64_t i = 0; i < in_vector; i++) at[in_vector + i] = (real)power.im[v + i];
+            }
+            for (int64_t i = 0; i < count; i++) {
+                double x = power.re[i], y = power.im[i];
+                power.re[i] = x * one.re[i] - y * one.im[i], power.im[i] = y * one.re[i] + x * one.im[i];
             }
         }
     }
@@ -115,7 +125,8 @@ static inline int64_t stage_reals(int64_t n, int radix) { return n / radix * 2 *
 static inline int64_t fourier_roots(int64_t points, int of_rows, real *to) {
     int64_t least = of_rows ? VL : 1, all = 0;
     for (int64_t n = points; radix_of(n, least) > 1; n /= radix_of(n, least)) {
-        if (to) stage_roots(n, radix_of(n, least), of_rows ? VL : 1, to + all);
+        if (to && of_rows) stage_roots(n, radix_of(n, least), VL, to + all);
+        if (to && !of_rows) stage_roots(n, radix_of(n, least), 1, to + all);
         all += stage_reals(n, radix_of(n, least));
     }
     return all;
