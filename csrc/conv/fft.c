@@ -290,8 +290,8 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
     return fc_parallel(tasks, 2 * w.cycles, threads, work_tiles, &j);
 }
 
-/* In units of roundoff, relative to the root of the mean square: a plain sum of n random terms errs by sqrt(n / 6), also
- * the sum of products; the transforms err by a quarter for each doubling, and half more. */
+/* In units of roundoff, relative to the root of the mean square: a plain sum of n random terms errs by sqrt(n / 6),
+ * also the sum of products; the transforms err by a quarter for each doubling, and half more. */
 static double error(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = grid_of(p, &o, 0);
