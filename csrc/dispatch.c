@@ -131,6 +131,11 @@ int fc_conv_choose(const fc_conv *p) {
 
 size_t fc_conv_weight_bytes(const fc_conv *p, int kernel) { return kernel_of(p, kernel)->weight_bytes(p); }
 
+int64_t fc_conv_weight_form(const fc_conv *p, int kernel) {
+    const fc_conv_kernel *k = kernel_of(p, kernel);
+    return k->weight_form ? k->weight_form(p) : 0;
+}
+
 size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads) {
     return kernel_of(p, kernel)->workspace_bytes(p, threads);
 }

@@ -49,6 +49,7 @@ double fc_conv_error(const fc_conv *p, int kernel); /* predicted, in multiples o
 double fc_conv_flops(const fc_conv *p, int kernel); /* what it computes; 0 where that is the textbook's sum */
 int fc_conv_choose(const fc_conv *p);
 size_t fc_conv_weight_bytes(const fc_conv *p, int kernel);
+int64_t fc_conv_weight_form(const fc_conv *p, int kernel); /* equal where images of both sizes can share them */
 size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads); /* of one thread */
 int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads);
 int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,

@@ -27,6 +27,7 @@ KERNELS = {
     "5x5": ("conv2d", (5, 5), {"padding": 2}),
     "7x7 stride 2": ("conv2d", (7, 7), {"padding": 3, "stride": 2}),
     "1x7": ("conv2d", (1, 7), {"padding": (0, 3)}),
+    "1x31": ("conv2d", (1, 31), {"padding": (0, 15)}),
     "11x11": ("conv2d", (11, 11), {"padding": 2}),
     "transposed 4x4 stride 2": ("conv_transpose2d", (4, 4), {"padding": 1, "stride": 2}),
     "depthwise 3x3": ("depthwise_conv2d", (3, 3), {"padding": 1}),
@@ -138,7 +139,7 @@ def multiples(algorithm, precision, data):
 
 
 def least_accepted(algorithm, precision):
-    """How many of the 70 problems are accepted: a precision that refuses everything is kept, and of no use."""
+    """How many of the 77 problems are accepted: a precision that refuses everything is kept, and of no use."""
     if algorithm in GROUPED:
         return 5
     if algorithm == "fft":

@@ -374,5 +374,5 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
     return status;
 }
 
-const fc_conv_kernel FC_NAME(depthwise) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all,
+const fc_conv_kernel FC_NAME(depthwise) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL,
                                            NULL,    NULL, NULL};

@@ -271,5 +271,5 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     return fc_parallel(planes * j.parts, cycles, threads, work_planes, &j);
 }
 
-const fc_conv_kernel FC_NAME(depthwise_transposed) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all,
-                                                      NULL,    NULL, NULL};
+const fc_conv_kernel FC_NAME(depthwise_transposed) = {
+    accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL, NULL, NULL, NULL};

@@ -135,5 +135,5 @@ static int run_once(const fc_conv *p, const void *x, const void *weight, void *p
     return family_run_once(&channels, p, x, weight, packed, e, out, 2 * cost(p), threads);
 }
 
-const fc_conv_kernel FC_NAME(direct_channels) = {accepts, cost,     weight_bytes, workspace_bytes, prepare, run_all,
-                                                 NULL,    run_once, NULL};
+const fc_conv_kernel FC_NAME(direct_channels) = {accepts,  cost, weight_bytes, workspace_bytes, prepare, run_all, NULL,
+                                                 run_once, NULL, NULL};

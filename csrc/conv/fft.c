@@ -1,415 +1,316 @@
-/* Convolution with large kernels by the fast Fourier transform, in overlapping tiles ("overlap-save"). Called through
- * `kernels.def`.
+/* Convolution with large kernels by the fast Fourier transform, in overlapping tiles ("overlap-save"): of rows where
+ * the kernel is one, else of pixels. Called through `kernels.def`.
  *
- * Lanes are pairs of neighbouring tiles of an image, one in the real and one in the imaginary part of a complex
- * transform. The kernel being real, both come out apart, so that nothing need be known of the symmetries of real
- * transforms. Transforms are radix 4, out of order forwards (decimation in frequency) and back from that order
- * (decimation in time). Kernels that would leave a tile too few outputs are cut into pieces, which are summed like
- * channels. The kernels' transforms are weights: [filter][channel of the group][piece][frequency][2]. Limit: L1 and L2
- * bandwidth. */
+ * A transform takes two tiles of an image, one as real and one as imaginary part: the kernel being real, both come out
+ * apart, so that nothing need be known of the symmetries of real transforms. A task is a pair of tiles and a block of
+ * filters: the transformed channels serve all of these, and their products are added up before the way back. The
+ * prepared weights are the roots of the transforms, and of each (grid, group, filter): [vector of points][channel and
+ * part of the kernel][real, imaginary][lane]. Limit: L1 and L2 bandwidth. */
 #include <math.h>
 #include <string.h>
 
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "conv/epilogue.h"
+#include "conv/fft_tiling.h"
+#include "conv/fourier.h"
 #include "conv/grid.h"
 #include "conv/kernel.h"
 
-enum { MOST_POINTS_Y = 64, MOST_POINTS_X = 128, MOST_TOGETHER = 4, MOST_WEIGHTS = 32 << 20 };
-
-/* Along one axis: a tile has `points` inputs and `outputs` outputs, and a piece `taps` taps at most. */
 typedef struct {
-    int64_t points, outputs, pieces, taps, tiles;
-} fft_axis;
+    const fc_conv *p;
+    const operands *o;
+    const fft_tiling *w;
+    const real *x, *weight, *packed;
+    real *transforms, *out;
+    const fc_epilogue *e;
+} fft_job;
 
-/* Takes the sizes with the least cost of an output: that of `pieces` transforms there and one back, shared by a tile's
- * outputs. */
-static fft_axis fft_axis_of(int64_t kernel, int64_t most_points) {
-    fft_axis best = {0};
-    double least = 0;
-    for (int64_t points = 16; points <= most_points; points *= 2)
-        for (int64_t pieces = 1; pieces <= 16; pieces++) {
-            int64_t taps = ceil_div(kernel, pieces), outputs = points - taps + 1;
-            if (outputs < points / 4 || (pieces > 1 && ceil_div(kernel, taps) < pieces)) continue;
-            double cost = (double)((pieces + 1) * points) * (log2((double)points) + 3) / (double)outputs;
-            if (!best.points || cost < least) least = cost, best = (fft_axis){points, outputs, pieces, taps, 0};
-        }
-    return best;
+static void axes_of(const fft_job *j, int64_t index, fft_axis *y, fft_axis *x) {
+    grid g = grid_of(j->p, j->o, index);
+    fft_axis_of(y, &g.y), fft_axis_of(x, &g.x);
 }
 
+/* Which segments and pieces a part of the kernel is. */
 typedef struct {
-    fft_axis y, x;
-    int64_t row_step, area;      /* of a buffer, in vectors: from row to row, all */
-    int64_t reduction, together; /* (channel, piece) pairs; filters that are summed at once */
-} fft_tiling;
+    int64_t segment_y, piece_y, segment_x, piece_x;
+} kernel_part;
 
-static int tile_fft(const fc_conv *p, const operands *o, fft_tiling *w) {
-    w->y = fft_axis_of(p->kernel_h, MOST_POINTS_Y), w->x = fft_axis_of(p->kernel_w, MOST_POINTS_X);
-    if (!w->y.points || !w->x.points) return 0;
-    w->y.tiles = ceil_div(p->out_height, w->y.outputs), w->x.tiles = ceil_div(p->out_width, w->x.outputs);
-    w->row_step = 2 * w->x.points + 2; /* columns spread over the sets of L1 */
-    w->area = w->y.points * w->row_step;
-    w->reduction = o->channels * w->y.pieces * w->x.pieces;
-    w->together =
-        w->reduction == 1 ? 1 : min64(o->filters, max64(1, MOST_TOGETHER * 64 * 64 / (w->y.points * w->x.points)));
-    return 1;
-}
-
-/* ---- transforms of vectors ---- */
-
-typedef struct {
-    real cosine[MOST_POINTS_X], sine[MOST_POINTS_X]; /* of 2 pi i / points */
-    int64_t points;
-} twiddles;
-
-static twiddles twiddles_of(int64_t points) {
-    twiddles t = {.points = points};
-    for (int64_t i = 0; i < points; i++) {
-        double angle = 2 * 3.14159265358979323846 * (double)i / (double)points;
-        t.cosine[i] = (real)cos(angle), t.sine[i] = (real)sin(angle);
-    }
-    return t;
-}
-
-typedef struct {
-    vec re, im;
-} complex_vec;
-
-INLINE
-complex_vec get(const real *p) { return (complex_vec){load(p), load(p + VL)}; }
-INLINE
-void put(real *p, complex_vec v) { store(p, v.re), store(p + VL, v.im); }
-INLINE
-complex_vec plus(complex_vec a, complex_vec b) { return (complex_vec){a.re + b.re, a.im + b.im}; }
-INLINE
-complex_vec minus(complex_vec a, complex_vec b) { return (complex_vec){a.re - b.re, a.im - b.im}; }
-/* Multiplies by -i forwards, by i backwards. */
-INLINE
-complex_vec quarter_turn(const int back, complex_vec a) {
-    return back ? (complex_vec){-a.im, a.re} : (complex_vec){a.im, -a.re};
-}
-/* Multiplies by exp(-2 pi i index / points) forwards, by its conjugate backwards. */
-INLINE
-complex_vec turn(const int back, complex_vec a, const twiddles *t, int64_t index) {
-    vec c = splat(t->cosine[index]), s = splat(back ? t->sine[index] : -t->sine[index]);
-    return (complex_vec){a.re * c - a.im * s, a.im * c + a.re * s};
-}
-
-/* Does a stage of radix 4 over blocks of n of the complex numbers, which lie `step` reals apart. */
-INLINE
-void stage_of_4(const int back, real *line, int64_t step, int64_t n, const twiddles *t) {
-    int64_t quarter = n / 4, distance = t->points / n;
-    for (int64_t j = 0; j < quarter; j++)
-        for (int64_t block = 0; block < t->points; block += n) {
-            real *p = line + (block + j) * step,
-                 *q[4] = {p, p + quarter * step, p + 2 * quarter * step, p + 3 * quarter * step};
-            complex_vec a[4] = {get(q[0]), get(q[1]), get(q[2]), get(q[3])};
-            if (back && j)
-                for (int i = 1; i < 4; i++) a[i] = turn(1, a[i], t, i * j * distance);
-            complex_vec even = plus(a[0], a[2]), odd = minus(a[0], a[2]), sum = plus(a[1], a[3]);
-            complex_vec turned = quarter_turn(back, minus(a[1], a[3]));
-            a[0] = plus(even, sum), a[1] = plus(odd, turned), a[2] = minus(even, sum), a[3] = minus(odd, turned);
-            if (!back && j)
-                for (int i = 1; i < 4; i++) a[i] = turn(0, a[i], t, i * j * distance);
-            for (int i = 0; i < 4; i++) put(q[i], a[i]);
-        }
-}
-
-static void stage_of_2(real *line, int64_t step, int64_t points) {
-    for (int64_t i = 0; i < points; i += 2) {
-        complex_vec a = get(line + i * step), b = get(line + (i + 1) * step);
-        put(line + i * step, plus(a, b)), put(line + (i + 1) * step, minus(a, b));
-    }
-}
-
-static void forwards(real *line, int64_t step, const twiddles *t) {
-    int64_t n = t->points;
-    for (; n >= 4; n /= 4) stage_of_4(0, line, step, n, t);
-    if (n == 2) stage_of_2(line, step, t->points);
-}
-
-static void backwards(real *line, int64_t step, const twiddles *t) {
-    int64_t n = t->points;
-    while (n >= 4) n /= 4;
-    if (n == 2) stage_of_2(line, step, t->points);
-    for (n *= 4; n <= t->points; n *= 4) stage_of_4(1, line, step, n, t);
+static kernel_part part_of(const fft_tiling *w, int64_t index) {
+    kernel_part part = {.piece_x = index % w->x.pieces};
+    index /= w->x.pieces, part.segment_x = index % w->x.segments;
+    index /= w->x.segments, part.piece_y = index % w->y.pieces, part.segment_y = index / w->y.pieces;
+    return part;
 }
 
 /* ---- weights ---- */
 
-typedef struct {
-    const fc_conv *p, *given; /* as a plain convolution, and as it is */
-    const operands *o;
-    const fft_tiling *w;
-    const real *x, *weight;
-    real *packed, *out;
-    const fc_epilogue *e;
-    twiddles y, x_twiddles;
-    int64_t pairs, blocks; /* of tiles, in the batch; of a group's filters */
-} fft_job;
+/* The kernel's element of a tap of a piece; -1 where the piece has ended. */
+static int64_t element_at(const fft_axis *a, const fft_cut *c, int64_t segment, int64_t piece, int64_t tap) {
+    int64_t at = segment + a->segments * (piece * c->taps + tap);
+    return at < a->taps ? a->kernel_first + a->kernel_step * at : -1;
+}
 
-/* Transforms VL kernels at once, in lanes. Tasks are vectors of (filter, channel, piece), numbered through. */
+/* Tasks are (grid, group, filter, channel, part). */
 static int transform_kernels(const void *context, int64_t begin, int64_t end) {
     const fft_job *j = context;
     const fft_tiling *w = j->w;
     const operands *o = j->o;
-    int64_t pieces = w->y.pieces * w->x.pieces, all = o->groups * o->filters * w->reduction,
-            points = w->y.points * w->x.points;
-    real *buffer = fc_workspace(FC_OWN, (size_t)(w->area * VL) * sizeof(real));
+    real *buffer = fc_workspace(FC_OWN, (size_t)w->area * sizeof(real));
     if (!buffer) return FC_NO_MEMORY;
-    real scale = 1 / (real)points;
+    real scale = 1 / (real)(w->y.points * w->x.points);
     for (int64_t task = begin; task < end; task++) {
-        memset(buffer, 0, (size_t)(w->area * VL) * sizeof(real));
-        int64_t lanes_used = min64(VL, all - task * VL);
-        for (int64_t l = 0; l < lanes_used; l++) {
-            int64_t kernel = (task * VL + l) / pieces, piece = (task * VL + l) % pieces;
-            int64_t channel = kernel % o->channels, filter = kernel / o->channels;
-            int64_t r0 = piece / w->x.pieces * w->y.taps, s0 = piece % w->x.pieces * w->x.taps;
-            const real *from = j->weight + filter / o->filters * o->w_group + filter % o->filters * o->w_filter +
-                               channel * o->w_channel;
-            for (int64_t r = r0; r < min64(r0 + w->y.taps, j->p->kernel_h); r++)
-                for (int64_t s = s0; s < min64(s0 + w->x.taps, j->p->kernel_w); s++) {
-                    int64_t element = element_of_tap(j->given, r * j->p->kernel_w + s);
-                    real weight = from[element / j->p->kernel_w * o->w_row + element % j->p->kernel_w * o->w_column];
-                    buffer[((r - r0) * w->row_step + 2 * (s - s0)) * VL + l] = scale * weight;
-                }
+        int status = fc_called_off();
+        if (status) return status;
+        int64_t i = task % w->reduction, filter = task / w->reduction, all = o->groups * o->filters;
+        kernel_part part = part_of(w, i % w->parts);
+        fft_axis y, x;
+        axes_of(j, filter / all, &y, &x);
+        const real *from = j->weight + filter % all / o->filters * o->w_group + filter % o->filters * o->w_filter +
+                           i / w->parts * o->w_channel;
+        memset(buffer, 0, (size_t)w->area * sizeof(real));
+        for (int64_t r = 0; r < w->y.taps; r++) {
+            int64_t row = element_at(&y, &w->y, part.segment_y, part.piece_y, r);
+            real *to = buffer + r * w->f.row_step;
+            for (int64_t s = 0; s < w->x.taps && row >= 0; s++) {
+                int64_t column = element_at(&x, &w->x, part.segment_x, part.piece_x, s);
+                if (column < 0) break;
+                to[s / VL * 2 * VL + s % VL] = scale * from[row * o->w_row + column * o->w_column];
+            }
         }
-        for (int64_t r = 0; r < w->y.taps; r++) forwards(buffer + r * w->row_step * VL, 2 * VL, &j->x_twiddles);
-        for (int64_t s = 0; s < w->x.points; s++) forwards(buffer + 2 * s * VL, w->row_step * VL, &j->y);
-        for (int64_t l = 0; l < lanes_used; l++) {
-            real *to = j->packed + (task * VL + l) * points * 2;
-            for (int64_t s = 0; s < w->x.points; s++) /* column after column, as they are used */
-                for (int64_t r = 0; r < w->y.points; r++, to += 2) {
-                    const real *from = buffer + (r * w->row_step + 2 * s) * VL + l;
-                    to[0] = from[0], to[1] = -from[VL]; /* the conjugate: a convolution here is a correlation */
-                }
-        }
+        transform(THERE, &w->f, buffer, NULL);
+        real *to = j->transforms + filter * w->kernel_reals + i * 2 * VL;
+        for (int64_t r = 0; r < w->y.points; r++)
+            for (int64_t s = 0; s < w->x.points; s += VL, to += w->reduction * 2 * VL) {
+                complex_vec v = get(buffer + r * w->f.row_step + 2 * s);
+                put(to, (complex_vec){v.re, -v.im}); /* the conjugate: a convolution here is a correlation */
+            }
     }
     return 0;
 }
 
 /* ---- images ---- */
 
-/* The first input or output of a tile in an image; `exists` is 0 for the missing half of a last pair. */
+/* A tile: its subimages, and its first output in them; `exists` is 0 for the missing half of a last pair. */
 typedef struct {
-    int64_t image, y, x;
+    int64_t image, sub_y, y, sub_x, x;
     int exists;
 } corner;
 
-static int64_t pairs_of(const fft_tiling *w) { return ceil_div(w->y.tiles * w->x.tiles, 2); }
-
+/* Subimages next to each other follow on each other: they lie in the same lines of the cache. */
 static corner corner_of(const fft_job *j, int64_t pair, int half) {
-    const fft_tiling *w = j->w;
-    int64_t tile = pair % pairs_of(w) * 2 + half;
-    return (corner){pair / pairs_of(w), tile / w->x.tiles * w->y.outputs, tile % w->x.tiles * w->x.outputs,
-                    pair < j->pairs && tile < w->y.tiles * w->x.tiles};
+    const fft_cut *y = &j->w->y, *x = &j->w->x;
+    int64_t tile = pair % j->w->pairs * 2 + half;
+    corner c = {.image = pair / j->w->pairs, .sub_x = tile % x->subimages};
+    tile /= x->subimages, c.x = tile % x->tiles * x->outputs;
+    tile /= x->tiles, c.sub_y = tile % y->subimages, c.y = tile / y->subimages * y->outputs;
+    c.exists = c.y < y->tiles * y->outputs;
+    return c;
 }
 
-/* Loads VL pairs of tiles from number `first` on, and transforms their rows. */
-static void load_tiles(const fft_job *j, int64_t first, int64_t channel, int64_t piece, real *buffer) {
+/* Loads one of a pair of tiles as the real or the imaginary part. */
+static void load_tile(const fft_job *j, const fft_axis *ay, const fft_axis *ax, const corner *at, int64_t channel,
+                      kernel_part part, real *to) {
     const fft_tiling *w = j->w;
     const operands *o = j->o;
-    int64_t y0 = piece / w->x.pieces * w->y.taps - j->p->pad_top, x0 = piece % w->x.pieces * w->x.taps - j->p->pad_left;
-    corner corners[2][VL];
-    for (int half = 0; half < 2; half++)
-        for (int l = 0; l < VL; l++) corners[half][l] = corner_of(j, first + l, half);
-    for (int64_t r = 0; r < w->y.points; r++) {
-        real *to = buffer + r * w->row_step * VL;
-        for (int64_t s = 0; s < w->x.points; s += VL)
-            for (int half = 0; half < 2; half++) {
-                vec block[VL];
-                for (int l = 0; l < VL; l++) {
-                    const corner *at = &corners[half][l];
-                    int64_t y = at->y + y0 + r, x = at->x + x0 + s;
-                    int64_t low = max64(-x, 0), high = min64(o->width - x, VL);
-                    block[l] = zero();
-                    if (!at->exists || y < 0 || y >= o->height || high <= low) continue;
-                    const real *from =
-                        j->x + at->image * o->x_image + channel * o->x_channel + y * o->width * o->x_pixel;
-                    if (o->x_pixel == 1) {
-                        block[l] = low == 0 && high == VL ? load(from + x) : load_between(from + x, low, high);
-                        continue;
-                    }
-                    real pixels[VL];
-                    store(pixels, zero());
-                    for (int64_t i = low; i < high; i++) pixels[i] = from[(x + i) * o->x_pixel];
-                    block[l] = load(pixels);
-                }
-                transpose(block);
-                for (int i = 0; i < VL; i++) store(to + (2 * (s + i) + half) * VL, block[i]);
-            }
-        forwards(to, 2 * VL, &j->x_twiddles);
+    int64_t y0 = ay->first + at->sub_y + part.segment_y + ay->unit * (at->y + part.piece_y * w->y.taps);
+    int64_t x0 = ax->first + at->sub_x + part.segment_x + ax->unit * (at->x + part.piece_x * w->x.taps);
+    const real *plane = j->x + at->image * o->x_image + channel * o->x_channel;
+    int64_t step = ax->unit * o->x_pixel;
+    /* points [low, high) are inside the image */
+    int64_t low = max64(0, min64(w->x.points, ceil_div(-min64(x0, 0), ax->unit)));
+    int64_t high = max64(low, min64(w->x.points, x0 < o->width ? ceil_div(o->width - x0, ax->unit) : 0));
+    for (int64_t r = 0; r < w->y.points; r++, to += w->f.row_step) {
+        int64_t y = y0 + ay->unit * r;
+        int outside = !at->exists || y < 0 || y >= o->height;
+        const real *from = plane + (y * o->width + x0) * o->x_pixel;
+        for (int64_t s = 0; s < w->x.points; s += VL) {
+            if (outside || s + VL <= low || s >= high)
+                store(to + 2 * s, zero());
+            else if (step == 1 && s >= low && s + VL <= high)
+                store(to + 2 * s, load(from + s));
+            else if (step == 1)
+                store(to + 2 * s, load_between(from + s, max64(low - s, 0), min64(high - s, VL)));
+            else
+                for (int64_t i = 0; i < VL; i++)
+                    to[2 * s + i] = s + i >= low && s + i < high ? from[(s + i) * step] : 0;
+        }
     }
 }
 
-/* Transforms the outputs' rows back, and finishes them. */
-static void store_tiles(const fft_job *j, int64_t first, int64_t filter, real *buffer) {
+/* Finishes the outputs of one of a pair of tiles. */
+static void store_tile(const fft_job *j, const fft_axis *ay, const fft_axis *ax, const corner *at, int64_t filter,
+                       const real *from) {
     const fft_tiling *w = j->w;
     const operands *o = j->o;
-    const fc_epilogue *e = j->e;
-    vec bias = e->bias ? splat(((const real *)e->bias)[filter]) : zero();
-    for (int64_t r = 0; r < w->y.outputs; r++) {
-        real *row = buffer + r * w->row_step * VL;
-        backwards(row, 2 * VL, &j->x_twiddles);
-        for (int half = 0; half < 2; half++)
-            for (int64_t s = 0; s < w->x.outputs; s += VL) {
-                vec block[VL];
-                for (int i = 0; i < VL; i++) block[i] = load(row + (2 * (s + i) + half) * VL);
-                transpose(block);
-                for (int l = 0; l < VL; l++) {
-                    corner at = corner_of(j, first + l, half);
-                    if (!at.exists) continue;
-                    int64_t y = at.y + r, x = at.x + s;
-                    int64_t n = min64(min64(VL, w->x.outputs - s), o->out_width - x);
-                    if (y >= o->out_height || n <= 0) continue;
-                    int64_t to =
-                        at.image * o->out_image + filter * o->out_channel + (y * o->out_width + x) * o->out_pixel;
-                    const real *residual = e->residual ? (const real *)e->residual + to : NULL;
-                    if (o->out_pixel == 1)
-                        finish(j->out + to, block[l], bias, residual, n, e);
-                    else
-                        finish_strided(j->out + to, o->out_pixel, block[l], bias, residual, n, e);
-                }
-            }
+    vec bias = j->e->bias ? splat(((const real *)j->e->bias)[filter]) : zero();
+    int64_t step = ax->out_step * ax->subimages * o->out_pixel;
+    if (!at->exists) return;
+    for (int64_t r = 0; r < w->y.outputs; r++, from += w->f.row_step) {
+        int64_t y = at->sub_y + ay->subimages * (at->y + r), first = at->sub_x + ax->subimages * at->x;
+        if (y >= ay->count || first >= ax->count) return;
+        int64_t count = min64(w->x.outputs, ceil_div(ax->count - first, ax->subimages));
+        int64_t start =
+            at->image * o->out_image + filter * o->out_channel +
+            ((ay->out_first + ay->out_step * y) * o->out_width + ax->out_first + ax->out_step * first) * o->out_pixel;
+        for (int64_t s = 0; s < count; s += VL) {
+            int64_t to = start + s * step, n = min64(VL, count - s);
+            const real *residual = j->e->residual ? (const real *)j->e->residual + to : NULL;
+            if (step == 1)
+                finish(j->out + to, load(from + 2 * s), bias, residual, n, j->e);
+            else
+                finish_strided(j->out + to, step, load(from + 2 * s), bias, residual, n, j->e);
+        }
     }
 }
 
-/* Tasks are (group, block of filters, VL pairs of tiles). */
+/* Adds the products of transformed tiles and weights to the sums of a filter, or begins them. */
+static void multiply(const fft_tiling *w, const real *tiles, int64_t count, const real *weights, int begins,
+                     real *sums) {
+    for (int64_t r = 0; r < w->y.points; r++)
+        for (int64_t s = 0; s < w->x.points; s += VL, weights += w->reduction * 2 * VL) {
+            int64_t at = r * w->f.row_step + 2 * s;
+            complex_vec a = {zero(), zero()}, b = a;
+            if (!begins) a = get(sums + at);
+            const real *tile = tiles + at;
+            for (int64_t i = 0; i < count; i++, tile += w->area) {
+                complex_vec x = get(tile), h = get(weights + 2 * i * VL);
+                a.re += x.re * h.re, a.im += x.im * h.re;
+                b.re -= x.im * h.im, b.im += x.re * h.im;
+            }
+            put(sums + at, plus(a, b));
+        }
+}
+
+static int sums_kept(const fft_tiling *w) { return w->chunk < w->reduction; }
+
+static size_t scratch_bytes(const fft_tiling *w) {
+    return (size_t)((w->chunk + (sums_kept(w) ? w->together : 1)) * w->area) * sizeof(real);
+}
+
+/* Tasks are (grid, group, block of filters, pair of tiles). */
 static int work_tiles(const void *context, int64_t begin, int64_t end) {
     const fft_job *j = context;
     const fft_tiling *w = j->w;
     const operands *o = j->o;
-    int64_t batches = ceil_div(j->pairs, VL), pieces = w->y.pieces * w->x.pieces, column = 2 * w->y.points;
-    real *buffer =
-        fc_workspace(FC_OWN, (size_t)((w->reduction > 1 ? 1 + w->together : 1) * w->area * VL) * sizeof(real));
-    if (!buffer) return FC_NO_MEMORY;
-    real *sums = w->reduction > 1 ? buffer + w->area * VL : buffer; /* a single one is multiplied in place */
+    real *tiles = fc_workspace(FC_OWN, scratch_bytes(w));
+    if (!tiles) return FC_NO_MEMORY;
     for (int64_t task = begin; task < end; task++) {
-        int64_t first = task % batches * VL, block = task / batches % j->blocks, group = task / batches / j->blocks;
+        int64_t pairs = o->batch * w->pairs, block = task / pairs % w->blocks, group = task / pairs / w->blocks;
         int64_t k0 = block * w->together, filters = min64(w->together, o->filters - k0);
-        for (int64_t i = 0; i < w->reduction; i++) {
-            int status = fc_called_off();
-            if (status) return status;
-            load_tiles(j, first, group * o->channels + i / pieces, i % pieces, buffer);
-            for (int64_t s = 0; s < w->x.points; s++) {
-                real *from = buffer + 2 * s * VL;
-                forwards(from, w->row_step * VL, &j->y);
-                for (int64_t k = 0; k < filters; k++) {
-                    const real *weight =
-                        j->packed + (((group * o->filters + k0 + k) * w->reduction + i) * w->x.points + s) * column;
-                    real *sum = sums + k * w->area * VL + 2 * s * VL;
-                    for (int64_t r = 0; r < w->y.points; r++) {
-                        complex_vec a = get(from + r * w->row_step * VL), b = {zero(), zero()};
-                        if (i > 0) b = get(sum + r * w->row_step * VL);
-                        vec c = splat(weight[2 * r]), d = splat(weight[2 * r + 1]);
-                        b.re += a.re * c, b.im += a.re * d, b.re -= a.im * d, b.im += a.im * c;
-                        put(sum + r * w->row_step * VL, b);
-                    }
-                    if (i == w->reduction - 1) backwards(sum, w->row_step * VL, &j->y);
-                }
+        int64_t grid_index = group / o->groups;
+        const real *weights = j->packed + (group * o->filters + k0) * w->kernel_reals;
+        group %= o->groups;
+        corner corners[2] = {corner_of(j, task % pairs, 0), corner_of(j, task % pairs, 1)};
+        fft_axis y, x;
+        axes_of(j, grid_index, &y, &x);
+        for (int64_t i0 = 0; i0 < w->reduction; i0 += w->chunk) {
+            int64_t chunk = min64(w->chunk, w->reduction - i0);
+            int in_place = w->reduction == 1 && filters == 1, last = i0 + chunk == w->reduction, status;
+            for (int64_t i = i0; i < i0 + chunk; i++) {
+                if ((status = fc_called_off())) return status;
+                real *tile = tiles + (i - i0) * w->area;
+                for (int half = 0; half < 2; half++)
+                    load_tile(j, &y, &x, &corners[half], group * o->channels + i / w->parts, part_of(w, i % w->parts),
+                              tile + half * VL);
+                transform(in_place ? THROUGH : THERE, &w->f, tile, weights);
+            }
+            for (int64_t k = 0; k < filters; k++) {
+                if ((status = fc_called_off())) return status;
+                real *sums = in_place ? tiles : tiles + (w->chunk + (sums_kept(w) ? k : 0)) * w->area;
+                if (!in_place) multiply(w, tiles, chunk, weights + k * w->kernel_reals + i0 * 2 * VL, i0 == 0, sums);
+                if (!last) continue;
+                if (!in_place) transform(BACK, &w->f, sums, NULL);
+                for (int half = 0; half < 2; half++)
+                    store_tile(j, &y, &x, &corners[half], group * o->filters + k0 + k, sums + half * VL);
             }
         }
-        for (int64_t k = 0; k < filters; k++)
-            store_tiles(j, first, group * o->filters + k0 + k, sums + k * w->area * VL);
     }
     return 0;
 }
 
 /* ---- the kernel ---- */
 
-static size_t weight_bytes(const fc_conv *given) {
-    const fc_conv plain = plain_of(given), *p = &plain;
+static size_t weight_bytes(const fc_conv *p) {
     operands o = operands_of(p);
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 0;
-    return (size_t)(o.groups * o.filters * w.reduction * w.y.points * w.x.points * 2) * sizeof(real);
+    return (size_t)(w.roots + w.grids * o.groups * o.filters * w.kernel_reals) * sizeof(real);
 }
 
-static int accepts(const fc_conv *given) {
-    fc_conv plain, *p = &plain;
-    if (!as_plain(given, p) || p->stride_h > 1 || p->stride_w > 1 || p->dilation_h > 1 || p->dilation_w > 1) return 0;
-    if (p->kernel_h < 5 || p->kernel_w < 5) return 0;
-    size_t bytes = weight_bytes(given);
-    return bytes > 0 && bytes <= MOST_WEIGHTS;
+static int64_t weight_form(const fc_conv *p) {
+    operands o = operands_of(p);
+    fft_tiling w;
+    return tile_fft(p, &o, &w) ? w.y.points << 32 | w.x.points : 0;
 }
 
-static double cost(const fc_conv *given) {
-    const fc_conv plain = plain_of(given), *p = &plain;
+/* Products of frequencies, a complex multiply-add each, and transforms, by the usual count. */
+static double flops(const fc_conv *p) {
     operands o = operands_of(p);
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 0;
-    double points = (double)(w.y.points * w.x.points), stages = log2(points) / 2;
-    double batches = (double)ceil_div(p->batch * pairs_of(&w), VL);
-    double transform = points * (stages * 8 + 20), blocks = (double)ceil_div(o.filters, w.together);
-    double there = blocks * (double)w.reduction * transform, back = (double)o.filters * transform;
-    double products =
-        (double)(o.filters * w.reduction) * points * (w.reduction > 1 ? 30 : 8); /* sums stream through L2 */
-    double cycles = (double)o.groups * batches * (there + back + products) / 2 + 20000;
-    if (p->once) cycles += (double)(o.groups * o.filters * w.reduction) / VL * (transform + points * 4 * VL) / 2;
-    return cycles;
+    double points = (double)(w.y.points * w.x.points), transform = 5 * points * log2(points);
+    double transforms = (double)(w.blocks * w.reduction + o.filters), products = (double)(o.filters * w.reduction) * 8;
+    return (double)(w.grids * o.groups * o.batch * w.pairs) * (transforms * transform + products * points);
 }
 
-/* Products of frequencies, a complex multiply-add each, and transforms: 34 for 4 points in a stage of radix 4. */
-static double flops(const fc_conv *given) {
-    const fc_conv plain = plain_of(given), *p = &plain;
+static int accepts(const fc_conv *p) {
     operands o = operands_of(p);
     fft_tiling w;
-    if (!tile_fft(p, &o, &w)) return 0;
-    double points = (double)(w.y.points * w.x.points), transform = points * log2(points) * 4.25;
-    double transforms = (double)(ceil_div(o.filters, w.together) * w.reduction + o.filters);
-    double products = (double)(o.filters * w.reduction) * points * 8;
-    return (double)(o.groups * p->batch * pairs_of(&w)) * (transforms * transform + products);
+    if (p->kernel_h < 5 && p->kernel_w < 5) return 0;
+    return grids_cover(p, &o) && tile_fft(p, &o, &w);
 }
 
-static size_t workspace_bytes(const fc_conv *given, int threads) {
-    const fc_conv plain = plain_of(given), *p = &plain;
+static double cost(const fc_conv *p) {
+    operands o = operands_of(p);
+    fft_tiling w;
+    return tile_fft(p, &o, &w) ? w.cycles + (p->once ? cycles_of_weights(&o, &w) : 0) : 0;
+}
+
+static size_t workspace_bytes(const fc_conv *p, int threads) {
+    operands o = operands_of(p);
+    fft_tiling w;
     (void)threads;
+    return tile_fft(p, &o, &w) ? scratch_bytes(&w) : 0;
+}
+
+static void set_roots(fft_tiling *w, const real *roots) {
+    w->f.row_turns = roots, w->f.column_turns = roots + fourier_roots(w->x.points, 1, NULL);
+}
+
+static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
     operands o = operands_of(p);
     fft_tiling w;
-    if (!tile_fft(p, &o, &w)) return 0;
-    return (size_t)((w.reduction > 1 ? 1 + w.together : 1) * w.area * VL) * sizeof(real);
+    tile_fft(p, &o, &w);
+    set_roots(&w, packed);
+    fourier_roots(w.x.points, 1, packed);
+    fourier_roots(w.y.points, 0, (real *)packed + fourier_roots(w.x.points, 1, NULL));
+    fft_job j = {.p = p, .o = &o, .w = &w, .weight = weight, .transforms = (real *)packed + w.roots};
+    int64_t kernels = w.grids * o.groups * o.filters * w.reduction;
+    return fc_parallel(kernels, (double)(kernels * w.area) * 2, threads, transform_kernels, &j);
 }
 
-static void set_job(fft_job *j, const fc_conv *given, const fc_conv *p, const operands *o, fft_tiling *w) {
-    tile_fft(p, o, w);
-    *j = (fft_job){.p = p,
-                   .given = given,
-                   .o = o,
-                   .w = w,
-                   .y = twiddles_of(w->y.points),
-                   .x_twiddles = twiddles_of(w->x.points),
-                   .pairs = p->batch * pairs_of(w),
-                   .blocks = ceil_div(o->filters, w->together)};
-}
-
-static int prepare(const fc_conv *given, const void *weight, void *packed, int threads) {
-    const fc_conv plain = plain_of(given), *p = &plain;
-    operands o = operands_of(given);
-    fft_tiling w;
-    fft_job j;
-    set_job(&j, given, p, &o, &w);
-    j.weight = weight, j.packed = packed;
-    int64_t kernels = o.groups * o.filters * w.reduction;
-    return fc_parallel(ceil_div(kernels, VL), (double)(kernels * w.area) * 2, threads, transform_kernels, &j);
-}
-
-static int run_all(const fc_conv *given, const void *x, const void *packed, const fc_epilogue *e, void *out,
-                   int threads) {
-    const fc_conv plain = plain_of(given), *p = &plain;
+static int run(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
     operands o = operands_of(p);
     fft_tiling w;
-    fft_job j;
-    set_job(&j, given, p, &o, &w);
-    j.x = x, j.packed = (real *)packed, j.e = e, j.out = out;
-    int64_t tasks = o.groups * j.blocks * ceil_div(j.pairs, VL);
-    return fc_parallel(tasks, 2 * cost(p), threads, work_tiles, &j);
+    tile_fft(p, &o, &w);
+    set_roots(&w, packed);
+    fft_job j = {.p = p, .o = &o, .w = &w, .x = x, .packed = (const real *)packed + w.roots, .e = e, .out = out};
+    int64_t tasks = w.grids * o.groups * w.blocks * o.batch * w.pairs;
+    return fc_parallel(tasks, 2 * w.cycles, threads, work_tiles, &j);
 }
 
+/* In units of roundoff, relative to the root of the mean square: a plain sum of n random terms errs by sqrt(n / 6),
+ * also the sum of products; the transforms err by a quarter for each doubling, and half more. */
 static double error(const fc_conv *p) {
-    (void)p;
-    return 2;
+    operands o = operands_of(p);
+    grid g = grid_of(p, &o, 0);
+    fft_tiling w;
+    if (!tile_fft(p, &o, &w)) return 1;
+    double terms = (double)(o.channels * g.y.taps * g.x.taps);
+    double transforms = 0.5 + 0.25 * log2((double)(w.y.points * w.x.points));
+    return 1.3 * (transforms + sqrt((double)(w.reduction - 1) / 6)) / sqrt(terms / 6);
 }
 
-const fc_conv_kernel FC_NAME(fft) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all,
-                                     error,   NULL, flops};
+const fc_conv_kernel FC_NAME(fft) = {accepts, cost,  weight_bytes, workspace_bytes, prepare,
+                                     run,     error, NULL,         flops,           weight_form};

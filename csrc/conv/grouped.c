@@ -88,5 +88,5 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
     return run_nhwc(&j, cycles, fc_worth(cycles, threads));
 }
 
-const fc_conv_kernel FC_NAME(grouped) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all,
+const fc_conv_kernel FC_NAME(grouped) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL,
                                          NULL,    NULL, NULL};

@@ -305,4 +305,5 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
     return fc_parallel(tasks, cycles, threads, do_panels, &j);
 }
 
-const fc_conv_kernel FC_NAME(im2col) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run, NULL, NULL, NULL};
+const fc_conv_kernel FC_NAME(im2col) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run, NULL,
+                                        NULL,    NULL, NULL};

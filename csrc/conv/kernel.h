@@ -22,6 +22,8 @@ typedef struct {
     /* Multiplications and additions of its sums of products, once the data is transformed; NULL where these are the
      * textbook's. */
     double (*flops)(const fc_conv *p);
+    /* Tells prepared weights apart that differ with the image's size; NULL where they do not. */
+    int64_t (*weight_form)(const fc_conv *p);
 } fc_conv_kernel;
 
 #endif

@@ -88,26 +88,34 @@ typedef struct {
     real *packed;
 } phases_packing;
 
+/* Tasks are (filter, row of phases, block). */
 static int pack_phases(const void *context, int64_t begin, int64_t end) {
     const phases_packing *j = context;
     const phases_plan *w = j->w;
     const operands *o = &w->o;
     for (int64_t task = begin; task < end; task++) {
-        int64_t filter = task / w->stride_h, phase_row = task % w->stride_h;
-        real *to = j->packed + task * lanes_packed(w) * steps(w);
-        for (int64_t block = 0; block < w->blocks; block++)
-            for (int64_t q = 0; q < w->row_taps * w->column_taps; q++) {
-                int64_t row = phase_row + q / w->column_taps * w->stride_h, width = block_lanes(w, block);
-                int64_t before = q % w->column_taps * w->stride_w;
-                for (int64_t l = 0; l < width; l++) {
-                    int64_t lane = block * NR + l, column = lane / w->inner + before;
-                    int exists = lane < w->lanes;
-                    const real *from =
-                        j->weight + (filter + lane % w->inner) * o->w_filter + row * o->w_row + column * o->w_column;
-                    for (int64_t c = 0; c < o->channels; c++) to[c * width + l] = exists ? from[c * o->w_channel] : 0;
-                }
-                to += o->channels * width;
+        int64_t block = task % w->blocks, slab = task / w->blocks, width = block_lanes(w, block);
+        int64_t filter = slab / w->stride_h, phase_row = slab % w->stride_h;
+        int64_t lanes_used = min64(width, w->lanes - block * NR);
+        real *to = j->packed + (slab * lanes_packed(w) + block * NR) * steps(w);
+        for (int64_t q = 0; q < w->row_taps * w->column_taps; q++) {
+            int64_t row = phase_row + q / w->column_taps * w->stride_h, before = q % w->column_taps * w->stride_w;
+            int64_t offset[NR];
+            int neighbours = 1;
+            for (int64_t l = 0; l < lanes_used; l++) {
+                int64_t lane = block * NR + l, column = lane / w->inner + before;
+                offset[l] = (filter + lane % w->inner) * o->w_filter + row * o->w_row + column * o->w_column;
+                neighbours &= offset[l] == offset[0] + l;
             }
+            for (int64_t c = 0; c < o->channels; c++, to += width) {
+                const real *from = j->weight + c * o->w_channel;
+                if (neighbours)
+                    copy_reals(to, from + offset[0], lanes_used);
+                else
+                    for (int64_t l = 0; l < lanes_used; l++) to[l] = from[offset[l]];
+                for (int64_t l = lanes_used; l < width; l++) to[l] = 0;
+            }
+        }
     }
     return 0;
 }
@@ -241,7 +249,7 @@ static double cost(const fc_conv *p) {
            weights = (double)weight_bytes(p);
     if (weights > (double)fc_l2_bytes() / 2)
         cycles += fc_stream_cycles(weights * places * (double)w.parts / 2, weights);
-    if (p->once) cycles += weights * 0.4;
+    if (p->once) cycles += weights * 0.25;
     return cycles + 400;
 }
 
@@ -254,7 +262,8 @@ static size_t workspace_bytes(const fc_conv *p, int threads) {
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
     phases_plan w = plan_of(p);
     phases_packing j = {&w, weight, packed};
-    return fc_parallel(w.filters * w.stride_h, 4 * (double)weight_bytes(p) / sizeof(real), threads, pack_phases, &j);
+    return fc_parallel(w.filters * w.stride_h * w.blocks, 2 * (double)weight_bytes(p) / sizeof(real), threads,
+                       pack_phases, &j);
 }
 
 static int run(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
@@ -263,5 +272,5 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
     return fc_parallel(w.o.batch * w.rows * w.parts, 2 * cost(p), threads, work, &j);
 }
 
-const fc_conv_kernel FC_NAME(transposed_phases) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run,
+const fc_conv_kernel FC_NAME(transposed_phases) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run, NULL,
                                                    NULL,    NULL, NULL};

@@ -4,5 +4,5 @@
 #include "conv/kernel.h"
 #include "conv/winograd.h"
 
-const fc_conv_kernel FC_NAME(winograd4) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all,
-                                           error,   NULL, flops};
+const fc_conv_kernel FC_NAME(winograd4) = {accepts, cost,  weight_bytes, workspace_bytes, prepare,
+                                           run_all, error, NULL,         flops,           NULL};

@@ -4,39 +4,20 @@
 #include "base/parallel.h"
 #include "base/simd.h"
 
-/* Slopes from the activation's output. */
+/* Slopes from the activation's output; products of exact factors, where there is a difference. */
 INLINE
 vec slope_of_output(const int activation, vec y) {
-    return activation == FC_SIGMOID ? y * (splat(1) - y) : splat(1) - y * y;
+    return activation == FC_SIGMOID ? y * (splat(1) - y) : (splat(1) - y) * (splat(1) + y);
 }
 
-INLINE
-vec limited(vec x, real most) { return at_least(at_most(x, splat(most)), splat(-most)); }
-
-/* exp(x); the arguments here are at most 0. */
-INLINE
-vec exponential(vec x) {
-    vec power, rest = exponential_parts(x, &power);
-    return power * rest + power;
-}
-
-/* Slopes from its input x. Those of sigmoid and tanh are e / (1 + e)^2 and 4 e / (1 + e)^2, which keep their digits
- * where they are small, with e = exp(-|x|) and exp(-2 |x|). */
+/* Slopes from its input. */
 INLINE
 vec slope_of_input(const int activation, vec x) {
-    vec size = choose(x < zero(), -x, x), e, inverse;
     switch (activation) {
-        case FC_SIGMOID:
-        case FC_TANH:
-            e = exponential(activation == FC_TANH ? -(size + size) : -size), inverse = splat(1) / (splat(1) + e);
-            e *= inverse * inverse;
-            return activation == FC_TANH ? e * splat(4) : e;
-        case FC_SILU: /* s + x s', which are 1 or 0 far out */
-            e = exponential(-size), inverse = splat(1) / (splat(1) + e);
-            return inverse * (choose(x < zero(), e, splat(1)) + limited(x, (real)EXP_MOST) * (e * inverse));
-        default: /* gelu: the normal distribution and x times its density, which is 0 far out */
-            e = limited(x, 40);
-            return normal_share(x) + e * exponential(splat((real)-0.5) * e * e) * splat((real)0.39894228040143267794);
+        case FC_SIGMOID: return sigmoid_slope(x);
+        case FC_TANH: return tangent_slope(x);
+        case FC_SILU: return silu_slope(x);
+        default: return gelu_slope(x);
     }
 }
 
@@ -58,7 +39,7 @@ vec with_slope(const int activation, const int from_output, vec gradient, vec va
         case FC_CLIP: return choose((value <= a) | (value >= b), zero(), gradient);
         case FC_LEAKY_RELU: return gradient * choose(value > zero(), splat(1), a);
         case FC_HARDSWISH:
-            gradient = choose(value >= splat(3), gradient, gradient * (value / splat(3) + splat((real)0.5)));
+            gradient = choose(value >= splat(3), gradient, gradient * ((value + value + splat(3)) / splat(6)));
             return choose(value <= splat(-3), zero(), gradient);
         default:
             return gradient * (from_output ? slope_of_output(activation, value) : slope_of_input(activation, value));

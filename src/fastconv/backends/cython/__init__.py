@@ -135,8 +135,9 @@ class CythonBackend:
             lines.append(f"  {name}: {verdict}")
         return "\n".join(lines)
 
-    def weight_form(self, problem: ConvProblem) -> int:
-        return _choose(problem).kernel
+    def weight_form(self, problem: ConvProblem) -> tuple[int, int]:
+        conv, kernel = _choose(problem)
+        return kernel, conv.weight_form(kernel)
 
     def prepare(self, problem: ConvProblem, weight: Array, once: bool = False) -> tuple[int, Array]:
         """The kernel, and the weights packed for it."""

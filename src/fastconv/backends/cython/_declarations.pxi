@@ -46,6 +46,7 @@ cdef extern from "fastconv.h" nogil:
     double fc_conv_flops(const fc_conv *p, int kernel)
     int fc_conv_choose(const fc_conv *p)
     size_t fc_conv_weight_bytes(const fc_conv *p, int kernel)
+    int64_t fc_conv_weight_form(const fc_conv *p, int kernel)
     size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads)
     int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads)
     int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,

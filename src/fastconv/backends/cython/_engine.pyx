@@ -144,6 +144,9 @@ cdef class Conv:
     def weight_bytes(self, int kernel):
         return fc_conv_weight_bytes(&self.p, kernel)
 
+    def weight_form(self, int kernel):
+        return fc_conv_weight_form(&self.p, kernel)
+
     def workspace_bytes(self, int kernel, int threads):
         return fc_conv_workspace_bytes(&self.p, kernel, threads)
 

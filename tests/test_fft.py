@@ -1,0 +1,109 @@
+"""The `fft` algorithm beyond what every algorithm is tested for: long rows, whose tiles follow the kernel, also with
+strides and dilations; its choice; its memory. The reference is NumPy's sum in float64."""
+
+import numpy as np
+import pytest
+
+import fastconv
+from checks import eps, normal
+from conftest import COMPILED
+from fastconv import grad
+
+pytestmark = pytest.mark.parametrize("backend", COMPILED, indirect=True)
+
+
+def correlation(x, weight, stride=1, dilation=1, padding=0):
+    """The definition, for (N, C, W) and (F, C, K) in float64."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding)))
+    spread = np.zeros((*weight.shape[:2], (weight.shape[2] - 1) * dilation + 1))
+    spread[..., ::dilation] = weight
+    planes = [
+        sum(np.correlate(plane, row, "valid") for plane, row in zip(image, rows, strict=True))[::stride]
+        for image in x
+        for rows in spread
+    ]
+    return np.reshape(planes, (len(x), len(weight), -1))
+
+
+def assert_near(actual, expected, dtype):
+    """An FFT's error follows the root of the mean square, and hardly grows with the number of terms."""
+    assert actual.dtype == dtype
+    error = np.abs(actual - expected).max()
+    assert error < 40 * eps(dtype) * np.sqrt(np.square(expected).mean())
+
+
+# (batch, channels, length), (filters, channels, taps), options
+ROWS = {
+    "one tile": ((1, 1, 100), (1, 1, 31), {}),
+    "many tiles": ((1, 1, 30_000), (1, 1, 40), {}),
+    "long kernel": ((1, 1, 9000), (1, 1, 4096), {}),
+    "kernel as long as the row": ((1, 2, 3000), (2, 2, 3000), {}),
+    "kernel longer than the row": ((1, 1, 500), (1, 1, 1200), {"padding": 400}),
+    "channels and filters": ((2, 3, 2500), (5, 3, 129), {"padding": 64}),
+    "many channels": ((1, 150, 700), (3, 150, 65), {"padding": 3}),
+    "stride": ((2, 2, 4000), (3, 2, 101), {"stride": 3, "padding": 7}),
+    "stride above the kernel": ((1, 1, 400), (2, 1, 5), {"stride": 7}),
+    "dilation": ((1, 2, 5000), (3, 2, 60), {"dilation": 11, "padding": 100}),
+    "dilation above the row": ((1, 1, 90), (1, 1, 5), {"dilation": 70, "padding": 200}),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows(backend, layout, dtype, name):
+    shape, kernel, options = ROWS[name]
+    x, weight = normal(shape), normal(kernel)
+    expected = correlation(x, weight, **options)
+    arrays = (x, weight) if layout == "NCHW" else (x.mT, weight.transpose(2, 1, 0))
+    arrays = [np.ascontiguousarray(array, dtype) for array in arrays]
+    actual = fastconv.conv1d(*arrays, layout=layout, algorithm="fft", **options)
+    assert_near(actual if layout == "NCHW" else actual.mT, expected, dtype)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 5])
+def test_transposed_rows_spread_every_value(backend, layout, dtype, stride):
+    x, weight = normal((2, 3, 700)), normal((3, 2, 211))
+    spread = np.zeros((2, 3, 699 * stride + 1))
+    spread[..., ::stride] = x
+    expected = correlation(spread, weight.transpose(1, 0, 2)[..., ::-1], padding=210)
+    arrays = (x, weight) if layout == "NCHW" else (x.mT, weight.transpose(2, 1, 0))
+    arrays = [np.ascontiguousarray(array, dtype) for array in arrays]
+    actual = fastconv.conv_transpose1d(*arrays, stride=stride, layout=layout, algorithm="fft")
+    assert_near(actual if layout == "NCHW" else actual.mT, expected, dtype)
+
+
+def test_a_plan_takes_images_of_any_size(backend, dtype):
+    """The tiles follow the image, and with them the form of the weights."""
+    weight = normal((2, 1, 1, 50))
+    plan = fastconv.plan_conv2d(weight.astype(dtype), algorithm="fft")
+    for width in (51, 100, 3000, 200, 40_000, 51):
+        x = normal((1, 1, 3, width))
+        expected = np.stack([correlation(row[None, None], weight[:, 0])[0] for row in x[0, 0]], 1)
+        assert_near(plan(x.astype(dtype))[0], expected, dtype)
+
+
+def test_a_long_kernel_gets_its_input_gradient_by_fft(backend):
+    x, weight = normal((1, 1, 6000), dtype=np.float32), normal((1, 1, 3000), dtype=np.float32)
+    upstream = normal((1, 1, 3001), dtype=np.float32)
+    actual = grad.conv1d(x, weight, upstream)[0]
+    expected = correlation(upstream.astype(np.float64), weight.astype(np.float64)[..., ::-1], padding=2999)
+    assert_near(actual, expected, np.float32)
+
+
+@pytest.mark.parametrize(("width", "taps", "expected"), [
+    (100_000, 3, "direct"),
+    (100_000, 1001, "fft"),
+    (100_000, 20_000, "fft"),
+    (1_000_000, 5, "direct"),
+    (1_000_000, 4096, "fft"),
+])  # fmt: skip
+def test_the_choice_follows_the_kernel(backend, width, taps, expected):
+    plan = fastconv.plan_conv2d(np.ones((1, 1, 1, taps), np.float32))
+    assert (plan.algorithm((1, 1, 1, width)) == "fft") == (expected == "fft")
+
+
+def test_the_workspace_follows_the_kernel_and_not_the_signal(backend):
+    plan = fastconv.plan_conv2d(np.ones((1, 1, 1, 1001), np.float32), algorithm="fft")
+    for width in (10**5, 10**6, 10**7, 10**9):
+        lines = plan.explain((1, 1, 1, width)).splitlines()
+        size = next(line for line in lines if line.startswith("workspace"))
+        assert int(size.split()[1].replace(",", "")) < 2**20
