@@ -263,6 +263,12 @@ def test_a_fused_activation_that_is_not_known():
         load(model([made], {"x": (FLOAT, None)}, {"y": (FLOAT, None)}, opsets=MICROSOFT))
 
 
+def test_a_quantised_lstm_without_scales():
+    made = node("DynamicQuantizeLSTM", ["x", "x", "x"], ["y"], domain="com.microsoft", hidden_size=3)
+    with pytest.raises(ModelError, match="scales and zero points of its weights are missing"):
+        load(model([made], {"x": (FLOAT, None)}, {"y": (FLOAT, None)}, opsets=MICROSOFT))
+
+
 def test_old_files_list_constants_as_inputs():
     data = onnx.load_from_string(
         model(
