@@ -101,6 +101,7 @@ def test_any_batch(backend):
     assert one.shape == (1, 36)
     assert loaded(np.concatenate([X, X, X])).shape == (6, 36)
     np.testing.assert_allclose(one[0], expected()[0], rtol=1e-5, atol=1e-7)
+    assert loaded(X[:0]).shape == (0, 36)
 
 
 def test_the_backend_is_that_of_the_call_or_of_the_load(backend, monkeypatch):
