@@ -77,6 +77,7 @@ EXCLUDED = {
 NAMES_EXCLUDED = {name for names in EXCLUDED.values() for name in names}
 OPERATORS_EXCLUDED = {name for names in NOT_SUPPORTED.values() for name in names}
 KINDS = ("node", "pytorch-converted", "pytorch-operator", "simple")
+NODES_ARE_SLOW = (pytest.param("node", marks=pytest.mark.slow), *KINDS[1:])
 QUICK = 8  # of so many tests of a kind, the default runs one
 
 
@@ -164,7 +165,7 @@ def test_what_is_not_supported_is_said_at_loading(name):
         fastconv.onnx.load(case.model)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NODES_ARE_SLOW)
 def test_rules_say_what_comes(kind):
     """Wherever a rule says a dtype or a size, the value has it."""
     for case in covered(kind):
@@ -188,7 +189,7 @@ def test_rules_say_what_comes(kind):
 NOT_WRITTEN = "a type that NumPy lacks|an input or output, is not known"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NODES_ARE_SLOW)
 def test_what_is_saved_is_a_model_that_says_the_same(kind, tmp_path):
     """For ONNX's checker, for the reader, and in its results."""
     path = tmp_path / "saved.onnx"

@@ -101,6 +101,7 @@ def test_any_batch(backend):
     assert one.shape == (1, 36)
     assert loaded(np.concatenate([X, X, X])).shape == (6, 36)
     np.testing.assert_allclose(one[0], expected()[0], rtol=1e-5, atol=1e-7)
+    assert loaded(X[:0]).shape == (0, 36)
 
 
 def test_the_backend_is_that_of_the_call_or_of_the_load(backend, monkeypatch):
@@ -260,6 +261,12 @@ def test_fused_convolutions(backend, activation, parameters, function):
 def test_a_fused_activation_that_is_not_known():
     made = node("FusedConv", ["x", "x"], ["y"], domain="com.microsoft", activation="HardSigmoid")
     with pytest.raises(ModelError, match="the activation 'HardSigmoid'"):
+        load(model([made], {"x": (FLOAT, None)}, {"y": (FLOAT, None)}, opsets=MICROSOFT))
+
+
+def test_a_quantised_lstm_without_scales():
+    made = node("DynamicQuantizeLSTM", ["x", "x", "x"], ["y"], domain="com.microsoft", hidden_size=3)
+    with pytest.raises(ModelError, match="scales and zero points of its weights are missing"):
         load(model([made], {"x": (FLOAT, None)}, {"y": (FLOAT, None)}, opsets=MICROSOFT))
 
 

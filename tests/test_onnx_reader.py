@@ -241,9 +241,34 @@ def functions(count, calls):
 def test_functions_that_grow_without_bounds():
     with pytest.raises(ModelError, match="functions add too many nodes"):
         load(functions(30, 10))
-    with pytest.raises(ModelError, match="more than 64 deep"):
+    with pytest.raises(ModelError, match="nest deeper than 64"):
         load(functions(80, 1))
     np.testing.assert_array_equal(load(functions(4, 3))(np.float32([-2])), [0])
+
+
+def test_graphs_in_functions_in_graphs():
+    """Each of 40 functions calls the next one from within 20 graphs."""
+    own = [helper.make_opsetid("own", 1), helper.make_opsetid("", 18)]
+    made = []
+    info = helper.make_tensor_value_info("r", FLOAT, None)
+    other = helper.make_graph([node("Relu", ["a"], ["r"])], "g", [], [info])
+    for number in range(40):
+        inner = (
+            node(f"F{number + 1}", ["a"], ["v0"], domain="own")
+            if number < 39
+            else node("Relu", ["a"], ["v0"])
+        )
+        for level in range(20):
+            graph = helper.make_graph(
+                [inner], "g", [], [helper.make_tensor_value_info(f"v{level}", FLOAT, None)]
+            )
+            inner = node("If", ["c"], [f"v{level + 1}"], then_branch=graph, else_branch=other)
+        body = [node("Constant", [], ["c"], value=numpy_helper.from_array(np.array(True))), inner]
+        made.append(helper.make_function("own", f"F{number}", ["a"], ["v20"], body, own))
+    call = node("F0", ["x"], ["y"], domain="own")
+    shapes = {"x": (FLOAT, [1])}, {"y": (FLOAT, [1])}
+    with pytest.raises(ModelError, match="nest deeper than 64"):
+        load(model([call], *shapes, functions=made, opsets=own[:1]))
 
 
 def test_a_function_that_calls_itself():

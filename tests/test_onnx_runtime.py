@@ -218,6 +218,36 @@ NODES = [
 ]
 
 
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_quantised_lstm(direction):
+    """One sequence: the runtime quantises the states of a batch together or one by one, as its threads have it."""
+    runtime = pytest.importorskip("onnxruntime")
+    ways, rng = 2 if direction == "bidirectional" else 1, np.random.default_rng(0)
+    whole = [rng.integers(-90, 90, size=(ways, size, 12)).astype(np.int8) for size in (2, 3)]
+    scale, zero = rng.uniform(0.005, 0.01, size=ways).astype(np.float32), np.zeros(ways, np.int8)
+    constants = {"w": whole[0], "r": whole[1], "b": rng.normal(size=(ways, 24)).astype(np.float32)}
+    constants |= {"s": scale, "z": zero}
+    made = node(
+        "DynamicQuantizeLSTM",
+        ["x", "w", "r", "b", "", "", "", "", "s", "z", "s", "z"],
+        ["y", "h", "c"],
+        domain="com.microsoft",
+        hidden_size=3,
+        direction=direction,
+    )
+    x = rng.normal(size=(6, 1, 2)).astype(np.float32)
+    data = model(
+        [made],
+        {"x": (TensorProto.FLOAT, x.shape)},
+        dict.fromkeys("yhc", (TensorProto.FLOAT, None)),
+        constants,
+        opsets=[onnx.helper.make_opsetid("com.microsoft", 1)],
+    )
+    session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    for actual, expected in zip(load(data)(x).values(), session.run(None, {"x": x}), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("made", NODES, ids=lambda function: function.__name__)
 @given(st.data())
 def test_as_onnx_runtime(made, data):

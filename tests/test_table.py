@@ -40,7 +40,9 @@ def test_dir_shows_what_users_may_use_and_nothing_else():
     assert shown == {
         *fastconv.__all__,
         "autograd",
+        "graph",
         "limits",
+        "onnx",
         "tuning",
         "typing",
         "__all__",

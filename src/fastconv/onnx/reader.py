@@ -23,6 +23,7 @@ _REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError)
 _MOST_WRITTEN_OUT = 100_000  # nodes, and names in them, that calls of functions add
 
 
+_DEEPEST = 64
 _MOST_AXES = 64  # as NumPy
 
 
@@ -35,11 +36,13 @@ class Scope:
         versions: dict[str, int],
         bound: dict[str, Any] | None = None,
         calls: tuple[Function, ...] = (),
+        depth: int = 0,
     ) -> None:
         self.values: dict[str, Value | None] = {}
         self.outer, self.versions = outer, versions
         # Of a function's body: the attributes that its node gave, and the functions that are being written out.
         self.bound, self.calls = bound, calls
+        self.depth = depth
         self.captured: list[tuple[Value, Value]] = []  # (outside, within)
 
     def find(self, name: str) -> Value | None:
@@ -109,6 +112,13 @@ class Reader:
                 raise model_error("its functions add too many nodes", path, record["@"])
 
     @staticmethod
+    def _within(scope: Scope, path: Path, at: int) -> Scope:
+        """Python's stack has an end."""
+        if scope.depth > _DEEPEST:
+            raise model_error(f"graphs and functions nest deeper than {_DEEPEST}", path, at)
+        return scope
+
+    @staticmethod
     def _is_initial(scope: Scope, name: str) -> bool:
         value = scope.values[name]
         return value is not None and value.is_constant
@@ -147,7 +157,9 @@ class Reader:
                 continue
             key = attribute.get("name", "")
             if isinstance(value, dict):  # a graph
-                inner = Scope(scope, scope.versions, scope.bound, scope.calls)
+                inner = self._within(
+                    Scope(scope, scope.versions, scope.bound, scope.calls, scope.depth + 1), here, at
+                )
                 value = self._graph(value, inner, (here, "g", None))
                 captures[key] = [outside for outside, _ in inner.captured]
             attributes[key] = value
@@ -196,10 +208,10 @@ class Reader:
             raise model_error(
                 f"the function {function.name!r} is given a graph, which is not supported", path, at
             )
-        if len(scope.calls) >= 64:
-            raise model_error("functions call each other more than 64 deep", path, at)
         bound = function.bound(attributes, self._folder)
-        body = Scope(None, function.versions or scope.versions, bound, (*scope.calls, function))
+        calls = (*scope.calls, function)
+        body = Scope(None, function.versions or scope.versions, bound, calls, scope.depth + 1)
+        self._within(body, path, at)
         self._count(function.record, ("input", "output", "attribute_proto"), body, path)
         for place, name in enumerate(function.inputs):
             self._define(body, name, inputs[place] if place < len(inputs) else None, path, at)

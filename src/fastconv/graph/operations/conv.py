@@ -44,7 +44,7 @@ def _as_before(y: Array, rank: int) -> Array:
     return y[:, :, 0] if rank == 3 else y
 
 
-def _convolved(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+def convolved(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
     x, weight = inputs[:2]
     assert x is not None
     assert weight is not None
@@ -87,7 +87,7 @@ def _planned(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> Call
     return run
 
 
-@operation("Conv", rule=_convolved, prepare=_planned)
+@operation("Conv", rule=convolved, prepare=_planned)
 def convolution(
     x: Array,
     weight: Array,
@@ -128,7 +128,7 @@ def _activation(attributes: dict[str, Any]) -> Any:
     return (word, *given, *defaults[len(given) :])
 
 
-@operation("com.microsoft.FusedConv", rule=_convolved, prepare=_planned)
+@operation("com.microsoft.FusedConv", rule=convolved, prepare=_planned)
 def fused_convolution(
     x: Array,
     weight: Array,
@@ -327,7 +327,7 @@ def _transposed_volume(
     return result if bias is None else result + bias.reshape(-1, 1, 1, 1)
 
 
-@operation("DeformConv", rule=_convolved)
+@operation("DeformConv", rule=convolved)
 def deformable(
     x: Array,
     weight: Array,

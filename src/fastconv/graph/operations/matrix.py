@@ -13,7 +13,7 @@ from fastconv.graph.operations.table import Reading, Type, operation, upgrade
 from fastconv.typing import Array
 
 
-def _multiplied(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+def multiplied(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
     a, b = inputs[:2]
     assert a is not None
     assert b is not None
@@ -26,7 +26,7 @@ def _multiplied(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> l
     return [Type(a.dtype, (*stack, *rows, *columns))]
 
 
-@operation("MatMul", rule=_multiplied)
+@operation("MatMul", rule=multiplied)
 def matrix_product(a: Array, b: Array) -> Any:
     return np.matmul(a, b)
 

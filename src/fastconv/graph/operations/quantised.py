@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastconv.graph.elements import ELEMENTS, NUMBERS
+from fastconv.graph.graph import Value
 from fastconv.graph.operations import shape_rules
-from fastconv.graph.operations.conv import convolution
-from fastconv.graph.operations.table import ALWAYS, Reading, operation, upgrade
+from fastconv.graph.operations.conv import convolution, convolved
+from fastconv.graph.operations.matrix import multiplied
+from fastconv.graph.operations.table import ALWAYS, Reading, Rule, Type, operation, upgrade
 from fastconv.typing import Array
 
 
@@ -75,7 +78,12 @@ def dequantize(
     return (moved.astype(each.dtype) * each).astype(dtype)
 
 
-@operation("DynamicQuantizeLinear")
+def _in_bytes(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    x, byte = shape_rules.first(inputs), np.dtype(np.uint8)
+    return [Type(byte, x.shape), Type(np.dtype(np.float32), ()), Type(byte, ())]
+
+
+@operation("DynamicQuantizeLinear", rule=_in_bytes)
 def dynamic_quantize(x: Array) -> Any:
     low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
     scale = np.float32((np.float32(high) - np.float32(low)) / np.float32(255))
@@ -92,13 +100,24 @@ def _matrix_zero(zero: Array | None, rows: bool) -> Any:
     return point[:, np.newaxis] if rows and point.ndim == 1 and point.size > 1 else point
 
 
-@operation("MatMulInteger")
+def _of_operands(rule: Rule, second: int, zero: int | None) -> Rule:
+    """The shape that `rule` says of the first input and another one; the dtype of an input, or else int32."""
+
+    def known(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+        point = None if zero is None else inputs[zero]
+        dtype = np.dtype(np.int32) if zero is None else None if point is None else point.dtype
+        return [Type(dtype, rule([inputs[0], inputs[second]], attributes)[0].shape)]
+
+    return known
+
+
+@operation("MatMulInteger", rule=_of_operands(multiplied, 1, None))
 def matmul_integer(a: Array, b: Array, a_zero: Array | None = None, b_zero: Array | None = None) -> Any:
     left = a.astype(np.int32) - _matrix_zero(a_zero, True)
     return np.matmul(left, b.astype(np.int32) - _matrix_zero(b_zero, False))
 
 
-@operation("QLinearMatMul")
+@operation("QLinearMatMul", rule=_of_operands(multiplied, 3, 7))
 def quantised_matmul(
     a: Array,
     a_scale: Array,
@@ -129,7 +148,7 @@ def _integer_convolution(
     return np.rint(convolution(image, kernel, **options))
 
 
-@operation("ConvInteger")
+@operation("ConvInteger", rule=_of_operands(convolved, 1, None))
 def conv_integer(
     x: Array,
     weight: Array,
@@ -147,7 +166,7 @@ def conv_integer(
     return _integer_convolution(x, weight, x_zero, w_zero, options).astype(np.int32)
 
 
-@operation("QLinearConv")
+@operation("QLinearConv", rule=_of_operands(convolved, 3, 7))
 def quantised_convolution(
     x: Array,
     x_scale: Array,

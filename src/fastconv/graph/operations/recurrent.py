@@ -10,8 +10,9 @@ import numpy as np
 
 from fastconv.graph.graph import Value
 from fastconv.graph.operations import activations, arithmetic
+from fastconv.graph.operations.quantised import dynamic_quantize, matmul_integer
 from fastconv.graph.operations.shape import sizes
-from fastconv.graph.operations.table import Type, operation
+from fastconv.graph.operations.table import ALWAYS, Reading, Type, operation, upgrade
 from fastconv.typing import Array
 
 _ACTIVATIONS: dict[str, Callable[..., Any]] = {
@@ -95,8 +96,11 @@ class _Layer:
             return np.zeros(shape, self.x.dtype)
         return state.swapaxes(0, 1) if self.batch_first else state
 
-    def run(self, step: Callable[..., tuple[Array, ...]], *states: Array) -> tuple[Array, ...]:
-        """Every direction's steps: all outputs, and the last states. `step` takes direction, input and states."""
+    def run(
+        self, step: Callable[..., tuple[Array, ...]], given: Sequence[Array], *states: Array
+    ) -> tuple[Array, ...]:
+        """Every direction's steps: all outputs, and the last states. `step` takes the direction, what is given for
+        it at a time, and the states."""
         steps, batch = self.x.shape[:2]
         y = np.zeros((steps, len(self.directions), batch, self.hidden), self.x.dtype)
         last = [np.array(state) for state in states]
@@ -104,7 +108,7 @@ class _Layer:
             now = tuple(state[number] for state in states)
             for t in range(steps) if direction > 0 else range(steps - 1, -1, -1):
                 runs = (t < self.lengths)[:, np.newaxis]
-                new = step(number, self.x[t], *now)
+                new = step(number, given[number][t], *now)
                 y[t, number] = np.where(runs, new[0], 0)
                 now = tuple(np.where(runs, after, before) for after, before in zip(new, now, strict=True))
             for state, value in zip(last, now, strict=True):
@@ -157,9 +161,9 @@ def rnn(
     of_input, of_state = layer.bias(b)
 
     def step(d: int, now: Array, h: Array) -> tuple[Array, ...]:
-        return (layer.functions[d][0](now @ w[d].T + h @ r[d].T + of_input[d] + of_state[d]),)
+        return (layer.functions[d][0](now + h @ r[d].T + of_input[d] + of_state[d]),)
 
-    return layer.run(step, layer.initial(initial_h))
+    return layer.run(step, [layer.x @ weight.T for weight in w], layer.initial(initial_h))
 
 
 @operation("GRU", rule=_recurrent)
@@ -187,14 +191,41 @@ def gru(
 
     def step(d: int, now: Array, h: Array) -> tuple[Array, ...]:
         f, g = layer.functions[d]
-        given = now @ w[d].T + of_input[d]
+        given = now + of_input[d]
         both = f(given[:, : 2 * n] + h @ r[d][: 2 * n].T + of_state[d][: 2 * n])
         update, reset = both[:, :n], both[:, n:]
         last, bias = r[d][2 * n :].T, of_state[d][2 * n :]
         own = reset * (h @ last + bias) if linear_before_reset else (reset * h) @ last + bias
         return ((1 - update) * g(given[:, 2 * n :] + own) + update * h,)
 
-    return layer.run(step, layer.initial(initial_h))
+    return layer.run(step, [layer.x @ weight.T for weight in w], layer.initial(initial_h))
+
+
+def _long_short(
+    layer: _Layer,
+    given: Sequence[Array],
+    product: Callable[[int, Array], Array],
+    b: Array | None,
+    p: Array | None,
+    states: tuple[Array | None, Array | None],
+    input_forget: int,
+) -> Any:
+    """An LSTM's steps, from the products of its inputs with their weights, and a function for those of the state."""
+    of_input, of_state = layer.bias(b)
+    n = layer.hidden
+    peep = np.zeros((len(layer.directions), 3 * n), layer.x.dtype) if p is None else p
+
+    def step(d: int, now: Array, h: Array, c: Array) -> tuple[Array, ...]:
+        f, g, last = layer.functions[d]
+        gates = now + product(d, h) + of_input[d] + of_state[d]
+        i, o, forget, cell = (gates[:, k * n : (k + 1) * n] for k in range(4))
+        pi, po, pf = (peep[d][k * n : (k + 1) * n] for k in range(3))
+        i = f(i + pi * c)
+        forget = 1 - i if input_forget else f(forget + pf * c)
+        c = forget * c + i * g(cell)
+        return f(o + po * c) * last(c), c
+
+    return layer.run(step, given, *map(layer.initial, states))
 
 
 @operation("LSTM", rule=_recurrent)
@@ -221,18 +252,54 @@ def lstm(
         ["Sigmoid", "Tanh", "Tanh"], clip, activation_alpha, activation_beta, activations
     )
     layer = _Layer(x, sequence_lens, hidden_size, 4, direction, layout, functions)
-    of_input, of_state = layer.bias(b)
-    n = hidden_size
-    peep = np.zeros((len(layer.directions), 3 * n), x.dtype) if p is None else p
+    given = [layer.x @ weight.T for weight in w]
+    return _long_short(layer, given, lambda d, h: h @ r[d].T, b, p, (initial_h, initial_c), input_forget)
 
-    def step(d: int, now: Array, h: Array, c: Array) -> tuple[Array, ...]:
-        f, g, last = layer.functions[d]
-        gates = now @ w[d].T + h @ r[d].T + of_input[d] + of_state[d]
-        i, o, forget, cell = (gates[:, k * n : (k + 1) * n] for k in range(4))
-        pi, po, pf = (peep[d][k * n : (k + 1) * n] for k in range(3))
-        i = f(i + pi * c)
-        forget = 1 - i if input_forget else f(forget + pf * c)
-        c = forget * c + i * g(cell)
-        return f(o + po * c) * last(c), c
 
-    return layer.run(step, layer.initial(initial_h), layer.initial(initial_c))
+@operation("com.microsoft.DynamicQuantizeLSTM", rule=_recurrent)
+def quantised_lstm(
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    sequence_lens: Array | None = None,
+    initial_h: Array | None = None,
+    initial_c: Array | None = None,
+    p: Array | None = None,
+    w_scale: Array | None = None,
+    w_zero: Array | None = None,
+    r_scale: Array | None = None,
+    r_zero: Array | None = None,
+    *,
+    activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int,
+    input_forget: int = 0,
+) -> Any:
+    """With weights of 8 bits, (directions, inputs, 4 * hidden); inputs and states are quantised as they come."""
+    functions = _Activations(
+        ["Sigmoid", "Tanh", "Tanh"], clip, activation_alpha, activation_beta, activations
+    )
+    layer = _Layer(x, sequence_lens, hidden_size, 4, direction, 0, functions)
+    of_w, of_r = (w_scale, w_zero), (r_scale, r_zero)
+    given = [_quantised_product(layer.x, w[d], *of_w, d) for d in range(len(w))]
+
+    def product(d: int, h: Array) -> Any:
+        return _quantised_product(h, r[d], *of_r, d)
+
+    return _long_short(layer, given, product, b, p, (initial_h, initial_c), input_forget)
+
+
+@upgrade("com.microsoft.DynamicQuantizeLSTM", to=ALWAYS)
+def scales_are_needed(reading: Reading) -> None:
+    if any(reading.input(place) is None for place in range(8, 12)):
+        reading.refuse("scales and zero points of its weights are missing")
+
+
+def _quantised_product(x: Array, weight: Array, scale: Any, zero: Any, direction: int) -> Any:
+    whole, own_scale, own_zero = dynamic_quantize(x)
+    product = matmul_integer(whole, weight, own_zero, np.asarray(zero[direction]))
+    return product * (own_scale * scale[direction])
