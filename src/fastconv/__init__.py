@@ -23,6 +23,7 @@ from fastconv.execution.memory import clear_cache, set_cache_size
 from fastconv.first_use import importing
 from fastconv.ops.conv import conv1d, conv2d, depthwise_conv2d, separable_conv2d
 from fastconv.ops.deform import deform_conv2d
+from fastconv.ops.dense import dense
 from fastconv.ops.norm import fold_batch_norm, local_response_norm
 from fastconv.ops.pad2d import pad2d
 from fastconv.ops.plan import (
@@ -66,6 +67,7 @@ __all__ = [
     "conv_transpose1d",
     "conv_transpose2d",
     "deform_conv2d",
+    "dense",
     "depthwise_conv2d",
     "fold",
     "fold_batch_norm",

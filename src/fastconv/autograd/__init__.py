@@ -63,6 +63,9 @@ if TYPE_CHECKING:  # the functions that are recorded have the types of those tha
         deform_conv2d as deform_conv2d,
     )
     from fastconv import (
+        dense as dense,
+    )
+    from fastconv import (
         depthwise_conv2d as depthwise_conv2d,
     )
     from fastconv import (

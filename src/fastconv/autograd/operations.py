@@ -56,6 +56,7 @@ _RULES = {
     "random_pick": rules.random_pick,
     "window_norm": rules.window_norm,
     "channel_norm": rules.channel_norm,
+    "product": rules.product,
 }
 RECORDED = {
     name: _recorded(row.function, _RULES[row.kind], *row.arrays) for name, row in OPERATIONS.items()

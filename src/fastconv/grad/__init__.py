@@ -7,6 +7,7 @@ not need; those with the name of a convolution give all of its gradients.
 from fastconv.grad.conv import conv2d, conv2d_bias, conv2d_input, conv2d_weight, depthwise_conv2d
 from fastconv.grad.deform import deform_conv2d
 from fastconv.grad.elementwise import activation, local_response_norm
+from fastconv.grad.fully_connected import dense
 from fastconv.grad.one_dimensional import conv1d, conv_transpose1d
 from fastconv.grad.pool import adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, lp_pool2d
 from fastconv.grad.pool_max import (
@@ -37,6 +38,7 @@ __all__ = [
     "conv_transpose2d_input",
     "conv_transpose2d_weight",
     "deform_conv2d",
+    "dense",
     "depthwise_conv2d",
     "fold",
     "fractional_max_pool2d",

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from fastconv.ops.conv import conv1d, conv2d, depthwise_conv2d, separable_conv2d
 from fastconv.ops.deform import deform_conv2d
+from fastconv.ops.dense import dense
 from fastconv.ops.norm import local_response_norm
 from fastconv.ops.pad2d import pad2d
 from fastconv.ops.plan import plan_conv2d, plan_conv_transpose2d, plan_depthwise_conv2d
@@ -26,7 +27,9 @@ from fastconv.ops.transpose import conv_transpose1d, conv_transpose2d
 from fastconv.ops.unfold import fold, unfold
 
 # What is the derivative like? `linear`: in x; `pick`: one pixel of every window; the others have rules of their own.
-Kind = Literal["convolution", "deformable", "linear", "pick", "random_pick", "window_norm", "channel_norm"]
+Kind = Literal[
+    "convolution", "deformable", "linear", "pick", "random_pick", "window_norm", "channel_norm", "product"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,5 +82,6 @@ OPERATIONS: dict[str, Operation] = {
         Operation(max_unpool2d, "linear"),
         Operation(pad2d, "linear"),
         Operation(local_response_norm, "channel_norm"),
+        Operation(dense, "product", ("x", "weight", "bias")),
     )
 }

@@ -12,6 +12,7 @@ from fastconv.bench.oracle.definitions import (
     conv,
     conv_gradients,
     deform,
+    dense,
     move,
     pointwise,
     pool,
@@ -29,7 +30,7 @@ FORWARD: dict[str, Callable[..., Any]] = {
         conv.conv_transpose1d, deform.deform_conv2d, move.unfold, move.fold, pool.max_pool2d, pool.avg_pool2d,
         pool.lp_pool2d, pool.adaptive_avg_pool2d, pool.adaptive_max_pool2d, pool.global_avg_pool2d,
         pool.global_max_pool2d, pool.fractional_max_pool2d, pool.stochastic_pool2d, move.max_unpool2d, move.pad2d,
-        pointwise.local_response_norm,
+        pointwise.local_response_norm, dense.dense,
     )
 }  # fmt: skip
 
@@ -72,4 +73,5 @@ GRADIENTS: dict[str, Callable[..., tuple[Definition | None, ...]]] = {
     "max_unpool2d": _one(move.max_unpool2d_gradient),
     "pad2d": _one(move.pad2d_gradient),
     "local_response_norm": _one(pointwise.local_response_norm_gradient),
+    "dense": dense.dense_gradients,
 }
