@@ -61,6 +61,8 @@ OPERATIONS = [
     _case("pad2d", padding=3),
     _case("pad2d", name="reflect", padding=3, mode="reflect"),
     _case("local_response_norm", size=5),
+    _case("softmax", dim=1),
+    _case("log_softmax", {"x": (64, 1000)}, dim=-1),
     _case("dense", {"x": (64, 512), "weight": (512, 512), "bias": (512,)}),
 ]
 

@@ -54,5 +54,7 @@ CALLS = {
     ),
     "pad2d": call(fastconv.pad2d, X, padding=2, mode="reflect", takes_out=False),
     "local_response_norm": call(fastconv.local_response_norm, X, size=3, takes_out=False),
+    "softmax": call(fastconv.softmax, X, dim=1, layouts=False),
+    "log_softmax": call(fastconv.log_softmax, X, dim=-1, layouts=False),
     "dense": call(fastconv.dense, (3, 2, 9), (5, 9), (5,), layouts=False),
 }

@@ -225,6 +225,8 @@ CASES = {
     "local_response_norm": case("local_response_norm", arrays=X, size=3, alpha=0.5),
     "local_response_norm, even": case("local_response_norm", arrays=X, size=2, alpha=2, beta=1.5, k=2),
     "local_response_norm, all channels": case("local_response_norm", arrays=X, size=9, alpha=1),
+    "softmax": case("softmax", arrays=X, dim=-3),
+    "log_softmax": case("log_softmax", arrays=X, dim=-1),
     "dense": case("dense", arrays={"x": (2, 3, 4), "weight": (5, 4), "bias": (5,)}, activation="tanh"),
     "dense, gelu": case("dense", arrays={"x": (3, 4), "weight": (5, 4)}, activation="gelu"),
     **{

@@ -77,6 +77,8 @@ CALLS = {
     "max_unpool2d": Call(partial(lambda g, **o: grad.max_unpool2d(g, INDICES, **o)), (X,)),
     "pad2d": Call(partial(grad.pad2d, padding=2, mode="reflect"), ((2, 4, 9, 8),)),
     "local_response_norm": Call(partial(grad.local_response_norm, size=3), (X, X)),
+    "softmax": Call(partial(grad.softmax, dim=1), (X, X)),
+    "log_softmax": Call(partial(grad.log_softmax, dim=-1), (X, X)),
     "dense": Call(partial(grad.dense), ((3, 2, 9), (5, 9), (3, 2, 5)), False),
     "activation": Call(partial(grad.activation, name="tanh"), (X, X)),
 }  # fmt: skip
@@ -93,7 +95,7 @@ def test_gradient_names_follow_the_operations():
     operations -= {name for name in operations if name.startswith("plan_")} | {"fold_batch_norm"}
     assert operations <= set(grad.__all__)
     assert set(grad.__all__) - operations == {
-        "activation", "dense", "conv2d_bias", "conv2d_input", "conv2d_weight",
+        "activation", "dense", "softmax", "log_softmax", "conv2d_bias", "conv2d_input", "conv2d_weight",
         "conv_transpose2d_input", "conv_transpose2d_weight",
     }  # fmt: skip
 

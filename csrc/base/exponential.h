@@ -35,6 +35,13 @@ vec exponential_parts(vec x, vec *power) {
     return series * r;
 }
 
+/* exp(x) for x of at most EXP_MOST; 0 far below. */
+INLINE
+vec exponential(vec x) {
+    vec power, rest = exponential_parts(x, &power);
+    return power * rest + power;
+}
+
 INLINE
 vec exponential_minus_1(vec x) {
     vec power, rest = exponential_parts(x, &power);

@@ -13,13 +13,6 @@ vec slope_of_output(const int activation, vec y) {
 INLINE
 vec limited(vec x, real most) { return at_least(at_most(x, splat(most)), splat(-most)); }
 
-/* exp(x); the arguments here are at most 0. */
-INLINE
-vec exponential(vec x) {
-    vec power, rest = exponential_parts(x, &power);
-    return power * rest + power;
-}
-
 /* Slopes from its input x. Those of sigmoid and tanh are e / (1 + e)^2 and 4 e / (1 + e)^2, which keep their digits
  * where they are small, with e = exp(-|x|) and exp(-2 |x|). */
 INLINE

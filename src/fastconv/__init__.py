@@ -42,6 +42,7 @@ from fastconv.ops.pool_adaptive import (
     global_max_pool2d,
 )
 from fastconv.ops.pool_random import fractional_max_pool2d, stochastic_pool2d
+from fastconv.ops.softmax import log_softmax, softmax
 from fastconv.ops.transpose import conv_transpose1d, conv_transpose2d
 from fastconv.ops.unfold import fold, unfold
 from fastconv.settings.cache import get_cache_size
@@ -82,6 +83,7 @@ __all__ = [
     "global_max_pool2d",
     "grad",
     "local_response_norm",
+    "log_softmax",
     "lp_pool2d",
     "max_pool2d",
     "max_unpool2d",
@@ -97,6 +99,7 @@ __all__ = [
     "set_precision",
     "set_threading",
     "show_config",
+    "softmax",
     "stochastic_pool2d",
     "unfold",
     "use_backend",

@@ -84,6 +84,9 @@ if TYPE_CHECKING:  # the functions that are recorded have the types of those tha
         local_response_norm as local_response_norm,
     )
     from fastconv import (
+        log_softmax as log_softmax,
+    )
+    from fastconv import (
         lp_pool2d as lp_pool2d,
     )
     from fastconv import (
@@ -97,6 +100,9 @@ if TYPE_CHECKING:  # the functions that are recorded have the types of those tha
     )
     from fastconv import (
         separable_conv2d as separable_conv2d,
+    )
+    from fastconv import (
+        softmax as softmax,
     )
     from fastconv import (
         stochastic_pool2d as stochastic_pool2d,

@@ -101,6 +101,15 @@ def _channel_sums(
     return transposed, sums
 
 
+def log_softmax(x: Any, dim: int) -> Any:
+    below = x - getval(x).max(dim, keepdims=True)
+    return below - anp.log(anp.sum(anp.exp(below), dim, keepdims=True))
+
+
+def softmax(x: Any, dim: int) -> Any:
+    return anp.exp(log_softmax(x, dim))
+
+
 def deform_conv2d(
     x: Any, offset: Any, weight: Any, bias: Any, mask: Any, stride: Any, padding: Any, dilation: Any
 ) -> Any:

@@ -57,6 +57,7 @@ _RULES = {
     "window_norm": rules.window_norm,
     "channel_norm": rules.channel_norm,
     "product": rules.product,
+    "softmax": rules.softmax,
 }
 RECORDED = {
     name: _recorded(row.function, _RULES[row.kind], *row.arrays) for name, row in OPERATIONS.items()

@@ -130,6 +130,14 @@ def channel_norm(name: str, arrays: Named, options: Named) -> Any:
     return apply(Primitive(value, gradient, again), arrays["x"])
 
 
+def softmax(name: str, arrays: Named, options: Named) -> Any:
+    """`softmax` and `log_softmax`, whose gradients take the output."""
+    value = getattr(fastconv, name)(getval(arrays["x"]), **options)
+    gradient = _of_one(lambda g, x: getattr(grad, name)(g, value, **options))
+    again = partial(getattr(composed, name), dim=options["dim"])
+    return apply(Primitive(value, gradient, again), arrays["x"])
+
+
 def deformable(name: str, arrays: Named, options: Named) -> Any:
     """`deform_conv2d`."""
 

@@ -95,6 +95,9 @@ class Backend(Protocol):
     ) -> None:
         """x / (k + alpha / size * sum of squares over `size` neighbouring channels)**beta."""
 
+    def softmax(self, x: Array, log: bool, out: Array) -> None:
+        """Softmax along the second axis of (outer, count, inner), or its logarithm."""
+
     # The gradients. That of a convolution's input is `conv` of the transposed problem, and back.
 
     def conv_weight_gradient(
@@ -157,6 +160,9 @@ class Backend(Protocol):
         self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
     ) -> None:
         """`grad_output` times the slope at `value`, which is the activation's output, or else its input."""
+
+    def softmax_gradient(self, grad_output: Array, output: Array, log: bool, out: Array) -> None:
+        """The gradient of `softmax`, from its output."""
 
     def conv_shortcut(
         self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool

@@ -20,6 +20,7 @@ from fastconv.grad.pool_max import (
 )
 from fastconv.grad.rearrange import fold, pad2d, unfold
 from fastconv.grad.separable import separable_conv2d
+from fastconv.grad.softmax import log_softmax, softmax
 from fastconv.grad.transpose import conv_transpose2d, conv_transpose2d_input, conv_transpose2d_weight
 from fastconv.shown import shows
 
@@ -45,11 +46,13 @@ __all__ = [
     "global_avg_pool2d",
     "global_max_pool2d",
     "local_response_norm",
+    "log_softmax",
     "lp_pool2d",
     "max_pool2d",
     "max_unpool2d",
     "pad2d",
     "separable_conv2d",
+    "softmax",
     "stochastic_pool2d",
     "unfold",
 ]

@@ -23,12 +23,14 @@ from fastconv.ops.pool_adaptive import (
     global_max_pool2d,
 )
 from fastconv.ops.pool_random import fractional_max_pool2d, stochastic_pool2d
+from fastconv.ops.softmax import log_softmax, softmax
 from fastconv.ops.transpose import conv_transpose1d, conv_transpose2d
 from fastconv.ops.unfold import fold, unfold
 
 # What is the derivative like? `linear`: in x; `pick`: one pixel of every window; the others have rules of their own.
 Kind = Literal[
-    "convolution", "deformable", "linear", "pick", "random_pick", "window_norm", "channel_norm", "product"
+    "convolution", "deformable", "linear", "pick", "random_pick", "window_norm", "channel_norm", "product",
+    "softmax",
 ]  # fmt: skip
 
 
@@ -83,5 +85,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation(pad2d, "linear"),
         Operation(local_response_norm, "channel_norm"),
         Operation(dense, "product", ("x", "weight", "bias")),
+        Operation(softmax, "softmax"),
+        Operation(log_softmax, "softmax"),
     )
 }

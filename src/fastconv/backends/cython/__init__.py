@@ -303,6 +303,14 @@ class CythonBackend:
             _ACTIVATIONS[name], a, b, grad_output, value, from_output, out, _DTYPES[out.dtype], get_num_threads()
         )  # fmt: skip
 
+    def softmax(self, x: Array, log: bool, out: Array) -> None:
+        _engine.softmax(x, out, x.shape, log, _DTYPES[x.dtype], get_num_threads())
+
+    def softmax_gradient(self, grad_output: Array, output: Array, log: bool, out: Array) -> None:
+        _engine.softmax_gradient(
+            grad_output, output, out, out.shape, log, _DTYPES[out.dtype], get_num_threads()
+        )
+
 
 def _planes(x: Array, layout: Layout) -> tuple[int, int, int]:
     """Batch, channels and pixels of a plane."""

@@ -160,6 +160,10 @@ def local_response_norm_gradient(
     dtype: int,
     threads: int,
 ) -> None: ...
+def softmax(x: Array, out: Array, sizes: Sequence[int], log: bool, dtype: int, threads: int) -> None: ...
+def softmax_gradient(
+    gradient: Array, output: Array, out: Array, sizes: Sequence[int], log: bool, dtype: int, threads: int
+) -> None: ...
 def probe(
     isa: int,
     dtype: int,

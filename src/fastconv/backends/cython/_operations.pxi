@@ -193,6 +193,32 @@ def local_response_norm_gradient(cnp.ndarray x, cnp.ndarray gradient, cnp.ndarra
     checked(status)
 
 
+def softmax(cnp.ndarray x, cnp.ndarray out, sizes, bint log, int dtype, int threads):
+    """`sizes` is (outer, count, inner)."""
+    cdef int64_t outer, count, inner
+    outer, count, inner = sizes
+    cdef int status
+    cdef void *source = data(x)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_operations_of(dtype).softmax(source, to, outer, count, inner, log, threads)
+    checked(status)
+
+
+def softmax_gradient(cnp.ndarray gradient, cnp.ndarray output, cnp.ndarray out, sizes, bint log, int dtype,
+                     int threads):
+    """`sizes` is (outer, count, inner)."""
+    cdef int64_t outer, count, inner
+    outer, count, inner = sizes
+    cdef int status
+    cdef void *source = data(gradient)
+    cdef void *y = data(output)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_operations_of(dtype).softmax_gradient(source, y, to, outer, count, inner, log, threads)
+    checked(status)
+
+
 def probe(int isa, int dtype, int kind, cnp.ndarray memory, int64_t stride, int64_t size, int64_t repeats, int threads):
     """(work, seconds) of `fc_probe`, which has the kinds."""
     cdef int status

@@ -24,6 +24,7 @@ from fastconv.backends.numba.move import pad, unfold
 from fastconv.backends.numba.norm import local_response_norm
 from fastconv.backends.numba.pool import pool
 from fastconv.backends.numba.scatter import gather, scatter, scatter_add
+from fastconv.backends.numba.softmax import softmax, softmax_gradient
 from fastconv.backends.numba.sums import channel_sums
 from fastconv.backends.protocol import NoShortcuts
 from fastconv.problem.convolution import ConvProblem
@@ -155,6 +156,12 @@ class NumbaBackend(NoShortcuts):
         self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
     ) -> None:
         activation_gradient(activation, grad_output, value, from_output, out)
+
+    def softmax(self, x: Array, log: bool, out: Array) -> None:
+        softmax(x, log, out)
+
+    def softmax_gradient(self, grad_output: Array, output: Array, log: bool, out: Array) -> None:
+        softmax_gradient(grad_output, output, log, out)
 
 
 BACKEND = NumbaBackend()

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from fastconv.backends.numpy import deform, gradients
+from fastconv.backends.numpy import deform, gradients, normalise
 from fastconv.backends.numpy.activations import apply, apply_slope
 from fastconv.backends.numpy.geometry import (
     channels_first,
@@ -209,6 +209,12 @@ class NumpyBackend(NoShortcuts):
         self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
     ) -> None:
         fill(out, lambda g, v: apply_slope(activation, g, v, from_output), grad_output, value)
+
+    def softmax(self, x: Array, log: bool, out: Array) -> None:
+        normalise.softmax(x, log, out)
+
+    def softmax_gradient(self, grad_output: Array, output: Array, log: bool, out: Array) -> None:
+        normalise.softmax_gradient(grad_output, output, log, out)
 
 
 def _conv(x: Array, weight: Array, problem: ConvProblem) -> Array:

@@ -17,6 +17,7 @@ from fastconv.bench.oracle.definitions import (
     pointwise,
     pool,
     pool_gradients,
+    softmax,
 )
 from fastconv.bench.oracle.definitions.common import Array, Box, Definition, full_box
 
@@ -30,7 +31,7 @@ FORWARD: dict[str, Callable[..., Any]] = {
         conv.conv_transpose1d, deform.deform_conv2d, move.unfold, move.fold, pool.max_pool2d, pool.avg_pool2d,
         pool.lp_pool2d, pool.adaptive_avg_pool2d, pool.adaptive_max_pool2d, pool.global_avg_pool2d,
         pool.global_max_pool2d, pool.fractional_max_pool2d, pool.stochastic_pool2d, move.max_unpool2d, move.pad2d,
-        pointwise.local_response_norm, dense.dense,
+        pointwise.local_response_norm, dense.dense, softmax.softmax, softmax.log_softmax,
     )
 }  # fmt: skip
 
@@ -74,4 +75,6 @@ GRADIENTS: dict[str, Callable[..., tuple[Definition | None, ...]]] = {
     "pad2d": _one(move.pad2d_gradient),
     "local_response_norm": _one(pointwise.local_response_norm_gradient),
     "dense": dense.dense_gradients,
+    "softmax": _one(softmax.softmax_gradient),
+    "log_softmax": _one(softmax.log_softmax_gradient),
 }
