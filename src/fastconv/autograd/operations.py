@@ -58,6 +58,7 @@ _RULES = {
     "channel_norm": rules.channel_norm,
     "product": rules.product,
     "softmax": rules.softmax,
+    "normalised": rules.normalised,
 }
 RECORDED = {
     name: _recorded(row.function, _RULES[row.kind], *row.arrays) for name, row in OPERATIONS.items()

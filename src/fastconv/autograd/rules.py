@@ -138,6 +138,20 @@ def softmax(name: str, arrays: Named, options: Named) -> Any:
     return apply(Primitive(value, gradient, again), arrays["x"])
 
 
+def normalised(name: str, arrays: Named, options: Named) -> Any:
+    """Normalisation by mean and variance."""
+    forward, gradient = getattr(fastconv, name), getattr(grad, name)
+    value = forward(**{key: getval(array) for key, array in arrays.items()}, **options)
+    back = _accepted(gradient, options)
+
+    def gradients(wanted: tuple[int, ...], g: Array, x: Array, weight: Any, bias: Any) -> tuple[Any, ...]:
+        found = gradient(g, x, weight=weight, needs=tuple(i in wanted for i in range(3)), **back)
+        return tuple(found[i] for i in wanted)
+
+    again = getattr(composed, name)
+    return apply(Primitive(value, gradients, partial(again, **_accepted(again, options))), *arrays.values())
+
+
 def deformable(name: str, arrays: Named, options: Named) -> Any:
     """`deform_conv2d`."""
 

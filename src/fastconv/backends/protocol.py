@@ -10,6 +10,8 @@ from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
 from fastconv.typing import Array, BackendName, Layout
 
+Segments = tuple[int, int, int, int]  # an array as (outer, steps, groups, run), of any of these sizes
+
 
 class Backend(Protocol):
     """The primitives that every operation is composed from.
@@ -97,6 +99,31 @@ class Backend(Protocol):
 
     def softmax(self, x: Array, log: bool, out: Array) -> None:
         """Softmax along the second axis of (outer, count, inner), or its logarithm."""
+
+    def segment_sums(
+        self, x: Array, other: Array | None, centre: Array, segments: Segments, out: Array
+    ) -> None:
+        """Sums over `steps` and `run` of (outer, steps, groups, run).
+
+        `out` (2, outer, groups), float64: of `other` (or of ``x - centre`` where it is None), and of that times
+        ``x - centre``. `centre` is (outer, groups).
+        """
+
+    def segment_affine(
+        self,
+        x: Array,
+        centre: Array,
+        scale: Array,
+        shift: Array,
+        other: Array | None,
+        factor: Array | None,
+        segments: Segments,
+        out: Array,
+    ) -> None:
+        """``(x - centre) * scale + shift + other * factor``, without the last where `other` is None.
+
+        `centre`, `scale`, `shift` and `factor` are (outer, groups).
+        """
 
     # The gradients. That of a convolution's input is `conv` of the transposed problem, and back.
 

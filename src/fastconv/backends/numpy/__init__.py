@@ -22,7 +22,7 @@ from fastconv.backends.numpy.geometry import (
 from fastconv.backends.numpy.pooling import pool
 from fastconv.backends.numpy.product import product
 from fastconv.backends.numpy.sums import Sums, column_sums
-from fastconv.backends.protocol import NoShortcuts
+from fastconv.backends.protocol import NoShortcuts, Segments
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
 from fastconv.problem.options import Activation
@@ -215,6 +215,24 @@ class NumpyBackend(NoShortcuts):
 
     def softmax_gradient(self, grad_output: Array, output: Array, log: bool, out: Array) -> None:
         normalise.softmax_gradient(grad_output, output, log, out)
+
+    def segment_sums(
+        self, x: Array, other: Array | None, centre: Array, segments: Segments, out: Array
+    ) -> None:
+        normalise.segment_sums(x, other, centre, segments, out)
+
+    def segment_affine(
+        self,
+        x: Array,
+        centre: Array,
+        scale: Array,
+        shift: Array,
+        other: Array | None,
+        factor: Array | None,
+        segments: Segments,
+        out: Array,
+    ) -> None:
+        normalise.segment_affine(x, centre, scale, shift, other, factor, segments, out)
 
 
 def _conv(x: Array, weight: Array, problem: ConvProblem) -> Array:
