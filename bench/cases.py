@@ -67,6 +67,8 @@ OPERATIONS = [
     _case("group_norm", CHANNELS, num_groups=8),
     _case("instance_norm", CHANNELS),
     _case("layer_norm", {"x": (64, 512), "weight": (512,), "bias": (512,)}, normalized_shape=512),
+    _case("resize2d", name="linear", scale_factor=2, mode="linear"),
+    _case("resize2d", name="cubic", size=28, mode="cubic", antialias=True),
     _case("pixel_shuffle", upscale_factor=2),
     _case("pixel_unshuffle", downscale_factor=2),
     _case("channel_shuffle", groups=4),

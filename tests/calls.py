@@ -61,6 +61,7 @@ CALLS = {
     "group_norm": call(fastconv.group_norm, X, num_groups=2),
     "instance_norm": call(fastconv.instance_norm, X, (4,), (4,)),
     "layer_norm": call(fastconv.layer_norm, X, normalized_shape=(6, 7), layouts=False),
+    "resize2d": call(fastconv.resize2d, X, size=(9, 5), mode="cubic"),
     "softmax": call(fastconv.softmax, X, dim=1, layouts=False),
     "log_softmax": call(fastconv.log_softmax, X, dim=-1, layouts=False),
     "dense": call(fastconv.dense, (3, 2, 9), (5, 9), (5,), layouts=False),

@@ -240,6 +240,7 @@ CASES = {
     "group_norm": case("group_norm", arrays=X | CHANNELS, num_groups=2),
     "instance_norm": case("instance_norm", arrays=X | CHANNELS),
     "layer_norm": case("layer_norm", arrays=X | CHANNELS, normalized_shape=4),
+    "resize2d": case("resize2d", arrays=X, size=(7, 3), mode="cubic"),
     "softmax": case("softmax", arrays=X, dim=-3),
     "log_softmax": case("log_softmax", arrays=X, dim=-1),
     "dense": case("dense", arrays={"x": (2, 3, 4), "weight": (5, 4), "bias": (5,)}, activation="tanh"),

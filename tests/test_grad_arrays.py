@@ -87,6 +87,7 @@ CALLS = {
     "group_norm": Call(partial(grad.group_norm, num_groups=2), (X, X), False),
     "instance_norm": Call(partial(grad.instance_norm), (X, X, (4,)), False),
     "layer_norm": Call(partial(grad.layer_norm, normalized_shape=(6, 7)), (X, X), False),
+    "resize2d": Call(partial(grad.resize2d, input_size=X, size=(9, 5), mode="linear"), ((2, 4, 9, 5),)),
     "softmax": Call(partial(grad.softmax, dim=1), (X, X)),
     "log_softmax": Call(partial(grad.log_softmax, dim=-1), (X, X)),
     "dense": Call(partial(grad.dense), ((3, 2, 9), (5, 9), (3, 2, 5)), False),

@@ -174,3 +174,11 @@ def test_errors_of_the_others(name, arguments, error, words):
         getattr(fastconv, name)(*arguments)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_channel_of_one_value_has_no_direction(backend):
+    """Without `eps`, 0 / 0; with it, 0: never a warning."""
+    x = np.full((2, 1, 2, 2), 5.0)
+    assert np.isnan(fastconv.batch_norm(x, None, None, training=True, eps=0)).all()
+    np.testing.assert_array_equal(fastconv.batch_norm(x, None, None, training=True), 0 * x)
+    np.testing.assert_array_equal(grad.batch_norm(x, x, None, None, training=True)[0], 0 * x)

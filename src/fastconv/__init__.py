@@ -43,6 +43,7 @@ from fastconv.ops.pool_adaptive import (
     global_max_pool2d,
 )
 from fastconv.ops.pool_random import fractional_max_pool2d, stochastic_pool2d
+from fastconv.ops.resize import resize2d
 from fastconv.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from fastconv.ops.softmax import log_softmax, softmax
 from fastconv.ops.transpose import conv_transpose1d, conv_transpose2d
@@ -101,6 +102,7 @@ __all__ = [
     "plan_conv2d",
     "plan_conv_transpose2d",
     "plan_depthwise_conv2d",
+    "resize2d",
     "separable_conv2d",
     "set_backend",
     "set_cache_size",

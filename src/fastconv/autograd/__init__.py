@@ -120,6 +120,9 @@ if TYPE_CHECKING:  # the functions that are recorded have the types of those tha
         pixel_unshuffle as pixel_unshuffle,
     )
     from fastconv import (
+        resize2d as resize2d,
+    )
+    from fastconv import (
         separable_conv2d as separable_conv2d,
     )
     from fastconv import (

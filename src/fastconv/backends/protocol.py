@@ -125,6 +125,12 @@ class Backend(Protocol):
         `centre`, `scale`, `shift` and `factor` are (outer, groups).
         """
 
+    def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
+        """An axis resampled: `x` is (outer, size, inner), `out` (outer, count, inner).
+
+        Output o is the sum of ``counts[o]`` inputs from ``starts[o]`` on, times the first of ``weights[o]``.
+        """
+
     # The gradients. That of a convolution's input is `conv` of the transposed problem, and back.
 
     def conv_weight_gradient(

@@ -83,9 +83,14 @@ def read_eps(op: str, eps: Any) -> float:
     return number
 
 
+# A variance of 0 with `eps` of 0 gives what is not a number, as a quotient of zeros does.
+def _quiet() -> np.errstate:
+    return np.errstate(divide="ignore", invalid="ignore")
+
+
 def given(mean: Array, variance: Array, eps: float) -> Statistics:
     """Statistics of the channels as they are known."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with _quiet():
         return Statistics(mean[np.newaxis], variance[np.newaxis], 1 / np.sqrt(variance + eps)[np.newaxis])
 
 
@@ -96,7 +101,7 @@ def measured(engine: Backend, x: Array, segments: Segments, parts: int, eps: flo
     sums, squares = _sums(engine, x, None, centre, segments)
     rest = _means(sums, segments, parts)  # what the mean lost when it was rounded
     variance = np.maximum(_means(squares, segments, parts) - rest**2, 0)
-    with np.errstate(divide="ignore"):
+    with _quiet():
         return Statistics(centre + rest, variance, 1 / np.sqrt(variance + eps))
 
 
@@ -114,6 +119,7 @@ def _means(sums: Array, segments: Segments, parts: int) -> Array:
     return np.repeat(totals / (steps * run * each), each, axis=1)
 
 
+@_quiet()
 def normalise(
     engine: Backend,
     x: Array,
@@ -144,12 +150,14 @@ class Backward(NamedTuple):
     products: Array
 
 
+@_quiet()
 def sum_gradients(engine: Backend, x: Array, grad: Array, segments: Segments, known: Statistics) -> Backward:
     centre = known.mean.astype(x.dtype)
     sums, products = _sums(engine, x, grad, centre, segments)
     return Backward(sums, (products + sums * (centre - known.mean)) * known.inverse)
 
 
+@_quiet()
 def gradient_of_input(
     engine: Backend,
     x: Array,

@@ -20,6 +20,7 @@ from fastconv.grad.pool_max import (
     stochastic_pool2d,
 )
 from fastconv.grad.rearrange import fold, pad2d, unfold
+from fastconv.grad.resize import resize2d
 from fastconv.grad.separable import separable_conv2d
 from fastconv.grad.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from fastconv.grad.softmax import log_softmax, softmax
@@ -60,6 +61,7 @@ __all__ = [
     "pad2d",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "resize2d",
     "separable_conv2d",
     "softmax",
     "stochastic_pool2d",

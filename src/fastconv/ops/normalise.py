@@ -70,14 +70,14 @@ def batch_norm(
     Examples
     --------
     >>> import numpy as np, fastconv
-    >>> x = np.array([[[1.0, 3.0]], [[5.0, 5.0]]])
+    >>> x = np.array([[[1.0, 3.0]], [[5.0, 7.0]]])
     >>> fastconv.batch_norm(x, [1.0, 3.0], [4.0, 1.0], eps=0.0).ravel()
-    array([0., 1., 2., 2.])
+    array([0., 1., 2., 4.])
     >>> mean, variance = np.zeros(2), np.ones(2)
     >>> fastconv.batch_norm(x, mean, variance, training=True, momentum=0.5, eps=0.0).ravel()[:2]
     array([-1.,  1.])
     >>> mean, variance
-    (array([1. , 2.5]), array([1.5, 0.5]))
+    (array([1., 3.]), array([1.5, 1.5]))
     """
     op = "batch_norm"
     check_layout(op, layout)

@@ -24,6 +24,7 @@ from fastconv.ops.pool_adaptive import (
     global_max_pool2d,
 )
 from fastconv.ops.pool_random import fractional_max_pool2d, stochastic_pool2d
+from fastconv.ops.resize import resize2d
 from fastconv.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from fastconv.ops.softmax import log_softmax, softmax
 from fastconv.ops.transpose import conv_transpose1d, conv_transpose2d
@@ -85,6 +86,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation(stochastic_pool2d, "random_pick"),
         Operation(max_unpool2d, "linear"),
         Operation(pad2d, "linear"),
+        Operation(resize2d, "linear"),
         Operation(pixel_shuffle, "linear"),
         Operation(pixel_unshuffle, "linear"),
         Operation(channel_shuffle, "linear"),

@@ -324,6 +324,11 @@ class CythonBackend:
             x, centre, scale, shift, other, factor, out, segments, _DTYPES[x.dtype], get_num_threads()
         )  # fmt: skip
 
+    def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
+        outer, size, inner = x.shape
+        sizes = outer, size, *weights.shape[:1], inner, *weights.shape[1:]
+        _engine.resample(x, starts, counts, weights, out, sizes, _DTYPES[x.dtype], get_num_threads())
+
 
 def instruction_sets() -> tuple[str, ...]:
     """The instruction sets that this build has kernels for and this processor runs, lowest first."""

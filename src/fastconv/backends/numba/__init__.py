@@ -23,6 +23,7 @@ from fastconv.backends.numba.grad_weight import conv_weight_gradient
 from fastconv.backends.numba.move import pad, unfold
 from fastconv.backends.numba.norm import local_response_norm
 from fastconv.backends.numba.pool import pool
+from fastconv.backends.numba.resample import resample
 from fastconv.backends.numba.scatter import gather, scatter, scatter_add
 from fastconv.backends.numba.segments import segment_affine, segment_sums
 from fastconv.backends.numba.softmax import softmax, softmax_gradient
@@ -181,6 +182,9 @@ class NumbaBackend(NoShortcuts):
         out: Array,
     ) -> None:
         segment_affine(x, centre, scale, shift, other, factor, segments, out)
+
+    def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
+        resample(x, starts, counts, weights, out)
 
 
 BACKEND = NumbaBackend()

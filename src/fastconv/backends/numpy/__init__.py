@@ -21,6 +21,7 @@ from fastconv.backends.numpy.geometry import (
 )
 from fastconv.backends.numpy.pooling import pool
 from fastconv.backends.numpy.product import product
+from fastconv.backends.numpy.resample import resample
 from fastconv.backends.numpy.sums import Sums, column_sums
 from fastconv.backends.protocol import NoShortcuts, Segments
 from fastconv.problem.convolution import ConvProblem
@@ -233,6 +234,9 @@ class NumpyBackend(NoShortcuts):
         out: Array,
     ) -> None:
         normalise.segment_affine(x, centre, scale, shift, other, factor, segments, out)
+
+    def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
+        resample(x, starts, counts, weights, out)
 
 
 def _conv(x: Array, weight: Array, problem: ConvProblem) -> Array:

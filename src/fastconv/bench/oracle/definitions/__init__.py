@@ -18,6 +18,7 @@ from fastconv.bench.oracle.definitions import (
     pointwise,
     pool,
     pool_gradients,
+    resize,
     shuffle,
     softmax,
 )
@@ -36,7 +37,7 @@ FORWARD: dict[str, Callable[..., Any]] = {
         pointwise.local_response_norm, dense.dense,
         normalise.batch_norm, normalise.group_norm, normalise.instance_norm, normalise.layer_norm,
         softmax.softmax, softmax.log_softmax,
-        shuffle.pixel_shuffle, shuffle.pixel_unshuffle, shuffle.channel_shuffle,
+        shuffle.pixel_shuffle, shuffle.pixel_unshuffle, shuffle.channel_shuffle, resize.resize2d,
     )
 }  # fmt: skip
 
@@ -80,6 +81,7 @@ GRADIENTS: dict[str, Callable[..., tuple[Definition | None, ...]]] = {
     "pad2d": _one(move.pad2d_gradient),
     "local_response_norm": _one(pointwise.local_response_norm_gradient),
     "dense": dense.dense_gradients,
+    "resize2d": _one(resize.resize2d_gradient),
     "pixel_shuffle": _one(shuffle.pixel_shuffle_gradient),
     "pixel_unshuffle": _one(shuffle.pixel_unshuffle_gradient),
     "channel_shuffle": _one(shuffle.channel_shuffle_gradient),
