@@ -60,6 +60,15 @@ def test_what_has_no_weight_has_no_share(backend, layout):
     np.testing.assert_array_equal(y, np.ones((1, 2, 2, 2)))
 
 
+def test_threads_change_no_bit(layout):
+    x = to_layout(normal((3, 5, 40, 41), dtype=np.float32), layout)
+    with fastconv.use_backend("cython"):
+        with fastconv.num_threads(1):
+            one = fastconv.resize2d(x, (97, 33), mode="cubic", layout=layout)
+        with fastconv.num_threads(3):
+            np.testing.assert_array_equal(fastconv.resize2d(x, (97, 33), mode="cubic", layout=layout), one)
+
+
 X = np.ones((1, 2, 4, 5))
 
 
