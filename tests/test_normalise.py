@@ -182,3 +182,16 @@ def test_a_channel_of_one_value_has_no_direction(backend):
     assert np.isnan(fastconv.batch_norm(x, None, None, training=True, eps=0)).all()
     np.testing.assert_array_equal(fastconv.batch_norm(x, None, None, training=True), 0 * x)
     np.testing.assert_array_equal(grad.batch_norm(x, x, None, None, training=True)[0], 0 * x)
+
+
+def test_what_is_not_finite_stays_in_its_segment(backend, layout):
+    x = normal((2, 4, 3, 3), dtype=np.float32)
+    x[0, 1, 1, 1], x[1, 2, 0, 0], x[1, 3] = np.nan, np.inf, 3e38
+    y = from_layout(fastconv.instance_norm(to_layout(x, layout), layout=layout), layout)
+    spoilt = np.isnan(y).any((2, 3))
+    assert spoilt[0].tolist() == [False, True, False, False]
+    assert spoilt[1, :3].tolist() == [False, False, True]
+    back = grad.instance_norm(to_layout(x, layout), to_layout(x, layout), layout=layout)[0]
+    np.testing.assert_array_equal(
+        np.isnan(from_layout(back, layout)).any((2, 3))[:, :3], [[False, True, False], [False, False, True]]
+    )

@@ -83,17 +83,18 @@ def read_eps(op: str, eps: Any) -> float:
     return number
 
 
-# A variance of 0 with `eps` of 0 gives what is not a number, as a quotient of zeros does.
+# As in the kernels, what is infinite or not a number goes on without a warning.
 def _quiet() -> np.errstate:
-    return np.errstate(divide="ignore", invalid="ignore")
+    return np.errstate(all="ignore")
 
 
+@_quiet()
 def given(mean: Array, variance: Array, eps: float) -> Statistics:
     """Statistics of the channels as they are known."""
-    with _quiet():
-        return Statistics(mean[np.newaxis], variance[np.newaxis], 1 / np.sqrt(variance + eps)[np.newaxis])
+    return Statistics(mean[np.newaxis], variance[np.newaxis], 1 / np.sqrt(variance + eps)[np.newaxis])
 
 
+@_quiet()
 def measured(engine: Backend, x: Array, segments: Segments, parts: int, eps: float) -> Statistics:
     """Those of `x`, of `parts` neighbouring groups together, in two passes."""
     centre = np.zeros((segments[0], segments[2]), x.dtype)
@@ -101,8 +102,7 @@ def measured(engine: Backend, x: Array, segments: Segments, parts: int, eps: flo
     sums, squares = _sums(engine, x, None, centre, segments)
     rest = _means(sums, segments, parts)  # what the mean lost when it was rounded
     variance = np.maximum(_means(squares, segments, parts) - rest**2, 0)
-    with _quiet():
-        return Statistics(centre + rest, variance, 1 / np.sqrt(variance + eps))
+    return Statistics(centre + rest, variance, 1 / np.sqrt(variance + eps))
 
 
 def _sums(engine: Backend, x: Array, other: Array | None, centre: Array, segments: Segments) -> Array:
@@ -137,6 +137,7 @@ def normalise(
     engine.segment_affine(x, centre, times, plus, None, None, segments, out)
 
 
+@_quiet()
 def scaled(engine: Backend, x: Array, scale: Array, shift: Array, segments: Segments, out: Array) -> None:
     """``x * scale + shift``."""
     times, plus = (np.ascontiguousarray(a, x.dtype) for a in (scale, shift))
@@ -187,3 +188,8 @@ def element_totals(engine: Backend, normal: Array, grad: Array, elements: Segmen
     """The gradients of weight and bias that each element has of its own; `normal` is what was normalised."""
     sums, products = _sums(engine, normal, grad, np.zeros((1, elements[2]), normal.dtype), elements)
     return np.stack([products[0], sums[0]])
+
+
+@_quiet()
+def rounded(values: Array, dtype: np.dtype[Any]) -> Array:
+    return values.astype(dtype)

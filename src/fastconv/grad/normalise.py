@@ -109,8 +109,8 @@ def batch_norm(
                 core.scaled(engine, slopes, times, np.zeros_like(times), segments, grad_x)
     return (
         grad_x.reshape(shape).astype(dtype, copy=False) if wanted[0] else None,
-        totals[0].astype(dtype) if wanted[1] else None,
-        totals[1].astype(dtype) if wanted[2] else None,
+        core.rounded(totals[0], dtype) if wanted[1] else None,
+        core.rounded(totals[1], dtype) if wanted[2] else None,
     )
 
 
@@ -224,8 +224,8 @@ def _by_image(
                 core.gradient_of_input(engine, source, slopes, segments, known, scale, back, parts, grad_x)
     return (
         grad_x.reshape(shape).astype(dtype, copy=False) if wanted[0] else None,
-        totals[0].astype(dtype) if wanted[1] else None,
-        totals[1].astype(dtype) if wanted[2] else None,
+        core.rounded(totals[0], dtype) if wanted[1] else None,
+        core.rounded(totals[1], dtype) if wanted[2] else None,
     )
 
 
@@ -295,6 +295,6 @@ def layer_norm(
                 core.gradient_of_input(engine, source, slopes, rows, known, None, back, 1, grad_x)
     return (
         grad_x.astype(dtype, copy=False) if wanted[0] else None,
-        totals[0].astype(dtype) if wanted[1] else None,
-        totals[1].astype(dtype) if wanted[2] else None,
+        core.rounded(totals[0], dtype) if wanted[1] else None,
+        core.rounded(totals[1], dtype) if wanted[2] else None,
     )
