@@ -19,6 +19,7 @@ QUICK_KINDS = (
 
 X = (1, 32, 56, 56)
 HALF = (1, 32, 28, 28)
+CHANNELS = {"weight": (32,), "bias": (32,)}
 
 
 def _case(operation, shapes=None, name="", **options):
@@ -61,6 +62,19 @@ OPERATIONS = [
     _case("pad2d", padding=3),
     _case("pad2d", name="reflect", padding=3, mode="reflect"),
     _case("local_response_norm", size=5),
+    _case("batch_norm", CHANNELS | {"running_mean": (32,), "running_var": (32,)}),
+    _case("batch_norm", CHANNELS | {"running_mean": (32,), "running_var": (32,)}, "training", training=True),
+    _case("group_norm", CHANNELS, num_groups=8),
+    _case("instance_norm", CHANNELS),
+    _case("layer_norm", {"x": (64, 512), "weight": (512,), "bias": (512,)}, normalized_shape=512),
+    _case("resize2d", name="linear", scale_factor=2, mode="linear"),
+    _case("resize2d", name="cubic", size=28, mode="cubic", antialias=True),
+    _case("pixel_shuffle", upscale_factor=2),
+    _case("pixel_unshuffle", downscale_factor=2),
+    _case("channel_shuffle", groups=4),
+    _case("softmax", dim=1),
+    _case("log_softmax", {"x": (64, 1000)}, dim=-1),
+    _case("dense", {"x": (64, 512), "weight": (512, 512), "bias": (512,)}),
 ]
 
 # One megapixel: a filter of one channel, and the same for each of three.
@@ -85,6 +99,8 @@ def arrays(layer, dtype):
     made = layer.arrays(dtype)
     if layer.operation == "stochastic_pool2d":
         made["x"] = np.abs(made["x"])
+    if "running_var" in made:
+        made["running_var"] = np.abs(made["running_var"])
     if "indices" in made:
         n, c, h, w = layer.shapes["x"]
         kernel = layer.options["kernel_size"]

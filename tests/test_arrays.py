@@ -33,7 +33,7 @@ def read_only(array):
 
 
 def memory_mapped(array, folder):
-    path = folder / f"{array.size}.{array.ndim}.npy"
+    path = folder / f"{len(list(folder.iterdir()))}.npy"
     np.save(path, array)
     return np.load(path, mmap_mode="r")
 

@@ -71,7 +71,7 @@ class Case:
         arrays = self.arrays(layout, batched)
 
         def function(*values):
-            if by_name:
+            if by_name or self.operation.endswith("_norm"):
                 return self.function(**dict(zip(arrays, values, strict=True)), **keywords)
             count = sum(name in POSITIONAL for name in arrays)
             others = dict(zip(list(arrays)[count:], values[count:], strict=True))
@@ -87,6 +87,8 @@ def _image_in_layout(array, layout, operation):
 
 
 def _weight_in_layout(array, layout):
+    if array.ndim == 1:
+        return array
     if layout == "NCHW" or array.ndim == 4:
         return weight_to_layout(array, layout)
     return np.ascontiguousarray(array.transpose(2, 1, 0))
@@ -98,6 +100,7 @@ def case(operation, *, non_negative=False, arrays, **options):
 
 X = {"x": (2, 4, 5, 4)}
 CONV = X | {"weight": (3, 4, 3, 2), "bias": (3,)}
+CHANNELS = {"weight": (4,), "bias": (4,)}
 CASES = {
     "conv2d": case("conv2d", arrays=CONV),
     "conv2d, groups, strides, dilation": case(
@@ -225,6 +228,23 @@ CASES = {
     "local_response_norm": case("local_response_norm", arrays=X, size=3, alpha=0.5),
     "local_response_norm, even": case("local_response_norm", arrays=X, size=2, alpha=2, beta=1.5, k=2),
     "local_response_norm, all channels": case("local_response_norm", arrays=X, size=9, alpha=1),
+    "batch_norm": case(
+        "batch_norm", arrays=X | CHANNELS, running_mean=None, running_var=None, training=True
+    ),
+    "batch_norm, known": case(
+        "batch_norm", arrays=X | CHANNELS, running_mean=np.arange(4.0), running_var=np.arange(1.0, 5.0)
+    ),
+    "pixel_shuffle": case("pixel_shuffle", arrays=X, upscale_factor=2),
+    "pixel_unshuffle": case("pixel_unshuffle", arrays={"x": (2, 3, 4, 6)}, downscale_factor=2),
+    "channel_shuffle": case("channel_shuffle", arrays=X, groups=2),
+    "group_norm": case("group_norm", arrays=X | CHANNELS, num_groups=2),
+    "instance_norm": case("instance_norm", arrays=X | CHANNELS),
+    "layer_norm": case("layer_norm", arrays=X | CHANNELS, normalized_shape=4),
+    "resize2d": case("resize2d", arrays=X, size=(7, 3), mode="cubic"),
+    "softmax": case("softmax", arrays=X, dim=-3),
+    "log_softmax": case("log_softmax", arrays=X, dim=-1),
+    "dense": case("dense", arrays={"x": (2, 3, 4), "weight": (5, 4), "bias": (5,)}, activation="tanh"),
+    "dense, gelu": case("dense", arrays={"x": (3, 4), "weight": (5, 4)}, activation="gelu"),
     **{
         f"activation, {name}": case("activation", arrays={"x": (2, 3)}, name=name)
         for name in ACTIVATIONS

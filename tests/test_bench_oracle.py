@@ -63,6 +63,21 @@ LAYERS = {  # the operation, the shapes of its arrays, and its options
     "padding": ("pad2d", {"x": X}, {"padding": ((1, 2), (3, 0)), "mode": "reflect"}),
     "border": ("pad2d", {"x": X}, {"padding": 2, "mode": "replicate"}),
     "norm": ("local_response_norm", {"x": X}, {"size": 3, "alpha": 0.5}),
+    "dense": ("dense", {"x": (3, 5), "weight": (4, 5), "bias": (4,)}, {"activation": "silu"}),
+    "softmax": ("softmax", {"x": X}, {"dim": 1}),
+    "logarithms": ("log_softmax", {"x": X}, {"dim": -1}),
+    "batch": ("batch_norm", {"x": X, "weight": (4,), "bias": (4,)},
+              {"running_mean": None, "running_var": None, "training": True}),
+    "known batch": ("batch_norm", {"x": X, "weight": (4,), "bias": (4,)},
+                    {"running_mean": np.arange(4.0), "running_var": np.arange(1.0, 5.0)}),
+    "groups": ("group_norm", {"x": X, "weight": (4,), "bias": (4,)}, {"num_groups": 2}),
+    "instances": ("instance_norm", {"x": X, "weight": (4,), "bias": (4,)}, {}),
+    "rows": ("layer_norm", {"x": X, "weight": (7, 8), "bias": (7, 8)}, {"normalized_shape": (7, 8)}),
+    "larger": ("resize2d", {"x": X}, {"size": (9, 13), "mode": "cubic"}),
+    "smaller": ("resize2d", {"x": X}, {"size": (3, 5), "mode": "linear", "antialias": True}),
+    "shuffled": ("pixel_shuffle", {"x": X}, {"upscale_factor": 2}),
+    "unshuffled": ("pixel_unshuffle", {"x": (2, 2, 6, 8)}, {"downscale_factor": 2}),
+    "dealt": ("channel_shuffle", {"x": X}, {"groups": 2}),
 }  # fmt: skip
 
 

@@ -77,6 +77,20 @@ CALLS = {
     "max_unpool2d": Call(partial(lambda g, **o: grad.max_unpool2d(g, INDICES, **o)), (X,)),
     "pad2d": Call(partial(grad.pad2d, padding=2, mode="reflect"), ((2, 4, 9, 8),)),
     "local_response_norm": Call(partial(grad.local_response_norm, size=3), (X, X)),
+    "batch_norm": Call(
+        partial(lambda g, x, w, **o: grad.batch_norm(g, x, None, None, w, True, **o)), (X, X, (4,)), False),
+    "batch_norm known": Call(
+        partial(lambda g, x, w, **o: grad.batch_norm(g, x, w, np.ones(4), w, **o)), (X, X, (4,)), False),
+    "pixel_shuffle": Call(partial(grad.pixel_shuffle, upscale_factor=2), ((2, 4, 6, 8),), False),
+    "pixel_unshuffle": Call(partial(grad.pixel_unshuffle, downscale_factor=2), (X,), False),
+    "channel_shuffle": Call(partial(grad.channel_shuffle, groups=2), (X,), False),
+    "group_norm": Call(partial(grad.group_norm, num_groups=2), (X, X), False),
+    "instance_norm": Call(partial(grad.instance_norm), (X, X, (4,)), False),
+    "layer_norm": Call(partial(grad.layer_norm, normalized_shape=(6, 7)), (X, X), False),
+    "resize2d": Call(partial(grad.resize2d, input_size=X, size=(9, 5), mode="linear"), ((2, 4, 9, 5),)),
+    "softmax": Call(partial(grad.softmax, dim=1), (X, X)),
+    "log_softmax": Call(partial(grad.log_softmax, dim=-1), (X, X)),
+    "dense": Call(partial(grad.dense), ((3, 2, 9), (5, 9), (3, 2, 5)), False),
     "activation": Call(partial(grad.activation, name="tanh"), (X, X)),
 }  # fmt: skip
 WITH_OUT = [name for name in CALLS if CALLS[name].takes_out]
@@ -93,7 +107,8 @@ def test_gradient_names_follow_the_operations():
     assert operations <= set(grad.__all__)
     assert set(grad.__all__) - operations == {
         "activation", "conv2d_bias", "conv2d_input", "conv2d_weight",
-        "conv_transpose2d_input", "conv_transpose2d_weight",
+        "conv_transpose2d_input", "conv_transpose2d_weight", "dense", "softmax", "log_softmax",
+        "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
     }  # fmt: skip
 
 

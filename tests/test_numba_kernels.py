@@ -64,7 +64,8 @@ def test_no_task_of_a_deformable_gradient_is_long(monkeypatch):
     monkeypatch.setattr(parallel, "run", run)
     x, weight = np.ones((1, 2, 306, 306), np.float32), np.ones((3, 2, 7, 7), np.float32)
     offset, slope = np.ones((1, 98, 300, 300), np.float32), np.ones((1, 3, 300, 300), np.float32)
-    grad.deform_conv2d(x, offset, weight, slope, backend="numba")
+    with np.errstate(all="ignore"):  # nothing is computed: the sums hold anything
+        grad.deform_conv2d(x, offset, weight, slope, backend="numba")
     assert max(longest) < 20_000_000
 
 

@@ -118,6 +118,13 @@ vec exponential(vec x, lanes scale) {
     return (rest + splat(1)) * power;
 }
 
+/* exp(x) for x of at most EXP_MOST; 0 far below. */
+INLINE
+vec exponential(vec x) {
+    vec power, rest = exponential_parts(x, &power);
+    return power * rest + power;
+}
+
 INLINE
 vec sigmoid(vec x) {
     x = at_least(at_most(x, splat((real)EXP_FULL)), splat(-(real)EXP_FULL));

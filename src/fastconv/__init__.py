@@ -23,7 +23,9 @@ from fastconv.execution.memory import clear_cache, set_cache_size
 from fastconv.first_use import importing
 from fastconv.ops.conv import conv1d, conv2d, depthwise_conv2d, separable_conv2d
 from fastconv.ops.deform import deform_conv2d
+from fastconv.ops.dense import dense
 from fastconv.ops.norm import fold_batch_norm, local_response_norm
+from fastconv.ops.normalise import batch_norm, group_norm, instance_norm, layer_norm
 from fastconv.ops.pad2d import pad2d
 from fastconv.ops.plan import (
     Conv2dPlan,
@@ -41,6 +43,9 @@ from fastconv.ops.pool_adaptive import (
     global_max_pool2d,
 )
 from fastconv.ops.pool_random import fractional_max_pool2d, stochastic_pool2d
+from fastconv.ops.resize import resize2d
+from fastconv.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from fastconv.ops.softmax import log_softmax, softmax
 from fastconv.ops.transpose import conv_transpose1d, conv_transpose2d
 from fastconv.ops.unfold import fold, unfold
 from fastconv.settings.cache import get_cache_size
@@ -59,6 +64,8 @@ __all__ = [
     "algorithms",
     "available_backends",
     "avg_pool2d",
+    "batch_norm",
+    "channel_shuffle",
     "clear_cache",
     "config",
     "conv1d",
@@ -66,6 +73,7 @@ __all__ = [
     "conv_transpose1d",
     "conv_transpose2d",
     "deform_conv2d",
+    "dense",
     "depthwise_conv2d",
     "fold",
     "fold_batch_norm",
@@ -79,15 +87,22 @@ __all__ = [
     "global_avg_pool2d",
     "global_max_pool2d",
     "grad",
+    "group_norm",
+    "instance_norm",
+    "layer_norm",
     "local_response_norm",
+    "log_softmax",
     "lp_pool2d",
     "max_pool2d",
     "max_unpool2d",
     "num_threads",
     "pad2d",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "plan_conv2d",
     "plan_conv_transpose2d",
     "plan_depthwise_conv2d",
+    "resize2d",
     "separable_conv2d",
     "set_backend",
     "set_cache_size",
@@ -95,6 +110,7 @@ __all__ = [
     "set_precision",
     "set_threading",
     "show_config",
+    "softmax",
     "stochastic_pool2d",
     "unfold",
     "use_backend",

@@ -43,6 +43,8 @@ fastconv.pad2d(x, "same")  # no
 fastconv.pad2d(x, 1, mode="wrap")  # no
 fastconv.local_response_norm(x, 2.5)  # no
 fastconv.fold_batch_norm(w, None, None, [1.0])  # no
+fastconv.resize2d(x, 2, mode="bilinear")  # no
+fastconv.softmax(x, 1.0)  # no
 fastconv.max_pool2d(x, 2).mean()
 fastconv.max_pool2d(x, 2, return_indices=True).mean()  # no
 fastconv.max_pool2d(x, 2, return_indices=bool(word)).mean()  # no

@@ -48,6 +48,12 @@ if TYPE_CHECKING:  # the functions that are recorded have the types of those tha
         avg_pool2d as avg_pool2d,
     )
     from fastconv import (
+        batch_norm as batch_norm,
+    )
+    from fastconv import (
+        channel_shuffle as channel_shuffle,
+    )
+    from fastconv import (
         conv1d as conv1d,
     )
     from fastconv import (
@@ -61,6 +67,9 @@ if TYPE_CHECKING:  # the functions that are recorded have the types of those tha
     )
     from fastconv import (
         deform_conv2d as deform_conv2d,
+    )
+    from fastconv import (
+        dense as dense,
     )
     from fastconv import (
         depthwise_conv2d as depthwise_conv2d,
@@ -78,7 +87,19 @@ if TYPE_CHECKING:  # the functions that are recorded have the types of those tha
         global_max_pool2d as global_max_pool2d,
     )
     from fastconv import (
+        group_norm as group_norm,
+    )
+    from fastconv import (
+        instance_norm as instance_norm,
+    )
+    from fastconv import (
+        layer_norm as layer_norm,
+    )
+    from fastconv import (
         local_response_norm as local_response_norm,
+    )
+    from fastconv import (
+        log_softmax as log_softmax,
     )
     from fastconv import (
         lp_pool2d as lp_pool2d,
@@ -93,7 +114,19 @@ if TYPE_CHECKING:  # the functions that are recorded have the types of those tha
         pad2d as pad2d,
     )
     from fastconv import (
+        pixel_shuffle as pixel_shuffle,
+    )
+    from fastconv import (
+        pixel_unshuffle as pixel_unshuffle,
+    )
+    from fastconv import (
+        resize2d as resize2d,
+    )
+    from fastconv import (
         separable_conv2d as separable_conv2d,
+    )
+    from fastconv import (
+        softmax as softmax,
     )
     from fastconv import (
         stochastic_pool2d as stochastic_pool2d,

@@ -20,7 +20,7 @@ from fastconv import grad
 from fastconv.autograd.primitives import Maps, contract
 from fastconv.backends.numpy.activations import apply, normal_share
 from fastconv.problem.convolution import ConvOptions
-from fastconv.problem.layout import channels_last
+from fastconv.problem.layout import channel_axis, channels_last
 from fastconv.problem.options import Activation
 from fastconv.settings.precision import get_precision
 from fastconv.typing import Array, BackendName, Layout
@@ -99,6 +99,66 @@ def _channel_sums(
         return grad.conv2d_input(g.shape, ones, g, padding=sides, backend=backend).reshape(shape)
 
     return transposed, sums
+
+
+def _normalised(v: Any, axes: tuple[int, ...], eps: float) -> Any:
+    above = v - anp.mean(v, axes, keepdims=True)
+    return above / anp.sqrt(anp.mean(above**2, axes, keepdims=True) + eps)
+
+
+def _affine(y: Any, weight: Any, bias: Any, shape: tuple[int, ...]) -> Any:
+    y = y if weight is None else y * anp.reshape(weight, shape)
+    return y if bias is None else y + anp.reshape(bias, shape)
+
+
+def _beside(layout: Layout) -> tuple[int, ...]:
+    """The shape of what there is one of for each channel."""
+    return (-1,) if channels_last(layout) else (-1, 1, 1)
+
+
+def batch_norm(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    training: bool,
+    eps: float,
+    layout: Layout,
+) -> Any:
+    shape = _beside(layout)
+    if training:
+        axes = tuple(axis for axis in range(x.ndim) if axis != x.ndim + channel_axis(layout))
+        return _affine(_normalised(x, axes, eps), weight, bias, shape)
+    mean, variance = (np.asarray(a, x.dtype).reshape(shape) for a in (running_mean, running_var))
+    return _affine((x - mean) / np.sqrt(variance + x.dtype.type(eps)), weight, bias, shape)
+
+
+def group_norm(x: Any, weight: Any, bias: Any, num_groups: int, eps: float, layout: Layout) -> Any:
+    axis = x.ndim + channel_axis(layout)
+    view = (*x.shape[:axis], num_groups, x.shape[axis] // num_groups, *x.shape[axis + 1 :])
+    axes = (axis - 2, axis - 1, axis + 1) if channels_last(layout) else (axis + 1, axis + 2, axis + 3)
+    return _affine(
+        anp.reshape(_normalised(anp.reshape(x, view), axes, eps), x.shape), weight, bias, _beside(layout)
+    )
+
+
+def instance_norm(x: Any, weight: Any, bias: Any, eps: float, layout: Layout) -> Any:
+    return group_norm(x, weight, bias, x.shape[channel_axis(layout)], eps, layout)
+
+
+def layer_norm(x: Any, weight: Any, bias: Any, normalized_shape: Any, eps: float) -> Any:
+    last = tuple(np.atleast_1d(normalized_shape))
+    return _affine(_normalised(x, tuple(range(-len(last), 0)), eps), weight, bias, last)
+
+
+def log_softmax(x: Any, dim: int) -> Any:
+    below = x - getval(x).max(dim, keepdims=True)
+    return below - anp.log(anp.sum(anp.exp(below), dim, keepdims=True))
+
+
+def softmax(x: Any, dim: int) -> Any:
+    return anp.exp(log_softmax(x, dim))
 
 
 def deform_conv2d(

@@ -56,6 +56,9 @@ _RULES = {
     "random_pick": rules.random_pick,
     "window_norm": rules.window_norm,
     "channel_norm": rules.channel_norm,
+    "product": rules.product,
+    "softmax": rules.softmax,
+    "normalised": rules.normalised,
 }
 RECORDED = {
     name: _recorded(row.function, _RULES[row.kind], *row.arrays) for name, row in OPERATIONS.items()

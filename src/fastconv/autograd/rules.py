@@ -130,6 +130,28 @@ def channel_norm(name: str, arrays: Named, options: Named) -> Any:
     return apply(Primitive(value, gradient, again), arrays["x"])
 
 
+def softmax(name: str, arrays: Named, options: Named) -> Any:
+    """`softmax` and `log_softmax`, whose gradients take the output."""
+    value = getattr(fastconv, name)(getval(arrays["x"]), **options)
+    gradient = _of_one(lambda g, x: getattr(grad, name)(g, value, **options))
+    again = partial(getattr(composed, name), dim=options["dim"])
+    return apply(Primitive(value, gradient, again), arrays["x"])
+
+
+def normalised(name: str, arrays: Named, options: Named) -> Any:
+    """Normalisation by mean and variance."""
+    forward, gradient = getattr(fastconv, name), getattr(grad, name)
+    value = forward(**{key: getval(array) for key, array in arrays.items()}, **options)
+    back = _accepted(gradient, options)
+
+    def gradients(wanted: tuple[int, ...], g: Array, x: Array, weight: Any, bias: Any) -> tuple[Any, ...]:
+        found = gradient(g, x, weight=weight, needs=tuple(i in wanted for i in range(3)), **back)
+        return tuple(found[i] for i in wanted)
+
+    again = getattr(composed, name)
+    return apply(Primitive(value, gradients, partial(again, **_accepted(again, options))), *arrays.values())
+
+
 def deformable(name: str, arrays: Named, options: Named) -> Any:
     """`deform_conv2d`."""
 
@@ -190,9 +212,9 @@ def elementwise(name: str, arrays: Named, options: Named) -> Any:
     return apply(Primitive(value, gradient, partial(composed.activate, kind)), arrays["x"])
 
 
-def convolution(name: str, arrays: Named, options: Named) -> Any:
-    """All convolutions but the deformable one: of `x` and weights; then bias, residual and activation."""
-    forward, gradient = getattr(fastconv, name), getattr(grad, name)
+def _activated(name: str, arrays: Named, options: Named) -> tuple[opt.Activation | None, Array, Named]:
+    """The activation of a call that ends with one, its value, and what its gradient takes the slope from."""
+    forward = getattr(fastconv, name)
     raw = {key: getval(array) for key, array in arrays.items()}
     kind = opt.activation(name, options["activation"])
     slope: Named = {"activation": options["activation"], "output": None, "preactivation": None}
@@ -201,6 +223,30 @@ def convolution(name: str, arrays: Named, options: Named) -> Any:
     else:
         slope["preactivation"] = forward(**raw, **options | {"activation": None})
         value = activation(slope["preactivation"], options["activation"], backend=options["backend"])
+    return kind, value, slope
+
+
+def product(name: str, arrays: Named, options: Named) -> Any:
+    """`dense`."""
+    kind, value, slope = _activated(name, arrays, options)
+    back = {"backend": options["backend"]}
+
+    def gradients(wanted: tuple[int, ...], g: Array, x: Array, weight: Array, bias: Any) -> tuple[Any, ...]:
+        found = grad.dense(x, weight, g, needs=tuple(i in wanted for i in range(3)), **slope, **back)
+        return tuple(found[i] for i in wanted)
+
+    def again(x: Any, weight: Any, bias: Any) -> Any:
+        y = anp.dot(x, anp.transpose(weight))
+        y = y if bias is None else y + bias
+        return y if kind is None else composed.activate(kind, y)
+
+    return apply(Primitive(value, gradients, again), *arrays.values())
+
+
+def convolution(name: str, arrays: Named, options: Named) -> Any:
+    """All convolutions but the deformable one: of `x` and weights; then bias, residual and activation."""
+    gradient = getattr(grad, name)
+    kind, value, slope = _activated(name, arrays, options)
     product = _separable(options) if name == "separable_conv2d" else _product(name, options)
     back = _backward(gradient, options)
     last = len(arrays) - 1  # the residual

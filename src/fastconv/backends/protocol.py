@@ -10,6 +10,8 @@ from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
 from fastconv.typing import Array, BackendName, Layout
 
+Segments = tuple[int, int, int, int]  # an array as (outer, steps, groups, run), of any of these sizes
+
 
 class Work(NamedTuple):
     """How a backend does a convolution, and what that takes at least."""
@@ -107,6 +109,40 @@ class Backend(Protocol):
     ) -> None:
         """x / (k + alpha / size * sum of squares over `size` neighbouring channels)**beta."""
 
+    def softmax(self, x: Array, log: bool, out: Array) -> None:
+        """Softmax along the second axis of (outer, count, inner), or its logarithm."""
+
+    def segment_sums(
+        self, x: Array, other: Array | None, centre: Array, segments: Segments, out: Array
+    ) -> None:
+        """Sums over `steps` and `run` of (outer, steps, groups, run).
+
+        `out` (2, outer, groups), float64: of `other` (or of ``x - centre`` where it is None), and of that times
+        ``x - centre``. `centre` is (outer, groups).
+        """
+
+    def segment_affine(
+        self,
+        x: Array,
+        centre: Array,
+        scale: Array,
+        shift: Array,
+        other: Array | None,
+        factor: Array | None,
+        segments: Segments,
+        out: Array,
+    ) -> None:
+        """``(x - centre) * scale + shift + other * factor``, without the last where `other` is None.
+
+        `centre`, `scale`, `shift` and `factor` are (outer, groups).
+        """
+
+    def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
+        """An axis resampled: `x` is (outer, size, inner), `out` (outer, count, inner).
+
+        Output o is the sum of ``counts[o]`` inputs from ``starts[o]`` on, times the first of ``weights[o]``.
+        """
+
     # The gradients. That of a convolution's input is `conv` of the transposed problem, and back.
 
     def conv_weight_gradient(
@@ -169,6 +205,9 @@ class Backend(Protocol):
         self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
     ) -> None:
         """`grad_output` times the slope at `value`, which is the activation's output, or else its input."""
+
+    def softmax_gradient(self, grad_output: Array, output: Array, log: bool, out: Array) -> None:
+        """The gradient of `softmax`, from its output."""
 
     def conv_shortcut(
         self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from fastconv.ops.conv import conv1d, conv2d, depthwise_conv2d, separable_conv2d
 from fastconv.ops.deform import deform_conv2d
+from fastconv.ops.dense import dense
 from fastconv.ops.norm import local_response_norm
+from fastconv.ops.normalise import batch_norm, group_norm, instance_norm, layer_norm
 from fastconv.ops.pad2d import pad2d
 from fastconv.ops.plan import plan_conv2d, plan_conv_transpose2d, plan_depthwise_conv2d
 from fastconv.ops.pool import avg_pool2d, lp_pool2d, max_pool2d, max_unpool2d
@@ -22,11 +24,17 @@ from fastconv.ops.pool_adaptive import (
     global_max_pool2d,
 )
 from fastconv.ops.pool_random import fractional_max_pool2d, stochastic_pool2d
+from fastconv.ops.resize import resize2d
+from fastconv.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from fastconv.ops.softmax import log_softmax, softmax
 from fastconv.ops.transpose import conv_transpose1d, conv_transpose2d
 from fastconv.ops.unfold import fold, unfold
 
 # What is the derivative like? `linear`: in x; `pick`: one pixel of every window; the others have rules of their own.
-Kind = Literal["convolution", "deformable", "linear", "pick", "random_pick", "window_norm", "channel_norm"]
+Kind = Literal[
+    "convolution", "deformable", "linear", "pick", "random_pick", "window_norm", "channel_norm", "product",
+    "softmax", "normalised",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,17 @@ OPERATIONS: dict[str, Operation] = {
         Operation(stochastic_pool2d, "random_pick"),
         Operation(max_unpool2d, "linear"),
         Operation(pad2d, "linear"),
+        Operation(resize2d, "linear"),
+        Operation(pixel_shuffle, "linear"),
+        Operation(pixel_unshuffle, "linear"),
+        Operation(channel_shuffle, "linear"),
         Operation(local_response_norm, "channel_norm"),
+        Operation(batch_norm, "normalised", ("x", "weight", "bias")),
+        Operation(group_norm, "normalised", ("x", "weight", "bias")),
+        Operation(instance_norm, "normalised", ("x", "weight", "bias")),
+        Operation(layer_norm, "normalised", ("x", "weight", "bias")),
+        Operation(dense, "product", ("x", "weight", "bias")),
+        Operation(softmax, "softmax"),
+        Operation(log_softmax, "softmax"),
     )
 }

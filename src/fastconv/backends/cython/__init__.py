@@ -10,19 +10,19 @@ import numpy as np
 
 # Not `from fastconv.backends.cython import _engine`, which takes a missing extension for a circular import.
 import fastconv.backends.cython._engine as _engine
-from fastconv.backends.protocol import Work
+from fastconv.backends.cython.sizes import LAYOUTS, pixels, places, planes, pool_arguments
+from fastconv.backends.protocol import Segments, Work
 from fastconv.caches import kept
 from fastconv.problem.convolution import ConvProblem
-from fastconv.problem.layout import channel_axis, channels_last, image_sizes, plane_size
+from fastconv.problem.layout import image_sizes, plane_size
 from fastconv.problem.options import Activation
-from fastconv.problem.pooling import AdaptiveWindows, PoolProblem, SlidingWindows, Windows
+from fastconv.problem.pooling import PoolProblem
 from fastconv.settings.cache import get_cache_size
 from fastconv.settings.threadpool import register
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array, Layout, ThreadingName
 
 # In the order of the enums of fastconv.h.
-_LAYOUTS = {"NCHW": 0, "NHWC": 1}
 _DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
 _ACTIVATIONS = {
     name: number
@@ -31,12 +31,6 @@ _ACTIVATIONS = {
     )
 }
 _LINEAR = Activation("linear")
-_REDUCERS = ("max", "sum", "power", "sample", "weighted")
-_POOL_TYPES = {
-    np.dtype(name): number
-    for number, name in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"))
-}
-_POOL_TYPES[np.dtype(bool)] = _POOL_TYPES[np.dtype(np.uint8)]
 _KERNELS = tuple(name for name, _ in _engine.kernels())
 _DIRECT = tuple(name for name, textbook in _engine.kernels() if textbook)
 
@@ -86,7 +80,7 @@ def _conv(problem: ConvProblem, once: bool = False) -> _engine.Conv:
     )  # fmt: skip
     dtype = _DTYPES.get(problem.dtype, 0)
     strict = problem.precision == "strict"
-    return _engine.Conv(sizes, _LAYOUTS[problem.layout], dtype, problem.transposed, strict, once)
+    return _engine.Conv(sizes, LAYOUTS[problem.layout], dtype, problem.transposed, strict, once)
 
 
 class CythonBackend:
@@ -190,7 +184,7 @@ class CythonBackend:
     def pool(
         self, problem: PoolProblem, x: Array, out: Array, indices: Array | None, uniforms: Array | None
     ) -> None:
-        _engine.pool(*_pool(problem), x, out, indices, uniforms, get_num_threads())
+        _engine.pool(*pool_arguments(problem), x, out, indices, uniforms, get_num_threads())
 
     def conv_shortcut(
         self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool
@@ -201,7 +195,7 @@ class CythonBackend:
         return _engine.ConvShortcut(conv, kernel, _ACTIVATIONS[name], a, b, channels, shape, problem.dtype)
 
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> _engine.PoolShortcut:
-        return _engine.PoolShortcut(*_pool(problem), shape, problem.dtype)
+        return _engine.PoolShortcut(*pool_arguments(problem), shape, problem.dtype)
 
     def gradient_shortcut(
         self,
@@ -225,25 +219,23 @@ class CythonBackend:
         )
 
     def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
-        _engine.scatter(
-            values, indices, out, _places(values, out, layout), _LAYOUTS[layout], get_num_threads()
-        )
+        _engine.scatter(values, indices, out, places(values, out, layout), LAYOUTS[layout], get_num_threads())
 
     def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
         fill = np.array([value]).astype(x.dtype)
-        _engine.pad(x, out, _pixels(x, layout), rows, columns, fill, get_num_threads())
+        _engine.pad(x, out, pixels(x, layout), rows, columns, fill, get_num_threads())
 
     def local_response_norm(
         self, x: Array, size: int, alpha: float, beta: float, k: float, layout: Layout, out: Array
     ) -> None:
-        sizes = _planes(x, layout)
+        sizes = planes(x, layout)
         _engine.local_response_norm(
-            x, out, sizes, size, alpha, beta, k, _LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads()
+            x, out, sizes, size, alpha, beta, k, LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads()
         )  # fmt: skip
 
     def channel_sums(self, x: Array, layout: Layout, out: Array) -> None:
-        sizes = _planes(x, layout)
-        _engine.channel_sums(x, out, sizes, _LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads())
+        sizes = planes(x, layout)
+        _engine.channel_sums(x, out, sizes, LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads())
 
     def deform_conv_gradient(
         self,
@@ -264,25 +256,25 @@ class CythonBackend:
         )  # fmt: skip
 
     def pool_gradient(self, problem: PoolProblem, grad_output: Array, out: Array) -> None:
-        _engine.pool_gradient(*_pool(problem), grad_output, out, get_num_threads())
+        _engine.pool_gradient(*pool_arguments(problem), grad_output, out, get_num_threads())
 
     def scatter_add(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         sizes = (
-            *_planes(values, layout)[:2],
+            *planes(values, layout)[:2],
             *plane_size(values.shape, layout),
             *plane_size(out.shape, layout),
         )
         _engine.scatter_add(
-            values, indices, out, sizes, _LAYOUTS[layout], _DTYPES[out.dtype], get_num_threads()
+            values, indices, out, sizes, LAYOUTS[layout], _DTYPES[out.dtype], get_num_threads()
         )
 
     def gather(self, x: Array, indices: Array, layout: Layout, out: Array) -> None:
-        _engine.gather(x, indices, out, _places(out, x, layout), _LAYOUTS[layout], get_num_threads())
+        _engine.gather(x, indices, out, places(out, x, layout), LAYOUTS[layout], get_num_threads())
 
     def pad_gradient(
         self, grad_output: Array, rows: Array, columns: Array, layout: Layout, out: Array
     ) -> None:
-        sizes = _pixels(out, layout)
+        sizes = pixels(out, layout)
         _engine.pad_gradient(grad_output, out, sizes, rows, columns, _DTYPES[out.dtype], get_num_threads())
 
     def local_response_norm_gradient(
@@ -296,9 +288,9 @@ class CythonBackend:
         layout: Layout,
         out: Array,
     ) -> None:
-        sizes = _planes(x, layout)
+        sizes = planes(x, layout)
         _engine.local_response_norm_gradient(
-            x, grad_output, out, sizes, size, alpha, beta, k, _LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads()
+            x, grad_output, out, sizes, size, alpha, beta, k, LAYOUTS[layout], _DTYPES[x.dtype], get_num_threads()
         )  # fmt: skip
 
     def activation_gradient(
@@ -309,41 +301,38 @@ class CythonBackend:
             _ACTIVATIONS[name], a, b, grad_output, value, from_output, out, _DTYPES[out.dtype], get_num_threads()
         )  # fmt: skip
 
+    def softmax(self, x: Array, log: bool, out: Array) -> None:
+        _engine.softmax(x, out, x.shape, log, _DTYPES[x.dtype], get_num_threads())
 
-def _planes(x: Array, layout: Layout) -> tuple[int, int, int]:
-    """Batch, channels and pixels of a plane."""
-    batch, channels = x.shape[0], x.shape[channel_axis(layout)]
-    return batch, channels, x.size // (batch * channels)
+    def softmax_gradient(self, grad_output: Array, output: Array, log: bool, out: Array) -> None:
+        _engine.softmax_gradient(
+            grad_output, output, out, out.shape, log, _DTYPES[out.dtype], get_num_threads()
+        )
 
+    def segment_sums(
+        self, x: Array, other: Array | None, centre: Array, segments: Segments, out: Array
+    ) -> None:
+        _engine.segment_sums(x, other, centre, out, segments, _DTYPES[x.dtype], get_num_threads())
 
-def _places(values: Array, image: Array, layout: Layout) -> tuple[int, int, int, int]:
-    """Batch, channels, values of a plane, and pixels of a plane that they have places in."""
-    return *_planes(values, layout), _planes(image, layout)[2]
+    def segment_affine(
+        self,
+        x: Array,
+        centre: Array,
+        scale: Array,
+        shift: Array,
+        other: Array | None,
+        factor: Array | None,
+        segments: Segments,
+        out: Array,
+    ) -> None:
+        _engine.segment_affine(
+            x, centre, scale, shift, other, factor, out, segments, _DTYPES[x.dtype], get_num_threads()
+        )  # fmt: skip
 
-
-def _pixels(x: Array, layout: Layout) -> tuple[int, ...]:
-    """Planes of pixels, their height and width, and the elements of a pixel."""
-    return x.shape if channels_last(layout) else (x.shape[0] * x.shape[1], *x.shape[2:], 1)
-
-
-def _pool(
-    problem: PoolProblem,
-) -> tuple[tuple[int, ...], tuple[Any, ...], tuple[Any, ...], int, int, int, float]:
-    """The first arguments of the engine's `pool` and `PoolShortcut`."""
-    return (
-        (problem.batch, problem.channels, *problem.size), _windows(problem.rows), _windows(problem.columns),
-        _LAYOUTS[problem.layout], _POOL_TYPES[problem.dtype], _REDUCERS.index(problem.reducer), problem.power,
-    )  # fmt: skip
-
-
-def _windows(w: Windows) -> tuple[tuple[float, ...], Array | None]:
-    """The numbers of fc_windows, and the samples of fractional windows."""
-    if isinstance(w, SlidingWindows):
-        numbers = w.size, w.count, w.step, w.kernel, w.stride, w.first, *w.counted, w.unit, w.divisor or 0.0
-        return (0, *numbers), None
-    if isinstance(w, AdaptiveWindows):
-        return (1, w.size, w.count, w.step, 0, 0, 0, 0, 0, 1.0, 0.0), None
-    return (2, w.size, w.count, w.step, w.kernel, 0, 0, 0, 0, 1.0, 0.0), np.ascontiguousarray(w.samples)
+    def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
+        outer, size, inner = x.shape
+        sizes = outer, size, *weights.shape[:1], inner, *weights.shape[1:]
+        _engine.resample(x, starts, counts, weights, out, sizes, _DTYPES[x.dtype], get_num_threads())
 
 
 def instruction_sets() -> tuple[str, ...]:

@@ -97,6 +97,18 @@ cdef extern from "fastconv.h" nogil:
                                             double k, int layout, int threads) noexcept nogil
         int (*activation_gradient)(int activation, double a, double b, const void *gradient, const void *value,
                                    int from_output, void *out, int64_t count, int threads) noexcept nogil
+        int (*softmax)(const void *x, void *out, int64_t outer, int64_t count, int64_t inner, int logarithm,
+                       int threads) noexcept nogil
+        int (*softmax_gradient)(const void *gradient, const void *output, void *out, int64_t outer, int64_t count,
+                                int64_t inner, int logarithm, int threads) noexcept nogil
+        int (*segment_sums)(const void *x, const void *other, const void *centre, double *sums, int64_t outer,
+                            int64_t steps, int64_t groups, int64_t run, int threads) noexcept nogil
+        int (*segment_affine)(const void *x, const void *centre, const void *scale, const void *shift,
+                              const void *other, const void *factor, void *out, int64_t outer, int64_t steps,
+                              int64_t groups, int64_t run, int threads) noexcept nogil
+        int (*resample)(const void *x, const int64_t *starts, const int64_t *counts, const void *weights, void *out,
+                        int64_t outer, int64_t in_size, int64_t out_size, int64_t inner, int64_t taps,
+                        int threads) noexcept nogil
     const fc_operations *fc_operations_of(int dtype)
     int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats,
                  int threads, double *work, double *seconds)

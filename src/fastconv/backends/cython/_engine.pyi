@@ -162,6 +162,35 @@ def local_response_norm_gradient(
     dtype: int,
     threads: int,
 ) -> None: ...
+def softmax(x: Array, out: Array, sizes: Sequence[int], log: bool, dtype: int, threads: int) -> None: ...
+def softmax_gradient(
+    gradient: Array, output: Array, out: Array, sizes: Sequence[int], log: bool, dtype: int, threads: int
+) -> None: ...
+def segment_sums(
+    x: Array, other: Array | None, centre: Array, sums: Array, sizes: Sequence[int], dtype: int, threads: int
+) -> None: ...
+def segment_affine(
+    x: Array,
+    centre: Array,
+    scale: Array,
+    shift: Array,
+    other: Array | None,
+    factor: Array | None,
+    out: Array,
+    sizes: Sequence[int],
+    dtype: int,
+    threads: int,
+) -> None: ...
+def resample(
+    x: Array,
+    starts: Array,
+    counts: Array,
+    weights: Array,
+    out: Array,
+    sizes: Sequence[int],
+    dtype: int,
+    threads: int,
+) -> None: ...
 def probe(
     isa: int,
     dtype: int,

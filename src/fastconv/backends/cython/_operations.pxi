@@ -193,6 +193,84 @@ def local_response_norm_gradient(cnp.ndarray x, cnp.ndarray gradient, cnp.ndarra
     checked(status)
 
 
+def softmax(cnp.ndarray x, cnp.ndarray out, sizes, bint log, int dtype, int threads):
+    """`sizes` is (outer, count, inner)."""
+    cdef int64_t outer, count, inner
+    outer, count, inner = sizes
+    cdef int status
+    cdef void *source = data(x)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_operations_of(dtype).softmax(source, to, outer, count, inner, log, threads)
+    checked(status)
+
+
+def softmax_gradient(cnp.ndarray gradient, cnp.ndarray output, cnp.ndarray out, sizes, bint log, int dtype,
+                     int threads):
+    """`sizes` is (outer, count, inner)."""
+    cdef int64_t outer, count, inner
+    outer, count, inner = sizes
+    cdef int status
+    cdef void *source = data(gradient)
+    cdef void *y = data(output)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_operations_of(dtype).softmax_gradient(source, y, to, outer, count, inner, log, threads)
+    checked(status)
+
+
+def segment_sums(cnp.ndarray x, cnp.ndarray other, cnp.ndarray centre, cnp.ndarray sums, sizes, int dtype,
+                 int threads):
+    """`sizes` is (outer, steps, groups, run)."""
+    cdef int64_t outer, steps, groups, run
+    outer, steps, groups, run = sizes
+    cdef int status
+    cdef void *source = data(x)
+    cdef void *second = data(other)
+    cdef void *middle = data(centre)
+    cdef double *to = <double *>data(sums)
+    with nogil:
+        status = fc_operations_of(dtype).segment_sums(
+            source, second, middle, to, outer, steps, groups, run, threads)
+    checked(status)
+
+
+def segment_affine(cnp.ndarray x, cnp.ndarray centre, cnp.ndarray scale, cnp.ndarray shift, cnp.ndarray other,
+                   cnp.ndarray factor, cnp.ndarray out, sizes, int dtype, int threads):
+    """`sizes` is (outer, steps, groups, run)."""
+    cdef int64_t outer, steps, groups, run
+    outer, steps, groups, run = sizes
+    cdef int status
+    cdef void *source = data(x)
+    cdef void *middle = data(centre)
+    cdef void *times = data(scale)
+    cdef void *plus = data(shift)
+    cdef void *second = data(other)
+    cdef void *weight = data(factor)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_operations_of(dtype).segment_affine(
+            source, middle, times, plus, second, weight, to, outer, steps, groups, run, threads)
+    checked(status)
+
+
+def resample(cnp.ndarray x, cnp.ndarray starts, cnp.ndarray counts, cnp.ndarray weights, cnp.ndarray out, sizes,
+             int dtype, int threads):
+    """`sizes` is (outer, in_size, out_size, inner, taps)."""
+    cdef int64_t outer, in_size, out_size, inner, taps
+    outer, in_size, out_size, inner, taps = sizes
+    cdef int status
+    cdef void *source = data(x)
+    cdef int64_t *first = <int64_t *>data(starts)
+    cdef int64_t *many = <int64_t *>data(counts)
+    cdef void *shares = data(weights)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_operations_of(dtype).resample(
+            source, first, many, shares, to, outer, in_size, out_size, inner, taps, threads)
+    checked(status)
+
+
 def probe(int isa, int dtype, int kind, cnp.ndarray memory, int64_t stride, int64_t size, int64_t repeats, int threads):
     """(work, seconds) of `fc_probe`, which has the kinds."""
     cdef int status

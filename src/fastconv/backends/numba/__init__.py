@@ -23,9 +23,12 @@ from fastconv.backends.numba.grad_weight import conv_weight_gradient
 from fastconv.backends.numba.move import pad, unfold
 from fastconv.backends.numba.norm import local_response_norm
 from fastconv.backends.numba.pool import pool
+from fastconv.backends.numba.resample import resample
 from fastconv.backends.numba.scatter import gather, scatter, scatter_add
+from fastconv.backends.numba.segments import segment_affine, segment_sums
+from fastconv.backends.numba.softmax import softmax, softmax_gradient
 from fastconv.backends.numba.sums import channel_sums
-from fastconv.backends.protocol import NoShortcuts
+from fastconv.backends.protocol import NoShortcuts, Segments
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
@@ -155,6 +158,33 @@ class NumbaBackend(NoShortcuts):
         self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
     ) -> None:
         activation_gradient(activation, grad_output, value, from_output, out)
+
+    def softmax(self, x: Array, log: bool, out: Array) -> None:
+        softmax(x, log, out)
+
+    def softmax_gradient(self, grad_output: Array, output: Array, log: bool, out: Array) -> None:
+        softmax_gradient(grad_output, output, log, out)
+
+    def segment_sums(
+        self, x: Array, other: Array | None, centre: Array, segments: Segments, out: Array
+    ) -> None:
+        segment_sums(x, other, centre, segments, out)
+
+    def segment_affine(
+        self,
+        x: Array,
+        centre: Array,
+        scale: Array,
+        shift: Array,
+        other: Array | None,
+        factor: Array | None,
+        segments: Segments,
+        out: Array,
+    ) -> None:
+        segment_affine(x, centre, scale, shift, other, factor, segments, out)
+
+    def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
+        resample(x, starts, counts, weights, out)
 
 
 BACKEND = NumbaBackend()

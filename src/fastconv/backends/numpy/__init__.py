@@ -9,7 +9,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from fastconv.backends.numpy import deform, gradients
+from fastconv.backends.numpy import deform, gradients, normalise
 from fastconv.backends.numpy.activations import apply, apply_slope
 from fastconv.backends.numpy.geometry import (
     channels_first,
@@ -21,8 +21,9 @@ from fastconv.backends.numpy.geometry import (
 )
 from fastconv.backends.numpy.pooling import pool
 from fastconv.backends.numpy.product import product
+from fastconv.backends.numpy.resample import resample
 from fastconv.backends.numpy.sums import Sums, column_sums
-from fastconv.backends.protocol import NoShortcuts
+from fastconv.backends.protocol import NoShortcuts, Segments
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
 from fastconv.problem.options import Activation
@@ -209,6 +210,33 @@ class NumpyBackend(NoShortcuts):
         self, activation: Activation, grad_output: Array, value: Array, from_output: bool, out: Array
     ) -> None:
         fill(out, lambda g, v: apply_slope(activation, g, v, from_output), grad_output, value)
+
+    def softmax(self, x: Array, log: bool, out: Array) -> None:
+        normalise.softmax(x, log, out)
+
+    def softmax_gradient(self, grad_output: Array, output: Array, log: bool, out: Array) -> None:
+        normalise.softmax_gradient(grad_output, output, log, out)
+
+    def segment_sums(
+        self, x: Array, other: Array | None, centre: Array, segments: Segments, out: Array
+    ) -> None:
+        normalise.segment_sums(x, other, centre, segments, out)
+
+    def segment_affine(
+        self,
+        x: Array,
+        centre: Array,
+        scale: Array,
+        shift: Array,
+        other: Array | None,
+        factor: Array | None,
+        segments: Segments,
+        out: Array,
+    ) -> None:
+        normalise.segment_affine(x, centre, scale, shift, other, factor, segments, out)
+
+    def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
+        resample(x, starts, counts, weights, out)
 
 
 def _conv(x: Array, weight: Array, problem: ConvProblem) -> Array:

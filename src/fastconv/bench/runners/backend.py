@@ -100,7 +100,7 @@ def _gradient(function: Function, inputs: dict[str, Array], options: dict[str, A
     shape = from_layout(result, layout).shape
     available["grad_output"] = to_layout("grad_output", grad_output(shape, result.dtype), layout)
     available["input_size"] = inputs["x"].shape
-    if "activation" in options:
+    if "activation" in options or "activation" not in wanted:
         available["output"] = result
     run = partial(rule, **_only(wanted, available))
     return PreparedLayer(run, partial(_gradients, layout=layout), shape=shape)

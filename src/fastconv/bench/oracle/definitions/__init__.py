@@ -12,10 +12,15 @@ from fastconv.bench.oracle.definitions import (
     conv,
     conv_gradients,
     deform,
+    dense,
     move,
+    normalise,
     pointwise,
     pool,
     pool_gradients,
+    resize,
+    shuffle,
+    softmax,
 )
 from fastconv.bench.oracle.definitions.common import Array, Box, Definition, full_box
 
@@ -29,7 +34,10 @@ FORWARD: dict[str, Callable[..., Any]] = {
         conv.conv_transpose1d, deform.deform_conv2d, move.unfold, move.fold, pool.max_pool2d, pool.avg_pool2d,
         pool.lp_pool2d, pool.adaptive_avg_pool2d, pool.adaptive_max_pool2d, pool.global_avg_pool2d,
         pool.global_max_pool2d, pool.fractional_max_pool2d, pool.stochastic_pool2d, move.max_unpool2d, move.pad2d,
-        pointwise.local_response_norm,
+        pointwise.local_response_norm, dense.dense,
+        normalise.batch_norm, normalise.group_norm, normalise.instance_norm, normalise.layer_norm,
+        softmax.softmax, softmax.log_softmax,
+        shuffle.pixel_shuffle, shuffle.pixel_unshuffle, shuffle.channel_shuffle, resize.resize2d,
     )
 }  # fmt: skip
 
@@ -72,4 +80,15 @@ GRADIENTS: dict[str, Callable[..., tuple[Definition | None, ...]]] = {
     "max_unpool2d": _one(move.max_unpool2d_gradient),
     "pad2d": _one(move.pad2d_gradient),
     "local_response_norm": _one(pointwise.local_response_norm_gradient),
+    "dense": dense.dense_gradients,
+    "resize2d": _one(resize.resize2d_gradient),
+    "pixel_shuffle": _one(shuffle.pixel_shuffle_gradient),
+    "pixel_unshuffle": _one(shuffle.pixel_unshuffle_gradient),
+    "channel_shuffle": _one(shuffle.channel_shuffle_gradient),
+    "batch_norm": normalise.batch_norm_gradients,
+    "group_norm": normalise.group_norm_gradients,
+    "instance_norm": normalise.instance_norm_gradients,
+    "layer_norm": normalise.layer_norm_gradients,
+    "softmax": _one(softmax.softmax_gradient),
+    "log_softmax": _one(softmax.log_softmax_gradient),
 }
