@@ -147,7 +147,7 @@ def least_accepted(algorithm, precision):
     return 40 if precision == "fast" else 5
 
 
-@pytest.mark.slow("cython-avx2")
+@pytest.mark.slow("cython-avx2", "cython-baseline")
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("precision", LIMITS)
 @pytest.mark.parametrize("algorithm", algorithms())

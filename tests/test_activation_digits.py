@@ -152,6 +152,7 @@ def computed(name, x):
     ).ravel()
 
 
+@pytest.mark.slow("cython-avx2")
 @pytest.mark.parametrize("name", FLOAT)
 def test_less_than_four_units_in_the_last_place(backend, dtype, name):
     from fastconv.backends import cython

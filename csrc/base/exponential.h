@@ -118,11 +118,11 @@ vec exponential(vec x, lanes scale) {
     return (rest + splat(1)) * power;
 }
 
-/* exp(x) for x of at most EXP_MOST; 0 far below. */
+/* exp(x) for x of at most EXP_FULL; 0 where that is less than any normal number. */
 INLINE
-vec exponential(vec x) {
-    vec power, rest = exponential_parts(x, &power);
-    return power * rest + power;
+vec exponential_or_zero(vec x) {
+    const vec least = splat(-(real)EXP_FULL);
+    return choose(x < least, zero(), exponential(at_least(x, least), (lanes){0}));
 }
 
 INLINE

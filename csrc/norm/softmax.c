@@ -46,7 +46,7 @@ static void softmax_row(const real *x, real *out, int64_t n, int logarithm) {
     for (int64_t first = 0; first < n; first += PART_TERMS * VL) {
         vec part = zero();
         for (int64_t i = first; i < min64(first + PART_TERMS * VL, n); i += VL) {
-            vec e = exponential(load_or(x + i, n - i, least) - most);
+            vec e = exponential_or_zero(load_or(x + i, n - i, least) - most);
             if (!logarithm) store_up_to(out + i, e, n - i);
             part += n - i >= VL ? e : choose(lane_numbers() < (lane)(n - i), e, zero());
         }
@@ -73,7 +73,7 @@ static void softmax_gradient_row(const real *gradient, const real *y, real *out,
     vec whole = splat(sum_of_lanes(total_of(&sum)));
     for (int64_t i = 0; i < n; i += VL) {
         vec g = load_up_to(gradient + i, n - i), v = load_up_to(y + i, n - i);
-        store_up_to(out + i, logarithm ? g - exponential(v) * whole : v * (g - whole), n - i);
+        store_up_to(out + i, logarithm ? g - exponential_or_zero(v) * whole : v * (g - whole), n - i);
     }
 }
 
@@ -89,7 +89,7 @@ static void softmax_strip(const real *x, real *out, int64_t count, int64_t step,
         for (int64_t c = first; c < min64(first + PART_TERMS, count); c++)
             for (int64_t s = 0; s * VL < n; s++) {
                 int64_t at = c * step + s * VL;
-                vec e = exponential(load_up_to(x + at, n - s * VL) - most[s]);
+                vec e = exponential_or_zero(load_up_to(x + at, n - s * VL) - most[s]);
                 if (!logarithm) store_up_to(out + at, e, n - s * VL);
                 part[s] += e;
             }
@@ -129,7 +129,7 @@ static void softmax_gradient_strip(const real *gradient, const real *y, real *ou
             int64_t at = c * step + s * VL;
             vec g = load_up_to(gradient + at, n - s * VL), v = load_up_to(y + at, n - s * VL),
                 whole = total_of(&sum[s]);
-            store_up_to(out + at, logarithm ? g - exponential(v) * whole : v * (g - whole), n - s * VL);
+            store_up_to(out + at, logarithm ? g - exponential_or_zero(v) * whole : v * (g - whole), n - s * VL);
         }
 }
 
