@@ -55,12 +55,12 @@ LONG = {
     "weights, winograd": lambda: grad.conv2d_weight(ones(2, 512, 64, 64), (512, 512, 3, 3), ones(2, 512, 62, 62)),
     "weights, depthwise": lambda: grad.depthwise_conv2d(
         ones(4, 32, 200, 200), ones(32, 1, 31, 31), ones(4, 32, 170, 170), needs=(False, True, False)),
-    "deform": lambda: fastconv.deform_conv2d(ones(2, 64, 60, 60), ones(2, 98, 54, 54), ones(64, 64, 7, 7)),
+    "deform": lambda: fastconv.deform_conv2d(ones(6, 64, 60, 60), ones(6, 98, 54, 54), ones(64, 64, 7, 7)),
     "deform, gradient": lambda: grad.deform_conv2d(
         ones(6, 32, 44, 44), ones(6, 50, 40, 40), ones(64, 32, 5, 5), ones(6, 64, 40, 40)),
     "norm": lambda: fastconv.local_response_norm(ones(1, 512, 96, 96), 511),
     "norm, gradient": lambda: grad.local_response_norm(ones(1, 512, 40, 40), ones(1, 512, 40, 40), 1023),
-    "windows": lambda: fastconv.max_pool2d(ones(1, 1, 200, 200), 70, 1, return_indices=True),
+    "windows": lambda: fastconv.max_pool2d(ones(1, 1, 500, 500), 160, 1, return_indices=True),
     "planes": lambda: fastconv.avg_pool2d(ones(4, 4, 700, 700), 190, 1),
     "channels": lambda: fastconv.max_pool2d(ones(1, 250, 250, 64), 80, 1, layout="NHWC"),
     "lp": lambda: fastconv.lp_pool2d(ones(1, 1, 120, 120), 3, 40, 1),
