@@ -7,6 +7,7 @@ when all threads sleep, also on one thread; and the first call in a child of ``f
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import struct
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from statistics import median
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -119,8 +121,7 @@ def _product_of_numpy() -> Call:
 def _product_of_torch(threads: int) -> Call | None:
     if importlib.util.find_spec("torch") is None:
         return None
-    import torch
-
+    torch: Any = importlib.import_module("torch")
     peers.set_threads(threads)
     a, b = torch.from_numpy(np.random.default_rng(0).standard_normal((2, SIDE, SIDE), np.float32))
     out = a @ b
