@@ -258,8 +258,6 @@ static size_t packed_strip_bytes(const strips *s) {
     return (size_t)((s->nhwc ? s->pixels * s->pixel_step : s->channels * s->channel_step) + VL) * sizeof(real);
 }
 
-/* Packs one row of a sheet: `n` pixels, of which [low, high) exist; `from` is the image's row, `at` the position of
- * pixel 0. */
 /* Copies n pixels of so many channels, which are constant where it is called unless they are many. */
 INLINE
 void copy_pixels(real *to, int64_t to_step, const real *from, int64_t from_step, int64_t n, const int64_t channels) {
@@ -270,6 +268,8 @@ void copy_pixels(real *to, int64_t to_step, const real *from, int64_t from_step,
             copy_reals(to, from, channels);
 }
 
+/* Packs one row of a sheet: `n` pixels, of which [low, high) exist; `from` is the image's row, `at` the position of
+ * pixel 0. */
 static void pack_strip_row(const strips *s, const operands *o, real *to, const real *from, int64_t at, int64_t n,
                            int64_t low, int64_t high) {
     int64_t step = s->g.x.step;
