@@ -16,6 +16,7 @@ cnp.import_array()
 cdef enum:
     LARGE = 65536  # bytes from which on results are recycled, as in execution/memory.py
     MOST_SHORTCUTS = 1024
+    MOST_PLANNED = 256  # of one plan
 
 cdef frozenset NUMPY_INTEGERS = frozenset([np.dtype(code).type for code in "bBhHiIlLqQ"])
 

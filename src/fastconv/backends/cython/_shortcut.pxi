@@ -202,7 +202,7 @@ cdef class PlanCalls:
 
     def remember(self, x, str precision, ConvShortcut shortcut, cnp.ndarray packed, problem):
         """Keep `shortcut` for calls with an array like `x`, of the shortcut's dtype."""
-        if len(self.known) >= MOST_SHORTCUTS:
+        if len(self.known) >= MOST_PLANNED:
             self.known.clear()
         key = x.shape, shortcut.typenum, precision
         self.known[key] = PlannedCall(x.shape, precision, shortcut, packed, problem)
