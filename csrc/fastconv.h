@@ -115,6 +115,37 @@ int fc_gather(const void *x, const int64_t *indices, void *out, int64_t batch, i
 int fc_to_floats(const void *halves, void *floats, int64_t count, int threads);
 int fc_to_halves(const void *floats, void *halves, int64_t count, int threads);
 
+/* ---- elementwise chains: a few instructions for each element ---- */
+enum { FC_MOST_OPERANDS = 8, FC_MOST_AXES = 8, FC_MOST_INSTRUCTIONS = 24, FC_MOST_TEMPORARIES = 6 };
+enum { FC_ADD, FC_SUB, FC_MUL, FC_DIV, FC_LEAST, FC_MOST, FC_PRELU, /* of a and b; FC_PRELU has the slope b */
+       FC_ACTIVATE,   /* the activation `which` of a, with p and q */
+       FC_AFFINE,     /* a * p + q */
+       FC_HARD_SIGMOID, /* a * p + q within 0 and 1 */
+       FC_ELU,        /* p * (exp(a) - 1) below 0, times q everywhere */
+       FC_EXP, FC_SQRT, FC_ABS, FC_FLOOR, FC_CEIL, FC_ROUND, FC_MISH };
+
+/* Places are those of operands, and from FC_MOST_OPERANDS on of temporaries. */
+typedef struct {
+    int operation, to, a, b, which;
+    double p, q;
+} fc_instruction;
+
+/* The last instruction makes the result. Strides are in elements; those of an operand are 0 along axes that it is
+ * broadcast along, that of the result is 1 along the last axis. */
+typedef struct {
+    int axes, operands, instructions;
+    int64_t sizes[FC_MOST_AXES], out_strides[FC_MOST_AXES], strides[FC_MOST_OPERANDS][FC_MOST_AXES];
+    fc_instruction code[FC_MOST_INSTRUCTIONS];
+} fc_elementwise;
+
+/* A region of an array as a region of another; strides are in elements. */
+typedef struct {
+    int axes, item;
+    int64_t sizes[FC_MOST_AXES], x_strides[FC_MOST_AXES], out_strides[FC_MOST_AXES];
+} fc_region;
+
+int fc_copy(const fc_region *r, const void *x, void *out, int threads);
+
 /* ---- other operations on floating-point arrays: those of operations.def ---- */
 #define FC_OPERATION(name, parameters) int(*name) parameters;
 typedef struct {
@@ -124,6 +155,51 @@ typedef struct {
 
 /* The operations of the chosen instruction set for a dtype. */
 const fc_operations *fc_operations_of(int dtype);
+
+/* ---- networks: steps that run one after the other ---- */
+enum { FC_STEP_CONV, FC_STEP_POOL, FC_STEP_ELEMENTWISE, FC_STEP_COPY, FC_STEP_SOFTMAX, FC_STEP_LRN, FC_STEP_RESAMPLE };
+
+typedef struct {
+    fc_conv p;
+    fc_epilogue epilogue; /* the residual is the second operand */
+    int kernel;
+    const void *packed;
+} fc_step_conv;
+
+typedef struct {
+    int64_t outer, count, inner;
+    int logarithm;
+} fc_step_softmax;
+
+typedef struct {
+    int64_t batch, channels, pixels, size;
+    double alpha, beta, k;
+} fc_step_lrn;
+
+typedef struct {
+    const int64_t *starts, *counts;
+    const void *weights;
+    int64_t outer, in_size, out_size, inner, taps;
+} fc_step_resample;
+
+typedef union {
+    fc_step_conv conv;
+    fc_pool pool;
+    fc_elementwise elementwise;
+    fc_region copy;
+    fc_step_softmax softmax;
+    fc_step_lrn lrn;
+    fc_step_resample resample;
+} fc_step_of;
+
+/* Operands and the result are places: numbers of the pointers that a run is given; -1 where one is missing. */
+typedef struct {
+    int kind, dtype, operands[FC_MOST_OPERANDS], out;
+    fc_step_of of;
+} fc_step;
+
+/* `nanoseconds`, or NULL, takes the time of each step. */
+int fc_network_run(const fc_step *steps, int64_t count, void *const *places, int threads, int64_t *nanoseconds);
 
 /* ---- the limits of the processor ---- */
 enum { FC_PROBE_ARITHMETIC, FC_PROBE_WRITE, FC_PROBE_READ, FC_PROBE_COPY };

@@ -72,6 +72,64 @@ cdef extern from "fastconv.h" nogil:
     int fc_to_floats(const void *halves, void *floats, int64_t count, int threads)
     int fc_to_halves(const void *floats, void *halves, int64_t count, int threads)
 
+    enum:
+        FC_MOST_OPERANDS
+        FC_MOST_AXES
+        FC_MOST_INSTRUCTIONS
+        FC_MOST_TEMPORARIES
+        FC_STEP_CONV
+        FC_STEP_POOL
+        FC_STEP_ELEMENTWISE
+        FC_STEP_COPY
+        FC_STEP_SOFTMAX
+        FC_STEP_LRN
+        FC_STEP_RESAMPLE
+    ctypedef struct fc_instruction:
+        int operation, to, a, b, which
+        double p, q
+    ctypedef struct fc_elementwise:
+        int axes, operands, instructions
+        int64_t sizes[8]
+        int64_t out_strides[8]
+        int64_t strides[8][8]
+        fc_instruction code[24]
+    ctypedef struct fc_region:
+        int axes, item
+        int64_t sizes[8]
+        int64_t x_strides[8]
+        int64_t out_strides[8]
+    # The members of the union `of`, by the names that C gives them.
+    ctypedef struct fc_step_conv "fc_step_conv":
+        fc_conv p
+        fc_epilogue epilogue
+        int kernel
+        const void *packed
+    ctypedef struct fc_step_softmax "fc_step_softmax":
+        int64_t outer, count, inner
+        int logarithm
+    ctypedef struct fc_step_lrn "fc_step_lrn":
+        int64_t batch, channels, pixels, size
+        double alpha, beta, k
+    ctypedef struct fc_step_resample "fc_step_resample":
+        const int64_t *starts
+        const int64_t *counts
+        const void *weights
+        int64_t outer, in_size, out_size, inner, taps
+    ctypedef union fc_step_of "fc_step_of":
+        fc_step_conv conv
+        fc_pool pool
+        fc_elementwise elementwise
+        fc_region copy
+        fc_step_softmax softmax
+        fc_step_lrn lrn
+        fc_step_resample resample
+    ctypedef struct fc_step:
+        int kind, dtype
+        int operands[8]
+        int out
+        fc_step_of of
+    int fc_network_run(const fc_step *steps, int64_t count, void *const *places, int threads, int64_t *nanoseconds)
+
     # One function for each line of operations.def.
     ctypedef struct fc_operations:
         int (*deform_conv)(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,

@@ -3,6 +3,7 @@
 
 from libc.stdint cimport int64_t, uint8_t
 from libc.stddef cimport size_t
+from libc.stdlib cimport free, realloc
 from libc.string cimport memset, strcpy
 from cpython.pycapsule cimport PyCapsule_New
 cimport numpy as cnp
@@ -242,3 +243,4 @@ cdef class Conv:
 include "_operations.pxi"
 include "_memory.pxi"
 include "_shortcut.pxi"
+include "_network.pxi"

@@ -1,0 +1,52 @@
+/* Runs the steps of a network one after the other, each on all threads. An entry point of fastconv.h. */
+#include <time.h>
+
+#include "fastconv.h"
+
+static int run_step(const fc_step *s, void *const *places, int threads) {
+    const fc_operations *operations = fc_operations_of(s->dtype);
+    const void *operands[FC_MOST_OPERANDS];
+    for (int i = 0; i < FC_MOST_OPERANDS; i++) operands[i] = s->operands[i] < 0 ? NULL : places[s->operands[i]];
+    const void *x = operands[0];
+    void *out = places[s->out];
+    switch (s->kind) {
+        case FC_STEP_CONV: {
+            fc_epilogue e = s->of.conv.epilogue;
+            e.residual = operands[1];
+            return fc_conv_run(&s->of.conv.p, s->of.conv.kernel, x, s->of.conv.packed, &e, out, threads);
+        }
+        case FC_STEP_POOL: return fc_pool_run(&s->of.pool, x, out, NULL, NULL, threads);
+        case FC_STEP_ELEMENTWISE: return operations->elementwise(&s->of.elementwise, operands, out, threads);
+        case FC_STEP_COPY: return fc_copy(&s->of.copy, x, out, threads);
+        case FC_STEP_SOFTMAX:
+            return operations->softmax(x, out, s->of.softmax.outer, s->of.softmax.count, s->of.softmax.inner,
+                                       s->of.softmax.logarithm, threads);
+        case FC_STEP_LRN:
+            return operations->local_response_norm(x, out, s->of.lrn.batch, s->of.lrn.channels, s->of.lrn.pixels,
+                                                   s->of.lrn.size, s->of.lrn.alpha, s->of.lrn.beta, s->of.lrn.k,
+                                                   FC_NCHW, threads);
+        default:
+            return operations->resample(x, s->of.resample.starts, s->of.resample.counts, s->of.resample.weights, out,
+                                        s->of.resample.outer, s->of.resample.in_size, s->of.resample.out_size,
+                                        s->of.resample.inner, s->of.resample.taps, threads);
+    }
+}
+
+static int64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+int fc_network_run(const fc_step *steps, int64_t count, void *const *places, int threads, int64_t *nanoseconds) {
+    int64_t before = nanoseconds ? now() : 0;
+    for (int64_t i = 0; i < count; i++) {
+        int status = run_step(&steps[i], places, threads);
+        if (status) return status;
+        if (nanoseconds) {
+            int64_t after = now();
+            nanoseconds[i] = after - before, before = after;
+        }
+    }
+    return 0;
+}

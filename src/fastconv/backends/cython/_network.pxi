@@ -1,0 +1,120 @@
+# The steps of a network that run in C, without the interpreter between them. Part of `_engine.pyx`, called by
+# `fastconv/graph/program/compiled.py`.
+
+
+cdef class Places:
+    """The memory of one run: a pointer for each value. The arrays that they point into are kept alive."""
+
+    cdef void **pointers
+    cdef list held
+
+    def __cinit__(self, Py_ssize_t count):
+        self.held = [None] * count
+        self.pointers = <void **> realloc(NULL, max(count, 1) * sizeof(void *))
+        if self.pointers == NULL:
+            raise MemoryError
+        memset(self.pointers, 0, max(count, 1) * sizeof(void *))
+
+    def __dealloc__(self):
+        free(self.pointers)
+
+    def bind(self, Py_ssize_t place, cnp.ndarray array):
+        """Let a place be a contiguous array; None frees it."""
+        self.held[place] = array
+        self.pointers[place] = data(array)
+
+
+cdef class Network:
+    """Steps, in their order; operands and results are numbers of places, -1 where one is missing."""
+
+    cdef fc_step *steps
+    cdef Py_ssize_t count, room
+    cdef list held
+
+    def __cinit__(self):
+        self.held = []
+
+    def __dealloc__(self):
+        free(self.steps)
+
+    def __len__(self):
+        return self.count
+
+    cdef fc_step *add(self, int kind, int dtype, operands, int out) except NULL:
+        cdef fc_step *steps
+        if self.count == self.room:
+            steps = <fc_step *> realloc(self.steps, (2 * self.room + 8) * sizeof(fc_step))
+            if steps == NULL:
+                raise MemoryError
+            self.steps, self.room = steps, 2 * self.room + 8
+        cdef fc_step *step = &self.steps[self.count]
+        memset(step, 0, sizeof(fc_step))
+        step.kind, step.dtype, step.out = kind, dtype, out
+        for i in range(FC_MOST_OPERANDS):
+            step.operands[i] = operands[i] if i < len(operands) else -1
+        self.count += 1
+        return step
+
+    def conv(self, ConvShortcut known, cnp.ndarray packed, cnp.ndarray bias, int x, int residual, int out):
+        cdef fc_step *step = self.add(FC_STEP_CONV, known.p.dtype, (x, residual), out)
+        step.of.conv.p, step.of.conv.kernel, step.of.conv.packed = known.p, known.kernel, data(packed)
+        step.of.conv.epilogue.bias, step.of.conv.epilogue.activation = data(bias), known.activation
+        step.of.conv.epilogue.a, step.of.conv.epilogue.b = known.a, known.b
+        self.held.append((packed, bias))
+
+    def pool(self, PoolShortcut known, int x, int out):
+        self.add(FC_STEP_POOL, 0, (x,), out).of.pool = known.p
+        self.held.append(known)
+
+    def elementwise(self, int dtype, sizes, strides, out_strides, code, operands, int out):
+        """`strides` holds those of each operand, `code` tuples in the order of fc_instruction."""
+        if len(sizes) > FC_MOST_AXES or len(operands) > FC_MOST_OPERANDS or len(code) > FC_MOST_INSTRUCTIONS:
+            raise ValueError("more axes, operands or instructions than a step has room for")
+        cdef fc_elementwise *e = &self.add(FC_STEP_ELEMENTWISE, dtype, operands, out).of.elementwise
+        e.axes, e.operands, e.instructions = len(sizes), len(operands), len(code)
+        for axis in range(len(sizes)):
+            e.sizes[axis], e.out_strides[axis] = sizes[axis], out_strides[axis]
+            for k in range(len(operands)):
+                e.strides[k][axis] = strides[k][axis]
+        for i, (operation, to, a, b, which, p, q) in enumerate(code):
+            c = &e.code[i]
+            c.operation, c.to, c.a, c.b, c.which, c.p, c.q = operation, to, a, b, which, p, q
+
+    def copy(self, int item, sizes, x_strides, out_strides, int x, int out):
+        if not 2 <= len(sizes) <= FC_MOST_AXES:
+            raise ValueError("fewer or more axes than a region has")
+        cdef fc_region *r = &self.add(FC_STEP_COPY, 0, (x,), out).of.copy
+        r.axes, r.item = len(sizes), item
+        for axis in range(len(sizes)):
+            r.sizes[axis], r.x_strides[axis], r.out_strides[axis] = sizes[axis], x_strides[axis], out_strides[axis]
+
+    def softmax(self, int dtype, sizes, bint logarithm, int x, int out):
+        """`sizes` is (outer, count, inner)."""
+        cdef fc_step *step = self.add(FC_STEP_SOFTMAX, dtype, (x,), out)
+        step.of.softmax.outer, step.of.softmax.count, step.of.softmax.inner = sizes
+        step.of.softmax.logarithm = logarithm
+
+    def local_response_norm(self, int dtype, sizes, int64_t size, double alpha, double beta, double k, int x, int out):
+        """`sizes` is (batch, channels, pixels of a plane)."""
+        cdef fc_step *step = self.add(FC_STEP_LRN, dtype, (x,), out)
+        step.of.lrn.batch, step.of.lrn.channels, step.of.lrn.pixels = sizes
+        step.of.lrn.size, step.of.lrn.alpha, step.of.lrn.beta, step.of.lrn.k = size, alpha, beta, k
+
+    def resample(self, int dtype, sizes, cnp.ndarray starts, cnp.ndarray counts, cnp.ndarray weights, int x, int out):
+        """`sizes` is (outer, size of the input's axis, of the output's, inner)."""
+        cdef fc_step *step = self.add(FC_STEP_RESAMPLE, dtype, (x,), out)
+        r = &step.of.resample
+        r.outer, r.in_size, r.out_size, r.inner = sizes
+        r.starts, r.counts, r.weights = <int64_t *> data(starts), <int64_t *> data(counts), data(weights)
+        r.taps = weights.shape[1]
+        self.held.append((starts, counts, weights))
+
+    def run(self, Places places, Py_ssize_t first, Py_ssize_t last, int threads, cnp.ndarray nanoseconds):
+        """Steps [first, last); `nanoseconds`, or None, takes the time of each."""
+        cdef int status
+        cdef int64_t *times = <int64_t *> data(nanoseconds)
+        if not 0 <= first <= last <= self.count:
+            raise ValueError("steps that are not there")
+        with nogil:
+            status = fc_network_run(self.steps + first, last - first, places.pointers, threads, times)
+        checked(status)
