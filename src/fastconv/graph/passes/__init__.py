@@ -1,0 +1,11 @@
+"""Passes: what makes a graph faster to run, and leaves what it computes as it is. Each has a name, and a file.
+
+A pass changes a graph in place (its own copy) and says what it did, a line for each rewriting. Nothing is fused through
+a graph's output, or through a value that something else reads, too.
+"""
+
+from __future__ import annotations
+
+from fastconv.graph.passes.optimise import PASSES, Applied, optimise
+
+__all__ = ["PASSES", "Applied", "optimise"]

@@ -1,0 +1,218 @@
+"""The pass `affine`: what multiplies channels and adds to them goes into the weights before, or becomes one step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.passes.editor import Editor, told
+from fastconv.graph.passes.matching import attribute, given, is_float
+from fastconv.typing import Array
+
+_STEPS = ("Add", "BatchNormalization", "Div", "Mul", "Sub")
+_WEIGHTED = ("Conv", "ConvTranspose", "fastconv.Conv", "fastconv.ConvTranspose", "fastconv.Dense")
+
+
+class _Step(NamedTuple):
+    """x * scale + shift for each channel (or for all alike), in float64."""
+
+    scale: Array
+    shift: Array
+
+    def then(self, other: _Step) -> _Step:
+        return _Step(self.scale * other.scale, self.shift * other.scale + other.shift)
+
+
+def affine(graph: Graph) -> list[str]:
+    """Take a chain of BatchNormalization (inference) and of sums and products with a constant for each channel together
+    in float64, and round once: into the weights and bias of a convolution or dense layer before it, else, where that
+    leaves fewer nodes or a BatchNormalization is among them, into one Mul and one Add."""
+    editor = Editor(graph)
+    for node in list(editor.nodes()):
+        if editor.maker(node.outputs[0]) is not node:
+            continue  # gone since
+        if node.operation in _WEIGHTED:
+            _fold(node, editor)
+        elif node.operation in _STEPS and not _follows(node, editor):
+            _merge(node, editor)
+    return editor.finish()
+
+
+def _fold(node: Node, editor: Editor) -> None:
+    weight, bias = given(node, 1), given(node, 2)
+    output = node.outputs[0]
+    if output is None or not is_float(output) or weight is None or weight.constant is None:
+        return
+    if (
+        (bias is not None and bias.constant is None)
+        or given(node, 3) is not None
+        or node.attributes.get("activation")
+    ):
+        return
+    filters = _filters(node, weight)
+    steps, nodes = _chain(output, -1 if node.operation == "fastconv.Dense" else 1, editor, filters)
+    if not steps:
+        return
+    whole = steps[0]
+    for step in steps[1:]:
+        whole = whole.then(step)
+    own = np.zeros(filters) if bias is None else bias.constant.astype(np.float64)
+    scaled, moved = _scaled(node, weight.constant, whole.scale), own * whole.scale + whole.shift
+    moved = np.broadcast_to(moved, (filters,)).astype(scaled.dtype)
+    if not (np.isfinite(moved).all() and np.isfinite(scaled).all()):
+        return
+    name = f"{node.name or output.name} bias" if bias is None else bias.name
+    inputs = [node.inputs[0], Value.of(weight.name, scaled), Value.of(name, moved)]
+    new = Node(node.operation, inputs, nodes[-1].outputs, node.attributes, name=node.name)
+    _put(new, [node, *nodes], editor, f"{', '.join(map(told, nodes))} into {told(node)}")
+
+
+def _put(new: Node, old: list[Node], editor: Editor, line: str) -> None:
+    """In the place of the last one."""
+    editor.replace(old[-1], new, line=line)
+    editor.remove(*old[:-1])
+
+
+def _filters(node: Node, weight: Value) -> int:
+    array = weight.constant
+    return int(array.shape[1]) * attribute(node, "group") if "Transpose" in node.operation else len(array)
+
+
+def _scaled(node: Node, weight: Array, scale: Array) -> Array:
+    """The weights times the scale of their filter: computed in float64, rounded once."""
+    if scale.ndim and "Transpose" in node.operation:
+        group = attribute(node, "group")
+        parts = weight.reshape(group, -1, *weight.shape[1:])
+        factors = scale.reshape(group, 1, -1, *(1,) * (weight.ndim - 2))
+        return np.multiply(parts, factors, out=np.empty_like(parts, order="C"), casting="same_kind").reshape(
+            weight.shape
+        )
+    factors = scale.reshape(-1, *(1,) * (weight.ndim - 1)) if scale.ndim else scale
+    return np.multiply(weight, factors, out=np.empty_like(weight, order="C"), casting="same_kind")
+
+
+def _chain(value: Value, axis: int, editor: Editor, channels: int | None) -> tuple[list[_Step], list[Node]]:
+    """The affine steps that follow a value, each the only reader of the one before."""
+    steps, nodes = list[_Step](), list[Node]()
+    reader = editor.only_reader(value)
+    while reader is not None:
+        step = _step(reader, value, axis, channels)
+        if step is None:
+            break
+        steps.append(step)
+        nodes.append(reader)
+        (output,) = reader.outputs[:1]
+        assert output is not None
+        value, reader = output, editor.only_reader(output)
+    return steps, nodes
+
+
+def _step(node: Node, value: Value, axis: int, channels: int | None) -> _Step | None:
+    """What a node does to a value, if that is affine along an axis."""
+    if node.operation == "BatchNormalization":
+        return _batch_norm(node, value) if axis == 1 else None
+    if node.operation not in _STEPS or len(node.inputs) != 2:
+        return None
+    x, y = node.inputs
+    other = y if x is value else x
+    constant = _along(other, value, axis, channels)
+    if constant is None:
+        return None
+    zero, one = np.zeros(()), np.ones(())
+    if node.operation == "Add":
+        return _Step(one, constant)
+    if node.operation == "Mul":
+        return _Step(constant, zero)
+    if node.operation == "Sub":
+        return _Step(one, -constant) if x is value else _Step(-one, constant)
+    return _Step(1 / constant, zero) if x is value and constant.all() else None
+
+
+def _batch_norm(node: Node, value: Value) -> _Step | None:
+    parameters = node.inputs[1:5]
+    if node.inputs[0] is not value or attribute(node, "training_mode") or any(node.outputs[1:]):
+        return None
+    if any(parameter is None or parameter.constant is None for parameter in parameters):
+        return None
+    scale, bias, mean, variance = (
+        parameter.constant.astype(np.float64) for parameter in parameters if parameter
+    )
+    with np.errstate(all="ignore"):
+        factor = scale / np.sqrt(variance + attribute(node, "epsilon"))
+        return _Step(factor, bias - mean * factor)
+
+
+def _along(other: Value | None, value: Value, axis: int, channels: int | None) -> Array | None:
+    """A constant with a number for each channel of a value, or one for all, which adds no axes and no elements."""
+    array: Array | None = None if other is None else other.constant
+    if array is None or other is None or other.dtype != value.dtype or not array.size:
+        return None
+    if not array.ndim:
+        return array.astype(np.float64)
+    if value.shape is None or array.ndim > len(value.shape):
+        return None
+    place = array.ndim - (1 if axis == -1 else len(value.shape) - axis)
+    if array.size == 1:
+        return array.reshape(()).astype(np.float64)
+    if place < 0 or array.shape[place] != array.size:
+        return None
+    known = value.shape[axis] if channels is None else channels
+    return array.reshape(-1).astype(np.float64) if array.size == known else None
+
+
+def _follows(node: Node, editor: Editor) -> bool:
+    """Whether it is not the first of its chain."""
+    for value in node.inputs:
+        maker = editor.maker(value)
+        if value is None or maker is None or editor.only_reader(value) is None or not is_float(value):
+            continue
+        if maker.operation in _STEPS and any(_step(maker, x, 1, None) for x in maker.inputs if x is not None):
+            return _step(node, value, 1, None) is not None
+    return False
+
+
+def _merge(node: Node, editor: Editor) -> None:
+    """A chain that follows no weights, as one product and one sum."""
+    output = node.outputs[0]
+    x = next((value for value in node.inputs if value is not None and not value.is_constant), None)
+    if output is None or x is None or not is_float(x) or x.shape is None or len(x.shape) < 2:
+        return
+    first = _step(node, x, 1, None)
+    if first is None:
+        return
+    steps, nodes = _chain(output, 1, editor, None)
+    whole, nodes = first, [node, *nodes]
+    for step in steps:
+        whole = whole.then(step)
+    new = _product_and_sum(x, whole, nodes[-1].outputs, node.name)
+    is_simpler = len(new) < len(nodes) or any(n.operation == "BatchNormalization" for n in nodes)
+    if new and is_simpler:
+        editor.replace(
+            nodes[-1], *new, line=f"{', '.join(map(told, nodes))} as {' and '.join(map(told, new))}"
+        )
+        editor.remove(*nodes[:-1])
+
+
+def _product_and_sum(x: Value, step: _Step, outputs: list[Value | None], name: str) -> list[Node]:
+    assert x.shape is not None
+    (output,) = outputs[:1]
+    assert output is not None
+    axes = (1,) * (len(x.shape) - 2)
+    scale, shift = (np.asarray(part).astype(x.dtype) for part in step)
+    if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
+        return []
+    constants = [
+        Value.of(f"{name or output.name} {word}", part.reshape(-1, *axes) if part.ndim else part)
+        for word, part in (("scale", scale), ("shift", shift))
+    ]
+    scaled = Value(f"{output.name} scaled", None, None, None, output.element)
+    if (scale == 1).all():
+        return [Node("Add", [x, constants[1]], [output], name=name)]
+    if (shift == 0).all():
+        return [Node("Mul", [x, constants[0]], [output], name=name)]
+    return [
+        Node("Mul", [x, constants[0]], [scaled]),
+        Node("Add", [scaled, constants[1]], [output], name=name),
+    ]
