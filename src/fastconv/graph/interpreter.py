@@ -12,7 +12,7 @@ from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.operations import TABLE
 from fastconv.typing import BackendName
 
-_NOTHING = 0  # the slot of an optional input that is not given
+NOTHING = 0  # the slot of an optional input that is not given
 
 
 class Interpreter:
@@ -33,7 +33,7 @@ class Interpreter:
         for value in graph.outputs:
             self._place_constant(value, slots, True)
         self._inputs = [self._new(value, slots) for value in graph.inputs]
-        self._steps = [_Step(node, slots, self._new) for node in graph.nodes]
+        self._steps = [NodeStep(node, slots, self._new) for node in graph.nodes]
         self._outputs = [slots[id(value)] for value in graph.outputs]
         self._free(graph)
 
@@ -55,7 +55,7 @@ class Interpreter:
 
     def _free(self, graph: Graph) -> None:
         """Let each step free what nothing after it reads."""
-        kept = {_NOTHING, *self._outputs}
+        kept = {NOTHING, *self._outputs}
         kept.update(slot for slot, value in enumerate(self._constants) if value is not None)
         for step in reversed(self._steps):
             step.frees = [slot for slot in {*step.reads(), *step.outputs} if slot not in kept]
@@ -75,7 +75,7 @@ class Interpreter:
         return Interpreter, (self._graph,)
 
 
-class _Step:
+class NodeStep:
     """A node with the places of its values."""
 
     def __init__(
@@ -83,10 +83,10 @@ class _Step:
     ) -> None:
         self._node = node
         self._operation = operation = TABLE[node.operation]
-        self.inputs = [_NOTHING if value is None else slots[id(value)] for value in node.inputs]
+        self.inputs = [NOTHING if value is None else slots[id(value)] for value in node.inputs]
         self._bodies = {name: Interpreter(graph) for name, graph in node.graphs().items()}
         self._captured = {name: [slots[id(v)] for v in values] for name, values in node.captures.items()}
-        self.outputs = [_NOTHING if value is None else new(value, slots) for value in node.outputs]
+        self.outputs = [NOTHING if value is None else new(value, slots) for value in node.outputs]
         self._attributes = dict(node.attributes)
         if operation.counts_outputs:
             self._attributes["outputs"] = len(node.outputs)
@@ -138,5 +138,5 @@ class _Step:
     def _store(self, result: Any, values: list[Any]) -> None:
         results = result if isinstance(result, tuple) else (result,)
         for slot, value in zip(self.outputs, results, strict=False):  # more may be offered than are wanted
-            if slot != _NOTHING:
+            if slot != NOTHING:
                 values[slot] = value if isinstance(value, (np.ndarray, list)) else np.asarray(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fastconv.arguments import flag
 from fastconv.backends import resolve
 from fastconv.graph.graph import Graph
 from fastconv.graph.verifier import GraphError, verify
@@ -16,7 +17,8 @@ from fastconv.onnx.encode import encode
 from fastconv.onnx.error import ModelError, model_error
 from fastconv.onnx.export import Exporter
 from fastconv.onnx.messages import MODEL
-from fastconv.onnx.model import Model, Tensor
+from fastconv.graph.network import Tensor
+from fastconv.onnx.model import Model
 from fastconv.onnx.reader import Reader
 from fastconv.onnx.source import Source, opened
 from fastconv.onnx.wire import Parser
@@ -28,7 +30,7 @@ __all__ = ["Model", "ModelError", "Tensor", "load", "save"]
 __dir__ = shows(__name__)
 
 
-def load(source: Source, *, backend: BackendName | None = None) -> Model:
+def load(source: Source, *, backend: BackendName | None = None, optimize: bool = True) -> Model:
     r"""Read a model from an ONNX file.
 
     Parameters
@@ -38,6 +40,8 @@ def load(source: Source, *, backend: BackendName | None = None) -> Model:
         while the model is in use; only such a one can have its data in files beside it.
     backend : {"cython", "numba", "numpy"}, optional
         What the model runs on; by default the backend that is current when it is called.
+    optimize : bool
+        Whether nodes are fused and simplified before they run; without, they run one by one as the file has them.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def load(source: Source, *, backend: BackendName | None = None) -> Model:
         verify(graph)
     except GraphError as error:  # what the reader should have said, with a place
         raise model_error(str(error)) from error
-    return Model(graph, backend)
+    return Model(graph, backend, flag("load", "optimize", optimize))
 
 
 _LARGEST = 2**31

@@ -24,7 +24,7 @@ from fastconv.typing import Array, Layout, ThreadingName
 
 # In the order of the enums of fastconv.h.
 _DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
-_ACTIVATIONS = {
+ACTIVATIONS = {
     name: number
     for number, name in enumerate(
         ("linear", "relu", "clip", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "gelu")
@@ -154,7 +154,7 @@ class CythonBackend:
         name, a, b = activation or _LINEAR
         kernel, packed = prepared
         conv = _choose(problem).conv
-        conv.run(kernel, x, packed, bias, residual, _ACTIVATIONS[name], a, b, out, threads)
+        conv.run(kernel, x, packed, bias, residual, ACTIVATIONS[name], a, b, out, threads)
 
     def conv_weight_gradient(
         self, problem: ConvProblem, x: Array, grad_output: Array, out: Array, bias: Array | None
@@ -192,7 +192,7 @@ class CythonBackend:
         name, a, b = activation or _LINEAR
         conv, kernel = _choose(problem, once)
         channels = problem.result_channels
-        return _engine.ConvShortcut(conv, kernel, _ACTIVATIONS[name], a, b, channels, shape, problem.dtype)
+        return _engine.ConvShortcut(conv, kernel, ACTIVATIONS[name], a, b, channels, shape, problem.dtype)
 
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> _engine.PoolShortcut:
         return _engine.PoolShortcut(*pool_arguments(problem), shape, problem.dtype)
@@ -298,7 +298,7 @@ class CythonBackend:
     ) -> None:
         name, a, b = activation
         _engine.activation_gradient(
-            _ACTIVATIONS[name], a, b, grad_output, value, from_output, out, _DTYPES[out.dtype], get_num_threads()
+            ACTIVATIONS[name], a, b, grad_output, value, from_output, out, _DTYPES[out.dtype], get_num_threads()
         )  # fmt: skip
 
     def softmax(self, x: Array, log: bool, out: Array) -> None:

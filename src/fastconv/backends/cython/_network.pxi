@@ -2,6 +2,22 @@
 # `fastconv/graph/program/compiled.py`.
 
 
+MOST_AXES = FC_MOST_AXES
+
+
+def elementwise_operations() -> dict[str, int]:
+    """The instructions of an elementwise chain."""
+    names = (
+        "add sub mul div least most prelu activate affine hard_sigmoid elu exp sqrt abs floor ceil round mish"
+    )
+    return {name: number for number, name in enumerate(names.split())}
+
+
+def elementwise_room() -> tuple[int, int]:
+    """How many operands and temporaries a chain has; the temporaries' numbers come after all operands'."""
+    return FC_MOST_OPERANDS, FC_MOST_TEMPORARIES
+
+
 cdef class Places:
     """The memory of one run: a pointer for each value. The arrays that they point into are kept alive."""
 
@@ -18,10 +34,10 @@ cdef class Places:
     def __dealloc__(self):
         free(self.pointers)
 
-    def bind(self, Py_ssize_t place, cnp.ndarray array):
-        """Let a place be a contiguous array; None frees it."""
+    def bind(self, Py_ssize_t place, cnp.ndarray array, Py_ssize_t offset):
+        """Let a place be the memory of a contiguous array, from so many bytes on."""
         self.held[place] = array
-        self.pointers[place] = data(array)
+        self.pointers[place] = <char *> data(array) + offset
 
 
 cdef class Network:
@@ -71,6 +87,7 @@ cdef class Network:
         if len(sizes) > FC_MOST_AXES or len(operands) > FC_MOST_OPERANDS or len(code) > FC_MOST_INSTRUCTIONS:
             raise ValueError("more axes, operands or instructions than a step has room for")
         cdef fc_elementwise *e = &self.add(FC_STEP_ELEMENTWISE, dtype, operands, out).of.elementwise
+        cdef fc_instruction *c
         e.axes, e.operands, e.instructions = len(sizes), len(operands), len(code)
         for axis in range(len(sizes)):
             e.sizes[axis], e.out_strides[axis] = sizes[axis], out_strides[axis]

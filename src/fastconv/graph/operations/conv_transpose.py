@@ -67,7 +67,7 @@ def planned_transposed(
         if plan is None:
             if len(plans) >= MOST_PLANS:
                 plans.clear()
-            options = _options(windows, padding, more, group)
+            options = transposed_options(windows, padding, more, group)
             made = plan_conv_transpose2d(as_image(weight), bias, *options, activation=activation)
             plan = plans.setdefault((padding, more), made)
         return as_before(plan(as_image(x)), x.ndim)
@@ -75,7 +75,7 @@ def planned_transposed(
     return run
 
 
-def _options(windows: Windows, padding: Pads, more: tuple[int, ...], group: int) -> Any:
+def transposed_options(windows: Windows, padding: Pads, more: tuple[int, ...], group: int) -> Any:
     """The arguments of a transposed convolution of images, or of signals as images of one row."""
     wide = row(windows)
     if len(padding) == 1:
@@ -129,13 +129,13 @@ def convolve_transposed(x: Array, weight: Array, bias: Array | None, attributes:
     padding, more, beyond = transposed_padding(windows, x.shape[2:], attributes)
     activation = activation_of(attributes)
     if x.ndim < 5 and not any(beyond):
-        options = _options(windows, padding, more, group)
+        options = transposed_options(windows, padding, more, group)
         y = conv_transpose2d(as_image(x), as_image(weight), bias, *options, activation=activation)
         return as_before(y, x.ndim)
     if x.ndim == 5:
         y = _transposed_volume(x, weight, windows, padding, more, group)
     else:
-        options = _options(windows, padding, more, group)
+        options = transposed_options(windows, padding, more, group)
         y = as_before(conv_transpose2d(as_image(x), as_image(weight), None, *options), x.ndim)
     y = np.pad(y, ((0, 0), (0, 0), *((0, n) for n in beyond)))  # there is the bias alone
     if bias is not None:

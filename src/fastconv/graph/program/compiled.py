@@ -1,0 +1,195 @@
+"""Runs a graph whose shapes are known on the ``cython`` backend: its memory is planned, and its steps run in C, one after
+the other, wherever they can. Made by `program.py`.
+
+Nodes that C has no kernel for run in Python between the others, as the interpreter runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+
+from fastconv.backends.cython import _engine
+from fastconv.execution.memory import empty
+from fastconv.graph.graph import Graph, Node
+from fastconv.graph.interpreter import NodeStep
+from fastconv.graph.program import lower_elementwise, lower_moves, lower_windows  # noqa: F401  (they fill the table)
+from fastconv.graph.program.lowering import Builder, Step
+from fastconv.graph.program.memory import Kind, Places, aligned, byte_count
+from fastconv.settings.threads import get_num_threads
+from fastconv.typing import Array
+
+
+class CompiledRun:
+    """A graph that can be called with the values of its inputs, in their order.
+
+    Every run under way has an arena of its own; those of runs that ended are kept for the next.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._places = places = Places(graph)
+        builder = Builder(places)
+        self._segments: list[tuple[int, int] | NodeStep] = []
+        self.steps: list[Step | Node] = []
+        self._touched: list[tuple[int, ...]] = []
+        for node in graph.nodes:
+            self._add(node, builder)
+        self._network = builder.network
+        self._constants = builder.constants
+        self._groups = places.groups()
+        self._offsets, self.arena_bytes = places.arena(self._touched)
+        self._inputs = [places.of(value) for value in graph.inputs]
+        self._results = [places.of(value) for value in graph.outputs]
+        self._new = [root for root in self._groups if places.kinds[root] is Kind.OUTPUT]
+        self._idle: list[_Memory] = []
+
+    def _add(self, node: Node, builder: Builder) -> None:
+        before = len(builder.steps)
+        if builder.lower(node):
+            added = builder.steps[before:]
+            if added:
+                self._extend_segment(before, len(builder.steps))
+                self.steps += added
+                self._touched += [(*step.reads, step.out) for step in added]
+            return
+        places = self._places
+        for value in node.outputs:
+            if value is not None:
+                number = places.of(value)
+                places.kinds[number] = Kind.MADE
+        slots = {id(value): places.of(value) + 1 for value in node.reads()}
+        step = NodeStep(node, slots, lambda value, _: places.of(value) + 1)
+        self._segments.append(step)
+        self.steps.append(node)
+        reads = [places.of(value) for value in node.reads()]
+        self._touched.append((*reads, *(places.of(value) for value in node.outputs if value is not None)))
+
+    def _extend_segment(self, first: int, last: int) -> None:
+        latest = self._segments[-1] if self._segments else None
+        if isinstance(latest, tuple):
+            self._segments[-1] = latest[0], last
+        else:
+            self._segments.append((first, last))
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        return self._call(arrays, None)
+
+    def profile(self, *arrays: Any) -> list[int]:
+        """The time of each step, in nanoseconds, in the order of `steps`."""
+        times: list[int] = []
+        self._call(arrays, times)
+        return times
+
+    def _call(self, arrays: Sequence[Any], times: list[int] | None) -> list[Any]:
+        memory = self._idle.pop() if self._idle else self._new_memory()
+        try:
+            return self._run(memory, arrays, times)
+        finally:
+            memory.forget()
+            self._idle.append(memory)
+
+    def _new_memory(self) -> _Memory:
+        return _Memory(self._places, self._groups, self._offsets, self.arena_bytes, self._constants)
+
+    def _run(self, memory: _Memory, arrays: Sequence[Any], times: list[int] | None) -> list[Any]:
+        places, threads = self._places, get_num_threads()
+        for place, array in zip(self._inputs, arrays, strict=True):
+            memory.give(place, array)
+        for root in self._new:
+            value = places.values[root]
+            memory.give(root, empty("model", value.shape, value.dtype))  # type: ignore[arg-type]
+        for segment in self._segments:
+            if isinstance(segment, tuple):
+                taken = None if times is None else np.zeros(segment[1] - segment[0], np.int64)
+                self._network.run(memory.pointers, *segment, threads, taken)
+                if times is not None and taken is not None:
+                    times += taken.tolist()
+            else:
+                before = perf_counter_ns()
+                memory.run(segment)
+                if times is not None:
+                    times.append(perf_counter_ns() - before)
+        return [memory.array(place) for place in self._results]
+
+
+class _Memory:
+    """What one run under way writes to."""
+
+    def __init__(
+        self,
+        places: Places,
+        groups: dict[int, list[tuple[int, int]]],
+        offsets: dict[int, int],
+        size: int,
+        constants: dict[int, Array],
+    ) -> None:
+        self.pointers = _engine.Places(len(places))
+        self._places, self._groups = places, groups
+        self._held: dict[int, Any] = {}
+        self._own = aligned(size)
+        for root, offset in offsets.items():
+            self._bind(root, self._own[offset : offset + byte_count(places.values[root])])
+        for place, constant in constants.items():
+            self._bind(place, constant)
+        self._lasting = {*self._held}
+        self._values: list[Any] = [None] * (len(places) + 1)
+
+    def _bind(self, root: int, array: Any) -> None:
+        self._held[root] = array
+        for place, offset in self._groups[root]:
+            self.pointers.bind(place, array, offset)
+
+    def give(self, root: int, array: Any) -> None:
+        """Let a group have the memory of an array; what is no array of the right kind only Python steps read."""
+        if not isinstance(array, np.ndarray) or array.dtype == object:
+            self._held[root] = array
+            return
+        value = self._places.values[root]
+        if value.shape is not None and value.shape != array.shape and _is_known(value.shape):
+            raise RuntimeError(f"the value {value.name!r} has shape {array.shape}, but {value.shape} was inferred")
+        self._bind(root, np.require(array, requirements=["C", "A"]))
+
+    def array(self, place: int) -> Any:
+        """A value, as Python steps and the caller read it."""
+        value = self._places.values[place]
+        root, offset = self._places.root(place)
+        if value.is_constant:
+            return value.constant
+        held = self._held[root]
+        if root == place and self._places.kinds[root] is not Kind.ARENA:
+            return held
+        flat = held.reshape(-1).view(np.uint8)[offset : offset + byte_count(value)]
+        return flat.view(value.dtype).reshape(value.shape)
+
+    def run(self, step: NodeStep) -> None:
+        """A node in Python."""
+        values = self._values
+        for slot in step.reads():
+            if slot:
+                values[slot] = self.array(slot - 1)
+        step.run(values, "cython")
+        for slot in step.outputs:
+            if slot:
+                self.give(slot - 1, self._outside(values[slot]))
+        for slot in (*step.reads(), *step.outputs):
+            values[slot] = None
+
+    def _outside(self, result: Any) -> Any:
+        """A result that may be a view of the arena, which other values will lie in."""
+        inside = isinstance(result, np.ndarray) and np.may_share_memory(result, self._own)
+        return result.copy() if inside else result
+
+    def forget(self) -> None:
+        """Let go of what belongs to the caller."""
+        for root in [root for root in self._held if root not in self._lasting]:
+            del self._held[root]
+            for place, _ in self._groups[root]:
+                self.pointers.bind(place, None, 0)
+
+
+def _is_known(shape: tuple[Any, ...]) -> bool:
+    return all(isinstance(size, int) for size in shape)

@@ -1,0 +1,150 @@
+"""What moves numbers, and what normalises or resamples them, as steps in C. Fills the table of `lowering.py`.
+
+How the elements of a result lie in the input is asked of NumPy: the operation runs on memory that nobody touches, and
+what comes out is a view of it, with strides.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from fastconv.graph.graph import Node, Value
+from fastconv.graph.operations import TABLE
+from fastconv.graph.program.lowering import MOST_AXES, Builder, dtype_of, lowers, merged, sizes_of, strides_of
+from fastconv.typing import Array
+
+
+@lowers("Expand", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze")
+def rearranged(b: Builder, node: Node) -> bool:
+    x = node.inputs[0]
+    assert x is not None
+    if any(value is not None and not value.is_constant for value in node.inputs[1:]):
+        return False
+    operation = TABLE[node.operation]
+    untouched = np.empty(sizes_of(x), x.dtype)
+    constants = [None if value is None else value.constant for value in node.inputs[1:]]
+    counted = {"outputs": len(node.outputs)} if operation.counts_outputs else {}
+    results = operation.run(untouched, *constants, **node.attributes, **counted)
+    if not isinstance(results, tuple):
+        results = (results,)
+    pairs = [(value, view) for value, view in zip(node.outputs, results, strict=False) if value is not None]
+    return _add_views(b, x, untouched, pairs)
+
+
+@lowers("DepthToSpace", "SpaceToDepth", "fastconv.ChannelShuffle")
+def blocks(b: Builder, node: Node) -> bool:
+    x, out = node.inputs[0], node.outputs[0]
+    assert x is not None
+    assert out is not None
+    if len(sizes_of(x)) != 4:
+        return False
+    n, c, h, w = sizes_of(x)
+    untouched = np.empty((n, c, h, w), x.dtype)
+    if node.operation == "fastconv.ChannelShuffle":
+        groups = node.attributes["groups"]
+        view: Any = untouched.reshape(n, groups, c // groups, h, w).swapaxes(1, 2)
+    elif node.operation == "SpaceToDepth":
+        size = node.attributes["blocksize"]
+        parts = untouched.reshape(n, c, h // size, size, w // size, size)
+        view = parts.transpose(0, 3, 5, 1, 2, 4)
+    else:
+        size = node.attributes["blocksize"]
+        if node.attributes.get("mode", "DCR") == "DCR":
+            view = untouched.reshape(n, size, size, c // size**2, h, w).transpose(0, 3, 4, 1, 5, 2)
+        else:
+            view = untouched.reshape(n, c // size**2, size, size, h, w).transpose(0, 1, 4, 2, 5, 3)
+    return _add_views(b, x, untouched, [(out, view)])
+
+
+def _add_views(b: Builder, x: Value, untouched: Array, pairs: list[tuple[Value, Any]]) -> bool:
+    """Let results be views of the input: such that need no step, where they lie in memory as arrays do, or copies."""
+    first = untouched.__array_interface__["data"][0]
+    last = first + max(untouched.nbytes, 1)
+    for _, view in pairs:
+        start = view.__array_interface__["data"][0]
+        if view.size and not (first <= start < last and np.may_share_memory(view, untouched)):
+            return False
+        if any(stride % view.itemsize for stride in view.strides):
+            return False
+    plans = [(value, view, _region(view)) for value, view in pairs]
+    if any(len(region[0]) > MOST_AXES for _, _, region in plans):
+        return False
+    source = b.place(x)
+    for value, view, (sizes, (from_strides, to_strides)) in plans:
+        offset = view.__array_interface__["data"][0] - first if view.size else 0
+        in_order = view.flags.c_contiguous
+        if in_order and not x.is_constant and b.places.view(value, source, offset):
+            continue
+        part = b.part(source, offset, x) if offset else source
+        b.add("copy", (view.itemsize, sizes, from_strides, to_strides), [part], b.place(value))
+    return True
+
+
+def _region(view: Any) -> tuple[list[int], list[list[int]]]:
+    walks = [[stride // view.itemsize for stride in view.strides], strides_of(view.shape)]
+    return merged(view.shape, walks, 2)
+
+
+@lowers("Concat")
+def joined(b: Builder, node: Node) -> bool:
+    out, axis = node.outputs[0], node.attributes["axis"]
+    assert out is not None
+    shape = sizes_of(out)
+    axis = axis % len(shape)
+    values = [value for value in node.inputs if value is not None]
+    if any(value.dtype != out.dtype for value in values) or not prod(shape):
+        return False
+    assert out.dtype is not None
+    item, walk = out.dtype.itemsize, strides_of(shape)
+    regions, begin = [], 0
+    for value in values:
+        own = sizes_of(value)
+        regions.append((value, begin * walk[axis], merged(own, [strides_of(own), walk], 2)))
+        begin += own[axis]
+    if any(len(sizes) > MOST_AXES for _, _, (sizes, _) in regions):
+        return False
+    target = b.place(out)
+    in_one_piece = prod(shape[:axis]) == 1
+    for value, offset, (sizes, (from_strides, to_strides)) in regions:
+        if not prod(sizes_of(value)):
+            continue
+        if in_one_piece and not value.is_constant and b.places.put_into(value, out, offset * item):
+            continue
+        part = b.part(target, offset * item, value)
+        b.add("copy", (item, sizes, from_strides, to_strides), [b.place(value)], part)
+    return True
+
+
+@lowers("Softmax", "LogSoftmax")
+def softmax(b: Builder, node: Node) -> bool:
+    x, out, dtype = node.inputs[0], node.outputs[0], dtype_of(node)
+    assert x is not None
+    assert out is not None
+    shape = sizes_of(x)
+    if dtype is None or not prod(shape) or not shape:
+        return False
+    axis = node.attributes.get("axis", -1) % len(shape)
+    inner = 1 if node.attributes.get("flat", 0) else prod(shape[axis + 1 :])
+    sizes = prod(shape[:axis]), prod(shape[axis:]) // inner, inner
+    logarithm = node.operation == "LogSoftmax"
+    b.add("softmax", (dtype, sizes, logarithm), [b.place(x)], b.place(out))
+    return True
+
+
+@lowers("LRN")
+def local_response_norm(b: Builder, node: Node) -> bool:
+    x, out, dtype = node.inputs[0], node.outputs[0], dtype_of(node)
+    assert x is not None
+    assert out is not None
+    shape = sizes_of(x)
+    if dtype is None or len(shape) < 3 or not prod(shape):
+        return False
+    a = node.attributes
+    alpha, beta, bias = a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0)
+    sizes = shape[0], shape[1], prod(shape[2:])
+    what = dtype, sizes, a["size"], alpha, beta, bias
+    b.add("local_response_norm", what, [b.place(x)], b.place(out))
+    return True

@@ -1,0 +1,156 @@
+"""Convolution, dense layers and pooling as steps in C. Fills the table of `lowering.py`."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from fastconv.backends.cython import BACKEND
+from fastconv.graph.graph import Node, Value
+from fastconv.graph.operations.conv import activation_of, as_image, constants, row
+from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
+from fastconv.graph.operations.windows import Windows
+from fastconv.graph.program.lowering import Builder, dtype_of, given, lowers, sizes_of
+from fastconv.ops.plan import plan_conv2d, plan_conv_transpose2d
+from fastconv.ops.plan_base import Plan
+from fastconv.problem.pooling import PoolProblem, Reducer, adaptive, sliding
+
+Shape = tuple[int, ...]
+
+
+def _image(shape: Shape) -> Shape:
+    """That of signals as images of one row."""
+    return (*shape[:2], 1, *shape[2:]) if len(shape) == 3 else shape
+
+
+def _add_plan(b: Builder, node: Node, plan: Plan, x: Shape, residual: Value | None) -> bool:
+    """The step of a plan on images; False where the kernels do not do all of it."""
+    source, result = node.inputs[0], node.outputs[0]
+    assert source is not None
+    assert result is not None
+    known = plan.for_network(x, source.dtype)
+    if known is None:
+        return False
+    shortcut, packed, bias, work = known
+    reads = [b.place(source), -1 if residual is None else b.place(residual)]
+    what = shortcut, packed, bias
+    algorithm, flops, weight_bytes = work
+    b.add(
+        "conv", what, reads, b.place(result), algorithm=algorithm, flops=flops, weight_bytes=weight_bytes
+    )
+    return True
+
+
+@lowers("Conv", "fastconv.Conv")
+def convolution(b: Builder, node: Node) -> bool:
+    known, x, y = constants(node.inputs), node.inputs[0], node.outputs[0]
+    assert x is not None
+    assert y is not None
+    if known is None or dtype_of(node) is None or known[0].dtype != x.dtype or len(sizes_of(x)) not in (3, 4):
+        return False
+    weight, bias = known
+    shape = _image(sizes_of(x))
+    windows = row(Windows.of(weight.shape[2:], node.attributes))
+    plan = plan_conv2d(
+        as_image(weight),
+        bias,
+        windows.strides,
+        windows.padding(shape[2:]),
+        windows.dilations,
+        node.attributes.get("group", 1),
+        activation=activation_of(node.attributes),
+        backend="cython",
+    )
+    residual = given(node, 3)
+    if residual is not None and residual.dtype != x.dtype:
+        return False
+    return _add_plan(b, node, plan, shape, residual)
+
+
+@lowers("ConvTranspose", "fastconv.ConvTranspose")
+def transposed(b: Builder, node: Node) -> bool:
+    known, x, y = constants(node.inputs), node.inputs[0], node.outputs[0]
+    assert x is not None
+    assert y is not None
+    if known is None or dtype_of(node) is None or known[0].dtype != x.dtype or len(sizes_of(x)) not in (3, 4):
+        return False
+    weight, bias = known
+    windows = Windows.of(weight.shape[2:], node.attributes)
+    padding, more, beyond = transposed_padding(windows, sizes_of(x)[2:], node.attributes)
+    if any(beyond):
+        return False
+    options = transposed_options(windows, padding, more, node.attributes.get("group", 1))
+    function = activation_of(node.attributes)
+    plan = plan_conv_transpose2d(as_image(weight), bias, *options, activation=function, backend="cython")
+    return _add_plan(b, node, plan, _image(sizes_of(x)), None)
+
+
+@lowers("fastconv.Dense")
+def dense(b: Builder, node: Node) -> bool:
+    x, weight, bias = node.inputs[0], node.inputs[1], given(node, 2)
+    if weight is None or not weight.is_constant or (bias is not None and not bias.is_constant):
+        return False
+    assert x is not None
+    if dtype_of(node) is None or weight.dtype != x.dtype:
+        return False
+    rows, columns = prod(sizes_of(x)[:-1]), sizes_of(x)[-1]
+    kernels = weight.constant[:, :, None, None]
+    plan = plan_conv2d(
+        kernels,
+        None if bias is None else bias.constant,
+        activation=activation_of(node.attributes),
+        backend="cython",
+    )
+    return _add_plan(b, node, plan, (rows, columns, 1, 1), None)
+
+
+def _pool(b: Builder, node: Node, windows: tuple[Any, Any], reducer: Reducer) -> bool:
+    x, y = node.inputs[0], node.outputs[0]
+    assert x is not None
+    assert y is not None
+    shape = _image(sizes_of(x))
+    if not prod(shape):
+        return False
+    assert x.dtype is not None
+    problem = PoolProblem(shape[0], shape[1], (shape[2], shape[3]), "NCHW", x.dtype, *windows, reducer)
+    shortcut = BACKEND.pool_shortcut(problem, _image(sizes_of(y)))
+    b.add("pool", [shortcut], [b.place(x)], b.place(y), algorithm="pool")
+    return True
+
+
+@lowers("MaxPool", "AveragePool")
+def pooling(b: Builder, node: Node) -> bool:
+    x = node.inputs[0]
+    assert x is not None
+    shape = sizes_of(x)
+    if dtype_of(node) is None or len(shape) not in (3, 4) or len(node.outputs) > 1:
+        return False
+    given_windows = Windows.of(node.attributes["kernel_shape"], node.attributes)
+    pads = given_windows.padding(shape[2:])
+    if any(max(p) >= e for p, e in zip(pads, given_windows.extents, strict=True)):
+        return False
+    average = node.operation == "AveragePool"
+    if average and set(given_windows.dilations) != {1}:
+        return False
+    windows, size = row(given_windows), _image(shape)[2:]
+    padding = windows.padding(size)
+    rules = {"count_padding": bool(node.attributes.get("count_include_pad", 0))} if average else {}
+    both = [
+        sliding(
+            node.operation, ("height", "width")[a], size[a], windows.kernel[a], windows.strides[a], padding[a],
+            windows.dilations[a], given_windows.ceil, **rules,
+        )
+        for a in (0, 1)
+    ]  # fmt: skip
+    return _pool(b, node, (both[0], both[1]), "sum" if average else "max")
+
+
+@lowers("GlobalAveragePool", "GlobalMaxPool")
+def global_pooling(b: Builder, node: Node) -> bool:
+    x = node.inputs[0]
+    assert x is not None
+    if dtype_of(node) is None or len(sizes_of(x)) not in (3, 4):
+        return False
+    size = _image(sizes_of(x))[2:]
+    windows = adaptive(size[0], 1), adaptive(size[1], 1)
+    return _pool(b, node, windows, "sum" if node.operation == "GlobalAveragePool" else "max")

@@ -1,0 +1,164 @@
+"""How nodes become steps in C: one function for each operation that can, in a table beside that of operations. The
+files `lower_...` fill it; `program.py` calls.
+
+A lowering adds the steps of a node whose types are known, and says whether it could. Where it cannot, the node runs in
+Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fastconv.backends.cython import _engine
+from fastconv.graph.graph import Node, Value
+from fastconv.graph.program.memory import Kind, Places, has_room
+from fastconv.typing import Array
+
+MOST_AXES = _engine.MOST_AXES
+DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
+
+
+@dataclass
+class Step:
+    """A step in C, for people: what it is, and what it takes.
+
+    Attributes
+    ----------
+    algorithm : str
+    flops : int
+        0 where moving data is all it does.
+    """
+
+    node: Node
+    algorithm: str
+    reads: tuple[int, ...]
+    out: int
+    flops: int = 0
+    weight_bytes: int = 0
+
+
+class Builder:
+    """The steps so far, and the places of values."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.network = _engine.Network()
+        self.steps: list[Step] = []
+        self.constants: dict[int, Array] = {}
+        self._node: Node | None = None
+
+    def lower(self, node: Node) -> bool:
+        """Add a node's steps; False where it has to run in Python."""
+        lowering = LOWERINGS.get(node.operation)
+        values = [value for value in (*node.reads(), *node.outputs) if value is not None]
+        if lowering is None or not all(map(has_room, values)):
+            return False
+        self._node = node
+        return lowering(self, node)
+
+    def place(self, value: Value) -> int:
+        """Where a step reads or writes a value; constants are copied to where kernels can read them."""
+        number = self.places.of(value)
+        if value.is_constant and number not in self.constants:
+            self.constants[number] = np.require(value.constant, requirements=["C", "A"])
+        return number
+
+    def constant(self, array: Array) -> int:
+        return self.place(Value.of("", array))
+
+    def part(self, whole: int, offset: int, like: Value) -> int:
+        """What lies so many bytes from the start of a place."""
+        return self.places.part(Value("", like.dtype, like.shape), whole, offset)
+
+    def scratch(self, shape: tuple[int, ...], dtype: Any) -> int:
+        """Memory between two steps of one node."""
+        return self.places.add(Value("", np.dtype(dtype), shape), Kind.ARENA)
+
+    def add(
+        self,
+        kind: str,
+        what: Sequence[Any],
+        reads: Sequence[int],
+        out: int,
+        *,
+        algorithm: str = "",
+        flops: int = 0,
+        weight_bytes: int = 0,
+        as_list: bool = False,
+    ) -> None:
+        """One step of the network; `as_list` where it takes its operands so."""
+        operands = [list(reads)] if as_list else list(reads)
+        getattr(self.network, kind)(*what, *operands, out)
+        read = tuple(place for place in reads if place >= 0)
+        assert self._node is not None
+        self.steps.append(Step(self._node, algorithm or kind, read, out, flops, weight_bytes))
+
+
+Lowering = Callable[[Builder, Node], bool]
+F = TypeVar("F", bound=Lowering)
+LOWERINGS: dict[str, Lowering] = {}
+
+
+def lowers(*names: str) -> Callable[[F], F]:
+    """Put a function into the table, under these operations' names."""
+
+    def add(function: F) -> F:
+        for name in names:
+            LOWERINGS[name] = function
+        return function
+
+    return add
+
+
+def sizes_of(value: Value) -> tuple[int, ...]:
+    """A shape that is known in full."""
+    assert value.shape is not None
+    return tuple(size for size in value.shape if isinstance(size, int))
+
+
+def given(node: Node, place: int) -> Value | None:
+    """An input of a node, None where it is not there."""
+    return node.inputs[place] if place < len(node.inputs) else None
+
+
+def dtype_of(node: Node) -> int | None:
+    """The number of the float dtype that a node's first input and output have; None for any other."""
+    x, y = node.inputs[0], node.outputs[0]
+    if x is None or y is None or x.dtype != y.dtype or x.dtype is None:
+        return None
+    return DTYPES.get(x.dtype)
+
+
+def strides_of(shape: Sequence[int]) -> list[int]:
+    """Those of a contiguous array, in elements."""
+    return [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+
+
+def merged(
+    shape: Sequence[int], strides: Sequence[Sequence[int]], least: int = 1
+) -> tuple[list[int], list[list[int]]]:
+    """The fewest axes, at least so many, that walk the same elements in the same order, and the strides along them of
+    each array; axes of one element go."""
+    sizes: list[int] = []
+    steps: list[list[int]] = [[] for _ in strides]
+    for axis, size in enumerate(shape):
+        if size == 1:
+            continue
+        if sizes and all(walk[-1] == own[axis] * size for walk, own in zip(steps, strides, strict=True)):
+            sizes[-1] *= size
+            for walk, own in zip(steps, strides, strict=True):
+                walk[-1] = own[axis]
+        else:
+            sizes.append(size)
+            for walk, own in zip(steps, strides, strict=True):
+                walk.append(own[axis])
+    missing = least - len(sizes)
+    # The last axis is walked in steps of one where it has one element.
+    if not sizes and missing > 0:
+        return [1] * missing, [[1] * missing for _ in strides]
+    return [1] * missing + sizes, [[0] * missing + walk for walk in steps]
