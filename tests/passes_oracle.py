@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv.graph import Interpreter, verify
+from fastconv.graph import Graph, Interpreter, Node, Value, verify
 from fastconv.graph.passes import optimise
 
 
@@ -40,3 +40,37 @@ def same_results(graph, inputs, tolerance=1e-4, shapes=True, stop_after=None):
     for actual, wanted in zip(Interpreter(result)(*inputs), expected, strict=True):
         agree(actual, wanted, tolerance)
     return result
+
+
+class Net:
+    """A small graph that is written down operation by operation; arrays become constants."""
+
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+        self.inputs, self.arrays, self.nodes = [], [], []
+
+    def normal(self, *shape):
+        return self.rng.normal(size=shape).astype(np.float32)
+
+    def input(self, *shape, dtype=np.float32):
+        array = (2 * self.rng.normal(size=shape)).astype(dtype)
+        self.inputs.append(Value(f"x{len(self.inputs)}", array.dtype, shape))
+        self.arrays.append(array)
+        return self.inputs[-1]
+
+    def __call__(self, operation, *inputs, outputs=1, captures=None, **attributes):
+        values = [
+            value if value is None or isinstance(value, Value) else Value.of("c", np.asarray(value))
+            for value in inputs
+        ]
+        made = [Value(f"{operation}{len(self.nodes)}.{place}") for place in range(outputs)]
+        self.nodes.append(Node(operation, values, made, attributes, captures or {}))
+        return made[0] if outputs == 1 else made
+
+    def graph(self, *outputs):
+        return Graph(self.inputs, list(outputs), self.nodes)
+
+    def left(self, *outputs, tolerance=1e-4, stop_after=None, shapes=True):
+        """The operations of what the passes leave, which gives the same."""
+        graph = same_results(self.graph(*outputs), self.arrays, tolerance, shapes, stop_after)
+        return [node.operation for node in graph.nodes]
