@@ -52,11 +52,15 @@ def _shaped(node: Node) -> Value | None:
     assert y is not None
     if x.shape is None or y.shape is None or len(x.shape) != len(y.shape):
         return None
-    different = [pair for pair in zip(x.shape, y.shape, strict=True) if pair[0] != pair[1] or pair[0] is None]
-    alike = [size for size, other in zip(x.shape, y.shape, strict=True) if size == other]
-    if not different:
+    pairs = list(zip(x.shape, y.shape, strict=True))
+    alike = [size for size, other in pairs if size == other and size is not None]
+    if len(alike) == len(pairs):
         return x
-    return x if len(different) == 1 and all(isinstance(size, int) and size > 0 for size in alike) else None
+    is_counted = len(alike) == len(pairs) - 1 and all(isinstance(size, int) and size > 0 for size in alike)
+    # Two numbers that are not the same are an error, which running finds.
+    return (
+        x if is_counted and not any(_is_all_numbers(pair) and pair[0] != pair[1] for pair in pairs) else None
+    )
 
 
 def _same_shape(node: Node) -> Value | None:
