@@ -46,7 +46,7 @@ def _alone(node: Node) -> Value | None:
 
 
 def _shaped(node: Node) -> Value | None:
-    """Elements in order: the shape is the same if all sizes but one are, and none of these is 0."""
+    """Elements in order: the shape is the same if all sizes are but one that follows from them."""
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
     assert y is not None
@@ -56,11 +56,8 @@ def _shaped(node: Node) -> Value | None:
     alike = [size for size, other in pairs if size == other and size is not None]
     if len(alike) == len(pairs):
         return x
-    is_counted = len(alike) == len(pairs) - 1 and all(isinstance(size, int) and size > 0 for size in alike)
-    # Two numbers that are not the same are an error, which running finds.
-    return (
-        x if is_counted and not any(_is_all_numbers(pair) and pair[0] != pair[1] for pair in pairs) else None
-    )
+    is_counted = all(isinstance(size, int) and size > 0 for size in alike) and None in y.shape
+    return x if is_counted and len(alike) == len(pairs) - 1 else None
 
 
 def _same_shape(node: Node) -> Value | None:
