@@ -74,3 +74,14 @@ class Net:
         """The operations of what the passes leave, which gives the same."""
         graph = same_results(self.graph(*outputs), self.arrays, tolerance, shapes, stop_after)
         return [node.operation for node in graph.nodes]
+
+
+def weighted(net, operation, shape=(2, 4, 5, 5), **attributes):
+    """A convolution, transposed or not, to 6 channels."""
+    x = net.input(*shape)
+    size = (1, *(3,) * (len(shape) - 3)) if len(shape) > 3 else (3,)
+    if operation == "Conv":
+        weight = net.normal(6, 4 // attributes.get("group", 1), *size)
+    else:
+        weight = net.normal(4, 6 // attributes.get("group", 1), *size)
+    return net(operation, x, weight, net.normal(6), **attributes)

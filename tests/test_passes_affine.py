@@ -1,10 +1,13 @@
-"""The passes that make dense layers, and affine steps into weights: each rewriting, and each case in which it must not be done."""
+"""The passes that make dense layers, and affine steps into weights.
+
+Each rewriting, and each case in which it must not be done.
+"""
 
 import numpy as np
 import pytest
 
 from fastconv.graph.passes import optimise
-from passes_oracle import Net
+from passes_oracle import Net, weighted
 
 F4 = np.float32
 
@@ -51,16 +54,6 @@ def test_a_sum_of_a_dense_layer_that_is_not_along_its_features():
 
 
 # Affine steps.
-
-
-def weighted(net, operation, shape=(2, 4, 5, 5), **attributes):
-    x = net.input(*shape)
-    size = (1, *(3,) * (len(shape) - 3)) if len(shape) > 3 else (3,)
-    if operation == "Conv":
-        weight = net.normal(6, 4 // attributes.get("group", 1), *size)
-    else:
-        weight = net.normal(4, 6 // attributes.get("group", 1), *size)
-    return net(operation, x, weight, net.normal(6), **attributes)
 
 
 def norm(net, x, channels=6, **attributes):

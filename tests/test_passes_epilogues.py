@@ -1,23 +1,16 @@
-"""The pass that takes activations and residuals into layers: each rewriting, and each case in which it must not be done."""
+"""The pass that takes activations and residuals into layers.
+
+Each rewriting, and each case in which it must not be done.
+"""
 
 import math
 
 import numpy as np
 import pytest
 
-from passes_oracle import Net, same_results
+from passes_oracle import Net, same_results, weighted
 
 F4 = np.float32
-
-
-def weighted(net, operation, shape=(2, 4, 5, 5), **attributes):
-    x = net.input(*shape)
-    size = (1, *(3,) * (len(shape) - 3)) if len(shape) > 3 else (3,)
-    if operation == "Conv":
-        weight = net.normal(6, 4 // attributes.get("group", 1), *size)
-    else:
-        weight = net.normal(4, 6 // attributes.get("group", 1), *size)
-    return net(operation, x, weight, net.normal(6), **attributes)
 
 
 ACTIVATIONS = [

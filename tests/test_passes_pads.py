@@ -1,4 +1,7 @@
-"""The pass that takes padding into convolutions and pooling: each rewriting, and each case in which it must not be done."""
+"""The pass that takes padding into convolutions and pooling.
+
+Each rewriting, and each case in which it must not be done.
+"""
 
 import numpy as np
 import pytest
