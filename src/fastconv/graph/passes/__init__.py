@@ -6,6 +6,6 @@ a graph's output, or through a value that something else reads, too.
 
 from __future__ import annotations
 
-from fastconv.graph.passes.optimise import PASSES, Applied, optimise
+from fastconv.graph.passes.driver import PASSES, Applied, optimise
 
 __all__ = ["PASSES", "Applied", "optimise"]

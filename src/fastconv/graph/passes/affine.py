@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv.graph.graph import Graph, Node, Value
-from fastconv.graph.passes.editor import Editor, told
+from fastconv.graph.passes.editor import Editor, name_of, told
 from fastconv.graph.passes.matching import attribute, given, is_float
 from fastconv.typing import Array
 
@@ -63,9 +63,9 @@ def _fold(node: Node, editor: Editor) -> None:
     moved = np.broadcast_to(moved, (filters,)).astype(scaled.dtype)
     if not (np.isfinite(moved).all() and np.isfinite(scaled).all()):
         return
-    name = f"{node.name or output.name} bias" if bias is None else bias.name
+    name = f"{name_of(node)} bias" if bias is None else bias.name
     inputs = [node.inputs[0], Value.of(weight.name, scaled), Value.of(name, moved)]
-    new = Node(node.operation, inputs, nodes[-1].outputs, node.attributes, name=node.name)
+    new = Node(node.operation, inputs, nodes[-1].outputs, node.attributes, name=name_of(node))
     _put(new, [node, *nodes], editor, f"{', '.join(map(told, nodes))} into {told(node)}")
 
 

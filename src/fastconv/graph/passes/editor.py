@@ -9,9 +9,13 @@ from fastconv.graph.passes.types import learn
 
 
 def told(node: Node) -> str:
-    """A node for people: its operation, and its name or that of what it makes."""
-    made = next((value.name for value in node.outputs if value is not None), "")
-    return f"{node.operation} {node.name or made}".rstrip()
+    """A node for people."""
+    return f"{node.operation} {name_of(node)}".rstrip()
+
+
+def name_of(node: Node) -> str:
+    """Its name, or that of what it makes."""
+    return node.name or next((value.name for value in node.outputs if value is not None), "")
 
 
 class Editor:

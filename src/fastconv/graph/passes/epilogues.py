@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from fastconv.graph.graph import Graph, Node, Value
-from fastconv.graph.passes.editor import Editor, told
+from fastconv.graph.passes.editor import Editor, name_of, told
 from fastconv.graph.passes.matching import attribute, given, is_float, number, same_shape
 
 _Activation = tuple[str, tuple[float, ...]]
@@ -27,7 +27,7 @@ def epilogues(graph: Graph) -> list[str]:
         fused = _FUSED.get(node.operation)
         if fused is None or node.attributes.get("activation") or not is_float(node.outputs[0]):
             continue
-        current = Node(fused, node.inputs, node.outputs, node.attributes, name=node.name)
+        current = Node(fused, node.inputs, node.outputs, node.attributes, name=name_of(node))
         taken = [node]
         if fused == "fastconv.Conv" and given(node, 3) is None:
             current = _with_residual(current, taken, editor)

@@ -46,17 +46,18 @@ def _alone(node: Node) -> Value | None:
 
 
 def _shaped(node: Node) -> Value | None:
-    """Elements in order: the shape is the same if all sizes but one are, and none of these is 0."""
+    """Elements in order: the shape is the same if all sizes are but one that follows from them."""
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
     assert y is not None
     if x.shape is None or y.shape is None or len(x.shape) != len(y.shape):
         return None
-    different = [pair for pair in zip(x.shape, y.shape, strict=True) if pair[0] != pair[1] or pair[0] is None]
-    alike = [size for size, other in zip(x.shape, y.shape, strict=True) if size == other]
-    if not different:
+    pairs = list(zip(x.shape, y.shape, strict=True))
+    alike = [size for size, other in pairs if size == other and size is not None]
+    if len(alike) == len(pairs):
         return x
-    return x if len(different) == 1 and all(isinstance(size, int) and size > 0 for size in alike) else None
+    is_counted = all(isinstance(size, int) and size > 0 for size in alike) and None in y.shape
+    return x if is_counted and len(alike) == len(pairs) - 1 else None
 
 
 def _same_shape(node: Node) -> Value | None:
