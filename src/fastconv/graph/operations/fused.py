@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastconv.graph.graph import Graph, Value
 from fastconv.graph.operations.control import Body
 from fastconv.graph.operations.conv import activation_of, convolve, convolved, planned
@@ -115,8 +117,9 @@ def shuffled_channels(x: Array, *, groups: int) -> Any:
 
 
 def _elementwise_type(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
-    body: Graph = attributes["body"]
-    return [Type(body.outputs[0].dtype, broadcast(inputs, attributes)[0].shape)]
+    """All numbers are of one dtype; beside them there may be truth values."""
+    dtypes = [value.dtype for value in inputs if value is not None and value.dtype != np.bool_]
+    return [Type(dtypes[0] if dtypes else None, broadcast(inputs, attributes)[0].shape)]
 
 
 @operation("fastconv.Elementwise", rule=_elementwise_type)
