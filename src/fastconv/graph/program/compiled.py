@@ -18,7 +18,7 @@ from fastconv.graph.graph import Graph, Node
 from fastconv.graph.interpreter import NodeStep
 from fastconv.graph.program import lower_elementwise, lower_moves, lower_windows  # noqa: F401  (they fill the table)
 from fastconv.graph.program.lowering import Builder, Step
-from fastconv.graph.program.memory import Kind, Places, aligned, byte_count
+from fastconv.graph.program.memory import Kind, Places, aligned, byte_count, has_room
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array
 
@@ -144,14 +144,17 @@ class _Memory:
             self.pointers.bind(place, array, offset)
 
     def give(self, root: int, array: Any) -> None:
-        """Let a group have the memory of an array; what is no array of the right kind only Python steps read."""
-        if not isinstance(array, np.ndarray) or array.dtype == object:
-            self._held[root] = array
-            return
+        """Let a group have the memory of an array."""
         value = self._places.values[root]
-        if value.shape is not None and value.shape != array.shape and _is_known(value.shape):
-            raise RuntimeError(f"the value {value.name!r} has shape {array.shape}, but {value.shape} was inferred")
-        self._bind(root, np.require(array, requirements=["C", "A"]))
+        if isinstance(array, list) or np.asarray(array).dtype == object:
+            self._held[root] = array  # only Python steps read such
+            return
+        array = np.require(array, requirements=["C", "A"])
+        if has_room(value) and (value.shape != array.shape or value.dtype != array.dtype):
+            raise RuntimeError(
+                f"the value {value.name!r} is {array.dtype} {array.shape}, but {value.dtype} {value.shape} was inferred"
+            )
+        self._bind(root, array)
 
     def array(self, place: int) -> Any:
         """A value, as Python steps and the caller read it."""
@@ -171,7 +174,8 @@ class _Memory:
         for slot in step.reads():
             if slot:
                 values[slot] = self.array(slot - 1)
-        step.run(values, "cython")
+        with np.errstate(all="ignore"):
+            step.run(values, "cython")
         for slot in step.outputs:
             if slot:
                 self.give(slot - 1, self._outside(values[slot]))
@@ -189,7 +193,3 @@ class _Memory:
             del self._held[root]
             for place, _ in self._groups[root]:
                 self.pointers.bind(place, None, 0)
-
-
-def _is_known(shape: tuple[Any, ...]) -> bool:
-    return all(isinstance(size, int) for size in shape)
