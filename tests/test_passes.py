@@ -114,6 +114,20 @@ def test_what_a_file_says_of_outputs_is_not_taken_for_true(backend):
     assert net.left(net("Relu", y), shapes=False) == ["Expand", "Relu"]
 
 
+def test_what_a_file_says_of_a_body_is_not_taken_for_true():
+    """Of the inputs of a loop's body: the state grows."""
+    net = Net()
+    x = net.input(1, 3)
+    count, go, state, more, new = (Value(name) for name in "cgsmn")
+    state.dtype, state.shape = np.dtype(np.float32), (1, 3)
+    nodes = [Node("Identity", [go], [more]), Node("Concat", [state, state], [new], {"axis": 0})]
+    last, places = Value("last"), [Value.of("c", np.array([n])) for n in (0, 2, 0)]
+    nodes.append(Node("Slice", [new, *places], [last]))
+    body = Graph([count, go, state], [more, new, last], nodes)
+    y, parts = net("Loop", np.array(3), None, x, outputs=2, body=body, captures={"body": []})
+    assert net.left(y, parts) == ["Loop"]
+
+
 def test_outputs_keep_their_names_and_their_order(backend):
     net = Net()
     x = net.input(2, 3)
