@@ -180,9 +180,9 @@ def test_optimised_again_it_stays():
 def test_a_fault_of_a_pass_is_found(monkeypatch):
     """The verifier runs after each pass."""
 
-    def breaks(graph):
-        graph.nodes.reverse()
-        return ["broken"]
+    def breaks(editor):
+        nodes = list(editor.nodes())
+        editor.replace(nodes[0], nodes.pop(), line="broken")
 
     monkeypatch.setattr(driver, "_TOGETHER", (driver.PASSES["shapes"], breaks))
     monkeypatch.setitem(PASSES, "breaks", breaks)
