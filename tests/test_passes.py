@@ -7,6 +7,7 @@ import pytest
 
 import fastconv
 from fastconv.graph import Graph, GraphError, Interpreter, Node, Value
+from fastconv.graph.operations.windows import Windows
 from fastconv.graph.passes import PASSES, driver, optimise
 from passes_oracle import Net, same_results
 
@@ -195,3 +196,45 @@ def test_the_summary_of_a_result():
     net, y = residual_block()
     result, _ = optimise(net.graph(y))
     assert "fastconv.Conv" in fastconv.graph.summary(result)
+
+
+def test_sizes_that_follow_from_symbols(backend):
+    """Two ways from one image of any size meet: a sum of equal formulas is a residual, one of others is not."""
+    net = Net()
+    x = net.input(1, 4, 9, 7)
+    x.shape = (1, 4, None, "W-1")  # no name: it could be a formula of another W
+    one = net("Conv", x, net.normal(4, 4, 3, 3), pads=(1,) * 4, strides=(2, 2))
+    other = net("MaxPool", x, kernel_shape=(1, 1), strides=(2, 2))
+    assert net.left(net("Add", one, other), shapes=False) == ["MaxPool", "fastconv.Conv"]
+    third = net("MaxPool", x, kernel_shape=(3, 3), auto_pad="SAME_UPPER", strides=(2, 2))
+    assert net.left(net("Add", one, third), shapes=False) == ["Conv", "MaxPool", "Add"]
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"strides": (2,)},
+        {"strides": (3,), "pads": (1, 0)},
+        {"pads": (1, 1)},
+        {"pads": (2, 2), "dilations": (2,)},
+        {"auto_pad": "SAME_LOWER", "strides": (2,)},
+        {"auto_pad": "SAME_UPPER"},
+        {"auto_pad": "VALID", "strides": (2,)},
+    ],
+)
+def test_formulas_of_sizes(size, attributes):
+    windows = Windows.of((3,), attributes)
+    inner = windows.shape(("size",))[0]
+    outer = windows.shape((inner,))[0]
+    first = windows.shape((size,))[0]
+    assert eval(inner, {"size": size}) == first
+    assert eval(outer, {"size": size}) == windows.shape((first,))[0]
+
+
+def test_formulas_do_not_grow_without_bounds():
+    windows, size = Windows.of((3,), {"strides": (2,)}), "size"
+    for _ in range(50):
+        size = windows.shape((size,))[0]
+    assert size is None
