@@ -7,6 +7,7 @@ import pytest
 
 import fastconv
 from fastconv.graph import Graph, GraphError, Interpreter, Node, Value
+from fastconv.graph.operations.windows import Windows
 from fastconv.graph.passes import PASSES, driver, optimise
 from passes_oracle import Net, same_results
 
@@ -114,6 +115,20 @@ def test_what_a_file_says_of_outputs_is_not_taken_for_true(backend):
     assert net.left(net("Relu", y), shapes=False) == ["Expand", "Relu"]
 
 
+def test_what_a_file_says_of_a_body_is_not_taken_for_true():
+    """Of the inputs of a loop's body: the state grows."""
+    net = Net()
+    x = net.input(1, 3)
+    count, go, state, more, new = (Value(name) for name in "cgsmn")
+    state.dtype, state.shape = np.dtype(np.float32), (1, 3)
+    nodes = [Node("Identity", [go], [more]), Node("Concat", [state, state], [new], {"axis": 0})]
+    last, places = Value("last"), [Value.of("c", np.array([n])) for n in (0, 2, 0)]
+    nodes.append(Node("Slice", [new, *places], [last]))
+    body = Graph([count, go, state], [more, new, last], nodes)
+    y, parts = net("Loop", np.array(3), None, x, outputs=2, body=body, captures={"body": []})
+    assert net.left(y, parts) == ["Loop"]
+
+
 def test_outputs_keep_their_names_and_their_order(backend):
     net = Net()
     x = net.input(2, 3)
@@ -166,9 +181,9 @@ def test_optimised_again_it_stays():
 def test_a_fault_of_a_pass_is_found(monkeypatch):
     """The verifier runs after each pass."""
 
-    def breaks(graph):
-        graph.nodes.reverse()
-        return ["broken"]
+    def breaks(editor):
+        nodes = list(editor.nodes())
+        editor.replace(nodes[0], nodes.pop(), line="broken")
 
     monkeypatch.setattr(driver, "_TOGETHER", (driver.PASSES["shapes"], breaks))
     monkeypatch.setitem(PASSES, "breaks", breaks)
@@ -181,3 +196,45 @@ def test_the_summary_of_a_result():
     net, y = residual_block()
     result, _ = optimise(net.graph(y))
     assert "fastconv.Conv" in fastconv.graph.summary(result)
+
+
+def test_sizes_that_follow_from_symbols(backend):
+    """Two ways from one image of any size meet: a sum of equal formulas is a residual, one of others is not."""
+    net = Net()
+    x = net.input(1, 4, 9, 7)
+    x.shape = (1, 4, None, "W-1")  # no name: it could be a formula of another W
+    one = net("Conv", x, net.normal(4, 4, 3, 3), pads=(1,) * 4, strides=(2, 2))
+    other = net("MaxPool", x, kernel_shape=(1, 1), strides=(2, 2))
+    assert net.left(net("Add", one, other), shapes=False) == ["MaxPool", "fastconv.Conv"]
+    third = net("MaxPool", x, kernel_shape=(3, 3), auto_pad="SAME_UPPER", strides=(2, 2))
+    assert net.left(net("Add", one, third), shapes=False) == ["Conv", "MaxPool", "Add"]
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"strides": (2,)},
+        {"strides": (3,), "pads": (1, 0)},
+        {"pads": (1, 1)},
+        {"pads": (2, 2), "dilations": (2,)},
+        {"auto_pad": "SAME_LOWER", "strides": (2,)},
+        {"auto_pad": "SAME_UPPER"},
+        {"auto_pad": "VALID", "strides": (2,)},
+    ],
+)
+def test_formulas_of_sizes(size, attributes):
+    windows = Windows.of((3,), attributes)
+    inner = windows.shape(("size",))[0]
+    outer = windows.shape((inner,))[0]
+    first = windows.shape((size,))[0]
+    assert eval(inner, {"size": size}) == first
+    assert eval(outer, {"size": size}) == windows.shape((first,))[0]
+
+
+def test_formulas_do_not_grow_without_bounds():
+    windows, size = Windows.of((3,), {"strides": (2,)}), "size"
+    for _ in range(50):
+        size = windows.shape((size,))[0]
+    assert size is None

@@ -88,6 +88,16 @@ def test_what_changes_something(operation, more, attributes):
     assert exactly(net, net("Softmax", net(operation, x, *more, **attributes))) == [operation, "Softmax"]
 
 
+def test_ones_that_something_is_broadcast_to_or_divided_into():
+    net = Net()
+    assert exactly(net, net("Softmax", net("Mul", net.input(1, 3), np.ones((2, 1), F4)))) == [
+        "Mul",
+        "Softmax",
+    ]
+    net = Net()
+    assert exactly(net, net("Softmax", net("Div", F4(1), net.input(2, 3)))) == ["Div", "Softmax"]
+
+
 def test_a_size_that_is_not_known_is_the_same_by_counting():
     net = Net()
     x = net.input(2, 3)

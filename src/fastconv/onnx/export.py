@@ -10,6 +10,7 @@ import numpy as np
 from fastconv.graph.elements import NUMBERS
 from fastconv.graph.graph import Graph, Node, Size, Value
 from fastconv.graph.operations import TABLE
+from fastconv.onnx.unfused import unfused
 from fastconv.onnx.wire import Record
 from fastconv.typing import Array
 
@@ -42,13 +43,13 @@ class Exporter:
     """Writes one graph, with those in its nodes."""
 
     def __init__(self, graph: Graph) -> None:
-        self._names: dict[int, str] = {}
+        self._names: dict[Value, str] = {}
         self._taken: set[str] = {""}
         self._initializers: list[Record] = []
         self._domains: dict[str, int] = {}
         self._version = OPSET
         for value in (*graph.inputs, *graph.outputs):  # whose names users know
-            if id(value) not in self._names:
+            if value not in self._names:
                 self._name(value)
             if value.dtype is None:
                 raise ValueError(f"save: the dtype of {value.name!r}, an input or output, is not known")
@@ -67,7 +68,7 @@ class Exporter:
 
     def _name(self, value: Value) -> str:
         """The value's name, made unique where several have it; a constant is written when it is first named."""
-        name = self._names.get(id(value))
+        name = self._names.get(value)
         if name is not None:
             return name
         name, count = value.name, 0
@@ -75,7 +76,7 @@ class Exporter:
             count += 1
             name = f"{value.name or 'value'}_{count}"
         self._taken.add(name)
-        self._names[id(value)] = name
+        self._names[value] = name
         if value.is_constant:
             if value.element:
                 raise ValueError(f"save: the constant {value.name!r} has a type that NumPy lacks")
@@ -123,7 +124,7 @@ class Exporter:
         for graph, values in node.captures.items():
             inner = node.attributes[graph].inputs
             for outside, within in zip(values, inner[len(inner) - len(values) :], strict=True):
-                self._names[id(within)] = self._name(outside)
+                self._names[within] = self._name(outside)
         return {
             "input": ["" if value is None else self._name(value) for value in node.inputs],
             "output": ["" if value is None else self._name(value) for value in node.outputs],
@@ -151,7 +152,10 @@ class Exporter:
 
 
 def newest(node: Node) -> list[Node]:
-    """The nodes that say the same in a file: softmax along several axes together needs more than one."""
+    """The nodes that say the same in a file: fused ones, and softmax along several axes together, are several."""
+    parts = unfused(node)
+    if parts is not None:
+        return [written for part in parts for written in newest(part)]
     if not node.attributes.get("flat"):
         return [node]
     x, axis = node.inputs[0], node.attributes["axis"]

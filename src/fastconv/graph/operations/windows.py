@@ -9,6 +9,7 @@ from fastconv.graph.graph import Size
 from fastconv.problem.sizes import pool_size
 
 Pads = tuple[tuple[int, int], ...]
+_LONGEST = 80  # letters of a formula that grows: a file may have any number of layers
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,25 @@ class Windows:
         return tuple(pool_size(n, k, s, *pads, d, self.ceil) for n, k, s, pads, d in axes)
 
     def shape(self, sizes: tuple[Size, ...]) -> tuple[Size, ...]:
-        """The same where some sizes may not be known."""
-        return tuple(
-            Windows(
-                (self.kernel[axis],),
-                (self.strides[axis],),
-                (self.dilations[axis],),
-                None if self.pads is None else (self.pads[axis],),
-                self.auto_pad,
-                self.ceil,
-            ).counts((size,))[0]
-            if isinstance(size, int)
-            else None
-            for axis, size in enumerate(sizes)
-        )
+        """The same where some sizes may not be known: of a symbol, the symbol or a formula that has it in it."""
+        return tuple(self._along(axis, size) for axis, size in enumerate(sizes))
+
+    def _along(self, axis: int, size: Size) -> Size:
+        stride, pads = self.strides[axis], None if self.pads is None else self.pads[axis]
+        if isinstance(size, int):
+            one = None if pads is None else (pads,)
+            alone = Windows(
+                (self.kernel[axis],), (stride,), (self.dilations[axis],), one, self.auto_pad, self.ceil
+            )
+            return alone.counts((size,))[0]
+        if size is None or self.ceil or len(size) > _LONGEST:
+            return None
+        if pads is None:
+            return size if stride == 1 else f"({size}{stride - 1:+})//{stride}"
+        more = sum(pads) - self.extents[axis]
+        if stride == 1:
+            return f"{size}{more + 1:+}" if more + 1 else size
+        return f"({size}{more:+})//{stride}+1" if more else f"({size})//{stride}+1"
 
 
 def split(total: int, more_after: bool) -> tuple[int, int]:

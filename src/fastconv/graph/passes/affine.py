@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.graph import Node, Value
 from fastconv.graph.passes.editor import Editor, name_of, told
 from fastconv.graph.passes.matching import attribute, given, is_float
 from fastconv.typing import Array
@@ -25,19 +25,15 @@ class _Step(NamedTuple):
         return _Step(self.scale * other.scale, self.shift * other.scale + other.shift)
 
 
-def affine(graph: Graph) -> list[str]:
+def affine(editor: Editor) -> None:
     """Take a chain of BatchNormalization (inference) and of sums and products with a constant for each channel together
     in float64, and round once: into the weights and bias of a convolution or dense layer before it, else, where that
     leaves fewer nodes or a BatchNormalization is among them, into one Mul and one Add."""
-    editor = Editor(graph)
-    for node in list(editor.nodes()):
-        if editor.maker(node.outputs[0]) is not node:
-            continue  # gone since
+    for node in editor.nodes():
         if node.operation in _WEIGHTED:
             _fold(node, editor)
         elif node.operation in _STEPS and not _follows(node, editor):
             _merge(node, editor)
-    return editor.finish()
 
 
 def _fold(node: Node, editor: Editor) -> None:

@@ -6,17 +6,15 @@ from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.passes.editor import Editor, told
 
 
-def branches(graph: Graph) -> list[str]:
+def branches(editor: Editor) -> None:
     """Constants become known to the graphs in nodes, what these do not read is no longer given to them, and an If whose
     condition is a constant is replaced by its branch."""
-    editor = Editor(graph)
     for node in editor.nodes():
         condition = node.inputs[0] if node.operation == "If" else None
         if condition is not None and condition.is_constant and condition.constant.size == 1:
             _take(node, "then_branch" if condition.constant.item() else "else_branch", editor)
         elif any(node.captures.values()):
             _tell(node, editor)
-    return editor.finish()
 
 
 def _tell(node: Node, editor: Editor) -> None:
@@ -36,8 +34,7 @@ def _told(body: Graph, captured: list[Value]) -> tuple[Graph, list[Value]]:
     given = list(zip(captured, body.inputs[first:], strict=True))
     for outside, inside in given:
         if outside.is_constant:
-            within.redirect(inside, outside)
-            body.outputs[:] = [outside if value is inside else value for value in body.outputs]
+            within.substitute(inside, outside)
     kept = [(outside, inside) for outside, inside in given if within.is_read(inside)]
     inputs = [*body.inputs[:first], *(inside for _, inside in kept)]
     return Graph(inputs, body.outputs, body.nodes, body.name), [outside for outside, _ in kept]

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.graph import Node, Value
 from fastconv.graph.passes.editor import Editor, told
 
 _SMALL = 256  # bytes of constants that are compared
 
 
-def common(graph: Graph) -> list[str]:
+def common(editor: Editor) -> None:
     """Of nodes that do the same with the same values, keep the first. Equal small constants are the same."""
-    editor = Editor(graph)
     seen: dict[Hashable, Node] = {}
     for node in editor.nodes():
         if node.graphs():
@@ -26,7 +25,6 @@ def common(graph: Graph) -> list[str]:
                 if output is not None and same is not None:
                     editor.redirect(output, same)
             editor.remove(node, line=f"{told(node)} is {told(first)}")
-    return editor.finish()
 
 
 def _key(node: Node) -> Hashable:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
 from fastconv.graph.passes.editor import Editor, told
 from fastconv.graph.passes.matching import attribute, is_known
@@ -18,25 +18,21 @@ _TIMES, _FREE = 4, 2**16
 _BOUNDED = {"NonZero"}
 
 
-def constants(graph: Graph) -> list[str]:
+def constants(editor: Editor) -> None:
     """Compute nodes whose inputs are all constants, and shapes that are known; not what is much larger than its inputs
     (an Expand): that would only fill memory."""
-    editor = Editor(graph)
     for node in editor.nodes():
         results = _results(node)
         if results is None:
             continue
         for output, result in zip(node.outputs, results, strict=False):
             if output is not None:
-                _give(graph, editor, output, result)
+                _give(editor, output, result)
         editor.remove(node, line=f"{told(node)} is computed")
-    return editor.finish()
 
 
-def _give(graph: Graph, editor: Editor, output: Value, result: Any) -> None:
-    constant = Value.of(output.name, result, output.element)
-    editor.redirect(output, constant)
-    graph.outputs[:] = [constant if value is output else value for value in graph.outputs]
+def _give(editor: Editor, output: Value, result: Any) -> None:
+    editor.substitute(output, Value.of(output.name, result, output.element))
 
 
 def _results(node: Node) -> list[Any] | None:

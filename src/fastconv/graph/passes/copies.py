@@ -46,20 +46,19 @@ def _body(graph: Graph) -> Graph:
 
 
 def distinct(graph: Graph) -> None:
-    """Let every size of an input that is no number be a symbol of its own: equal symbols are equal sizes then."""
+    """Let every size of an input that is no number be a symbol of its own: equal symbols are equal sizes then, and
+    equal formulas of them, too."""
     seen: set[str] = set()
     for value in graph.inputs:
         if value.shape is not None:
-            value.shape = tuple(
-                _symbol(size, f"{value.name}.{axis}", seen) for axis, size in enumerate(value.shape)
-            )
+            value.shape = tuple(_symbol(size, seen) for size in value.shape)
 
 
-def _symbol(size: Size, otherwise: str, seen: set[str]) -> Size:
+def _symbol(size: Size, seen: set[str]) -> Size:
     if isinstance(size, int):
         return size
-    symbol = otherwise if size is None or size in seen else size
+    symbol = size if size is not None and size.isidentifier() else "size"
     while symbol in seen:
-        symbol += "'"
+        symbol += "_"
     seen.add(symbol)
     return symbol

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.graph import Node, Value
 from fastconv.graph.passes.editor import Editor, told
 from fastconv.graph.passes.matching import attribute, given, is_float
 from fastconv.typing import Array
 
 
-def dense(graph: Graph) -> list[str]:
+def dense(editor: Editor) -> None:
     """Let Gemm and MatMul with a constant matrix be `fastconv.Dense`, whose weights are prepared and which takes an
     activation."""
-    editor = Editor(graph)
     for node in editor.nodes():
         inputs = _layer(node)
         if inputs is not None:
             new = Node("fastconv.Dense", list(inputs), node.outputs, name=node.name)
             editor.replace(node, new, line=f"{told(node)} is fastconv.Dense")
-    return editor.finish()
 
 
 def _layer(node: Node) -> list[Value] | None:

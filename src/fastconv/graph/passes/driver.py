@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from fastconv.graph.passes.constants import constants
 from fastconv.graph.passes.copies import copied, distinct
 from fastconv.graph.passes.dead import dead
 from fastconv.graph.passes.dense import dense
+from fastconv.graph.passes.editor import Editor
 from fastconv.graph.passes.elementwise import elementwise
 from fastconv.graph.passes.epilogues import epilogues
 from fastconv.graph.passes.identities import identities
@@ -26,7 +27,7 @@ from fastconv.graph.passes.transposes import transposes
 from fastconv.graph.passes.types import refine
 from fastconv.graph.verifier import verify
 
-Pass = Callable[[Graph], list[str]]
+Pass = Callable[[Editor], None]
 
 _TOGETHER: tuple[Pass, ...] = (
     shapes,
@@ -143,21 +144,22 @@ def _set_shapes(graph: Graph, input_shapes: Mapping[str, Sequence[int]]) -> None
 
 def _to_fixpoint(graph: Graph, passes: Sequence[Pass], lines: dict[str, list[str]]) -> None:
     for _ in range(_MOST_ROUNDS):
-        found = 0
-        for one in passes:
-            told = [line for part in _everywhere(graph) for line in one(part)]
-            if told:
-                verify(graph)
-            found += len(told)
-            lines[one.__name__] += told
-        if not found:
+        if not _round(graph, graph, passes, lines):
             return
 
 
-def _everywhere(graph: Graph) -> Iterator[Graph]:
-    """A graph and those in its nodes, but not the bodies of elementwise ones."""
-    yield graph
+def _round(graph: Graph, whole: Graph, passes: Sequence[Pass], lines: dict[str, list[str]]) -> int:
+    """Each pass once, over a graph and then over those in its nodes; how many rewritings there were."""
+    editor, found = Editor(graph), 0
+    for one in passes:
+        one(editor)
+        done = editor.finish()
+        if done:
+            verify(whole)
+        lines[one.__name__] += done
+        found += len(done)
     for node in graph.nodes:
-        if node.operation != "fastconv.Elementwise":
+        if node.captures and node.operation != "fastconv.Elementwise":
             for body in node.graphs().values():
-                yield from _everywhere(body)
+                found += _round(body, whole, passes, lines)
+    return found

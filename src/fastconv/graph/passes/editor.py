@@ -20,17 +20,12 @@ def name_of(node: Node) -> str:
 
 class Editor:
     """Changes a graph in place. New nodes stand where the one stood that they replace, and graph outputs keep their
-    names.
-
-    Attributes
-    ----------
-    lines : list of str
-        What was done, a line for each rewriting.
+    names. It holds for one graph as long as nobody else changes that.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.lines: list[str] = []
+        self._lines: list[str] = []
         self._slots = [[node] for node in graph.nodes]
         self._slot_of: dict[Node, list[Node]] = {}
         self._maker: dict[Value, Node] = {}
@@ -39,10 +34,11 @@ class Editor:
             self._enter(slot[0], slot)
 
     def nodes(self) -> Iterator[Node]:
-        """Those of the start that are still there, in their order."""
-        for node in list(self.graph.nodes):
-            if node in self._slot_of:
-                yield node
+        """In their order; what is put in a later place meanwhile is among them, what is removed is not."""
+        for slot in self._slots:
+            for node in list(slot):
+                if node in self._slot_of:
+                    yield node
 
     def maker(self, value: Value | None) -> Node | None:
         return None if value is None else self._maker.get(value)
@@ -80,13 +76,13 @@ class Editor:
         for added in new:
             self._enter(added, slot)
             learn(added)
-        self._say(line)
+        self.say(line)
 
     def remove(self, *nodes: Node, line: str = "") -> None:
         for node in nodes:
             self._slot_of[node].remove(node)
             self._leave(node)
-        self._say(line)
+        self.say(line)
 
     def bypass(self, node: Node, value: Value, line: str = "") -> bool:
         """Let a value stand for what a node makes (its first output). False where nothing could be changed."""
@@ -95,10 +91,10 @@ class Editor:
         if not self.is_output(output):
             self.redirect(output, value)
         elif value.is_constant:
-            self._rename(output, Value.of(output.name, value.constant, output.element))
+            self.substitute(output, Value.of(output.name, value.constant, output.element))
         elif self.maker(value) is not None and not self.is_output(value):
             value.name, value.element = output.name, output.element
-            self._rename(output, value)
+            self.substitute(output, value)
         elif node.operation == "Identity":
             return False
         else:  # an input, or what has a name already
@@ -107,7 +103,8 @@ class Editor:
         self.remove(node, line=line)
         return True
 
-    def _rename(self, old: Value, new: Value) -> None:
+    def substitute(self, old: Value, new: Value) -> None:
+        """Let one value stand for another, in the graph's outputs, too."""
         self.redirect(old, new)
         self.graph.outputs[:] = [new if output is old else output for output in self.graph.outputs]
 
@@ -117,21 +114,25 @@ class Editor:
             node.inputs[:] = [new if value is old else value for value in node.inputs]
             for values in node.captures.values():
                 values[:] = [new if value is old else value for value in values]
-            self._readers.setdefault(new, []).append(node)
+            if not new.is_constant:
+                self._readers.setdefault(new, []).append(node)
 
     def finish(self) -> list[str]:
-        """Write the nodes back; what was done."""
+        """Write the nodes back; what was done since the last time."""
         self.graph.nodes[:] = [node for slot in self._slots for node in slot]
-        return self.lines
+        done, self._lines = self._lines, []
+        return done
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Tell people what was done."""
         if line:
-            self.lines.append(line)
+            self._lines.append(line)
 
     def _enter(self, node: Node, slot: list[Node]) -> None:
         self._slot_of[node] = slot
         for value in node.reads():
-            self._readers.setdefault(value, []).append(node)
+            if not value.is_constant:
+                self._readers.setdefault(value, []).append(node)
         for output in node.outputs:
             if output is not None:
                 self._maker[output] = node
@@ -139,7 +140,8 @@ class Editor:
     def _leave(self, node: Node) -> None:
         del self._slot_of[node]
         for value in node.reads():
-            self._readers[value].remove(node)
+            if not value.is_constant:
+                self._readers[value].remove(node)
         for output in node.outputs:
             if output is not None and self._maker.get(output) is node:
                 del self._maker[output]

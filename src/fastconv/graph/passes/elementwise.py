@@ -15,11 +15,10 @@ _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _BOOL = np.dtype(np.bool_)
 
 
-def elementwise(graph: Graph) -> list[str]:
+def elementwise(editor: Editor) -> None:
     """Let each largest region of two or more nodes of one float dtype, of which only the last one's result is read
     elsewhere, and whose results all have that one's shape (so that nothing is computed more often than before), be one
     `fastconv.Elementwise`."""
-    editor = Editor(graph)
     taken: set[Node] = set()
     for node in reversed(list(editor.nodes())):
         if node in taken or _dtype(node) is None or node.operation in COMPARISONS | LOGIC:
@@ -27,11 +26,10 @@ def elementwise(graph: Graph) -> list[str]:
         region = _region(node, editor)
         taken.update(region)
         if len(region) > 1:
-            in_order = [inner for inner in graph.nodes if inner in region]
+            in_order = [inner for inner in editor.graph.nodes if inner in region]
             names = ", ".join(inner.operation for inner in in_order)
             editor.replace(node, _together(in_order), line=f"{told(node)} from {names}")
             editor.remove(*reversed(in_order[:-1]))
-    return editor.finish()
 
 
 def _dtype(node: Node) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.graph import Node, Value
 from fastconv.graph.passes.editor import Editor, name_of, told
 from fastconv.graph.passes.matching import attribute, given, is_float, number, same_shape
 
@@ -19,10 +19,9 @@ _FUSED = {
 }
 
 
-def epilogues(graph: Graph) -> list[str]:
+def epilogues(editor: Editor) -> None:
     """Take the activation that alone reads a convolution or dense layer into it, and the sum with an array of the same
     shape into a convolution."""
-    editor = Editor(graph)
     for node in editor.nodes():
         fused = _FUSED.get(node.operation)
         if fused is None or node.attributes.get("activation") or not is_float(node.outputs[0]):
@@ -35,7 +34,6 @@ def epilogues(graph: Graph) -> list[str]:
         if len(taken) > 1:
             editor.replace(taken[-1], current, line=f"{', '.join(map(told, taken[1:]))} into {told(node)}")
             editor.remove(*taken[:-1])
-    return editor.finish()
 
 
 def _with_residual(node: Node, taken: list[Node], editor: Editor) -> Node:

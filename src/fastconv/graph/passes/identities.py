@@ -7,22 +7,20 @@ from collections.abc import Callable
 import numpy as np
 
 from fastconv.graph.elements import ELEMENTS
-from fastconv.graph.graph import Graph, Node, Size, Value
+from fastconv.graph.graph import Node, Size, Value
 from fastconv.graph.passes.editor import Editor, told
 from fastconv.graph.passes.matching import given, integers, is_known, number
 
 _Check = Callable[[Node], Value | None]
 
 
-def identities(graph: Graph) -> list[str]:
+def identities(editor: Editor) -> None:
     """Leave out what gives the very bits that it is given: x * 1, but not x + 0, which makes 0 of -0."""
-    editor = Editor(graph)
     for node in editor.nodes():
         check = _CHECKS.get(node.operation)
         value = None if check is None or any(map(editor.is_read, _others(node))) else check(node)
         if value is not None:
             editor.bypass(node, value, line=f"{told(node)} changes nothing")
-    return editor.finish()
 
 
 def _others(node: Node) -> list[Value]:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.windows import Windows
 from fastconv.graph.passes.editor import Editor, told
 from fastconv.graph.passes.matching import attribute, given, integers, number
@@ -16,14 +16,12 @@ _CONVOLUTIONS = ("Conv", "fastconv.Conv")
 _NOT_NEGATIVE = ("Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softplus", "Sqrt")
 
 
-def pads(graph: Graph) -> list[str]:
+def pads(editor: Editor) -> None:
     """Pad with zeros goes into convolutions, into AveragePool where its padding counts, and into MaxPool where what is
     pooled is not negative; with minus infinity into MaxPool."""
-    editor = Editor(graph)
     for node in editor.nodes():
         if node.operation in (*_CONVOLUTIONS, "AveragePool", "MaxPool"):
             _take(node, editor)
-    return editor.finish()
 
 
 def _take(node: Node, editor: Editor) -> None:

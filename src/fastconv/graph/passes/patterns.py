@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastconv.graph.graph import Graph
 from fastconv.graph.passes.editor import Editor
 from fastconv.graph.passes.gates import product, softplus
 from fastconv.graph.passes.norms import layer_norm
@@ -18,12 +17,10 @@ _RULES = {
 }
 
 
-def patterns(graph: Graph) -> list[str]:
+def patterns(editor: Editor) -> None:
     """Activations that are products (HardSwish, Swish, Gelu, Mish), HardSigmoid, Softplus, LayerNormalization, the
     mean of whole images, and shuffles of channels and pixels, from their parts."""
-    editor = Editor(graph)
     for node in editor.nodes():
         rule = _RULES.get(node.operation)
         if rule is not None:
             rule(node, editor)
-    return editor.finish()

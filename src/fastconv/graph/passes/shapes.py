@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from fastconv.graph.graph import Graph
 from fastconv.graph.operations.table import Type
+from fastconv.graph.passes.editor import Editor
 from fastconv.graph.passes.types import learn, refine
 
 
-def shapes(graph: Graph) -> list[str]:
+def shapes(editor: Editor) -> None:
     """Find dtypes and shapes from those of the inputs; what a branch or a body is given from around it included."""
-    found = _shapes(graph)
-    return [f"more is known of {found} value{'s'[: found > 1]}"] if found else []
+    found = _shapes(editor.graph)
+    if found:
+        editor.say(f"more is known of {found} value{'s'[: found > 1]}")
 
 
 def _shapes(graph: Graph) -> int:

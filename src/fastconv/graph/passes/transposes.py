@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.graph import Node, Value
 from fastconv.graph.passes.editor import Editor, told
 from fastconv.graph.passes.elements import POINTWISE
 
 _Order = tuple[int, ...]
 
 
-def transposes(graph: Graph) -> list[str]:
+def transposes(editor: Editor) -> None:
     """Let a transpose of a transpose be one, or none; let one move behind elementwise operations (and Concat) where it
     meets another one there, or where all that these read is transposed alike."""
-    editor = Editor(graph)
     for node in editor.nodes():
         if node.operation == "Transpose":
             _merge(node, editor)
         elif node.operation == "Concat" or node.operation in POINTWISE:
             _sink(node, editor)
-    return editor.finish()
 
 
 def _order(node: Node | None) -> _Order | None:
