@@ -84,7 +84,8 @@ def single(op: str, name: str, value: SingleLike, minimum: int) -> int:
 def number(op: str, name: str, value: SupportsFloat) -> float:
     """A real number: no string, and nothing that `float` takes a part of (complex numbers, masked ones)."""
     try:
-        if isinstance(value, (str, bytes, np.ma.MaskedArray)) or np.iscomplexobj(value):
+        kind = getattr(getattr(value, "dtype", None), "kind", None)
+        if isinstance(value, (str, bytes, np.ma.MaskedArray)) or kind == "c":
             raise TypeError
         return float(value)
     except OverflowError:
