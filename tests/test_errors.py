@@ -193,6 +193,11 @@ def test_fold_batch_norm(wrong, request):
     assert caught.type is ValueError
 
 
+def test_fold_batch_norm_with_an_eps_that_is_no_number():
+    with pytest.raises(ValueError, match=r"^fold_batch_norm: .*eps is nan"):
+        fastconv.fold_batch_norm(W, None, np.zeros(4), np.ones(4), eps=np.nan)
+
+
 def test_absurd_sizes_are_refused_without_a_crash(backend):
     one = np.ones((1, 1, 1, 1), dtype=np.float32)
     huge = 1 << 40

@@ -156,11 +156,16 @@ def test_errors_of_gradients():
         grad.batch_norm(np.ones((2, 3)), X, None, None, training=True)
     with pytest.raises(ValueError, match=r"grad\.batch_norm: training is False"):
         grad.batch_norm(X, X, None, None)
+    with pytest.raises(TypeError, match=r"grad\.group_norm: num_groups is None"):
+        grad.group_norm(X, X, None)
+    with pytest.raises(TypeError, match=r"grad\.group_norm: needs is array\(True\)"):
+        grad.group_norm(X, X, 3, needs=np.array(True))
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "error", "words"),
     [
+        ("group_norm", (X, None), TypeError, ["num_groups is None"]),
         ("group_norm", (X, 2), ValueError, ["num_groups is 2", "3 channels"]),
         ("group_norm", (X, 3, np.ones(2)), ValueError, ["weight", "(2,)", "(3,)"]),
         ("instance_norm", (X, None, np.ones(2)), ValueError, ["bias", "(2,)"]),

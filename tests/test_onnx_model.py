@@ -450,3 +450,38 @@ def test_networks_with_random_weights(backend, name):
     actual = loaded(x)
     assert actual.shape == wanted.shape
     np.testing.assert_allclose(actual, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", ["If", "Loop"])
+def test_a_condition_of_several_values(name):
+    graphs = [
+        helper.make_graph(
+            [node("Identity", ["x"], [f"{part} out"])],
+            part,
+            [],
+            [helper.make_tensor_value_info(f"{part} out", FLOAT, None)],
+        )
+        for part in ("then", "else")
+    ]
+    inside = helper.make_graph(
+        [node("Identity", ["go"], ["on"]), node("Identity", ["state"], ["next"])],
+        "body",
+        [
+            helper.make_tensor_value_info(*info)
+            for info in (("i", INT, []), ("go", TensorProto.BOOL, None), ("state", FLOAT, None))
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, None),
+            helper.make_tensor_value_info("next", FLOAT, None),
+        ],
+    )
+    made = (
+        node("If", ["c"], ["y"], then_branch=graphs[0], else_branch=graphs[1])
+        if name == "If"
+        else node("Loop", ["", "c", "x"], ["y"], body=inside)
+    )
+    data = model([made], {"c": (TensorProto.BOOL, ["N"]), "x": (FLOAT, [2])}, {"y": (FLOAT, [2])})
+    x = np.ones(2, np.float32)
+    with pytest.raises(ValueError, match=r"cond has shape \(2,\), but needs one value"):
+        load(data)({"c": np.ones(2, bool), "x": x})
+    np.testing.assert_array_equal(load(data)({"c": np.zeros(1, bool), "x": x}), x)

@@ -168,3 +168,31 @@ def test_a_word_is_neither_true_nor_false(backend, name):
     for word in ("no", np.ones(1)):
         with pytest.raises(TypeError, match=f"{name} is .*needs True or False"):
             FLAGS[name](word)
+
+
+NUMBERS = {
+    "group_norm: eps": lambda value: fastconv.group_norm(X, 2, eps=value),
+    "batch_norm: momentum": lambda value: fastconv.batch_norm(X, None, None, training=True, momentum=value),
+    "resize2d: scale_factor": lambda value: fastconv.resize2d(X, scale_factor=value),
+    "lp_pool2d: norm_type": lambda value: fastconv.lp_pool2d(X, value, 2),
+    "local_response_norm: beta": lambda value: fastconv.local_response_norm(X, 3, beta=value),
+    "dense: activation": lambda value: fastconv.dense(X, np.ones((2, 8)), activation=("leaky_relu", value)),
+    "fold_batch_norm: eps": lambda value: fastconv.fold_batch_norm(
+        W, None, np.zeros(6), np.ones(6), eps=value
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_that_float_would_not_take_as_they_are(name):
+    """An integer that float() cannot hold, a masked number (a warning and NaN) and a complex one (its real part)."""
+    for value, error in ((10**400, ValueError), (np.ma.masked, TypeError), (np.complex64(1), TypeError)):
+        with pytest.raises(error, match=f"^{name}") as caught:
+            NUMBERS[name](value)
+        assert caught.type is error
+
+
+@pytest.mark.parametrize("value", [10**5000, -(10**5000)], ids=["positive", "negative"])
+def test_integers_too_long_to_be_written_out(value):
+    with pytest.raises(ValueError, match=r"^conv2d: stride is an integer of 16610 bits, but needs"):
+        fastconv.conv2d(X, W, stride=value)

@@ -78,7 +78,8 @@ X = np.ones((1, 2, 4, 5))
         ({}, ValueError, ["size is None", "scale_factor is None"]),
         ({"size": 2, "scale_factor": 2}, ValueError, ["size is 2", "scale_factor is 2"]),
         ({"size": 0}, ValueError, ["size", "0"]),
-        ({"scale_factor": 0.1}, ValueError, ["scale_factor is 0.1", "(4, 5)", "(0, 0)"]),
+        ({"scale_factor": 0.1}, ValueError, ["scale_factor is 0.1", "(4, 5)", "(0.4, 0.5)"]),
+        ({"scale_factor": 1e308}, ValueError, ["scale_factor is 1e+308", "(4, 5)", "(inf, inf)"]),
         ({"scale_factor": -1}, ValueError, ["scale_factor is -1"]),
         ({"size": 2, "mode": "bilinear"}, ValueError, ["mode is 'bilinear'", "'linear'"]),
         ({"size": 2, "antialias": True}, ValueError, ["antialias", "'nearest'"]),
@@ -100,3 +101,5 @@ def test_errors(options, error, words):
 def test_errors_of_the_gradient():
     with pytest.raises(ValueError, match=r"grad\.resize2d: grad_output has shape \(1, 2, 4, 5\)"):
         grad.resize2d(X, X.shape, 2)
+    with pytest.raises(TypeError, match=r"grad\.resize2d: input_size is array\(2\)"):
+        grad.resize2d(X, np.array(2), 2)

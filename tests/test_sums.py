@@ -272,6 +272,27 @@ def test_gradient_of_padding(backend, layout, dtype, kind):
     check(from_layout(actual, layout)[..., 0, 0], exact(slope).sum((2, 3)))
 
 
+@pytest.mark.parametrize(("down", "across"), [(1, 6000), (6000, 1), (6000, 37), (300, 200)])
+def test_gradient_of_enlarging(backend, layout, dtype, kind, down, across):
+    slope = terms(kind, (2, 3, down, across), dtype)
+    actual = grad.resize2d(
+        to_layout(slope, layout),
+        to_layout(np.empty((2, 3, 1, 1)), layout).shape,
+        (down, across),
+        layout=layout,
+    )
+    check(from_layout(actual, layout), exact(slope).sum((2, 3), keepdims=True))
+
+
+def test_one_pixel_of_a_large_image(backend, layout, dtype, kind):
+    """All of an image has a share in it, linearly less from the middle on."""
+    x = terms(kind, (1, 3, 6001, 2), dtype)
+    share = 1 - np.abs(np.arange(6001, dtype=np.longdouble) - 3000) / 6001
+    expected = (exact(x) * (share / share.sum())[:, np.newaxis]).sum(2, keepdims=True)
+    actual = fastconv.resize2d(to_layout(x, layout), (1, 2), mode="linear", antialias=True, layout=layout)
+    check(from_layout(actual, layout), expected)
+
+
 def test_fold(backend, dtype, kind):
     kernel, windows = (20, 18), (30, 40)
     columns = terms(kind, (1, 2 * math.prod(kernel), math.prod(windows)), dtype)

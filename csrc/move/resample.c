@@ -4,7 +4,7 @@
  * x is (outer, in_size, inner), out (outer, out_size, inner). Output o takes counts[o] inputs from starts[o] on, with
  * the weights from weights[o * taps] on. */
 #include "base/parallel.h"
-#include "base/simd.h"
+#include "base/total.h"
 
 typedef struct {
     const real *x, *weights;
@@ -12,6 +12,23 @@ typedef struct {
     real *out;
     int64_t lines, in_size, out_size, inner, taps;
 } resample_job;
+
+/* One output of `width` columns, at most VL; its inputs lie `step` apart. */
+INLINE
+vec sum_of_part(const real *x, int64_t step, int64_t width, const real *weights, int64_t count) {
+    vec sum = zero();
+    for (int64_t t = 0; t < count; t++) sum += load_up_to(x + t * step, width) * splat(weights[t]);
+    return sum;
+}
+
+INLINE
+vec sum_of_taps(const real *x, int64_t step, int64_t width, const real *weights, int64_t count) {
+    total sum = {sum_of_part(x, step, width, weights, min64(count, PART_TERMS)), zero()};
+    if (count <= PART_TERMS) return sum.sum;
+    for (int64_t t = PART_TERMS; t < count; t += PART_TERMS)
+        add_part(&sum, sum_of_part(x + t * step, step, width, weights + t, min64(count - t, PART_TERMS)));
+    return total_of(&sum);
+}
 
 /* Tasks are rows of outputs (outer, o) where `inner` is a row of memory, else some lines of `outer`. */
 static int resample_rows(const void *context, int64_t begin, int64_t end) {
@@ -24,10 +41,8 @@ static int resample_rows(const void *context, int64_t begin, int64_t end) {
         const real *weights = j->weights + o * j->taps;
         real *out = j->out + task * j->inner;
         for (int64_t i = 0; i < j->inner; i += VL) {
-            vec sum = zero();
-            for (int64_t t = 0; t < j->counts[o]; t++)
-                sum += load_up_to(x + t * j->inner + i, j->inner - i) * splat(weights[t]);
-            store_up_to(out + i, sum, j->inner - i);
+            int64_t width = j->inner - i;
+            store_up_to(out + i, sum_of_taps(x + i, j->inner, width, weights, j->counts[o]), width);
         }
     }
     return 0;
@@ -52,9 +67,7 @@ static int resample_lines(const void *context, int64_t begin, int64_t end) {
         }
         for (int64_t o = 0; o < j->out_size; o++) {
             const real *from = in + j->starts[o] * VL, *weights = j->weights + o * j->taps;
-            vec sum = zero();
-            for (int64_t t = 0; t < j->counts[o]; t++) sum += load(from + t * VL) * splat(weights[t]);
-            store(result + o * VL, sum);
+            store(result + o * VL, sum_of_taps(from, VL, VL, weights, j->counts[o]));
         }
         for (int64_t o = 0; o < j->out_size; o += VL) {
             for (int l = 0; l < VL; l++) v[l] = load(result + (o + l) * VL);

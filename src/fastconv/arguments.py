@@ -45,8 +45,13 @@ def integer(op: str, name: str, value: SupportsIndex, minimum: int, most: int = 
                 f"{op}: {name} is {value!r} ({type(value).__name__}), but needs an integer"
             ) from None
     if not minimum <= number <= most:
-        raise ValueError(f"{op}: {name} is {number}, but needs an integer from {minimum} to {most}")
+        raise ValueError(f"{op}: {name} is {_short(number)}, but needs an integer from {minimum} to {most}")
     return number
+
+
+def _short(number: int) -> str:
+    """Python refuses to write out integers of thousands of digits."""
+    return str(number) if number.bit_length() <= 128 else f"an integer of {number.bit_length()} bits"
 
 
 def is_integer(value: object) -> bool:
@@ -77,11 +82,14 @@ def single(op: str, name: str, value: SingleLike, minimum: int) -> int:
 
 
 def number(op: str, name: str, value: SupportsFloat) -> float:
-    """A real number, not a string."""
-    if isinstance(value, (str, bytes)):
-        raise TypeError(f"{op}: {name} is {value!r}, but needs a number")
+    """A real number: no string, and nothing that `float` takes a part of (complex numbers, masked ones)."""
     try:
+        kind = getattr(getattr(value, "dtype", None), "kind", None)
+        if isinstance(value, (str, bytes, np.ma.MaskedArray)) or kind == "c":
+            raise TypeError
         return float(value)
+    except OverflowError:
+        raise ValueError(f"{op}: {name} is too large for a floating-point number") from None
     except (TypeError, ValueError):
         raise TypeError(f"{op}: {name} is {value!r}, but needs a number") from None
 

@@ -71,11 +71,12 @@ def read_resizing(
         scales = before[0] / after[0], before[1] / after[1]
     else:
         factors = _factors(op, cast(RatioLike, scale_factor))
-        after = math.floor(before[0] * factors[0]), math.floor(before[1] * factors[1])
-        if min(after) < 1 or max(after) > arguments.LARGEST:
+        scaled = before[0] * factors[0], before[1] * factors[1]
+        if not 1 <= min(scaled) <= max(scaled) < arguments.LARGEST + 1:
             raise ValueError(
-                f"{op}: scale_factor is {scale_factor!r}, which makes images of {before} pixels {after}"
+                f"{op}: scale_factor is {scale_factor!r}, which makes images of {before} pixels {scaled}"
             )
+        after = math.floor(scaled[0]), math.floor(scaled[1])
         scales = 1 / factors[0], 1 / factors[1]
     return Resizing(before, after, scales, word, named, smooth)
 

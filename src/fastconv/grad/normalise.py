@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import SupportsFloat, SupportsIndex
 
 import numpy as np
@@ -153,7 +154,11 @@ def group_norm(
     >>> fastconv.grad.group_norm(np.array([[[1.0]], [[2.0]]]), x, 1, eps=0.0)[1:]
     (array([-1.,  2.]), array([1., 2.]))
     """
-    return _by_image("grad.group_norm", grad_output, x, num_groups, weight, eps, needs, layout, backend)
+
+    def groups(channels: int) -> int:
+        return core.read_groups("grad.group_norm", num_groups, channels)
+
+    return _by_image("grad.group_norm", grad_output, x, groups, weight, eps, needs, layout, backend)
 
 
 def instance_norm(
@@ -193,11 +198,13 @@ def instance_norm(
     >>> fastconv.grad.instance_norm(np.array([[[1.0, 2.0]]]), np.array([[[1.0, 3.0]]]), eps=0.0)[1:]
     (array([1.]), array([3.]))
     """
-    return _by_image("grad.instance_norm", grad_output, x, None, weight, eps, needs, layout, backend)
+    return _by_image(
+        "grad.instance_norm", grad_output, x, lambda channels: channels, weight, eps, needs, layout, backend
+    )
 
 
 def _by_image(
-    op: str, grad_output: ArrayLike, x: ArrayLike, num_groups: SupportsIndex | None, weight: ArrayLike | None,
+    op: str, grad_output: ArrayLike, x: ArrayLike, groups: Callable[[int], int], weight: ArrayLike | None,
     eps: SupportsFloat, needs: NeedsLike, layout: Layout, backend: BackendName | None,
 ) -> Gradients:  # fmt: skip
     check_layout(op, layout)
@@ -207,7 +214,7 @@ def _by_image(
     shape = image.shape if batched else image.shape[1:]
     check_grad(op, grad.shape, shape, "x", shape)
     channels = image_sizes(image.shape, layout)[1]
-    parts = channels if num_groups is None else core.read_groups(op, num_groups, channels)
+    parts = groups(channels)
     scale, epsilon = core.read_vector(op, "weight", weight, (channels,)), core.read_eps(op, eps)
     engine = resolve(op, backend)
     dtype = float_result(image.dtype, grad.dtype)

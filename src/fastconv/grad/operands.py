@@ -21,7 +21,7 @@ def read_needs(
 ) -> tuple[bool, ...]:
     """Which gradients are asked for, in the order of `names`."""
     wanted = f"{len(names)} booleans, for {', '.join(names[:-1])} and {names[-1]}"
-    sequence = isinstance(needs, (tuple, list, np.ndarray))
+    sequence = isinstance(needs, (tuple, list)) or (isinstance(needs, np.ndarray) and needs.ndim == 1)
     if not sequence or not all(isinstance(need, (bool, np.bool)) for need in needs):
         raise TypeError(f"{op}: needs is {needs!r}, but needs {wanted}")
     if len(needs) != len(names):
@@ -31,7 +31,7 @@ def read_needs(
 
 def read_size(op: str, name: str, value: ShapeLike) -> Shape:
     """A full shape."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or getattr(value, "ndim", 1) != 1:
         raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs a full shape")
     return tuple(arguments.integer(op, name, n, 0) for n in value)
 

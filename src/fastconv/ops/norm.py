@@ -176,7 +176,7 @@ def fold_batch_norm(
         vectors.append(vector.astype(np.float64))
     b, m, v, g, shift = vectors
     epsilon = arguments.number(op, "eps", eps)
-    if (v < 0).any() or epsilon < 0:
+    if (v < 0).any() or not epsilon >= 0:
         raise ValueError(
             f"{op}: variance has values below 0 (or eps is {epsilon}), but both need to be at least 0"
         )

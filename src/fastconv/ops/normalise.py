@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
@@ -177,7 +178,11 @@ def group_norm(
     >>> fastconv.group_norm(np.array([[[1.0]], [[3.0]], [[7.0]], [[5.0]]]), 2, eps=0.0).ravel()
     array([-1.,  1.,  1., -1.])
     """
-    return _by_image("group_norm", x, num_groups, weight, bias, eps, layout, out, backend)
+
+    def groups(channels: int) -> int:
+        return core.read_groups("group_norm", num_groups, channels)
+
+    return _by_image("group_norm", x, groups, weight, bias, eps, layout, out, backend)
 
 
 def instance_norm(
@@ -220,17 +225,17 @@ def instance_norm(
     >>> fastconv.instance_norm(np.array([[[1.0, 3.0]], [[7.0, 5.0]]]), eps=0.0).ravel()
     array([-1.,  1.,  1., -1.])
     """
-    return _by_image("instance_norm", x, None, weight, bias, eps, layout, out, backend)
+    return _by_image("instance_norm", x, lambda channels: channels, weight, bias, eps, layout, out, backend)
 
 
 def _by_image(
-    op: str, x: ArrayLike, num_groups: SupportsIndex | None, weight: ArrayLike | None, bias: ArrayLike | None,
+    op: str, x: ArrayLike, groups: Callable[[int], int], weight: ArrayLike | None, bias: ArrayLike | None,
     eps: SupportsFloat, layout: Layout, out: Array | None, backend: BackendName | None,
 ) -> Array:  # fmt: skip
     check_layout(op, layout)
     array, batched = images(op, "x", x, layout)
     channels = image_sizes(array.shape, layout)[1]
-    parts = channels if num_groups is None else core.read_groups(op, num_groups, channels)
+    parts = groups(channels)
     scale, shift = (core.read_vector(op, n, v, (channels,)) for n, v in (("weight", weight), ("bias", bias)))
     epsilon = core.read_eps(op, eps)
     engine = resolve(op, backend)

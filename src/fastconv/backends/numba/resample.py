@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastconv.backends.numba import parallel
 from fastconv.backends.numba.compile import kernel, read, unsigned, write
 from fastconv.backends.numba.lines import clear
+from fastconv.backends.numba.totals import PART, settle_every, take_all
 from fastconv.typing import Array
 
 
@@ -22,11 +25,15 @@ def _resample(
     size: int, count: int, inner: int, taps: int,
 ) -> None:  # fmt: skip
     """An item is an output's row of the inner axis."""
+    room = inner if taps > PART else 0
+    totals, rests = np.empty(room, out.dtype), np.empty(room, out.dtype)
     for item in range(start, stop):
         o = item % count
-        clear(out, item * inner, (item + 1) * inner)
-        to = unsigned(item * inner)
+        own = out[item * inner : (item + 1) * inner]
+        clear(own, 0, inner)
         for t in range(counts[o]):
+            settle_every(t, own, inner, totals, rests)
             at, weight = unsigned((item // count * size + starts[o] + t) * inner), weights[o * taps + t]
             for i in range(unsigned(inner)):
-                out[to + i] += x[at + i] * weight
+                own[i] += x[at + i] * weight
+        take_all(counts[o], own, inner, totals, rests)

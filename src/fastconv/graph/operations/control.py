@@ -28,19 +28,27 @@ def _common(one: Value, other: Value) -> Type:
     return Type(dtype, tuple(a if a == b else None for a, b in sizes))
 
 
+def _only(name: str, value: Array) -> Any:
+    """The value of an array that has one."""
+    if value.size != 1:
+        raise ValueError(f"{name} has shape {value.shape}, but needs one value")
+    return value.item()
+
+
 @operation("If", rule=_either)
 def branch(condition: Array, *, then_branch: Body, else_branch: Body) -> Any:
-    return tuple(then_branch() if condition.item() else else_branch())
+    return tuple(then_branch() if _only("cond", condition) else else_branch())
 
 
 @operation("Loop")
 def loop(most: Array | None, condition: Array | None = None, *state: Any, body: Body, outputs: int) -> Any:
     """The body's results are whether to go on, the new state, and what is stacked over all rounds."""
-    states, goes_on, rounds = list(state), condition is None or bool(condition.item()), 0
+    states, goes_on, rounds = list(state), condition is None or bool(_only("cond", condition)), 0
     stacks: list[list[Any]] = [[] for _ in range(outputs - len(states))]
-    while goes_on and (most is None or rounds < int(most.item())):
+    limit = None if most is None else int(_only("M", most))
+    while goes_on and (limit is None or rounds < limit):
         results = body(np.array(rounds, np.int64), np.array(goes_on), *states)
-        goes_on, states = bool(results[0].item()), results[1 : 1 + len(states)]
+        goes_on, states = bool(_only("the body's condition", results[0])), results[1 : 1 + len(states)]
         for stack, value in zip(stacks, results[1 + len(states) :], strict=True):
             stack.append(value)
         rounds += 1
