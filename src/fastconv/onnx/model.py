@@ -22,7 +22,7 @@ class Model(Network):
     """A network that was read from an ONNX file. Made by `load`.
 
     It runs on the current backend or the one that it was loaded for, optimised for the shapes that it is called with:
-    a program is made for each set of shapes, at the first call with these, and the last few are kept. Several threads
+    a program is made for each set of shapes, at the first call with these, and a few are kept. Several threads
     may call it, and it can be pickled.
 
     Attributes
@@ -41,6 +41,7 @@ class Model(Network):
         self._plain = Interpreter(graph)
         self._general: Graph | None = None
         self._programs: dict[Any, Program] = {}
+        self._plans: dict[Any, Any] = {}
 
     def _run(self, arrays: list[Any]) -> list[Any]:
         backend = self._backend or get_backend()
@@ -55,9 +56,10 @@ class Model(Network):
         key = tuple(shapes.values()), backend, get_precision()
         program = self._programs.get(key)
         if program is None:
-            program = Program(self._optimised(), shapes, backend)
-            while len(self._programs) >= _MOST_PROGRAMS:
-                self._programs.pop(next(iter(self._programs)), None)
+            program = Program(self._optimised(), shapes, backend, plans=self._plans)
+            if len(self._programs) >= _MOST_PROGRAMS:
+                self._programs.clear()
+                self._plans.clear()
             program = self._programs.setdefault(key, program)
         return program._run(arrays)
 

@@ -17,7 +17,7 @@ from fastconv.execution.memory import empty
 from fastconv.graph.graph import Graph, Node
 from fastconv.graph.interpreter import NodeStep
 from fastconv.graph.program import lower_elementwise, lower_moves, lower_windows  # noqa: F401  (they fill the table)
-from fastconv.graph.program.lowering import Builder, Step
+from fastconv.graph.program.lowering import Builder, Plans, Step
 from fastconv.graph.program.memory import Kind, Places, aligned, byte_count, has_room
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array
@@ -29,10 +29,9 @@ class CompiledRun:
     Every run under way has an arena of its own; those of runs that ended are kept for the next.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, graph: Graph, plans: Plans) -> None:
         self._places = places = Places(graph)
-        builder = Builder(places)
+        builder = Builder(places, plans)
         self._segments: list[tuple[int, int] | NodeStep] = []
         self.steps: list[Step | Node] = []
         self._touched: list[tuple[int, ...]] = []

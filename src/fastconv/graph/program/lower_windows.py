@@ -7,13 +7,15 @@ from typing import Any
 
 from fastconv.backends.cython import BACKEND
 from fastconv.graph.graph import Node, Value
-from fastconv.graph.operations.conv import activation_of, as_image, constants, row
+from fastconv.graph.operations.conv import activation_of, row
 from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
 from fastconv.graph.operations.windows import Windows
 from fastconv.graph.program.lowering import Builder, dtype_of, given, lowers, sizes_of
-from fastconv.ops.plan import plan_conv2d, plan_conv_transpose2d
+from fastconv.ops.plan import Conv2dPlan, ConvTranspose2dPlan
 from fastconv.ops.plan_base import Plan
+from fastconv.problem.convolution import ConvOptions
 from fastconv.problem.pooling import PoolProblem, Reducer, adaptive, sliding
+from fastconv.typing import Array
 
 Shape = tuple[int, ...]
 
@@ -23,85 +25,93 @@ def _image(shape: Shape) -> Shape:
     return (*shape[:2], 1, *shape[2:]) if len(shape) == 3 else shape
 
 
-def _add_plan(b: Builder, node: Node, plan: Plan, x: Shape, residual: Value | None) -> bool:
+def _weights(node: Node) -> tuple[Array, Array | None] | None:
+    """Weight and bias, of the input's dtype, where both are constants of images, signals or dense layers."""
+    x, weight, bias = node.inputs[0], node.inputs[1], given(node, 2)
+    assert x is not None
+    assert weight is not None
+    if dtype_of(node) is None or weight.dtype != x.dtype or not weight.is_constant:
+        return None
+    if len(sizes_of(weight)) not in (2, 3, 4) or (bias is not None and not bias.is_constant):
+        return None
+    return weight.constant, None if bias is None else bias.constant
+
+
+def _add(b: Builder, node: Node, plan: Plan, x: Shape, residual: Value | None) -> bool:
     """The step of a plan on images; False where the kernels do not do all of it."""
     source, result = node.inputs[0], node.outputs[0]
     assert source is not None
     assert result is not None
+    assert source.dtype is not None
     known = plan.for_network(x, source.dtype)
     if known is None:
         return False
-    shortcut, packed, bias, work = known
+    *what, work = known
     reads = [b.place(source), -1 if residual is None else b.place(residual)]
-    what = shortcut, packed, bias
     algorithm, flops, weight_bytes = work
-    b.add(
-        "conv", what, reads, b.place(result), algorithm=algorithm, flops=flops, weight_bytes=weight_bytes
-    )
+    details: Any = {"algorithm": algorithm, "flops": flops, "weight_bytes": weight_bytes}
+    b.add("conv", what, reads, b.place(result), **details)
     return True
 
 
 @lowers("Conv", "fastconv.Conv")
 def convolution(b: Builder, node: Node) -> bool:
-    known, x, y = constants(node.inputs), node.inputs[0], node.outputs[0]
+    x, residual = node.inputs[0], given(node, 3)
     assert x is not None
-    assert y is not None
-    if known is None or dtype_of(node) is None or known[0].dtype != x.dtype or len(sizes_of(x)) not in (3, 4):
+    known = _weights(node)
+    if known is None or len(sizes_of(x)) not in (3, 4) or (residual is not None and residual.dtype != x.dtype):
         return False
     weight, bias = known
     shape = _image(sizes_of(x))
     windows = row(Windows.of(weight.shape[2:], node.attributes))
-    plan = plan_conv2d(
-        as_image(weight),
-        bias,
+    options = ConvOptions.read(
+        node.operation,
         windows.strides,
         windows.padding(shape[2:]),
         windows.dilations,
         node.attributes.get("group", 1),
         activation=activation_of(node.attributes),
-        backend="cython",
     )
-    residual = given(node, 3)
-    if residual is not None and residual.dtype != x.dtype:
-        return False
-    return _add_plan(b, node, plan, shape, residual)
+    return _add(b, node, b.plan(Conv2dPlan, options, weight, bias), shape, residual)
 
 
 @lowers("ConvTranspose", "fastconv.ConvTranspose")
 def transposed(b: Builder, node: Node) -> bool:
-    known, x, y = constants(node.inputs), node.inputs[0], node.outputs[0]
+    x = node.inputs[0]
     assert x is not None
-    assert y is not None
-    if known is None or dtype_of(node) is None or known[0].dtype != x.dtype or len(sizes_of(x)) not in (3, 4):
+    known = _weights(node)
+    if known is None or len(sizes_of(x)) not in (3, 4):
         return False
     weight, bias = known
     windows = Windows.of(weight.shape[2:], node.attributes)
     padding, more, beyond = transposed_padding(windows, sizes_of(x)[2:], node.attributes)
     if any(beyond):
         return False
-    options = transposed_options(windows, padding, more, node.attributes.get("group", 1))
-    function = activation_of(node.attributes)
-    plan = plan_conv_transpose2d(as_image(weight), bias, *options, activation=function, backend="cython")
-    return _add_plan(b, node, plan, _image(sizes_of(x)), None)
+    strides, pads, extra, groups, dilations = transposed_options(
+        windows, padding, more, node.attributes.get("group", 1)
+    )
+    options = ConvOptions.read(
+        node.operation,
+        strides,
+        pads,
+        dilations,
+        groups,
+        output_padding=extra,
+        activation=activation_of(node.attributes),
+    )
+    return _add(b, node, b.plan(ConvTranspose2dPlan, options, weight, bias), _image(sizes_of(x)), None)
 
 
 @lowers("fastconv.Dense")
 def dense(b: Builder, node: Node) -> bool:
-    x, weight, bias = node.inputs[0], node.inputs[1], given(node, 2)
-    if weight is None or not weight.is_constant or (bias is not None and not bias.is_constant):
-        return False
+    x = node.inputs[0]
     assert x is not None
-    if dtype_of(node) is None or weight.dtype != x.dtype:
+    known = _weights(node)
+    if known is None:
         return False
+    options = ConvOptions.read(node.operation, 1, 0, 1, 1, activation=activation_of(node.attributes))
     rows, columns = prod(sizes_of(x)[:-1]), sizes_of(x)[-1]
-    kernels = weight.constant[:, :, None, None]
-    plan = plan_conv2d(
-        kernels,
-        None if bias is None else bias.constant,
-        activation=activation_of(node.attributes),
-        backend="cython",
-    )
-    return _add_plan(b, node, plan, (rows, columns, 1, 1), None)
+    return _add(b, node, b.plan(Conv2dPlan, options, *known), (rows, columns, 1, 1), None)
 
 
 def _pool(b: Builder, node: Node, windows: tuple[Any, Any], reducer: Reducer) -> bool:

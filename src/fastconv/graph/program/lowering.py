@@ -15,10 +15,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fastconv.backends.cython import _engine
+from fastconv.execution.arrays import native
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.program.memory import Kind, Places, has_room
+from fastconv.ops.plan_base import Plan
+from fastconv.problem.convolution import ConvOptions
 from fastconv.typing import Array
 
+# Those of a network, by what they are made of.
+Plans = dict[Any, tuple[Plan, Array, Array | None]]
 MOST_AXES = _engine.MOST_AXES
 DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
 
@@ -45,8 +50,9 @@ class Step:
 class Builder:
     """The steps so far, and the places of values."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, plans: Plans) -> None:
         self.places = places
+        self._plans = plans
         self.network = _engine.Network()
         self.steps: list[Step] = []
         self.constants: dict[int, Array] = {}
@@ -60,6 +66,18 @@ class Builder:
             return False
         self._node = node
         return lowering(self, node)
+
+    def plan(
+        self, kind: type[Plan], options: ConvOptions, weight: Array, bias: Array | None
+    ) -> Plan:
+        """That of other programs of the network, or a new one, which does not copy the weights."""
+        key = kind, options, id(weight), id(bias)
+        if key not in self._plans:
+            kernel = weight.reshape(*weight.shape[:2], *((1, 1, *weight.shape[2:])[-2:]))
+            own = None if bias is None else native(bias, weight.dtype)
+            # The arrays stay, so that no others get their numbers.
+            self._plans[key] = kind(options, kernel, own, "cython"), weight, bias
+        return self._plans[key][0]
 
     def place(self, value: Value) -> int:
         """Where a step reads or writes a value; constants are copied to where kernels can read them."""

@@ -37,7 +37,9 @@ class Program(Network):
         *,
         optimize: bool = True,
         stop_after: str | None = None,
+        plans: dict[Any, Any] | None = None,
     ) -> None:
+        """`plans` are those that the programs of one network share."""
         self._made_of = graph, dict(input_shapes), backend, optimize, stop_after
         self._backend: BackendName = backend
         shapes = {name: tuple(map(int, shape)) for name, shape in input_shapes.items()}
@@ -50,7 +52,7 @@ class Program(Network):
             # Not at the top: the extension may not have been built.
             from fastconv.graph.program.compiled import CompiledRun
 
-            self._runs: Any = CompiledRun(self.graph)
+            self._runs: Any = CompiledRun(self.graph, {} if plans is None else plans)
         else:
             self._runs = Interpreter(self.graph)
 
