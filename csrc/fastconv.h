@@ -117,12 +117,26 @@ int fc_to_halves(const void *floats, void *halves, int64_t count, int threads);
 
 /* ---- elementwise chains: a few instructions for each element ---- */
 enum { FC_MOST_OPERANDS = 8, FC_MOST_AXES = 8, FC_MOST_INSTRUCTIONS = 24, FC_MOST_TEMPORARIES = 6 };
-enum { FC_ADD, FC_SUB, FC_MUL, FC_DIV, FC_LEAST, FC_MOST, FC_PRELU, /* of a and b; FC_PRELU has the slope b */
-       FC_ACTIVATE,   /* the activation `which` of a, with p and q */
-       FC_AFFINE,     /* a * p + q */
-       FC_HARD_SIGMOID, /* a * p + q within 0 and 1 */
-       FC_ELU,        /* p * (exp(a) - 1) below 0, times q everywhere */
-       FC_EXP, FC_SQRT, FC_ABS, FC_FLOOR, FC_CEIL, FC_ROUND, FC_MISH };
+enum {
+    FC_ADD,
+    FC_SUB,
+    FC_MUL,
+    FC_DIV,
+    FC_LEAST,
+    FC_MOST,
+    FC_PRELU,        /* of a and b; FC_PRELU has the slope b */
+    FC_ACTIVATE,     /* the activation `which` of a, with p and q */
+    FC_AFFINE,       /* a * p + q */
+    FC_HARD_SIGMOID, /* a * p + q within 0 and 1 */
+    FC_ELU,          /* p * (exp(a) - 1) below 0, times q everywhere */
+    FC_EXP,
+    FC_SQRT,
+    FC_ABS,
+    FC_FLOOR,
+    FC_CEIL,
+    FC_ROUND,
+    FC_MISH
+};
 
 /* Places are those of operands, and from FC_MOST_OPERANDS on of temporaries. */
 typedef struct {

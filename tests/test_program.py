@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 import fastconv
-from fastconv.graph import Graph, Interpreter, Node, Value
+from fastconv.graph import Interpreter, Node, Value
 from fastconv.graph.program import Program
 from fastconv.graph.program.memory import byte_count
 from onnx_models import classifier
@@ -20,7 +20,9 @@ X = np.random.default_rng(1).normal(size=(2, 3, 12, 12)).astype(np.float32)
 
 
 def compiled(graph, inputs, backend, **options):
-    return Program(graph, {v.name: a.shape for v, a in zip(graph.inputs, inputs, strict=True)}, backend, **options)
+    return Program(
+        graph, {v.name: a.shape for v, a in zip(graph.inputs, inputs, strict=True)}, backend, **options
+    )
 
 
 def check(net, *outputs, tolerance=1e-5, optimize=False):
@@ -173,13 +175,21 @@ def test_split_and_joined_again(backend):
     check(net, net("Concat", net("Neg", b), a, axis=1))
 
 
+REDUCTIONS = ["MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LRN", "Softmax", "LogSoftmax"]
+
+
 @pytest.mark.parametrize("shape", [(1, 5, 9, 11), (3, 4, 1, 1), (2, 3, 20)], ids=str)
-@pytest.mark.parametrize("operation", ["MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LRN", "Softmax", "LogSoftmax"])  # fmt: skip
+@pytest.mark.parametrize("operation", REDUCTIONS)
 def test_pooling_and_norms(backend, operation, shape):
     attributes = {}
     if operation in ("MaxPool", "AveragePool"):
         rank = len(shape) - 2
-        attributes = {"kernel_shape": (3,) * rank, "strides": (2,) * rank, "pads": (1,) * 2 * rank, "ceil_mode": 1}
+        attributes = {
+            "kernel_shape": (3,) * rank,
+            "strides": (2,) * rank,
+            "pads": (1,) * 2 * rank,
+            "ceil_mode": 1,
+        }
     if operation == "LRN":
         attributes = {"size": 3, "alpha": 0.1}
     net = Net()

@@ -15,6 +15,7 @@ ROOMS = {
     "pool": {"base"},
     "move": {"base"},
     "norm": {"base"},
+    "network": {"base", "conv"},
 }
 INTERFACE = {"fastconv.h", "operations.def"}
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)

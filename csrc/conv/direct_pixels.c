@@ -7,6 +7,7 @@
  * cross cache lines where the block has few filters. */
 #include <math.h>
 
+#include "base/bands.h"
 #include "base/simd.h"
 #include "conv/direct.h"
 #include "conv/epilogue.h"
@@ -141,6 +142,20 @@ static void interleave(const real *rows, int64_t rows_step, int64_t count, int64
     if (count > 2) interleave(half, 2 * n, pairs, 2 * n, to, next_room, room);
 }
 
+/* Asks for the memory that a tile's results will go to, and for their residuals: both lie in as many places as the tile
+ * has filters, too few lines in each for the hardware to see a pattern. */
+INLINE
+void fetch_results(const direct_job *j, const place *p, const pixel_stretch *r, int64_t filters) {
+    const operands *o = j->o;
+    int64_t first = p->image * o->out_image + p->filter * o->out_channel + r->out_pixel;
+    const real *residual = (const real *)j->e->residual;
+    for (int64_t k = 0; k < filters; k++, first += o->out_channel)
+        for (int64_t m = 0; m < r->outputs; m += 64 / (int64_t)sizeof(real)) {
+            __builtin_prefetch(j->out + first + m, 1);
+            if (residual) __builtin_prefetch(residual + first + m);
+        }
+}
+
 static void do_tile(const direct_job *j, const place *p, const real *source, real *scratch) {
     const operands *o = j->o;
     const fc_epilogue *e = j->e;
@@ -158,6 +173,7 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
         copy = room, t.channel_step = own;
     }
     pixel_stretch r = first_stretch(j, p);
+    if (beyond_l2(o->out_image) && !block_by_block(o)) fetch_results(j, p, &r, filters);
     if (r.count == own && o->phase_columns == 1 && !e->residual &&
         (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
         t.finished = 1, t.relu = e->activation == FC_RELU;

@@ -21,13 +21,18 @@ vec sum_of_part(const real *x, int64_t step, int64_t width, const real *weights,
     return sum;
 }
 
-INLINE
-vec sum_of_taps(const real *x, int64_t step, int64_t width, const real *weights, int64_t count) {
-    total sum = {sum_of_part(x, step, width, weights, min64(count, PART_TERMS)), zero()};
-    if (count <= PART_TERMS) return sum.sum;
-    for (int64_t t = PART_TERMS; t < count; t += PART_TERMS)
+/* The same of more inputs than a plain sum has digits for. */
+static NOINLINE vec sum_of_many(const real *x, int64_t step, int64_t width, const real *weights, int64_t count) {
+    total sum = no_total();
+    for (int64_t t = 0; t < count; t += PART_TERMS)
         add_part(&sum, sum_of_part(x + t * step, step, width, weights + t, min64(count - t, PART_TERMS)));
     return total_of(&sum);
+}
+
+INLINE
+vec sum_of_taps(const real *x, int64_t step, int64_t width, const real *weights, int64_t count) {
+    return count > PART_TERMS ? sum_of_many(x, step, width, weights, count)
+                              : sum_of_part(x, step, width, weights, count);
 }
 
 /* Tasks are rows of outputs (outer, o) where `inner` is a row of memory, else some lines of `outer`. */

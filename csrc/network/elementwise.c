@@ -132,7 +132,7 @@ static void run_instruction(const fc_instruction *c, const real *a, const real *
         case FC_LEAST: EACH(choose((x < y) | (x != x), x, y))
         case FC_MOST: EACH(choose((x > y) | (x != x), x, y))
         case FC_PRELU: EACH(choose(x < zero(), x * y, x))
-        case FC_AFFINE: EACH(x *p + q)
+        case FC_AFFINE: EACH(x * p + q)
         case FC_HARD_SIGMOID: EACH(at_most(at_least(x * p + q, zero()), splat(1)))
         case FC_ABS: EACH(absolute(x))
         case FC_SQRT: EACH_NUMBER(sqrt);
@@ -159,7 +159,8 @@ static int elementwise_work(const void *context, int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; task++) {
         int status = fc_called_off();
         if (status) return status;
-        int64_t first = task * TILE, n = min64(TILE, j->count - first);
+        int64_t first = task * TILE
+        , n = min64(TILE, j->count - first);
         for (int k = 0; k < e->operands; k++) {
             if (j->direct[k])
                 places[k] = j->operands[k] + first;

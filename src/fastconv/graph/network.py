@@ -92,21 +92,22 @@ class Network:
         if out is None:
             return {}
         names = [tensor.name for tensor in self.outputs]
-        if not isinstance(out, Mapping):
-            if len(names) != 1:
-                raise ValueError(f"{self._word}: out needs to be a dict of some of its outputs {names}")
-            out = {names[0]: out}
-        for name, target in out.items():
+        if not isinstance(out, Mapping) and len(names) != 1:
+            raise ValueError(f"{self._word}: out needs to be a dict of some of its outputs {names}")
+        targets: Mapping[str, Any] = out if isinstance(out, Mapping) else {names[0]: out}
+        for name, target in targets.items():
             if name not in names:
                 raise ValueError(f"{self._word}: out has {name!r}, but the outputs are {names}")
             if not isinstance(target, np.ndarray):
-                raise TypeError(f"{self._word}: out[{name!r}] is {type(target).__name__}, but needs an ndarray")
+                raise TypeError(
+                    f"{self._word}: out[{name!r}] is {type(target).__name__}, but needs an ndarray"
+                )
             if not target.flags.writeable:
                 raise ValueError(f"{self._word}: out[{name!r}] cannot be written to")
-            others = [*arrays, *(other for key, other in out.items() if key != name)]
+            others = [*arrays, *(other for key, other in targets.items() if key != name)]
             if any(isinstance(other, np.ndarray) and np.shares_memory(target, other) for other in others):
                 raise ValueError(f"{self._word}: out[{name!r}] overlaps an input or another output")
-        return out
+        return targets
 
     def _put(self, tensor: Tensor, result: Any, target: Array) -> Array:
         if not isinstance(result, np.ndarray) or target.shape != result.shape or target.dtype != result.dtype:

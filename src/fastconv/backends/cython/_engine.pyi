@@ -269,3 +269,63 @@ class Memo:
     def remember(
         self, shortcut: Any, op: str, given: tuple[Any, ...], settings: tuple[Any, ...], *arrays: Any
     ) -> None: ...
+
+MOST_AXES: int
+
+def elementwise_operations() -> dict[str, int]: ...
+def elementwise_room() -> tuple[int, int]: ...
+
+class Places:
+    def __init__(self, count: int) -> None: ...
+    def bind(self, place: int, array: Array | None, offset: int) -> None: ...
+
+Instruction = tuple[int, int, int, int, int, float, float]
+
+class Network:
+    def __len__(self) -> int: ...
+    def conv(
+        self, known: ConvShortcut, packed: Array, bias: Array | None, x: int, residual: int, out: int
+    ) -> None: ...
+    def pool(self, known: PoolShortcut, x: int, out: int) -> None: ...
+    def elementwise(
+        self,
+        dtype: int,
+        sizes: Sequence[int],
+        strides: Sequence[Sequence[int]],
+        out_strides: Sequence[int],
+        code: Sequence[Instruction],
+        operands: Sequence[int],
+        out: int,
+    ) -> None: ...
+    def copy(
+        self,
+        item: int,
+        sizes: Sequence[int],
+        x_strides: Sequence[int],
+        out_strides: Sequence[int],
+        x: int,
+        out: int,
+    ) -> None: ...
+    def softmax(self, dtype: int, sizes: tuple[int, int, int], logarithm: bool, x: int, out: int) -> None: ...
+    def local_response_norm(
+        self,
+        dtype: int,
+        sizes: tuple[int, int, int],
+        size: int,
+        alpha: float,
+        beta: float,
+        k: float,
+        x: int,
+        out: int,
+    ) -> None: ...
+    def resample(
+        self,
+        dtype: int,
+        sizes: tuple[int, int, int, int],
+        starts: Array,
+        counts: Array,
+        weights: Array,
+        x: int,
+        out: int,
+    ) -> None: ...
+    def run(self, places: Places, first: int, last: int, threads: int, nanoseconds: Array | None) -> None: ...

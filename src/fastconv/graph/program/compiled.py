@@ -1,5 +1,5 @@
-"""Runs a graph whose shapes are known on the ``cython`` backend: its memory is planned, and its steps run in C, one after
-the other, wherever they can. Made by `program.py`.
+"""Runs a graph whose shapes are known on the ``cython`` backend: its memory is planned, and its steps run in C, one
+after the other, wherever they can. Made by `program.py`.
 
 Nodes that C has no kernel for run in Python between the others, as the interpreter runs them.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.backends.cython import _engine
+import fastconv.backends.cython._engine as _engine
 from fastconv.execution.memory import empty
 from fastconv.graph.graph import Graph, Node
 from fastconv.graph.interpreter import NodeStep

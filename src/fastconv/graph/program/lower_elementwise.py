@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.backends.cython import ACTIVATIONS, _engine
+import fastconv.backends.cython._engine as _engine
+from fastconv.backends.cython import ACTIVATIONS
 from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.program.lowering import MOST_AXES, Builder, dtype_of, lowers, merged, sizes_of, strides_of
 
@@ -47,7 +48,8 @@ class _Chain:
         self._readers[register] = self._readers.get(register, 0) + readers
 
     def read(self, value: Value) -> int:
-        return self._registers[id(value)] if id(value) in self._registers else self.operand(value)
+        register = self._registers.get(id(value))
+        return self.operand(value) if register is None else register
 
     def done_with(self, register: int) -> None:
         """One reader fewer; a temporary that nobody reads any more is free."""
@@ -223,7 +225,9 @@ def single(b: Builder, node: Node) -> bool:
     return result is not None and _lower(b, node, [node], result, {})
 
 
-def _lower(b: Builder, node: Node, nodes: list[Node], result: Value, outside: dict[int, Value | None]) -> bool:
+def _lower(
+    b: Builder, node: Node, nodes: list[Node], result: Value, outside: dict[int, Value | None]
+) -> bool:
     out, dtype = node.outputs[0], dtype_of(node)
     assert out is not None
     if dtype is None:

@@ -59,19 +59,21 @@ def convolution(b: Builder, node: Node) -> bool:
     x, residual = node.inputs[0], given(node, 3)
     assert x is not None
     known = _weights(node)
-    if known is None or len(sizes_of(x)) not in (3, 4) or (residual is not None and residual.dtype != x.dtype):
+    if (
+        known is None
+        or len(sizes_of(x)) not in (3, 4)
+        or (residual is not None and residual.dtype != x.dtype)
+    ):
         return False
     weight, bias = known
     shape = _image(sizes_of(x))
     windows = row(Windows.of(weight.shape[2:], node.attributes))
-    options = ConvOptions.read(
-        node.operation,
-        windows.strides,
-        windows.padding(shape[2:]),
-        windows.dilations,
-        node.attributes.get("group", 1),
-        activation=activation_of(node.attributes),
-    )
+    stride: Any
+    padding: Any
+    dilation: Any
+    stride, padding, dilation = windows.strides, windows.padding(shape[2:]), windows.dilations
+    group, function = node.attributes.get("group", 1), activation_of(node.attributes)
+    options = ConvOptions.read(node.operation, stride, padding, dilation, group, activation=function)
     return _add(b, node, b.plan(Conv2dPlan, options, weight, bias), shape, residual)
 
 
@@ -90,15 +92,8 @@ def transposed(b: Builder, node: Node) -> bool:
     strides, pads, extra, groups, dilations = transposed_options(
         windows, padding, more, node.attributes.get("group", 1)
     )
-    options = ConvOptions.read(
-        node.operation,
-        strides,
-        pads,
-        dilations,
-        groups,
-        output_padding=extra,
-        activation=activation_of(node.attributes),
-    )
+    sides, function = (strides, pads, dilations, groups), activation_of(node.attributes)
+    options = ConvOptions.read(node.operation, *sides, output_padding=extra, activation=function)
     return _add(b, node, b.plan(ConvTranspose2dPlan, options, weight, bias), _image(sizes_of(x)), None)
 
 

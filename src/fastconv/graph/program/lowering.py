@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastconv.backends.cython import _engine
+import fastconv.backends.cython._engine as _engine
 from fastconv.execution.arrays import native
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.program.memory import Kind, Places, has_room
@@ -67,9 +67,7 @@ class Builder:
         self._node = node
         return lowering(self, node)
 
-    def plan(
-        self, kind: type[Plan], options: ConvOptions, weight: Array, bias: Array | None
-    ) -> Plan:
+    def plan(self, kind: type[Plan], options: ConvOptions, weight: Array, bias: Array | None) -> Plan:
         """That of other programs of the network, or a new one, which does not copy the weights."""
         key = kind, options, id(weight), id(bias)
         if key not in self._plans:

@@ -68,6 +68,10 @@ class Program(Network):
 
 
 def _remade(
-    graph: Graph, shapes: Mapping[str, ShapeLike], backend: BackendName, optimize: bool, stop_after: str | None
+    graph: Graph,
+    shapes: Mapping[str, ShapeLike],
+    backend: BackendName,
+    optimize: bool,
+    stop_after: str | None,
 ) -> Program:
     return Program(graph, shapes, backend, optimize=optimize, stop_after=stop_after)
