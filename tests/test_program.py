@@ -197,6 +197,25 @@ def test_pooling_and_norms(backend, operation, shape):
     assert backend != "cython" or not in_python(program)
 
 
+RESIZES = [
+    {"mode": mode, "coordinate_transformation_mode": places, **more}
+    for mode, more in (
+        ("nearest", {"nearest_mode": "floor"}), ("nearest", {}), ("linear", {}), ("linear", {"antialias": 1}),
+        ("cubic", {}), ("cubic", {"exclude_outside": 1, "cubic_coeff_a": -0.5}),
+    )
+    for places in ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel", "half_pixel_symmetric")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("attributes", RESIZES, ids=lambda a: "-".join(map(str, a.values())))
+@pytest.mark.parametrize("scales", [(1, 1, 2, 2), (1, 1, 0.6, 1.7), (1, 2, 1, 0.4), (1, 1, 1, 1)], ids=str)
+def test_resize(backend, attributes, scales):
+    net = Net()
+    x = net.input(2, 3, 7, 9)
+    program = check(net, net("Resize", x, None, np.array(scales, np.float32), **attributes), tolerance=2e-6)
+    assert backend != "cython" or not in_python(program)
+
+
 def test_softmax_along_other_axes(backend):
     net = Net()
     x = net.input(2, 5, 3)

@@ -41,7 +41,7 @@ def taps(size: int, out: int, scale: float, mode: Mode, coordinates: Coordinates
             place = np.maximum(place, 0)
     if mode == "nearest":
         whole = np.floor(place if coordinates == "asymmetric" else place + 0.5)
-        return _table(np.clip(whole, 0, size - 1).astype(np.int64)[:, np.newaxis], np.ones((out, 1)), size)
+        return table_of(np.clip(whole, 0, size - 1).astype(np.int64)[:, np.newaxis], np.ones((out, 1)), size)
     reach = 1 if mode == "linear" else 2
     wide = max(scale, 1.0) if antialias else 1.0
     first = np.floor(place - reach * wide).astype(np.int64) + (0 if antialias else 1)
@@ -51,7 +51,7 @@ def taps(size: int, out: int, scale: float, mode: Mode, coordinates: Coordinates
     if antialias:  # what lies outside has no share
         weights = np.where((at >= 0) & (at < size), weights, 0)
         weights /= weights.sum(1, keepdims=True)
-    return _table(np.clip(at, 0, size - 1), weights, size)
+    return table_of(np.clip(at, 0, size - 1), weights, size)
 
 
 def _cubic(d: Array, antialias: bool) -> Array:
@@ -75,7 +75,7 @@ def transposed(
     return _rows(inputs, outputs, weights, size)
 
 
-def _table(at: NDArray[np.int64], weights: Array, size: int) -> Taps:
+def table_of(at: NDArray[np.int64], weights: Array, size: int) -> Taps:
     """Of the inputs `at` (out, taps), some of which are one, with their `weights`."""
     out = np.broadcast_to(np.arange(len(at))[:, np.newaxis], at.shape)
     some = weights != 0

@@ -26,6 +26,10 @@ class Axis:
     start: float  # of the region that is seen (tf_crop_and_resize)
     end: float
 
+    @property
+    def changes(self) -> bool:
+        return self.count != self.size or bool(self.scale != 1)
+
     def places(self, mode: str) -> Array:
         """Where each output lies among the inputs; in float32, as elsewhere, since a floor sees the difference."""
         out = np.arange(self.count, dtype=np.float32)
@@ -78,6 +82,17 @@ def _taps(axis: Axis, places: Array, reach: int, cubic: float | None, antialias:
     return np.clip(index, 0, axis.size - 1).astype(np.int64), weights
 
 
+def inputs_of(
+    axis: Axis, places: Array, mode: str, nearest_mode: str, cubic: float, antialias: bool, inside: bool
+) -> tuple[Array, Array | None]:
+    """Indices of the inputs that each output is made of, (count, taps), and their weights; None where it is one."""
+    if mode == "nearest":
+        index = np.clip(_nearest(places, nearest_mode), 0, axis.size - 1).astype(np.int64)
+        return index[:, np.newaxis], None
+    is_cubic = mode == "cubic"
+    return _taps(axis, places, 2 if is_cubic else 1, cubic if is_cubic else None, antialias, inside)  # type: ignore[no-any-return]
+
+
 def _along(x: Array, axis: int, index: Array, weights: Array) -> Array:
     """Sums of elements along an axis."""
     shape = (-1,) + (1,) * (x.ndim - axis - 1)
@@ -125,27 +140,26 @@ def resize(
     nearest_mode: str = "round_prefer_floor",
 ) -> Any:
     places_mode = coordinate_transformation_mode
-    along = list(range(x.ndim)) if axes is None else [axis % x.ndim for axis in axes]
-    region = [0.0] * len(along) + [1.0] * len(along)
+    region: list[float] | None = None
     if places_mode == "tf_crop_and_resize" and roi is not None and roi.size:
         region = [float(value) for value in roi]
-    wanted = _axes(x, along, scales, sizes, region, keep_aspect_ratio_policy)
+    wanted = axes_of(x.shape, axes, scales, sizes, region, keep_aspect_ratio_policy)
     result = x.astype(np.float32) if x.dtype.kind in "iub" and mode != "nearest" else x
     outside: list[tuple[int, Array]] = []
     for number, axis in wanted.items():
         places = axis.places(places_mode)
         if places_mode == "tf_crop_and_resize":
             outside.append((number, (places < 0) | (places > axis.size - 1)))
-        elif axis.count == axis.size and axis.scale == 1:
+        elif not axis.changes:
             continue
-        if mode == "nearest":
-            index = np.clip(_nearest(places, nearest_mode), 0, axis.size - 1).astype(np.int64)
-            result = np.take(result, index, number)
-        else:
-            reach, cubic = (2, cubic_coeff_a) if mode == "cubic" else (1, None)
-            result = _along(
-                result, number, *_taps(axis, places, reach, cubic, bool(antialias), bool(exclude_outside))
-            )
+        index, weights = inputs_of(
+            axis, places, mode, nearest_mode, cubic_coeff_a, bool(antialias), bool(exclude_outside)
+        )
+        result = (
+            np.take(result, index[:, 0], number)
+            if weights is None
+            else _along(result, number, index, weights)
+        )
     for number, mask in outside:
         part: list[Any] = [slice(None)] * x.ndim
         part[number] = mask
@@ -161,26 +175,34 @@ def _back(result: Array, dtype: Any) -> Array:
     return result.astype(dtype, copy=False)
 
 
-def _axes(
-    x: Array, along: list[int], scales: Array | None, sizes: Array | None, region: list[float], policy: str
+def axes_of(
+    shape: tuple[int, ...],
+    axes: tuple[int, ...] | None,
+    scales: Array | None,
+    sizes: Array | None,
+    region: list[float] | None,
+    policy: str,
 ) -> dict[int, Axis]:
+    """The axes that are resized, by their numbers; `region` holds the starts and ends of what is seen, if not all."""
+    along = [axis % len(shape) for axis in (range(len(shape)) if axes is None else axes)]
     count = len(along)
+    seen = [0.0] * count + [1.0] * count if region is None else region
     if sizes is not None and sizes.size:
         given = as_sizes(sizes)
-        factors = [size / x.shape[axis] for axis, size in zip(along, given, strict=True)]
+        factors = [size / shape[axis] for axis, size in zip(along, given, strict=True)]
         if policy != "stretch":
             factor = min(factors) if policy == "not_larger" else max(factors)
             factors = [factor] * count
-            given = [math.floor(factor * x.shape[axis] + 0.5) for axis in along]
+            given = [math.floor(factor * shape[axis] + 0.5) for axis in along]
     elif scales is not None and scales.size:
         factors = [float(scale) for scale in scales]
         if len(factors) != count or not all(0 < factor < math.inf for factor in factors):
             raise ValueError(f"Resize: scales {factors} for {count} axes")
-        given = [math.floor(factor * x.shape[axis]) for axis, factor in zip(along, factors, strict=True)]
+        given = [math.floor(factor * shape[axis]) for axis, factor in zip(along, factors, strict=True)]
     else:
         raise ValueError("Resize: needs scales or sizes")
     return {
-        axis: Axis(x.shape[axis], size, np.float32(factor), region[place], region[place + count])
+        axis: Axis(shape[axis], size, np.float32(factor), seen[place], seen[place + count])
         for place, (axis, size, factor) in enumerate(zip(along, given, factors, strict=True))
     }
 
