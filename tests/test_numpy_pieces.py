@@ -1,4 +1,4 @@
-"""The reference backend makes pieces of its outputs and of the taps: whole numbers show that nothing is lost between."""
+"""The reference backend makes pieces of its outputs and of taps: whole numbers show that nothing is lost between."""
 
 import numpy as np
 import pytest
