@@ -5,7 +5,7 @@ import pytest
 
 import fastconv
 from fastconv import grad
-from fastconv.backends.numpy import convolution
+from fastconv.backends.numpy import convolution, geometry
 
 pytestmark = pytest.mark.one_instruction_set
 
@@ -37,6 +37,7 @@ def test_pieces_make_up_the_whole(monkeypatch, layout, shape, kernel, options, s
         return y, *grad.conv2d(x, weight, y, needs=(True, True, False), **options)[:2]
 
     expected = results()
+    monkeypatch.setattr(geometry, "_PIECE", 1)
     monkeypatch.setattr(convolution, "_SEEN", seen)
     monkeypatch.setattr(convolution, "_TAPS", taps)
     for result, value in zip(results(), expected, strict=True):

@@ -90,7 +90,7 @@ def _pieces(problem: ConvProblem, batch: int) -> Iterator[tuple[slice, ...]]:
     taps = min(_TAPS, problem.kernel[0] * problem.kernel[1])
     pixels = batch * problem.out_size[0] * problem.out_size[1]
     elements = max(problem.channels * taps, problem.filters) * pixels
-    return pieces(elements, batch, *problem.out_size, most=_SEEN)
+    return pieces(elements, batch, *problem.out_size, least=_SEEN)
 
 
 def _runs(problem: ConvProblem, own: tuple[slice, ...]) -> Iterator[tuple[slice | list[int], list[Sight]]]:
