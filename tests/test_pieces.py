@@ -97,6 +97,7 @@ def beyond(call):
 LARGE, PADDED_LARGE = normal(1, 16, 64, 64), normal(1, 16, 80, 80)
 LARGE_OFFSET, LARGE_WEIGHT = normal(1, 18, 64, 64), normal(16, 16, 3, 3)
 POOLED, AT = fastconv.max_pool2d(LARGE, 2, 1, return_indices=True)
+TALL = normal(1, 1, 4096, 32)
 ONE_IMAGE = {
     "pad": lambda: fastconv.pad2d(LARGE, 8, mode="reflect", backend="numpy"),
     "pad, gradient": lambda: grad.pad2d(PADDED_LARGE, 8, mode="reflect", backend="numpy"),
@@ -107,6 +108,7 @@ ONE_IMAGE = {
     "means": lambda: fastconv.avg_pool2d(LARGE, 3, 1, backend="numpy"),
     "means, gradient": lambda: grad.avg_pool2d(LARGE, (1, 16, 66, 66), 3, 1, backend="numpy"),
     "maxima": lambda: fastconv.max_pool2d(LARGE, 3, 1, return_indices=True, backend="numpy"),
+    "maxima of one plane": lambda: fastconv.max_pool2d(TALL, 2, backend="numpy"),
     "norm": lambda: fastconv.local_response_norm(LARGE, 5, backend="numpy"),
     "norm, gradient": lambda: grad.local_response_norm(LARGE, LARGE, 5, backend="numpy"),
     "unpool": lambda: fastconv.max_unpool2d(POOLED, AT, 2, 1, output_size=(64, 64), backend="numpy"),

@@ -28,15 +28,17 @@ def channel_counts(problem: ConvProblem) -> tuple[int, int]:
 def method(problem: ConvProblem) -> str:
     """Which kernels do it: "tile"; for groups that would leave most of a tile empty "thin" or "channels".
 
+    "channels" copies a channel for each result of its group, which is worth it for many groups, or few copies.
     "phases" is for transposed convolutions of more than `_MOST_PASSES` passes.
     """
     if pass_count(problem, 0) * pass_count(problem, 1) > _MOST_PASSES:
         return "phases"
-    results = channel_counts(problem)[1]
+    operands, results = channel_counts(problem)
     if not problem.channels_last:
         return "thin" if results <= 2 else "tile"
     few = results * 4 <= TILE_VECTORS * lanes(problem.dtype)
-    return "channels" if few and problem.groups > 1 else "tile"
+    copied = problem.groups > 1 or operands * results <= lanes(problem.dtype)
+    return "channels" if few and copied else "tile"
 
 
 def panel_width(problem: ConvProblem) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from fastconv.backends.numpy import deform, gradients, normalise
+from fastconv.backends.numpy import convolution, deform, gradients, normalise
 from fastconv.backends.numpy.activations import apply, apply_slope
 from fastconv.backends.numpy.geometry import (
     channels_first,
@@ -20,7 +20,6 @@ from fastconv.backends.numpy.geometry import (
     sights,
 )
 from fastconv.backends.numpy.pooling import pool
-from fastconv.backends.numpy.product import product
 from fastconv.backends.numpy.resample import resample
 from fastconv.backends.numpy.sums import Sums, column_sums
 from fastconv.backends.protocol import NoShortcuts, Segments
@@ -44,16 +43,21 @@ class NumpyBackend(NoShortcuts):
         return ("direct",)
 
     def explain(self, problem: ConvProblem) -> str:
-        return f"numpy backend: direct, one BLAS matrix product for each of the kernel's taps\nFLOPs: {problem.flops:,}"
+        return (
+            f"numpy backend: direct, as BLAS matrix products of some taps at a time\nFLOPs: {problem.flops:,}"
+        )
 
     def weight_form(self, problem: ConvProblem) -> Hashable:
         return "grouped"
 
     def prepare(self, problem: ConvProblem, weight: Array, once: bool = False) -> Array:
-        """The weights as (groups, filters per group, channels per group, kH, kW)."""
+        """The weights as (groups, filters per group, taps, channels per group)."""
+        taps = problem.kernel[0] * problem.kernel[1]
         if problem.channels_last:
-            weight = weight.transpose(3, 2, 0, 1)
-        return weight.reshape(problem.groups, -1, *weight.shape[1:])
+            by_filter = weight.transpose(3, 0, 1, 2)
+        else:
+            by_filter = np.ascontiguousarray(weight.transpose(0, 2, 3, 1))
+        return by_filter.reshape(problem.groups, problem.filters // problem.groups, taps, -1)
 
     def conv(
         self,
@@ -65,7 +69,7 @@ class NumpyBackend(NoShortcuts):
         activation: Activation | None,
         out: Array,
     ) -> None:
-        compute = _conv_transpose if problem.transposed else _conv
+        compute = convolution.conv_transpose if problem.transposed else convolution.conv
         image, target = channels_first(x, problem.layout), channels_first(out, problem.layout)
         added = [] if bias is None else [np.broadcast_to(bias[:, np.newaxis, np.newaxis], target.shape)]
         if residual is not None:
@@ -77,7 +81,9 @@ class NumpyBackend(NoShortcuts):
             return y if activation is None else apply(activation, y)
 
         for own in pieces(max(x.size, out.size), problem.batch):
-            fill(target[own], finish, compute(image[own], prepared, problem), *(a[own] for a in added))
+            compute(problem, image[own], prepared, target[own])
+            if added or activation is not None:
+                fill(target[own], finish, target[own], *(a[own] for a in added))
 
     def deform_conv(
         self,
@@ -147,8 +153,9 @@ class NumpyBackend(NoShortcuts):
         self, problem: ConvProblem, x: Array, grad_output: Array, out: Array, bias: Array | None
     ) -> None:
         image, slopes = (channels_first(a, problem.layout) for a in (x, grad_output))
-        result = gradients.conv_weight(problem, image, slopes)
-        out[...] = result.transpose(2, 3, 1, 0) if problem.channels_last else result
+        result = convolution.conv_weight_gradient(problem, image, slopes)
+        result = result.reshape(problem.filters, *problem.kernel, -1)
+        out[...] = result.transpose(1, 2, 3, 0) if problem.channels_last else result.transpose(0, 3, 1, 2)
         if bias is not None:
             self.channel_sums(grad_output, problem.layout, bias)
 
@@ -237,30 +244,6 @@ class NumpyBackend(NoShortcuts):
 
     def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
         resample(x, starts, counts, weights, out)
-
-
-def _conv(x: Array, weight: Array, problem: ConvProblem) -> Array:
-    """(N, K, oH, oW): the sum over taps of a matrix product over channels."""
-    image = x.reshape(len(x), problem.groups, -1, *problem.size)
-    y = np.zeros((len(x), problem.groups, weight.shape[1], *problem.out_size), x.dtype)
-    for tap, outputs, pixels in sights(problem, max(x.size, y.size)):
-        y[..., *outputs] += _products(weight[..., *tap], image[..., *pixels])
-    return y.reshape(len(x), problem.filters, *problem.out_size)
-
-
-def _conv_transpose(x: Array, weight: Array, problem: ConvProblem) -> Array:
-    """(N, C, H, W): every tap adds its share to the pixels that it would see in the convolution."""
-    source = x.reshape(len(x), problem.groups, -1, *problem.out_size)
-    y = np.zeros((len(x), problem.groups, weight.shape[2], *problem.size), x.dtype)
-    for tap, outputs, pixels in sights(problem, max(x.size, y.size)):
-        y[..., *pixels] += _products(weight[..., *tap].swapaxes(1, 2), source[..., *outputs])
-    return y.reshape(len(x), problem.channels, *problem.size)
-
-
-def _products(matrices: Array, image: Array) -> Array:
-    """The matrix of each group times its pixels, (N, groups, channels, H, W)."""
-    products = product(matrices, image.reshape(*image.shape[:3], -1))
-    return products.reshape(*products.shape[:3], *image.shape[3:])
 
 
 BACKEND = NumpyBackend()

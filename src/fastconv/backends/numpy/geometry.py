@@ -17,18 +17,19 @@ from fastconv.typing import Array, Layout
 _PIECE = 2**18
 
 
-def pieces(elements: int, *sizes: int) -> Iterator[tuple[slice, ...]]:
+def pieces(elements: int, *sizes: int, least: int = 0) -> Iterator[tuple[slice, ...]]:
     """Cut axes of these sizes, with so many elements in all: Python handles signals between NumPy's calls, not within.
 
-    An axis is only cut where one index of those before it is too much.
+    An axis is only cut where one index of those before it is too much. Pieces may have so many as `least`.
     """
+    most = max(_PIECE, least)
     size, *inner = sizes
     each = -(-elements // max(1, size))
-    step = max(1, _PIECE // max(1, each))
+    step = max(1, most // max(1, each))
     for first in range(0, size, step):
         own = slice(first, min(first + step, size))
-        if inner and each > _PIECE:
-            for more in pieces(each, *inner):
+        if inner and each > most:
+            for more in pieces(each, *inner, least=least):
                 yield own, *more
         else:
             yield own, *(slice(0, n) for n in inner)
@@ -74,33 +75,29 @@ def sights(problem: ConvProblem, elements: int = 0) -> Iterator[Sight]:
 
     In pieces of the outputs, where the work of a tap is on so many elements.
     """
-    columns = list(_sights_along(problem, 1))
-    for row in _sights_along(problem, 0):
-        for column in columns:
-            sight = Sight((row[0], column[0]), (row[1], column[1]), (row[2], column[2]))
-            if elements <= _PIECE:
-                yield sight
-                continue
-            for own in pieces(elements, *(s.stop - s.start for s in sight.outputs)):
-                yield Sight(
-                    sight.tap,
-                    (_part(sight.outputs[0], own[0]), _part(sight.outputs[1], own[1])),
-                    (_part(sight.pixels[0], own[0]), _part(sight.pixels[1], own[1])),
-                )
+    for rows, columns in pieces(elements, *problem.out_size):
+        for tap, (down, across), pixels in sights_from(problem, rows, columns):
+            yield Sight(tap, (_shifted(down, rows), _shifted(across, columns)), pixels)
 
 
-def _part(whole: slice, own: slice) -> slice:
-    """Of what `whole` takes, the elements `own`."""
-    step = whole.step or 1
-    return slice(whole.start + own.start * step, whole.start + (own.stop - 1) * step + 1, step)
+def sights_from(problem: ConvProblem, rows: slice, columns: slice) -> Iterator[Sight]:
+    """The same from some outputs, the first of which counts as 0."""
+    along_row = list(_sights_along(problem, 1, columns))
+    for row in _sights_along(problem, 0, rows):
+        for column in along_row:
+            yield Sight((row[0], column[0]), (row[1], column[1]), (row[2], column[2]))
 
 
-def _sights_along(problem: ConvProblem, axis: int) -> Iterator[tuple[int, slice, slice]]:
+def _shifted(part: slice, whole: slice) -> slice:
+    return slice(whole.start + part.start, whole.start + part.stop)
+
+
+def _sights_along(problem: ConvProblem, axis: int, own: slice) -> Iterator[tuple[int, slice, slice]]:
     size, stride = problem.size[axis], problem.stride[axis]
     for tap in range(problem.kernel[axis]):
-        first = tap * problem.dilation[axis] - problem.padding[2 * axis]
+        first = own.start * stride + tap * problem.dilation[axis] - problem.padding[2 * axis]
         low = max(0, -(first // stride))
-        high = min(problem.out_size[axis], -((first - size) // stride))
+        high = min(own.stop - own.start, -((first - size) // stride))
         if low < high:
             pixels = slice(first + low * stride, first + (high - 1) * stride + 1, stride)
             yield tap, slice(low, high), pixels

@@ -13,28 +13,10 @@ from fastconv.backends.numpy.geometry import (
     flat_planes,
     neighbour_sums,
     pieces,
-    sights,
 )
-from fastconv.backends.numpy.product import product
 from fastconv.backends.numpy.sums import wider
-from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array, Layout
-
-
-def conv_weight(problem: ConvProblem, x: Array, grad_output: Array) -> Array:
-    """(K, C // groups, kH, kW): for each tap a matrix product over the output's pixels, in float64."""
-    filters, channels = problem.filters // problem.groups, problem.channels // problem.groups
-    result = np.zeros((problem.groups, filters, channels, *problem.kernel))
-    for own in pieces(max(x.size, grad_output.size), problem.batch):
-        slopes = grad_output[own].astype(np.float64)
-        image = x[own].astype(np.float64)
-        slopes = slopes.reshape(len(slopes), problem.groups, filters, *problem.out_size)
-        image = image.reshape(len(image), problem.groups, channels, *problem.size)
-        for tap, outputs, pixels in sights(problem, max(image.size, slopes.size)):
-            seen, given = (a.reshape(*a.shape[:3], -1) for a in (image[..., *pixels], slopes[..., *outputs]))
-            result[..., *tap] += product(given, seen.swapaxes(2, 3)).sum(0)
-    return result.reshape(problem.filters, *result.shape[2:])
 
 
 def scatter_add(values: Array, indices: Array, layout: Layout, out: Array) -> None:

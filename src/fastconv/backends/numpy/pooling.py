@@ -31,6 +31,9 @@ class Spans(NamedTuple):
             start, stop = self.start[..., outputs], self.stop[..., outputs]
         return Spans(start, stop, self.step, self.divisor[outputs])
 
+    def moved(self, distance: int) -> Spans:
+        return self._replace(start=self.start + distance, stop=self.stop + distance)
+
     @property
     def own(self) -> bool:
         """Whether every plane has windows of its own."""
@@ -47,12 +50,22 @@ def pool(problem: PoolProblem, x: Array, out: Array, indices: Array | None, unif
     """Fill `out`, and `indices` where given; all arrays are (N, C, H, W) views."""
     planes = x.shape[0], x.shape[1]
     rows, columns = _spans(problem.rows, planes), _spans(problem.columns, planes)
-    # In NHWC planes lie within one another, and `_cut` alone cuts an image.
-    cut = planes if x.strides[1] >= x.strides[3] else planes[:1]
-    for images, *some in pieces(max(x.size, out.size), *cut):
+    # In NHWC planes lie within one another.
+    cut = (*planes, out.shape[2]) if x.strides[1] >= x.strides[3] else (planes[0], out.shape[2])
+    elements = max(x.size, out.size)
+    # Pieces that follow each other reduce the columns of the rows that both see.
+    least = 4 * problem.rows.longest * (elements // max(1, math.prod(cut)))
+    for images, *some, lines in pieces(elements, *cut, least=least):
         own = images, *(some or [slice(0, planes[1])])
-        at, samples = (None if a is None else a[own] for a in (indices, uniforms))
-        _pool(problem, x[own], rows.part(*own), columns.part(*own), out[own], at, samples)
+        windows = rows.part(own[0], own[1], lines)
+        first = min(int(windows.start.min()), x.shape[2] - 1)
+        last = max(int(windows.stop.max()), first + 1)
+        at, samples = (None if a is None else a[*own, lines] for a in (indices, uniforms))
+        _pool(
+            problem, x[*own, first:last], windows.moved(-first), columns.part(*own), out[*own, lines], at, samples
+        )  # fmt: skip
+        if at is not None:
+            at += first * problem.size[1]
 
 
 def _pool(
