@@ -379,7 +379,7 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
     double cycles = 2 * cost(p);
     threads = fc_worth(cycles, threads);
     if (by_planes(p)) {
-        const planes_job planes = {.p = p, .e = e, .x = x, .weights = packed, .out = out};
+        const small_planes_job planes = {.p = p, .e = e, .x = x, .weights = packed, .out = out};
         return fc_parallel(p->batch * ceil_div(p->channels, VL), cycles, threads, work_planes, &planes);
     }
     if (walked(p)) {

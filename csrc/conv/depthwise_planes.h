@@ -103,11 +103,11 @@ typedef struct {
     const fc_epilogue *e;
     const real *x, *weights;
     real *out;
-} planes_job;
+} small_planes_job;
 
 /* Tasks are (image, vector of planes). The last vector begins within the one before, which stores what both have. */
 static int work_planes(const void *context, int64_t begin, int64_t end) {
-    const planes_job *j = context;
+    const small_planes_job *j = context;
     const fc_conv *p = j->p;
     int64_t vectors = ceil_div(p->channels, VL), taps = p->kernel_h * p->kernel_w;
     planes s = planes_of(p);
