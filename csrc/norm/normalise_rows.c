@@ -9,8 +9,8 @@
 #include "base/simd.h"
 #include "norm/row_sums.h"
 
-/* What fits L2 beside the result; and elements that a task takes at least. */
-enum { ROW_BYTES = 256 << 10, TASK_ELEMENTS = 4096 };
+/* What a cache holds beside the result; and elements that a task takes at least. */
+enum { ROW_BYTES = 4 << 20, TASK_ELEMENTS = 4096 };
 
 typedef struct {
     const real *x, *weight, *bias;
