@@ -67,6 +67,10 @@ static double walk_cycles(const fc_conv *p) {
 static int by_planes(const fc_conv *p) {
     if (p->layout != FC_NCHW || !usual(p) || p->filters != p->channels || p->channels < VL) return 0;
     if (p->height * p->width > MOST_PIXELS || p->out_height * p->out_width > MOST_PIXELS) return 0;
+    /* Far beyond L2, all but the smallest are read faster row by row. */
+    int64_t pixels = p->height * p->width + p->out_height * p->out_width;
+    if (pixels > 2 * EASY_PIXELS && pixels * p->batch * p->channels * (int64_t)sizeof(real) > 4 * fc_l2_bytes())
+        return 0;
     double blocks = (double)(p->batch * ceil_div(p->channels, VL));
     return blocks * planes_cycles(p) / 2 < walk_cycles(p);
 }

@@ -13,7 +13,7 @@
 #include "conv/epilogue.h"
 #include "conv/grid.h"
 
-enum { MOST_PIXELS = 256 }; /* of a plane */
+enum { MOST_PIXELS = 256, EASY_PIXELS = 64 }; /* of a plane */
 
 /* How a thread does its planes: the image and its outputs, [pixel][VL], and the tiles in between. */
 typedef struct {
