@@ -12,7 +12,7 @@ from grad_checks import check_directions
 
 
 @pytest.mark.parametrize("lead", [(), (1,), (7,), (2, 3, 2), (33,)], ids=str)
-@pytest.mark.parametrize("features", [(1, 1), (5, 3), (40, 17), (3, 130)])
+@pytest.mark.parametrize("features", [(1, 1), (5, 3), (40, 17), (3, 130), (517, 26)])
 @pytest.mark.parametrize("activation", [None, "relu", "gelu"])
 def test_against_the_definition(backend, dtype, lead, features, activation):
     inner, outer = features

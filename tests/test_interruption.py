@@ -43,6 +43,7 @@ CALLS = """
 LONG = {
     "direct_channels": lambda: fastconv.conv2d(ones(1, 64, 64, 64), ones(64, 64, 21, 21), algorithm="direct_channels"),
     "direct_pixels": lambda: fastconv.conv2d(ones(1, 64, 64, 64), ones(64, 64, 21, 21), algorithm="direct_pixels"),
+    "dot_products": lambda: fastconv.conv2d(ones(800, 2048, 1, 1), ones(4000, 2048, 1, 1), algorithm="dot_products"),
     "im2col": lambda: fastconv.conv2d(ones(1, 64, 64, 64), ones(64, 64, 21, 21), algorithm="im2col"),
     "one strip": lambda: fastconv.conv2d(ones(1, 1, 150, 150), ones(128, 1, 61, 61), algorithm="direct_channels"),
     "winograd": lambda: fastconv.conv2d(ones(1, 512, 48, 48), ones(512, 512, 3, 3), algorithm="winograd4", padding=1),

@@ -56,7 +56,14 @@ def test_group_and_instance_norm(backend, layout, dtype, shape, parts):
 
 @pytest.mark.parametrize(
     ("shape", "last"),
-    [((5,), (5,)), ((3, 7), (7,)), ((2, 3, 130), (130,)), ((4, 3, 5), (3, 5)), ((300, 33), (33,))],
+    [
+        ((5,), (5,)),
+        ((3, 7), (7,)),
+        ((2, 3, 130), (130,)),
+        ((4, 3, 5), (3, 5)),
+        ((300, 33), (33,)),
+        ((2, 9001), (9001,)),
+    ],
 )
 @pytest.mark.parametrize("affine", [False, True])
 def test_layer_norm(backend, dtype, shape, last, affine):

@@ -30,7 +30,12 @@ def test_adaptive_random(backend, shape, output_size, layout, dtype):
 
 
 @pytest.mark.parametrize(
-    "shape", [(2, 3, 7, 7), (1, 65, 5, 6), (3, 1, 1, 1), (1, 2, 40, 33), (0, 3, 4, 4)], ids=str
+    "shape",
+    [
+        *((2, 3, 7, 7), (1, 65, 5, 6), (3, 1, 1, 1), (1, 2, 40, 33), (0, 3, 4, 4)),
+        *((2, 3, 150, 149), (1, 1, 201, 331), (2, 7, 97, 101), (1, 15, 53, 47)),  # in several shares
+    ],
+    ids=str,
 )
 def test_global(backend, layout, dtype, shape):
     x = integers(shape).astype(dtype)

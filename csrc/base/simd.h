@@ -155,6 +155,10 @@ vec larger(vec value, vec best) {
 INLINE
 lanes lane_numbers(void) { return (lanes){LANES(LANE_NUMBER, 0, 0)}; }
 
+/* Lane i is v[i ^ s], s a constant. */
+#define ACROSS(s, l) ((l) ^ (s))
+#define SWAPPED(v, s) __builtin_shufflevector(v, v, LANES(ACROSS, s, 0))
+
 /* Lane i is v[index[i]]. */
 INLINE
 vec permute(vec v, lanes index) {

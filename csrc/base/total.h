@@ -44,13 +44,16 @@ void copy_totals(real *to, const real *sums, const real *rests, int64_t n) {
 /* Half of the lanes to the other half, and so on: the sum of all. */
 INLINE
 real sum_of_lanes(vec v) {
-    real lane[VL];
-    store(lane, v);
-#pragma GCC unroll 4
-    for (int width = VL / 2; width > 0; width /= 2)
-#pragma GCC unroll 8
-        for (int l = 0; l < width; l++) lane[l] += lane[l + width];
-    return lane[0];
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 8
+    v += SWAPPED(v, 8);
+#endif
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 4
+    v += SWAPPED(v, 4);
+#endif
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 2
+    v += SWAPPED(v, 2);
+#endif
+    return v[0] + v[1];
 }
 
 /* The same for n vectors, halving them from step to step. With `pairs`, even and odd lanes have a sum each, next to

@@ -1,15 +1,18 @@
 /* Depthwise convolution: every output channel sees one input channel. Called through `kernels.def`.
  *
  * NCHW: vectors over the pixels of a row. Square kernels of 3, 5 and 7 without dilation, of stride 1 and 2, walk down
- * columns of the image (depthwise_walk.h). All others read a packed band, four rows of outputs at once where these
+ * columns of the image (depthwise_walk.h), or, where rows are short, take a vector of planes at once
+ * (depthwise_planes.h). All others read a packed band, four rows of outputs at once where these
  * share input rows. NHWC: vectors over channels: tiles read in place for the same kernels (depthwise_tile.h), else, and
  * for few channels, pixels_nhwc.h. Limit: multiplications, and for stride 2 the shuffles that split even and odd
  * columns; loads, for packed bands; the bandwidth of the level where the image is, for kernels of 3. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/bands.h"
 #include "base/parallel.h"
 #include "base/simd.h"
+#include "conv/depthwise_planes.h"
 #include "conv/depthwise_tile.h"
 #include "conv/depthwise_walk.h"
 #include "conv/epilogue.h"
@@ -52,7 +55,27 @@ static int is_inner(const fc_conv *p) {
            p->filters == p->channels;
 }
 
-static int walked(const fc_conv *p) { return (p->layout == FC_NCHW && usual(p)) || is_inner(p); }
+/* Cycles of walking down all columns, on two threads. */
+static double walk_cycles(const fc_conv *p) {
+    int64_t along = is_inner(p) ? p->out_width * p->channels : p->out_width;
+    double planes = (double)(p->batch * p->filters), outputs = planes * (double)(p->out_height * p->out_width);
+    double vectors = outputs / (double)along * ceil((double)along / VL), taps = (double)(p->kernel_h * p->kernel_w);
+    return vectors * 0.4 * taps * (is_inner(p) ? 1.5 : (double)p->stride_w) + 30 * planes;
+}
+
+/* Are planes so small that several at once are better? */
+static int by_planes(const fc_conv *p) {
+    if (p->layout != FC_NCHW || !usual(p) || p->filters != p->channels || p->channels < VL) return 0;
+    if (p->height * p->width > MOST_PIXELS || p->out_height * p->out_width > MOST_PIXELS) return 0;
+    /* Far beyond L2, all but the smallest are read faster row by row. */
+    int64_t pixels = p->height * p->width + p->out_height * p->out_width;
+    if (pixels > 2 * EASY_PIXELS && pixels * p->batch * p->channels * (int64_t)sizeof(real) > 4 * fc_l2_bytes())
+        return 0;
+    double blocks = (double)(p->batch * ceil_div(p->channels, VL));
+    return blocks * planes_cycles(p) / 2 < walk_cycles(p);
+}
+
+static int walked(const fc_conv *p) { return (p->layout == FC_NCHW && usual(p) && !by_planes(p)) || is_inner(p); }
 
 /* Of a row, and what follows them. */
 static size_t columns_bytes(const fc_conv *p) {
@@ -278,10 +301,11 @@ static double cost(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width),
            taps = (double)(p->kernel_h * p->kernel_w);
-    int64_t along = p->layout == FC_NCHW ? p->out_width : is_inner(p) ? p->out_width * p->channels : p->channels;
+    int64_t along = p->layout == FC_NCHW ? p->out_width : p->channels;
     double vectors = outputs / (double)along * ceil((double)along / VL), planes = (double)(p->batch * p->filters);
     if (tiled(p)) return vectors * (2 + 0.32 * taps * (double)p->stride_w) + 400;
-    if (walked(p)) return vectors * 0.4 * taps * (is_inner(p) ? 1.5 : (double)p->stride_w) + 30 * planes + 400;
+    if (by_planes(p)) return (double)(p->batch * ceil_div(p->channels, VL)) * planes_cycles(p) / 2 + 400;
+    if (walked(p)) return walk_cycles(p) + 400;
     grid g = whole_grid(p);
     int shared = p->layout == FC_NHWC || rows_together(&g) > 1; /* are loads? */
     return vectors * (5.5 + (shared ? 0.45 : 1.1) * taps) + (p->layout == FC_NCHW ? 30 * planes : 0) + 400;
@@ -289,7 +313,8 @@ static double cost(const fc_conv *given) {
 
 static size_t weight_bytes(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
-    int64_t filters = is_inner(p) ? p->channels * VL : p->layout == FC_NHWC ? round_up(p->filters, VL) : p->filters;
+    int vectors = p->layout == FC_NHWC || by_planes(p);
+    int64_t filters = is_inner(p) ? p->channels * VL : vectors ? round_up(p->filters, VL) : p->filters;
     return (size_t)(filters * p->kernel_h * p->kernel_w) * sizeof(real);
 }
 
@@ -305,6 +330,7 @@ static int plan_bands(const fc_conv *p, const operands *o, int threads, strips *
 
 static size_t workspace_bytes(const fc_conv *given, int threads) {
     const fc_conv plain = plain_of(given), *p = &plain;
+    if (by_planes(p)) return planes_bytes(p);
     if (walked(p)) return columns_bytes(p);
     if (tiled(p)) return (size_t)p->channels * sizeof(real);
     if (p->layout == FC_NHWC) {
@@ -324,12 +350,16 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
     int64_t taps = p->kernel_h * p->kernel_w;
     const real *from = weight;
     real *to = packed;
+    const fc_conv plain = plain_of(p);
+    if (by_planes(&plain)) {
+        pack_planes(p, from, to);
+        return 0;
+    }
     if (p->layout == FC_NCHW) {
         for (int64_t k = 0; k < p->filters; k++, from += taps)
             for (int64_t t = 0; t < taps; t++) *to++ = from[element_of_tap(p, t)];
         return 0;
     }
-    const fc_conv plain = plain_of(p);
     if (is_inner(&plain)) {
         for (int64_t first = 0; first < p->channels; first++)
             for (int64_t t = 0; t < taps; t++)
@@ -352,6 +382,10 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
     depthwise_job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     double cycles = 2 * cost(p);
     threads = fc_worth(cycles, threads);
+    if (by_planes(p)) {
+        const small_planes_job planes = {.p = p, .e = e, .x = x, .weights = packed, .out = out};
+        return fc_parallel(p->batch * ceil_div(p->channels, VL), cycles, threads, work_planes, &planes);
+    }
     if (walked(p)) {
         int64_t planes = p->batch * (is_inner(p) ? 1 : p->filters);
         j.parts = planes < 4 * threads ? min64(ceil_div(p->out_height, 4), ceil_div(4 * threads, planes)) : 1;
@@ -374,5 +408,11 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
     return status;
 }
 
-const fc_conv_kernel FC_NAME(depthwise) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL,
-                                           NULL,    NULL, NULL};
+/* Planes that are done together have their weights side by side. */
+static int64_t weight_form(const fc_conv *given) {
+    const fc_conv plain = plain_of(given);
+    return by_planes(&plain);
+}
+
+const fc_conv_kernel FC_NAME(depthwise) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all,
+                                           NULL,    NULL, NULL,         weight_form};

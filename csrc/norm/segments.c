@@ -7,6 +7,7 @@
 
 #include "base/parallel.h"
 #include "base/total.h"
+#include "norm/row_sums.h"
 
 /* Elements in a row of memory that a task takes, and rows that are summed by one task at least. */
 enum { STRETCH = 4096, SHARE_ELEMENTS = 16384, MOST_SHARES = 64 };
@@ -17,24 +18,7 @@ typedef struct {
     int64_t outer, steps, groups, run, shares, blocks;
 } segments_job;
 
-/* The sum of `other` (or of what x is above its centre), and that of their products, over a row. */
-static void add_row(const real *x, const real *other, vec centre, int64_t n, double *sum, double *dot) {
-    total sums = no_total(), dots = no_total();
-    for (int64_t first = 0; first < n; first += PART_TERMS * VL) {
-        vec part = zero(), product = zero();
-        for (int64_t i = first; i < min64(first + PART_TERMS * VL, n); i += VL) {
-            int64_t left = n - i;
-            vec above = load_up_to(x + i, left) - centre;
-            if (left < VL) above = choose(lane_numbers() < (lane)left, above, zero());
-            vec factor = other ? load_up_to(other + i, left) : above;
-            part += factor, product += factor * above;
-        }
-        add_part(&sums, part), add_part(&dots, product);
-    }
-    *sum += (double)sum_of_lanes(total_of(&sums)), *dot += (double)sum_of_lanes(total_of(&dots));
-}
-
-/* The same for groups next to each other, down `steps` rows. */
+/* As add_row, for groups next to each other, down `steps` rows. */
 static void add_columns(const real *x, const real *other, vec centre, int64_t steps, int64_t pitch, int64_t n,
                         double *sum, double *dot) {
     total sums = no_total(), dots = no_total();

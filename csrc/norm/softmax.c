@@ -26,34 +26,51 @@ enum { STRIP = 4 }; /* vectors side by side */
 
 INLINE
 real largest_lane(vec v) {
-    real best = v[0];
-    for (int l = 1; l < VL; l++) best = v[l] > best || v[l] != v[l] ? v[l] : best;
-    return best;
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 8
+    v = larger(SWAPPED(v, 8), v);
+#endif
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 4
+    v = larger(SWAPPED(v, 4), v);
+#endif
+#if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 2
+    v = larger(SWAPPED(v, 2), v);
+#endif
+    return larger(SWAPPED(v, 1), v)[0];
 }
 
-/* What is not a number stays, also among lanes that stand in for missing ones. */
-INLINE
-vec load_or(const real *p, int64_t n, vec other) {
-    return n >= VL ? load(p) : load_masked_or(p, mask_between(0, n), other);
+/* Several vectors have a maximum of their own: each takes long to follow the one before. */
+static real largest(const real *x, int64_t n) {
+    const vec least = splat(-(real)INFINITY);
+    vec best[STRIP] = {least, least, least, least};
+    int64_t i = 0;
+    for (; i + STRIP * VL <= n; i += STRIP * VL)
+#pragma GCC unroll 4
+        for (int s = 0; s < STRIP; s++) best[s] = larger(load(x + i + s * VL), best[s]);
+    for (; i + VL <= n; i += VL) best[0] = larger(load(x + i), best[0]);
+    if (i < n) best[1] = larger(load_masked_or(x + i, mask_between(0, n - i), least), best[1]);
+    return largest_lane(larger(larger(best[0], best[1]), larger(best[2], best[3])));
 }
 
 static void softmax_row(const real *x, real *out, int64_t n, int logarithm) {
-    const vec least = splat(-(real)INFINITY);
-    vec best = least;
-    for (int64_t i = 0; i < n; i += VL) best = larger(load_or(x + i, n - i, least), best);
-    vec most = splat(largest_lane(best));
+    vec most = splat(largest(x, n));
     total sum = no_total();
     for (int64_t first = 0; first < n; first += PART_TERMS * VL) {
         vec part = zero();
-        for (int64_t i = first; i < min64(first + PART_TERMS * VL, n); i += VL) {
-            vec e = exponential_or_zero(load_or(x + i, n - i, least) - most);
-            if (!logarithm) store_up_to(out + i, e, n - i);
-            part += n - i >= VL ? e : choose(lane_numbers() < (lane)(n - i), e, zero());
+        int64_t i = first, end = min64(first + PART_TERMS * VL, n);
+        for (; i + VL <= end; i += VL) {
+            vec e = exponential_or_zero(load(x + i) - most);
+            if (!logarithm) store(out + i, e);
+            part += e;
+        }
+        if (i < end) {
+            vec e = exponential_or_zero(load_n(x + i, end - i) - most);
+            if (!logarithm) store_n(out + i, e, end - i);
+            part += choose(lane_numbers() < (lane)(end - i), e, zero());
         }
         add_part(&sum, part);
     }
     real whole = sum_of_lanes(total_of(&sum));
-    vec scale = splat(1 / whole), shift = splat(LOG(whole));
+    vec scale = splat(1 / whole), shift = logarithm ? splat(LOG(whole)) : zero();
     for (int64_t i = 0; i < n; i += VL) {
         vec y = logarithm ? (load_up_to(x + i, n - i) - most) - shift : load_up_to(out + i, n - i) * scale;
         store_up_to(out + i, y, n - i);

@@ -1,8 +1,10 @@
 /* The usual pooling of NCHW planes: maximum and average over windows of 2x2 and 3x3 at distances of 1 and 2, and over
- * whole planes. Called by `fc_pool_run`, which gives everything else to pool.c.
+ * whole planes; the latter of NHWC images of few channels, too. Called by `fc_pool_run`, which gives everything else to
+ * pool.c.
  *
  * Windows: columns of the image are walked down (pool_walk.h).
- * Whole planes: VL planes at a time, whose partial sums are folded into one vector.
+ * Whole planes: VL planes at a time, whose partial sums are folded into one vector; large ones, and NHWC images, in
+ * shares (pool_shares.h).
  * Limit: cache or memory bandwidth. */
 #include <math.h>
 
@@ -10,6 +12,7 @@
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "base/total.h"
+#include "pool/pool_shares.h"
 #include "pool/pool_walk.h"
 #include "pool/windows.h"
 
@@ -102,8 +105,6 @@ vec partial_of_plane(const int sum, const real *x, int64_t n) {
         combine(sum, __builtin_shufflevector(v[i], v[i + (s)], LANES(BUTTERFLY_LOW, s, 0)),                            \
                 __builtin_shufflevector(v[i], v[i + (s)], LANES(BUTTERFLY_HIGH, s, 0)));
 
-enum { LONG_PLANE = 1 << 16 }; /* whether the call is called off is asked before each of so many reals */
-
 INLINE
 int whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end) {
     const fc_pool *p = j->p;
@@ -111,11 +112,8 @@ int whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end)
     for (int64_t plane = begin; plane < end; plane += VL) {
         vec block[VL];
         int64_t count = min64(VL, end - plane);
-        for (int64_t i = 0; i < VL; i++) {
-            int status = n >= LONG_PLANE ? fc_called_off() : 0;
-            if (status) return status;
+        for (int64_t i = 0; i < VL; i++)
             block[i] = i < count ? partial_of_plane(sum, j->x + (plane + i) * n, n) : zero();
-        }
 #if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 8
         FOLD(block, 8)
 #endif
@@ -137,13 +135,20 @@ static int work_planes(const void *context, int64_t begin, int64_t end) {
 
 int FC_NAME(pool_planes)(const fc_pool *p, const void *x, void *out, int threads) {
     const fc_windows *rows = &p->rows, *columns = &p->columns;
-    if (p->layout != FC_NCHW || p->reducer > FC_SUM) return FC_NOT_MINE;
+    if (p->reducer > FC_SUM) return FC_NOT_MINE;
+    int whole = covers(rows) && covers(columns);
+    int64_t inner = p->layout == FC_NHWC ? p->channels : 1, reals = p->height * p->width * inner;
+    if (whole && inner < VL && (inner > 1 || reals > SHARE_REALS))
+        return pool_shares(x, out, p->batch * p->channels / inner, reals, inner, p->reducer == FC_SUM,
+                           divisor_of(rows, 0) * divisor_of(columns, 0),
+                           (double)(p->batch * p->channels / inner) * (double)reals / 8, threads);
+    if (p->layout != FC_NCHW) return FC_NOT_MINE;
     planes_job j = {p, x, out, 1};
     int64_t planes = p->batch * p->channels;
     double elements = (double)planes * (double)(p->height * p->width + rows->count * columns->count);
     double cycles = elements / 8;
     threads = fc_worth(cycles, threads);
-    if (covers(rows) && covers(columns)) return fc_parallel(planes, cycles, threads, work_planes, &j);
+    if (whole) return fc_parallel(planes, cycles, threads, work_planes, &j);
     if (rows->kind != FC_SLIDING || columns->kind != FC_SLIDING || rows->kernel != columns->kernel ||
         rows->stride != columns->stride || columns->kernel < 2 || columns->kernel > 3 || columns->stride > 2 ||
         rows->step != 1 || columns->step != 1)

@@ -137,6 +137,21 @@ class Backend(Protocol):
         `centre`, `scale`, `shift` and `factor` are (outer, groups).
         """
 
+    def normalise_rows(
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        eps: float,
+        sizes: tuple[int, int, int, int],
+        out: Array,
+    ) -> bool:
+        """Normalise rows of memory by their own mean and variance, all at once; False where that takes sums and a map.
+
+        Of `sizes`, which is (outer, groups, channels, run), the last two are a row; weight and bias are (groups,
+        channels).
+        """
+
     def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
         """An axis resampled: `x` is (outer, size, inner), `out` (outer, count, inner).
 
@@ -240,6 +255,17 @@ class NoShortcuts:
             problem.filters * (problem.channels // problem.groups) * problem.kernel[0] * problem.kernel[1]
         )
         return Work("direct", problem.flops, weights * problem.dtype.itemsize)
+
+    def normalise_rows(
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        eps: float,
+        sizes: tuple[int, int, int, int],
+        out: Array,
+    ) -> bool:
+        return False
 
     def conv_shortcut(
         self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool

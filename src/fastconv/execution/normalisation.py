@@ -138,6 +138,24 @@ def normalise(
 
 
 @_quiet()
+def by_rows(
+    engine: Backend,
+    x: Array,
+    sizes: tuple[int, int, int, int],
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    out: Array,
+) -> bool:
+    """Normalise rows of memory by their own statistics, if the backend does that at once.
+
+    A row is the last two of `sizes`; each of its channels has a weight and a bias.
+    """
+    times, plus = (None if a is None else a.astype(x.dtype) for a in (weight, bias))
+    return engine.normalise_rows(x, times, plus, eps, sizes, out)
+
+
+@_quiet()
 def scaled(engine: Backend, x: Array, scale: Array, shift: Array, segments: Segments, out: Array) -> None:
     """``x * scale + shift``."""
     times, plus = (np.ascontiguousarray(a, x.dtype) for a in (scale, shift))

@@ -13,7 +13,7 @@ from fastconv.execution import normalisation as core
 from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.execution.memory import memory_errors
 from fastconv.problem.dtypes import compute_dtype, float_result
-from fastconv.problem.layout import check_layout, image_sizes
+from fastconv.problem.layout import channels_last, check_layout, image_sizes
 from fastconv.typing import Array, ArrayLike, BackendName, Layout, ShapeLike
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
@@ -244,10 +244,13 @@ def _by_image(
     result = Result(op, array.shape, dtype, out, array, *others, batched=batched)
     if array.shape[0]:
         segments = core.of_images(array.shape, layout)
+        rows = (array.shape[0], parts, channels // parts, segments[3])
         with memory_errors(op):
             source = native(array, compute_dtype(dtype))
-            known = core.measured(engine, source, segments, parts, epsilon)
-            core.normalise(engine, source, segments, known, scale, shift, result.buffer)
+            in_rows = not channels_last(layout)
+            if not in_rows or not core.by_rows(engine, source, rows, scale, shift, epsilon, result.buffer):
+                known = core.measured(engine, source, segments, parts, epsilon)
+                core.normalise(engine, source, segments, known, scale, shift, result.buffer)
     return result.value()
 
 
@@ -310,8 +313,11 @@ def layer_norm(
     result = Result(op, array.shape, dtype, out, array, *others)
     if array.size:
         rows, elements = core.of_rows(array.shape, last)
+        sizes = (rows[0], 1, elements[2], 1)
         with memory_errors(op):
             source = native(array, compute_dtype(dtype))
+            if core.by_rows(engine, source, sizes, scale, shift, epsilon, result.buffer):
+                return result.value()
             known = core.measured(engine, source, rows, 1, epsilon)
             core.normalise(engine, source, rows, known, None, None, result.buffer)
             if scale is not None or shift is not None:

@@ -329,6 +329,17 @@ class CythonBackend:
             x, centre, scale, shift, other, factor, out, segments, _DTYPES[x.dtype], get_num_threads()
         )  # fmt: skip
 
+    def normalise_rows(
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        eps: float,
+        sizes: tuple[int, int, int, int],
+        out: Array,
+    ) -> bool:
+        return _engine.normalise_rows(x, weight, bias, eps, out, sizes, _DTYPES[x.dtype], get_num_threads())
+
     def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
         outer, size, inner = x.shape
         sizes = outer, size, *weights.shape[:1], inner, *weights.shape[1:]

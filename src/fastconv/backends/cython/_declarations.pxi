@@ -6,6 +6,7 @@ cdef extern from "fastconv.h" nogil:
         FC_OUT_OF_RANGE
         FC_NOT_TOGETHER
         FC_MOST_THREADS
+        FC_NOT_MINE
         FC_INTERRUPTED
         FC_FORKED
         FC_OVERFLOW
@@ -164,6 +165,8 @@ cdef extern from "fastconv.h" nogil:
         int (*segment_affine)(const void *x, const void *centre, const void *scale, const void *shift,
                               const void *other, const void *factor, void *out, int64_t outer, int64_t steps,
                               int64_t groups, int64_t run, int threads) noexcept nogil
+        int (*normalise_rows)(const void *x, const void *weight, const void *bias, double eps, void *out, int64_t outer,
+                              int64_t groups, int64_t channels, int64_t run, int threads) noexcept nogil
         int (*resample)(const void *x, const int64_t *starts, const int64_t *counts, const void *weights, void *out,
                         int64_t outer, int64_t in_size, int64_t out_size, int64_t inner, int64_t taps,
                         int threads) noexcept nogil

@@ -181,6 +181,16 @@ def segment_affine(
     dtype: int,
     threads: int,
 ) -> None: ...
+def normalise_rows(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    out: Array,
+    sizes: Sequence[int],
+    dtype: int,
+    threads: int,
+) -> bool: ...
 def resample(
     x: Array,
     starts: Array,

@@ -254,6 +254,25 @@ def segment_affine(cnp.ndarray x, cnp.ndarray centre, cnp.ndarray scale, cnp.nda
     checked(status)
 
 
+def normalise_rows(cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, double eps, cnp.ndarray out, sizes, int dtype,
+                   int threads):
+    """`sizes` is (outer, groups, channels, run). False where the rows are too long."""
+    cdef int64_t outer, groups, channels, run
+    outer, groups, channels, run = sizes
+    cdef int status
+    cdef void *source = data(x)
+    cdef void *times = data(weight)
+    cdef void *plus = data(bias)
+    cdef void *to = data(out)
+    with nogil:
+        status = fc_operations_of(dtype).normalise_rows(
+            source, times, plus, eps, to, outer, groups, channels, run, threads)
+    if status == FC_NOT_MINE:
+        return False
+    checked(status)
+    return True
+
+
 def resample(cnp.ndarray x, cnp.ndarray starts, cnp.ndarray counts, cnp.ndarray weights, cnp.ndarray out, sizes,
              int dtype, int threads):
     """`sizes` is (outer, in_size, out_size, inner, taps)."""

@@ -1,0 +1,178 @@
+/* Convolution whose kernel is as large as the image: a product of matrices, as in a fully connected layer. Called
+ * through `kernels.def`.
+ *
+ * In NCHW all that an output multiplies is one stretch of its image, and one of the user's weights: vectors lie along
+ * it, and nothing is packed. Register tile: EDGE images x EDGE filters, whose lanes are added up at the end. Limit: few
+ * images, the bandwidth of the weights' memory; else FMA throughput, and the loads beside it. */
+#include "base/parallel.h"
+#include "base/total.h"
+#include "conv/epilogue.h"
+#include "conv/grid.h"
+#include "conv/kernel.h"
+
+/* EDGE * EDGE sums and EDGE + 1 factors must fit the registers. */
+#if MR > 6
+enum { EDGE = 4 };
+#define EACH_WIDTH(f, rows) f(rows, 1) f(rows, 2) f(rows, 3) f(rows, 4)
+#define EACH_EDGE(f) f(1) f(2) f(3) f(4)
+#else
+enum { EDGE = 3 };
+#define EACH_WIDTH(f, rows) f(rows, 1) f(rows, 2) f(rows, 3)
+#define EACH_EDGE(f) f(1) f(2) f(3)
+#endif
+
+/* Images that a task reads again and again. */
+enum { PANEL_BYTES = 256 << 10 };
+
+typedef struct {
+    const operands *o;
+    const fc_epilogue *e;
+    const real *x, *weights;
+    real *out;
+    int64_t length, images, blocks; /* of a group: images of a panel, blocks of EDGE filters */
+} dots_job;
+
+typedef void dots_function(const real *x, int64_t image, const real *weights, int64_t length, real *sums);
+
+/* sums[image][filter] */
+INLINE
+void multiply(const int images, const int filters, const real *x, int64_t image, const real *weights, int64_t length,
+              real *sums) {
+    vec sum[EDGE * EDGE];
+#pragma GCC unroll 16
+    for (int i = 0; i < images * filters; i++) sum[i] = zero();
+    int64_t at = 0;
+    for (; at + VL <= length; at += VL) {
+        vec pixels[EDGE];
+#pragma GCC unroll 4
+        for (int m = 0; m < images; m++) pixels[m] = load(x + m * image + at);
+#pragma GCC unroll 4
+        for (int k = 0; k < filters; k++) {
+            vec weight = load(weights + k * length + at);
+#pragma GCC unroll 4
+            for (int m = 0; m < images; m++) sum[m * filters + k] += pixels[m] * weight;
+        }
+    }
+    if (at < length) {
+        vec pixels[EDGE];
+#pragma GCC unroll 4
+        for (int m = 0; m < images; m++) pixels[m] = load_n(x + m * image + at, length - at);
+#pragma GCC unroll 4
+        for (int k = 0; k < filters; k++) {
+            vec weight = load_n(weights + k * length + at, length - at);
+#pragma GCC unroll 4
+            for (int m = 0; m < images; m++) sum[m * filters + k] += pixels[m] * weight;
+        }
+    }
+    sum_lanes_of(0, (const real *)sum, images * filters, sums);
+}
+
+#define DOTS(images, filters)                                                                                          \
+    static void dots_##images##_##filters(const real *x, int64_t image, const real *weights, int64_t length,           \
+                                          real *sums) {                                                                \
+        multiply(images, filters, x, image, weights, length, sums);                                                    \
+    }
+#define DOTS_OF(images) EACH_WIDTH(DOTS, images)
+EACH_EDGE(DOTS_OF)
+#define NAME(images, filters) dots_##images##_##filters,
+#define NAMES(images) {EACH_WIDTH(NAME, images)},
+static dots_function *const dots[EDGE][EDGE] = {EACH_EDGE(NAMES)};
+
+/* A panel of images with one block of filters. */
+static void do_block(const dots_job *j, int64_t group, int64_t first, int64_t last, int64_t block) {
+    const operands *o = j->o;
+    int64_t filter = block * EDGE, filters = min64(EDGE, o->filters - filter);
+    const real *weights = j->weights + (group * o->filters + filter) * j->length;
+    const real *bias = j->e->bias ? (const real *)j->e->bias + group * o->filters + filter : NULL;
+    for (int64_t image = first; image < last; image += EDGE) {
+        int64_t images = min64(EDGE, last - image);
+        real sums[EDGE * EDGE + 2 * VL];
+        dots[images - 1][filters - 1](j->x + image * o->x_image + group * j->length, o->x_image, weights, j->length,
+                                      sums);
+        for (int64_t m = 0; m < images; m++)
+            for (int64_t k = 0; k < filters; k += VL) {
+                int64_t at = (image + m) * o->out_image + group * o->filters + filter + k, n = min64(VL, filters - k);
+                const real *residual = j->e->residual ? (const real *)j->e->residual + at : NULL;
+                vec own = bias ? load_up_to(bias + k, n) : zero();
+                finish(j->out + at, load(sums + m * filters + k), own, residual, n, j->e);
+            }
+    }
+}
+
+/* Tasks are (panel of images, group, block of filters). */
+static int do_blocks(const void *context, int64_t begin, int64_t end) {
+    const dots_job *j = context;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t panel = task / (j->blocks * j->o->groups), first = panel * j->images;
+        do_block(j, task / j->blocks % j->o->groups, first, min64(first + j->images, j->o->batch), task % j->blocks);
+        int status = fc_called_off();
+        if (status) return status;
+    }
+    return 0;
+}
+
+static int accepts(const fc_conv *p) {
+    return p->layout == FC_NCHW && !p->transposed && p->kernel_h == p->height && p->kernel_w == p->width &&
+           p->out_height == 1 && p->out_width == 1 && p->pad_top == 0 && p->pad_left == 0 &&
+           (p->dilation_h == 1 || p->kernel_h == 1) && (p->dilation_w == 1 || p->kernel_w == 1);
+}
+
+static size_t weight_bytes(const fc_conv *p) {
+    return (size_t)(p->filters * (p->channels / p->groups) * p->kernel_h * p->kernel_w) * sizeof(real);
+}
+
+static size_t workspace_bytes(const fc_conv *p, int threads) {
+    (void)p, (void)threads;
+    return 0;
+}
+
+static int64_t panel_images(const operands *o) {
+    int64_t fitting = max64(1, PANEL_BYTES / (o->channels * o->elements * (int64_t)sizeof(real)) / EDGE) * EDGE;
+    return max64(1, ceil_div(o->batch, ceil_div(o->batch, fitting)));
+}
+
+static double cost(const fc_conv *p) {
+    operands o = operands_of(p);
+    double length = (double)(o.channels * o.elements), panels = (double)ceil_div(o.batch, panel_images(&o));
+    double tiles = (double)(o.groups * ceil_div(o.batch, EDGE) * ceil_div(o.filters, EDGE));
+    double step = (double)(min64(o.batch, EDGE) * EDGE) * 0.65 + 2;
+    double weights = (double)weight_bytes(p);
+    double cycles = tiles * (length / VL * step + 90) / 2;
+    if (weights > (double)fc_l2_bytes() / 2) cycles += fc_stream_cycles(weights * panels / 2, weights);
+    return cycles + 400;
+}
+
+typedef struct {
+    const real *from;
+    real *to;
+    int64_t count;
+} weight_copy;
+
+static int copy_weights(const void *context, int64_t begin, int64_t end) {
+    const weight_copy *c = context;
+    copy_reals(c->to + begin * VL, c->from + begin * VL, min64(end * VL, c->count) - begin * VL);
+    return 0;
+}
+
+static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
+    int64_t count = (int64_t)(weight_bytes(p) / sizeof(real));
+    weight_copy c = {weight, packed, count};
+    return fc_parallel(ceil_div(count, VL), (double)count / 4, threads, copy_weights, &c);
+}
+
+static int run(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
+    operands o = operands_of(p);
+    dots_job j = {.o = &o, .e = e, .x = x, .weights = packed, .out = out, .length = o.channels * o.elements};
+    j.images = panel_images(&o), j.blocks = ceil_div(o.filters, EDGE);
+    return fc_parallel(ceil_div(o.batch, j.images) * o.groups * j.blocks, 2 * cost(p), threads, do_blocks, &j);
+}
+
+/* The user's weights are ready as they are. */
+static int run_once(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
+                    int threads) {
+    (void)packed;
+    return run(p, x, weight, e, out, threads);
+}
+
+const fc_conv_kernel FC_NAME(dot_products) = {accepts,  cost, weight_bytes, workspace_bytes, prepare, run, NULL,
+                                              run_once, NULL, NULL};
