@@ -32,9 +32,10 @@ def plan():
     return fastconv.plan_conv2d(normal(WEIGHT, dtype=np.float32), padding=1, backend="cython")
 
 
-def test_info_shows_the_family(engine):
+def test_info_shows_the_family(engine, tmp_path):
     name, source = engine.processors()[engine.selected_processor()]
-    (line,) = (line for line in run_module("info").stdout.splitlines() if line.strip().startswith("costs "))
+    lines = run_module("info", cwd=tmp_path).stdout.splitlines()
+    (line,) = (line for line in lines if line.strip().startswith("costs "))
     assert line.split(maxsplit=1)[1] == f"for {name} ({source})"
 
 
