@@ -36,6 +36,14 @@ int fc_isa_count(void);
 const char *fc_isa_name(int isa); /* lowest first */
 int fc_isa_runs_here(int isa);
 void fc_select_isa(int isa);
+
+/* The families of processors that the predicted costs know, and the one in use: what this is, or what a test selects,
+ * which forgets then what was chosen and prepared before. */
+int fc_processor_count(void);
+const char *fc_processor_name(int row);
+const char *fc_processor_source(int row);
+int fc_selected_processor(void);
+void fc_select_processor(int row);
 const char *fc_compiler(void);
 const char *fc_flags(void);
 

@@ -4,6 +4,7 @@
 #define FC_BANDS_H
 
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/types.h"
 
 /* Does an array of so many reals leave no room beside it in a core's cache? */

@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "base/pool.h"
@@ -43,41 +42,6 @@ const char *fc_use_openmp(const char *path) {
 }
 
 int fc_uses_openmp(void) { return atomic_load(&chosen) != NULL; }
-
-static int64_t l2_bytes, l3_bytes;
-
-/* The size of a cache as the kernel tells it, or else `usual`. sysconf is not asked: in virtual machines it reports the
- * L3 of a whole server. */
-static int64_t cache_bytes(int index, int64_t usual) {
-    char path[80];
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", index);
-    FILE *file = fopen(path, "re");
-    if (!file) return usual;
-    long long size = 0;
-    char unit = 0;
-    int read = fscanf(file, "%lld%c", &size, &unit);
-    fclose(file);
-    if (read < 1 || size <= 0) return usual;
-    return unit == 'K' ? size << 10 : unit == 'M' ? size << 20 : size;
-}
-
-static void find_caches(void) {
-    int64_t bytes = cache_bytes(2, 1 << 20);
-    l2_bytes = bytes < 512 << 10 ? 512 << 10 : bytes > 2 << 20 ? 2 << 20 : bytes;
-    l3_bytes = cache_bytes(3, 16 << 20);
-}
-
-static pthread_once_t caches_found = PTHREAD_ONCE_INIT;
-
-int64_t fc_l2_bytes(void) {
-    pthread_once(&caches_found, find_caches);
-    return l2_bytes;
-}
-
-double fc_stream_cycles(double bytes, double again) {
-    pthread_once(&caches_found, find_caches);
-    return bytes / (again < 0.7 * (double)l3_bytes ? 24 : 6.5);
-}
 
 int fc_worth(double cycles, int threads) {
     double worth = 1 + cycles / 12000;

@@ -32,13 +32,6 @@ int fc_together(int threads, fc_body body, const void *context, double *seconds)
 enum { FC_OWN, FC_SHARED };
 void *fc_workspace(int which, size_t bytes);
 
-/* The size of a core's L2 cache, within the bounds that the kernels' block sizes can follow. */
-int64_t fc_l2_bytes(void);
-
-/* The cycles in which a thread gets so many bytes from beyond its L2, while others do the same: from L3, where that
- * holds the `again` bytes that call after call reads, or from memory. */
-double fc_stream_cycles(double bytes, double again);
-
 /* How many threads, up to `threads`, are worth waking for work of so many cycles in all: for those who plan with that
  * number, as fc_parallel asks itself. */
 int fc_worth(double cycles, int threads);

@@ -11,6 +11,7 @@
 
 #include "base/bands.h"
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/simd.h"
 #include "conv/depthwise_planes.h"
 #include "conv/depthwise_tile.h"
@@ -55,7 +56,7 @@ static int is_inner(const fc_conv *p) {
            p->filters == p->channels;
 }
 
-/* Cycles of walking down all columns, on two threads. */
+/* Cycles of walking down all columns, on two threads, as far as they compare with those of planes_cycles. */
 static double walk_cycles(const fc_conv *p) {
     int64_t along = is_inner(p) ? p->out_width * p->channels : p->out_width;
     double planes = (double)(p->batch * p->filters), outputs = planes * (double)(p->out_height * p->out_width);
@@ -301,14 +302,22 @@ static double cost(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width),
            taps = (double)(p->kernel_h * p->kernel_w);
-    int64_t along = p->layout == FC_NCHW ? p->out_width : p->channels;
+    operands o = operands_of(p);
+    double moved = image_cycles(&o, 1, 1) + 400;
+    if (by_planes(p)) return (double)(p->batch * ceil_div(p->channels, VL)) * planes_cycles(p) / 2 + moved;
+    taps *= PRODUCT_CYCLES;
+    int64_t along = p->layout == FC_NCHW ? p->out_width : is_inner(p) ? p->out_width * p->channels : p->channels;
     double vectors = outputs / (double)along * ceil((double)along / VL), planes = (double)(p->batch * p->filters);
-    if (tiled(p)) return vectors * (2 + 0.32 * taps * (double)p->stride_w) + 400;
-    if (by_planes(p)) return (double)(p->batch * ceil_div(p->channels, VL)) * planes_cycles(p) / 2 + 400;
-    if (walked(p)) return walk_cycles(p) + 400;
+    if (tiled(p)) return vectors * (4.1 + 0.61 * taps * (double)p->stride_w) + moved;
+    if (walked(p))
+        return vectors * ((is_inner(p) ? 10 : 0.41) + taps * (is_inner(p)       ? 0.91
+                                                              : p->stride_w > 1 ? 1.2
+                                                                                : 0.51)) +
+               (is_inner(p) ? 0 : 130 * planes) + moved;
+    if (p->layout == FC_NHWC) return vectors * (6.4 + 0.73 * taps) + 50 * vectors / (double)p->out_width + moved;
     grid g = whole_grid(p);
-    int shared = p->layout == FC_NHWC || rows_together(&g) > 1; /* are loads? */
-    return vectors * (5.5 + (shared ? 0.45 : 1.1) * taps) + (p->layout == FC_NCHW ? 30 * planes : 0) + 400;
+    int shared = rows_together(&g) > 1; /* are loads? */
+    return vectors * (15 + (shared ? 0.79 : 2.5) * taps) + 130 * planes + moved;
 }
 
 static size_t weight_bytes(const fc_conv *given) {

@@ -9,6 +9,7 @@
  * outputs go. */
 #include "base/edge.h"
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/simd.h"
 #include "conv/epilogue.h"
 #include "conv/grid.h"
@@ -228,12 +229,13 @@ static int accepts(const fc_conv *p) {
 }
 
 static double cost(const fc_conv *p) {
+    operands o = operands_of(p);
     int64_t along = p->layout == FC_NCHW ? p->width : p->channels, unit = p->layout == FC_NCHW ? 2 * VL : VL;
     double outputs = (double)(p->batch * p->channels * p->height * p->width);
     double waste = (double)round_up(along, unit) / (double)along, taps = (double)(p->kernel_h * p->kernel_w);
     double walks = (double)(p->batch * (p->layout == FC_NCHW ? p->channels * ceil_div(p->width, unit)
                                                              : row_pairs(p) * ceil_div(p->channels, unit)));
-    return outputs * waste / VL * (3 + 0.2 * taps) + 15 * walks + 400;
+    return outputs * waste / VL * (3 + PRODUCT_CYCLES * 0.4 * taps) + 15 * walks + image_cycles(&o, 1, 1) + 400;
 }
 
 static size_t weight_bytes(const fc_conv *p) {

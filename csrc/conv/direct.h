@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/simd.h"
 #include "conv/grid.h"
 #include "conv/strip.h"
@@ -357,10 +358,11 @@ static double family_packing(const family *f, const operands *o, const grid *g) 
     double rows = fmin(fmax(fitting - beside, 1), (double)y->count);
     double packed = (double)(o->batch * o->groups * y->count) * packed_extent(y, rows) / rows;
     if (o->nhwc && o->channels == o->x_pixel && o->channels < VL && x->step == 1)
-        return packed * (width * channels * 4 / VL + 20); /* whole rows */
-    if (o->nhwc && o->channels <= 4) return packed * width * 3;
-    if (o->nhwc) return packed * width * ((double)ceil_div(o->channels, VL) * 2.5 + 8);
-    return packed * channels * (10 * width / (double)x->count + (x->step > 1 ? 16 : 5) * width / VL);
+        return packed * (width * channels * 16 / VL + 97); /* whole rows */
+    if (o->nhwc && o->channels <= 4) return packed * width * 4.1;
+    if (o->nhwc) return packed * width * ((double)ceil_div(o->channels, VL) * 1.8 + 10);
+    return packed * channels *
+           ((x->step > 1 ? 30 : 2.8) * width / (double)x->count + (x->step > 1 ? 13 : 11) * width / VL);
 }
 
 static int plan_family(const family *f, const operands *o, const grid *g, int threads, strips *s, int64_t *parts) {

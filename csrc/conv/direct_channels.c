@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/simd.h"
 #include "conv/channel_tile.h"
 #include "conv/direct.h"
@@ -95,11 +96,13 @@ static int accepts(const fc_conv *p) {
 
 static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, p); }
 
-/* Cycles of one step of the reduction: an FMA port for each vector, unless the sums' latency or the weights take
- * longer. */
+/* Cycles of one step of the reduction: its products, unless the sums' latency or the weights' way from L2 or from
+ * beyond takes longer. */
 static double step_cycles(const operands *o, double pixels) {
-    double block = (double)(o->elements / o->grid_rows * o->channels * NR) * sizeof(real);
-    return fmax(pixels * NV / 2, block > (double)fc_l2_bytes() / 2 ? 10 : 4);
+    double block = (double)(o->elements / o->grid_rows * o->channels * NR) * sizeof(real), weights = NV * VECTOR_BYTES;
+    return fmax(pixels * NV * PRODUCT_CYCLES * 1.1, block > (double)fc_l2_bytes() / 2
+                                                        ? weights / fc_this_processor->l3 * 1.6
+                                                        : fmax(4, weights / fc_this_processor->l2));
 }
 
 static double cost(const fc_conv *p) {
@@ -111,12 +114,11 @@ static double cost(const fc_conv *p) {
     double in_row = ceil(span / (double)tile_pixels(&o)), tiles = (double)(o.batch * o.groups) * rows * in_row;
     double step = step_cycles(&o, span / in_row), phases = (double)o.phase_rows * (double)o.phase_columns;
     double finish = phases * NV * store_cycles(&o, span / in_row);
-    double joined = (double)o.elements * (adjoining_taps(&o, &g) ? 1 / (double)g.x.taps : 1);
-    double products = (double)(o.elements * o.channels) * step * 1.15;
-    double cycles = tiles * blocks * (products + 10 * joined + finish);
-    cycles = (cycles + family_packing(&channels, &o, &g)) / 2 +
-             fc_stream_cycles(family_traffic(&channels, &o, &g), (double)weight_bytes(p));
-    if (p->once) cycles += (double)weight_bytes(p) * 0.15;
+    double products = (double)(o.elements * o.channels) * step;
+    double cycles = tiles * blocks * (products + finish + 70);
+    cycles = (cycles + 2600 * (double)(o.batch * o.groups) + family_packing(&channels, &o, &g)) / 2 +
+             fc_stream_cycles(family_traffic(&channels, &o, &g), (double)weight_bytes(p)) + image_cycles(&o, 1, 1);
+    if (p->once) cycles += (double)weight_bytes(p) * 0.28;
     return cycles + 400;
 }
 

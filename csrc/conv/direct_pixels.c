@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "base/bands.h"
+#include "base/processor.h"
 #include "base/simd.h"
 #include "conv/direct.h"
 #include "conv/epilogue.h"
@@ -244,15 +245,18 @@ static double cost(const fc_conv *p) {
     int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
     double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
     double tiles_needed = (double)(o.batch * o.groups) * rows * ceil(span / width);
-    double vectors = width / VL, seen = (width + (double)tap_distance(&g.x)) * (double)(o.elements * o.channels);
-    double each = seen * sizeof(real) > L1_BYTES ? 4.5 : 1.9; /* do a tile's pixels stay in L1? */
-    double loads = fmax(vectors * each + filters / count, 8), step = fmax(vectors * filters / count, loads);
-    double multiply = tiles_needed * count * (double)o.elements * ((double)o.channels * step / 2 + 5);
-    double store = tiles_needed * vectors * filters * (o.phase_columns > 1 ? 8 : 4) *
+    double vectors = width / VL, sheets = flat ? (double)tap_places(&g.x) : (double)min64(g.x.step, g.x.taps);
+    /* The taps of a row that share a sheet find its pixels in L1, unless these are too many. */
+    int stay = width * sheets * (double)o.channels * sizeof(real) <= L1_BYTES;
+    double each = stay ? 1.5 + 2.4 * sheets / (double)g.x.taps : 5.7;
+    double loads = fmax(vectors * each + filters / count * 1.5, 4);
+    double step = fmax(vectors * filters / count * PRODUCT_CYCLES * 1.1, loads);
+    double multiply = tiles_needed * count * ((double)o.elements * ((double)o.channels * step + 1.2) + 17);
+    double store = tiles_needed * vectors * filters * (o.phase_columns > 1 ? 57 : 10) *
                    ((double)o.phase_rows * (double)o.phase_columns);
-    double cycles = (multiply * 1.15 + store + family_packing(&pixels, &o, &g)) / 2 +
-                    fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p));
-    if (p->once) cycles += (double)weight_bytes(p) * 0.15;
+    double cycles = (multiply + store + 2700 * (double)(o.batch * o.groups) + family_packing(&pixels, &o, &g)) / 2 +
+                    fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p)) + image_cycles(&o, 1, 1);
+    if (p->once) cycles += (double)weight_bytes(p) * 0.8;
     return cycles + 400;
 }
 

@@ -11,6 +11,9 @@
 #ifndef FC_GRID_H
 #define FC_GRID_H
 
+#include <math.h>
+
+#include "base/processor.h"
 #include "base/types.h"
 
 enum { PAGE_BYTES = 4096 }; /* what an entry of the TLB serves */
@@ -198,5 +201,11 @@ static inline void taps_inside(const axis *a, int64_t at, int64_t size, int64_t 
 }
 
 static inline int64_t grid_taps(const grid *g) { return g->y.taps * g->x.taps; }
+
+/* Cycles in which two threads get the images, read so many times, and the results from beyond their L2. */
+static inline double image_cycles(const operands *o, double read, double written) {
+    double bytes = (double)o->batch * ((double)o->x_image * read + (double)o->out_image * written) * sizeof(real);
+    return fc_stream_cycles(fmax(0, bytes / 2 - (double)fc_l2_bytes() / 2), bytes);
+}
 
 #endif

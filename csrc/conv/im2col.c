@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/simd.h"
 #include "conv/channel_tile.h"
 #include "conv/grid.h"
@@ -259,11 +260,11 @@ static double copy_cycles(const fc_conv *p, const operands *o, const grid *g, co
     double width = (double)g->x.count, outputs = (double)(grid_outputs(o, g) * o->groups);
     double pieces = (double)(o->groups * (o->batch * g->y.count + c->panels)), taps = (double)o->elements;
     if (o->nhwc) {
-        double runs = taps / (joins_taps(o, p->dilation_w) ? (double)p->kernel_w : 1);
-        return outputs * (runs * 7 + taps * (double)o->channels * 3.3 / VL) + pieces * (25 + runs * 10);
+        double runs = taps / (joins_taps(o, g->x.tap_step) ? (double)p->kernel_w : 1);
+        return outputs * (runs * 18 + taps * (double)o->channels * 2.5 / VL) + pieces * (210 + runs * 36);
     }
-    double row = g->x.step > 1 ? 12 + 0.8 * width : width > VL ? 6 + 4 * width / VL : 5;
-    return pieces * (25 + taps * (20 + (double)o->channels * row));
+    double row = g->x.step > 1 ? 32 + 0.23 * width : width > VL ? 18 + 1.1 * width / VL : 6;
+    return pieces * (210 + taps * (22 + (double)o->channels * row));
 }
 
 static double cost(const fc_conv *p) {
@@ -273,17 +274,17 @@ static double cost(const fc_conv *p) {
     double rest = (double)(o.filters % NR), blocks = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.55 : 0);
     double columns = (double)grid_outputs(&o, &g), in_group = ceil(columns / MR), tiles = in_group * (double)o.groups;
     double grids = (double)c.grids, cuts = ceil((double)(o.elements * o.channels) / grids / MOST_ROWS);
-    double products = (double)(o.elements * o.channels) * fmax(columns / in_group * NV / 2, 4) * 1.4;
+    double products = (double)(o.elements * o.channels) * fmax(columns / in_group * NV * PRODUCT_CYCLES * 1.1, 4.5);
     double pieces = tiles + (o.nhwc ? 0 : (double)(o.groups * o.batch * (joins_rows(&o, &g) ? 1 : g.y.count)));
     double store = pieces * NV * store_cycles(&o, columns / in_group) * fmin((double)g.x.out_step, 4);
-    double cycles = blocks * (tiles * (products + grids * (cuts * 50 - 40)) + grids * store) +
+    double cycles = blocks * (tiles * (products + grids * (cuts * 250 - 40)) + grids * store) +
                     copy_cycles(p, &o, &g, &c) * (double)c.parts;
     double weights = (double)weight_bytes(p), tasks = grids * (double)(o.groups * c.panels * c.parts);
     cycles /= fmin(tasks, 2);
     if (weights / (double)o.groups / grids > (double)fc_l2_bytes() / 2)
         cycles += fc_stream_cycles(weights * ceil((double)c.panels * (double)c.parts / 2) / (double)c.parts, weights);
-    if (p->once) cycles += weights * 0.15;
-    return cycles + 400;
+    if (p->once) cycles += weights * 0.28;
+    return cycles + image_cycles(&o, 1, 1) + 400;
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) {

@@ -5,6 +5,7 @@
 
 #include "base/bands.h"
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/simd.h"
 #include "conv/channel_tile.h"
 #include "conv/epilogue.h"
@@ -44,11 +45,11 @@ static inline void store_tile(const operands *o, const fc_epilogue *e, real *to,
         }
 }
 
-/* Cycles of storing a vector of filters of a tile. The planes of NCHW filters that are pages apart need a TLB entry
- * each; a pixel's groups that are done one after the other fetch its cache lines each time. */
+/* Cycles of storing a vector of filters of a tile. NCHW tiles are transposed. A pixel's groups that are done one after
+ * the other fetch its cache lines each time. */
 static inline double store_cycles(const operands *o, double pixels) {
-    if (o->out_channel == 1) return (o->groups > 1 && o->filters < NR && beyond_l2(o->out_image) ? 40 : 2) * pixels;
-    return o->out_channel * (int64_t)sizeof(real) < PAGE_BYTES ? 90 : 160;
+    if (o->out_channel > 1) return VL * PRODUCT_CYCLES * 21;
+    return (o->groups > 1 && o->filters < NR && beyond_l2(o->out_image) ? 35 : 13) * pixels;
 }
 
 #endif

@@ -14,6 +14,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/processor.h"
 #include "base/simd.h"
 #include "conv/grid.h"
 
@@ -111,17 +112,15 @@ static void set_tiling(tiling *w, int64_t channels, int merged) {
     if (w->row_step / VL % 2 == 0) w->row_step += VL;
 }
 
-/* The cycles that a tile takes for everything but memory: products, and transforms of input and output. */
+/* The cycles that a tile takes for products, and transforms of input and output. */
 static double tile_cycles(const tiling *w, const operands *o) {
     double blocks = (double)(o->filters / NR) + (o->filters % NR > VL ? 1 : o->filters % NR ? 0.55 : 0);
     double pairs = w->y.segments * w->x.segments;
     double inputs = pairs * (double)ceil_div(o->channels, VL), outputs = ceil((double)o->filters / VL);
-    double patch = w->y.segments * w->y.most_points * (M * (double)w->x.unit + w->x.most_points - M);
     double points = w->points, sets = w->merged ? 1 : pairs;
-    double products = points * blocks * ((double)w->reduction * NV / 2 * 1.2 + 6);
-    double input = inputs * ((w->merged ? points : points / pairs) * 3.5 + 15) +
-                   (double)ceil_div(o->channels, VL) * patch * (o->nhwc ? 2.7 : 7.5);
-    double output = outputs * (points * 2.8 + sets * 30 + M * M * (o->nhwc ? 2 : 9.4));
+    double products = points * blocks * ((double)w->reduction * NV * PRODUCT_CYCLES * 1.1 + 1.6);
+    double input = inputs * ((w->merged ? points : points / pairs) * PRODUCT_CYCLES * 11 + 1.4);
+    double output = outputs * (points * PRODUCT_CYCLES * 9.3 + sets * 9.2);
     return products + input + output;
 }
 

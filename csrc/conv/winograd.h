@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/simd.h"
 #include "conv/channel_tile.h"
 #include "conv/epilogue.h"
@@ -290,6 +291,22 @@ static int accepts(const fc_conv *p) {
     return gain && tiled == grids;
 }
 
+/* The cycles that a tile takes from the image to the stage, and from its sums to the output. NCHW rows, which are
+ * transposed, count as whole vectors; outputs that are not neighbours are stored one by one. */
+static double moving_cycles(const tiling *w, const operands *o) {
+    double in_row = (double)min64(STRETCH, w->row_tiles), vectors = (double)ceil_div(o->channels, VL);
+    int64_t first, span, outputs = min64(STRETCH, w->x.tiles) * M;
+    stretch_span(w, 0, min64(STRETCH, w->row_tiles), &first, &span);
+    double staged = o->nhwc ? (double)span * 6.6 : (double)round_up(span, VL) * 7.9;
+    double stored = 16;
+    if (!o->nhwc) {
+        stored = (double)round_up(outputs, VL) / (double)outputs * 19;
+        if (w->x.subimages * w->x.out_step > 1) stored += VL;
+    }
+    return vectors * (double)(w->y.segments * w->y.most_points) * staged / in_row +
+           ceil((double)o->filters / VL) * M * M * stored;
+}
+
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g;
@@ -297,10 +314,14 @@ static double cost(const fc_conv *p) {
     double cycles = 0;
     FOR_GRIDS(p, o, g, w) {
         double weights = (double)(group_weights(&w, &o) * o.groups) * sizeof(real);
-        if (w.tiles)
-            cycles += tile_cycles(&w, &o) * (double)(w.tiles * o.groups) / 2 +
-                      fc_stream_cycles(split_of(&w, &o, 2).traffic * (double)o.groups, weights) + 10500;
-        if (p->once) cycles += weights * (p->transposed ? 0.4 : 0.2); /* every phase reads all the kernel's elements */
+        if (w.tiles) {
+            double each = tile_cycles(&w, &o) + moving_cycles(&w, &o), tiles = (double)(w.tiles * o.groups);
+            cycles +=
+                each * tiles / 2 + 8300 + fc_stream_cycles(split_of(&w, &o, 2).traffic * (double)o.groups, weights);
+        }
+        if (index == 0) cycles += image_cycles(&o, 1, 1);
+        if (p->once)
+            cycles += weights * (p->transposed ? 0.39 : 0.33); /* every phase reads all the kernel's elements */
     }
     return cycles;
 }

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/total.h"
 
 typedef struct {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/sink.h"
 #include "base/sum_rows.h"
 #include "pool/cost.h"

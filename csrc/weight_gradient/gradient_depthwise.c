@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/total.h"
 #include "conv/grid.h"
 #include "weight_gradient/gradient.h"
@@ -441,19 +442,20 @@ static double cost(const fc_conv *p) {
         int64_t along = o->nhwc ? w.kernel_w : w.kernel_h, passes = ceil_div(along, w.walker->rows);
         int64_t loads = w.across * (w.most_rows < TILE_STEPS ? 2 : 1);
         int64_t lines = o->batch * w.units * o->out_height, steps = o->nhwc ? o->out_width : ceil_div(o->out_width, VL);
-        double cycles = (double)(lines * steps * passes * (w.walker->rows * loads + 8));
-        cycles += (double)(w.units * w.shares * 250) + (o->nhwc ? 60 * (double)(lines * passes) : 0);
-        double images = (double)(o->batch * (o->x_image + o->out_image)) * sizeof(real);
-        return (cycles + fc_stream_cycles(images, images)) / 2 + 1000;
+        double cycles = (double)(lines * steps * passes * (w.walker->rows * loads * PRODUCT_CYCLES * 1.5 + 1));
+        cycles += (double)(w.units * w.shares) * 330 + (o->nhwc ? 250 * (double)(lines * passes) : 0);
+        return cycles / 2 + image_cycles(o, 1, 1) + 1000;
     }
     double vectors = (double)(o->nhwc ? o->out_width : ceil_div(o->out_width, VL));
     double rows = (double)(o->batch * w.units * o->out_height), taps = (double)(w.kernel_h * w.kernel_w);
     double packing = (double)(o->batch * w.units * w.strips * w.lines) * (double)w.pitch / VL *
-                     (o->nhwc          ? 3
+                     (o->nhwc          ? 4.9
                       : w.stride_w > 2 ? VL
-                                       : 2);
-    return (rows * (vectors * (taps * 0.8 + 1) + taps + 10) + packing + (double)(w.units * w.shares) * taps * 20) / 2 +
-           1000;
+                                       : 5.4);
+    return (rows * (vectors * (taps * PRODUCT_CYCLES * (o->nhwc ? 2.7 : 1.3) + 9.7) + taps + 9.8) + packing +
+            (double)(w.units * w.shares) * taps * 110) /
+               2 +
+           image_cycles(o, 1, 1) + 1000;
 }
 
 static int run(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads) {

@@ -50,8 +50,8 @@ def build_config() -> dict[str, Any]:
         ``threads``, ``backend`` : what a call uses here, or the reason why it cannot run.
         ``threading`` : where the ``cython`` backend has its threads from, or the reason why it cannot run.
         ``backends`` : each backend's name, with ``None`` where it works and otherwise why it does not.
-        ``build`` : what the ``cython`` backend was built with (compiler, flags, instruction sets, OpenMP);
-        empty where that backend is missing.
+        ``build`` : what the ``cython`` backend was built with (compiler, flags, instruction sets, OpenMP), and the
+        family of processors for which it predicts costs; empty where that backend is missing.
         ``environment`` : those of the package's environment variables that are set.
 
     Examples

@@ -390,6 +390,7 @@ def build_info() -> dict[str, Any]:
         "built_for": platform.machine(),
         "instruction_set": INSTRUCTION_SET,
         "instruction_sets": instruction_sets(),
+        "costs": "for {} ({})".format(*_engine.processors()[_engine.selected_processor()]),
         "openmp": _engine.openmp_version() or "left out",
     }
 

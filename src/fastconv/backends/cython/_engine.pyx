@@ -44,6 +44,22 @@ def select_instruction_set(int index) -> None:
     fc_select_isa(index)
 
 
+def processors() -> list[tuple[str, str]]:
+    """Every family of processors that the predicted costs know, and where its numbers come from."""
+    return [(fc_processor_name(i).decode(), fc_processor_source(i).decode()) for i in range(fc_processor_count())]
+
+
+def selected_processor() -> int:
+    return fc_selected_processor()
+
+
+def select_processor(int index) -> None:
+    """For tests, which must forget what was chosen and prepared before."""
+    if not 0 <= index < fc_processor_count():
+        raise IndexError(f"select_processor: index is {index}, but needs 0 to {fc_processor_count() - 1}")
+    fc_select_processor(index)
+
+
 def most_threads() -> int:
     """As many threads at most do one call."""
     return FC_MOST_THREADS

@@ -1,0 +1,137 @@
+/* The table of processor families, which of them this is, and how large its caches are. Called by the kernels' cost
+ * functions and plans, and by Python, which shows the family; tests set it.
+ *
+ * Two rows are measured, as their `source` says: by `fastconv info --measure`, and the constants of the cost functions
+ * by bench/regret.py on Zen 4 alone. The others follow from publications: the ports and widths of multiply-adds from
+ * A. Fog, "Instruction tables" and "The microarchitecture of Intel, AMD and VIA CPUs" (agner.org/optimize), and
+ * uops.info; what L2 delivers from AMD's software optimization guides for families 17h, 19h and 1Ah and Intel's
+ * optimization reference manual; for L3 and memory, of which vendors say little, families without a figure of their own
+ * take that of the nearest measured one. */
+#include "base/processor.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fastconv.h"
+
+#define PUBLISHED "from publications"
+
+enum { GENERIC, ZEN_2, ZEN_4, ZEN_5, ZEN_5_NARROW, HASWELL, SKYLAKE_X, ICE_LAKE, ICE_LAKE_CLIENT, SAPPHIRE_RAPIDS };
+
+/* Without fused multiply-adds, a product of 16 bytes is a multiplication and an addition. */
+static const fc_processor families[] = {
+    [GENERIC] = {"generic", {0.5, 0.5, 0.5}, 32, 16, 5, "assumed"},
+    [ZEN_2] = {"Zen 2 and 3", {0.5, 0.5, 1}, 32, 25, 4.5, PUBLISHED},
+    [ZEN_4] = {"Zen 4", {0.5, 0.5, 1}, 32, 25, 4.5, "measured"},
+    [ZEN_5] = {"Zen 5", {0.5, 0.5, 0.5}, 64, 25, 6.5, PUBLISHED},
+    [ZEN_5_NARROW] = {"Zen 5 with units of 32 bytes", {0.5, 0.5, 1}, 32, 25, 6.5, PUBLISHED},
+    [HASWELL] = {"Haswell to Raptor Lake", {1, 0.5, 1}, 32, 16, 5, PUBLISHED},
+    [SKYLAKE_X] = {"Skylake-X and Cascade Lake", {1, 0.5, 0.5}, 50, 8, 4, PUBLISHED},
+    [ICE_LAKE] = {"Ice Lake, server", {1, 0.5, 0.5}, 50, 8, 4, PUBLISHED},
+    [ICE_LAKE_CLIENT] = {"Ice, Tiger and Rocket Lake", {1, 0.5, 1}, 50, 16, 5, PUBLISHED},
+    [SAPPHIRE_RAPIDS] = {"Sapphire Rapids", {0.75, 0.5, 0.5}, 50, 8, 4, "its limits measured, not its kernels"},
+};
+
+const fc_processor *fc_this_processor = &families[GENERIC];
+
+/* ---- which family is it? ---- */
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+enum { AMD, INTEL };
+
+/* Models [first, last] of a family; the first line that fits counts. */
+static const struct {
+    int vendor, family, first, last, row;
+} models[] = {
+    {AMD, 0x17, 0x30, 0xff, ZEN_2},          {AMD, 0x19, 0x10, 0x1f, ZEN_4},
+    {AMD, 0x19, 0x60, 0xaf, ZEN_4},          {AMD, 0x19, 0x00, 0xff, ZEN_2},
+    {AMD, 0x1a, 0x20, 0x3f, ZEN_5_NARROW},   {AMD, 0x1a, 0x60, 0x6f, ZEN_5_NARROW},
+    {AMD, 0x1a, 0x00, 0xff, ZEN_5},          {INTEL, 6, 0x55, 0x55, SKYLAKE_X},
+    {INTEL, 6, 0x6a, 0x6c, ICE_LAKE},        {INTEL, 6, 0x7d, 0x7e, ICE_LAKE_CLIENT},
+    {INTEL, 6, 0x8c, 0x8d, ICE_LAKE_CLIENT}, {INTEL, 6, 0xa7, 0xa7, ICE_LAKE_CLIENT},
+    {INTEL, 6, 0x8f, 0x8f, SAPPHIRE_RAPIDS}, {INTEL, 6, 0xcf, 0xcf, SAPPHIRE_RAPIDS}, /* Emerald Rapids */
+    {INTEL, 6, 0xad, 0xae, SAPPHIRE_RAPIDS},                                          /* Granite Rapids */
+    {INTEL, 6, 0x3c, 0x3f, HASWELL},         {INTEL, 6, 0x45, 0x47, HASWELL},
+    {INTEL, 6, 0x4e, 0x4f, HASWELL},         {INTEL, 6, 0x56, 0x5e, HASWELL},
+    {INTEL, 6, 0x8e, 0x9e, HASWELL},         {INTEL, 6, 0xa5, 0xa6, HASWELL},
+    {INTEL, 6, 0xb7, 0xbf, HASWELL},
+};
+
+static int row_of(int vendor, int family, int model) {
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        if (models[i].vendor == vendor && models[i].family == family && models[i].first <= model &&
+            model <= models[i].last)
+            return models[i].row;
+    return GENERIC;
+}
+
+static int find_row(void) {
+    unsigned a, b, c, d;
+    char vendor[12];
+    if (!__get_cpuid(0, &a, &b, &c, &d)) return GENERIC;
+    memcpy(vendor, &b, 4), memcpy(vendor + 4, &d, 4), memcpy(vendor + 8, &c, 4);
+    int is_amd = !memcmp(vendor, "AuthenticAMD", 12), is_intel = !memcmp(vendor, "GenuineIntel", 12);
+    if (!(is_amd || is_intel) || !__get_cpuid(1, &a, &b, &c, &d)) return GENERIC;
+    int family = a >> 8 & 15, model = (int)(a >> 4 & 15);
+    if (family == 6 || family == 15) model += (int)(a >> 12 & 0xf0);
+    if (family == 15) family += a >> 20 & 0xff;
+    return row_of(is_amd ? AMD : INTEL, family, model);
+}
+#else
+static int find_row(void) { return GENERIC; }
+#endif
+
+/* When the library is loaded, so that no cost is predicted before. */
+__attribute__((constructor)) static void find_family(void) { fc_select_processor(find_row()); }
+
+int fc_processor_count(void) { return (int)(sizeof families / sizeof *families); }
+
+const char *fc_processor_name(int row) { return families[row].name; }
+
+const char *fc_processor_source(int row) { return families[row].source; }
+
+int fc_selected_processor(void) { return (int)(fc_this_processor - families); }
+
+void fc_select_processor(int row) { fc_this_processor = &families[row]; }
+
+/* ---- caches ---- */
+
+static int64_t l2_bytes, l3_bytes;
+
+/* The size of a cache as the kernel tells it, or else `usual`. sysconf is not asked: in virtual machines it reports the
+ * L3 of a whole server. */
+static int64_t cache_bytes(int index, int64_t usual) {
+    char path[80];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", index);
+    FILE *file = fopen(path, "re");
+    if (!file) return usual;
+    long long size = 0;
+    char unit = 0;
+    int read = fscanf(file, "%lld%c", &size, &unit);
+    fclose(file);
+    if (read < 1 || size <= 0) return usual;
+    return unit == 'K' ? size << 10 : unit == 'M' ? size << 20 : size;
+}
+
+static void find_caches(void) {
+    int64_t bytes = cache_bytes(2, 1 << 20);
+    l2_bytes = bytes < 512 << 10 ? 512 << 10 : bytes > 2 << 20 ? 2 << 20 : bytes;
+    l3_bytes = cache_bytes(3, 16 << 20);
+}
+
+static pthread_once_t caches_found = PTHREAD_ONCE_INIT;
+
+int64_t fc_l2_bytes(void) {
+    pthread_once(&caches_found, find_caches);
+    return l2_bytes;
+}
+
+double fc_stream_cycles(double bytes, double again) {
+    pthread_once(&caches_found, find_caches);
+    const fc_processor *p = fc_this_processor;
+    double beyond = again < (double)l3_bytes ? again / (double)l3_bytes : 1;
+    return bytes * ((1 - beyond) / p->l3 + beyond / p->memory);
+}

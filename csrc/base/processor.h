@@ -1,0 +1,28 @@
+/* What the predicted costs know of the processor: a few numbers for its family (the table in processor.c), and the
+ * sizes of its caches. Used by the kernels' cost functions and plans; dispatch.c shows and sets the family. */
+#ifndef FC_PROCESSOR_H
+#define FC_PROCESSOR_H
+
+#include <stdint.h>
+
+typedef struct {
+    const char *name;
+    double product[3];     /* cycles of multiplying and adding whole vectors of 16, 32 and 64 bytes */
+    double l2, l3, memory; /* bytes a cycle that a core reads from there while another one does */
+    const char *source;
+} fc_processor;
+
+/* The family's row, found as the library is loaded. */
+extern const fc_processor *fc_this_processor;
+
+/* The cycles of a product of whole vectors of the instruction set that includes this. */
+#define PRODUCT_CYCLES (fc_this_processor->product[VECTOR_BYTES / 32])
+
+/* The size of a core's L2 cache, within the bounds that the kernels' block sizes can follow. */
+int64_t fc_l2_bytes(void);
+
+/* The cycles in which a thread gets so many bytes from beyond its L2, while others do the same: the more of L3 the
+ * `again` bytes fill that call after call reads, the more of them come from memory, as others use L3 too. */
+double fc_stream_cycles(double bytes, double again);
+
+#endif

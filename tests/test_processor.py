@@ -1,0 +1,73 @@
+"""The families of processors that the predicted costs know: one is found, it is shown, and it decides the choice."""
+
+import numpy as np
+import pytest
+
+import fastconv
+from checks import normal, run_module
+from conftest import skip_unless_available
+
+# Costs are compared that differ from family to family: many products, and weights that no cache holds.
+SHAPE = (1, 512, 28, 28)
+WEIGHT = (512, 512, 3, 3)
+
+
+@pytest.fixture
+def engine():
+    skip_unless_available("cython")
+    from fastconv.backends.cython import _engine
+
+    found = _engine.selected_processor()
+    yield _engine
+    _engine.select_processor(found)
+    fastconv.clear_cache()
+
+
+def select(engine, index):
+    fastconv.clear_cache()
+    engine.select_processor(index)
+
+
+def plan():
+    return fastconv.plan_conv2d(normal(WEIGHT, dtype=np.float32), padding=1, backend="cython")
+
+
+def test_info_shows_the_family(engine, tmp_path):
+    name, source = engine.processors()[engine.selected_processor()]
+    lines = run_module("info", cwd=tmp_path).stdout.splitlines()
+    (line,) = (line for line in lines if line.strip().startswith("costs "))
+    assert line.split(maxsplit=1)[1] == f"for {name} ({source})"
+
+
+def test_families_are_told_apart_and_say_where_their_numbers_come_from(engine):
+    names, sources = zip(*engine.processors(), strict=True)
+    assert len(set(names)) == len(names)
+    assert all(sources)
+    assert sources.count("measured") == 1
+
+
+def test_costs_are_those_of_the_family(engine):
+    explained = {}
+    for index, (name, _) in enumerate(engine.processors()):
+        select(engine, index)
+        explained[name] = plan().explain(SHAPE)
+        assert plan().explain(SHAPE) == explained[name]
+    if "avx512" in explained["Zen 4"]:
+        assert explained["Zen 4"] != explained["Zen 5"]
+    assert explained["Skylake-X and Cascade Lake"] != explained["Zen 2 and 3"]
+
+
+def test_every_family_computes_the_same_convolution(engine):
+    x, weight = normal((2, 24, 17, 19), dtype=np.float32), normal((40, 24, 3, 3), dtype=np.float32)
+    expected = fastconv.conv2d(x.astype(float), weight.astype(float), padding=1, backend="numpy")
+    for index in range(len(engine.processors())):
+        select(engine, index)
+        result = fastconv.conv2d(x, weight, padding=1, backend="cython")
+        np.testing.assert_allclose(result, expected, atol=2e-4 * np.abs(expected).max())
+
+
+def test_a_family_that_is_not_there_is_refused(engine):
+    with pytest.raises(IndexError, match=r"index is 99, but needs 0 to"):
+        engine.select_processor(99)
+    with pytest.raises(IndexError, match=r"index is -1"):
+        engine.select_processor(-1)
