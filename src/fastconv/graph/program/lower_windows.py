@@ -34,10 +34,7 @@ def _add_plan(b: Builder, node: Node, plan: Plan, x: Shape, residual: Value | No
     shortcut, packed, bias, work = known
     reads = [b.place(source), -1 if residual is None else b.place(residual)]
     what = shortcut, packed, bias
-    algorithm, flops, weight_bytes = work
-    b.add(
-        "conv", what, reads, b.place(result), algorithm=algorithm, flops=flops, weight_bytes=weight_bytes
-    )
+    b.add("conv", what, reads, b.place(result), work=work)
     return True
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
+from fastconv.arguments import integer
 from fastconv.backends import use_backend
 from fastconv.graph.graph import Graph
 from fastconv.graph.interpreter import Interpreter
 from fastconv.graph.network import Network
 from fastconv.graph.passes import Applied, optimise
-from fastconv.typing import BackendName, ShapeLike
+from fastconv.graph.program.explained import explained
+from fastconv.graph.program.profiled import Profile, step_times
+from fastconv.graph.program.steps import StepInfo, compiled_steps, python_steps
+from fastconv.limits import cached_limits
+from fastconv.machine.stopwatch import stopwatch
+from fastconv.settings.threads import get_num_threads
+from fastconv.text import counted
+from fastconv.typing import ArrayLike, BackendName, ShapeLike
 
 
 class Program(Network):
@@ -25,6 +33,8 @@ class Program(Network):
         Their names, dtypes and shapes.
     graph : fastconv.graph.Graph
         What runs; not to be changed.
+    applied : list of fastconv.graph.passes.Applied
+        What each pass did.
     """
 
     _word = "program"
@@ -41,10 +51,10 @@ class Program(Network):
         self._made_of = graph, dict(input_shapes), backend, optimize, stop_after
         self._backend: BackendName = backend
         shapes = {name: tuple(map(int, shape)) for name, shape in input_shapes.items()}
-        self._applied: list[Applied]
+        self.applied: list[Applied]
         # Without optimisation the shapes are found all the same.
         last = stop_after if optimize else "shapes"
-        self.graph, self._applied = optimise(graph, input_shapes=shapes, stop_after=last)
+        self.graph, self.applied = optimise(graph, input_shapes=shapes, stop_after=last)
         super().__init__(self.graph)
         if backend == "cython":
             # Not at the top: the extension may not have been built.
@@ -58,6 +68,57 @@ class Program(Network):
         with use_backend(self._backend):
             return self._runs(*arrays)  # type: ignore[no-any-return]
 
+    def explain(self) -> str:
+        """What the passes did, every step with its cost, and memory, for a person to read.
+
+        Returns
+        -------
+        str
+            A line for each step: what it makes, its operation with what was fused, algorithm, floating-point operations
+            by the textbook, bytes read and written, the share of the predicted time, and whether it runs in C. On
+            ``numpy`` and ``numba`` there are no algorithms, and nothing is predicted.
+        """
+        arena: int | None = getattr(self._runs, "arena_bytes", None)
+        setting = f"{self!r}, {counted(get_num_threads(), 'thread')}, layout NCHW"
+        return "\n".join([setting, *explained(self.graph, self._steps(), self.applied, arena)])
+
+    def profile(self, x: ArrayLike | Mapping[str, Any] | None = None, rounds: SupportsIndex = 10) -> Profile:
+        """Time every step.
+
+        Parameters
+        ----------
+        x : array_like, or dict of str to array_like
+            As for a call.
+        rounds : int
+            How often; medians count. Each round times the steps of one call, and another call as a whole.
+
+        Returns
+        -------
+        Profile
+            To print, or to read: `steps` with their `seconds`, `share`, `rate` and `reached`, `by_operation()`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; or if `rounds` is not an integer from 1 on.
+        """
+        rounds = integer("profile", "rounds", rounds, 1)
+        arrays = self._arrays(x)
+        self._run(arrays)
+        steps, calls = [], []
+        for _ in range(rounds):
+            with use_backend(self._backend):
+                steps.append(self._runs.profile(*arrays))
+            calls.append(stopwatch(lambda: self._run(arrays)))
+        limits, threads = cached_limits(), get_num_threads()
+        times = step_times(self._steps(), steps, limits, threads)
+        return Profile(self.graph.name, self._backend, threads, times, tuple(calls), limits is not None)
+
+    def _steps(self) -> list[StepInfo]:
+        if self._backend == "cython":
+            return compiled_steps(self._runs)
+        return python_steps(self.graph)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, self._made_of
 
@@ -66,6 +127,10 @@ class Program(Network):
 
 
 def _remade(
-    graph: Graph, shapes: Mapping[str, ShapeLike], backend: BackendName, optimize: bool, stop_after: str | None
+    graph: Graph,
+    shapes: Mapping[str, ShapeLike],
+    backend: BackendName,
+    optimize: bool,
+    stop_after: str | None,
 ) -> Program:
     return Program(graph, shapes, backend, optimize=optimize, stop_after=stop_after)
