@@ -38,7 +38,7 @@ def known_limits(monkeypatch):
 def test_every_step_is_listed_with_its_cost(program, backend):
     text = program.explain()
     rows = [line for line in text.splitlines() if re.match(r" *\d+  ", line)]
-    assert len(rows) == len(program._steps())
+    assert len(rows) == len(program.steps())
     conv = next(row for row in rows if "Conv 3x3 stride 2" in row)
     assert "2x4x6x6" in conv
     assert f"{2 * 2 * 4 * 36 * 27 / 1e3:.1f} k" in conv
@@ -51,7 +51,7 @@ def test_the_steps_that_python_runs_are_named():
         pytest.skip("needs the cython backend")
     program = fastconv.onnx.load(classifier(), backend="cython").compile({"x": X.shape})
     told = program.explain().partition("in Python:")[2]
-    slow = [step for step in program._steps() if step.where == "Python"]
+    slow = [step for step in program.steps() if step.where == "Python"]
     assert {str(step.node).split()[0] for step in slow} >= {"If"}
     assert all(str(step.node) in told for step in slow)
     plain = model([node("Relu", ["x"], ["y"])], {"x": (FLOAT, [2])}, {"y": (FLOAT, [2])})
@@ -76,7 +76,7 @@ def test_what_was_fused_is_told_in_short_and_kept_in_full(program):
 def test_a_profile_has_a_row_for_each_step(program, backend, monkeypatch):
     limits = known_limits(monkeypatch)
     profile = program.profile(X, rounds=3)
-    assert [time.step for time in profile.steps] == program._steps()
+    assert [time.step for time in profile.steps] == program.steps()
     assert len(profile.calls) == 3
     assert all(len(time.rounds) == 3 and time.seconds > 0 for time in profile.steps)
     assert sum(time.share for time in profile.steps) == pytest.approx(1)
@@ -106,7 +106,7 @@ def test_a_profile_computes_what_a_call_does(program):
     runs = program._runs
     before = program(X)
     times = runs.profile(X)
-    assert len(times) == len(program._steps())
+    assert len(times) == len(program.steps())
     np.testing.assert_array_equal(program(X), before)
 
 

@@ -68,6 +68,11 @@ class Program(Network):
         with use_backend(self._backend):
             return self._runs(*arrays)  # type: ignore[no-any-return]
 
+    @property
+    def arena_bytes(self) -> int | None:
+        """Bytes that the values between steps take in every run under way; None where nothing is planned."""
+        return self._runs.arena_bytes if self._backend == "cython" else None
+
     def explain(self) -> str:
         """What the passes did, every step with its cost, and memory, for a person to read.
 
@@ -78,9 +83,8 @@ class Program(Network):
             by the textbook, bytes read and written, the share of the predicted time, and whether it runs in C. On
             ``numpy`` and ``numba`` there are no algorithms, and nothing is predicted.
         """
-        arena: int | None = getattr(self._runs, "arena_bytes", None)
         setting = f"{self!r}, {counted(get_num_threads(), 'thread')}, layout NCHW"
-        return "\n".join([setting, *explained(self.graph, self._steps(), self.applied, arena)])
+        return "\n".join([setting, *explained(self.graph, self.steps(), self.applied, self.arena_bytes)])
 
     def profile(self, x: ArrayLike | Mapping[str, Any] | None = None, rounds: SupportsIndex = 10) -> Profile:
         """Time every step.
@@ -111,10 +115,16 @@ class Program(Network):
                 steps.append(self._runs.profile(*arrays))
             calls.append(stopwatch(lambda: self._run(arrays)))
         limits, threads = cached_limits(), get_num_threads()
-        times = step_times(self._steps(), steps, limits, threads)
+        times = step_times(self.steps(), steps, limits, threads)
         return Profile(self.graph.name, self._backend, threads, times, tuple(calls), limits is not None)
 
-    def _steps(self) -> list[StepInfo]:
+    def steps(self) -> list[StepInfo]:
+        """What each step does, and what it costs, in the order in which they run.
+
+        Returns
+        -------
+        list of StepInfo
+        """
         if self._backend == "cython":
             return compiled_steps(self._runs)
         return python_steps(self.graph)
