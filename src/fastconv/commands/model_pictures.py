@@ -57,10 +57,9 @@ class Preprocessing:
                 picture = ImageOps.fit(picture, (width, height), resample)
             else:
                 picture = picture.resize((width, height), resample)
-        pixels = np.asarray(picture).reshape(picture.height, picture.width, self.channels)
+        pixels: Any = np.asarray(picture).reshape(picture.height, picture.width, self.channels)
         if self.dtype != np.uint8:
-            scaled = pixels / np.float32(255)
-            pixels = ((scaled - np.float32(self.mean)) / np.float32(self.std)).astype(self.dtype)
+            pixels = ((pixels / 255 - np.array(self.mean)) / np.array(self.std)).astype(self.dtype)
         return np.ascontiguousarray(pixels if self.channels_last else pixels.transpose(2, 0, 1))[None]
 
 

@@ -5,66 +5,22 @@ Called by `inspect_model.py`; needs jinja2. The page is `templates/network.html.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 import fastconv
 from fastconv.commands.error import CommandError
-from fastconv.graph import Graph, Node, Value
-from fastconv.graph.costs import bytes_of, words_of
+from fastconv.commands.network_drawing import drawing
+from fastconv.graph.costs import bytes_of
 from fastconv.graph.program import Program, StepInfo
-from fastconv.text import ABSENT, byte_text, count_text, counted, digits, duration, shape_text, shortened
+from fastconv.text import ABSENT, byte_text, count_text, counted, digits, duration, shape_text
 
 if TYPE_CHECKING:
     from fastconv.commands.inspect_model import Inspection
-
-# Of the drawing, in pixels.
-WIDTH, HEIGHT, GAP, LANE, MARGIN = 620, 26, 10, 9, 8
-_MOST_LANES = 24
-_BAR = 110  # of the whole cost
-
-
-@dataclass(frozen=True)
-class Box:
-    """A node, input or output of the drawing: its text, and its part of the whole cost."""
-
-    kind: str  # "input", "node", "python", "output"
-    text: str
-    shape: str
-    title: str
-    y: int
-    share: float | None = None
-
-    @property
-    def bar(self) -> float:
-        return round(_BAR * (self.share or 0), 1)
-
-    @property
-    def heat(self) -> int:
-        """Per cent of the strongest colour: steps of a few per cent are to be told apart."""
-        return round(100 * min(1.0, 4 * (self.share or 0)) ** 0.5)
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A line from one box to another."""
-
-    path: str
-    title: str
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What the page has as SVG."""
-
-    boxes: Sequence[Box]
-    edges: Sequence[Edge]
-    width: int
-    height: int
 
 
 def write_page(found: Inspection, path: Path) -> None:
@@ -103,11 +59,12 @@ def _content(found: Inspection) -> dict[str, Any]:
     steps = program.steps()
     seconds = None if profile is None else [time.seconds for time in profile.steps]
     costs, cost_word = _costs(steps, seconds)
+    style = files("fastconv.commands").joinpath("templates", "network.css")
     return {
         "name": found.path.name,
         "graph": found.model.graph.name,
         "version": fastconv.__version__,
-        "style": files("fastconv.commands").joinpath("templates", "network.css").read_text(encoding="utf-8"),
+        "style": Markup(style.read_text(encoding="utf-8")),
         "cards": _cards(found, program, steps),
         "inputs": program.inputs,
         "outputs": program.outputs,
@@ -120,6 +77,7 @@ def _content(found: Inspection) -> dict[str, Any]:
         "count_text": count_text,
         "passes": program.applied,
         "counted": counted,
+        "shortened": shortened,
     }
 
 
@@ -157,89 +115,6 @@ def _cards(found: Inspection, program: Program, steps: Sequence[StepInfo]) -> li
     return cards
 
 
-def drawing(graph: Graph, steps: Sequence[StepInfo], costs: Sequence[float]) -> Drawing:
-    """Boxes in the order in which they run, and lines from what makes a value to what reads it.
-
-    Parameters
-    ----------
-    graph : Graph
-    steps : sequence of StepInfo
-    costs : sequence of float
-        The part of each step in the whole.
-    """
-    boxes: list[Box] = []
-    makers: dict[int, int] = {}  # the boxes of values
-    pairs: dict[tuple[int, int], Value] = {}
-
-    def place(
-        kind: str, text: str, made: Sequence[Value | None], title: str, share: float | None = None
-    ) -> None:
-        for value in made:
-            if value is not None:
-                makers[id(value)] = len(boxes)
-        shape = next((shape_text(value.shape) for value in made if value is not None), "")
-        y = MARGIN + len(boxes) * (HEIGHT + GAP)
-        boxes.append(Box(kind, shortened(text, 52), shape, title, y, share))
-
-    def connect(values: Sequence[Value]) -> None:
-        for value in values:
-            if id(value) in makers:
-                pairs.setdefault((makers[id(value)], len(boxes)), value)
-
-    of_node: dict[int, list[int]] = {}
-    for number, step in enumerate(steps):
-        of_node.setdefault(id(step.node), []).append(number)
-    for value in graph.inputs:
-        place("input", f"input {value.name}", [value], _title(value))
-    for node in graph.nodes:
-        own = of_node.get(id(node), [])
-        connect([value for value in node.reads() if not value.is_constant])
-        python = any(steps[number].where == "Python" for number in own)
-        algorithms = ", ".join(dict.fromkeys(steps[n].algorithm for n in own if steps[n].algorithm))
-        text = words_of(node) + (f"  [{algorithms}]" if algorithms else "")
-        share = sum(costs[number] for number in own) if own else None
-        place("python" if python else "node", text, node.outputs, _node_title(node, share), share)
-    for value in graph.outputs:
-        connect([value])
-        place("output", f"output {value.name}", [], _title(value))
-    edges, lanes = _edges(boxes, pairs)
-    return Drawing(boxes, edges, MARGIN + WIDTH + LANE * (lanes + 2), boxes[-1].y + HEIGHT + MARGIN)
-
-
-def _title(value: Value) -> str:
-    return f"{value.name}: {value.dtype} {shape_text(value.shape)}"
-
-
-def _node_title(node: Node, share: float | None) -> str:
-    made = "; ".join(_title(value) for value in node.outputs if value is not None)
-    cost = "no step of its own" if share is None else f"{100 * share:.1f} %"
-    return f"{node}, {cost}; makes {made}"
-
-
-def _edges(boxes: Sequence[Box], pairs: dict[tuple[int, int], Value]) -> tuple[list[Edge], int]:
-    """Short lines between neighbours; others go beside the boxes, each in the first lane that is free."""
-    edges: list[Edge] = []
-    free: list[int] = []  # the box from which on each lane is free
-    for (first, last), value in sorted(pairs.items()):
-        title = _title(value)
-        if last == first + 1:
-            x = MARGIN + WIDTH // 2
-            edges.append(Edge(f"M{x} {boxes[first].y + HEIGHT}V{boxes[last].y - 1}", title))
-            continue
-        lane = next((n for n, until in enumerate(free) if until <= first), len(free))
-        lane = min(lane, _MOST_LANES - 1)
-        free[lane : lane + 1] = [last]
-        right, x = MARGIN + WIDTH, MARGIN + WIDTH + LANE * (lane + 1)
-        start, end = boxes[first].y + HEIGHT * 2 // 3, boxes[last].y + HEIGHT // 3
-        edges.append(
-            Edge(
-                f"M{right} {start}H{x - 4}Q{x} {start} {x} {start + 4}V{end - 4}Q{x} {end} {x - 4} {end}H{right + 1}",
-                title,
-            )
-        )
-    return edges, len(free)
-
-
 def _rows(steps: Sequence[StepInfo], costs: Sequence[float], profile: Any) -> list[dict[str, Any]]:
     rows = []
     for number, (step, cost) in enumerate(zip(steps, costs, strict=True)):
@@ -253,7 +128,7 @@ def _rows(steps: Sequence[StepInfo], costs: Sequence[float], profile: Any) -> li
             "bytes": byte_text(step.bytes) if step.bytes else ABSENT,
             "where": step.where,
             "share": f"{100 * cost:.1f} %",
-            "bar": round(100 * cost, 1),
+            "bar": round(100 * cost / (max(costs) or 1.0), 1),
         }
         if profile is not None:
             taken = profile.steps[number]
