@@ -3,8 +3,8 @@
 import html
 import math
 import re
-from itertools import pairwise
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest

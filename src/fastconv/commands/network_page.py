@@ -17,7 +17,7 @@ from fastconv.commands.error import CommandError
 from fastconv.commands.network_drawing import drawing
 from fastconv.graph.costs import bytes_of
 from fastconv.graph.program import Program, StepInfo
-from fastconv.text import ABSENT, byte_text, count_text, counted, digits, duration, shape_text
+from fastconv.text import ABSENT, byte_text, count_text, counted, digits, duration, shape_text, shortened
 
 if TYPE_CHECKING:
     from fastconv.commands.inspect_model import Inspection
