@@ -117,6 +117,12 @@ def _with_extra(arguments: argparse.Namespace) -> int:
             from fastconv.bench.commands.tune import run_tune
 
             return run_tune(arguments)
+        if arguments.model is not None:
+            from fastconv.bench.commands.model import run_model_bench
+
+            return run_model_bench(arguments)
+        if arguments.shape:
+            raise CommandError("--shape is that of an input of --model; that of a layer's is --x")
         from fastconv.bench.commands.run import run_bench
 
         return run_bench(arguments)

@@ -9,14 +9,14 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fastconv
 from fastconv.backends import get_backend
+from fastconv.commands.inspection import Inspection, operators_of
+from fastconv.commands.model_arguments import add_model
 from fastconv.commands.model_file import (
-    add_model,
     as_command_error,
     assumed,
     given_shapes,
@@ -25,9 +25,7 @@ from fastconv.commands.model_file import (
     random_inputs,
 )
 from fastconv.commands.printable import printable
-from fastconv.graph import Graph, Value
-from fastconv.graph.costs import bytes_of, flops_of
-from fastconv.graph.program import Profile, Program
+from fastconv.graph.costs import bytes_of
 from fastconv.onnx import Model
 from fastconv.text import ABSENT, count_text, counted, duration, shape_text, table_lines
 
@@ -46,32 +44,6 @@ exit status:
   0  shown
   2  the file could not be read: the message says why
 """
-
-
-@dataclass(frozen=True)
-class Operator:
-    """The nodes of one operator: how many, their parameters, and FLOPs where shapes are known."""
-
-    name: str
-    count: int
-    parameters: int
-    flops: int
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """A model and, where its shapes are known, the program that it becomes."""
-
-    path: Path
-    model: Model
-    seconds: float
-    operators: tuple[Operator, ...]
-    program: Program | None
-    profile: Profile | None
-
-    @property
-    def parameters(self) -> int:
-        return sum(operator.parameters for operator in self.operators)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,34 +90,13 @@ def _inspected(arguments: argparse.Namespace, model: Model, seconds: float) -> I
     if not known:
         if arguments.profile:
             input_shapes(model, arguments.shape)
-        return Inspection(arguments.model, model, seconds, _operators(model.graph), None, None)
+        return Inspection(arguments.model, model, seconds, operators_of(model.graph), None, None)
     shapes = input_shapes(model, arguments.shape)
     with as_command_error(arguments.model):
         plain = model.compile(shapes, optimize=False).graph
         program = model.compile(shapes)
         profile = program.profile(random_inputs(model, shapes)) if arguments.profile else None
-    return Inspection(arguments.model, model, seconds, _operators(plain), program, profile)
-
-
-def _operators(graph: Graph) -> tuple[Operator, ...]:
-    """The most frequent first; a constant counts where it is read first."""
-    found: dict[str, Operator] = {}
-    seen: dict[int, Value] = {}
-
-    def add(part: Graph) -> None:
-        for node in part.nodes:
-            new = {id(value): value for value in node.reads() if value.is_constant and id(value) not in seen}
-            seen.update(new)
-            before = found.get(node.operation, Operator(node.operation, 0, 0, 0))
-            own = sum(int(value.constant.size) for value in new.values() if value.constant.dtype.kind == "f")
-            found[node.operation] = Operator(
-                node.operation, before.count + 1, before.parameters + own, before.flops + flops_of(node)
-            )
-            for inner in node.graphs().values():
-                add(inner)
-
-    add(graph)
-    return tuple(sorted(found.values(), key=lambda operator: -operator.count))
+    return Inspection(arguments.model, model, seconds, operators_of(plain), program, profile)
 
 
 def _lines(found: Inspection) -> Iterator[str]:

@@ -7,20 +7,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import fastconv
 from fastconv.commands.error import CommandError
+from fastconv.commands.inspection import Inspection
 from fastconv.commands.network_drawing import drawing
 from fastconv.graph.costs import bytes_of
 from fastconv.graph.program import Program, StepInfo
 from fastconv.text import ABSENT, byte_text, count_text, counted, digits, duration, shape_text, shortened
-
-if TYPE_CHECKING:
-    from fastconv.commands.inspect_model import Inspection
 
 
 def write_page(found: Inspection, path: Path) -> None:

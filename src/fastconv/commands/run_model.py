@@ -18,14 +18,13 @@ import numpy as np
 import fastconv
 from fastconv.backends import get_backend
 from fastconv.commands.error import CommandError
+from fastconv.commands.model_arguments import add_model, whole
 from fastconv.commands.model_file import (
-    add_model,
     as_command_error,
     given_shapes,
     input_shapes,
     open_model,
     random_inputs,
-    whole,
 )
 from fastconv.commands.printable import printable
 from fastconv.onnx import Model

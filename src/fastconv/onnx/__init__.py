@@ -12,12 +12,12 @@ from pathlib import Path
 from fastconv.arguments import flag
 from fastconv.backends import resolve
 from fastconv.graph.graph import Graph
+from fastconv.graph.network import Tensor
 from fastconv.graph.verifier import GraphError, verify
 from fastconv.onnx.encode import encode
 from fastconv.onnx.error import ModelError, model_error
 from fastconv.onnx.export import Exporter
 from fastconv.onnx.messages import MODEL
-from fastconv.graph.network import Tensor
 from fastconv.onnx.model import Model
 from fastconv.onnx.reader import Reader
 from fastconv.onnx.source import Source, opened

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.graph.graph import Graph, Value
+from fastconv.graph.graph import Value
 from fastconv.graph.operations.control import Body
 from fastconv.graph.operations.conv import activation_of, convolve, convolved, planned
 from fastconv.graph.operations.conv_transpose import convolve_transposed, planned_transposed, transposed_type
