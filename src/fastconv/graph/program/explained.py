@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 from fastconv.graph.costs import bytes_of, known_shape
 from fastconv.graph.graph import Graph, Value
@@ -11,6 +12,7 @@ from fastconv.graph.program.steps import BYTES_A_CYCLE, StepInfo
 from fastconv.text import ABSENT, byte_text, count_text, counted, digits, shape_text, shortened, table_lines
 
 _SHOWN = 4  # rewritings of each pass
+_WIDTH = 110  # letters of a sentence
 
 
 def explained(
@@ -21,7 +23,8 @@ def explained(
         yield from (f"{word} {value.name}: {value.dtype} {shape_text(value.shape)}" for value in values)
     yield from ("", *_passes(applied), "")
     yield from (*_table(steps, arena is not None), "")
-    yield from _sums(graph, steps, arena)
+    for line in _sums(graph, steps, arena):
+        yield from wrap(line, _WIDTH, subsequent_indent="  ") if len(line) > _WIDTH else [line]
 
 
 def _passes(applied: Sequence[Applied]) -> Iterator[str]:
@@ -91,7 +94,7 @@ def _sums(graph: Graph, steps: Sequence[StepInfo], arena: int | None) -> Iterato
     )
     slow = [step for step in steps if step.where == "Python"]
     if not slow:
-        yield f"All {counted(len(steps), 'step')} run in C."
+        yield "Every step runs in C."
         return
     yield f"{len(steps) - len(slow)} of {counted(len(steps), 'step')} run in C, and {len(slow)} in Python:"
     for step in slow:
