@@ -14,7 +14,7 @@ pytest.importorskip("pandas")
 
 from fastconv.bench.report import html
 from fastconv.bench.report.pictures import gallery, style
-from fastconv.bench.report.text import digits
+from fastconv.text import digits
 from made_up_results import ALL, LONG, NASTY, empty, full, many, one_row
 
 VOID = {"meta", "source", "img", "br", "link"}

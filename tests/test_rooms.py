@@ -11,7 +11,7 @@ import fastconv
 PACKAGE = Path(fastconv.__file__).parent
 # Lowest first. A room uses itself and the lines before its own; the rooms of one line do not use each other.
 FLOORS = [
-    ["_version", "shown"],
+    ["_version", "shown", "text"],
     ["typing"],
     ["arguments", "caches", "first_use"],
     ["problem", "settings"],

@@ -14,7 +14,9 @@ def work(shape, size, **options):
 
 
 def test_textbook_sums_take_what_the_textbook_says(backend):
-    algorithm, flops, weights = work((6, 4, 3, 3), (10, 12), padding=1, backend=backend, algorithm="direct")
+    algorithm, flops, weights, _ = work(
+        (6, 4, 3, 3), (10, 12), padding=1, backend=backend, algorithm="direct"
+    )
     assert algorithm in fastconv.algorithms(backend)
     assert flops == 2 * 6 * 4 * 9 * 10 * 12
     assert weights >= 6 * 4 * 9 * 4
@@ -24,7 +26,7 @@ def test_textbook_sums_take_what_the_textbook_says(backend):
 def test_winograd_multiplies_at_its_points(tile):
     """(M + 2)**2 products for a tile of M x M outputs, whole tiles at the edges."""
     skip_unless_available("cython")
-    algorithm, flops, weights = work(
+    algorithm, flops, weights, _ = work(
         (8, 4, 3, 3), (12, 13), padding=1, backend="cython", algorithm=f"winograd{tile}"
     )
     assert algorithm == f"winograd{tile}"
@@ -34,7 +36,7 @@ def test_winograd_multiplies_at_its_points(tile):
 
 def test_transforms_of_large_kernels_take_less_than_the_sum():
     skip_unless_available("cython")
-    _, flops, _ = work((1, 1, 31, 31), (256, 256), padding=15, backend="cython", algorithm="fft")
+    _, flops, _, _ = work((1, 1, 31, 31), (256, 256), padding=15, backend="cython", algorithm="fft")
     textbook = 2 * 31 * 31 * 256 * 256
     assert textbook / 20 < flops < textbook / 4
 

@@ -1,4 +1,4 @@
-"""The command line: ``fastconv`` with ``demo``, ``bench``, ``tune``, ``info`` or ``--version``.
+"""The command line: ``fastconv`` with one of `COMMANDS` or ``--version``.
 
 Called by the ``fastconv`` entry point and by ``python -m fastconv``. Of the modules of a command nothing is imported
 before it is named: so ``fastconv --version`` is quick, and the other commands miss their extras only when they run.
@@ -28,7 +28,10 @@ examples:
   fastconv demo photo.jpg                your own picture (PNG, JPEG, ...)
   fastconv demo photo.jpg --size 800 --output sheet.png
   fastconv demo --backends numpy,cython  only some of the backends
+  fastconv run MODEL.onnx photo.jpg      what a network sees
+  fastconv inspect MODEL.onnx            what it is made of, and what it costs
   fastconv bench                         times, beside other libraries
+  fastconv bench --model MODEL.onnx      a whole network's
   fastconv bench --network resnet50 --html report.html
   fastconv tune --network resnet50       measure which kernels are fastest, for plans
   fastconv info                          version, build, processor, backends
@@ -102,10 +105,24 @@ def _with_extra(arguments: argparse.Namespace) -> int:
             from fastconv.demo import run_demo
 
             return run_demo(arguments.image, arguments.output, arguments.backends, arguments.size)
+        if command == "run":
+            from fastconv.commands.run_model import run_model
+
+            return run_model(arguments)
+        if command == "inspect":
+            from fastconv.commands.inspect_model import inspect_model
+
+            return inspect_model(arguments)
         if command == "tune":
             from fastconv.bench.commands.tune import run_tune
 
             return run_tune(arguments)
+        if arguments.model is not None:
+            from fastconv.bench.commands.model import run_model_bench
+
+            return run_model_bench(arguments)
+        if arguments.shape:
+            raise CommandError("--shape is that of an input of --model; that of a layer's is --x")
         from fastconv.bench.commands.run import run_bench
 
         return run_bench(arguments)
@@ -113,6 +130,7 @@ def _with_extra(arguments: argparse.Namespace) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing == "fastconv":
             raise
+        missing = {"PIL": "pillow"}.get(missing, missing)
         message = (
             f'the package {missing} is missing: install what {command} needs with pip install ".[{extra}]" '
             "in the folder of fastconv's source"
@@ -120,7 +138,9 @@ def _with_extra(arguments: argparse.Namespace) -> int:
     except (CommandError, fastconv.BackendUnavailableError) as error:
         message = str(error)
     except MemoryError:
-        smaller = "photograph with --size 2000" if command == "demo" else "layer, or fewer images at once"
+        smaller = {"demo": "photograph with --size 2000", "run": "--shape", "inspect": "--shape"}.get(
+            command, "layer, or fewer images at once"
+        )
         message = f"not enough memory: try a smaller {smaller}"
     print(f"fastconv {command}: {printable(message)}", file=sys.stderr)
     return 2
@@ -204,6 +224,18 @@ def _add_tune(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser)
 
 
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    from fastconv.commands.run_model import add_arguments
+
+    add_arguments(parser)
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    from fastconv.commands.inspect_model import add_arguments
+
+    add_arguments(parser)
+
+
 def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.description = INFO_DESCRIPTION
     parser.add_argument(
@@ -242,12 +274,17 @@ class Command(NamedTuple):
     run: Callable[[argparse.Namespace], int]
 
 
-EXTRAS = {"demo": "demo", "bench": "bench", "tune": "bench"}  # of the commands that need one
+# Of the commands that need one, be it for some of what they do.
+EXTRAS = {"demo": "demo", "run": "demo", "inspect": "bench", "bench": "bench", "tune": "bench"}
 COMMANDS = {
     "demo": Command(
         "filter, pool and upsample a photograph on every backend, and compare them", _add_demo, _with_extra
     ),
-    "bench": Command("time layers on every backend, beside other libraries", _add_bench, _with_extra),
+    "run": Command("run an ONNX model on pictures, or time it", _add_run, _with_extra),
+    "inspect": Command(
+        "show and draw what an ONNX model is made of, and what it costs", _add_inspect, _with_extra
+    ),
+    "bench": Command("time layers or a model, beside other libraries", _add_bench, _with_extra),
     "tune": Command(
         "measure which kernels are fastest for layers, and remember it for plans", _add_tune, _with_extra
     ),

@@ -19,6 +19,7 @@ class Work(NamedTuple):
     algorithm: str
     flops: int  # multiplications and additions of its sums of products
     weight_bytes: int  # of the weights in the form that `prepare` gives them
+    cycles: float = 0.0  # predicted, where two threads share the work; 0 where nothing predicts them
 
 
 class Backend(Protocol):

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from skimage import data
 
-from fastconv.commands.error import CommandError
+from fastconv.commands.pictures import open_picture
 
-# What Pillow raises on damaged files: each format has its own way to fail.
-DAMAGE = (
-    Image.DecompressionBombError,
-    ArithmeticError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    ValueError,
-    struct.error,
-)
-# Pixels. Pillow's own limit is for strangers' files and refuses large photographs; this one, damaged headers.
-LARGEST = 2**29
 DEFAULT_NAME = "astronaut (scikit-image)"
 
 
@@ -64,7 +49,7 @@ def load_photo(path: Path | None, size: int | None = None) -> Photo:
         default: Callable[[], NDArray[np.uint8]] = data.astronaut
         name, picture = DEFAULT_NAME, Image.fromarray(default())
     else:
-        name, picture = path.name.encode(errors="replace").decode(), _open(path)
+        name, picture = path.name.encode(errors="replace").decode(), open_picture(path)
     width, height = picture.size
     description = f"{name}, {width} x {height} pixels"
     if size is not None:
@@ -75,36 +60,3 @@ def load_photo(path: Path | None, size: int | None = None) -> Photo:
     pixels = np.empty((1, 3, picture.height, picture.width), np.float32)
     np.divide(np.asarray(picture).transpose(2, 0, 1), 255, out=pixels[0], dtype=np.float32)
     return Photo(pixels, name, description)
-
-
-def _open(path: Path) -> Image.Image:
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = LARGEST
-    try:
-        with Image.open(path) as picture:
-            return _as_rgb(ImageOps.exif_transpose(picture))
-    except FileNotFoundError:
-        raise CommandError(f"there is no file {path}") from None
-    except IsADirectoryError:
-        raise CommandError(f"{path} is a folder, not a picture") from None
-    except PermissionError:
-        raise CommandError(f"no permission to read {path}") from None
-    except UnidentifiedImageError:
-        raise CommandError(f"{path} is not a picture that can be read; PNG and JPEG files can") from None
-    except DAMAGE as error:
-        raise CommandError(f"{path} cannot be read, it seems damaged ({error})") from None
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
-def _as_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith(("I", "F")):  # 16-bit grey, which Pillow would clip at 255 instead of scaling
-        values = np.asarray(picture, dtype=np.float32)
-        top = (
-            max(65535.0, float(values.max())) if picture.mode.startswith("I") else float(values.max()) or 1.0
-        )
-        picture = Image.fromarray(np.clip(np.rint(values * (255 / top)), 0, 255).astype(np.uint8))
-    elif picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return picture.convert("RGB")

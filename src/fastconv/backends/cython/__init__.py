@@ -103,7 +103,8 @@ class CythonBackend:
 
     def work(self, problem: ConvProblem, once: bool = False) -> Work:
         conv, kernel = _choose(problem, once)
-        return Work(_KERNELS[kernel], int(conv.flops(kernel)) or problem.flops, conv.weight_bytes(kernel))
+        done = int(conv.flops(kernel)) or problem.flops
+        return Work(_KERNELS[kernel], done, conv.weight_bytes(kernel), conv.cost(kernel))
 
     def explain(self, problem: ConvProblem) -> str:
         threads = get_num_threads()
@@ -111,7 +112,7 @@ class CythonBackend:
         operands = [problem.input_shape, problem.output_shape]
         size = problem.dtype.itemsize
         data = sum(int(np.prod(shape)) for shape in operands) * size
-        _, done, weights = self.work(problem)
+        _, done, weights, _ = self.work(problem)
         lines = [
             f"{'transposed ' if problem.transposed else ''}convolution {problem.input_shape} -> "
             f"{problem.output_shape}, kernel {problem.kernel}, {problem.layout}, {problem.dtype}",

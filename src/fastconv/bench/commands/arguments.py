@@ -20,6 +20,7 @@ from fastconv.bench.layers.settings import Dtype, Mode, Settings
 from fastconv.bench.runners import peers
 from fastconv.bench.runners.backend import UNFOLD
 from fastconv.commands.error import CommandError
+from fastconv.commands.model_arguments import add_shape, whole
 from fastconv.settings.threads import MOST_THREADS
 
 OPERATIONS = (
@@ -49,6 +50,7 @@ examples:
   fastconv bench --network filters-grey --peers opencv,scipy
   fastconv bench depthwise_conv2d --x 1,3,600,800 --w 3,1,9,9 --padding same --no-bias
   fastconv bench --network all --batch 1,8 --json run.json --html report.html
+  fastconv bench --model resnet50.onnx --shape 8,3,224,224
 
 networks: {", ".join(NETWORKS)}
 peers:    {", ".join(peers.PEERS)} (pip install ".[peers]")
@@ -84,6 +86,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     layer = add_layers(parser, OPERATIONS)
     layer.add_argument("--kernel-size", metavar="N[,N]", type=_pair, help="of pooling")
     layer.add_argument("--no-bias", action="store_true", help="as image filters have none")
+    model = parser.add_argument_group("a whole network")
+    model.add_argument(
+        "--model",
+        metavar="FILE",
+        type=Path,
+        help="an ONNX file, beside ONNX Runtime and OpenVINO; takes --backends, "
+        "--peers, --threads, --rounds and --json",
+    )
+    add_shape(model)
     how = parser.add_argument_group("how")
     how.add_argument("--backends", metavar="NAMES", type=_names("backend", (*backends.names(), "all")))
     how.add_argument(
@@ -99,12 +110,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also by each of these, which only the cython backend has",
     )
     add_arrays(how)
-    how.add_argument("--busy", metavar="N", type=integer_in(0, MOST_THREADS), default=0,
+    how.add_argument("--busy", metavar="N", type=whole(0, MOST_THREADS), default=0,
                      help="beside so many processes that compute without a pause")  # fmt: skip
     how.add_argument(
         "--mode", choices=get_args(Mode), default="plan", help="prepared weights, plain calls, or gradients"
     )
-    how.add_argument("--rounds", metavar="N", type=integer_in(2, 1000), default=Settings.rounds)
+    how.add_argument("--rounds", metavar="N", type=whole(2, 1000), default=Settings.rounds)
     output = parser.add_argument_group("files")
     output.add_argument("--json", metavar="FILE", type=Path, help="all that was measured")
     output.add_argument("--html", metavar="FILE", type=Path, help="a report with pictures, in one file")
@@ -141,7 +152,7 @@ def add_layers(parser: argparse.ArgumentParser, operations: tuple[str, ...]) -> 
     layer.add_argument(
         "--padding", metavar="N[,N]", type=_padding, help="or top,bottom,left,right, same, valid, full"
     )
-    layer.add_argument("--groups", metavar="N", type=integer_in(1, 1 << 20))
+    layer.add_argument("--groups", metavar="N", type=whole(1, 1 << 20))
     what = parser.add_argument_group("networks")
     what.add_argument("--network", metavar="NAMES", type=_names("network", (*NETWORKS, "all")))
     what.add_argument(
@@ -152,7 +163,7 @@ def add_layers(parser: argparse.ArgumentParser, operations: tuple[str, ...]) -> 
 
 def add_arrays(how: argparse._ArgumentGroup) -> None:
     """Add what says how layers are computed."""
-    how.add_argument("--threads", metavar="N", type=integer_in(1, MOST_THREADS), help="of all libraries")
+    how.add_argument("--threads", metavar="N", type=whole(1, MOST_THREADS), help="of all libraries")
     how.add_argument("--layout", choices=LAYOUTS, default="NCHW", help="of fastconv's arrays (default: NCHW)")
     how.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     how.add_argument("--precision", choices=PRECISIONS, default="fast")
@@ -228,19 +239,6 @@ def one_layer(arguments: argparse.Namespace) -> Layer | None:
         if not arguments.no_bias:
             shapes["bias"] = (filters,)
     return Layer(operation, operation, shapes, given)
-
-
-def integer_in(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"needs a whole number, {least} to {most}, got {text!r}")
-        return value
-
-    return parse
 
 
 def _integers(text: str) -> tuple[int, ...]:

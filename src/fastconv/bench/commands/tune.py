@@ -22,12 +22,12 @@ from fastconv import backends, tuning
 from fastconv.bench.commands.arguments import chosen_layers, one_layer
 from fastconv.bench.commands.tune_arguments import OPERATIONS
 from fastconv.bench.layers.layer import Layer, to_layout
-from fastconv.bench.report.text import ABSENT, digits, duration
 from fastconv.commands.error import CommandError
 from fastconv.commands.printable import printable
 from fastconv.problem.case import find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.layout import batch_shape, weight_shape
+from fastconv.text import ABSENT, digits, duration
 from fastconv.tuning.choice import choose
 
 WIDTH = 100  # of text that is piped or logged

@@ -9,8 +9,9 @@ from typing import Any
 
 from fastconv.bench.layers.layer import Layer
 from fastconv.bench.measure.results import ONE_LAYER, Results
-from fastconv.bench.report.text import digits, listed
+from fastconv.bench.report.text import listed
 from fastconv.limits import Limits
+from fastconv.text import digits
 
 
 def facts(results: Results) -> dict[str, str]:

@@ -27,7 +27,8 @@ from fastconv.bench.report.pictures.gallery import (
 )
 from fastconv.bench.report.pictures.style import in_dark
 from fastconv.bench.report.summary import Summary
-from fastconv.bench.report.text import ABSENT, counted, digits, error_text, rate_text, share_text
+from fastconv.bench.report.text import error_text, rate_text, share_text
+from fastconv.text import ABSENT, counted, digits
 
 FEW = 60  # rows: as many are shown without being asked for
 COLUMNS = (

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastconv.bench.measure.results import Results
 from fastconv.bench.report.summary import Frame, Summary
-from fastconv.bench.report.text import digits
+from fastconv.text import digits
 
 
 def markdown_tables(results: Results) -> str:

@@ -14,8 +14,9 @@ from fastconv.bench.measure.results import Results, Row
 from fastconv.bench.measure.session import NOISE
 from fastconv.bench.report.markdown import layer_lines, markdown_text
 from fastconv.bench.report.summary import Summary
-from fastconv.bench.report.text import ABSENT, counted, digits, share_text
+from fastconv.bench.report.text import share_text
 from fastconv.bench.runners.backend import UNFOLD
+from fastconv.text import ABSENT, counted, digits
 
 CHOSEN = "cython"  # the runner whose algorithm is the one that is chosen
 IDEAS = {"no columns": "direct", "Winograd": "winograd", "`fft`": "fft"}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fastconv.bench.measure.results import Results, Row
-from fastconv.bench.report.text import counted, digits, duration
+from fastconv.text import counted, digits, duration
 
 Frame = Any  # of pandas, whose types checkers do not know
 

@@ -14,7 +14,8 @@ from fastconv.bench.layers.layer import Layer
 from fastconv.bench.measure.results import Results
 from fastconv.bench.report.facts import facts
 from fastconv.bench.report.summary import Frame, Summary
-from fastconv.bench.report.text import ABSENT, digits, duration, share_text
+from fastconv.bench.report.text import share_text
+from fastconv.text import ABSENT, digits, duration
 
 BEST = "bold green"
 

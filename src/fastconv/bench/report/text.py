@@ -1,4 +1,4 @@
-"""Numbers as text. Called by the tables, the pictures and the report."""
+"""Numbers of measurements as text. Called by the tables, the pictures and the report."""
 
 from __future__ import annotations
 
@@ -6,34 +6,7 @@ import math
 from typing import Any
 
 from fastconv.bench.measure.results import Row
-
-ABSENT = "-"
-
-
-def digits(value: float) -> str:
-    """About three significant digits, as in ``1,234``, ``12.3``, ``0.98``."""
-    if not math.isfinite(value):
-        return ABSENT
-    if value >= 99.95:
-        return f"{value:,.0f}"
-    if value >= 9.995:
-        return f"{value:.1f}"
-    if value >= 0.0995 or value == 0:
-        return f"{value:.2f}"
-    return f"{value:.3f}" if value >= 0.00995 else f"{value:.1g}"
-
-
-def counted(number: int, what: str) -> str:
-    """As in ``1 layer``, ``1,200 layers``."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def duration(seconds: float) -> str:
-    """With its unit, as in ``12.3 ms``."""
-    for unit, name in ((1.0, "s"), (1e-3, "ms")):
-        if seconds >= 0.9995 * unit:
-            return f"{digits(seconds / unit)} {name}"
-    return ABSENT if math.isnan(seconds) else f"{digits(1e6 * seconds)} µs"
+from fastconv.text import ABSENT, digits
 
 
 def rate_text(row: Row) -> str:

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import IO, Any
 
-from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.runner import ApartCall, PreparedLayer, Runner
 from fastconv.machine.stopwatch import stopwatch
@@ -45,7 +44,8 @@ class ApartRunner:
         self._process: subprocess.Popen[bytes] | None = None
         self._layers = 0  # so far: an earlier one is no longer there
 
-    def prepare(self, layer: Layer, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
+    def prepare(self, layer: Any, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer | None:
+        """A layer, or what else the runner there takes."""
         self._layers += 1
         prepared: bool = self.ask("prepare", layer, dict(arrays), settings)
         return PreparedLayer(_Call(self, self._layers), lambda images: images) if prepared else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fastconv.graph.program.profiled import OperationTime, Profile, StepTime
 from fastconv.graph.program.program import Program
+from fastconv.graph.program.steps import StepInfo
 
-__all__ = ["Program"]
+__all__ = ["OperationTime", "Profile", "Program", "StepInfo", "StepTime"]

@@ -48,9 +48,7 @@ def _add(b: Builder, node: Node, plan: Plan, x: Shape, residual: Value | None) -
         return False
     *what, work = known
     reads = [b.place(source), -1 if residual is None else b.place(residual)]
-    algorithm, flops, weight_bytes = work
-    details: Any = {"algorithm": algorithm, "flops": flops, "weight_bytes": weight_bytes}
-    b.add("conv", what, reads, b.place(result), **details)
+    b.add("conv", what, reads, b.place(result), work=work)
     return True
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 import fastconv.backends.cython._engine as _engine
+from fastconv.backends.protocol import Work
 from fastconv.execution.arrays import native
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.program.memory import Kind, Places, has_room
@@ -37,6 +38,8 @@ class Step:
     algorithm : str
     flops : int
         0 where moving data is all it does.
+    cycles : float
+        Predicted; 0 where nothing predicts them.
     """
 
     node: Node
@@ -45,6 +48,7 @@ class Step:
     out: int
     flops: int = 0
     weight_bytes: int = 0
+    cycles: float = 0.0
 
 
 class Builder:
@@ -104,15 +108,18 @@ class Builder:
         *,
         algorithm: str = "",
         flops: int = 0,
-        weight_bytes: int = 0,
+        work: Work | None = None,
         as_list: bool = False,
     ) -> None:
-        """One step of the network; `as_list` where it takes its operands so."""
+        """One step of the network; `as_list` where it takes its operands so, `work` where a backend tells it."""
         operands = [list(reads)] if as_list else list(reads)
         getattr(self.network, kind)(*what, *operands, out)
         read = tuple(place for place in reads if place >= 0)
         assert self._node is not None
-        self.steps.append(Step(self._node, algorithm or kind, read, out, flops, weight_bytes))
+        work = work or Work(algorithm or kind, flops, 0)
+        self.steps.append(
+            Step(self._node, work.algorithm, read, out, work.flops, work.weight_bytes, work.cycles)
+        )
 
 
 Lowering = Callable[[Builder, Node], bool]

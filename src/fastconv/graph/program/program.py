@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
+from fastconv.arguments import integer
 from fastconv.backends import use_backend
 from fastconv.graph.graph import Graph
 from fastconv.graph.interpreter import Interpreter
 from fastconv.graph.network import Network
 from fastconv.graph.passes import Applied, optimise
-from fastconv.typing import BackendName, ShapeLike
+from fastconv.graph.program.explained import explained
+from fastconv.graph.program.profiled import Profile, step_times
+from fastconv.graph.program.steps import StepInfo, compiled_steps, python_steps
+from fastconv.limits import cached_limits
+from fastconv.machine.stopwatch import stopwatch
+from fastconv.settings.threads import get_num_threads
+from fastconv.text import counted
+from fastconv.typing import ArrayLike, BackendName, ShapeLike
 
 
 class Program(Network):
@@ -25,6 +33,8 @@ class Program(Network):
         Their names, dtypes and shapes.
     graph : fastconv.graph.Graph
         What runs; not to be changed.
+    applied : list of fastconv.graph.passes.Applied
+        What each pass did.
     """
 
     _word = "program"
@@ -43,10 +53,10 @@ class Program(Network):
         self._made_of = graph, dict(input_shapes), backend, optimize, stop_after
         self._backend: BackendName = backend
         shapes = {name: tuple(map(int, shape)) for name, shape in input_shapes.items()}
-        self._applied: list[Applied]
+        self.applied: list[Applied]
         # Without optimisation the shapes are found all the same.
         last = stop_after if optimize else "shapes"
-        self.graph, self._applied = optimise(graph, input_shapes=shapes, stop_after=last)
+        self.graph, self.applied = optimise(graph, input_shapes=shapes, stop_after=last)
         super().__init__(self.graph)
         if backend == "cython":
             # Not at the top: the extension may not have been built.
@@ -59,6 +69,67 @@ class Program(Network):
     def _run(self, arrays: list[Any]) -> list[Any]:
         with use_backend(self._backend):
             return self._runs(*arrays)  # type: ignore[no-any-return]
+
+    @property
+    def arena_bytes(self) -> int | None:
+        """Bytes that the values between steps take in every run under way; None where nothing is planned."""
+        return self._runs.arena_bytes if self._backend == "cython" else None
+
+    def explain(self) -> str:
+        """What the passes did, every step with its cost, and memory, for a person to read.
+
+        Returns
+        -------
+        str
+            A line for each step: what it makes, its operation with what was fused, algorithm, floating-point operations
+            by the textbook, bytes read and written, the share of the predicted time, and whether it runs in C. On
+            ``numpy`` and ``numba`` there are no algorithms, and nothing is predicted.
+        """
+        setting = f"{self!r}, {counted(get_num_threads(), 'thread')}, layout NCHW"
+        return "\n".join([setting, *explained(self.graph, self.steps(), self.applied, self.arena_bytes)])
+
+    def profile(self, x: ArrayLike | Mapping[str, Any] | None = None, rounds: SupportsIndex = 10) -> Profile:
+        """Time every step.
+
+        Parameters
+        ----------
+        x : array_like, or dict of str to array_like
+            As for a call.
+        rounds : int
+            How often; medians count. Each round times the steps of one call, and another call as a whole.
+
+        Returns
+        -------
+        Profile
+            To print, or to read: `steps` with their `seconds`, `share`, `rate` and `reached`, `by_operation()`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; or if `rounds` is not an integer from 1 on.
+        """
+        rounds = integer("profile", "rounds", rounds, 1)
+        arrays = self._arrays(x)
+        self._run(arrays)
+        steps, calls = [], []
+        for _ in range(rounds):
+            with use_backend(self._backend):
+                steps.append(self._runs.profile(*arrays))
+            calls.append(stopwatch(lambda: self._run(arrays)))
+        limits, threads = cached_limits(), get_num_threads()
+        times = step_times(self.steps(), steps, limits, threads)
+        return Profile(self.graph.name, self._backend, threads, times, tuple(calls), limits is not None)
+
+    def steps(self) -> list[StepInfo]:
+        """What each step does, and what it costs, in the order in which they run.
+
+        Returns
+        -------
+        list of StepInfo
+        """
+        if self._backend == "cython":
+            return compiled_steps(self._runs)
+        return python_steps(self.graph)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, self._made_of

@@ -14,8 +14,8 @@ from fastconv.bench.measure.results import Results, Row
 from fastconv.bench.report.facts import level_rates
 from fastconv.bench.report.pictures.style import Theme, label, legend, logarithmic, looks, new_figure, themed
 from fastconv.bench.report.summary import Summary
-from fastconv.bench.report.text import digits, duration
 from fastconv.limits import Limits
+from fastconv.text import digits, duration
 
 BAR = 0.17  # inches from bar to bar
 MOST = 5.0  # times the fastest: longer bars are cut off

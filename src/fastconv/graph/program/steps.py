@@ -1,0 +1,131 @@
+"""What each step of a program does, and what it costs: what `explained.py` and `profiled.py` put into tables, and the
+command that draws networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastconv.graph.costs import base_name, bytes_of, flops_of, known_shape, moved_by, words_of
+from fastconv.graph.graph import Graph, Node, Size
+
+if TYPE_CHECKING:
+    from fastconv.graph.program.compiled import CompiledRun
+    from fastconv.graph.program.lowering import Step
+
+# What steps without a cost model move in a cycle, where two threads share the work: about what caches give.
+BYTES_A_CYCLE = 16
+_MATRIX_NODES = ("Conv", "ConvTranspose", "Dense")
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """One step.
+
+    Attributes
+    ----------
+    node : Node
+        The node that it belongs to; a node may have several.
+    name, shape, dtype
+        Of what it makes; the shape is None where it is not known.
+    operation : str
+        With what was fused into it, as in ``Conv 3x3 + relu``.
+    algorithm : str
+        Empty where there is no choice.
+    flops : int
+        Multiplications and additions, by the textbook.
+    operations : int
+        Those that the algorithm does: Winograd's are fewer.
+    bytes : int
+        Read and written, each once, packed weights among them.
+    weight_bytes : int
+        Of packed weights.
+    cycles : float
+        Predicted, where two threads share the work; 0 where there is nothing to predict them from.
+    where : str
+        ``"C"`` or ``"Python"``.
+    """
+
+    node: Node
+    name: str
+    shape: tuple[Size, ...] | None
+    dtype: np.dtype[Any] | None
+    operation: str
+    algorithm: str
+    flops: int
+    operations: int
+    bytes: int
+    weight_bytes: int
+    cycles: float
+    where: str
+
+    @property
+    def kind(self) -> str:
+        """The operation without what was fused, and its algorithm."""
+        return f"{base_name(self.node)} {self.algorithm}".rstrip()
+
+
+def python_steps(graph: Graph) -> list[StepInfo]:
+    """Those of a graph that is interpreted: one for each node."""
+    return [_in_python(node, 0.0) for node in graph.nodes]
+
+
+def compiled_steps(run: CompiledRun) -> list[StepInfo]:
+    """Those of a compiled graph, in the order in which they run."""
+    return [
+        _in_python(step, moved_by(step) / BYTES_A_CYCLE) if isinstance(step, Node) else _in_c(run, step)
+        for step in run.steps
+    ]
+
+
+def _in_python(node: Node, cycles: float) -> StepInfo:
+    made = next((value for value in node.outputs if value is not None), None)
+    flops = flops_of(node)
+    return StepInfo(
+        node=node,
+        name=made.name if made is not None else "",
+        shape=made.shape if made is not None else None,
+        dtype=made.dtype if made is not None else None,
+        operation=words_of(node),
+        algorithm="",
+        flops=flops,
+        operations=flops,
+        bytes=moved_by(node),
+        weight_bytes=0,
+        cycles=cycles,
+        where="Python",
+    )
+
+
+def _in_c(run: CompiledRun, step: Step) -> StepInfo:
+    values = run._places.values
+    out, node = values[step.out], step.node
+    reads = [values[place] for place in step.reads]
+    moves = step.algorithm == "copy"
+    # Of a copy what is written is read, too; its operands may be parts of larger arrays.
+    moved = 2 * bytes_of(_smaller(reads, out)) if moves else sum(map(bytes_of, [*reads, out]))
+    size = moved + step.weight_bytes
+    named = base_name(node) in _MATRIX_NODES or moves
+    return StepInfo(
+        node=node,
+        name=out.name or next(value.name for value in node.outputs if value is not None),
+        shape=out.shape,
+        dtype=out.dtype,
+        operation=words_of(node),
+        algorithm=step.algorithm if named else "",
+        flops=(flops_of(node) or step.flops) if step.flops else 0,
+        operations=step.flops,
+        bytes=size,
+        weight_bytes=step.weight_bytes,
+        cycles=step.cycles or size / BYTES_A_CYCLE,
+        where="C",
+    )
+
+
+def _smaller(reads: Sequence[Any], out: Any) -> Any:
+    return min([*reads, out], key=lambda value: prod(known_shape(value) or (0,)))
