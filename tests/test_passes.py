@@ -8,7 +8,8 @@ import pytest
 import fastconv
 from fastconv.graph import Graph, GraphError, Interpreter, Node, Value
 from fastconv.graph.operations.windows import Windows
-from fastconv.graph.passes import PASSES, driver, optimise
+from fastconv.graph.passes import driver, optimise
+from fastconv.graph.passes.driver import PASSES
 from passes_oracle import Net, same_results
 
 
@@ -69,6 +70,11 @@ def test_stop_after(backend, name):
     _, applied = optimise(graph, stop_after=name)
     places = [*PASSES]
     assert all(places.index(one.name) <= places.index(name) for one in applied)
+
+
+def test_all_passes_are_named_where_users_look():
+    words = optimise.__doc__.replace(",", "").replace("\n", " ")
+    assert " ".join([*PASSES][:-1]) + " and elementwise" in " ".join(words.split())
 
 
 def test_what_is_not_there():

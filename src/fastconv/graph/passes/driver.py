@@ -78,13 +78,14 @@ def optimise(
         The shapes of inputs, by their names, where they are known better than the graph says: the result takes no
         others.
     stop_after : str, optional
-        The last pass, of `PASSES`, that runs: to find out which one changed a result.
+        The last pass that runs: to find out which one changed a result. They are, in their order, shapes, constants,
+        branches, identities, common, dead, transposes, patterns, dense, affine, pads, epilogues and elementwise.
 
     Returns
     -------
     Graph
     list of Applied
-        The passes that found something, in the order of `PASSES`.
+        The passes that found something, in that order.
 
     Raises
     ------
