@@ -168,6 +168,25 @@ def test_graphs_within_are_optimised_too(backend):
     ]
 
 
+@pytest.mark.parametrize("operation", ["Mul", "Max", "Transpose", "Reshape", "Identity", "Add"])
+def test_long_chains(operation):
+    """However long, by no recursion and in no more than linear time."""
+    net = Net()
+    y = net.input(2, 3)
+    more = {"Mul": [np.float32(0.999)], "Add": [np.float32(1)], "Max": [np.zeros((2, 1), np.float32)]}
+    for place in range(3000):
+        if operation == "Reshape":
+            y = net("Reshape", y, np.array([(3, 2), (2, 3)][place % 2]))
+        else:
+            y = net(
+                operation,
+                y,
+                *more.get(operation, []),
+                **({"perm": (1, 0)} if operation == "Transpose" else {}),
+            )
+    assert len(net.left(y, tolerance=1e-3)) == 1
+
+
 def test_a_pickle_of_the_result_runs(backend):
     net, y = residual_block()
     result, _ = optimise(net.graph(y))
