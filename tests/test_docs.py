@@ -81,6 +81,7 @@ def test_pages_have_code():
         "fastconv.autograd",
         "fastconv.config",
         "fastconv.graph",
+        "fastconv.graph.passes",
         "fastconv.limits",
         "fastconv.onnx",
         "fastconv.tuning",

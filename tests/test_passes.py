@@ -8,7 +8,8 @@ import pytest
 import fastconv
 from fastconv.graph import Graph, GraphError, Interpreter, Node, Value
 from fastconv.graph.operations.windows import Windows
-from fastconv.graph.passes import PASSES, driver, optimise
+from fastconv.graph.passes import driver, optimise
+from fastconv.graph.passes.driver import PASSES
 from passes_oracle import Net, same_results
 
 
@@ -69,6 +70,11 @@ def test_stop_after(backend, name):
     _, applied = optimise(graph, stop_after=name)
     places = [*PASSES]
     assert all(places.index(one.name) <= places.index(name) for one in applied)
+
+
+def test_all_passes_are_named_where_users_look():
+    words = optimise.__doc__.replace(",", "").replace("\n", " ")
+    assert " ".join([*PASSES][:-1]) + " and elementwise" in " ".join(words.split())
 
 
 def test_what_is_not_there():
@@ -160,6 +166,25 @@ def test_graphs_within_are_optimised_too(backend):
         ["Conv", "Relu"],
         ["Conv", "Sigmoid"],
     ]
+
+
+@pytest.mark.parametrize("operation", ["Mul", "Max", "Transpose", "Reshape", "Identity", "Add"])
+def test_long_chains(operation):
+    """However long, by no recursion and in no more than linear time."""
+    net = Net()
+    y = net.input(2, 3)
+    more = {"Mul": [np.float32(0.999)], "Add": [np.float32(1)], "Max": [np.zeros((2, 1), np.float32)]}
+    for place in range(3000):
+        if operation == "Reshape":
+            y = net("Reshape", y, np.array([(3, 2), (2, 3)][place % 2]))
+        else:
+            y = net(
+                operation,
+                y,
+                *more.get(operation, []),
+                **({"perm": (1, 0)} if operation == "Transpose" else {}),
+            )
+    assert len(net.left(y, tolerance=1e-3)) == 1
 
 
 def test_a_pickle_of_the_result_runs(backend):

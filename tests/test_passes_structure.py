@@ -277,6 +277,58 @@ def test_a_transpose_beside_something_that_is_not_transposed():
     assert exactly(net, net("Transpose", y)) == ["Transpose", "Add", "Transpose"]
 
 
+def test_reshapes_become_one():
+    net = Net()
+    y = net("Unsqueeze", net("Flatten", net.input(2, 3, 4)), np.array([0]))
+    assert exactly(net, net("Squeeze", net("Reshape", y, np.array([1, 6, 4])), np.array([0]))) == ["Reshape"]
+    assert exactly(net, net("Reshape", y, np.array([2, 3, 4]))) == ["Identity"]
+
+
+def test_reshapes_of_any_number_of_images():
+    net = Net()
+    x = net.input(2, 3, 4)
+    x.shape = ("N", 3, 4)
+    y = net("Reshape", net("Unsqueeze", x, np.array([1])), np.array([-1, 6, 2]))
+    assert exactly(net, y, shapes=False) == ["Reshape"]
+    net.inputs.append(sizes := Value("sizes", np.dtype(np.int64), (2,)))
+    net.arrays.append(np.array([6, 4]))
+    y = net("Reshape", net("Unsqueeze", x, np.array([1])), sizes)
+    assert exactly(net, y, shapes=False) == ["Unsqueeze", "Reshape"]
+
+
+def test_reshapes_of_nothing():
+    """A size of 0 would be taken for one that stays."""
+    net = Net()
+    y = net("Reshape", net("Unsqueeze", net.input(3, 0), np.array([0])), np.array([0, 5]), allowzero=1)
+    assert exactly(net, y) == ["Unsqueeze", "Reshape"]
+
+
+def test_a_reshape_that_is_an_error_stays():
+    net = Net()
+    y = net("Reshape", net("Reshape", net.input(2, 6), np.array([3, 5])), np.array([2, 6]))
+    graph, _ = optimise(net.graph(y))
+    with pytest.raises(ValueError, match="reshape"):
+        Interpreter(graph)(*net.arrays)
+
+
+def test_a_reshape_that_is_read_elsewhere_is_passed_by():
+    net = Net()
+    inner = net("Reshape", net.input(2, 6), np.array([3, 4]))
+    y = net("Reshape", inner, np.array([6, 2]))
+    assert exactly(net, net("Softmax", y), net("Softmax", inner)) == [
+        "Reshape",
+        "Reshape",
+        "Softmax",
+        "Softmax",
+    ]
+
+
+def test_a_transpose_of_axes_of_one_element():
+    net = Net()
+    assert exactly(net, net("Transpose", net.input(2, 1, 3, 1), perm=(1, 0, 3, 2))) == ["Reshape"]
+    assert exactly(net, net("Transpose", net.input(2, 1, 3, 1), perm=(2, 1, 0, 3))) == ["Transpose"]
+
+
 def branch(*operations, given=True):
     value = Value("given")
     inputs, nodes = [value] if given else [], []

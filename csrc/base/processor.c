@@ -2,11 +2,9 @@
  * functions and plans, and by Python, which shows the family; tests set it.
  *
  * Two rows are measured, as their `source` says: by `fastconv info --measure`, and the constants of the cost functions
- * by bench/regret.py on Zen 4 alone. The others follow from publications: the ports and widths of multiply-adds from
- * A. Fog, "Instruction tables" and "The microarchitecture of Intel, AMD and VIA CPUs" (agner.org/optimize), and
- * uops.info; what L2 delivers from AMD's software optimization guides for families 17h, 19h and 1Ah and Intel's
- * optimization reference manual; for L3 and memory, of which vendors say little, families without a figure of their own
- * take that of the nearest measured one. */
+ * by bench/regret.py on Zen 4 alone. The others are assumed: the number and width of the multiply-add units is what is
+ * generally known of these families, and was not checked here; for caches and memory, families without a figure of
+ * their own take that of the nearest measured one. */
 #include "base/processor.h"
 
 #include <pthread.h>
@@ -15,21 +13,21 @@
 
 #include "fastconv.h"
 
-#define PUBLISHED "from publications"
+#define ASSUMED "assumed, not measured"
 
 enum { GENERIC, ZEN_2, ZEN_4, ZEN_5, ZEN_5_NARROW, HASWELL, SKYLAKE_X, ICE_LAKE, ICE_LAKE_CLIENT, SAPPHIRE_RAPIDS };
 
 /* Without fused multiply-adds, a product of 16 bytes is a multiplication and an addition. */
 static const fc_processor families[] = {
-    [GENERIC] = {"generic", {0.5, 0.5, 0.5}, 32, 16, 5, "assumed"},
-    [ZEN_2] = {"Zen 2 and 3", {0.5, 0.5, 1}, 32, 25, 4.5, PUBLISHED},
+    [GENERIC] = {"generic", {0.5, 0.5, 0.5}, 32, 16, 5, ASSUMED},
+    [ZEN_2] = {"Zen 2 and 3", {0.5, 0.5, 1}, 32, 25, 4.5, ASSUMED},
     [ZEN_4] = {"Zen 4", {0.5, 0.5, 1}, 32, 25, 4.5, "measured"},
-    [ZEN_5] = {"Zen 5", {0.5, 0.5, 0.5}, 64, 25, 6.5, PUBLISHED},
-    [ZEN_5_NARROW] = {"Zen 5 with units of 32 bytes", {0.5, 0.5, 1}, 32, 25, 6.5, PUBLISHED},
-    [HASWELL] = {"Haswell to Raptor Lake", {1, 0.5, 1}, 32, 16, 5, PUBLISHED},
-    [SKYLAKE_X] = {"Skylake-X and Cascade Lake", {1, 0.5, 0.5}, 50, 8, 4, PUBLISHED},
-    [ICE_LAKE] = {"Ice Lake, server", {1, 0.5, 0.5}, 50, 8, 4, PUBLISHED},
-    [ICE_LAKE_CLIENT] = {"Ice, Tiger and Rocket Lake", {1, 0.5, 1}, 50, 16, 5, PUBLISHED},
+    [ZEN_5] = {"Zen 5", {0.5, 0.5, 0.5}, 64, 25, 6.5, ASSUMED},
+    [ZEN_5_NARROW] = {"Zen 5 with units of 32 bytes", {0.5, 0.5, 1}, 32, 25, 6.5, ASSUMED},
+    [HASWELL] = {"Haswell to Raptor Lake", {1, 0.5, 1}, 32, 16, 5, ASSUMED},
+    [SKYLAKE_X] = {"Skylake-X and Cascade Lake", {1, 0.5, 0.5}, 50, 8, 4, ASSUMED},
+    [ICE_LAKE] = {"Ice Lake, server", {1, 0.5, 0.5}, 50, 8, 4, ASSUMED},
+    [ICE_LAKE_CLIENT] = {"Ice, Tiger and Rocket Lake", {1, 0.5, 1}, 50, 16, 5, ASSUMED},
     [SAPPHIRE_RAPIDS] = {"Sapphire Rapids", {0.75, 0.5, 0.5}, 50, 8, 4, "its limits measured, not its kernels"},
 };
 

@@ -22,6 +22,7 @@ from fastconv.graph.passes.epilogues import epilogues
 from fastconv.graph.passes.identities import identities
 from fastconv.graph.passes.pads import pads
 from fastconv.graph.passes.patterns import patterns
+from fastconv.graph.passes.reshapes import reshapes
 from fastconv.graph.passes.shapes import shapes
 from fastconv.graph.passes.transposes import transposes
 from fastconv.graph.passes.types import refine
@@ -37,6 +38,7 @@ _TOGETHER: tuple[Pass, ...] = (
     common,
     dead,
     transposes,
+    reshapes,
     patterns,
     dense,
     affine,
@@ -78,13 +80,15 @@ def optimise(
         The shapes of inputs, by their names, where they are known better than the graph says: the result takes no
         others.
     stop_after : str, optional
-        The last pass, of `PASSES`, that runs: to find out which one changed a result.
+        The last pass that runs: to find out which one changed a result. They are, in their order, shapes, constants,
+        branches, identities, common, dead, transposes, reshapes, patterns, dense, affine, pads, epilogues and
+        elementwise.
 
     Returns
     -------
     Graph
     list of Applied
-        The passes that found something, in the order of `PASSES`.
+        The passes that found something, in that order.
 
     Raises
     ------

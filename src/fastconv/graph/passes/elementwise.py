@@ -67,20 +67,16 @@ def _region(root: Node, editor: Editor) -> set[Node]:
 
 
 def _grown(root: Node, banned: set[Node], editor: Editor) -> set[Node]:
-    region, grows = {root}, True
-    while grows:
-        reads = [
-            (value, editor.maker(value)) for node in region for value in node.inputs if value is not None
-        ]
-        new = {
-            maker
-            for value, maker in reads
-            if maker is not None
-            and maker not in region | banned
-            and _belongs(maker, value, region, root, editor)
-        }
-        region |= new
-        grows = bool(new)
+    """What belongs to a region is seen when the last of its readers has come into it."""
+    region, waiting = {root}, [root]
+    while waiting:
+        for value in waiting.pop().inputs:
+            maker = editor.maker(value)
+            if value is None or maker is None or maker in region or maker in banned:
+                continue
+            if _belongs(maker, value, region, root, editor):
+                region.add(maker)
+                waiting.append(maker)
     return region
 
 

@@ -12,6 +12,8 @@ from fastconv.graph.graph import Node, Value
 from fastconv.graph.passes.editor import Editor, told
 from fastconv.graph.passes.matching import attribute, given, is_float, is_near, number, with_number
 
+_DEEPEST = 4  # products within a product: an activation has fewer
+
 
 @dataclass
 class _Product:
@@ -57,7 +59,7 @@ def product(node: Node, editor: Editor) -> None:
         return
 
 
-def _collect(node: Node, editor: Editor, into: _Product) -> bool:
+def _collect(node: Node, editor: Editor, into: _Product, depth: int = _DEEPEST) -> bool:
     """False for what is no product."""
     if node.operation == "Div":
         x, y = node.inputs
@@ -72,9 +74,9 @@ def _collect(node: Node, editor: Editor, into: _Product) -> bool:
         if found is not None:
             operands, into.factor = [found[0]], into.factor * found[1]
     for value in operands:
-        inner = editor.inner(value, "Mul", "Div")
+        inner = editor.inner(value, "Mul", "Div") if depth else None
         own = _Product()
-        if inner is not None and _collect(inner, editor, own):
+        if inner is not None and _collect(inner, editor, own, depth - 1):
             into.factor *= own.factor
             into.values += own.values
             into.nodes += [inner, *own.nodes]

@@ -68,3 +68,13 @@ def integers(value: Value | None) -> list[int] | None:
     if value is None or value.constant is None or value.constant.dtype.kind not in "iu":
         return None
     return [int(size) for size in value.constant.ravel()]
+
+
+def order_of(node: Node | None) -> tuple[int, ...] | None:
+    """The permutation of a Transpose."""
+    if node is None or node.operation != "Transpose" or node.inputs[0] is None:
+        return None
+    order, shape = node.attributes.get("perm"), node.inputs[0].shape
+    if order is None:
+        return None if shape is None else tuple(range(len(shape)))[::-1]
+    return tuple(axis % len(order) for axis in order)

@@ -7,6 +7,7 @@ import numpy as np
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.passes.editor import Editor, told
 from fastconv.graph.passes.elements import POINTWISE
+from fastconv.graph.passes.matching import order_of
 
 _Order = tuple[int, ...]
 
@@ -21,19 +22,9 @@ def transposes(editor: Editor) -> None:
             _sink(node, editor)
 
 
-def _order(node: Node | None) -> _Order | None:
-    """The permutation of a Transpose."""
-    if node is None or node.operation != "Transpose" or node.inputs[0] is None:
-        return None
-    order, shape = node.attributes.get("perm"), node.inputs[0].shape
-    if order is None:
-        return None if shape is None else tuple(range(len(shape)))[::-1]
-    return tuple(axis % len(order) for axis in order)
-
-
 def _merge(node: Node, editor: Editor) -> None:
     first = editor.maker(node.inputs[0])
-    inner, outer = _order(first), _order(node)
+    inner, outer = order_of(first), order_of(node)
     if first is None or inner is None or outer is None or len(inner) != len(outer):
         return
     x = first.inputs[0]
@@ -49,7 +40,7 @@ def _merge(node: Node, editor: Editor) -> None:
 def _sink(node: Node, editor: Editor) -> None:
     """Transpose what the node makes in place of what it reads."""
     makers = [editor.inner(value, "Transpose") for value in node.inputs]
-    orders = {order for order in map(_order, makers) if order is not None}
+    orders = {order for order in map(order_of, makers) if order is not None}
     if len(orders) != 1 or len(node.outputs) != 1:
         return
     order = orders.pop()
