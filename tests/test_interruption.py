@@ -210,3 +210,15 @@ def test_unfold_in_numpy_writes_in_pieces(monkeypatch):
     assert columns[0, 0, 0] == 0
     assert columns[0, 24].all()
     assert 0 < Watched.largest <= 2**20 < columns.size
+
+
+def test_shuffles_write_in_pieces(monkeypatch):
+    """They are NumPy's work on every backend."""
+    empty = fastconv.ops.shuffle.empty
+    monkeypatch.setattr("fastconv.ops.shuffle.empty", lambda *what: empty(*what).view(Watched))
+    Watched.largest = 0
+    x = np.arange(64 * 256 * 256, dtype=np.float32).reshape(1, 64, 256, 256)
+    shuffled = fastconv.pixel_shuffle(x, 8)
+    np.testing.assert_array_equal(fastconv.pixel_unshuffle(shuffled, 8), x)
+    fastconv.channel_shuffle(x, 8)
+    assert 0 < Watched.largest <= 2**18 < x.size

@@ -78,7 +78,8 @@ def test_pieces_change_no_result(monkeypatch, layout, piece):
     for call in calls(layout):
         whole = arrays(call())
         with monkeypatch.context() as changed:
-            changed.setattr(geometry, "_PIECE", piece)
+            changed.setattr(geometry, "PIECE", piece)
+            changed.setattr("fastconv.pieces.PIECE", piece)
             for a, b in zip(arrays(call()), whole, strict=True):
                 np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
 
@@ -120,7 +121,8 @@ ONE_IMAGE = {
 @pytest.mark.parametrize("name", ONE_IMAGE)
 def test_one_image_is_cut(monkeypatch, name):
     """What NumPy makes in one call is an array of a piece's size."""
-    monkeypatch.setattr(geometry, "_PIECE", 2**11)
+    monkeypatch.setattr(geometry, "PIECE", 2**11)
+    monkeypatch.setattr("fastconv.pieces.PIECE", 2**11)
     # The gradients of the image and of the weights are held in double.
     images = 4 if name == "deform, gradient" else 1
     assert beyond(ONE_IMAGE[name]) < images * LARGE.nbytes

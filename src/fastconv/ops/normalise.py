@@ -47,7 +47,9 @@ def batch_norm(
         Whether to normalise by the mean and the (biased) variance of `x`. Running statistics that are given are state
         then, and written to, as PyTorch does: ``running = (1 - momentum) * running + momentum * own``, with the
         unbiased variance. They need to be NumPy arrays of a floating-point dtype.
-    momentum, eps : float
+    momentum : float
+        From 0 to 1.
+    eps : float
     layout : {"NCHW", "NHWC"}
     out : ndarray, optional
         Where to put the result; of its shape and dtype, not overlapping an input.
@@ -91,6 +93,8 @@ def batch_norm(
         for name, value in (("running_mean", running_mean), ("running_var", running_var))
     )
     share, epsilon = arguments.number(op, "momentum", momentum), core.read_eps(op, eps)
+    if not 0 <= share <= 1:
+        raise ValueError(f"{op}: momentum is {share}, but needs a number from 0 to 1")
     if not training and (mean is None or variance is None):
         raise ValueError(
             f"{op}: training is False, which needs running_mean and running_var, but one of them is None"

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import SupportsIndex
 
-import numpy as np
-
 from fastconv import arguments
 from fastconv.backends import resolve
 from fastconv.execution.arrays import images
 from fastconv.execution.memory import empty
+from fastconv.pieces import pieces
 from fastconv.problem.dtypes import float_result
 from fastconv.problem.layout import batch_shape, channels_last, check_layout, image_sizes
 from fastconv.typing import Array, ArrayLike, BackendName, Layout
@@ -211,5 +210,7 @@ def _read(
 def _copied(op: str, view: Array, shape: tuple[int, ...], batched: bool, gradient: bool) -> Array:
     dtype = float_result(view.dtype) if gradient else view.dtype.newbyteorder("=")
     result = empty(op, shape, dtype)
-    np.copyto(result.reshape(view.shape), view)
+    target = result.reshape(view.shape)
+    for own in pieces(target.size, *target.shape):
+        target[own] = view[own]
     return result if batched else result[0]

@@ -11,18 +11,12 @@ import numpy as np
 
 from fastconv.backends.numpy import convolution, deform, gradients, normalise
 from fastconv.backends.numpy.activations import apply, apply_slope
-from fastconv.backends.numpy.geometry import (
-    channels_first,
-    fill,
-    flat_planes,
-    neighbour_sums,
-    pieces,
-    sights,
-)
+from fastconv.backends.numpy.geometry import channels_first, fill, flat_planes, neighbour_sums, sights
 from fastconv.backends.numpy.pooling import pool
 from fastconv.backends.numpy.resample import resample
 from fastconv.backends.numpy.sums import Sums, column_sums
 from fastconv.backends.protocol import NoShortcuts, Segments
+from fastconv.pieces import pieces
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
 from fastconv.problem.options import Activation

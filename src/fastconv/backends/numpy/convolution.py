@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.backends.numpy.geometry import Sight, fill, pieces, sights_from
+from fastconv.backends.numpy.geometry import Sight, fill, sights_from
 from fastconv.backends.numpy.product import product
+from fastconv.pieces import pieces
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
 

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv.backends.numpy.geometry import fill, pieces
+from fastconv.backends.numpy.geometry import fill
 from fastconv.backends.numpy.product import product
 from fastconv.backends.numpy.sums import wider
+from fastconv.pieces import pieces
 from fastconv.problem.convolution import ConvProblem
 from fastconv.typing import Array
 

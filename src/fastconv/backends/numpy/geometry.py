@@ -8,31 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv.backends.numpy.sums import Sums
+from fastconv.pieces import PIECE, pieces
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
-
-# Elements of a few arrays of one step: a millisecond of NumPy's work, and few enough for a cache, and for memory that
-# the allocator keeps, as fresh pages cost more than the sums.
-_PIECE = 2**18
-
-
-def pieces(elements: int, *sizes: int, least: int = 0) -> Iterator[tuple[slice, ...]]:
-    """Cut axes of these sizes, with so many elements in all: Python handles signals between NumPy's calls, not within.
-
-    An axis is only cut where one index of those before it is too much. Pieces may have so many as `least`.
-    """
-    most = max(_PIECE, least)
-    size, *inner = sizes
-    each = -(-elements // max(1, size))
-    step = max(1, most // max(1, each))
-    for first in range(0, size, step):
-        own = slice(first, min(first + step, size))
-        if inner and each > most:
-            for more in pieces(each, *inner, least=least):
-                yield own, *more
-        else:
-            yield own, *(slice(0, n) for n in inner)
 
 
 def memory_order(array: Array) -> list[int]:
@@ -42,7 +21,7 @@ def memory_order(array: Array) -> list[int]:
 
 def fill(out: Array, function: Callable[..., Any], *arrays: Array) -> None:
     """Elementwise, ``out[...] = function(*arrays)``, in pieces as `out` lies in memory."""
-    if out.size <= _PIECE:
+    if out.size <= PIECE:
         out[...] = function(*arrays)
         return
     order = memory_order(out)

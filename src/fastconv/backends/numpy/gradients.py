@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv.backends.numpy.geometry import (
-    channels_first,
-    fill,
-    flat_planes,
-    neighbour_sums,
-    pieces,
-)
+from fastconv.backends.numpy.geometry import channels_first, fill, flat_planes, neighbour_sums
 from fastconv.backends.numpy.sums import wider
+from fastconv.pieces import pieces
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array, Layout
 

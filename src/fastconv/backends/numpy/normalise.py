@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv.backends.numpy.geometry import fill, pieces
+from fastconv.backends.numpy.geometry import fill
 from fastconv.backends.protocol import Segments
+from fastconv.pieces import pieces
 from fastconv.typing import Array
 
 

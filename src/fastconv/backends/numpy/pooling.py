@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv.backends.numpy.geometry import fill, memory_order, pieces
+from fastconv.backends.numpy.geometry import fill, memory_order
 from fastconv.backends.numpy.sums import total
+from fastconv.pieces import pieces
 from fastconv.problem.pooling import PoolProblem, Windows
 from fastconv.typing import Array
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv.backends.numpy.geometry import pieces
 from fastconv.backends.numpy.sums import Sums, wider
+from fastconv.pieces import pieces
 from fastconv.typing import Array
 
 
