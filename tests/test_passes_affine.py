@@ -78,10 +78,16 @@ def test_batch_norm_and_all_that_follows(backend, operation, group, shape):
 
 
 def test_what_is_not_along_the_channels():
-    for constant in ((3,), (6, 5, 1), (2, 1, 1, 1), (1, 2, 6, 1, 1)):
+    for constant in ((3,), (6, 5, 1), (2, 1, 1, 1), (1, 2, 6, 1, 1), (1, 1, 6, 1, 1)):
         net = Net()
         y = net("Add", weighted(net, "Conv"), net.normal(*constant))
         assert net.left(net("Softmax", y)) == ["Conv", "Add", "Softmax"]
+
+
+def test_one_channel_that_is_broadcast():
+    net = Net()
+    y = net("Add", net("Conv", net.input(2, 4, 3, 3), net.normal(1, 4, 1, 1)), net.normal(6, 1, 1))
+    assert net.left(net("Softmax", y)) == ["Conv", "Add", "Softmax"]
 
 
 def test_affine_steps_that_are_not_folded():

@@ -37,6 +37,13 @@ def test_padding_that_a_convolution_cannot_do(more):
     assert net.left(net("Conv", padded(net, **more), net.normal(3, 4, 3, 3))) == ["Pad", "Conv"]
 
 
+def test_padding_with_images_or_channels():
+    for pads, channels in (((1, 0, 0, 0, 0, 0, 0, 0), 4), ((0, 1, 0, 0, 0, 0, 1, 0), 5)):
+        net = Net()
+        y = net("Conv", padded(net, pads), net.normal(3, channels, 3, 3))
+        assert net.left(y) == ["Pad", "Conv"]
+
+
 def test_padding_before_padding_that_depends_on_the_size():
     net = Net()
     y = net("Conv", padded(net), net.normal(3, 4, 3, 3), auto_pad="SAME_UPPER", strides=(2, 2))
