@@ -350,3 +350,32 @@ def test_values_that_live_at_the_same_time_do_not_overlap(network):
         for other_first, other_last, other_begin, other_end in spans[:i]:
             apart = last < other_first or other_last < first or end <= other_begin or other_end <= begin
             assert apart
+
+
+@pytest.mark.parametrize("wrong", ["bias", "residual", "weight", "joined"])
+def test_sizes_that_do_not_fit_are_refused_before_anything_is_read(backend, wrong):
+    """As a file may have them: kernels would read beyond the end."""
+    net = Net()
+    x = net.input(1, 3, 8, 8)
+    weight = net.normal(4, 2 if wrong == "weight" else 3, 3, 3)
+    bias = net.normal(2 if wrong == "bias" else 4)
+    residual = net.normal(1, 4, 2 if wrong == "residual" else 6, 6)
+    y = net("fastconv.Conv", x, weight, bias, residual)
+    if wrong == "joined":
+        y = net("Concat", y, net.normal(1, 4, 2, 6), axis=1)
+    with pytest.raises((ValueError, TypeError)):
+        compiled(net.graph(y), net.arrays, backend, optimize=False)._run(net.arrays)
+
+
+def test_a_declared_shape_is_not_believed(backend):
+    """Graph outputs carry what a file says of them."""
+    net = Net()
+    x = net.input(1, 3, 8, 8)
+    y = net("Relu", x)
+    y.dtype, y.shape = np.dtype(np.float32), (1, 3, 2, 2)
+    program = compiled(net.graph(y), net.arrays, backend, optimize=False)
+    try:
+        (result,) = program._run(net.arrays)
+    except (RuntimeError, ValueError):
+        return
+    np.testing.assert_array_equal(result, np.maximum(net.arrays[0], 0))

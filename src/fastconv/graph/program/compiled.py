@@ -84,7 +84,10 @@ class CompiledRun:
         return times
 
     def _call(self, arrays: Sequence[Any], times: list[int] | None) -> list[Any]:
-        memory = self._idle.pop() if self._idle else self._new_memory()
+        try:
+            memory = self._idle.pop()
+        except IndexError:  # all are in use
+            memory = self._new_memory()
         try:
             return self._run(memory, arrays, times)
         finally:

@@ -240,6 +240,8 @@ def _lower(
     shape = sizes_of(out)
     if any(value.dtype != out.dtype for value in operands):
         return False
+    if not operands or np.broadcast_shapes(*map(sizes_of, operands)) != shape:
+        return False
     walks = [_broadcast(sizes_of(value), shape) for value in operands]
     sizes, strides = merged(shape, [strides_of(shape), *walks], 1)
     if len(sizes) > MOST_AXES:

@@ -14,7 +14,16 @@ import numpy as np
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
 from fastconv.graph.operations.resize import axes_of, inputs_of
-from fastconv.graph.program.lowering import MOST_AXES, Builder, dtype_of, lowers, merged, sizes_of, strides_of
+from fastconv.graph.program.lowering import (
+    MOST_AXES,
+    Builder,
+    axis_of,
+    dtype_of,
+    lowers,
+    merged,
+    sizes_of,
+    strides_of,
+)
 from fastconv.problem.resize import table_of
 from fastconv.typing import Array
 
@@ -92,12 +101,15 @@ def _region(view: Any) -> tuple[list[int], list[list[int]]]:
 
 @lowers("Concat")
 def joined(b: Builder, node: Node) -> bool:
-    out, axis = node.outputs[0], node.attributes["axis"]
+    out = node.outputs[0]
     assert out is not None
     shape = sizes_of(out)
-    axis = axis % len(shape)
+    axis = axis_of(node.attributes["axis"], len(shape))
     values = [value for value in node.inputs if value is not None]
-    if any(value.dtype != out.dtype for value in values) or not prod(shape):
+    if axis is None or not prod(shape) or any(value.dtype != out.dtype for value in values):
+        return False
+    around = {(*shape[:axis], *shape[axis + 1 :])}
+    if {(*sizes_of(v)[:axis], *sizes_of(v)[axis + 1 :]) for v in values} != around:
         return False
     assert out.dtype is not None
     item, walk = out.dtype.itemsize, strides_of(shape)
@@ -126,9 +138,9 @@ def softmax(b: Builder, node: Node) -> bool:
     assert x is not None
     assert out is not None
     shape = sizes_of(x)
-    if dtype is None or not prod(shape) or not shape:
+    axis = axis_of(node.attributes.get("axis", -1), len(shape))
+    if dtype is None or axis is None or not prod(shape):
         return False
-    axis = node.attributes.get("axis", -1) % len(shape)
     inner = 1 if node.attributes.get("flat", 0) else prod(shape[axis + 1 :])
     sizes = prod(shape[:axis]), prod(shape[axis:]) // inner, inner
     logarithm = node.operation == "LogSoftmax"
@@ -145,6 +157,8 @@ def local_response_norm(b: Builder, node: Node) -> bool:
     if dtype is None or len(shape) < 3 or not prod(shape):
         return False
     a = node.attributes
+    if a["size"] < 1:
+        return False
     alpha, beta, bias = a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0)
     sizes = shape[0], shape[1], prod(shape[2:])
     what = dtype, sizes, a["size"], alpha, beta, bias

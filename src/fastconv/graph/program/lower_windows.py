@@ -43,6 +43,8 @@ def _add(b: Builder, node: Node, plan: Plan, x: Shape, residual: Value | None) -
     assert source is not None
     assert result is not None
     assert source.dtype is not None
+    if residual is not None and (residual.dtype, residual.shape) != (result.dtype, result.shape):
+        return False
     known = plan.for_network(x, source.dtype)
     if known is None:
         return False
@@ -57,11 +59,7 @@ def convolution(b: Builder, node: Node) -> bool:
     x, residual = node.inputs[0], given(node, 3)
     assert x is not None
     known = _weights(node)
-    if (
-        known is None
-        or len(sizes_of(x)) not in (3, 4)
-        or (residual is not None and residual.dtype != x.dtype)
-    ):
+    if known is None or len(sizes_of(x)) not in (3, 4):
         return False
     weight, bias = known
     shape = _image(sizes_of(x))

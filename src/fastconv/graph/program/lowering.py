@@ -16,8 +16,9 @@ import numpy as np
 
 import fastconv.backends.cython._engine as _engine
 from fastconv.backends.protocol import Work
-from fastconv.execution.arrays import native
+from fastconv.execution.convolution import read_planned
 from fastconv.graph.graph import Node, Value
+from fastconv.graph.operations import TABLE
 from fastconv.graph.program.memory import Kind, Places, has_room
 from fastconv.ops.plan_base import Plan
 from fastconv.problem.convolution import ConvOptions
@@ -66,19 +67,23 @@ class Builder:
         """Add a node's steps; False where it has to run in Python."""
         lowering = LOWERINGS.get(node.operation)
         values = [value for value in (*node.reads(), *node.outputs) if value is not None]
-        if lowering is None or not all(map(has_room, values)):
+        if lowering is None or not all(map(has_room, values)) or not _are_as_inferred(node):
             return False
         self._node = node
-        return lowering(self, node)
+        try:
+            return lowering(self, node)
+        except Exception as error:
+            error.add_note(f"in {node}")
+            raise
 
     def plan(self, kind: type[Plan], options: ConvOptions, weight: Array, bias: Array | None) -> Plan:
         """That of other programs of the network, or a new one, which does not copy the weights."""
         key = kind, options, id(weight), id(bias)
         if key not in self._plans:
             kernel = weight.reshape(*weight.shape[:2], *((1, 1, *weight.shape[2:])[-2:]))
-            own = None if bias is None else native(bias, weight.dtype)
+            plan = kind(options, *read_planned(options, kernel, bias, "cython", copies=False))
             # The arrays stay, so that no others get their numbers.
-            self._plans[key] = kind(options, kernel, own, "cython"), weight, bias
+            self._plans[key] = plan, weight, bias
         return self._plans[key][0]
 
     def place(self, value: Value) -> int:
@@ -120,6 +125,15 @@ class Builder:
         self.steps.append(
             Step(self._node, work.algorithm, read, out, work.flops, work.weight_bytes, work.cycles)
         )
+
+
+def _are_as_inferred(node: Node) -> bool:
+    """Have the outputs the types that follow from the inputs'? Kernels write by these, whatever a file says."""
+    rule = TABLE[node.operation].rule
+    return rule is not None and all(
+        value is None or (value.dtype, value.shape) == (known.dtype, known.shape)
+        for value, known in zip(node.outputs, rule(node.inputs, node.attributes), strict=False)
+    )
 
 
 Lowering = Callable[[Builder, Node], bool]
@@ -185,3 +199,8 @@ def merged(
     if not sizes and missing > 0:
         return [1] * missing, [[1] * missing for _ in strides]
     return [1] * missing + sizes, [[0] * missing + walk for walk in steps]
+
+
+def axis_of(axis: int, rank: int) -> int | None:
+    """An axis counted from the first one; None where there is none of that number."""
+    return axis % rank if -rank <= axis < rank else None
