@@ -25,7 +25,6 @@ from fastconv.commands.model_file import (
     random_inputs,
 )
 from fastconv.commands.printable import printable
-from fastconv.graph.costs import bytes_of
 from fastconv.onnx import Model
 from fastconv.text import ABSENT, count_text, counted, duration, shape_text, table_lines
 
@@ -155,9 +154,7 @@ def _as_json(found: Inspection) -> dict[str, Any]:
         "input_shapes": {tensor.name: tensor.shape for tensor in program.inputs},
         "flops": sum(step.flops for step in steps),
         "bytes": sum(step.bytes for step in steps),
-        "arena_bytes": program.arena_bytes,
-        "result_bytes": sum(map(bytes_of, program.graph.outputs)),
-        "weight_bytes": sum(step.weight_bytes for step in steps),
+        "memory": vars(program.memory()),
         "passes": {one.name: list(one.lines) for one in program.applied},
         "steps": [
             {

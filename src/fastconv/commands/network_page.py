@@ -16,7 +16,6 @@ import fastconv
 from fastconv.commands.error import CommandError
 from fastconv.commands.inspection import Inspection
 from fastconv.commands.network_drawing import drawing
-from fastconv.graph.costs import bytes_of
 from fastconv.graph.program import Program, StepInfo
 from fastconv.text import ABSENT, byte_text, count_text, counted, digits, duration, shape_text, shortened
 
@@ -102,10 +101,8 @@ def _cards(found: Inspection, program: Program, steps: Sequence[StepInfo]) -> li
         ("parameters", count_text(found.parameters), f"{len(found.model.graph.nodes):,} nodes in the file"),
         ("operations", f"{count_text(sum(step.flops for step in steps))}FLOP", f"{byte_text(moved)} moved"),
     ]
-    if program.arena_bytes is not None:
-        weights = sum(step.weight_bytes for step in steps)
-        peak = program.arena_bytes + weights + sum(map(bytes_of, program.graph.outputs))
-        cards.append(("peak memory", byte_text(peak), f"packed weights {byte_text(weights)}"))
+    memory = program.memory()
+    cards.append(("peak memory", byte_text(memory.peak), f"arena {byte_text(memory.arena)}"))
     cards.append(("steps", f"{len(steps):,}", f"{len(steps) - in_python:,} in C, {in_python:,} in Python"))
     if found.profile is not None:
         threads = counted(found.profile.threads, "thread")
