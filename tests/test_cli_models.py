@@ -234,7 +234,8 @@ def test_the_page_needs_nothing_else(path, tmp_path, capsys):
         assert not re.search(r"https?://|src=|@import|url\((?!#)", text)
         assert text.count("<g ") == text.count("</g>") > 5
         assert "&gt; rect" not in text  # the style is not escaped
-    assert "cannot be written" in refused(capsys, "inspect", path, "--html", tmp_path)
+    assert "is a folder" in refused(capsys, "inspect", path, "--html", tmp_path)
+    assert "no folder" in refused(capsys, "inspect", path, "--html", tmp_path / "none" / "x.html")
 
 
 def test_names_in_files_are_escaped_on_the_page(tmp_path, capsys):

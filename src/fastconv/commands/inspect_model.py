@@ -14,6 +14,7 @@ from typing import Any
 
 import fastconv
 from fastconv.backends import get_backend
+from fastconv.commands.files import check_target
 from fastconv.commands.inspection import Inspection, operators_of
 from fastconv.commands.model_arguments import add_model
 from fastconv.commands.model_file import (
@@ -65,6 +66,8 @@ def inspect_model(arguments: argparse.Namespace) -> int:
     if arguments.html is not None:
         # Needs jinja2; what is missing shows before the work.
         from fastconv.commands.network_page import write_page
+
+        check_target("--html", arguments.html)
     start = time.perf_counter()
     model = open_model(arguments.model, arguments.backend)
     seconds = time.perf_counter() - start

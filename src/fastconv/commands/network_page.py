@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import fastconv
-from fastconv.commands.error import CommandError
+from fastconv.commands.files import writing
 from fastconv.commands.inspection import Inspection
 from fastconv.commands.network_drawing import drawing
 from fastconv.graph.program import Program, StepInfo
@@ -43,10 +43,7 @@ def write_page(found: Inspection, path: Path) -> None:
         keep_trailing_newline=True,
     )
     page = environment.get_template("network.html.j2").render(_content(found))
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"--html cannot be written: {path}: {error.strerror or error}") from None
+    writing(path, lambda target: target.write_text(page, encoding="utf-8"))
 
 
 def _content(found: Inspection) -> dict[str, Any]:
