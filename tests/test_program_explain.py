@@ -15,6 +15,7 @@ import fastconv
 from fastconv.graph.costs import flops_of, words_of
 from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.program import Program
+from fastconv.graph.program.steps import BYTES_A_CYCLE
 from fastconv.limits import Bandwidth, Limits, Peak
 from onnx_models import FLOAT, classifier, model, node
 
@@ -179,6 +180,18 @@ def test_memory(program, backend):
         assert memory.weights >= 4 * 4 * 27
         assert memory.arena >= 4 * 2 * 4 * 36
         assert memory.arena == program._runs.arena_bytes
+        assert memory.constants < 4 * 4 * 27  # those of the convolution are packed
     else:
         assert memory.constants >= 4 * (4 * 27 + 4)
         assert memory.arena == memory.weights == 0
+
+
+def test_predicted_cycles(program, backend):
+    steps = program.steps()
+    if not backend.startswith("cython"):
+        assert all(step.cycles == 0 for step in steps)
+        return
+    conv = next(step for step in steps if step.weight_bytes)
+    others = [step for step in steps if not step.weight_bytes]
+    assert conv.cycles > 0
+    assert all(step.cycles == step.bytes / BYTES_A_CYCLE > 0 for step in others)
