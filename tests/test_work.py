@@ -14,7 +14,9 @@ def work(shape, size, **options):
 
 
 def test_textbook_sums_take_what_the_textbook_says(backend):
-    algorithm, flops, weights, _ = work((6, 4, 3, 3), (10, 12), padding=1, backend=backend, algorithm="direct")
+    algorithm, flops, weights, _ = work(
+        (6, 4, 3, 3), (10, 12), padding=1, backend=backend, algorithm="direct"
+    )
     assert algorithm in fastconv.algorithms(backend)
     assert flops == 2 * 6 * 4 * 9 * 10 * 12
     assert weights >= 6 * 4 * 9 * 4
