@@ -122,3 +122,21 @@ def test_threads_are_compared_in_every_situation(monkeypatch):
         wanted = {("pool", 2)} | ({("pool", 1)} if situation == threading.PAUSE else set())
         assert set(mine) - {("openmp", 2)} == wanted
     assert all(point.layer == "a" and point.seconds > 0 for point in points)
+
+
+def test_what_the_library_has_started_ends_with_it(runner, tmp_path):
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("needs /proc")
+    text = (tmp_path / "a_library.py").read_text()
+    start = "import subprocess, sys\nOWN = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    text = text.replace("lambda _: (arrays", "lambda _: (OWN.pid, arrays")
+    (tmp_path / "a_library.py").write_text(start + text)
+    layer = conv("a", (1, 2, 5, 5), 2, 3)
+    prepared = runner.prepare(layer, layer.arrays(), Settings())
+    started = Path(f"/proc/{prepared.images(prepared.run())[0]}/stat")
+    assert started.exists()
+    runner.end()
+    end = time.monotonic() + 20
+    while started.exists() and started.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < end
+        time.sleep(0.01)

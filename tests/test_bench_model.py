@@ -141,6 +141,7 @@ def test_libraries_that_are_not_there(monkeypatch):
         (["--layout", "NHWC"], "layout is not for it"),
         (["--html", "x.html"], "html is not for it"),
         (["--shape", "1,4,12,12"], "does not fit"),
+        (["--json", "/"], "is a folder"),
     ],
 )
 def test_what_is_refused(more, words, path, capsys):

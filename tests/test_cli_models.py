@@ -139,6 +139,24 @@ def test_pixels_of_uint8_models_stay_as_they_are(tmp_path, capsys):
     assert "0 to 255" in out["preprocessing"]
 
 
+def test_pictures_are_cropped_or_stretched(tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    from fastconv.commands.model_pictures import preprocessing
+    from fastconv.onnx import Tensor
+
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :8] = pixels[:, -8:] = 255  # margins
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    tensors = (Tensor("x", np.dtype(np.float32), ("N", 3, 10, 10)),)
+    cropped, stretched = (
+        preprocessing(tensors, None, crop, (0.0,), (1.0,)).array(tmp_path / "wide.png")
+        for crop in (True, False)
+    )
+    assert cropped.shape == stretched.shape == (1, 3, 10, 10)
+    assert cropped.max() == 0
+    assert stretched[..., 0].min() == 1
+
+
 def test_what_run_refuses(path, tmp_path, capsys):
     file = picture(tmp_path)
     assert "there is no file" in refused(capsys, "run", tmp_path / "none.onnx")
@@ -222,6 +240,16 @@ def test_a_model_as_json(path, capsys):
     assert {"name": "Conv", "count": 1, "parameters": 112, "flops": 2 * 4 * 36 * 27} in out["operators"]
 
 
+def test_constants_that_several_nodes_read_count_once(tmp_path, capsys):
+    data = model(
+        [node("Add", ["x", "c"], ["a"]), node("Mul", ["a", "c"], ["y"])],
+        {"x": (FLOAT, [5])},
+        {"y": (FLOAT, [5])},
+        {"c": np.ones(5, np.float32)},
+    )
+    assert json.loads(told(capsys, "inspect", saved(tmp_path, data), "--json"))["parameters"] == 5
+
+
 def test_the_page_needs_nothing_else(path, tmp_path, capsys):
     pytest.importorskip("jinja2")
     page = tmp_path / "page.html"
@@ -234,7 +262,8 @@ def test_the_page_needs_nothing_else(path, tmp_path, capsys):
         assert not re.search(r"https?://|src=|@import|url\((?!#)", text)
         assert text.count("<g ") == text.count("</g>") > 5
         assert "&gt; rect" not in text  # the style is not escaped
-    assert "cannot be written" in refused(capsys, "inspect", path, "--html", tmp_path)
+    assert "is a folder" in refused(capsys, "inspect", path, "--html", tmp_path)
+    assert "no folder" in refused(capsys, "inspect", path, "--html", tmp_path / "none" / "x.html")
 
 
 def test_names_in_files_are_escaped_on_the_page(tmp_path, capsys):

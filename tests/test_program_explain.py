@@ -15,6 +15,7 @@ import fastconv
 from fastconv.graph.costs import flops_of, words_of
 from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.program import Program
+from fastconv.graph.program.steps import BYTES_A_CYCLE
 from fastconv.limits import Bandwidth, Limits, Peak
 from onnx_models import FLOAT, classifier, model, node
 
@@ -142,6 +143,7 @@ def made(operation, shapes, out, **attributes):
         (made("Gemm", [(7, 5), (7, 3)], (5, 3), transA=1), 2 * 15 * 7),
         (made("MatMul", [(2, 5, 7), (7, 3)], (2, 5, 3)), 2 * 30 * 7),
         (made("Conv", [("N", 6, 8, 8), (4, 3, 3, 3)], ("N", 4, 6, 6)), 0),
+        (made("LSTM", [(6, 2, 5), (1, 12, 5), (1, 12, 3)], (6, 1, 2, 3)), 2 * 12 * (60 + 36)),
         (made("Relu", [(3,)], (3,)), 0),
     ],
     ids=lambda case: getattr(case, "operation", ""),
@@ -168,3 +170,28 @@ def test_a_pickled_program_tells_the_same(program):
     again = pickle.loads(pickle.dumps(program))
     assert isinstance(again, Program)
     assert again.explain() == program.explain()
+
+
+def test_memory(program, backend):
+    memory = program.memory()
+    assert memory.results == 4 * 2 * 36
+    assert memory.peak == memory.arena + memory.results + memory.weights + memory.constants
+    if backend.startswith("cython"):
+        assert memory.weights >= 4 * 4 * 27
+        assert memory.arena >= 4 * 2 * 4 * 36
+        assert memory.arena == program._runs.arena_bytes
+        assert memory.constants < 4 * 4 * 27  # those of the convolution are packed
+    else:
+        assert memory.constants >= 4 * (4 * 27 + 4)
+        assert memory.arena == memory.weights == 0
+
+
+def test_predicted_cycles(program, backend):
+    steps = program.steps()
+    if not backend.startswith("cython"):
+        assert all(step.cycles == 0 for step in steps)
+        return
+    conv = next(step for step in steps if step.weight_bytes)
+    others = [step for step in steps if not step.weight_bytes]
+    assert conv.cycles > 0
+    assert all(step.cycles == step.bytes / BYTES_A_CYCLE > 0 for step in others)

@@ -14,6 +14,7 @@ from typing import Any
 
 import fastconv
 from fastconv.backends import get_backend
+from fastconv.commands.files import check_target
 from fastconv.commands.inspection import Inspection, operators_of
 from fastconv.commands.model_arguments import add_model
 from fastconv.commands.model_file import (
@@ -25,7 +26,6 @@ from fastconv.commands.model_file import (
     random_inputs,
 )
 from fastconv.commands.printable import printable
-from fastconv.graph.costs import bytes_of
 from fastconv.onnx import Model
 from fastconv.text import ABSENT, count_text, counted, duration, shape_text, table_lines
 
@@ -66,6 +66,8 @@ def inspect_model(arguments: argparse.Namespace) -> int:
     if arguments.html is not None:
         # Needs jinja2; what is missing shows before the work.
         from fastconv.commands.network_page import write_page
+
+        check_target("--html", arguments.html)
     start = time.perf_counter()
     model = open_model(arguments.model, arguments.backend)
     seconds = time.perf_counter() - start
@@ -155,9 +157,7 @@ def _as_json(found: Inspection) -> dict[str, Any]:
         "input_shapes": {tensor.name: tensor.shape for tensor in program.inputs},
         "flops": sum(step.flops for step in steps),
         "bytes": sum(step.bytes for step in steps),
-        "arena_bytes": program.arena_bytes,
-        "result_bytes": sum(map(bytes_of, program.graph.outputs)),
-        "weight_bytes": sum(step.weight_bytes for step in steps),
+        "memory": vars(program.memory()),
         "passes": {one.name: list(one.lines) for one in program.applied},
         "steps": [
             {

@@ -13,10 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import fastconv
-from fastconv.commands.error import CommandError
+from fastconv.commands.files import writing
 from fastconv.commands.inspection import Inspection
 from fastconv.commands.network_drawing import drawing
-from fastconv.graph.costs import bytes_of
 from fastconv.graph.program import Program, StepInfo
 from fastconv.text import ABSENT, byte_text, count_text, counted, digits, duration, shape_text, shortened
 
@@ -44,10 +43,7 @@ def write_page(found: Inspection, path: Path) -> None:
         keep_trailing_newline=True,
     )
     page = environment.get_template("network.html.j2").render(_content(found))
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"--html cannot be written: {path}: {error.strerror or error}") from None
+    writing(path, lambda target: target.write_text(page, encoding="utf-8"))
 
 
 def _content(found: Inspection) -> dict[str, Any]:
@@ -102,10 +98,8 @@ def _cards(found: Inspection, program: Program, steps: Sequence[StepInfo]) -> li
         ("parameters", count_text(found.parameters), f"{len(found.model.graph.nodes):,} nodes in the file"),
         ("operations", f"{count_text(sum(step.flops for step in steps))}FLOP", f"{byte_text(moved)} moved"),
     ]
-    if program.arena_bytes is not None:
-        weights = sum(step.weight_bytes for step in steps)
-        peak = program.arena_bytes + weights + sum(map(bytes_of, program.graph.outputs))
-        cards.append(("peak memory", byte_text(peak), f"packed weights {byte_text(weights)}"))
+    memory = program.memory()
+    cards.append(("peak memory", byte_text(memory.peak), f"arena {byte_text(memory.arena)}"))
     cards.append(("steps", f"{len(steps):,}", f"{len(steps) - in_python:,} in C, {in_python:,} in Python"))
     if found.profile is not None:
         threads = counted(found.profile.threads, "thread")

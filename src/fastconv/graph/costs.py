@@ -12,6 +12,7 @@ from fastconv.graph.graph import Graph, Node, Value
 _FILTERS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3, "DeformConv": 1}
 # Where the second matrix is.
 _MATRICES = {"MatMul": 1, "MatMulInteger": 1, "QLinearMatMul": 3}
+_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 _OWN = "fastconv."
 _MOST_WORDS = 6
 
@@ -48,6 +49,9 @@ def flops_of(node: Node) -> int:
         return 2 * prod(out) * prod(weight[1:]) if weight else 0
     if operation in ("Dense", "Gemm"):
         return 2 * prod(out) * (x[0] if node.attributes.get("transA") else x[-1])
+    if operation in _RECURRENT:
+        weights = [known_shape(value) or (0,) for value in node.inputs[1:3]]
+        return 2 * prod(x[:2]) * sum(map(prod, weights))
     if operation in _MATRICES:
         return 2 * prod(out) * x[-1] if x else 0
     return 0

@@ -66,7 +66,18 @@ class Interpreter:
         return self._call(arrays, None)
 
     def profile(self, *arrays: Any) -> list[int]:
-        """The time of each node, in nanoseconds, in the graph's order."""
+        """Time every node.
+
+        Parameters
+        ----------
+        arrays : ndarray
+            As for a call.
+
+        Returns
+        -------
+        list of int
+            Nanoseconds, in the graph's order.
+        """
         times: list[int] = []
         self._call(arrays, times)
         return times

@@ -12,7 +12,6 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -28,6 +27,7 @@ from fastconv.bench.runners.models import libraries, own_runner
 from fastconv.bench.runners.models.network import Found, ModelFile
 from fastconv.bench.runners.runner import PreparedLayer
 from fastconv.commands.error import CommandError
+from fastconv.commands.files import check_target, writing
 from fastconv.commands.model_file import input_shapes, open_model, random_inputs
 from fastconv.commands.printable import printable
 from fastconv.machine.processor import processor_name
@@ -84,6 +84,8 @@ def run_model_bench(arguments: argparse.Namespace) -> int:
     for name, default in _OF_LAYERS.items():
         if getattr(arguments, name) != default:
             raise CommandError(f"--model measures a whole network: {name} is not for it")
+    if arguments.json:
+        check_target("--json", arguments.json)
     names = _backends(arguments)
     model = open_model(arguments.model, names[0])
     arrays = random_inputs(model, input_shapes(model, arguments.shape))
@@ -108,7 +110,9 @@ def run_model_bench(arguments: argparse.Namespace) -> int:
     }
     print("\n".join(_lines(told, rows)))
     if arguments.json:
-        _write(arguments.json, told)
+        text = json.dumps(told, indent=2) + "\n"
+        writing(arguments.json, lambda path: path.write_text(text, encoding="utf-8"))
+        print(f"Results: {printable(str(arguments.json.resolve()))}")
     return int(any(_is_wrong(row) for row in rows if not row.peer))
 
 
@@ -223,11 +227,3 @@ def _lines(told: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     )
     for name, why in told["left_out"].items():
         yield f"{name} is left out: it {printable(why)}"
-
-
-def _write(path: Path, told: Mapping[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror or error}") from None
-    print(f"Results: {printable(str(path.resolve()))}")

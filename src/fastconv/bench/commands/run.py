@@ -6,9 +6,8 @@ Called by `fastconv.cli`; needs the ``bench`` extra.
 from __future__ import annotations
 
 import argparse
-import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from fastconv.bench.report.tables import (
 )
 from fastconv.bench.runners.backend import UNFOLD, BackendRunner
 from fastconv.commands.error import CommandError
+from fastconv.commands.files import check_target, writing
 from fastconv.commands.printable import printable
 from fastconv.limits import Limits, cached_limits, measure_limits, save_limits
 from fastconv.typing import BackendName
@@ -124,7 +124,7 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
             raise
         finally:  # what was measured is kept, whatever stops it
             if arguments.json and results.rows:
-                _writing(arguments.json, results.save)
+                writing(arguments.json, results.save)
         wanted = arguments.studies or (USUAL_STUDIES if arguments.html or arguments.pictures else ())
         if wanted:
             study(results, wanted, lambda text: live.update(f"... {text}", refresh=console.is_terminal))
@@ -244,18 +244,8 @@ def _check_files(arguments: argparse.Namespace) -> None:
     """Refuse a bad file before the work rather than after it."""
     for name in ("json", "html", "markdown", "pictures"):
         path: Path | None = getattr(arguments, name)
-        if path is None:
-            continue
-        folder = path.resolve().parent
-        if name == "pictures":
-            if path.exists() and not path.is_dir():
-                raise CommandError(f"--pictures needs a folder, but {path} is a file")
-        elif path.is_dir():
-            raise CommandError(f"--{name} needs a file name, but {path} is a folder")
-        if not folder.is_dir():
-            raise CommandError(f"--{name} cannot be written: there is no folder {folder}")
-        if not os.access(path if path.exists() else folder, os.W_OK):
-            raise CommandError(f"--{name} cannot be written: no permission to write {path}")
+        if path is not None:
+            check_target(f"--{name}", path, is_folder=name == "pictures")
     for name in ("load", "compare"):
         path = getattr(arguments, name)
         if path is not None and not path.is_file():
@@ -270,14 +260,6 @@ def _check_files(arguments: argparse.Namespace) -> None:
         other = path and named.setdefault(path.resolve(), name)
         if path and other != name and (other, name) != ("load", "compare"):
             raise CommandError(f"--{name} and --{other} are the same file, {path}")
-
-
-def _writing(path: Path, write: Callable[[Path], object]) -> None:
-    """What `_check_files` cannot foresee, such as a full disk, is the user's to mend, too."""
-    try:
-        write(path)
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def _write(arguments: argparse.Namespace, results: Results, console: Console) -> None:
@@ -295,13 +277,13 @@ def _write(arguments: argparse.Namespace, results: Results, console: Console) ->
             written("Picture", path)
 
     if arguments.json:
-        _writing(arguments.json, results.save)
+        writing(arguments.json, results.save)
         written("Results", arguments.json)
     if arguments.markdown:
-        _writing(arguments.markdown, markdown)
+        writing(arguments.markdown, markdown)
         written("Tables", arguments.markdown)
     if arguments.pictures:
-        _writing(arguments.pictures, pictures)
+        writing(arguments.pictures, pictures)
     if arguments.html:
-        _writing(arguments.html, partial(write_report, results))
+        writing(arguments.html, partial(write_report, results))
         written("Report", arguments.html)

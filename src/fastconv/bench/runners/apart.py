@@ -54,7 +54,10 @@ class ApartRunner:
         """What the process answers; an error of its own is raised here."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, self._module], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, "-m", __name__, self._module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # so that `end` reaches what the library starts in turn
             )
             atexit.register(self.end)
         process = self._process
@@ -77,7 +80,8 @@ class ApartRunner:
         """End the process; the next layer begins another one."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:

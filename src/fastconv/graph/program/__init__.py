@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from fastconv.graph.program.profiled import OperationTime, Profile, StepTime
 from fastconv.graph.program.program import Program
-from fastconv.graph.program.steps import StepInfo
+from fastconv.graph.program.steps import Memory, StepInfo
 
-__all__ = ["OperationTime", "Profile", "Program", "StepInfo", "StepTime"]
+__all__ = ["Memory", "OperationTime", "Profile", "Program", "StepInfo", "StepTime"]

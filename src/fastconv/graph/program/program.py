@@ -13,7 +13,7 @@ from fastconv.graph.network import Network
 from fastconv.graph.passes import Applied, optimise
 from fastconv.graph.program.explained import explained
 from fastconv.graph.program.profiled import Profile, step_times
-from fastconv.graph.program.steps import StepInfo, compiled_steps, python_steps
+from fastconv.graph.program.steps import Memory, StepInfo, compiled_steps, memory_of, python_steps
 from fastconv.limits import cached_limits
 from fastconv.machine.stopwatch import stopwatch
 from fastconv.settings.threads import get_num_threads
@@ -70,10 +70,16 @@ class Program(Network):
         with use_backend(self._backend):
             return self._runs(*arrays)  # type: ignore[no-any-return]
 
-    @property
-    def arena_bytes(self) -> int | None:
-        """Bytes that the values between steps take in every run under way; None where nothing is planned."""
-        return self._runs.arena_bytes if self._backend == "cython" else None
+    def memory(self) -> Memory:
+        """What the program takes, and a run of it.
+
+        Returns
+        -------
+        Memory
+            Bytes, by what they are for.
+        """
+        arena = self._runs.arena_bytes if self._backend == "cython" else 0
+        return memory_of(self.graph, self.steps(), arena)
 
     def explain(self) -> str:
         """What the passes did, every step with its cost, and memory, for a person to read.
@@ -85,8 +91,10 @@ class Program(Network):
             by the textbook, bytes read and written, the share of the predicted time, and whether it runs in C. On
             ``numpy`` and ``numba`` there are no algorithms, and nothing is predicted.
         """
+        compiled = self._backend == "cython"
+        lines = explained(self.graph, self.steps(), self.applied, self.memory(), compiled)
         setting = f"{self!r}, {counted(get_num_threads(), 'thread')}, layout NCHW"
-        return "\n".join([setting, *explained(self.graph, self.steps(), self.applied, self.arena_bytes)])
+        return "\n".join([setting, *lines])
 
     def profile(self, x: ArrayLike | Mapping[str, Any] | None = None, rounds: SupportsIndex = 10) -> Profile:
         """Time every step.
