@@ -13,10 +13,10 @@ pytest.importorskip("rich")
 
 from rich.console import Console
 
+from fastconv import text as texts
 from fastconv.bench.layers.layer import conv
 from fastconv.bench.measure.results import Results
 from fastconv.bench.report import facts, markdown, tables
-from fastconv.bench.report import text as texts
 from fastconv.bench.report.summary import Summary
 from made_up_results import ALL, LONG, a_row, empty, full, one_row
 

@@ -85,7 +85,7 @@ def number(op: str, name: str, value: SupportsFloat) -> float:
     """A real number: no string, and nothing that `float` takes a part of (complex numbers, masked ones)."""
     try:
         kind = getattr(getattr(value, "dtype", None), "kind", None)
-        if isinstance(value, (str, bytes, np.ma.MaskedArray)) or kind == "c":
+        if isinstance(value, (str, bytes)) or hasattr(value, "mask") or kind == "c":
             raise TypeError
         return float(value)
     except OverflowError:

@@ -126,7 +126,7 @@ class Plan:
                 self._calls.remember(x, get_precision(), shortcut, packed, problem)
         return result
 
-    def for_network(
+    def _for_network(
         self, shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> tuple[Any, Array, Array | None, Work] | None:
         """What runs images of this shape without a plan: the backend's shortcut, packed weights, the bias, and what it

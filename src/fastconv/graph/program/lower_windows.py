@@ -45,7 +45,7 @@ def _add(b: Builder, node: Node, plan: Plan, x: Shape, residual: Value | None) -
     assert source.dtype is not None
     if residual is not None and (residual.dtype, residual.shape) != (result.dtype, result.shape):
         return False
-    known = plan.for_network(x, source.dtype)
+    known = plan._for_network(x, source.dtype)
     if known is None:
         return False
     *what, work = known

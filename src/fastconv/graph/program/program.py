@@ -7,6 +7,7 @@ from typing import Any, SupportsIndex
 
 from fastconv.arguments import integer
 from fastconv.backends import use_backend
+from fastconv.first_use import importing
 from fastconv.graph.graph import Graph
 from fastconv.graph.interpreter import Interpreter
 from fastconv.graph.network import Network
@@ -59,8 +60,8 @@ class Program(Network):
         self.graph, self.applied = optimise(graph, input_shapes=shapes, stop_after=last)
         super().__init__(self.graph)
         if backend == "cython":
-            # Not at the top: the extension may not have been built.
-            from fastconv.graph.program.compiled import CompiledRun
+            with importing:  # not at the top: the extension may not have been built
+                from fastconv.graph.program.compiled import CompiledRun
 
             self._runs: Any = CompiledRun(self.graph, {} if plans is None else plans)
         else:
