@@ -62,7 +62,7 @@ def test_levels_by_name(tmp_path):
 def test_compilers_older_than_the_names_of_levels(tmp_path):
     status, output = configure(tmp_path, LEVELS)
     assert status == 0, output
-    assert flags(output).keys() == {"avx2", "avx512"}
+    assert flags(output).keys() == {"baseline", "avx2", "avx512"}
     assert {"-mavx2", "-mfma", "-mbmi2"} <= set(flags(output)["avx2"].split())
     assert {"-mavx2", "-mavx512f", "-mavx512vl"} <= set(flags(output)["avx512"].split())
     assert "Left out" not in output
