@@ -7,6 +7,9 @@ import fastconv
 from fastconv.graph import Graph, Interpreter, Node, Value, infer, verify
 from fastconv.graph.operations import TABLE
 
+# The kernels are those of other tests.
+pytestmark = pytest.mark.one_instruction_set
+
 ACTIVATIONS = [
     ("", None),
     ("relu", None),

@@ -12,6 +12,9 @@ from fastconv.graph.passes import driver, optimise
 from fastconv.graph.passes.driver import PASSES
 from passes_oracle import Net, same_results
 
+# The kernels are those of other tests.
+pytestmark = pytest.mark.one_instruction_set
+
 
 def residual_block():
     net = Net()

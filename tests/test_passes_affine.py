@@ -9,6 +9,9 @@ import pytest
 from fastconv.graph.passes import optimise
 from passes_oracle import Net, weighted
 
+# The kernels are those of other tests.
+pytestmark = pytest.mark.one_instruction_set
+
 F4 = np.float32
 
 

@@ -7,6 +7,9 @@ from fastconv.graph import Graph, Node, Value
 from fastconv.graph.passes import optimise
 from passes_oracle import Net, same_results
 
+# The kernels are those of other tests.
+pytestmark = pytest.mark.one_instruction_set
+
 F4 = np.float32
 
 

@@ -15,7 +15,10 @@ from passes_oracle import same_results
 from test_onnx_backend import KINDS, covered
 from test_onnx_real import FILES, find
 
-QUICK = 8  # of so many tests of a kind, the default runs one
+# The kernels are those of other tests.
+pytestmark = pytest.mark.one_instruction_set
+
+QUICK = 16  # of so many tests of a kind, the default runs one
 
 
 def check(case, shapes):

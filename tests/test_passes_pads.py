@@ -8,6 +8,9 @@ import pytest
 
 from passes_oracle import Net
 
+# The kernels are those of other tests.
+pytestmark = pytest.mark.one_instruction_set
+
 F4 = np.float32
 
 

@@ -2,12 +2,16 @@
 shows."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastconv.graph import Graph, Node, Value
 from fastconv.graph.operations import TABLE
 from passes_oracle import same_results
+
+# The kernels are those of other tests.
+pytestmark = pytest.mark.one_instruction_set
 
 F4 = np.dtype(np.float32)
 UNARY = ["Relu", "Sigmoid", "Tanh", "HardSwish", "Abs", "Softplus", "Identity", "Dropout", "Neg", "Gelu"]

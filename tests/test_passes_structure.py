@@ -8,6 +8,9 @@ from fastconv.graph import Graph, Interpreter, Node, Value
 from fastconv.graph.passes import optimise
 from passes_oracle import Net, agree
 
+# The kernels are those of other tests.
+pytestmark = pytest.mark.one_instruction_set
+
 F4 = np.float32
 INF = F4(np.inf)
 

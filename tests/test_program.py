@@ -103,6 +103,7 @@ def test_operands_are_broadcast(backend, operation, shapes):
     assert backend != "cython" or not in_python(program)
 
 
+@pytest.mark.one_instruction_set
 def test_not_a_number_wins(backend):
     net = Net()
     x, y = net.input(4), net.input(4)
@@ -111,6 +112,7 @@ def test_not_a_number_wins(backend):
         check(net, net(operation, x, y))
 
 
+@pytest.mark.one_instruction_set
 def test_a_region_is_one_step(backend):
     net = Net()
     x = net.input(2, 3, 9, 31)
@@ -122,6 +124,7 @@ def test_a_region_is_one_step(backend):
     assert len(program.graph.nodes) == 1
 
 
+@pytest.mark.one_instruction_set
 def test_what_c_has_not_runs_between_the_steps(backend):
     """Views that such nodes give are not overwritten by later steps."""
     net = Net()
@@ -145,6 +148,7 @@ MOVES = [
 ]  # fmt: skip
 
 
+@pytest.mark.one_instruction_set
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8, np.bool_])
 @pytest.mark.parametrize(("operation", "constants", "attributes"), MOVES, ids=lambda value: str(value)[:30])
 def test_moves(backend, operation, constants, attributes, dtype):
@@ -156,6 +160,7 @@ def test_moves(backend, operation, constants, attributes, dtype):
     assert backend != "cython" or not in_python(program)
 
 
+@pytest.mark.one_instruction_set
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_parts_are_made_where_they_are_joined(backend, batch, axis):
@@ -168,6 +173,7 @@ def test_parts_are_made_where_they_are_joined(backend, batch, axis):
     check(net, outer, net("Sigmoid", a), net("Abs", inner))
 
 
+@pytest.mark.one_instruction_set
 def test_split_and_joined_again(backend):
     net = Net()
     x = net.input(1, 6, 4, 4)
@@ -207,6 +213,7 @@ RESIZES = [
 ]  # fmt: skip
 
 
+@pytest.mark.one_instruction_set
 @pytest.mark.parametrize("attributes", RESIZES, ids=lambda a: "-".join(map(str, a.values())))
 @pytest.mark.parametrize("scales", [(1, 1, 2, 2), (1, 1, 0.6, 1.7), (1, 2, 1, 0.4), (1, 1, 1, 1)], ids=str)
 def test_resize(backend, attributes, scales):
@@ -216,12 +223,14 @@ def test_resize(backend, attributes, scales):
     assert backend != "cython" or not in_python(program)
 
 
+@pytest.mark.one_instruction_set
 def test_softmax_along_other_axes(backend):
     net = Net()
     x = net.input(2, 5, 3)
     check(net, net("Softmax", x, axis=1), net("Softmax", x, axis=1, flat=1), net("LogSoftmax", x, axis=0))
 
 
+@pytest.mark.one_instruction_set
 def test_outputs_that_are_inputs_constants_or_each_other(backend):
     net = Net()
     x = net.input(2, 3)
@@ -233,6 +242,7 @@ def test_outputs_that_are_inputs_constants_or_each_other(backend):
         agree(np.asarray(actual), np.asarray(wanted), 0)
 
 
+@pytest.mark.one_instruction_set
 def test_results_are_nobody_elses(backend):
     model = fastconv.onnx.load(classifier())
     first = model(X)
@@ -243,6 +253,7 @@ def test_results_are_nobody_elses(backend):
     np.testing.assert_array_equal(second[::-1], kept)
 
 
+@pytest.mark.one_instruction_set
 def test_out(backend):
     model = fastconv.onnx.load(classifier())
     out = np.empty((2, 36), np.float32)
@@ -262,6 +273,7 @@ def test_out(backend):
         model(X, out=out)
 
 
+@pytest.mark.one_instruction_set
 def test_programs_are_called_with_their_shapes_only(backend):
     program = fastconv.onnx.load(classifier()).compile({"x": (2, 3, 12, 12)})
     assert program.inputs[0].shape == (2, 3, 12, 12)
@@ -271,6 +283,7 @@ def test_programs_are_called_with_their_shapes_only(backend):
         fastconv.onnx.load(classifier()).compile({"z": (1,)})
 
 
+@pytest.mark.one_instruction_set
 def test_passes_can_be_stopped(backend):
     model = fastconv.onnx.load(classifier())
     plain = model.compile({"x": X.shape}, optimize=False)
@@ -281,6 +294,7 @@ def test_passes_can_be_stopped(backend):
         np.testing.assert_allclose(program(X), model(X), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.one_instruction_set
 def test_pickles(backend):
     program = fastconv.onnx.load(classifier()).compile({"x": X.shape})
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(program))(X), program(X))
@@ -295,6 +309,7 @@ def test_the_number_of_threads_changes_nothing(backend):
     assert len(set(results)) == 1
 
 
+@pytest.mark.one_instruction_set
 def test_threads_may_call_one_model(backend):
     model = fastconv.onnx.load(classifier(), backend=backend)
     images = [X * scale for scale in range(1, 9)]
@@ -314,6 +329,7 @@ def test_threads_may_call_one_model(backend):
     assert not wrong
 
 
+@pytest.mark.one_instruction_set
 def test_changing_shapes_keep_a_few_programs(backend):
     model = fastconv.onnx.load(classifier())
     for batch in [*range(1, 20), 1]:
@@ -321,6 +337,7 @@ def test_changing_shapes_keep_a_few_programs(backend):
     assert len(model._programs) <= 8
 
 
+@pytest.mark.one_instruction_set
 def test_the_callers_arrays_are_let_go(backend):
     model = fastconv.onnx.load(classifier())
     array = X.copy()
@@ -352,6 +369,7 @@ def test_values_that_live_at_the_same_time_do_not_overlap(network):
             assert apart
 
 
+@pytest.mark.one_instruction_set
 @pytest.mark.parametrize("wrong", ["bias", "residual", "weight", "joined"])
 def test_sizes_that_do_not_fit_are_refused_before_anything_is_read(backend, wrong):
     """As a file may have them: kernels would read beyond the end."""
@@ -367,6 +385,7 @@ def test_sizes_that_do_not_fit_are_refused_before_anything_is_read(backend, wron
         compiled(net.graph(y), net.arrays, backend, optimize=False)._run(net.arrays)
 
 
+@pytest.mark.one_instruction_set
 def test_a_declared_shape_is_not_believed(backend):
     """Graph outputs carry what a file says of them."""
     net = Net()
