@@ -152,6 +152,7 @@ class Backend(Protocol):
         Of `sizes`, which is (outer, groups, channels, run), the last two are a row; weight and bias are (groups,
         channels).
         """
+        ...
 
     def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
         """An axis resampled: `x` is (outer, size, inner), `out` (outer, count, inner).

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,26 +63,29 @@ def inspect_model(arguments: argparse.Namespace) -> int:
     CommandError
         If the file cannot be read, or the page not be written.
     """
-    if arguments.html is not None:
+    page: Callable[[Inspection, Path], None] | None = None
+    target: Path | None = arguments.html
+    if target is not None:
         # Needs jinja2; what is missing shows before the work.
         from fastconv.commands.network_page import write_page
 
-        check_target("--html", arguments.html)
+        page = write_page
+        check_target("--html", target)
     start = time.perf_counter()
     model = open_model(arguments.model, arguments.backend)
     seconds = time.perf_counter() - start
     with fastconv.num_threads(arguments.threads or fastconv.get_num_threads()):
         found = _inspected(arguments, model, seconds)
-        if arguments.html is not None:
+        if page is not None and target is not None:
             if found.program is None:
                 input_shapes(model, arguments.shape)  # says which size is open
-            write_page(found, arguments.html)
+            page(found, target)
         if arguments.json:
             print(json.dumps(_as_json(found), indent=2))
         else:
             print("\n".join(_lines(found)))
-    if arguments.html is not None and not arguments.json:
-        print(f"\npage: {printable(str(arguments.html.resolve()))}")
+    if target is not None and not arguments.json:
+        print(f"\npage: {printable(str(target.resolve()))}")
     return 0
 
 

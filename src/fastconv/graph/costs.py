@@ -101,9 +101,9 @@ def _windows(node: Node, operation: str) -> list[str]:
     weight = known_shape(node.inputs[1]) if operation in ("Conv", "ConvTranspose") else None
     kernel = weight[2:] if weight else node.attributes.get("kernel_shape")
     words = ["x".join(map(str, kernel))] if kernel else []
-    strides: tuple[int, ...] = node.attributes.get("strides") or ()
-    if set(strides) - {1}:
-        words.append("stride " + ("x".join(map(str, strides)) if len(set(strides)) > 1 else str(strides[0])))
+    strides = [str(step) for step in node.attributes.get("strides") or ()]
+    if set(strides) - {"1"}:
+        words.append("stride " + "x".join(strides if len(set(strides)) > 1 else strides[:1]))
     if node.attributes.get("group", 1) > 1:
         words.append(f"group {node.attributes['group']}")
     return words
