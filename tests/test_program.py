@@ -144,7 +144,8 @@ MOVES = [
     ("Slice", [np.array([0]), np.array([0])], {}), ("Expand", [np.array([2, 2, 1, 1, 1])], {}),
     ("Reshape", [np.array([0, -1])], {}), ("Flatten", [], {"axis": 2}), ("Unsqueeze", [np.array([0, -1])], {}),
     ("DepthToSpace", [], {"blocksize": 2}), ("DepthToSpace", [], {"blocksize": 2, "mode": "CRD"}),
-    ("SpaceToDepth", [], {"blocksize": 2}), ("fastconv.ChannelShuffle", [], {"groups": 4}),
+    ("SpaceToDepth", [], {"blocksize": 2}),
+    ("SpaceToDepth", [], {"blocksize": 2, "mode": "CRD"}), ("fastconv.ChannelShuffle", [], {"groups": 4}),
 ]  # fmt: skip
 
 

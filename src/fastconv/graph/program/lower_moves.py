@@ -60,7 +60,8 @@ def blocks(b: Builder, node: Node) -> bool:
     elif node.operation == "SpaceToDepth":
         size = node.attributes["blocksize"]
         parts = untouched.reshape(n, c, h // size, size, w // size, size)
-        view = parts.transpose(0, 3, 5, 1, 2, 4)
+        by_depth = node.attributes.get("mode", "DCR") == "DCR"
+        view = parts.transpose((0, 3, 5, 1, 2, 4) if by_depth else (0, 1, 3, 5, 2, 4))
     else:
         size = node.attributes["blocksize"]
         if node.attributes.get("mode", "DCR") == "DCR":
