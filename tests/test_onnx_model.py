@@ -485,3 +485,25 @@ def test_a_condition_of_several_values(name):
     with pytest.raises(ValueError, match=r"cond has shape \(2,\), but needs one value"):
         load(data)({"c": np.ones(2, bool), "x": x})
     np.testing.assert_array_equal(load(data)({"c": np.zeros(1, bool), "x": x}), x)
+
+
+def test_what_only_the_shapes_allow_is_fused_too(backend):
+    """A residual whose size is known at the call: a region of Add and Relu, made before, would hide it."""
+    weight = np.random.default_rng(0).normal(size=(3, 3, 3, 3)).astype(np.float32)
+    scales = np.array([1, 1, 2, 2], np.float32)
+    nodes = [
+        node("Resize", ["x", "", "scales"], ["large"], mode="linear"),
+        node("Conv", ["large", "weight"], ["features"], pads=[1, 1, 1, 1]),
+        node("Add", ["features", "large"], ["sum"]),
+        node("Relu", ["sum"], ["y"]),
+    ]
+    data = model(
+        nodes,
+        {"x": (FLOAT, ["N", 3, "H", "W"])},
+        {"y": (FLOAT, ["N", 3, None, None])},
+        {"weight": weight, "scales": scales},
+    )
+    loaded = load(data)
+    np.testing.assert_allclose(loaded(X), load(data, optimize=False)(X), rtol=1e-5, atol=1e-5)
+    (program,) = loaded._programs.values()
+    assert [one.operation for one in program.graph.nodes] == ["Resize", "fastconv.Conv"]

@@ -64,9 +64,12 @@ class Model(Network):
         return program._run(arrays)
 
     def _optimised(self) -> Graph:
-        """The graph for any shapes: its constants are made once for all programs."""
+        """The graph for any shapes: its constants are made once for all programs.
+
+        Without regions of elementwise nodes, which would hide what passes find when they know the shapes.
+        """
         if self._general is None:
-            self._general = optimise(self.graph)[0]
+            self._general = optimise(self.graph, stop_after="epilogues")[0]
         return self._general
 
     def compile(

@@ -90,6 +90,24 @@ cdef extern from "fastconv.h" nogil:
         FC_STEP_SOFTMAX
         FC_STEP_LRN
         FC_STEP_RESAMPLE
+        FC_ADD
+        FC_SUB
+        FC_MUL
+        FC_DIV
+        FC_LEAST
+        FC_MOST
+        FC_PRELU
+        FC_ACTIVATE
+        FC_AFFINE
+        FC_HARD_SIGMOID
+        FC_ELU
+        FC_EXP
+        FC_SQRT
+        FC_ABS
+        FC_FLOOR
+        FC_CEIL
+        FC_ROUND
+        FC_MISH
     ctypedef struct fc_instruction:
         int operation, to, a, b, which
         double p, q

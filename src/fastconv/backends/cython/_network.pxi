@@ -7,15 +7,17 @@ MOST_AXES = FC_MOST_AXES
 
 def elementwise_operations() -> dict[str, int]:
     """The instructions of an elementwise chain."""
-    names = (
-        "add sub mul div least most prelu activate affine hard_sigmoid elu exp sqrt abs floor ceil round mish"
-    )
-    return {name: number for number, name in enumerate(names.split())}
+    return {
+        "add": FC_ADD, "sub": FC_SUB, "mul": FC_MUL, "div": FC_DIV, "least": FC_LEAST, "most": FC_MOST,
+        "prelu": FC_PRELU, "activate": FC_ACTIVATE, "affine": FC_AFFINE, "hard_sigmoid": FC_HARD_SIGMOID,
+        "elu": FC_ELU, "exp": FC_EXP, "sqrt": FC_SQRT, "abs": FC_ABS, "floor": FC_FLOOR, "ceil": FC_CEIL,
+        "round": FC_ROUND, "mish": FC_MISH,
+    }
 
 
-def elementwise_room() -> tuple[int, int]:
-    """How many operands and temporaries a chain has; the temporaries' numbers come after all operands'."""
-    return FC_MOST_OPERANDS, FC_MOST_TEMPORARIES
+def elementwise_room() -> tuple[int, int, int]:
+    """How many operands, temporaries and instructions a chain has; the temporaries' numbers come after all operands'."""
+    return FC_MOST_OPERANDS, FC_MOST_TEMPORARIES, FC_MOST_INSTRUCTIONS
 
 
 cdef class Places:

@@ -227,21 +227,28 @@ def bit_cast(x: Array, *, to: int) -> Any:
 @operation("DepthToSpace", rule=shape_rules.blocks(1))
 def depth_to_space(x: Array, *, blocksize: int, mode: str = "DCR") -> Any:
     n, c, h, w = x.shape
-    b = blocksize
+    return to_space(x, blocksize, mode).reshape(n, c // blocksize**2, h * blocksize, w * blocksize)
+
+
+def to_space(x: Array, b: int, mode: str) -> Array:
+    """The elements of DepthToSpace in their order: a view of images."""
+    n, c, h, w = x.shape
     if mode == "DCR":
-        parts = x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
-    else:
-        parts = x.reshape(n, c // (b * b), b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
-    return parts.reshape(n, c // (b * b), h * b, w * b)
+        return x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
+    return x.reshape(n, c // (b * b), b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
 
 
 @operation("SpaceToDepth", rule=shape_rules.blocks(-1))
 def space_to_depth(x: Array, *, blocksize: int, mode: str = "DCR") -> Any:
     n, c, h, w = x.shape
-    b = blocksize
+    return to_depth(x, blocksize, mode).reshape(n, c * blocksize**2, h // blocksize, w // blocksize)
+
+
+def to_depth(x: Array, b: int, mode: str) -> Array:
+    """The elements of SpaceToDepth in their order: a view of images."""
+    n, c, h, w = x.shape
     parts = x.reshape(n, c, h // b, b, w // b, b)
-    order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
-    return parts.transpose(order).reshape(n, c * b * b, h // b, w // b)
+    return parts.transpose((0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4))
 
 
 @operation("Trilu", rule=same)

@@ -176,13 +176,15 @@ class _Memory:
         for slot in step.reads():
             if slot:
                 values[slot] = self.array(slot - 1)
-        with np.errstate(all="ignore"):
-            step.run(values, "cython")
-        for slot in step.outputs:
-            if slot:
-                self.give(slot - 1, self._outside(values[slot]))
-        for slot in (*step.reads(), *step.outputs):
-            values[slot] = None
+        try:
+            with np.errstate(all="ignore"):
+                step.run(values, "cython")
+            for slot in step.outputs:
+                if slot:
+                    self.give(slot - 1, self._outside(values[slot]))
+        finally:
+            for slot in (*step.reads(), *step.outputs):
+                values[slot] = None
 
     def _outside(self, result: Any) -> Any:
         """A result that may be a view of the arena, which other values will lie in."""

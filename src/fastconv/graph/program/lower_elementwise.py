@@ -11,15 +11,24 @@ import numpy as np
 import fastconv.backends.cython._engine as _engine
 from fastconv.backends.cython import ACTIVATIONS
 from fastconv.graph.graph import Graph, Node, Value
-from fastconv.graph.program.lowering import MOST_AXES, Builder, dtype_of, lowers, merged, sizes_of, strides_of
+from fastconv.graph.program.lowering import (
+    MOST_AXES,
+    Builder,
+    attributes_of,
+    dtype_of,
+    lowers,
+    merged,
+    sizes_of,
+    strides_of,
+)
 
 _OPERATIONS = _engine.elementwise_operations()
-_MOST_OPERANDS, _MOST_TEMPORARIES = _engine.elementwise_room()
+_MOST_OPERANDS, _MOST_TEMPORARIES, _MOST_INSTRUCTIONS = _engine.elementwise_room()
 _INFINITE = math.inf
 
 
 class _Full(Exception):
-    """A chain needs more operands or temporaries than there are, or an operation that C has not."""
+    """A chain needs more operands, temporaries or instructions than there are, or an operation that C has not."""
 
 
 class _Chain:
@@ -65,7 +74,7 @@ class _Chain:
         self, name: str, a: int, b: int | None = None, *, which: int = 0, p: float = 0.0, q: float = 0.0
     ) -> int:
         """One instruction, into a temporary of its own."""
-        if not self._free:
+        if not self._free or len(self.code) == _MOST_INSTRUCTIONS:
             raise _Full
         to = self._free.pop()
         self.code.append((_OPERATIONS[name], to, a, a if b is None else b, which, p, q))
@@ -85,20 +94,26 @@ def _binary(name: str) -> Callable[[_Chain, Node, list[int]], int]:
     return emit
 
 
-def _activation(name: str, *parameters: tuple[str, float]) -> Callable[[_Chain, Node, list[int]], int]:
+def _activation(name: str, *parameters: str) -> Callable[[_Chain, Node, list[int]], int]:
     def emit(chain: _Chain, node: Node, registers: list[int]) -> int:
-        p, q = [*(node.attributes.get(key, default) for key, default in parameters), 0.0, 0.0][:2]
+        p, q = _numbers(node, parameters)
         return chain.add("activate", registers[0], which=ACTIVATIONS[name], p=p, q=q)
 
     return emit
 
 
-def _function(name: str, *parameters: tuple[str, float]) -> Callable[[_Chain, Node, list[int]], int]:
+def _function(name: str, *parameters: str) -> Callable[[_Chain, Node, list[int]], int]:
     def emit(chain: _Chain, node: Node, registers: list[int]) -> int:
-        p, q = [*(node.attributes.get(key, default) for key, default in parameters), 1.0, 1.0][:2]
+        p, q = _numbers(node, parameters)
         return chain.add(name, registers[0], p=p, q=q)
 
     return emit
+
+
+def _numbers(node: Node, parameters: tuple[str, ...]) -> list[float]:
+    """An instruction's two: attributes by their names, and 1 in place of missing ones."""
+    attributes = attributes_of(node)
+    return [*(attributes[name] for name in parameters), 1.0, 1.0][:2]
 
 
 def _negative(chain: _Chain, node: Node, registers: list[int]) -> int:
@@ -112,13 +127,13 @@ def _reciprocal(chain: _Chain, node: Node, registers: list[int]) -> int:
 
 
 def _swish(chain: _Chain, node: Node, registers: list[int]) -> int:
-    if node.attributes.get("alpha", 1.0) != 1.0:
+    if attributes_of(node)["alpha"] != 1:
         raise _Full
     return chain.add("activate", registers[0], which=ACTIVATIONS["silu"])
 
 
 def _gelu(chain: _Chain, node: Node, registers: list[int]) -> int:
-    if node.attributes.get("approximate", "none") != "none":
+    if attributes_of(node)["approximate"] != "none":
         raise _Full
     return chain.add("activate", registers[0], which=ACTIVATIONS["gelu"])
 
@@ -153,13 +168,13 @@ _EMITTERS: dict[str, Callable[[_Chain, Node, list[int]], int]] = {
     "Ceil": _function("ceil"),
     "Clip": _clip,
     "Div": _binary("div"),
-    "Elu": _function("elu", ("alpha", 1.0)),
+    "Elu": _function("elu", "alpha"),
     "Exp": _function("exp"),
     "Floor": _function("floor"),
     "Gelu": _gelu,
-    "HardSigmoid": _function("hard_sigmoid", ("alpha", 0.2), ("beta", 0.5)),
+    "HardSigmoid": _function("hard_sigmoid", "alpha", "beta"),
     "HardSwish": _activation("hardswish"),
-    "LeakyRelu": _activation("leaky_relu", ("alpha", 0.01)),
+    "LeakyRelu": _activation("leaky_relu", "alpha"),
     "Max": _binary("most"),
     "Min": _binary("least"),
     "Mish": _function("mish"),
@@ -170,7 +185,7 @@ _EMITTERS: dict[str, Callable[[_Chain, Node, list[int]], int]] = {
     "Reciprocal": _reciprocal,
     "Relu": _activation("relu"),
     "Round": _function("round"),
-    "Selu": _function("elu", ("alpha", 1.67326319217681884765625), ("gamma", 1.05070102214813232421875)),
+    "Selu": _function("elu", "alpha", "gamma"),
     "Sigmoid": _activation("sigmoid"),
     "Sqrt": _function("sqrt"),
     "Sub": _binary("sub"),
@@ -236,11 +251,13 @@ def _lower(
         chain = _chain_of(nodes, result)
     except _Full:
         return False
+    if not chain.code or chain.code[-1][1] != chain.read(result):  # the last instruction makes what is stored
+        return False
     operands = [outside.get(id(value)) or value for value in chain.operands]
     shape = sizes_of(out)
     if any(value.dtype != out.dtype for value in operands):
         return False
-    if not operands or np.broadcast_shapes(*map(sizes_of, operands)) != shape:
+    if np.broadcast_shapes(*map(sizes_of, operands)) != shape:
         return False
     walks = [_broadcast(sizes_of(value), shape) for value in operands]
     sizes, strides = merged(shape, [strides_of(shape), *walks], 1)

@@ -14,9 +14,11 @@ import numpy as np
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
 from fastconv.graph.operations.resize import axes_of, inputs_of
+from fastconv.graph.operations.shape import to_depth, to_space
 from fastconv.graph.program.lowering import (
     MOST_AXES,
     Builder,
+    attributes_of,
     axis_of,
     dtype_of,
     lowers,
@@ -53,21 +55,13 @@ def blocks(b: Builder, node: Node) -> bool:
     if len(sizes_of(x)) != 4:
         return False
     n, c, h, w = sizes_of(x)
-    untouched = np.empty((n, c, h, w), x.dtype)
+    untouched, a = np.empty((n, c, h, w), x.dtype), attributes_of(node)
     if node.operation == "fastconv.ChannelShuffle":
-        groups = node.attributes["groups"]
-        view: Any = untouched.reshape(n, groups, c // groups, h, w).swapaxes(1, 2)
-    elif node.operation == "SpaceToDepth":
-        size = node.attributes["blocksize"]
-        parts = untouched.reshape(n, c, h // size, size, w // size, size)
-        by_depth = node.attributes.get("mode", "DCR") == "DCR"
-        view = parts.transpose((0, 3, 5, 1, 2, 4) if by_depth else (0, 1, 3, 5, 2, 4))
+        view: Any = untouched.reshape(n, a["groups"], c // a["groups"], h, w).swapaxes(1, 2)
     else:
-        size = node.attributes["blocksize"]
-        if node.attributes.get("mode", "DCR") == "DCR":
-            view = untouched.reshape(n, size, size, c // size**2, h, w).transpose(0, 3, 4, 1, 5, 2)
-        else:
-            view = untouched.reshape(n, c // size**2, size, size, h, w).transpose(0, 1, 4, 2, 5, 3)
+        view = (to_space if node.operation == "DepthToSpace" else to_depth)(
+            untouched, a["blocksize"], a["mode"]
+        )
     return _add_views(b, x, untouched, [(out, view)])
 
 
@@ -139,10 +133,11 @@ def softmax(b: Builder, node: Node) -> bool:
     assert x is not None
     assert out is not None
     shape = sizes_of(x)
-    axis = axis_of(node.attributes.get("axis", -1), len(shape))
+    a = attributes_of(node)
+    axis = axis_of(a["axis"], len(shape))
     if dtype is None or axis is None or not prod(shape):
         return False
-    inner = 1 if node.attributes.get("flat", 0) else prod(shape[axis + 1 :])
+    inner = 1 if a["flat"] else prod(shape[axis + 1 :])
     sizes = prod(shape[:axis]), prod(shape[axis:]) // inner, inner
     logarithm = node.operation == "LogSoftmax"
     b.add("softmax", (dtype, sizes, logarithm), [b.place(x)], b.place(out))
@@ -157,12 +152,11 @@ def local_response_norm(b: Builder, node: Node) -> bool:
     shape = sizes_of(x)
     if dtype is None or len(shape) < 3 or not prod(shape):
         return False
-    a = node.attributes
+    a = attributes_of(node)
     if a["size"] < 1:
         return False
-    alpha, beta, bias = a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0)
     sizes = shape[0], shape[1], prod(shape[2:])
-    what = dtype, sizes, a["size"], alpha, beta, bias
+    what = dtype, sizes, a["size"], a["alpha"], a["beta"], a["bias"]
     b.add("local_response_norm", what, [b.place(x)], b.place(out))
     return True
 
@@ -173,8 +167,8 @@ def resize(b: Builder, node: Node) -> bool:
     x, out, dtype = node.inputs[0], node.outputs[0], dtype_of(node)
     assert x is not None
     assert out is not None
-    a = node.attributes
-    places_mode = a.get("coordinate_transformation_mode", "half_pixel")
+    a = attributes_of(node)
+    places_mode = a["coordinate_transformation_mode"]
     given = [None if value is None else value.constant for value in (*node.inputs[1:], None, None, None)]
     if (
         dtype is None
@@ -186,8 +180,7 @@ def resize(b: Builder, node: Node) -> bool:
     if any(value is not None and not value.is_constant for value in node.inputs[2:]):
         return False
     shape = sizes_of(x)
-    policy = a.get("keep_aspect_ratio_policy", "stretch")
-    axes = axes_of(shape, a.get("axes"), given[1], given[2], None, policy)
+    axes = axes_of(shape, a["axes"], given[1], given[2], None, a["keep_aspect_ratio_policy"])
     changing = sorted((axis.count / axis.size, number) for number, axis in axes.items() if axis.changes)
     if not changing:
         untouched = np.empty(shape, x.dtype)
@@ -196,17 +189,13 @@ def resize(b: Builder, node: Node) -> bool:
     for place, (_, number) in enumerate(changing):
         axis = axes[number]
         how = (
-            a.get("mode", "nearest"),
-            a.get("nearest_mode", "round_prefer_floor"),
-            a.get("cubic_coeff_a", -0.75),
+            a["mode"],
+            a["nearest_mode"],
+            a["cubic_coeff_a"],
+            bool(a["antialias"]),
+            bool(a["exclude_outside"]),
         )
-        index, weights = inputs_of(
-            axis,
-            axis.places(places_mode),
-            *how,
-            bool(a.get("antialias", 0)),
-            bool(a.get("exclude_outside", 0)),
-        )
+        index, weights = inputs_of(axis, axis.places(places_mode), *how)
         taps = table_of(index, np.ones(index.shape) if weights is None else weights, axis.size)
         sizes = prod(shape[:number]), axis.size, axis.count, prod(shape[number + 1 :])
         shape = (*shape[:number], axis.count, *shape[number + 1 :])

@@ -10,7 +10,7 @@ from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of, row
 from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
 from fastconv.graph.operations.windows import Windows
-from fastconv.graph.program.lowering import Builder, dtype_of, given, lowers, sizes_of
+from fastconv.graph.program.lowering import Builder, attributes_of, dtype_of, given, lowers, sizes_of
 from fastconv.ops.plan import Conv2dPlan, ConvTranspose2dPlan
 from fastconv.ops.plan_base import Plan
 from fastconv.problem.convolution import ConvOptions
@@ -68,7 +68,7 @@ def convolution(b: Builder, node: Node) -> bool:
     padding: Any
     dilation: Any
     stride, padding, dilation = windows.strides, windows.padding(shape[2:]), windows.dilations
-    group, function = node.attributes.get("group", 1), activation_of(node.attributes)
+    group, function = attributes_of(node)["group"], activation_of(node.attributes)
     options = ConvOptions.read(node.operation, stride, padding, dilation, group, activation=function)
     return _add(b, node, b.plan(Conv2dPlan, options, weight, bias), shape, residual)
 
@@ -86,7 +86,7 @@ def transposed(b: Builder, node: Node) -> bool:
     if any(beyond):
         return False
     strides, pads, extra, groups, dilations = transposed_options(
-        windows, padding, more, node.attributes.get("group", 1)
+        windows, padding, more, attributes_of(node)["group"]
     )
     sides, function = (strides, pads, dilations, groups), activation_of(node.attributes)
     options = ConvOptions.read(node.operation, *sides, output_padding=extra, activation=function)
@@ -135,7 +135,7 @@ def pooling(b: Builder, node: Node) -> bool:
         return False
     windows, size = row(given_windows), _image(shape)[2:]
     padding = windows.padding(size)
-    rules = {"count_padding": bool(node.attributes.get("count_include_pad", 0))} if average else {}
+    rules = {"count_padding": bool(attributes_of(node)["count_include_pad"])} if average else {}
     both = [
         sliding(
             node.operation, ("height", "width")[a], size[a], windows.kernel[a], windows.strides[a], padding[a],

@@ -1,5 +1,5 @@
 """How nodes become steps in C: one function for each operation that can, in a table beside that of operations. The
-files `lower_...` fill it; `program.py` calls.
+files `lower_...` fill it; `compiled.py` calls.
 
 A lowering adds the steps of a node whose types are known, and says whether it could. Where it cannot, the node runs in
 Python.
@@ -93,9 +93,6 @@ class Builder:
             self.constants[number] = np.require(value.constant, requirements=["C", "A"])
         return number
 
-    def constant(self, array: Array) -> int:
-        return self.place(Value.of("", array))
-
     def part(self, whole: int, offset: int, like: Value) -> int:
         """What lies so many bytes from the start of a place."""
         return self.places.part(Value("", like.dtype, like.shape), whole, offset)
@@ -161,6 +158,11 @@ def sizes_of(value: Value) -> tuple[int, ...]:
 def given(node: Node, place: int) -> Value | None:
     """An input of a node, None where it is not there."""
     return node.inputs[place] if place < len(node.inputs) else None
+
+
+def attributes_of(node: Node) -> dict[str, Any]:
+    """Those of a node, with the defaults of the table for those that are not given."""
+    return {**TABLE[node.operation].attributes, **node.attributes}
 
 
 def dtype_of(node: Node) -> int | None:

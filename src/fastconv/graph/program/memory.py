@@ -1,5 +1,5 @@
 """Where the values of a network lie while it runs: which share memory, and what part of one arena each gets. Used by
-`program.py`.
+`compiled.py` and `lowering.py`.
 
 A value is a place, by number. Places form groups that share memory: a reshaped array lies where the array does, the
 parts of a concatenation lie in it. A group's root has the memory, and every other place an offset within.
