@@ -42,6 +42,7 @@ void fc_select_isa(int isa);
 int fc_processor_count(void);
 const char *fc_processor_name(int row);
 const char *fc_processor_source(int row);
+int fc_processor_row(const char *vendor, int family, int model); /* by what CPUID says */
 int fc_selected_processor(void);
 void fc_select_processor(int row);
 const char *fc_compiler(void);

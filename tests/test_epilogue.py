@@ -40,6 +40,8 @@ PROBLEMS = {
     "Winograd's favourite": ("conv2d", case((1, 32, 12, 13), (32, 32, 3, 3), padding=1)),
     "strided, grouped": ("conv2d", case((1, 6, 9, 8), (8, 3, 5, 5), padding=2, stride=2, groups=2)),
     "depthwise": ("depthwise_conv2d", case((1, 18, 7, 6), (18, 1, 3, 3), padding=1)),
+    "depthwise, small": ("depthwise_conv2d", case((2, 35, 4, 5), (35, 1, 3, 3), padding=1)),
+    "whole image": ("conv2d", case((9, 10, 4, 3), (21, 10, 4, 3))),
     "separable": ("separable_conv2d", case((1, 5, 7, 6), (5, 1, 3, 3), (19, 5, 1, 1))),
     "transposed": ("conv_transpose2d", case((1, 5, 4, 6), (5, 17, 4, 4), stride=2, padding=1)),
 }

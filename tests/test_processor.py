@@ -1,5 +1,8 @@
 """The families of processors that the predicted costs know: one is found, it is shown, and it decides the choice."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -44,6 +47,35 @@ def test_families_are_told_apart_and_say_where_their_numbers_come_from(engine):
     assert len(set(names)) == len(names)
     assert all(sources)
     assert sources.count("measured") == 1
+
+
+AMD, INTEL = "AuthenticAMD", "GenuineIntel"
+MODELS = [
+    (AMD, 0x17, 0x31, "Zen 2 and 3"), (AMD, 0x19, 0x01, "Zen 2 and 3"), (AMD, 0x19, 0x21, "Zen 2 and 3"),
+    (AMD, 0x19, 0x11, "Zen 4"), (AMD, 0x19, 0x61, "Zen 4"), (AMD, 0x1A, 0x02, "Zen 5"), (AMD, 0x1A, 0x44, "Zen 5"),
+    (AMD, 0x1A, 0x24, "Zen 5 with units of 32 bytes"), (AMD, 0x15, 0x02, "generic"),
+    (INTEL, 6, 0x55, "Skylake-X and Cascade Lake"), (INTEL, 6, 0x6A, "Ice Lake, server"),
+    (INTEL, 6, 0x7E, "Ice, Tiger and Rocket Lake"), (INTEL, 6, 0x8F, "Sapphire Rapids"),
+    (INTEL, 6, 0x3C, "Haswell to Raptor Lake"), (INTEL, 6, 0x97, "Haswell to Raptor Lake"),
+    (INTEL, 6, 0x2A, "generic"), ("HygonGenuine", 0x18, 0x01, "generic"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("vendor", "family", "model", "name"), MODELS)
+def test_models(engine, vendor, family, model, name):
+    """From the vendors' lists of models: EPYC and Ryzen, Xeon and Core."""
+    assert engine.processors()[engine.processor_of(vendor, family, model)][0] == name
+
+
+def test_this_one_is_found(engine):
+    """As the kernel reads the same numbers."""
+    path = Path("/proc/cpuinfo")
+    text = path.read_text() if path.exists() else ""
+    told = dict(re.findall(r"^(vendor_id|cpu family|model)\s*: (\S+)$", text, re.M))
+    if len(told) < 3:
+        pytest.skip("needs /proc/cpuinfo of an x86 processor")
+    expected = engine.processor_of(told["vendor_id"], int(told["cpu family"]), int(told["model"]))
+    assert engine.selected_processor() == expected
 
 
 def test_costs_are_those_of_the_family(engine):

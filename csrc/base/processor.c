@@ -35,9 +35,6 @@ const fc_processor *fc_this_processor = &families[GENERIC];
 
 /* ---- which family is it? ---- */
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-
 enum { AMD, INTEL };
 
 /* Models [first, last] of a family; the first line that fits counts. */
@@ -58,25 +55,29 @@ static const struct {
     {INTEL, 6, 0xb7, 0xbf, HASWELL},
 };
 
-static int row_of(int vendor, int family, int model) {
+int fc_processor_row(const char *vendor, int family, int model) {
+    int is_amd = !strcmp(vendor, "AuthenticAMD"), is_intel = !strcmp(vendor, "GenuineIntel");
+    if (!is_amd && !is_intel) return GENERIC;
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
-        if (models[i].vendor == vendor && models[i].family == family && models[i].first <= model &&
+        if (models[i].vendor == (is_amd ? AMD : INTEL) && models[i].family == family && models[i].first <= model &&
             model <= models[i].last)
             return models[i].row;
     return GENERIC;
 }
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+
 static int find_row(void) {
     unsigned a, b, c, d;
-    char vendor[12];
+    char vendor[13] = "";
     if (!__get_cpuid(0, &a, &b, &c, &d)) return GENERIC;
     memcpy(vendor, &b, 4), memcpy(vendor + 4, &d, 4), memcpy(vendor + 8, &c, 4);
-    int is_amd = !memcmp(vendor, "AuthenticAMD", 12), is_intel = !memcmp(vendor, "GenuineIntel", 12);
-    if (!(is_amd || is_intel) || !__get_cpuid(1, &a, &b, &c, &d)) return GENERIC;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return GENERIC;
     int family = a >> 8 & 15, model = (int)(a >> 4 & 15);
     if (family == 6 || family == 15) model += (int)(a >> 12 & 0xf0);
     if (family == 15) family += a >> 20 & 0xff;
-    return row_of(is_amd ? AMD : INTEL, family, model);
+    return fc_processor_row(vendor, family, model);
 }
 #else
 static int find_row(void) { return GENERIC; }

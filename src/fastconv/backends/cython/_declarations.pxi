@@ -39,6 +39,7 @@ cdef extern from "fastconv.h" nogil:
     int fc_processor_count()
     const char *fc_processor_name(int row)
     const char *fc_processor_source(int row)
+    int fc_processor_row(const char *vendor, int family, int model)
     int fc_selected_processor()
     void fc_select_processor(int row)
     const char *fc_compiler()

@@ -49,6 +49,11 @@ def processors() -> list[tuple[str, str]]:
     return [(fc_processor_name(i).decode(), fc_processor_source(i).decode()) for i in range(fc_processor_count())]
 
 
+def processor_of(vendor: str, int family, int model) -> int:
+    """The number of the family that a processor belongs to, by what CPUID says of it."""
+    return fc_processor_row(vendor.encode(), family, model)
+
+
 def selected_processor() -> int:
     return fc_selected_processor()
 
