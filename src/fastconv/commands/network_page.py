@@ -9,13 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import fastconv
 from fastconv.commands.files import writing
 from fastconv.commands.inspection import Inspection
 from fastconv.commands.network_drawing import drawing
+from fastconv.commands.rendered import rendered
 from fastconv.graph.program import Program, StepInfo
 from fastconv.text import ABSENT, byte_text, count_text, counted, digits, duration, shape_text, shortened
 
@@ -34,15 +34,7 @@ def write_page(found: Inspection, path: Path) -> None:
     CommandError
         If the file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("fastconv.commands"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    page = environment.get_template("network.html.j2").render(_content(found))
+    page = rendered("fastconv.commands", "network.html.j2", _content(found))
     writing(path, lambda target: target.write_text(page, encoding="utf-8"))
 
 

@@ -13,7 +13,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fastconv.bench.measure.results import Results
@@ -28,6 +27,7 @@ from fastconv.bench.report.pictures.gallery import (
 from fastconv.bench.report.pictures.style import in_dark
 from fastconv.bench.report.summary import Summary
 from fastconv.bench.report.text import error_text, rate_text, share_text
+from fastconv.commands.rendered import rendered
 from fastconv.text import ABSENT, counted, digits
 
 FEW = 60  # rows: as many are shown without being asked for
@@ -103,15 +103,7 @@ def write_report(results: Results, path: Path) -> None:
     OSError
         If the file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("fastconv.bench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    page = environment.get_template("report.html.j2").render(_content(results))
+    page = rendered("fastconv.bench.report", "report.html.j2", _content(results))
     path.write_text(page, encoding="utf-8")
 
 
