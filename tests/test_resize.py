@@ -6,8 +6,9 @@ import pytest
 import fastconv
 import reference
 from checks import assert_close, eps, from_layout, guarded, normal, to_layout
-from fastconv import grad
+from fastconv import caches, grad
 from fastconv.bench.oracle.definitions import FORWARD, GRADIENTS
+from fastconv.problem import resize as tables
 
 CASES = {
     "twice": {"scale_factor": 2},
@@ -36,6 +37,50 @@ def test_against_the_definition(backend, layout, dtype, name, shape):
     image = to_layout(x, layout)
     back = grad.resize2d(guarded(to_layout(slope, layout)), image.shape, **options, layout=layout)
     assert_close(from_layout(back, layout), values, 32 * eps(dtype) * bound.max(), dtype)
+
+
+LONG = {
+    **CASES,
+    "far fewer": {"size": (1, 1), "mode": "cubic", "antialias": True},
+    "a few of many": {"size": (2, 3), "mode": "linear"},
+    "far more": {"size": (150, 1), "mode": "cubic"},
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("shape", [(2, 3, 1, 90), (1, 1, 130, 7)], ids=str)
+def test_long_axes_are_made_in_bands(backend, layout, name, shape, monkeypatch):
+    options, image = LONG[name], to_layout(normal(shape, dtype=np.float64), layout)
+    whole = fastconv.resize2d(image, **options, layout=layout)
+    slope = normal(whole.shape, seed=1, dtype=np.float64)
+    back = grad.resize2d(slope, image.shape, **options, layout=layout)
+    monkeypatch.setattr(tables, "_BAND", 24)
+    fastconv.clear_cache()
+    in_bands = fastconv.resize2d(image, **options, layout=layout)
+    np.testing.assert_allclose(in_bands, whole, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        grad.resize2d(slope, image.shape, **options, layout=layout), back, rtol=1e-12, atol=1e-13
+    )
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(("size", "out"), [(3_000_000, 3), (3, 3_000_000), (2_000_000, 3_000_000)])
+def test_tables_of_long_axes_take_little(size, out, backwards):
+    """Whole ones would take up to 150 MB, and several times that while they are made."""
+    axis = tables.Axis(size, out, size / out, "linear", "half_pixel", False)
+    next_result = 0
+    for band in tables.bands(axis, backwards):
+        assert band.first == next_result < band.last
+        next_result = band.last
+        assert caches.bytes_of(band) < 40 << 20 if backwards and size < out else 10 << 20
+    assert next_result == (size if backwards else out)
+
+
+def test_long_lines_keep_their_digits(backend):
+    """More inputs for an output than a plain sum has digits for, and than are transposed."""
+    x = np.full((1, 1, 3, 1_000_003), 0.1, np.float32)
+    y = fastconv.resize2d(x, (3, 2), mode="linear", antialias=True)
+    np.testing.assert_allclose(y, np.float32(0.1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "asymmetric" not in name])

@@ -53,6 +53,33 @@ static int resample_rows(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
+/* Vectors lie along the taps. */
+INLINE
+vec products_of_part(const real *x, const real *weights, int64_t count) {
+    vec sum = zero();
+    for (int64_t t = 0; t < count; t += VL) sum += load_up_to(x + t, count - t) * load_up_to(weights + t, count - t);
+    return sum;
+}
+
+static real sum_along(const real *x, const real *weights, int64_t count) {
+    total sum = no_total();
+    for (int64_t t = 0; t < count; t += PART_TERMS * VL)
+        add_part(&sum, products_of_part(x + t, weights + t, min64(count - t, PART_TERMS * VL)));
+    return sum_of_lanes(total_of(&sum));
+}
+
+/* Lines with little to do for their length, or long filters: nothing is transposed. */
+static int resample_long_lines(const void *context, int64_t begin, int64_t end) {
+    const resample_job *j = context;
+    for (int64_t task = begin; task < end; task++) {
+        int status = fc_called_off();
+        if (status) return status;
+        int64_t line = task / j->out_size, o = task % j->out_size;
+        j->out[task] = sum_along(j->x + line * j->in_size + j->starts[o], j->weights + o * j->taps, j->counts[o]);
+    }
+    return 0;
+}
+
 /* Lines next to each other are transposed on their way, so that they are summed as rows are. */
 static int resample_lines(const void *context, int64_t begin, int64_t end) {
     const resample_job *j = context;
@@ -88,6 +115,8 @@ int FC_NAME(resample)(const void *x, const int64_t *starts, const int64_t *count
                       int64_t outer, int64_t in_size, int64_t out_size, int64_t inner, int64_t taps, int threads) {
     resample_job j = {x, weights, starts, counts, out, outer, in_size, out_size, inner, taps};
     double elements = (double)(outer * out_size) * (double)inner;
+    if (inner == 1 && (taps > PART_TERMS * VL || in_size > 4 * out_size * (taps + 4)))
+        return fc_parallel(outer * out_size, elements * (double)(taps + VL) / VL, threads, resample_long_lines, &j);
     if (inner == 1)
         return fc_parallel(ceil_div(outer, VL), elements * (double)(taps + 4) / 4, threads, resample_lines, &j);
     return fc_parallel(outer * out_size, elements * (double)(taps + 1) / 4, threads, resample_rows, &j);

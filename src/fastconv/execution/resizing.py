@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+
 from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.backends.protocol import Backend
 from fastconv.execution.memory import empty
 from fastconv.problem.layout import spatial_axes
-from fastconv.problem.resize import COORDINATES, MODES, Coordinates, Mode, Taps, taps, transposed
+from fastconv.problem.resize import COORDINATES, MODES, Axis, Coordinates, Mode, bands
 from fastconv.typing import Array, Layout, PairLike, RatioLike
 
 
@@ -24,15 +26,9 @@ class Resizing(NamedTuple):
     coordinates: Coordinates
     antialias: bool
 
-    def tables(self, axis: int, backwards: bool) -> Taps:
-        find = transposed if backwards else taps
-        return find(
-            self.before[axis],
-            self.after[axis],
-            self.scales[axis],
-            self.mode,
-            self.coordinates,
-            self.antialias,
+    def axis(self, i: int) -> Axis:
+        return Axis(
+            self.before[i], self.after[i], self.scales[i], self.mode, self.coordinates, self.antialias
         )
 
 
@@ -110,7 +106,16 @@ def resize(
         axis = x.ndim + spatial_axes(layout)[i]
         shape = (*x.shape[:axis], sizes[i][result], *x.shape[axis + 1 :])
         target = out if number else empty(op, shape, x.dtype, "the image resized along one axis")
-        starts, counts, weights = how.tables(i, backwards)
         around = math.prod(x.shape[:axis]), -1, math.prod(x.shape[axis + 1 :])
-        engine.resample(x.reshape(around), starts, counts, weights.astype(x.dtype), target.reshape(around))
+        _resample(engine, x.reshape(around), how.axis(i), backwards, target.reshape(around))
         x = target
+
+
+def _resample(engine: Backend, x: Array, axis: Axis, backwards: bool, out: Array) -> None:
+    """The middle one of three axes, band by band."""
+    for first, last, low, high, (starts, counts, weights) in bands(axis, backwards):
+        source, target = x[:, low:high], out[:, first:last]
+        whole = target if target.flags.c_contiguous else np.empty(target.shape, out.dtype)
+        engine.resample(np.ascontiguousarray(source), starts, counts, weights.astype(x.dtype), whole)
+        if whole is not target:
+            target[...] = whole

@@ -196,7 +196,7 @@ def resize(b: Builder, node: Node) -> bool:
             bool(a["exclude_outside"]),
         )
         index, weights = inputs_of(axis, axis.places(places_mode), *how)
-        taps = table_of(index, np.ones(index.shape) if weights is None else weights, axis.size)
+        taps = table_of(index, np.ones(index.shape) if weights is None else weights)
         sizes = prod(shape[:number]), axis.size, axis.count, prod(shape[number + 1 :])
         shape = (*shape[:number], axis.count, *shape[number + 1 :])
         last = place == len(changing) - 1
