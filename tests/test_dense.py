@@ -95,3 +95,12 @@ def test_errors_of_gradients(options, words):
         grad.dense(np.ones((2, 5)), np.ones((4, 5)), **given)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(("rows", "filters"), [(1, 1), (3, 5)])
+def test_millions_of_features_keep_their_digits(backend, rows, filters):
+    """Added one after the other, they would err by some per cent."""
+    features = 2_000_000
+    x, weight = np.full((rows, features), 0.1, np.float32), np.ones((filters, features), np.float32)
+    y = fastconv.dense(x, weight, backend=backend)
+    np.testing.assert_allclose(y, features * float(np.float32(0.1)), rtol=1e-3)

@@ -21,8 +21,9 @@ enum { EDGE = 3 };
 #define EACH_EDGE(f) f(1) f(2) f(3)
 #endif
 
-/* Images that a task reads again and again. */
-enum { PANEL_BYTES = 256 << 10 };
+/* Images that a task reads again and again. And factors at a time: sums of so many have the digits that those of other
+ * convolutions have, and the totals of such sums cost nothing beside them. */
+enum { PANEL_BYTES = 256 << 10, STRETCH = 256 * VL };
 
 typedef struct {
     const operands *o;
@@ -32,12 +33,13 @@ typedef struct {
     int64_t length, images, blocks; /* of a group: images of a panel, blocks of EDGE filters */
 } dots_job;
 
-typedef void dots_function(const real *x, int64_t image, const real *weights, int64_t length, real *sums);
+typedef void dots_function(const real *x, int64_t image, const real *weights, int64_t filter, int64_t length,
+                           real *sums);
 
-/* sums[image][filter] */
+/* sums[image][filter], of `length` factors; images and filters lie `image` and `filter` apart. */
 INLINE
-void multiply(const int images, const int filters, const real *x, int64_t image, const real *weights, int64_t length,
-              real *sums) {
+void multiply(const int images, const int filters, const real *x, int64_t image, const real *weights, int64_t filter,
+              int64_t length, real *sums) {
     vec sum[EDGE * EDGE];
 #pragma GCC unroll 16
     for (int i = 0; i < images * filters; i++) sum[i] = zero();
@@ -48,7 +50,7 @@ void multiply(const int images, const int filters, const real *x, int64_t image,
         for (int m = 0; m < images; m++) pixels[m] = load(x + m * image + at);
 #pragma GCC unroll 4
         for (int k = 0; k < filters; k++) {
-            vec weight = load(weights + k * length + at);
+            vec weight = load(weights + k * filter + at);
 #pragma GCC unroll 4
             for (int m = 0; m < images; m++) sum[m * filters + k] += pixels[m] * weight;
         }
@@ -59,7 +61,7 @@ void multiply(const int images, const int filters, const real *x, int64_t image,
         for (int m = 0; m < images; m++) pixels[m] = load_n(x + m * image + at, length - at);
 #pragma GCC unroll 4
         for (int k = 0; k < filters; k++) {
-            vec weight = load_n(weights + k * length + at, length - at);
+            vec weight = load_n(weights + k * filter + at, length - at);
 #pragma GCC unroll 4
             for (int m = 0; m < images; m++) sum[m * filters + k] += pixels[m] * weight;
         }
@@ -68,15 +70,29 @@ void multiply(const int images, const int filters, const real *x, int64_t image,
 }
 
 #define DOTS(images, filters)                                                                                          \
-    static void dots_##images##_##filters(const real *x, int64_t image, const real *weights, int64_t length,           \
-                                          real *sums) {                                                                \
-        multiply(images, filters, x, image, weights, length, sums);                                                    \
+    static void dots_##images##_##filters(const real *x, int64_t image, const real *weights, int64_t filter,           \
+                                          int64_t length, real *sums) {                                                \
+        multiply(images, filters, x, image, weights, filter, length, sums);                                            \
     }
 #define DOTS_OF(images) EACH_WIDTH(DOTS, images)
 EACH_EDGE(DOTS_OF)
 #define NAME(images, filters) dots_##images##_##filters,
 #define NAMES(images) {EACH_WIDTH(NAME, images)},
 static dots_function *const dots[EDGE][EDGE] = {EACH_EDGE(NAMES)};
+
+static void sum_stretches(dots_function *dot, const real *x, int64_t image, const real *weights, int64_t length,
+                          int64_t n, real *sums) {
+    if (length <= STRETCH) {
+        dot(x, image, weights, length, length, sums);
+        return;
+    }
+    real totals[EDGE * EDGE] = {0}, rests[EDGE * EDGE] = {0};
+    for (int64_t at = 0; at < length; at += STRETCH) {
+        dot(x + at, image, weights + at, length, min64(STRETCH, length - at), sums);
+        add_parts(totals, rests, sums, n);
+    }
+    copy_totals(sums, totals, rests, n);
+}
 
 /* A panel of images with one block of filters. */
 static void do_block(const dots_job *j, int64_t group, int64_t first, int64_t last, int64_t block) {
@@ -87,8 +103,8 @@ static void do_block(const dots_job *j, int64_t group, int64_t first, int64_t la
     for (int64_t image = first; image < last; image += EDGE) {
         int64_t images = min64(EDGE, last - image);
         real sums[EDGE * EDGE + 2 * VL];
-        dots[images - 1][filters - 1](j->x + image * o->x_image + group * j->length, o->x_image, weights, j->length,
-                                      sums);
+        sum_stretches(dots[images - 1][filters - 1], j->x + image * o->x_image + group * j->length, o->x_image, weights,
+                      j->length, images * filters, sums);
         for (int64_t m = 0; m < images; m++)
             for (int64_t k = 0; k < filters; k += VL) {
                 int64_t at = (image + m) * o->out_image + group * o->filters + filter + k, n = min64(VL, filters - k);

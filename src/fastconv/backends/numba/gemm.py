@@ -17,7 +17,8 @@ TILE_ROWS, TILE_VECTORS = 6, 2
 THIN_VECTORS = 4
 # Pixels that share the weights of a vector of channels, where every channel has weights of its own.
 CHANNEL_ROWS = 4
-# Taps at a time: so many rows of two 512-bit vectors take half of a 32 KiB first-level cache.
+# Taps at a time: so many rows of two 512-bit vectors take half of a 32 KiB first-level cache, and their sum, made by
+# itself, has more digits than one that goes on with millions of taps.
 _TAPS = 128
 
 _tile = make_tile(TILE_ROWS, TILE_VECTORS, broadcast=True)
@@ -48,10 +49,12 @@ def multiply_thin(
     c: Array, pitch: int,
 ) -> None:  # fmt: skip
     """The same, row by row; `lanes` is that of `THIN_VECTORS` vectors."""
-    for r in range(rows):
-        for start in range(0, columns * lanes, lanes):
-            to = r * pitch + start
-            _thin(a, a_rows, row + r, a_taps, b, column + start, b_taps, 0, a_taps.size, c, to, pitch)
+    for first in range(0, a_taps.size, _TAPS):
+        last = min(first + _TAPS, a_taps.size)
+        for r in range(rows):
+            for start in range(0, columns * lanes, lanes):
+                to = r * pitch + start
+                _thin(a, a_rows, row + r, a_taps, b, column + start, b_taps, first, last, c, to, pitch)
 
 
 @device

@@ -20,7 +20,7 @@ from fastconv.backends.numba.simd import make_tile
 from fastconv.backends.numba.totals import settle_every, take_all
 from fastconv.typing import Array
 
-sum_tile = make_tile(TILE_ROWS, TILE_VECTORS, broadcast=True, apart=True)
+sum_tile = make_tile(TILE_ROWS, TILE_VECTORS, broadcast=True, in_parts=True)
 
 
 @kernel

@@ -115,17 +115,12 @@ class _Code:
 
 
 class _RegisterSums:
-    """Vectors of sums in registers: rows x vectors of them, from 0 or from what is at `places`."""
+    """Vectors of sums in registers: rows x vectors of them, from 0."""
 
-    def __init__(
-        self, code: _Code, name: str, rows: int, vectors: int, places: list[list[Any]] | None
-    ) -> None:
+    def __init__(self, code: _Code, name: str, rows: int, vectors: int) -> None:
         self._code, self._name = code, name
         zero = code.zero(name)
-        self._sums = [
-            [self._slot(zero if places is None else code.load(name, places[i][j])) for j in range(vectors)]
-            for i in range(rows)
-        ]
+        self._sums = [[self._slot(zero) for _ in range(vectors)] for _ in range(rows)]
 
     def add_product(self, row: int, vector: int, left: Any, right: Any) -> None:
         builder, slot = self._code.builder, self._sums[row][vector]
@@ -151,10 +146,6 @@ class _RegisterSums:
             total = self._code.builder.fadd(self._code.load(self._name, place), self._code.builder.load(slot))
             self._code.store(self._name, place, total)
 
-    def store_at(self, places: list[list[Any]]) -> None:
-        for place, slot in self._pairs(places):
-            self._code.store(self._name, place, self._code.builder.load(slot))
-
     def _slot(self, value: Any) -> Any:
         return cgutils.alloca_once_value(self._code.builder, value)
 
@@ -168,13 +159,13 @@ _PARAMETERS = (
 )  # fmt: skip
 
 
-def make_tile(rows: int, vectors: int, *, broadcast: bool, apart: bool = False) -> Any:
+def make_tile(rows: int, vectors: int, *, broadcast: bool, in_parts: bool = False) -> Any:
     """A function ``tile(a, a_rows, row, a_taps, b, column, b_taps, first, last, c, origin, pitch)``.
 
     For every row `i`, lane `j` and tap `t` from `first` to `last` it adds
     ``a[a_rows[row + i] + a_taps[t]] * b[column + b_taps[t] + j]`` to ``c[origin + i * pitch + j]``;
-    without `broadcast` the elements of `a` follow the lanes too (``... + a_taps[t] + j``). With `apart` the
-    taps are summed by themselves before they are added to `c`, in parts of `_PART_TAPS`: that errs less.
+    without `broadcast` the elements of `a` follow the lanes too (``... + a_taps[t] + j``). The
+    taps are summed by themselves before they are added to `c`; `in_parts` of `_PART_TAPS`, that errs less still.
     """
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -188,7 +179,7 @@ def make_tile(rows: int, vectors: int, *, broadcast: bool, apart: bool = False) 
         for _ in range(rows):
             places.append([code.add(place, j * width) for j in range(vectors)])
             place = builder.add(place, value["pitch"])
-        sums = _RegisterSums(code, "c", rows, vectors, None if apart else places)
+        sums = _RegisterSums(code, "c", rows, vectors)
 
         def add_taps(first: Any, last: Any) -> None:
             one = ir.Constant(first.type, 1)
@@ -202,12 +193,11 @@ def make_tile(rows: int, vectors: int, *, broadcast: bool, apart: bool = False) 
                     for j in range(vectors):
                         sums.add_product(i, j, left, right[j])
 
-        if apart:
+        if in_parts:
             sums.in_parts(value["first"], value["last"], add_taps)
-            sums.add_to(places)
         else:
             add_taps(value["first"], value["last"])
-            sums.store_at(places)
+        sums.add_to(places)
         return context.get_dummy_value()
 
     def tile(
@@ -242,7 +232,7 @@ def make_dots(rows: int) -> Any:
         starts = [
             builder.add(value["place"], code.scalar("a_rows", code.add(value["row"], i))) for i in range(rows)
         ]
-        sums = _RegisterSums(code, "c", rows, 1, None)
+        sums = _RegisterSums(code, "c", rows, 1)
 
         def add_taps(first: Any, last: Any) -> None:
             one = ir.Constant(first.type, 1)
