@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastconv
+from calls import CALLS
 from checks import normal, run_python
 from conftest import skip_unless_available
 
@@ -258,3 +259,11 @@ def test_precision_settings():
     for call in (fastconv.set_precision, lambda name: fastconv.use_precision(name).__enter__()):
         with pytest.raises(ValueError, match=r"'exact'.*fast.*strict|fast.*strict.*'exact'"):
             call("exact")
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("large", [1e30, np.inf])
+def test_what_is_too_large_becomes_infinite_without_a_warning(backend, name, large):
+    """Warnings are errors in these tests. Offsets of a deformed kernel lie outside of the image then."""
+    call = CALLS[name]
+    call.function(*(array * np.float32(large) for array in call.arrays(np.float32)))

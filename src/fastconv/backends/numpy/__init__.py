@@ -6,6 +6,7 @@ Both layouts are views of (N, C, H, W) here; loops run over the taps of a kernel
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,7 +24,18 @@ from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
 from fastconv.typing import Array, Layout
 
+B = TypeVar("B")
 
+
+def _without_warnings(backend: type[B]) -> type[B]:
+    """What is too large becomes infinite, and infinities NaN, without a word, as in the other backends."""
+    for name, member in list(vars(backend).items()):
+        if callable(member) and not name.startswith("_"):
+            setattr(backend, name, np.errstate(all="ignore")(member))
+    return backend
+
+
+@_without_warnings
 class NumpyBackend(NoShortcuts):
     name = "numpy"
 

@@ -13,8 +13,7 @@ from fastconv.typing import Array
 def softmax(x: Array, log: bool, out: Array) -> None:
     for n, i in pieces(x.size, len(x), x.shape[2]):
         own = x[n, :, i]
-        with np.errstate(invalid="ignore"):  # infinity - infinity
-            below = own - own.max(1, keepdims=True)
+        below = own - own.max(1, keepdims=True)
         powers = np.exp(below)
         total = powers.sum(1, dtype=np.float64, keepdims=True)
         out[n, :, i] = below - np.log(total) if log else powers / total
@@ -33,12 +32,11 @@ def segment_sums(x: Array, other: Array | None, centre: Array, segments: Segment
     source, factor = (None if a is None else a.reshape(segments) for a in (x, other))
     assert source is not None
     out[...] = 0
-    with np.errstate(over="ignore", invalid="ignore"):
-        for a, s, g, r in pieces(x.size, *segments):
-            above = source[a, s, g, r].astype(np.float64) - centre[a, np.newaxis, g, np.newaxis]
-            own = above if factor is None else factor[a, s, g, r]
-            out[0, a, g] += own.sum((1, 3), dtype=np.float64)
-            out[1, a, g] += (own * above).sum((1, 3))
+    for a, s, g, r in pieces(x.size, *segments):
+        above = source[a, s, g, r].astype(np.float64) - centre[a, np.newaxis, g, np.newaxis]
+        own = above if factor is None else factor[a, s, g, r]
+        out[0, a, g] += own.sum((1, 3), dtype=np.float64)
+        out[1, a, g] += (own * above).sum((1, 3))
 
 
 def segment_affine(

@@ -37,8 +37,7 @@ class Sums:
     def _settle(self) -> None:
         self._part += self._rest
         whole = self._total + self._part
-        with np.errstate(invalid="ignore"):  # infinity - infinity
-            lost = self._part - (whole - self._total)
+        lost = self._part - (whole - self._total)
         # What an infinite sum loses is not a number, and is left out.
         self._total, self._rest = whole, np.where(np.isfinite(lost), lost, 0)
         self._part[...], self._terms = 0, 0
