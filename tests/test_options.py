@@ -196,3 +196,36 @@ def test_numbers_that_float_would_not_take_as_they_are(name):
 def test_integers_too_long_to_be_written_out(value):
     with pytest.raises(ValueError, match=r"^conv2d: stride is an integer of 16610 bits, but needs"):
         fastconv.conv2d(X, W, stride=value)
+
+
+FILLS_THE_SCREEN = {
+    "array": np.zeros((30, 40)),
+    "list": list(range(10**5)),
+    "word": "x" * 10**5,
+    "long integer in a pair": (10**3000, 1, 1),
+}
+TAKERS = {
+    "stride": lambda value: fastconv.conv2d(X, W, stride=value),
+    "padding": lambda value: fastconv.max_pool2d(X, 2, padding=value),
+    "precision": lambda value: fastconv.conv2d(X, W, precision=value),
+    "algorithm": lambda value: fastconv.conv2d(X, W, algorithm=value),
+    "activation": lambda value: fastconv.conv2d(X, W, activation=value),
+    "size": lambda value: fastconv.resize2d(X, value),
+    "scale_factor": lambda value: fastconv.resize2d(X, scale_factor=value),
+    "norm_type": lambda value: fastconv.lp_pool2d(X, value, 2),
+    "output_size": lambda value: fastconv.adaptive_avg_pool2d(X, value),
+    "output_ratio": lambda value: fastconv.fractional_max_pool2d(X, 2, output_ratio=value),
+    "input_size": lambda value: fastconv.grad.conv2d_input(value, X, W),
+    "needs": lambda value: fastconv.grad.conv2d(X, W, X, needs=value),
+    "ceil_mode": lambda value: fastconv.max_pool2d(X, 2, ceil_mode=value),
+    "input_shape": lambda value: fastconv.plan_conv2d(W, input_shape=value),
+}
+
+
+@pytest.mark.parametrize("kind", FILLS_THE_SCREEN)
+@pytest.mark.parametrize("name", TAKERS)
+def test_errors_do_not_fill_the_screen(name, kind):
+    with pytest.raises((TypeError, ValueError, OverflowError)) as caught:
+        TAKERS[name](FILLS_THE_SCREEN[kind])
+    assert name in str(caught.value)
+    assert len(str(caught.value)) < 400

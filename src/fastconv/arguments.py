@@ -12,6 +12,7 @@ from typing import SupportsFloat, SupportsIndex, TypeGuard, TypeVar, cast, get_a
 
 import numpy as np
 
+from fastconv.text import echo
 from fastconv.typing import PairLike, Precision, SingleLike
 
 Pair = tuple[int, int]
@@ -25,11 +26,11 @@ LARGEST = 2**31 - 1  # of sizes, strides and everything else that counts pixels
 def choice(op: str, name: str, value: object, valid: tuple[WordT, ...]) -> WordT:
     """The word of `valid` that `value` is."""
     if not isinstance(value, str):
-        raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs a string")
+        raise TypeError(f"{op}: {name} is {echo(value)} ({type(value).__name__}), but needs a string")
     for word in valid:
         if word == value:
             return word
-    raise ValueError(f"{op}: {name} is {value!r}, but needs to be one of {', '.join(map(repr, valid))}")
+    raise ValueError(f"{op}: {name} is {echo(value)}, but needs to be one of {', '.join(map(repr, valid))}")
 
 
 def integer(op: str, name: str, value: SupportsIndex, minimum: int, most: int = LARGEST) -> int:
@@ -42,16 +43,11 @@ def integer(op: str, name: str, value: SupportsIndex, minimum: int, most: int = 
             number = int.__int__(operator.index(value))
         except TypeError:
             raise TypeError(
-                f"{op}: {name} is {value!r} ({type(value).__name__}), but needs an integer"
+                f"{op}: {name} is {echo(value)} ({type(value).__name__}), but needs an integer"
             ) from None
     if not minimum <= number <= most:
-        raise ValueError(f"{op}: {name} is {_short(number)}, but needs an integer from {minimum} to {most}")
+        raise ValueError(f"{op}: {name} is {echo(number)}, but needs an integer from {minimum} to {most}")
     return number
-
-
-def _short(number: int) -> str:
-    """Python refuses to write out integers of thousands of digits."""
-    return str(number) if number.bit_length() <= 128 else f"an integer of {number.bit_length()} bits"
 
 
 def is_integer(value: object) -> bool:
@@ -68,7 +64,9 @@ def pair(op: str, name: str, value: PairLike, minimum: int) -> Pair:
         both = integer(op, name, cast(SupportsIndex, value), minimum)
         return both, both
     if len(value) != 2:
-        raise ValueError(f"{op}: {name} is {value!r}, but needs an integer or a pair (vertical, horizontal)")
+        raise ValueError(
+            f"{op}: {name} is {echo(value)}, but needs an integer or a pair (vertical, horizontal)"
+        )
     return integer(op, name, value[0], minimum), integer(op, name, value[1], minimum)
 
 
@@ -76,7 +74,7 @@ def single(op: str, name: str, value: SingleLike, minimum: int) -> int:
     """An int, or a tuple of one: an option of an operation with one spatial axis."""
     if is_sequence(value):
         if len(value) != 1:
-            raise ValueError(f"{op}: {name} is {value!r}, but needs an integer")
+            raise ValueError(f"{op}: {name} is {echo(value)}, but needs an integer")
         return integer(op, name, value[0], minimum)
     return integer(op, name, cast(SupportsIndex, value), minimum)
 
@@ -91,14 +89,14 @@ def number(op: str, name: str, value: SupportsFloat) -> float:
     except OverflowError:
         raise ValueError(f"{op}: {name} is too large for a floating-point number") from None
     except (TypeError, ValueError):
-        raise TypeError(f"{op}: {name} is {value!r}, but needs a number") from None
+        raise TypeError(f"{op}: {name} is {echo(value)}, but needs a number") from None
 
 
 def flag(op: str, name: str, value: object) -> bool:
     """True or False, also as NumPy has them; a word such as "no" would count as True."""
     if isinstance(value, (bool, np.bool)):
         return bool(value)
-    raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs True or False")
+    raise TypeError(f"{op}: {name} is {echo(value)} ({type(value).__name__}), but needs True or False")
 
 
 def precision(op: str, value: object) -> Precision:

@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Container, Sequence
+from typing import Any
 
 ABSENT = "-"
+
+
+class _Echo(reprlib.Repr):
+    """Python refuses to write out integers of thousands of digits, and an array would fill the screen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 80
+
+    def repr_int(self, number: int, level: int) -> str:
+        return str(number) if number.bit_length() <= 128 else f"an integer of {number.bit_length()} bits"
+
+    def repr_ndarray(self, array: Any, level: int) -> str:
+        if array.size <= 6:
+            return self.repr_instance(array, level)
+        return f"an array of shape {array.shape} and dtype {array.dtype}"
+
+
+_echo = _Echo()
+
+
+def echo(value: object) -> str:
+    """What a user gave, as an error shows it: as Python writes it where that is short."""
+    return _echo.repr(value)
 
 
 def digits(value: float) -> str:

@@ -22,6 +22,7 @@ from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import weight_sizes
 from fastconv.settings.precision import get_precision
+from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName
 
 # A plan's: the problem as it is to be done, and its prepared weights.
@@ -56,7 +57,7 @@ def check_algorithm(o: ConvOptions, backend: Backend) -> None:
     if o.algorithm is not None and o.algorithm not in backend.algorithms():
         names = ", ".join(map(repr, backend.algorithms()))
         raise ValueError(
-            f"{o.op}: algorithm is {o.algorithm!r}, but the {backend.name} backend has only None, {names}"
+            f"{o.op}: algorithm is {echo(o.algorithm)}, but the {backend.name} backend has only None, {names}"
         )
 
 

@@ -13,6 +13,7 @@ from fastconv.backends.protocol import Backend
 from fastconv.execution.memory import empty
 from fastconv.problem.layout import spatial_axes
 from fastconv.problem.resize import COORDINATES, MODES, Axis, Coordinates, Mode, bands
+from fastconv.text import echo
 from fastconv.typing import Array, Layout, PairLike, RatioLike
 
 
@@ -60,7 +61,7 @@ def read_resizing(
         )
     if (size is None) == (scale_factor is None):
         raise ValueError(
-            f"{op}: size is {size!r} and scale_factor is {scale_factor!r}, but needs one of them, and not both"
+            f"{op}: size is {echo(size)} and scale_factor is {echo(scale_factor)}, but needs one of them, and not both"
         )
     if size is not None:
         after = arguments.pair(op, "size", size, 1)
@@ -70,7 +71,7 @@ def read_resizing(
         scaled = before[0] * factors[0], before[1] * factors[1]
         if not 1 <= min(scaled) <= max(scaled) < arguments.LARGEST + 1:
             raise ValueError(
-                f"{op}: scale_factor is {scale_factor!r}, which makes images of {before} pixels {scaled}"
+                f"{op}: scale_factor is {echo(scale_factor)}, which makes images of {before} pixels {scaled}"
             )
         after = math.floor(scaled[0]), math.floor(scaled[1])
         scales = 1 / factors[0], 1 / factors[1]
@@ -81,11 +82,11 @@ def _factors(op: str, value: RatioLike) -> tuple[float, float]:
     parts = value if isinstance(value, (tuple, list)) else (value, value)
     if len(parts) != 2:
         raise ValueError(
-            f"{op}: scale_factor is {value!r}, but needs a number or a pair (vertical, horizontal)"
+            f"{op}: scale_factor is {echo(value)}, but needs a number or a pair (vertical, horizontal)"
         )
     both = [arguments.number(op, "scale_factor", part) for part in parts]
     if not all(0 < factor < math.inf for factor in both):
-        raise ValueError(f"{op}: scale_factor is {value!r}, but needs numbers above 0")
+        raise ValueError(f"{op}: scale_factor is {echo(value)}, but needs numbers above 0")
     return both[0], both[1]
 
 

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.geometry.sizes import conv_out, read_bool
+from fastconv.text import echo
 from fastconv.typing import PaddingLike, PairLike
 
 ImagesShape = tuple[SupportsIndex, SupportsIndex, SupportsIndex, SupportsIndex] | list[int]  # N, C, H, W
@@ -69,7 +70,7 @@ def _costs(
     """Give the numbers of inputs, weights, biases, and output pixels of all images."""
     if not isinstance(shape, (tuple, list)) or len(shape) != 4:
         error = ValueError if isinstance(shape, (tuple, list)) else TypeError
-        raise error(f"{op}: input_shape is {shape!r}, but needs a tuple (N, C, H, W)")
+        raise error(f"{op}: input_shape is {echo(shape)}, but needs a tuple (N, C, H, W)")
     n, c_in, *size = (arguments.integer(op, f"input_shape[{i}]", v, min(i, 1)) for i, v in enumerate(shape))
     h, w = cast(Pair, conv_out(op, (size[0], size[1]), *window))
     return n * c_in * size[0] * size[1], *_weights(op, c_in, c_out, window[0], groups, bias), n * h * w
@@ -134,6 +135,8 @@ def conv_memory(
     except (TypeError, ValueError):
         kind = np.dtype(object)
     if kind.name not in ("float16", "bfloat16", "float32", "float64"):
-        raise TypeError(f"conv_memory: dtype is {dtype!r}, but needs float16, bfloat16, float32 or float64")
+        raise TypeError(
+            f"conv_memory: dtype is {echo(dtype)}, but needs float16, bfloat16, float32 or float64"
+        )
     sizes = [count * kind.itemsize for count in (inputs, weights + biases, pixels * int(out_channels))]
     return ConvMemory(sizes[0], sizes[1], sizes[2], sum(sizes))

@@ -10,6 +10,7 @@ import numpy as np
 from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.geometry.sizes import Pads, pads_of, rows_of
+from fastconv.text import echo
 from fastconv.typing import PaddingLike, PairLike
 
 LayerLike = (  # kernel_size, stride, padding, dilation
@@ -74,7 +75,7 @@ def receptive_field(layers: Iterable[LayerLike]) -> list[ReceptiveField]:
         try:
             values = _layer(**layer) if isinstance(layer, Mapping) else _layer(*items)
         except TypeError:
-            raise ValueError(f"{op} is {layer!r}, but needs kernel_size[, stride, ...]") from None
+            raise ValueError(f"{op} is {echo(layer)}, but needs kernel_size[, stride, ...]") from None
         pairs = pairs or not all(arguments.is_integer(v) or isinstance(v, str) for v in values)
         kernel, stride, padding, dilation = values
         rows = rows_of(op, (1, 1), kernel, stride, dilation)

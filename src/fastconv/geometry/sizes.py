@@ -10,6 +10,7 @@ from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.problem import options as opt
 from fastconv.problem.sizes import conv_size, pool_size, same_sides
+from fastconv.text import echo
 from fastconv.typing import PaddingLike, PairLike, SignalPaddingLike, SingleLike
 
 Axes = tuple[SupportsIndex, SupportsIndex] | list[int]  # vertical and horizontal
@@ -57,7 +58,7 @@ def conv_out(
 
 def read_bool(op: str, name: str, value: object) -> bool:
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs True or False")
+        raise TypeError(f"{op}: {name} is {echo(value)} ({type(value).__name__}), but needs True or False")
     return bool(value)
 
 

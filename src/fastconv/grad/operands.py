@@ -11,6 +11,7 @@ from fastconv import arguments
 from fastconv.execution.arrays import as_array
 from fastconv.execution.convolution import check_weight
 from fastconv.problem.layout import check_image, check_layout, spatial_axes
+from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, Layout, NeedsLike, ShapeLike
 
 Shape = tuple[int, ...]
@@ -23,7 +24,7 @@ def read_needs(
     wanted = f"{len(names)} booleans, for {', '.join(names[:-1])} and {names[-1]}"
     sequence = isinstance(needs, (tuple, list)) or (isinstance(needs, np.ndarray) and needs.ndim == 1)
     if not sequence or not all(isinstance(need, (bool, np.bool)) for need in needs):
-        raise TypeError(f"{op}: needs is {needs!r}, but needs {wanted}")
+        raise TypeError(f"{op}: needs is {echo(needs)}, but needs {wanted}")
     if len(needs) != len(names):
         raise ValueError(f"{op}: needs has {len(needs)} values, but needs {wanted}")
     return tuple(map(bool, needs))
@@ -32,7 +33,7 @@ def read_needs(
 def read_size(op: str, name: str, value: ShapeLike) -> Shape:
     """A full shape."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or getattr(value, "ndim", 1) != 1:
-        raise TypeError(f"{op}: {name} is {value!r} ({type(value).__name__}), but needs a full shape")
+        raise TypeError(f"{op}: {name} is {echo(value)} ({type(value).__name__}), but needs a full shape")
     return tuple(arguments.integer(op, name, n, 0) for n in value)
 
 

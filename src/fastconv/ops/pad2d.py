@@ -13,6 +13,7 @@ from fastconv.execution.padding import pad_image
 from fastconv.problem import options as opt
 from fastconv.problem.layout import check_layout, plane_size
 from fastconv.problem.padding import whole_borders
+from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName, Layout, PaddingMode, SidesLike
 
 __all__ = ["pad2d"]
@@ -73,7 +74,9 @@ def pad2d(
             with np.errstate(over="raise", invalid="raise"):
                 np.array(fill).astype(dtype)
         except FloatingPointError:
-            raise ValueError(f"{op}: value is {value!r}, which the dtype {dtype} of x cannot hold") from None
+            raise ValueError(
+                f"{op}: value is {echo(value)}, which the dtype {dtype} of x cannot hold"
+            ) from None
     borders = whole_borders(plane_size(array.shape, layout), sides)
     result = pad_image(op, engine, native(array, dtype), borders, mode, fill, layout, "the result")
     return result if batched else result[0]

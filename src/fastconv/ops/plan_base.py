@@ -17,6 +17,7 @@ from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_table
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.settings.precision import get_precision
 from fastconv.settings.threads import get_num_threads
+from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName, ShapeLike
 
 if TYPE_CHECKING:
@@ -66,11 +67,13 @@ class Plan:
         try:
             sizes = tuple(arguments.integer(op, "input_shape", s, 0) for s in shape)
         except TypeError:
-            raise TypeError(f"{op}: input_shape is {shape!r}, but needs a tuple of integers") from None
+            raise TypeError(f"{op}: input_shape is {echo(shape)}, but needs a tuple of integers") from None
         if len(sizes) == 3:
             sizes = (1, *sizes)
         if len(sizes) != 4 or min(sizes[1:]) < 1:
-            raise ValueError(f"{op}: input_shape is {shape!r}, but needs the 4 (or 3, unbatched) sizes of x")
+            raise ValueError(
+                f"{op}: input_shape is {echo(shape)}, but needs the 4 (or 3, unbatched) sizes of x"
+            )
         return sizes
 
     def _problem(self, shape: tuple[int, ...]) -> ConvProblem:

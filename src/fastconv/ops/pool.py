@@ -19,6 +19,7 @@ from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import batch_shape, channel_axis, plane_size
 from fastconv.problem.pooling import SlidingWindows
+from fastconv.text import echo
 from fastconv.typing import (
     Array,
     ArrayLike,
@@ -267,7 +268,7 @@ def lp_pool2d(
 def read_power(op: str, norm_type: SupportsFloat) -> float:
     power = arguments.number(op, "norm_type", norm_type)
     if not power > 0:
-        raise ValueError(f"{op}: norm_type is {norm_type!r}, but needs a number above 0")
+        raise ValueError(f"{op}: norm_type is {echo(norm_type)}, but needs a number above 0")
     return power
 
 
@@ -339,7 +340,7 @@ def max_unpool2d(
     steps = kernel if stride is None else arguments.pair(op, "stride", stride, 1)
     sides = opt.padding(op, padding)
     if isinstance(sides, str):
-        raise ValueError(f"{op}: padding is {sides!r}, but needs numbers")
+        raise ValueError(f"{op}: padding is {echo(sides)}, but needs numbers")
     height, width = _unpooled_size(op, size, kernel, steps, sides, output_size, layout)
     own_shape = array.shape if batched else array.shape[1:]
     positions = read_indices(op, indices, own_shape, "x", (height, width), "the output")

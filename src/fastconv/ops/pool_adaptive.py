@@ -13,6 +13,7 @@ from fastconv.execution.known_calls import recall_pool
 from fastconv.execution.pooling import pool, read
 from fastconv.problem.layout import check_layout, spatial_axes
 from fastconv.problem.pooling import Reducer, Windows, adaptive
+from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName, Indices, Layout, OutputSizeLike, PairLike
 
 __all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d", "global_avg_pool2d", "global_max_pool2d"]
@@ -148,7 +149,7 @@ def adaptive_windows(op: str, size: Pair, output_size: OutputSizeLike) -> tuple[
     wanted = (None, None) if output_size is None else output_size
     if isinstance(wanted, (tuple, list)) and None in wanted:
         if len(wanted) != 2:
-            raise ValueError(f"{op}: output_size is {output_size!r}, but needs an integer or a pair")
+            raise ValueError(f"{op}: output_size is {echo(output_size)}, but needs an integer or a pair")
         vertical, horizontal = (s if w is None else w for w, s in zip(wanted, size, strict=True))
         wanted = vertical, horizontal
     rows, columns = arguments.pair(op, "output_size", cast(PairLike, wanted), 1)

@@ -14,6 +14,7 @@ from fastconv.execution.pooling import AXES, pool, read, sliding_windows
 from fastconv.first_use import importing
 from fastconv.problem.layout import batch_shape, channel_axis
 from fastconv.problem.pooling import FractionalWindows
+from fastconv.text import echo
 from fastconv.typing import (
     Array,
     ArrayLike,
@@ -144,21 +145,24 @@ def _fractional_size(
 ) -> Pair:
     if (output_size is None) == (output_ratio is None):
         raise ValueError(
-            f"{op}: output_size is {output_size!r} and output_ratio is {output_ratio!r}, but exactly one is needed"
+            f"{op}: output_size is {echo(output_size)} and output_ratio is {echo(output_ratio)}, "
+            "but exactly one is needed"
         )
     if output_size is not None:
         return arguments.pair(op, "output_size", output_size, 1)
     assert output_ratio is not None
     ratios = tuple(output_ratio) if isinstance(output_ratio, (tuple, list)) else (output_ratio, output_ratio)
     if len(ratios) != 2:
-        raise ValueError(f"{op}: output_ratio is {output_ratio!r}, but needs a number or a pair of numbers")
+        raise ValueError(
+            f"{op}: output_ratio is {echo(output_ratio)}, but needs a number or a pair of numbers"
+        )
     numbers = [arguments.number(op, "output_ratio", r) for r in ratios]
     if not all(0 < r < 1 for r in numbers):
-        raise ValueError(f"{op}: output_ratio is {output_ratio!r}, but needs numbers between 0 and 1")
+        raise ValueError(f"{op}: output_ratio is {echo(output_ratio)}, but needs numbers between 0 and 1")
     rows, columns = (int(s * r) for s, r in zip(size, numbers, strict=True))
     if rows < 1 or columns < 1:
         raise ValueError(
-            f"{op}: output_ratio is {output_ratio!r}, so that nothing of {size[0]}x{size[1]} would be left"
+            f"{op}: output_ratio is {echo(output_ratio)}, so that nothing of {size[0]}x{size[1]} would be left"
         )
     return rows, columns
 
@@ -169,7 +173,7 @@ def _generator(op: str, rng: SeedLike | None) -> np.random.Generator:
     try:
         return default_rng(rng)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{op}: rng is {rng!r}, but needs a numpy.random.Generator or a seed") from None
+        raise type(error)(f"{op}: rng is {echo(rng)}, but needs a numpy.random.Generator or a seed") from None
 
 
 @overload

@@ -6,12 +6,13 @@ import math
 from typing import SupportsIndex
 
 from fastconv.arguments import integer
+from fastconv.text import echo
 
 
 def read_axis(op: str, name: str, value: SupportsIndex, shape: tuple[int, ...]) -> int:
     """The axis, counted from the front."""
     if not shape:
-        raise ValueError(f"{op}: {name} is {value!r}, but a number alone has no axes: needs an array")
+        raise ValueError(f"{op}: {name} is {echo(value)}, but a number alone has no axes: needs an array")
     axis = integer(op, name, value, -len(shape), len(shape) - 1)
     return axis % len(shape)
 

@@ -27,6 +27,7 @@ from fastconv.problem.layout import (
 from fastconv.problem.options import Activation, Padding, Sides
 from fastconv.problem.padding import Border, Borders, whole_borders
 from fastconv.problem.sizes import conv_size, same_sides
+from fastconv.text import echo
 from fastconv.typing import ActivationLike, Layout, PaddingLike, PaddingMode, PairLike, Precision
 
 
@@ -72,7 +73,7 @@ class ConvOptions:
     ) -> ConvOptions:
         """With `depthwise`, there is a group for each input channel, and `groups` is not looked at."""
         if algorithm is not None and not issubclass(type(algorithm), str):
-            raise TypeError(f"{op}: algorithm is {algorithm!r}, but needs None or a name")
+            raise TypeError(f"{op}: algorithm is {echo(algorithm)}, but needs None or a name")
         return _equal(
             op,
             arguments.pair(op, "stride", stride, 1),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import get_args
 
 from fastconv.arguments import Pair, choice
+from fastconv.text import echo
 from fastconv.typing import Layout
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -66,7 +67,9 @@ def check_image(op: str, name: str, shape: tuple[int, ...], layout: Layout) -> b
     """Whether an array of this shape is a batch of images; refuses what is neither a batch nor an image."""
     if len(shape) not in (3, 4):
         expected = f"({', '.join(layout)}) or unbatched ({', '.join(layout[1:])})"
-        raise ValueError(f"{op}: {name} has {len(shape)} dimensions (shape {shape}), but needs {expected}")
+        raise ValueError(
+            f"{op}: {name} has {len(shape)} dimensions (shape {echo(shape)}), but needs {expected}"
+        )
     if 0 in shape[-3:]:
         raise ValueError(f"{op}: {name} has shape {shape}: only the batch may be empty")
     return len(shape) == 4

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast, get_args
 
 from fastconv.arguments import choice, integer, is_sequence, number, pair
+from fastconv.text import echo
 from fastconv.typing import (
     ActivationLike,
     ActivationName,
@@ -47,7 +48,7 @@ def padding_in_numbers(op: str, value: PaddingLike) -> Sides:
     sides = padding(op, value)
     if isinstance(sides, str):
         raise ValueError(
-            f"{op}: padding is {sides!r}, but needs numbers: there is no kernel to derive them from"
+            f"{op}: padding is {echo(sides)}, but needs numbers: there is no kernel to derive them from"
         )
     return sides
 
@@ -100,14 +101,14 @@ def activation(op: str, value: ActivationLike | None, argument: str = "activatio
         name = str.__str__(parts[0])
         needed = _PARAMETERS[name]
         if len(parts) - 1 != len(needed):
-            raise ValueError(f"{op}: {argument} is {value!r}, but needs ({name!r}, {', '.join(needed)})")
+            raise ValueError(f"{op}: {argument} is {echo(value)}, but needs ({name!r}, {', '.join(needed)})")
         numbers = [number(op, f"{argument}'s {n}", v) for n, v in zip(needed, parts[1:], strict=True)]
         if name == "clip" and not numbers[0] <= numbers[1]:
-            raise ValueError(f"{op}: {argument} is {value!r}, but needs low <= high")
+            raise ValueError(f"{op}: {argument} is {echo(value)}, but needs low <= high")
         # One number for each value, so that equal activations are equal keys: no negative zero, one NaN.
         exact = [math.nan if math.isnan(n) else n + 0.0 for n in numbers]
         return Activation(name, *exact)
     names = ", ".join(map(repr, _PLAIN))
     raise (ValueError if isinstance(value, (str, tuple, list)) else TypeError)(
-        f"{op}: {argument} is {value!r}, but needs one of {names}, ('leaky_relu', slope) or ('clip', low, high)"
+        f"{op}: {argument} is {echo(value)}, but needs one of {names}, ('leaky_relu', slope) or ('clip', low, high)"
     )
