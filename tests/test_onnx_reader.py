@@ -2,6 +2,7 @@
 
 import os
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+import fuzz_models
 from checks import run_python
 from fastconv.onnx import ModelError, load
 from fastconv.onnx.external import Folder
@@ -200,7 +202,22 @@ def test_nodes_in_another_order():
         ([node("Frob", ["x"], ["y"], domain="org")], "does not say which version of 'org'"),
         ([node("Relu", ["x"], ["y"], alpha=1.0)], "the attribute 'alpha' is not known"),
         ([node("Relu", ["x", "x"], ["y"])], "2 inputs, but it takes 1 to 1"),
-        ([node("Transpose", ["x"], ["y"], perm="abc")], "the attribute 'perm' is str, but needs int"),
+        (
+            [node("Transpose", ["x"], ["y"], perm="abc")],
+            "the attribute 'perm' is 'abc', but needs a tuple of int",
+        ),
+        (
+            [node("Gelu", ["x"], ["y"], approximate="tan")],
+            "'approximate' is 'tan', but needs one of 'none', 'tanh'",
+        ),
+        (
+            [node("Conv", ["x", "x"], ["y"], auto_pad="SAME")],
+            "'auto_pad' is 'SAME', but needs one of 'NOTSET', 'SAME_",
+        ),
+        (
+            [node("MaxPool", ["x"], ["y"], kernel_shape=[9])],
+            r"windows of \(9,\) do not fit an image of \(4,\)",
+        ),
         ([node("Transpose", ["x"], ["y"], perm=[7])], "Transpose"),
         ([node("Concat", ["x", "x"], ["y"])], "the attribute 'axis' is missing"),
         ([node("Add", ["x", ""], ["y"])], "missing|takes"),
@@ -399,6 +416,25 @@ def test_random_bytes(data):
     try_to_load(data)
     with pytest.raises(ModelError):
         load(field(7, data) + b"\xff")
+
+
+@pytest.mark.parametrize("first", [0, pytest.param(200, marks=pytest.mark.slow)])
+def test_changed_messages(first):
+    """Names, attributes, shapes and inputs of nodes: what `fuzz_models.py` goes on with."""
+    counts = Counter()
+    for number in range(first, first + (200 if first == 0 else 5000)):
+        counts[fuzz_models.attempt(*fuzz_models.case(SEEDS[2:], number))] += 1
+    assert counts["answered"] > 10
+    assert counts["refused"] > 50
+
+
+def test_pads_that_take_more_than_there_is():
+    nodes = [node("Pad", ["x", "pads"], ["y"])]
+    data = model(nodes, {"x": (FLOAT, [1, 1, 4]), "pads": (TensorProto.INT64, [6])}, {"y": (FLOAT, None)})
+    pads = np.array([0, 0, -3, 0, 0, -2])
+    for optimize in (True, False):
+        with pytest.raises(ValueError, match="take more than there is"):
+            load(data, optimize=optimize)({"x": np.ones((1, 1, 4), np.float32), "pads": pads})
 
 
 @pytest.mark.slow

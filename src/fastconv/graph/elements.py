@@ -125,35 +125,44 @@ def _plain(name: str) -> Element:
 
 
 _SINGLE, _BYTE, _SIGNED_BYTE = np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.int8)
-ELEMENTS: dict[int, Element] = {
-    1: _plain("float32"),
-    2: _plain("uint8"),
-    3: _plain("int8"),
-    4: _plain("uint16"),
-    5: _plain("int16"),
-    6: _plain("int32"),
-    7: _plain("int64"),
-    8: Element("string", np.dtype(object), 0),
-    9: _plain("bool"),
-    10: _plain("float16"),
-    11: _plain("float64"),
-    12: _plain("uint32"),
-    13: _plain("uint64"),
-    14: _plain("complex64"),
-    15: _plain("complex128"),
-    16: Element("bfloat16", _SINGLE, 16),
-    17: Element("float8e4m3fn", _SINGLE, 8, SmallFloat(4, 3, 7, "one_nan")),
-    18: Element("float8e4m3fnuz", _SINGLE, 8, SmallFloat(4, 3, 8, "zero_nan")),
-    19: Element("float8e5m2", _SINGLE, 8, SmallFloat(5, 2, 15, "ieee")),
-    20: Element("float8e5m2fnuz", _SINGLE, 8, SmallFloat(5, 2, 16, "zero_nan")),
-    21: Element("uint4", _BYTE, 4),
-    22: Element("int4", _SIGNED_BYTE, 4),
-    23: Element("float4e2m1", _SINGLE, 4, SmallFloat(2, 1, 1, "none")),
-    24: Element("float8e8m0", _SINGLE, 8, SmallFloat(8, 0, 127, "one_nan", signed=False)),
-    25: Element("uint2", _BYTE, 2),
-    26: Element("int2", _SIGNED_BYTE, 2),
-    27: Element("float6e2m3", _SINGLE, 6, SmallFloat(2, 3, 1, "none")),
-    28: Element("float6e3m2", _SINGLE, 6, SmallFloat(3, 2, 3, "none")),
-}
+
+
+class _Elements(dict[int, "Element"]):
+    def __missing__(self, number: int) -> Element:
+        raise ValueError(f"element type {number} is not known")
+
+
+ELEMENTS = _Elements(
+    {
+        1: _plain("float32"),
+        2: _plain("uint8"),
+        3: _plain("int8"),
+        4: _plain("uint16"),
+        5: _plain("int16"),
+        6: _plain("int32"),
+        7: _plain("int64"),
+        8: Element("string", np.dtype(object), 0),
+        9: _plain("bool"),
+        10: _plain("float16"),
+        11: _plain("float64"),
+        12: _plain("uint32"),
+        13: _plain("uint64"),
+        14: _plain("complex64"),
+        15: _plain("complex128"),
+        16: Element("bfloat16", _SINGLE, 16),
+        17: Element("float8e4m3fn", _SINGLE, 8, SmallFloat(4, 3, 7, "one_nan")),
+        18: Element("float8e4m3fnuz", _SINGLE, 8, SmallFloat(4, 3, 8, "zero_nan")),
+        19: Element("float8e5m2", _SINGLE, 8, SmallFloat(5, 2, 15, "ieee")),
+        20: Element("float8e5m2fnuz", _SINGLE, 8, SmallFloat(5, 2, 16, "zero_nan")),
+        21: Element("uint4", _BYTE, 4),
+        22: Element("int4", _SIGNED_BYTE, 4),
+        23: Element("float4e2m1", _SINGLE, 4, SmallFloat(2, 1, 1, "none")),
+        24: Element("float8e8m0", _SINGLE, 8, SmallFloat(8, 0, 127, "one_nan", signed=False)),
+        25: Element("uint2", _BYTE, 2),
+        26: Element("int2", _SIGNED_BYTE, 2),
+        27: Element("float6e2m3", _SINGLE, 6, SmallFloat(2, 3, 1, "none")),
+        28: Element("float6e3m2", _SINGLE, 6, SmallFloat(3, 2, 3, "none")),
+    }
+)
 # Of the types that NumPy has: the number of each dtype.
 NUMBERS: dict[np.dtype[Any], int] = {e.dtype: n for n, e in ELEMENTS.items() if not e.is_held_wider}

@@ -18,10 +18,8 @@ def infer(node: Node) -> None:
     ValueError
         If the inputs do not fit each other.
     """
-    rule = TABLE[node.operation].rule
-    if rule is None:
-        return
-    for output, known in zip(node.outputs, rule(node.inputs, node.attributes), strict=False):
+    types = TABLE[node.operation].types(node.inputs, node.attributes)
+    for output, known in zip(node.outputs, types, strict=False):
         if output is not None:
             output.dtype = known.dtype if output.dtype is None else output.dtype
             output.shape = known.shape if output.shape is None else output.shape

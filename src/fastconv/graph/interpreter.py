@@ -124,12 +124,15 @@ class NodeStep:
     def run(self, values: list[Any], backend: BackendName) -> None:
         inputs = [values[slot] for slot in self.inputs]
         try:
+            self._operation.check_forms(inputs)
             if self._bodies:
                 result = self._operation.run(*inputs, **self._attributes | self._bound(values))
             elif self._operation.prepare is not None:
                 result = self._function(backend)(*inputs)
             else:
                 result = self._operation.run(*inputs, **self._attributes)
+        except OverflowError as error:  # NumPy's, of an axis or a size that no array has
+            raise ValueError(f"{self._node}: {error}") from error
         except Exception as error:
             error.add_note(f"in {self._node}")
             raise
@@ -161,6 +164,10 @@ class NodeStep:
 
     def _store(self, result: Any, values: list[Any]) -> None:
         results = result if isinstance(result, tuple) else (result,)
+        if len(results) < len(self.outputs) and any(self.outputs[len(results) :]):
+            raise ValueError(
+                f"{self._node}: it makes {len(results)} outputs, but {len(self.outputs)} are wanted"
+            )
         for slot, value in zip(self.outputs, results, strict=False):  # more may be offered than are wanted
             if slot != NOTHING:
                 values[slot] = value if isinstance(value, (np.ndarray, list)) else np.asarray(value)

@@ -10,6 +10,7 @@ import numpy as np
 from fastconv.graph.elements import NUMBERS
 from fastconv.graph.graph import Graph, Node, Size, Value
 from fastconv.graph.operations import TABLE
+from fastconv.graph.operations.table import TYPES
 from fastconv.onnx.unfused import unfused
 from fastconv.onnx.wire import Record
 from fastconv.typing import Array
@@ -26,16 +27,13 @@ _LATER_ATTRIBUTES = {
 _LATER_TYPES = {23: 23, 24: 24, 25: 25, 26: 25, 27: 28, 28: 28}
 _IR_VERSIONS = {22: 10, 23: 11, 24: 12, 25: 13, 26: 13, 28: 14}
 _STRING = 8
-# AttributeProto.type and the field of its value, by what an operation's attribute is.
-_ATTRIBUTES = {
-    ("float", False): (1, "f"),
-    ("int", False): (2, "i"),
-    ("str", False): (3, "s"),
-    ("Array", False): (4, "t"),
-    ("Body", False): (5, "g"),
-    ("float", True): (6, "floats"),
-    ("int", True): (7, "ints"),
-    ("str", True): (8, "strings"),
+# AttributeProto.type and the field of its value, by what an operation's attribute is, alone and in a tuple.
+_ATTRIBUTES: dict[Any, tuple[tuple[int, str], tuple[int, str]]] = {
+    TYPES["float"]: ((1, "f"), (6, "floats")),
+    TYPES["int"]: ((2, "i"), (7, "ints")),
+    TYPES["str"]: ((3, "s"), (8, "strings")),
+    TYPES["Array"]: ((4, "t"), (9, "tensors")),
+    TYPES["Body"]: ((5, "g"), (10, "graphs")),
 }
 
 
@@ -139,7 +137,7 @@ class Exporter:
         self._needs(_LATER_ATTRIBUTES.get((node.operation, name), OPSET))
         if name in ("to", "output_dtype"):
             self._needs(_LATER_TYPES.get(value, OPSET))
-        number, field = _ATTRIBUTES[kind]
+        number, field = _ATTRIBUTES[kind.types][kind.several]
         if field == "g":
             value = self._body(value, len(node.captures[name]))
         elif field == "t":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def softsign(x: Array) -> Any:
 
 
 @operation("Gelu", "com.microsoft.Gelu", rule=same)
-def gelu(x: Array, *, approximate: str = "none") -> Any:
+def gelu(x: Array, *, approximate: Literal["none", "tanh"] = "none") -> Any:
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
     return 0.5 * x * (1 + error_function(x * math.sqrt(0.5)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastconv.graph.graph import Value
 from fastconv.graph.operations.table import Type, operation
-from fastconv.graph.operations.windows import Pads, Windows
+from fastconv.graph.operations.windows import AutoPad, Pads, Windows
 from fastconv.ops.conv import conv2d
 from fastconv.ops.deform import deform_conv2d
 from fastconv.ops.plan import Conv2dPlan, plan_conv2d
@@ -100,7 +100,7 @@ def convolution(
     weight: Array,
     bias: Array | None = None,
     *,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     dilations: tuple[int, ...] | None = None,
     group: int = 1,
     kernel_shape: tuple[int, ...] | None = None,

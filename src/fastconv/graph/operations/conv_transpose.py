@@ -11,7 +11,7 @@ from fastconv.backends.numpy.activations import apply
 from fastconv.graph.graph import Size, Value
 from fastconv.graph.operations.conv import MOST_PLANS, activation_of, as_before, as_image, constants, row
 from fastconv.graph.operations.table import Type, operation
-from fastconv.graph.operations.windows import Pads, Windows, split
+from fastconv.graph.operations.windows import AutoPad, Pads, Windows, split
 from fastconv.ops.plan import ConvTranspose2dPlan, plan_conv_transpose2d
 from fastconv.ops.transpose import conv_transpose2d
 from fastconv.problem.options import activation as read_activation
@@ -109,7 +109,7 @@ def transposed(
     weight: Array,
     bias: Array | None = None,
     *,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     dilations: tuple[int, ...] | None = None,
     group: int = 1,
     kernel_shape: tuple[int, ...] | None = None,

@@ -17,7 +17,7 @@ from fastconv.graph.operations.conv import activation_of, convolve, convolved, p
 from fastconv.graph.operations.conv_transpose import convolve_transposed, planned_transposed, transposed_type
 from fastconv.graph.operations.rules import broadcast, same
 from fastconv.graph.operations.table import ALWAYS, Reading, Type, operation, upgrade
-from fastconv.graph.operations.windows import Windows
+from fastconv.graph.operations.windows import AutoPad, Windows
 from fastconv.ops.dense import dense
 from fastconv.ops.plan import plan_conv2d
 from fastconv.ops.shuffle import channel_shuffle
@@ -34,7 +34,7 @@ def fused_convolution(
     *,
     activation: str = "",
     activation_params: tuple[float, ...] | None = None,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     dilations: tuple[int, ...] | None = None,
     group: int = 1,
     kernel_shape: tuple[int, ...] | None = None,
@@ -55,7 +55,7 @@ def fused_transposed(
     *,
     activation: str = "",
     activation_params: tuple[float, ...] | None = None,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     dilations: tuple[int, ...] | None = None,
     group: int = 1,
     kernel_shape: tuple[int, ...] | None = None,

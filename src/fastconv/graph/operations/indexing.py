@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -77,6 +77,8 @@ def _places(op: str, x: Array, indices: Array, batch: int) -> tuple[Array, ...]:
     return (*own, *(_inside(op, indices[..., k], x.shape[batch + k]) for k in range(depth)))
 
 
+Wrapping = Literal["linear", "circular"]
+Reduction = Literal["none", "add", "mul", "max", "min"]
 _REDUCTIONS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
@@ -90,7 +92,7 @@ def _put(result: Array, index: Any, updates: Array, reduction: str) -> Array:
 
 @operation("ScatterElements", rule=same)
 def scatter_elements(
-    x: Array, indices: Array, updates: Array, *, axis: int = 0, reduction: str = "none"
+    x: Array, indices: Array, updates: Array, *, axis: int = 0, reduction: Reduction = "none"
 ) -> Any:
     index: list[Any] = list(np.indices(indices.shape, sparse=True))
     index[axis] = _inside("ScatterElements", indices, x.shape[axis])
@@ -98,7 +100,7 @@ def scatter_elements(
 
 
 @operation("ScatterND", rule=same)
-def scatter_nd(x: Array, indices: Array, updates: Array, *, reduction: str = "none") -> Any:
+def scatter_nd(x: Array, indices: Array, updates: Array, *, reduction: Reduction = "none") -> Any:
     return _put(x.copy(), _places("ScatterND", x, indices, 0), updates, reduction)
 
 
@@ -111,7 +113,12 @@ RETIRED["Scatter"] = [(11, _is_scatter_elements)]
 
 @operation("TensorScatter", rule=same)
 def tensor_scatter(
-    x: Array, update: Array, start: Array | None = None, *, axis: int = -2, mode: str = "linear"
+    x: Array,
+    update: Array,
+    start: Array | None = None,
+    *,
+    axis: int = -2,
+    mode: Literal["linear", "circular"] = "linear",
 ) -> Any:
     """Write the update of each batch from its own start on, in a circle where `mode` says so."""
     result = np.moveaxis(x.copy(), axis, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def bitwise_not(x: Array) -> Any:
 
 
 @operation("BitShift", rule=broadcast)
-def bit_shift(a: Array, b: Array, *, direction: str) -> Any:
+def bit_shift(a: Array, b: Array, *, direction: Literal["LEFT", "RIGHT"]) -> Any:
     return a << b if direction == "LEFT" else a >> b
 
 

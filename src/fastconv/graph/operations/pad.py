@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,12 +11,15 @@ from fastconv.graph.operations.shape import sizes
 from fastconv.graph.operations.table import Reading, operation, upgrade
 from fastconv.typing import Array
 
-_MODES: dict[str, Any] = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}
-
 
 @operation("Pad", rule=shape_rules.padded)
 def pad(
-    x: Array, pads: Array, value: Array | None = None, axes: Array | None = None, *, mode: str = "constant"
+    x: Array,
+    pads: Array,
+    value: Array | None = None,
+    axes: Array | None = None,
+    *,
+    mode: Literal["constant", "reflect", "edge", "wrap"] = "constant",
 ) -> Any:
     """Elements around an array; negative numbers cut off."""
     along = list(range(x.ndim)) if axes is None else [axis % x.ndim for axis in sizes(axes)]
@@ -24,6 +27,10 @@ def pad(
     widths = [(0, 0)] * x.ndim
     for place, axis in enumerate(along):
         widths[axis] = given[place], given[place + len(along)]
+    if any(size + before + after < 0 for (before, after), size in zip(widths, x.shape, strict=True)):
+        raise ValueError(
+            f"pads are {tuple(given)}, which take more than there is of an array of shape {x.shape}"
+        )
     cut = tuple(
         slice(max(-before, 0), size + min(after, 0))
         for (before, after), size in zip(widths, x.shape, strict=True)
@@ -32,7 +39,7 @@ def pad(
     if mode == "constant":
         fill = x.dtype.type(0) if value is None or not value.size else value.item()
         return np.pad(x[cut], grown, constant_values=fill)
-    return np.pad(x[cut], grown, mode=_MODES[mode])
+    return np.pad(x[cut], grown, mode=mode)
 
 
 @upgrade("Pad", to=11)

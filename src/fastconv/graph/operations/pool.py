@@ -12,7 +12,7 @@ from fastconv.graph.graph import Value
 from fastconv.graph.operations.conv import as_image, row
 from fastconv.graph.operations.shape import sizes
 from fastconv.graph.operations.table import Type, operation
-from fastconv.graph.operations.windows import Windows
+from fastconv.graph.operations.windows import AutoPad, Windows
 from fastconv.ops.pool import avg_pool2d, max_pool2d
 from fastconv.ops.pool_adaptive import global_avg_pool2d, global_max_pool2d
 from fastconv.ops.unfold import fold
@@ -58,7 +58,7 @@ def _views(x: Array, windows: Windows, fill: Any) -> Any:
 def max_pool(
     x: Array,
     *,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     ceil_mode: int = 0,
     dilations: tuple[int, ...] | None = None,
     kernel_shape: tuple[int, ...],
@@ -100,7 +100,7 @@ def max_pool(
 def average_pool(
     x: Array,
     *,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     ceil_mode: int = 0,
     count_include_pad: int = 0,
     dilations: tuple[int, ...] | None = None,
@@ -148,7 +148,7 @@ def _divisors(windows: Windows, spatial: tuple[int, ...], with_padding: bool) ->
 def lp_pool(
     x: Array,
     *,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     ceil_mode: int = 0,
     dilations: tuple[int, ...] | None = None,
     kernel_shape: tuple[int, ...],

@@ -13,6 +13,7 @@ from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.conv import convolution, convolved
 from fastconv.graph.operations.matrix import multiplied
 from fastconv.graph.operations.table import ALWAYS, Reading, Rule, Type, operation, upgrade
+from fastconv.graph.operations.windows import AutoPad
 from fastconv.typing import Array
 
 
@@ -155,7 +156,7 @@ def conv_integer(
     x_zero: Array | None = None,
     w_zero: Array | None = None,
     *,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     dilations: tuple[int, ...] | None = None,
     group: int = 1,
     kernel_shape: tuple[int, ...] | None = None,
@@ -178,7 +179,7 @@ def quantised_convolution(
     y_zero: Array,
     bias: Array | None = None,
     *,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     dilations: tuple[int, ...] | None = None,
     group: int = 1,
     kernel_shape: tuple[int, ...] | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,6 +28,8 @@ _ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "softsign": activations.softsign,
     "softplus": activations.softplus,
 }
+Direction = Literal["forward", "reverse", "bidirectional"]
+_DIRECTIONS: dict[Direction, tuple[int, ...]] = {"forward": (1,), "reverse": (-1,), "bidirectional": (1, -1)}
 _WITH_BETA = ("affine", "scaledtanh", "hardsigmoid")
 _WITH_ALPHA = (*_WITH_BETA, "leakyrelu", "thresholdedrelu", "elu")
 
@@ -75,17 +77,14 @@ class _Layer:
         lengths: Array | None,
         hidden: int,
         gates: int,
-        direction: str,
+        direction: Direction,
         layout: int,
         activations: _Activations,
     ) -> None:
         self.batch_first = bool(layout)
         self.x = x.swapaxes(0, 1) if self.batch_first else x
         self.hidden, self.gates = hidden, gates
-        directions = {"forward": (1,), "reverse": (-1,), "bidirectional": (1, -1)}
-        if direction not in directions:
-            raise ValueError(f"direction is {direction!r}")
-        self.directions = directions[direction]
+        self.directions = _DIRECTIONS[direction]
         steps, batch = self.x.shape[:2]
         self.lengths = np.full(batch, steps) if lengths is None else np.array(sizes(lengths))
         self.functions = activations.functions(len(self.directions))
@@ -152,7 +151,7 @@ def rnn(
     activation_beta: tuple[float, ...] | None = None,
     activations: tuple[str, ...] | None = None,
     clip: float | None = None,
-    direction: str = "forward",
+    direction: Direction = "forward",
     hidden_size: int,
     layout: int = 0,
 ) -> Any:
@@ -179,7 +178,7 @@ def gru(
     activation_beta: tuple[float, ...] | None = None,
     activations: tuple[str, ...] | None = None,
     clip: float | None = None,
-    direction: str = "forward",
+    direction: Direction = "forward",
     hidden_size: int,
     layout: int = 0,
     linear_before_reset: int = 0,
@@ -243,7 +242,7 @@ def lstm(
     activation_beta: tuple[float, ...] | None = None,
     activations: tuple[str, ...] | None = None,
     clip: float | None = None,
-    direction: str = "forward",
+    direction: Direction = "forward",
     hidden_size: int,
     input_forget: int = 0,
     layout: int = 0,
@@ -275,7 +274,7 @@ def quantised_lstm(
     activation_beta: tuple[float, ...] | None = None,
     activations: tuple[str, ...] | None = None,
     clip: float | None = None,
-    direction: str = "forward",
+    direction: Direction = "forward",
     hidden_size: int,
     input_forget: int = 0,
 ) -> Any:

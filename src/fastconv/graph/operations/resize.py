@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,16 @@ from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.shape import sizes as as_sizes
 from fastconv.graph.operations.table import RETIRED, Reading, Type, operation, upgrade
 from fastconv.typing import Array
+
+Coordinates = Literal[
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
+    "tf_crop_and_resize",
+    "tf_half_pixel_for_nn",  # up to set 12
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Axis:
             if self.count == 1:
                 return out + 0.5 * (self.start + self.end) * whole
             return self.start * whole + out * (self.end - self.start) * whole / (self.count - 1)
+        if mode == "tf_half_pixel_for_nn":
+            return (out + 0.5) / self.scale
         places = (out + 0.5) / self.scale - 0.5
         if mode == "pytorch_half_pixel" and self.count == 1:
             return out * 0
@@ -131,13 +143,13 @@ def resize(
     *,
     antialias: int = 0,
     axes: tuple[int, ...] | None = None,
-    coordinate_transformation_mode: str = "half_pixel",
+    coordinate_transformation_mode: Coordinates = "half_pixel",
     cubic_coeff_a: float = -0.75,
     exclude_outside: int = 0,
     extrapolation_value: float = 0.0,
-    keep_aspect_ratio_policy: str = "stretch",
-    mode: str = "nearest",
-    nearest_mode: str = "round_prefer_floor",
+    keep_aspect_ratio_policy: Literal["stretch", "not_larger", "not_smaller"] = "stretch",
+    mode: Literal["nearest", "linear", "cubic"] = "nearest",
+    nearest_mode: Literal["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"] = "round_prefer_floor",
 ) -> Any:
     places_mode = coordinate_transformation_mode
     region: list[float] | None = None

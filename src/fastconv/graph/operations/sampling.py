@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,7 +27,12 @@ def _sampled(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list
 
 @operation("GridSample", rule=_sampled)
 def grid_sample(
-    x: Array, grid: Array, *, align_corners: int = 0, mode: str = "linear", padding_mode: str = "zeros"
+    x: Array,
+    grid: Array,
+    *,
+    align_corners: int = 0,
+    mode: Literal["linear", "nearest", "cubic"] = "linear",
+    padding_mode: Literal["zeros", "border", "reflection"] = "zeros",
 ) -> Any:
     """`x` at the places of `grid`, which go from -1 to 1 along each axis, the last axis of `x` first."""
     spatial = x.shape[2:]
@@ -117,8 +122,8 @@ def roi_align(
     rois: Array,
     batch_indices: Array,
     *,
-    coordinate_transformation_mode: str = "half_pixel",
-    mode: str = "avg",
+    coordinate_transformation_mode: Literal["half_pixel", "output_half_pixel"] = "half_pixel",
+    mode: Literal["avg", "max"] = "avg",
     output_height: int = 1,
     output_width: int = 1,
     sampling_ratio: int = 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -183,7 +183,7 @@ def _cast(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Ty
 
 
 @operation("Cast", rule=_cast)
-def cast(x: Array, *, to: int, saturate: int = 1, round_mode: str = "up") -> Any:
+def cast(x: Array, *, to: int, saturate: int = 1, round_mode: Literal["up", "down", "nearest"] = "up") -> Any:
     element = ELEMENTS[to]
     if element.name == "string":
         return x if x.dtype == object else x.astype(str).astype(object)
@@ -207,7 +207,9 @@ def _cast_like(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> li
 
 
 @operation("CastLike", rule=_cast_like)
-def cast_like(x: Array, like: Array, *, saturate: int = 1, round_mode: str = "up") -> Any:
+def cast_like(
+    x: Array, like: Array, *, saturate: int = 1, round_mode: Literal["up", "down", "nearest"] = "up"
+) -> Any:
     return x.astype(like.dtype)
 
 
@@ -225,7 +227,7 @@ def bit_cast(x: Array, *, to: int) -> Any:
 
 
 @operation("DepthToSpace", rule=shape_rules.blocks(1))
-def depth_to_space(x: Array, *, blocksize: int, mode: str = "DCR") -> Any:
+def depth_to_space(x: Array, *, blocksize: int, mode: Literal["DCR", "CRD"] = "DCR") -> Any:
     n, c, h, w = x.shape
     return to_space(x, blocksize, mode).reshape(n, c // blocksize**2, h * blocksize, w * blocksize)
 
@@ -239,7 +241,7 @@ def to_space(x: Array, b: int, mode: str) -> Array:
 
 
 @operation("SpaceToDepth", rule=shape_rules.blocks(-1))
-def space_to_depth(x: Array, *, blocksize: int, mode: str = "DCR") -> Any:
+def space_to_depth(x: Array, *, blocksize: int, mode: Literal["DCR", "CRD"] = "DCR") -> Any:
     n, c, h, w = x.shape
     return to_depth(x, blocksize, mode).reshape(n, c * blocksize**2, h // blocksize, w // blocksize)
 

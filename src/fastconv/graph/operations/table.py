@@ -10,11 +10,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
 from fastconv.graph.graph import Graph, Size, Value
+from fastconv.text import echo, shape_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,8 +100,39 @@ class Operation:
         self.attributes = {
             p.name: p.default for p in parameters if p.kind is kinds.KEYWORD_ONLY and p.name != "outputs"
         }
-        self.kinds = {p.name: _kind(str(p.annotation)) for p in parameters if p.kind is kinds.KEYWORD_ONLY}
+        self.kinds = {
+            p.name: AttributeKind.of(str(p.annotation), self.run)
+            for p in parameters
+            if p.kind is kinds.KEYWORD_ONLY
+        }
+        forms = [
+            (p.kind is kinds.VAR_POSITIONAL, str(p.annotation))
+            for p in parameters
+            if p.kind is not kinds.KEYWORD_ONLY
+        ]
+        self._forms = [form for _, form in forms]
+        self._more = next((form for many, form in forms if many), "")
         self.counts_outputs = any(p.name == "outputs" for p in parameters)
+
+    def check_forms(self, inputs: Sequence[Any]) -> None:
+        """Sequences where it takes these, and arrays where it takes those."""
+        for place, value in enumerate(inputs):
+            form = self._forms[place] if place < len(self._forms) else self._more
+            if value is None or form.startswith("Any"):
+                continue
+            if isinstance(value, list) is not form.startswith("list"):
+                found, wanted = (
+                    ("a sequence", "an array") if isinstance(value, list) else ("an array", "a sequence")
+                )
+                raise TypeError(f"{self.name}: input {place} is {found}, but needs {wanted}")
+
+    def types(self, inputs: Sequence[Value | None], attributes: dict[str, Any]) -> Sequence[Type]:
+        """Those of the outputs, by the rule; none where there is no rule."""
+        found = () if self.rule is None else self.rule(inputs, attributes)
+        for known in found:
+            if known.shape is not None and any(isinstance(size, int) and size < 0 for size in known.shape):
+                raise ValueError(f"the result would have the shape {shape_text(known.shape)}")
+        return found
 
     def refusal(self, inputs: int, attributes: dict[str, Any]) -> str | None:
         """Why it cannot be what a node says; None where it can."""
@@ -110,27 +142,41 @@ class Operation:
         for name, value in attributes.items():
             if name not in self.attributes:
                 return f"the attribute {name!r} is not known"
-            if not _is(value, *self.kinds[name]):
-                return f"the attribute {name!r} is {type(value).__name__}, but needs {self.kinds[name][0]}"
+            kind = self.kinds[name]
+            if not kind.fits(value):
+                return f"the attribute {name!r} is {echo(value)}, but needs {kind.wanted}"
         for name, default in self.attributes.items():
             if name not in attributes and default is inspect.Parameter.empty:
                 return f"the attribute {name!r} is missing"
         return None
 
 
-def _kind(annotation: str) -> tuple[str, bool]:
-    """What an attribute's annotation asks for, and whether of several."""
-    word = annotation.removesuffix(" | None")
-    return word.removeprefix("tuple[").removesuffix(", ...]"), word.startswith("tuple")
+TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "Array": np.ndarray, "Body": Graph}
 
 
-_KINDS: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "Array": np.ndarray, "Body": Graph}
+@dataclass(frozen=True, slots=True)
+class AttributeKind:
+    """What an attribute may be: of a type, a tuple of these, or one of some words."""
 
+    types: Any
+    several: bool
+    words: tuple[str, ...]
+    wanted: str
 
-def _is(value: Any, kind: str, several: bool) -> bool:
-    if several:
-        return isinstance(value, tuple) and all(isinstance(part, _KINDS[kind]) for part in value)
-    return isinstance(value, _KINDS[kind])
+    @classmethod
+    def of(cls, annotation: str, function: Callable[..., Any]) -> AttributeKind:
+        whole = annotation.removesuffix(" | None")
+        word = whole.removeprefix("tuple[").removesuffix(", ...]")
+        if word in TYPES:
+            several = word != whole
+            return cls(TYPES[word], several, (), f"{'a tuple of ' if several else ''}{word}")
+        words = get_args(eval(word, function.__globals__))
+        return cls(str, False, words, f"one of {', '.join(map(repr, words))}")
+
+    def fits(self, value: Any) -> bool:
+        if self.several:
+            return isinstance(value, tuple) and all(isinstance(part, self.types) for part in value)
+        return isinstance(value, self.types) and (not self.words or value in self.words)
 
 
 TABLE: dict[str, Operation] = {}

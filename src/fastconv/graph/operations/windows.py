@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fastconv.graph.graph import Size
 from fastconv.problem.sizes import pool_size
 
+AutoPad = Literal["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", ""]  # the last is that of some old files
 Pads = tuple[tuple[int, int], ...]
 _LONGEST = 80  # letters of a formula that grows: a file may have any number of layers
 
@@ -57,7 +58,11 @@ class Windows:
     def counts(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """How many windows there are along each axis."""
         axes = zip(sizes, self.kernel, self.strides, self.padding(sizes), self.dilations, strict=True)
-        return tuple(pool_size(n, k, s, *pads, d, self.ceil) for n, k, s, pads, d in axes)
+        found = tuple(pool_size(n, k, s, *pads, d, self.ceil) for n, k, s, pads, d in axes)
+        if min(found, default=0) < 0:
+            pads = self.padding(sizes)
+            raise ValueError(f"windows of {self.extents} do not fit an image of {sizes}, padded by {pads}")
+        return found
 
     def shape(self, sizes: tuple[Size, ...]) -> tuple[Size, ...]:
         """The same where some sizes may not be known: of a symbol, the symbol or a formula that has it in it."""

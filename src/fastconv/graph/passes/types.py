@@ -12,11 +12,8 @@ _REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, AssertionError
 
 def learn(node: Node) -> int:
     """Write what follows from the types of a node's inputs into its outputs; how many of these are known better."""
-    rule = TABLE[node.operation].rule
-    if rule is None:
-        return 0
     try:
-        types = rule(node.inputs, node.attributes)
+        types = TABLE[node.operation].types(node.inputs, node.attributes)
     except _REFUSALS:
         return 0
     return sum(refine(output, known) for output, known in zip(node.outputs, types, strict=False) if output)

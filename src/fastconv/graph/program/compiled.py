@@ -153,8 +153,9 @@ class _Memory:
             return
         array = np.require(array, requirements=["C", "A"])
         if has_room(value) and (value.shape != array.shape or value.dtype != array.dtype):
-            raise RuntimeError(
-                f"the value {value.name!r} is {array.dtype} {array.shape}, but {value.dtype} {value.shape} was inferred"
+            raise ValueError(
+                f"the value {value.name!r} is {array.dtype} {array.shape}, "
+                f"but its graph says {value.dtype} {value.shape}"
             )
         self._bind(root, array)
 

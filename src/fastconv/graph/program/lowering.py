@@ -126,10 +126,10 @@ class Builder:
 
 def _are_as_inferred(node: Node) -> bool:
     """Have the outputs the types that follow from the inputs'? Kernels write by these, whatever a file says."""
-    rule = TABLE[node.operation].rule
-    return rule is not None and all(
+    types = TABLE[node.operation].types(node.inputs, node.attributes)
+    return bool(types) and all(
         value is None or (value.dtype, value.shape) == (known.dtype, known.shape)
-        for value, known in zip(node.outputs, rule(node.inputs, node.attributes), strict=False)
+        for value, known in zip(node.outputs, types, strict=False)
     )
 
 
