@@ -277,3 +277,19 @@ def test_as_onnx_runtime(made, data):
     ):
         assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+@pytest.mark.parametrize(("size", "count"), [(4, 9), (9, 4), (5, 5), (3, 10)])
+def test_half_pixels_of_old_resizes(size, count, optimize):
+    """A mode that operator set 13 no longer has."""
+    runtime = pytest.importorskip("onnxruntime")
+    options = {"coordinate_transformation_mode": "tf_half_pixel_for_nn", "nearest_mode": "floor"}
+    resize = node("Resize", ["x", "roi", "scales", "sizes"], ["y"], mode="nearest", **options)
+    none = np.zeros(0, np.float32)
+    constants = {"sizes": np.array([1, 1, 1, count]), "roi": none, "scales": none}
+    inputs = {"x": (TensorProto.FLOAT, [1, 1, 1, size])}
+    data = model([resize], inputs, {"y": (TensorProto.FLOAT, None)}, constants, opset=11)
+    x = np.arange(size, dtype=np.float32).reshape(1, 1, 1, size)
+    theirs = runtime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    np.testing.assert_array_equal(load(data, optimize=optimize)(x), theirs)
