@@ -133,18 +133,44 @@ enum {
     FC_DIV,
     FC_LEAST,
     FC_MOST,
-    FC_PRELU,        /* of a and b; FC_PRELU has the slope b */
-    FC_ACTIVATE,     /* the activation `which` of a, with p and q */
+    FC_PRELU, /* of a and b; FC_PRELU has the slope b */
+    FC_LESS,  /* truth values are lanes of ones or zeros */
+    FC_LESS_EQUAL,
+    FC_EQUAL,
+    FC_AND, /* bit by bit, also of numbers with truth values */
+    FC_AND_NOT,
+    FC_OR,
+    FC_XOR,
+    FC_NOT,
     FC_AFFINE,       /* a * p + q */
     FC_HARD_SIGMOID, /* a * p + q within 0 and 1 */
-    FC_ELU,          /* p * (exp(a) - 1) below 0, times q everywhere */
-    FC_EXP,
     FC_SQRT,
     FC_ABS,
+    FC_SIGN,
     FC_FLOOR,
     FC_CEIL,
     FC_ROUND,
-    FC_MISH
+    FC_ACTIVATE, /* the activation `which` of a, with p and q */
+    FC_ELU,      /* p * (exp(a) - 1) below 0, times q everywhere */
+    FC_EXP,
+    FC_MISH,
+    FC_SOFTPLUS,
+    FC_LOG,
+    FC_ERF,
+    FC_POW,
+    FC_FMOD, /* these are computed number by number */
+    FC_MOD,
+    FC_SIN,
+    FC_COS,
+    FC_TAN,
+    FC_ASIN,
+    FC_ACOS,
+    FC_ATAN,
+    FC_SINH,
+    FC_COSH,
+    FC_ASINH,
+    FC_ACOSH,
+    FC_ATANH
 };
 
 /* Places are those of operands, and from FC_MOST_OPERANDS on of temporaries. */
@@ -157,6 +183,7 @@ typedef struct {
  * broadcast along, that of the result is 1 along the last axis. */
 typedef struct {
     int axes, operands, instructions;
+    int truths, gives_truth; /* operands that are truth values, a bit each; and is the result one? They are bytes. */
     int64_t sizes[FC_MOST_AXES], out_strides[FC_MOST_AXES], strides[FC_MOST_OPERANDS][FC_MOST_AXES];
     fc_instruction code[FC_MOST_INSTRUCTIONS];
 } fc_elementwise;

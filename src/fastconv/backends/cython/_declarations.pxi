@@ -98,22 +98,48 @@ cdef extern from "fastconv.h" nogil:
         FC_LEAST
         FC_MOST
         FC_PRELU
-        FC_ACTIVATE
+        FC_LESS
+        FC_LESS_EQUAL
+        FC_EQUAL
+        FC_AND
+        FC_AND_NOT
+        FC_OR
+        FC_XOR
+        FC_NOT
         FC_AFFINE
         FC_HARD_SIGMOID
-        FC_ELU
-        FC_EXP
         FC_SQRT
         FC_ABS
+        FC_SIGN
         FC_FLOOR
         FC_CEIL
         FC_ROUND
+        FC_ACTIVATE
+        FC_ELU
+        FC_EXP
         FC_MISH
+        FC_SOFTPLUS
+        FC_LOG
+        FC_ERF
+        FC_POW
+        FC_FMOD
+        FC_MOD
+        FC_SIN
+        FC_COS
+        FC_TAN
+        FC_ASIN
+        FC_ACOS
+        FC_ATAN
+        FC_SINH
+        FC_COSH
+        FC_ASINH
+        FC_ACOSH
+        FC_ATANH
     ctypedef struct fc_instruction:
         int operation, to, a, b, which
         double p, q
     ctypedef struct fc_elementwise:
-        int axes, operands, instructions
+        int axes, operands, instructions, truths, gives_truth
         int64_t sizes[8]
         int64_t out_strides[8]
         int64_t strides[8][8]

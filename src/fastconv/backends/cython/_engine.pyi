@@ -308,6 +308,8 @@ class Network:
         strides: Sequence[Sequence[int]],
         out_strides: Sequence[int],
         code: Sequence[Instruction],
+        truths: int,
+        gives_truth: bool,
         operands: Sequence[int],
         out: int,
     ) -> None: ...

@@ -9,9 +9,13 @@ def elementwise_operations() -> dict[str, int]:
     """The instructions of an elementwise chain."""
     return {
         "add": FC_ADD, "sub": FC_SUB, "mul": FC_MUL, "div": FC_DIV, "least": FC_LEAST, "most": FC_MOST,
-        "prelu": FC_PRELU, "activate": FC_ACTIVATE, "affine": FC_AFFINE, "hard_sigmoid": FC_HARD_SIGMOID,
-        "elu": FC_ELU, "exp": FC_EXP, "sqrt": FC_SQRT, "abs": FC_ABS, "floor": FC_FLOOR, "ceil": FC_CEIL,
-        "round": FC_ROUND, "mish": FC_MISH,
+        "prelu": FC_PRELU, "less": FC_LESS, "less_equal": FC_LESS_EQUAL, "equal": FC_EQUAL, "and": FC_AND,
+        "and_not": FC_AND_NOT, "or": FC_OR, "xor": FC_XOR, "not": FC_NOT, "affine": FC_AFFINE,
+        "hard_sigmoid": FC_HARD_SIGMOID, "sqrt": FC_SQRT, "abs": FC_ABS, "sign": FC_SIGN, "floor": FC_FLOOR,
+        "ceil": FC_CEIL, "round": FC_ROUND, "activate": FC_ACTIVATE, "elu": FC_ELU, "exp": FC_EXP, "mish": FC_MISH,
+        "softplus": FC_SOFTPLUS, "log": FC_LOG, "erf": FC_ERF, "pow": FC_POW, "fmod": FC_FMOD, "mod": FC_MOD,
+        "sin": FC_SIN, "cos": FC_COS, "tan": FC_TAN, "asin": FC_ASIN, "acos": FC_ACOS, "atan": FC_ATAN,
+        "sinh": FC_SINH, "cosh": FC_COSH, "asinh": FC_ASINH, "acosh": FC_ACOSH, "atanh": FC_ATANH,
     }
 
 
@@ -84,13 +88,15 @@ cdef class Network:
         self.add(FC_STEP_POOL, 0, (x,), out).of.pool = known.p
         self.held.append(known)
 
-    def elementwise(self, int dtype, sizes, strides, out_strides, code, operands, int out):
-        """`strides` holds those of each operand, `code` tuples in the order of fc_instruction."""
+    def elementwise(self, int dtype, sizes, strides, out_strides, code, int truths, bint gives_truth, operands, int out):
+        """`strides` holds those of each operand, `code` tuples in the order of fc_instruction; `truths` has a bit for
+        each operand of truth values."""
         if len(sizes) > FC_MOST_AXES or len(operands) > FC_MOST_OPERANDS or len(code) > FC_MOST_INSTRUCTIONS:
             raise ValueError("more axes, operands or instructions than a step has room for")
         cdef fc_elementwise *e = &self.add(FC_STEP_ELEMENTWISE, dtype, operands, out).of.elementwise
         cdef fc_instruction *c
         e.axes, e.operands, e.instructions = len(sizes), len(operands), len(code)
+        e.truths, e.gives_truth = truths, gives_truth
         for axis in range(len(sizes)):
             e.sizes[axis], e.out_strides[axis] = sizes[axis], out_strides[axis]
             for k in range(len(operands)):
