@@ -85,12 +85,26 @@ cdef extern from "fastconv.h" nogil:
         FC_MOST_INSTRUCTIONS
         FC_MOST_TEMPORARIES
         FC_STEP_CONV
+        FC_STEP_PRODUCT
         FC_STEP_POOL
         FC_STEP_ELEMENTWISE
         FC_STEP_COPY
+        FC_STEP_PAD
         FC_STEP_SOFTMAX
+        FC_STEP_NORMALISE
         FC_STEP_LRN
+        FC_STEP_REDUCE
+        FC_STEP_PLACES
         FC_STEP_RESAMPLE
+        FC_TOTAL
+        FC_MEAN
+        FC_SUM_OF_SIZES
+        FC_SUM_OF_SQUARES
+        FC_ROOT_OF_SQUARES
+        FC_GREATEST
+        FC_SMALLEST
+        FC_PRODUCT
+        FC_MOST_ROW_BYTES
         FC_ADD
         FC_SUB
         FC_MUL
@@ -155,6 +169,18 @@ cdef extern from "fastconv.h" nogil:
         fc_epilogue epilogue
         int kernel
         const void *packed
+    ctypedef struct fc_step_pad "fc_step_pad":
+        int64_t planes, height, width, inner, row_count, column_count
+        const int64_t *rows
+        const int64_t *columns
+        char value[8]
+        int item
+    ctypedef struct fc_step_normalise "fc_step_normalise":
+        int64_t outer, groups, channels, run
+        double eps
+    ctypedef struct fc_step_reduce "fc_step_reduce":
+        int64_t outer, count, inner
+        int how, last
     ctypedef struct fc_step_softmax "fc_step_softmax":
         int64_t outer, count, inner
         int logarithm
@@ -171,7 +197,10 @@ cdef extern from "fastconv.h" nogil:
         fc_pool pool
         fc_elementwise elementwise
         fc_region copy
+        fc_step_pad pad
         fc_step_softmax softmax
+        fc_step_normalise normalise
+        fc_step_reduce reduce
         fc_step_lrn lrn
         fc_step_resample resample
     ctypedef struct fc_step:

@@ -16,7 +16,15 @@ import fastconv.backends.cython._engine as _engine
 from fastconv.execution.memory import empty
 from fastconv.graph.graph import Graph, Node
 from fastconv.graph.interpreter import NodeStep
-from fastconv.graph.program import lower_elementwise, lower_moves, lower_windows  # noqa: F401  (they fill the table)
+from fastconv.graph.program import (  # noqa: F401  (they fill the table)
+    lower_elementwise,
+    lower_moves,
+    lower_products,
+    lower_recurrent,
+    lower_reductions,
+    lower_tables,
+    lower_windows,
+)
 from fastconv.graph.program.lowering import Builder, Plans, Step
 from fastconv.graph.program.memory import Kind, Places, aligned, byte_count, has_room
 from fastconv.settings.threads import get_num_threads

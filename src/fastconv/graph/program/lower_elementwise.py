@@ -6,7 +6,8 @@ A region that has no room in one step becomes several, which hand whole arrays o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,55 +23,89 @@ _OF_MANY = {"Max": "Max", "Mean": "Add", "Min": "Min", "Sum": "Add"}
 @lowers("fastconv.Elementwise")
 def region(b: Builder, node: Node) -> bool:
     body: Graph = node.attributes["body"]
-    outside = dict(zip(map(id, body.inputs), node.inputs, strict=True))
-    return _lower(b, node, body.nodes, body.outputs[0], outside)
+    outside = zip(body.inputs, node.inputs, strict=True)
+    known = {id(inner): _operand(b, value, inner) for inner, value in outside if value is not None}
+    out = node.outputs[0]
+    return out is not None and compute(b, body.nodes, body.outputs[0], b.place(out), known)
 
 
 @lowers(*EMITTERS, *_OF_MANY)
 def single(b: Builder, node: Node) -> bool:
-    result = node.outputs[0]
-    return result is not None and _lower(b, node, [node], result, {})
-
-
-def _lower(
-    b: Builder, node: Node, nodes: Sequence[Node], result: Value, outside: dict[int, Value | None]
-) -> bool:
     out = node.outputs[0]
-    assert out is not None
+    return out is not None and compute(b, [node], out, b.place(out), {})
+
+
+@dataclass(frozen=True)
+class Operand:
+    """Where an array lies, and how: strides are in elements."""
+
+    place: int
+    shape: tuple[int, ...]
+    strides: Sequence[int]
+    is_truth: bool = False
+
+    def walk(self, to: tuple[int, ...]) -> list[int] | None:
+        """Strides along the axes of `to`; None where it is not broadcast to that."""
+        if len(self.shape) > len(to):
+            if set(self.shape[: -len(to) or len(self.shape)]) > {1}:
+                return None
+            return Operand(self.place, self.shape[len(self.shape) - len(to) :], self.strides).walk(to)
+        missing = len(to) - len(self.shape)
+        if any(size not in (1, wanted) for size, wanted in zip(self.shape, to[missing:], strict=True)):
+            return None
+        own = [0 if size == 1 else stride for size, stride in zip(self.shape, self.strides, strict=True)]
+        return [0] * missing + own
+
+
+def _operand(b: Builder, value: Value, like: Value) -> Operand:
+    shape = sizes_of(value)
+    return Operand(b.place(value), shape, strides_of(shape), like.dtype == TRUTH)
+
+
+def compute(
+    b: Builder,
+    nodes: Sequence[Node],
+    result: Value,
+    target: int,
+    known: Mapping[int, Operand],
+    shape: tuple[int, ...] | None = None,
+) -> bool:
+    """Let a place get a value that elementwise nodes make; False, and no step, where C cannot do that.
+
+    Parameters
+    ----------
+    known : dict of int to Operand
+        Values that are somewhere else than where they would be, by `id`.
+    shape : tuple of int, optional
+        Of the place as the nodes see it.
+    """
     dtype = _dtype_of(nodes)
-    if dtype is None or out.dtype not in (dtype, TRUTH):
+    if dtype is None or b.places.values[target].dtype not in (dtype, TRUTH):
         return False
     try:
         chains = _Cut([inner for one in nodes for inner in _of_two(one)], dtype).chains(result)
     except Missing:
         return False
-    shape, places = sizes_of(out), dict[int, int]()
-    operands = [[outside.get(id(value)) or value for value in chain.operands] for chain, _, _ in chains]
-    steps = []
-    made = {id(target) for _, target, _ in chains}
-    for (chain, target, words), values in zip(chains, operands, strict=True):
-        walks = []
-        for value in values:
-            own = shape if id(value) in made else sizes_of(value)
-            if not _fits(own, shape):
-                return False
-            walks.append(_broadcast(own, shape))
-        sizes, strides = merged(shape, [strides_of(shape), *walks], 1)
+    shape = sizes_of(b.places.values[target]) if shape is None else shape
+    operands, steps = dict(known), list[tuple[Any, ...]]()
+    for chain, value, words in chains:
+        here = [operands.get(id(operand)) or _operand(b, operand, operand) for operand in chain.operands]
+        walks = [operand.walk(shape) for operand in here]
+        if any(walk is None for walk in walks):
+            return False
+        sizes, strides = merged(shape, [strides_of(shape), *(walk for walk in walks if walk is not None)], 1)
         if len(sizes) > MOST_AXES:
             return False
-        steps.append((chain, target, words, values, sizes, strides))
-    for chain, target, words, values, sizes, strides in steps:
-        last = target is result
-        truths = sum(
-            1 << k for k, value in enumerate(values) if value.dtype == TRUTH and id(value) not in places
-        )
-        gives_truth = last and out.dtype == TRUTH
-        place = b.place(out) if last else b.scratch(shape, dtype)
+        place = target if value is result else b.scratch(shape, dtype)
+        # Between chains truth values are what they are in tiles.
+        operands[id(value)] = Operand(place, shape, strides_of(shape))
+        truths = sum(operand.is_truth << k for k, operand in enumerate(here))
+        gives_truth = b.places.values[place].dtype == TRUTH
         what = DTYPES[dtype], sizes, strides[1:], strides[0], chain.code, truths, gives_truth
-        reads = [places[id(value)] if id(value) in places else b.place(value) for value in values]
-        flops = len(chain.code) * math.prod(shape)
+        steps.append((what, [operand.place for operand in here], place, words))
+    for what, reads, place, words in steps:
+        flops = len(what[4]) * math.prod(shape)
         b.add("elementwise", what, reads, place, algorithm=words, flops=flops, as_list=True)
-        places[id(target)] = place
     return True
 
 
@@ -177,18 +212,3 @@ class _Cut:
         for node in nodes:
             chain.emit(node, readers[id(node.outputs[0])])
         return chain, " ".join(node.operation for node in nodes)
-
-
-def _fits(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    """Is it broadcast to that?"""
-    try:
-        return np.broadcast_shapes(shape, to) == to
-    except ValueError:
-        return False
-
-
-def _broadcast(shape: tuple[int, ...], to: tuple[int, ...]) -> list[int]:
-    """Strides along the axes of `to`."""
-    missing = len(to) - len(shape)
-    own = [0 if size == 1 else stride for size, stride in zip(shape, strides_of(shape), strict=True)]
-    return [0] * missing + own
