@@ -377,7 +377,7 @@ def test_values_that_live_at_the_same_time_do_not_overlap(network):
         for root, offset in runs._offsets.items()
     ]
     for i, (first, last, begin, end) in enumerate(spans):
-        assert end <= runs.arena_bytes
+        assert end <= runs._arena_bytes
         for other_first, other_last, other_begin, other_end in spans[:i]:
             apart = last < other_first or other_last < first or end <= other_begin or other_end <= begin
             assert apart

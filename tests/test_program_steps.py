@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.graph import Interpreter, Node
+from fastconv.graph import Graph, Interpreter, Node, Value, infer
 from fastconv.graph.program import Program
 from passes_oracle import Net, agree
 
@@ -366,3 +366,55 @@ def test_recurrent_in_python(backend, attributes):
         "LSTM", net.input(3, 3, 4), net.normal(1, 20, 4), net.normal(1, 20, 5), hidden_size=5, **attributes
     )
     check(net, y, backend=backend, in_c=False)
+
+
+def branch(operation, shape):
+    """A body of two inputs, the second of which it may give back."""
+    first, second, middle, out = (
+        Value(name, np.dtype(np.float32), shape) for name in ("a", "b", "middle", "out")
+    )
+    nodes = [Node("Exp", [first], [middle]), Node(operation, [middle, second], [out])]
+    return Graph([first, second], [out, second], nodes)
+
+
+@pytest.mark.one_instruction_set
+@pytest.mark.parametrize("optimize", [False, True])
+def test_branches_run_in_c(backend, optimize):
+    """What they give back may be what they were given, which lies in the arena around them."""
+    for condition in (True, False):
+        net = Net()
+        chosen, x = net.input(dtype=bool), net.input(3, 70)
+        net.arrays[0] = np.array(condition)
+        a, b = net("Neg", x), net("Abs", x)
+        graphs = {"then_branch": branch("Add", (3, 70)), "else_branch": branch("Sub", (3, 70))}
+        y, same = net("If", chosen, captures={name: [a, b] for name in graphs}, outputs=2, **graphs)
+        later = net("Tanh", net("Abs", net("Neg", y)))
+        graph = net.graph(y, same, net("Mul", later, same))
+        shapes = {value.name: np.shape(array) for value, array in zip(net.inputs, net.arrays, strict=True)}
+        program = Program(graph, shapes, backend, optimize=optimize)
+        wanted = Interpreter(graph)(*net.arrays)
+        for _ in range(2):
+            for actual, expected in zip(program._run(net.arrays), wanted, strict=True):
+                agree(np.asarray(actual), np.asarray(expected), 1e-6)
+        if backend == "cython":
+            branches = program._runs._branches
+            assert [any(isinstance(step, Node) for step in one.steps) for one in branches] == [False, False]
+            assert program.memory().arena >= sum(one.arena_bytes for one in branches) > -optimize
+
+
+@pytest.mark.one_instruction_set
+@pytest.mark.parametrize(("size", "count"), [(7, 3), (6, 3), (5, 1), (2, 3)])
+def test_equal_parts_have_shapes(size, count):
+    parts = infer_split(size, count)
+    assert parts == [
+        part.shape for part in np.split(np.empty((2, size)), np.arange(1, count) * -(-size // count), 1)
+    ]
+
+
+def infer_split(size, count):
+    x = Value("x", np.dtype(np.float32), (2, size))
+    node = Node(
+        "Split", [x], [Value(str(place)) for place in range(count)], {"axis": 1, "num_outputs": count}
+    )
+    infer(node)
+    return [value.shape for value in node.outputs]

@@ -37,7 +37,7 @@ def recurrent(b: Builder, node: Node) -> bool:
     x, name, a = node.inputs[0], node.operation, attributes_of(node)
     assert x is not None
     directions = {"forward": (1,), "reverse": (-1,), "bidirectional": (1, -1)}.get(a["direction"])
-    if directions is None or x.dtype not in DTYPES or not _is_usual(node):
+    if directions is None or x.dtype not in DTYPES or len(sizes_of(x)) != 3 or not _is_usual(node):
         return False
     assert x.dtype is not None
     (times, batch, inputs), hidden, count = sizes_of(x), a["hidden_size"], len(directions)

@@ -50,7 +50,12 @@ def reduction(b: Builder, node: Node) -> bool:
     if dtype is None or x.is_constant or not prod(sizes_of(x)) or (axes is not None and not axes.is_constant):
         return False
     shape = sizes_of(x)
-    along = {axis % len(shape) for axis in sizes(axes.constant)} if axes is not None else set()
+    along = set[int]()
+    for wanted in sizes(axes.constant) if axes is not None else ():
+        axis = axis_of(wanted, len(shape))
+        if axis is None:
+            return False
+        along.add(axis)
     if not along and not attributes_of(node)["noop_with_empty_axes"]:
         along = set(range(len(shape)))
     rows = _in_rows(b, x, along)
