@@ -7,11 +7,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/exponential.h"
 #include "base/parallel.h"
 #include "base/total.h"
 
 enum { STRIP = 4, SHARE_ELEMENTS = 16384, MOST_SHARES = 64 };
+
+/* One loop each for all sums, extremes and products: what a term is of an element are numbers. */
+typedef enum { SUMS, EXTREMES, PRODUCTS } reduction;
 
 typedef struct {
     const real *x;
@@ -21,31 +23,41 @@ typedef struct {
     int how, last;
 } reduce_job;
 
-static int is_sum(int how) { return how != FC_GREATEST && how != FC_SMALLEST && how != FC_PRODUCT; }
+typedef struct {
+    lanes kept, squared, flipped;
+} terms;
 
-INLINE
-real start_of(int how) {
-    return how == FC_GREATEST ? -(real)INFINITY : how == FC_SMALLEST ? (real)INFINITY : how == FC_PRODUCT ? 1 : 0;
+static reduction kind_of(int how) {
+    return how == FC_PRODUCT ? PRODUCTS : how == FC_GREATEST || how == FC_SMALLEST ? EXTREMES : SUMS;
 }
 
-/* What is reduced of an element. */
-INLINE
-vec term(int how, vec x) {
-    return how == FC_SUM_OF_SIZES ? absolute(x) : how == FC_SUM_OF_SQUARES || how == FC_ROOT_OF_SQUARES ? x * x : x;
+static terms terms_of(int how) {
+    const lanes sign = (lanes)splat((real)-0.0), none = {0};
+    int squares = how == FC_SUM_OF_SQUARES || how == FC_ROOT_OF_SQUARES;
+    return (terms){how == FC_SUM_OF_SIZES ? ~sign : ~none, squares ? ~none : none, how == FC_SMALLEST ? sign : none};
 }
 
 INLINE
-vec joined(int how, vec so_far, vec x) {
-    if (how == FC_GREATEST) return larger(x, so_far);
-    if (how == FC_SMALLEST) return -larger(-x, -so_far);
-    if (how == FC_PRODUCT) return so_far * x;
-    return so_far + x;
+vec flip(vec x, const terms *t) { return (vec)((lanes)x ^ t->flipped); }
+
+INLINE
+vec term(reduction kind, vec x, const terms *t) {
+    if (kind == SUMS) return (vec)((lanes)x & t->kept) * choose(t->squared, x, splat(1));
+    return kind == EXTREMES ? flip(x, t) : x;
 }
 
-/* `n` elements of a row; unless they are summed, `start` is what changes nothing. */
 INLINE
-vec reduced_row(const int how, const real *x, int64_t n) {
-    const vec start = splat(start_of(how));
+vec joined(reduction kind, vec so_far, vec x) {
+    return kind == SUMS ? so_far + x : kind == EXTREMES ? larger(x, so_far) : so_far * x;
+}
+
+/* What changes nothing. */
+INLINE
+vec start_of(reduction kind) { return splat(kind == SUMS ? 0 : kind == EXTREMES ? -(real)INFINITY : 1); }
+
+INLINE
+void reduce_row(reduction kind, const terms *t, const real *x, int64_t n, real *out) {
+    const vec start = start_of(kind), beyond = kind == EXTREMES ? flip(start, t) : start;
     total sum = no_total();
     vec all = start;
     for (int64_t first = 0; first < n; first += PART_TERMS * STRIP * VL) {
@@ -53,63 +65,58 @@ vec reduced_row(const int how, const real *x, int64_t n) {
         vec part[STRIP] = {start, start, start, start};
         for (; i + STRIP * VL <= end; i += STRIP * VL)
 #pragma GCC unroll 4
-            for (int s = 0; s < STRIP; s++) part[s] = joined(how, part[s], term(how, load(x + i + s * VL)));
+            for (int s = 0; s < STRIP; s++) part[s] = joined(kind, part[s], term(kind, load(x + i + s * VL), t));
         for (; i < end; i += VL) {
-            vec own = end - i < VL ? load_masked_or(x + i, mask_between(0, end - i), start) : load(x + i);
-            part[0] = joined(how, part[0], term(how, own));
+            vec own = end - i < VL ? load_masked_or(x + i, mask_between(0, end - i), beyond) : load(x + i);
+            part[0] = joined(kind, part[0], term(kind, own, t));
         }
-        vec whole = joined(how, joined(how, part[0], part[1]), joined(how, part[2], part[3]));
-        if (is_sum(how))
+        vec whole = joined(kind, joined(kind, part[0], part[1]), joined(kind, part[2], part[3]));
+        if (kind == SUMS)
             add_part(&sum, whole);
         else
-            all = joined(how, all, whole);
+            all = joined(kind, all, whole);
     }
-    return is_sum(how) ? total_of(&sum) : all;
-}
-
-INLINE
-void reduce_row(const int how, const real *x, int64_t n, real *out) {
-    vec all = reduced_row(how, x, n);
-    if (is_sum(how)) {
-        *out = sum_of_lanes(all);
+    if (kind == SUMS) {
+        *out = sum_of_lanes(total_of(&sum));
         return;
     }
     vec first = all;
-    for (int l = 1; l < VL; l++) first = joined(how, first, splat(all[l]));
-    *out = first[0];
+    for (int l = 1; l < VL; l++) first = joined(kind, first, splat(all[l]));
+    *out = kind == EXTREMES ? flip(first, t)[0] : first[0];
 }
 
 /* `n` columns, at most a strip of them, of which the elements are `pitch` apart. */
 INLINE
-void reduce_columns(const int how, const real *x, int64_t count, int64_t pitch, int64_t n, real *out) {
-    const vec start = splat(start_of(how));
+void reduce_columns(reduction kind, const terms *t, const real *x, int64_t count, int64_t pitch, int64_t n, real *out) {
     for (int64_t i = 0; i < n; i += VL) {
         total sum = no_total();
-        vec all = start;
+        vec all = start_of(kind);
         for (int64_t first = 0; first < count; first += PART_TERMS) {
-            vec part = start;
+            vec part = start_of(kind);
             for (int64_t c = first; c < min64(first + PART_TERMS, count); c++)
-                part = joined(how, part, term(how, load_up_to(x + c * pitch + i, n - i)));
-            if (is_sum(how))
+                part = joined(kind, part, term(kind, load_up_to(x + c * pitch + i, n - i), t));
+            if (kind == SUMS)
                 add_part(&sum, part);
             else
-                all = joined(how, all, part);
+                all = joined(kind, all, part);
         }
-        store_up_to(out + i, is_sum(how) ? total_of(&sum) : all, n - i);
+        store_up_to(out + i, kind == SUMS ? total_of(&sum) : kind == EXTREMES ? flip(all, t) : all, n - i);
     }
 }
 
 INLINE
-void reduce_part(const int how, const real *x, int64_t count, int64_t inner, int64_t n, real *out) {
+void reduce_part(reduction kind, const terms *t, const real *x, int64_t count, int64_t inner, int64_t n, real *out) {
     if (inner == 1)
-        reduce_row(how, x, count, out);
+        reduce_row(kind, t, x, count, out);
     else
-        reduce_columns(how, x, count, inner, n, out);
+        reduce_columns(kind, t, x, count, inner, n, out);
 }
 
 /* Tasks are (outer, share of the axis, strip). */
 static int reduce_work(const void *context, int64_t begin, int64_t end) {
     const reduce_job *j = context;
+    const reduction kind = kind_of(j->how);
+    const terms t = terms_of(j->how);
     for (int64_t task = begin; task < end; task++) {
         int status = fc_called_off();
         if (status) return status;
@@ -118,14 +125,10 @@ static int reduce_work(const void *context, int64_t begin, int64_t end) {
         int64_t count = j->count * (share + 1) / j->shares - from;
         const real *x = j->x + (row / j->shares * j->count + from) * j->inner + first;
         real *out = j->out + row * j->inner + first;
-        switch (j->how) {
-            case FC_SUM_OF_SIZES: reduce_part(FC_SUM_OF_SIZES, x, count, j->inner, n, out); break;
-            case FC_ROOT_OF_SQUARES:
-            case FC_SUM_OF_SQUARES: reduce_part(FC_SUM_OF_SQUARES, x, count, j->inner, n, out); break;
-            case FC_GREATEST: reduce_part(FC_GREATEST, x, count, j->inner, n, out); break;
-            case FC_SMALLEST: reduce_part(FC_SMALLEST, x, count, j->inner, n, out); break;
-            case FC_PRODUCT: reduce_part(FC_PRODUCT, x, count, j->inner, n, out); break;
-            default: reduce_part(FC_TOTAL, x, count, j->inner, n, out); break;
+        switch (kind) {
+            case SUMS: reduce_part(SUMS, &t, x, count, j->inner, n, out); break;
+            case EXTREMES: reduce_part(EXTREMES, &t, x, count, j->inner, n, out); break;
+            default: reduce_part(PRODUCTS, &t, x, count, j->inner, n, out); break;
         }
     }
     return 0;
@@ -151,7 +154,8 @@ int FC_NAME(reduce)(const void *x, void *out, int64_t outer, int64_t count, int6
         if (!parts) return FC_NO_MEMORY;
         status = reduce_shares(x, parts, outer, count, inner, shares, how, threads);
         if (!status)
-            status = reduce_shares(parts, result, outer, shares, inner, 1, is_sum(how) ? FC_TOTAL : how, threads);
+            status =
+                reduce_shares(parts, result, outer, shares, inner, 1, kind_of(how) == SUMS ? FC_TOTAL : how, threads);
         free(parts);
     }
     for (int64_t i = 0; i < outer * inner && how == FC_MEAN; i++) result[i] /= (real)count;
@@ -161,21 +165,20 @@ int FC_NAME(reduce)(const void *x, void *out, int64_t outer, int64_t count, int6
 
 /* ---- where the extremes are ---- */
 
-/* Is what comes later to be taken? What is no number is more than any. */
+/* Is what comes later to be taken? What is no number is more than any; `last` has ones where equal ones count. */
 INLINE
-lanes is_more(const int last, vec x, vec best) {
-    return last ? (x >= best) | (x != x) : (x > best) | ((x != x) & (best == best));
+lanes is_more(lanes last, vec x, vec best) {
+    return (x > best) | ((x == best) & last) | ((x != x) & ((best == best) | last));
 }
 
-INLINE
-int64_t place_in_row(const int last, const real *x, int64_t n, real sign) {
+static int64_t place_in_row(int last, const real *x, int64_t n, real sign) {
     vec best = splat(-(real)INFINITY);
-    lanes at = {0};
-    at -= 1;
+    const lanes later = (lanes){0} - (lane)last;
+    lanes at = (lanes){0} - 1;
     int64_t i = 0;
     for (; i + VL <= n; i += VL) {
         vec own = load(x + i) * splat(sign);
-        lanes more = is_more(last, own, best) | (at < 0), here = lane_numbers() + (lane)i;
+        lanes more = is_more(later, own, best) | (at < 0), here = lane_numbers() + (lane)i;
         best = choose(more, own, best), at = (more & here) | (~more & at);
     }
     int64_t place = -1;
@@ -194,15 +197,15 @@ int64_t place_in_row(const int last, const real *x, int64_t n, real sign) {
     return place;
 }
 
-INLINE
-void places_in_columns(const int last, const real *x, int64_t count, int64_t pitch, int64_t n, real sign,
-                       int64_t *out) {
+static void places_in_columns(int last, const real *x, int64_t count, int64_t pitch, int64_t n, real sign,
+                              int64_t *out) {
+    const lanes later = (lanes){0} - (lane)last;
     for (int64_t i = 0; i < n; i += VL) {
         vec best = load_up_to(x + i, n - i) * splat(sign);
         lanes at = {0};
         for (int64_t c = 1; c < count; c++) {
             vec own = load_up_to(x + c * pitch + i, n - i) * splat(sign);
-            lanes more = is_more(last, own, best);
+            lanes more = is_more(later, own, best);
             best = choose(more, own, best), at = (more & ((lanes){0} + (lane)c)) | (~more & at);
         }
         for (int l = 0; l < min64(VL, n - i); l++) out[i + l] = at[l];
@@ -219,11 +222,9 @@ static int places_work(const void *context, int64_t begin, int64_t end) {
         const real *x = j->x + row * j->count * j->inner + first;
         int64_t *out = j->places + row * j->inner + first;
         if (j->inner == 1)
-            *out = j->last ? place_in_row(1, x, j->count, sign) : place_in_row(0, x, j->count, sign);
-        else if (j->last)
-            places_in_columns(1, x, j->count, j->inner, n, sign, out);
+            *out = place_in_row(j->last, x, j->count, sign);
         else
-            places_in_columns(0, x, j->count, j->inner, n, sign, out);
+            places_in_columns(j->last, x, j->count, j->inner, n, sign, out);
     }
     return 0;
 }
