@@ -384,7 +384,7 @@ def test_values_that_live_at_the_same_time_do_not_overlap(network):
 
 
 @pytest.mark.one_instruction_set
-@pytest.mark.parametrize("wrong", ["bias", "residual", "weight", "joined"])
+@pytest.mark.parametrize("wrong", ["bias", "residual", "weight", "joined", "matrix"])
 def test_sizes_that_do_not_fit_are_refused_before_anything_is_read(backend, wrong):
     """As a file may have them: kernels would read beyond the end."""
     net = Net()
@@ -393,6 +393,8 @@ def test_sizes_that_do_not_fit_are_refused_before_anything_is_read(backend, wron
     bias = net.normal(2 if wrong == "bias" else 4)
     residual = net.normal(1, 4, 2 if wrong == "residual" else 6, 6)
     y = net("fastconv.Conv", x, weight, bias, residual)
+    if wrong == "matrix":
+        y = net("fastconv.Dense", net.input(3, 5), net.normal(4, 6), net.normal(4))
     if wrong == "joined":
         y = net("Concat", y, net.normal(1, 4, 2, 6), axis=1)
     with pytest.raises((ValueError, TypeError)):

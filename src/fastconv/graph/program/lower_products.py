@@ -1,7 +1,9 @@
-"""Products of matrices that are not constant as steps in C. Fills the table of `lowering.py`.
+"""Dense layers, and products of matrices that are not constant, as steps in C. Fills the table of `lowering.py`.
 
-The product of A (M, K) and B (K, N) is the 1x1 convolution of B, an image of K channels in one row of N pixels, with M
-filters, the rows of A; a stack of products is one with groups. The filters are packed as the step runs.
+A dense layer is the 1x1 convolution of as many images of one pixel, or of one image with channels last that has a pixel
+for each row: whichever costs less by prediction. The product of A (M, K) and B (K, N) is the 1x1 convolution of B, an
+image of K channels in one row of N pixels, with M filters, the rows of A; a stack of products is one with groups. The
+filters are packed as the step runs.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import numpy as np
 
 from fastconv.backends.cython import BACKEND
 from fastconv.graph.graph import Node, Value
+from fastconv.graph.operations.conv import activation_of
 from fastconv.graph.program.lower_elementwise import Operand, compute
+from fastconv.graph.program.lower_windows import constant_weights
 from fastconv.graph.program.lowering import (
     Builder,
     attributes_of,
@@ -22,10 +26,53 @@ from fastconv.graph.program.lowering import (
     sizes_of,
     strides_of,
 )
+from fastconv.ops.plan import Conv2dPlan
 from fastconv.problem.convolution import ConvOptions
 from fastconv.settings.precision import get_precision
+from fastconv.typing import ActivationLike, Array
 
 Shape = tuple[int, ...]
+
+
+@lowers("fastconv.Dense")
+def dense(b: Builder, node: Node) -> bool:
+    x, out, known = node.inputs[0], node.outputs[0], constant_weights(node)
+    assert x is not None
+    assert out is not None
+    if known is None or not prod(sizes_of(x)) or known[0].shape[1:] != sizes_of(x)[-1:]:
+        return False
+    function = activation_of(node.attributes)
+    add_dense(b, b.place(x), prod(sizes_of(x)[:-1]), *known, b.place(out), function=function)
+    return True
+
+
+def add_dense(
+    b: Builder,
+    x: int,
+    rows: int,
+    weight: Array,
+    bias: Array | None,
+    out: int,
+    *,
+    residual: int = -1,
+    function: ActivationLike | None = None,
+) -> None:
+    """function(x @ weight.T + bias + residual), of that many rows."""
+    filters, inputs = weight.shape
+    images = ConvOptions.read("dense", 1, 0, 1, 1, activation=function)
+    pixels = ConvOptions.read("dense", 1, 0, 1, 1, layout="NHWC", activation=function)
+    turned = b.derived(weight, "channels last", lambda matrix: matrix.T[None, None])
+
+    def cycles(options: ConvOptions, shape: Shape, kernel: Shape) -> float:
+        return BACKEND.work(options.problem(shape, kernel, weight.dtype, get_precision())).cycles
+
+    options, kernel, shape = images, weight, (rows, inputs, 1, 1)
+    if cycles(pixels, (1, 1, rows, inputs), turned.shape) < cycles(images, shape, (filters, inputs, 1, 1)):
+        options, kernel, shape = pixels, turned, (1, 1, rows, inputs)
+    known = b.plan(Conv2dPlan, options, kernel, bias)._for_network(shape, weight.dtype)
+    assert known is not None
+    *what, work = known
+    b.add("conv", what, [x, residual], out, work=work)
 
 
 @lowers("MatMul")

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.program.lower_elementwise import Operand, compute
+from fastconv.graph.program.lower_products import add_dense
 from fastconv.graph.program.lowering import (
     DTYPES,
     Builder,
@@ -23,8 +24,6 @@ from fastconv.graph.program.lowering import (
     sizes_of,
     strides_of,
 )
-from fastconv.ops.plan import Conv2dPlan
-from fastconv.problem.convolution import ConvOptions
 from fastconv.typing import Array
 
 _MOST_TIMES = 512  # of one layer; longer sequences run in Python
@@ -125,28 +124,13 @@ class _Layer:
 
         return self.b.derived(value.constant, (d, parts), total)
 
-    def dense(
-        self,
-        x: int,
-        rows: int,
-        weight: Array,
-        bias: Array | None,
-        out: int,
-        residual: int = -1,
-        function: Any = None,
-    ) -> None:
-        """function(x @ weight.T + bias + residual)."""
-        options = ConvOptions.read(self.node.operation, 1, 0, 1, 1, activation=function)
-        plan = self.b.plan(Conv2dPlan, options, weight, bias)
-        known = plan._for_network((rows, weight.shape[1], 1, 1), self.dtype)
-        assert known is not None
-        *what, work = known
-        self.b.add("conv", what, [x, residual], out, work=work)
+    def product(self, state: int, weight: Array, bias: Array | None, out: int, **options: Any) -> None:
+        add_dense(self.b, state, self.batch, weight, bias, out, **options)
 
     def given(self, x: int, rows: int, first: int, last: int, *biases: tuple[int, int]) -> int:
         """What the inputs of all times give to some of the gates, with biases."""
         place = self.b.scratch((rows, (last - first) * self.hidden), self.dtype)
-        self.dense(x, rows, self.rows(1, first, last), self.bias(*biases), place)
+        add_dense(self.b, x, rows, self.rows(1, first, last), self.bias(*biases), place)
         return place
 
 
@@ -184,7 +168,8 @@ def _plain(layer: _Layer, x: int, rows: int) -> _Run:
     whole, own = layer.given(x, rows, 0, 1, (0, 1), (1, 2)), layer.rows(2, 0, 1)
 
     def run(t: int, states: list[int], target: int) -> list[int]:
-        layer.dense(states[0], layer.batch, own, None, target, layer.part(whole, t), "tanh")
+        residual = layer.part(whole, t)
+        layer.product(states[0], own, None, target, residual=residual, function="tanh")
         return [target]
 
     return run
@@ -196,7 +181,7 @@ def _long_short(layer: _Layer, x: int, rows: int) -> _Run:
 
     def run(t: int, states: list[int], target: int) -> list[int]:
         gates, cell = layer.new(4), layer.new()
-        layer.dense(states[0], layer.batch, own, None, gates, layer.part(whole, t, 4))
+        layer.product(states[0], own, None, gates, residual=layer.part(whole, t, 4))
         f = _Formula(layer)
         kept = f("Mul", f("Sigmoid", f.at(gates, 2, 4)), f.at(states[1]))
         taken = f("Mul", f("Sigmoid", f.at(gates, 0, 4)), f("Tanh", f.at(gates, 3, 4)))
@@ -217,15 +202,15 @@ def _gated(layer: _Layer, x: int, rows: int) -> _Run:
 
     def run(t: int, states: list[int], target: int) -> list[int]:
         gates, seen = layer.new(2), layer.new()
-        layer.dense(states[0], layer.batch, own, None, gates, layer.part(both, t, 2), "sigmoid")
+        layer.product(states[0], own, None, gates, residual=layer.part(both, t, 2), function="sigmoid")
         f = _Formula(layer)
         if after:
-            layer.dense(states[0], layer.batch, own_last, layer.bias((5, 6)), seen)
+            layer.product(states[0], own_last, layer.bias((5, 6)), seen)
             product = f("Mul", f.at(gates, 1, 2), f.at(seen))
         else:
             reset = layer.new()
             f.into(f("Mul", f.at(gates, 1, 2), f.at(states[0])), reset)
-            layer.dense(reset, layer.batch, own_last, None, seen)
+            layer.product(reset, own_last, None, seen)
             f = _Formula(layer)
             product = f.at(seen)
         new = f("Tanh", f("Add", product, f.at(layer.part(last, t))))
