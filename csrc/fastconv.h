@@ -133,18 +133,44 @@ enum {
     FC_DIV,
     FC_LEAST,
     FC_MOST,
-    FC_PRELU,        /* of a and b; FC_PRELU has the slope b */
-    FC_ACTIVATE,     /* the activation `which` of a, with p and q */
+    FC_PRELU, /* of a and b; FC_PRELU has the slope b */
+    FC_LESS,  /* truth values are lanes of ones or zeros */
+    FC_LESS_EQUAL,
+    FC_EQUAL,
+    FC_AND, /* bit by bit, also of numbers with truth values */
+    FC_AND_NOT,
+    FC_OR,
+    FC_XOR,
+    FC_NOT,
     FC_AFFINE,       /* a * p + q */
     FC_HARD_SIGMOID, /* a * p + q within 0 and 1 */
-    FC_ELU,          /* p * (exp(a) - 1) below 0, times q everywhere */
-    FC_EXP,
     FC_SQRT,
     FC_ABS,
+    FC_SIGN,
     FC_FLOOR,
     FC_CEIL,
     FC_ROUND,
-    FC_MISH
+    FC_ACTIVATE, /* the activation `which` of a, with p and q */
+    FC_ELU,      /* p * (exp(a) - 1) below 0, times q everywhere */
+    FC_EXP,
+    FC_MISH,
+    FC_SOFTPLUS,
+    FC_LOG,
+    FC_ERF,
+    FC_POW,
+    FC_FMOD, /* these are computed number by number */
+    FC_MOD,
+    FC_SIN,
+    FC_COS,
+    FC_TAN,
+    FC_ASIN,
+    FC_ACOS,
+    FC_ATAN,
+    FC_SINH,
+    FC_COSH,
+    FC_ASINH,
+    FC_ACOSH,
+    FC_ATANH
 };
 
 /* Places are those of operands, and from FC_MOST_OPERANDS on of temporaries. */
@@ -157,6 +183,7 @@ typedef struct {
  * broadcast along, that of the result is 1 along the last axis. */
 typedef struct {
     int axes, operands, instructions;
+    int truths, gives_truth; /* operands that are truth values, a bit each; and is the result one? They are bytes. */
     int64_t sizes[FC_MOST_AXES], out_strides[FC_MOST_AXES], strides[FC_MOST_OPERANDS][FC_MOST_AXES];
     fc_instruction code[FC_MOST_INSTRUCTIONS];
 } fc_elementwise;
@@ -170,6 +197,18 @@ typedef struct {
 int fc_copy(const fc_region *r, const void *x, void *out, int threads);
 
 /* ---- other operations on floating-point arrays: those of operations.def ---- */
+enum {
+    FC_TOTAL,
+    FC_MEAN,
+    FC_SUM_OF_SIZES,
+    FC_SUM_OF_SQUARES,
+    FC_ROOT_OF_SQUARES,
+    FC_GREATEST, /* what is no number is more and less than any */
+    FC_SMALLEST,
+    FC_PRODUCT
+};
+enum { FC_MOST_ROW_BYTES = 4 << 20 }; /* of normalise_rows: what a cache holds beside the result */
+
 #define FC_OPERATION(name, parameters) int(*name) parameters;
 typedef struct {
 #include "operations.def"
@@ -180,7 +219,20 @@ typedef struct {
 const fc_operations *fc_operations_of(int dtype);
 
 /* ---- networks: steps that run one after the other ---- */
-enum { FC_STEP_CONV, FC_STEP_POOL, FC_STEP_ELEMENTWISE, FC_STEP_COPY, FC_STEP_SOFTMAX, FC_STEP_LRN, FC_STEP_RESAMPLE };
+enum {
+    FC_STEP_CONV,
+    FC_STEP_PRODUCT, /* a convolution whose weights are the second operand; the third has room for their packing */
+    FC_STEP_POOL,
+    FC_STEP_ELEMENTWISE,
+    FC_STEP_COPY,
+    FC_STEP_PAD,
+    FC_STEP_SOFTMAX,
+    FC_STEP_NORMALISE, /* its operands are x, weight and bias */
+    FC_STEP_LRN,
+    FC_STEP_REDUCE,
+    FC_STEP_PLACES,
+    FC_STEP_RESAMPLE
+};
 
 typedef struct {
     fc_conv p;
@@ -188,6 +240,23 @@ typedef struct {
     int kernel;
     const void *packed;
 } fc_step_conv;
+
+typedef struct {
+    int64_t planes, height, width, inner, row_count, column_count;
+    const int64_t *rows, *columns;
+    char value[8];
+    int item;
+} fc_step_pad;
+
+typedef struct {
+    int64_t outer, groups, channels, run;
+    double eps;
+} fc_step_normalise;
+
+typedef struct {
+    int64_t outer, count, inner;
+    int how, last;
+} fc_step_reduce;
 
 typedef struct {
     int64_t outer, count, inner;
@@ -210,7 +279,10 @@ typedef union {
     fc_pool pool;
     fc_elementwise elementwise;
     fc_region copy;
+    fc_step_pad pad;
     fc_step_softmax softmax;
+    fc_step_normalise normalise;
+    fc_step_reduce reduce;
     fc_step_lrn lrn;
     fc_step_resample resample;
 } fc_step_of;

@@ -15,9 +15,26 @@ static int run_step(const fc_step *s, void *const *places, int threads) {
             e.residual = operands[1];
             return fc_conv_run(&s->of.conv.p, s->of.conv.kernel, x, s->of.conv.packed, &e, out, threads);
         }
+        case FC_STEP_PRODUCT:
+            return fc_conv_run_once(&s->of.conv.p, s->of.conv.kernel, x, operands[1], places[s->operands[2]],
+                                    &s->of.conv.epilogue, out, threads);
         case FC_STEP_POOL: return fc_pool_run(&s->of.pool, x, out, NULL, NULL, threads);
         case FC_STEP_ELEMENTWISE: return operations->elementwise(&s->of.elementwise, operands, out, threads);
         case FC_STEP_COPY: return fc_copy(&s->of.copy, x, out, threads);
+        case FC_STEP_PAD:
+            return fc_pad(x, out, s->of.pad.planes, s->of.pad.height, s->of.pad.width, s->of.pad.inner, s->of.pad.rows,
+                          s->of.pad.row_count, s->of.pad.columns, s->of.pad.column_count, s->of.pad.value,
+                          s->of.pad.item, threads);
+        case FC_STEP_NORMALISE:
+            return operations->normalise_rows(x, operands[1], operands[2], s->of.normalise.eps, out,
+                                              s->of.normalise.outer, s->of.normalise.groups, s->of.normalise.channels,
+                                              s->of.normalise.run, threads);
+        case FC_STEP_REDUCE:
+            return operations->reduce(x, out, s->of.reduce.outer, s->of.reduce.count, s->of.reduce.inner,
+                                      s->of.reduce.how, threads);
+        case FC_STEP_PLACES:
+            return operations->extreme_places(x, out, s->of.reduce.outer, s->of.reduce.count, s->of.reduce.inner,
+                                              s->of.reduce.how, s->of.reduce.last, threads);
         case FC_STEP_SOFTMAX:
             return operations->softmax(x, out, s->of.softmax.outer, s->of.softmax.count, s->of.softmax.inner,
                                        s->of.softmax.logarithm, threads);

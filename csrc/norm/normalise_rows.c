@@ -9,8 +9,7 @@
 #include "base/simd.h"
 #include "norm/row_sums.h"
 
-/* What a cache holds beside the result; and elements that a task takes at least. */
-enum { ROW_BYTES = 4 << 20, TASK_ELEMENTS = 4096 };
+enum { TASK_ELEMENTS = 4096 }; /* at least */
 
 typedef struct {
     const real *x, *weight, *bias;
@@ -92,7 +91,7 @@ static int do_rows(const void *context, int64_t begin, int64_t end) {
 int FC_NAME(normalise_rows)(const void *x, const void *weight, const void *bias, double eps, void *out, int64_t outer,
                             int64_t groups, int64_t channels, int64_t run, int threads) {
     int64_t length = channels * run;
-    if (length > ROW_BYTES / (int64_t)sizeof(real)) return FC_NOT_MINE;
+    if (length > FC_MOST_ROW_BYTES / (int64_t)sizeof(real)) return FC_NOT_MINE;
     rows_job j = {x, weight, bias, eps, out, outer * groups, groups, channels, run, max64(1, TASK_ELEMENTS / length)};
     double cycles = (double)j.rows * (100 + (double)length / VL * 5);
     return fc_parallel(ceil_div(j.rows, j.rows_together), cycles, threads, do_rows, &j);

@@ -100,15 +100,19 @@ class Interpreter:
 
 
 class NodeStep:
-    """A node with the places of its values."""
+    """A node with the places of its values; `runs` makes of its graphs what runs them."""
 
     def __init__(
-        self, node: Node, slots: dict[int, int], new: Callable[[Value, dict[int, int]], int]
+        self,
+        node: Node,
+        slots: dict[int, int],
+        new: Callable[[Value, dict[int, int]], int],
+        runs: Callable[[Graph], Any] = Interpreter,
     ) -> None:
         self._node = node
         self._operation = operation = TABLE[node.operation]
         self.inputs = [NOTHING if value is None else slots[id(value)] for value in node.inputs]
-        self._bodies = {name: Interpreter(graph) for name, graph in node.graphs().items()}
+        self.bodies = {name: runs(graph) for name, graph in node.graphs().items()}
         self._captured = {name: [slots[id(v)] for v in values] for name, values in node.captures.items()}
         self.outputs = [NOTHING if value is None else new(value, slots) for value in node.outputs]
         self._attributes = dict(node.attributes)
@@ -125,7 +129,7 @@ class NodeStep:
         inputs = [values[slot] for slot in self.inputs]
         try:
             self._operation.check_forms(inputs)
-            if self._bodies:
+            if self.bodies:
                 result = self._operation.run(*inputs, **self._attributes | self._bound(values))
             elif self._operation.prepare is not None:
                 result = self._function(backend)(*inputs)
@@ -154,12 +158,12 @@ class NodeStep:
     def _bound(self, values: list[Any]) -> dict[str, Callable[..., list[Any]]]:
         """Its graphs as functions of what the operation gives them."""
 
-        def bind(body: Interpreter, captured: Sequence[Any]) -> Callable[..., list[Any]]:
+        def bind(body: Any, captured: Sequence[Any]) -> Callable[..., list[Any]]:
             return lambda *arrays: body(*arrays, *captured)
 
         return {
             name: bind(body, [values[slot] for slot in self._captured[name]])
-            for name, body in self._bodies.items()
+            for name, body in self.bodies.items()
         }
 
     def _store(self, result: Any, values: list[Any]) -> None:

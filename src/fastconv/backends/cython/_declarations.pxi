@@ -85,12 +85,26 @@ cdef extern from "fastconv.h" nogil:
         FC_MOST_INSTRUCTIONS
         FC_MOST_TEMPORARIES
         FC_STEP_CONV
+        FC_STEP_PRODUCT
         FC_STEP_POOL
         FC_STEP_ELEMENTWISE
         FC_STEP_COPY
+        FC_STEP_PAD
         FC_STEP_SOFTMAX
+        FC_STEP_NORMALISE
         FC_STEP_LRN
+        FC_STEP_REDUCE
+        FC_STEP_PLACES
         FC_STEP_RESAMPLE
+        FC_TOTAL
+        FC_MEAN
+        FC_SUM_OF_SIZES
+        FC_SUM_OF_SQUARES
+        FC_ROOT_OF_SQUARES
+        FC_GREATEST
+        FC_SMALLEST
+        FC_PRODUCT
+        FC_MOST_ROW_BYTES
         FC_ADD
         FC_SUB
         FC_MUL
@@ -98,22 +112,48 @@ cdef extern from "fastconv.h" nogil:
         FC_LEAST
         FC_MOST
         FC_PRELU
-        FC_ACTIVATE
+        FC_LESS
+        FC_LESS_EQUAL
+        FC_EQUAL
+        FC_AND
+        FC_AND_NOT
+        FC_OR
+        FC_XOR
+        FC_NOT
         FC_AFFINE
         FC_HARD_SIGMOID
-        FC_ELU
-        FC_EXP
         FC_SQRT
         FC_ABS
+        FC_SIGN
         FC_FLOOR
         FC_CEIL
         FC_ROUND
+        FC_ACTIVATE
+        FC_ELU
+        FC_EXP
         FC_MISH
+        FC_SOFTPLUS
+        FC_LOG
+        FC_ERF
+        FC_POW
+        FC_FMOD
+        FC_MOD
+        FC_SIN
+        FC_COS
+        FC_TAN
+        FC_ASIN
+        FC_ACOS
+        FC_ATAN
+        FC_SINH
+        FC_COSH
+        FC_ASINH
+        FC_ACOSH
+        FC_ATANH
     ctypedef struct fc_instruction:
         int operation, to, a, b, which
         double p, q
     ctypedef struct fc_elementwise:
-        int axes, operands, instructions
+        int axes, operands, instructions, truths, gives_truth
         int64_t sizes[8]
         int64_t out_strides[8]
         int64_t strides[8][8]
@@ -129,6 +169,18 @@ cdef extern from "fastconv.h" nogil:
         fc_epilogue epilogue
         int kernel
         const void *packed
+    ctypedef struct fc_step_pad "fc_step_pad":
+        int64_t planes, height, width, inner, row_count, column_count
+        const int64_t *rows
+        const int64_t *columns
+        char value[8]
+        int item
+    ctypedef struct fc_step_normalise "fc_step_normalise":
+        int64_t outer, groups, channels, run
+        double eps
+    ctypedef struct fc_step_reduce "fc_step_reduce":
+        int64_t outer, count, inner
+        int how, last
     ctypedef struct fc_step_softmax "fc_step_softmax":
         int64_t outer, count, inner
         int logarithm
@@ -145,7 +197,10 @@ cdef extern from "fastconv.h" nogil:
         fc_pool pool
         fc_elementwise elementwise
         fc_region copy
+        fc_step_pad pad
         fc_step_softmax softmax
+        fc_step_normalise normalise
+        fc_step_reduce reduce
         fc_step_lrn lrn
         fc_step_resample resample
     ctypedef struct fc_step:

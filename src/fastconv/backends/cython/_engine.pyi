@@ -285,9 +285,11 @@ class Memo:
     ) -> None: ...
 
 MOST_AXES: int
+MOST_ROW_BYTES: int
 
 def elementwise_operations() -> dict[str, int]: ...
 def elementwise_room() -> tuple[int, int, int]: ...
+def reductions() -> dict[str, int]: ...
 
 class Places:
     def __init__(self, count: int) -> None: ...
@@ -300,6 +302,7 @@ class Network:
     def conv(
         self, known: ConvShortcut, packed: Array, bias: Array | None, x: int, residual: int, out: int
     ) -> None: ...
+    def product(self, known: ConvShortcut, x: int, weight: int, packed: int, out: int) -> None: ...
     def pool(self, known: PoolShortcut, x: int, out: int) -> None: ...
     def elementwise(
         self,
@@ -308,6 +311,8 @@ class Network:
         strides: Sequence[Sequence[int]],
         out_strides: Sequence[int],
         code: Sequence[Instruction],
+        truths: int,
+        gives_truth: bool,
         operands: Sequence[int],
         out: int,
     ) -> None: ...
@@ -319,6 +324,30 @@ class Network:
         out_strides: Sequence[int],
         x: int,
         out: int,
+    ) -> None: ...
+    def pad(
+        self,
+        item: int,
+        sizes: tuple[int, int, int, int],
+        rows: Array,
+        columns: Array,
+        value: bytes,
+        x: int,
+        out: int,
+    ) -> None: ...
+    def normalise(
+        self,
+        dtype: int,
+        sizes: tuple[int, int, int, int],
+        eps: float,
+        x: int,
+        weight: int,
+        bias: int,
+        out: int,
+    ) -> None: ...
+    def reduce(self, dtype: int, sizes: tuple[int, int, int], how: int, x: int, out: int) -> None: ...
+    def places(
+        self, dtype: int, sizes: tuple[int, int, int], how: int, last: bool, x: int, out: int
     ) -> None: ...
     def softmax(self, dtype: int, sizes: tuple[int, int, int], logarithm: bool, x: int, out: int) -> None: ...
     def local_response_norm(

@@ -3,21 +3,34 @@
 
 
 MOST_AXES = FC_MOST_AXES
+MOST_ROW_BYTES = FC_MOST_ROW_BYTES
 
 
 def elementwise_operations() -> dict[str, int]:
     """The instructions of an elementwise chain."""
     return {
         "add": FC_ADD, "sub": FC_SUB, "mul": FC_MUL, "div": FC_DIV, "least": FC_LEAST, "most": FC_MOST,
-        "prelu": FC_PRELU, "activate": FC_ACTIVATE, "affine": FC_AFFINE, "hard_sigmoid": FC_HARD_SIGMOID,
-        "elu": FC_ELU, "exp": FC_EXP, "sqrt": FC_SQRT, "abs": FC_ABS, "floor": FC_FLOOR, "ceil": FC_CEIL,
-        "round": FC_ROUND, "mish": FC_MISH,
+        "prelu": FC_PRELU, "less": FC_LESS, "less_equal": FC_LESS_EQUAL, "equal": FC_EQUAL, "and": FC_AND,
+        "and_not": FC_AND_NOT, "or": FC_OR, "xor": FC_XOR, "not": FC_NOT, "affine": FC_AFFINE,
+        "hard_sigmoid": FC_HARD_SIGMOID, "sqrt": FC_SQRT, "abs": FC_ABS, "sign": FC_SIGN, "floor": FC_FLOOR,
+        "ceil": FC_CEIL, "round": FC_ROUND, "activate": FC_ACTIVATE, "elu": FC_ELU, "exp": FC_EXP, "mish": FC_MISH,
+        "softplus": FC_SOFTPLUS, "log": FC_LOG, "erf": FC_ERF, "pow": FC_POW, "fmod": FC_FMOD, "mod": FC_MOD,
+        "sin": FC_SIN, "cos": FC_COS, "tan": FC_TAN, "asin": FC_ASIN, "acos": FC_ACOS, "atan": FC_ATAN,
+        "sinh": FC_SINH, "cosh": FC_COSH, "asinh": FC_ASINH, "acosh": FC_ACOSH, "atanh": FC_ATANH,
     }
 
 
 def elementwise_room() -> tuple[int, int, int]:
     """How many operands, temporaries and instructions a chain has; the temporaries' numbers come after all operands'."""
     return FC_MOST_OPERANDS, FC_MOST_TEMPORARIES, FC_MOST_INSTRUCTIONS
+
+
+def reductions() -> dict[str, int]:
+    """What an axis can be reduced to."""
+    return {
+        "sum": FC_TOTAL, "mean": FC_MEAN, "sum of sizes": FC_SUM_OF_SIZES, "sum of squares": FC_SUM_OF_SQUARES,
+        "root of squares": FC_ROOT_OF_SQUARES, "greatest": FC_GREATEST, "smallest": FC_SMALLEST, "product": FC_PRODUCT,
+    }
 
 
 cdef class Places:
@@ -80,17 +93,24 @@ cdef class Network:
         step.of.conv.epilogue.a, step.of.conv.epilogue.b = known.a, known.b
         self.held.append((packed, bias))
 
+    def product(self, ConvShortcut known, int x, int weight, int packed, int out):
+        """With weights that an earlier step makes; the place `packed` has room for the prepared ones."""
+        cdef fc_step *step = self.add(FC_STEP_PRODUCT, known.p.dtype, (x, weight, packed), out)
+        step.of.conv.p, step.of.conv.kernel, step.of.conv.epilogue.activation = known.p, known.kernel, known.activation
+
     def pool(self, PoolShortcut known, int x, int out):
         self.add(FC_STEP_POOL, 0, (x,), out).of.pool = known.p
         self.held.append(known)
 
-    def elementwise(self, int dtype, sizes, strides, out_strides, code, operands, int out):
-        """`strides` holds those of each operand, `code` tuples in the order of fc_instruction."""
+    def elementwise(self, int dtype, sizes, strides, out_strides, code, int truths, bint gives_truth, operands, int out):
+        """`strides` holds those of each operand, `code` tuples in the order of fc_instruction; `truths` has a bit for
+        each operand of truth values."""
         if len(sizes) > FC_MOST_AXES or len(operands) > FC_MOST_OPERANDS or len(code) > FC_MOST_INSTRUCTIONS:
             raise ValueError("more axes, operands or instructions than a step has room for")
         cdef fc_elementwise *e = &self.add(FC_STEP_ELEMENTWISE, dtype, operands, out).of.elementwise
         cdef fc_instruction *c
         e.axes, e.operands, e.instructions = len(sizes), len(operands), len(code)
+        e.truths, e.gives_truth = truths, gives_truth
         for axis in range(len(sizes)):
             e.sizes[axis], e.out_strides[axis] = sizes[axis], out_strides[axis]
             for k in range(len(operands)):
@@ -106,6 +126,36 @@ cdef class Network:
         r.axes, r.item = len(sizes), item
         for axis in range(len(sizes)):
             r.sizes[axis], r.x_strides[axis], r.out_strides[axis] = sizes[axis], x_strides[axis], out_strides[axis]
+
+    def pad(self, int item, sizes, cnp.ndarray rows, cnp.ndarray columns, bytes value, int x, int out):
+        """`sizes` is (planes, height, width, inner); -1 in the tables of sources is `value`."""
+        cdef fc_step_pad *p = &self.add(FC_STEP_PAD, 0, (x,), out).of.pad
+        p.planes, p.height, p.width, p.inner = sizes
+        p.rows, p.row_count, p.item = <int64_t *> data(rows), rows.shape[0], item
+        p.columns, p.column_count = <int64_t *> data(columns), columns.shape[0]
+        if len(value) != item:
+            raise ValueError("a value that is not of the item's size")
+        for i in range(item):
+            p.value[i] = value[i]
+        self.held.append((rows, columns))
+
+    def normalise(self, int dtype, sizes, double eps, int x, int weight, int bias, int out):
+        """`sizes` is (outer, groups, channels, run)."""
+        cdef fc_step_normalise *n = &self.add(FC_STEP_NORMALISE, dtype, (x, weight, bias), out).of.normalise
+        n.outer, n.groups, n.channels, n.run = sizes
+        n.eps = eps
+
+    def reduce(self, int dtype, sizes, int how, int x, int out):
+        """`sizes` is (outer, count, inner)."""
+        cdef fc_step_reduce *r = &self.add(FC_STEP_REDUCE, dtype, (x,), out).of.reduce
+        r.outer, r.count, r.inner = sizes
+        r.how = how
+
+    def places(self, int dtype, sizes, int how, bint last, int x, int out):
+        """`sizes` is (outer, count, inner)."""
+        cdef fc_step_reduce *r = &self.add(FC_STEP_PLACES, dtype, (x,), out).of.reduce
+        r.outer, r.count, r.inner = sizes
+        r.how, r.last = how, last
 
     def softmax(self, int dtype, sizes, bint logarithm, int x, int out):
         """`sizes` is (outer, count, inner)."""

@@ -10,7 +10,10 @@ import numpy as np
 from fastconv.graph.graph import Value
 from fastconv.graph.operations.rules import broadcast_shape
 from fastconv.graph.operations.table import Reading, Type, operation, upgrade
+from fastconv.ops.dense import dense
 from fastconv.typing import Array
+
+_FAST = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def multiplied(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
@@ -51,12 +54,27 @@ def general_product(
     transA: int = 0,
     transB: int = 0,
 ) -> Any:
-    result = (a.T if transA else a) @ (b.T if transB else b)
+    if transA:
+        a = a.T
+    if (
+        a.dtype in _FAST
+        and a.size
+        and b.size
+        and alpha == 1
+        and (c is None or _is_bias(c, beta, b.shape[0 if transB else 1]))
+    ):
+        return dense(a, b if transB else b.T, None if c is None else c.ravel())
+    result = a @ (b.T if transB else b)
     if alpha != 1:
         result = (result * alpha).astype(a.dtype)
     if c is None:
         return result
     return result + (c if beta == 1 else (c * beta).astype(a.dtype))
+
+
+def _is_bias(c: Array, beta: float, columns: int) -> bool:
+    """One number for each column."""
+    return beta == 1 and c.ndim > 0 and c.size == c.shape[-1] == columns
 
 
 @upgrade("Gemm", to=7)

@@ -10,6 +10,7 @@ import numpy as np
 from fastconv.graph.elements import ELEMENTS
 from fastconv.graph.operations.rules import same
 from fastconv.graph.operations.table import Reading, operation, upgrade
+from fastconv.ops import normalise
 from fastconv.ops.norm import local_response_norm
 from fastconv.typing import Array
 
@@ -66,28 +67,34 @@ def statistics_are_of_channels(reading: Reading) -> None:
         reading.refuse("statistics of single pixels (spatial is 0)")
 
 
-def _standard(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
-    """`x` with mean 0 and variance 1 along the axes, its mean, and one over its deviation."""
+def _statistics(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array, Array]:
+    """The mean along the axes, and one over the deviation."""
     mean = x.mean(axis=axes, keepdims=True)
     moved = x - mean
-    inverse = 1 / np.sqrt((moved * moved).mean(axis=axes, keepdims=True) + x.dtype.type(epsilon))
-    return moved * inverse, mean, inverse
+    return mean, 1 / np.sqrt((moved * moved).mean(axis=axes, keepdims=True) + x.dtype.type(epsilon))
+
+
+def _as_images(x: Array) -> Array:
+    """All that follows on the channels as one row."""
+    return x.reshape(*x.shape[:2], 1, math.prod(x.shape[2:]))
 
 
 @operation("InstanceNormalization", rule=same)
 def instance_norm(x: Array, scale: Array, bias: Array, *, epsilon: float = 1e-5) -> Any:
-    standard, _, _ = _standard(x, tuple(range(2, x.ndim)), epsilon)
-    return standard * _channels(scale, x) + _channels(bias, x)
+    if not x.size:
+        return x
+    return normalise.instance_norm(_as_images(x), scale, bias, epsilon).reshape(x.shape)
 
 
 @operation("GroupNormalization", rule=same)
 def group_norm(
     x: Array, scale: Array, bias: Array, *, num_groups: int, epsilon: float = 1e-5, stash_type: int = 1
 ) -> Any:
-    wide = x.astype(ELEMENTS[stash_type].dtype)
-    groups = wide.reshape(len(x), num_groups, -1)
-    standard = _standard(groups, (2,), epsilon)[0].reshape(x.shape)
-    return (standard * _channels(scale, x) + _channels(bias, x)).astype(x.dtype)
+    if not x.size:
+        return x
+    wide = _as_images(x.astype(ELEMENTS[stash_type].dtype, copy=False))
+    result = normalise.group_norm(wide, num_groups, scale, bias, epsilon)
+    return result.reshape(x.shape).astype(x.dtype, copy=False)
 
 
 @upgrade("GroupNormalization", to=21)
@@ -113,15 +120,20 @@ def layer_norm(
     scale: Array,
     bias: Array | None = None,
     *,
+    outputs: int = 1,
     axis: int = -1,
     epsilon: float = 1e-5,
     stash_type: int = 1,
 ) -> Any:
+    wide, last = x.astype(ELEMENTS[stash_type].dtype, copy=False), x.shape[axis % x.ndim :]
+    result = x
+    if x.size:
+        weight, added = (None if a is None else np.broadcast_to(a, last) for a in (scale, bias))
+        result = normalise.layer_norm(wide, last, weight, added, epsilon).astype(x.dtype, copy=False)
+    if outputs == 1:
+        return result
     axes = tuple(range(axis % x.ndim, x.ndim))
-    wide = x.astype(ELEMENTS[stash_type].dtype)
-    standard, mean, inverse = _standard(wide, axes, epsilon)
-    result = standard.astype(x.dtype) * scale
-    return result if bias is None else result + bias, mean, inverse
+    return result, *_statistics(wide, axes, epsilon)
 
 
 @operation("RMSNormalization", rule=same)

@@ -150,6 +150,12 @@ def parts_are_an_input(reading: Reading) -> None:
     reading.to_input("split", 1)
 
 
+@upgrade("Split", to=18)
+def parts_are_counted(reading: Reading) -> None:
+    if reading.input(1) is None:
+        reading.attributes.setdefault("num_outputs", reading.outputs)
+
+
 def _shape_of(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
     x = inputs[0]
     if x is None or x.shape is None:

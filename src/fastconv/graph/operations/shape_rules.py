@@ -67,7 +67,11 @@ def split_parts(inputs: Inputs, attributes: Attributes) -> list[Type]:
     """Of a known axis, in given parts; else all alike but for that axis."""
     x, parts = first(inputs), constant(inputs, 1)
     axis = attributes.get("axis", 0)
-    if parts is None:
+    count, size = attributes.get("num_outputs"), None if x.shape is None else x.shape[axis]
+    if not is_given(inputs, 1) and count and isinstance(size, int):
+        each = -(-size // count)
+        parts = [each] * (count - 1) + [size - each * (count - 1)]
+    if parts is None or min(parts) < 0:
         return [changed(x, {axis: None})] * _MANY
     return [changed(x, {axis: size}) for size in parts]
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-ARITHMETIC = frozenset({"Add", "Div", "Max", "Mean", "Min", "Mul", "Pow", "Sub", "Sum"})
+ARITHMETIC = frozenset({"Add", "Div", "Max", "Mean", "Min", "Mod", "Mul", "Pow", "Sub", "Sum"})
 UNARY = frozenset(
     {
         "Abs",
+        "Acos",
+        "Acosh",
+        "Asin",
+        "Asinh",
+        "Atan",
+        "Atanh",
         "Ceil",
         "Celu",
+        "Cos",
+        "Cosh",
         "Elu",
         "Erf",
         "Exp",
@@ -24,13 +32,18 @@ UNARY = frozenset(
         "Round",
         "Selu",
         "Sigmoid",
+        "Shrink",
         "Sign",
+        "Sin",
+        "Sinh",
         "Softplus",
         "Softsign",
         "Sqrt",
         "Swish",
+        "Tan",
         "Tanh",
         "ThresholdedRelu",
+        "com.microsoft.Gelu",
         "com.microsoft.QuickGelu",
     }
 )

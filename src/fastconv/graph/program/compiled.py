@@ -1,7 +1,8 @@
 """Runs a graph whose shapes are known on the ``cython`` backend: its memory is planned, and its steps run in C, one
 after the other, wherever they can. Made by `program.py`.
 
-Nodes that C has no kernel for run in Python between the others, as the interpreter runs them.
+Nodes that C has no kernel for run in Python between the others, as the interpreter runs them. The branches of an If are
+compiled in turn: only the choice is Python's.
 """
 
 from __future__ import annotations
@@ -15,8 +16,16 @@ import numpy as np
 import fastconv.backends.cython._engine as _engine
 from fastconv.execution.memory import empty
 from fastconv.graph.graph import Graph, Node
-from fastconv.graph.interpreter import NodeStep
-from fastconv.graph.program import lower_elementwise, lower_moves, lower_windows  # noqa: F401  (they fill the table)
+from fastconv.graph.interpreter import Interpreter, NodeStep
+from fastconv.graph.program import (  # noqa: F401  (they fill the table)
+    lower_elementwise,
+    lower_moves,
+    lower_products,
+    lower_recurrent,
+    lower_reductions,
+    lower_tables,
+    lower_windows,
+)
 from fastconv.graph.program.lowering import Builder, Plans, Step
 from fastconv.graph.program.memory import Kind, Places, aligned, byte_count, has_room
 from fastconv.settings.threads import get_num_threads
@@ -32,6 +41,7 @@ class CompiledRun:
     def __init__(self, graph: Graph, plans: Plans) -> None:
         self._places = places = Places(graph)
         builder = Builder(places, plans)
+        self._branches: list[CompiledRun] = []
         self._segments: list[tuple[int, int] | NodeStep] = []
         self.steps: list[Step | Node] = []
         self._touched: list[tuple[int, ...]] = []
@@ -40,7 +50,7 @@ class CompiledRun:
         self._network = builder.network
         self._constants = builder.constants
         self._groups = places.groups()
-        self._offsets, self.arena_bytes = places.arena(self._touched)
+        self._offsets, self._arena_bytes = places.arena(self._touched)
         self._inputs = [places.of(value) for value in graph.inputs]
         self._results = [places.of(value) for value in graph.outputs]
         self._new = [root for root in self._groups if places.kinds[root] is Kind.OUTPUT]
@@ -61,7 +71,15 @@ class CompiledRun:
                 number = places.of(value)
                 places.kinds[number] = Kind.MADE
         slots = {id(value): places.of(value) + 1 for value in node.reads()}
-        step = NodeStep(node, slots, lambda value, _: places.of(value) + 1)
+        compiled = node.operation == "If"
+        step = NodeStep(
+            node,
+            slots,
+            lambda value, _: places.of(value) + 1,
+            lambda graph: CompiledRun(graph, builder.plans) if compiled else Interpreter(graph),
+        )
+        if compiled:
+            self._branches += step.bodies.values()
         self._segments.append(step)
         self.steps.append(node)
         reads = [places.of(value) for value in node.reads()]
@@ -73,6 +91,11 @@ class CompiledRun:
             self._segments[-1] = latest[0], last
         else:
             self._segments.append((first, last))
+
+    @property
+    def arena_bytes(self) -> int:
+        """Of a run under way, its branches' own with them."""
+        return self._arena_bytes + sum(branch.arena_bytes for branch in self._branches)
 
     def __call__(self, *arrays: Any) -> list[Any]:
         return self._call(arrays, None)
@@ -95,7 +118,7 @@ class CompiledRun:
             self._idle.append(memory)
 
     def _new_memory(self) -> _Memory:
-        return _Memory(self._places, self._groups, self._offsets, self.arena_bytes, self._constants)
+        return _Memory(self._places, self._groups, self._offsets, self._arena_bytes, self._constants)
 
     def _run(self, memory: _Memory, arrays: Sequence[Any], times: list[int] | None) -> list[Any]:
         places, threads = self._places, get_num_threads()

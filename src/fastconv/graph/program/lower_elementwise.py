@@ -1,278 +1,214 @@
-"""Elementwise nodes, and fused regions of them, as chains of instructions in C. Fills the table of `lowering.py`."""
+"""Elementwise nodes, and fused regions of them, as chains of instructions in C. Fills the table of `lowering.py`.
+
+A region that has no room in one step becomes several, which hand whole arrays on.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-import fastconv.backends.cython._engine as _engine
-from fastconv.backends.cython import ACTIVATIONS
 from fastconv.graph.graph import Graph, Node, Value
-from fastconv.graph.program.lowering import (
-    MOST_AXES,
-    Builder,
-    attributes_of,
-    dtype_of,
-    lowers,
-    merged,
-    sizes_of,
-    strides_of,
-)
+from fastconv.graph.program.instructions import EMITTERS, MOST_INSTRUCTIONS, TRUTH, Chain, Full, Missing
+from fastconv.graph.program.lowering import DTYPES, MOST_AXES, Builder, lowers, merged, sizes_of, strides_of
 
-_OPERATIONS = _engine.elementwise_operations()
-_MOST_OPERANDS, _MOST_TEMPORARIES, _MOST_INSTRUCTIONS = _engine.elementwise_room()
-_INFINITE = math.inf
-
-
-class _Full(Exception):
-    """A chain needs more operands, temporaries or instructions than there are, or an operation that C has not."""
-
-
-class _Chain:
-    """Instructions in the making. A register is an operand's number, or that of a temporary."""
-
-    def __init__(self) -> None:
-        self.code: list[tuple[int, int, int, int, int, float, float]] = []
-        self.operands: list[Value] = []
-        self._registers: dict[int, int] = {}
-        self._readers: dict[int, int] = {}
-        self._free = [_MOST_OPERANDS + i for i in range(_MOST_TEMPORARIES)]
-
-    def operand(self, value: Value) -> int:
-        if id(value) not in self._registers:
-            if len(self.operands) == _MOST_OPERANDS:
-                raise _Full
-            self._registers[id(value)] = len(self.operands)
-            self.operands.append(value)
-        return self._registers[id(value)]
-
-    def number(self, number: float, dtype: Any) -> int:
-        return self.operand(Value.of("", np.array(number, dtype)))
-
-    def define(self, value: Value, register: int, readers: int) -> None:
-        self._registers[id(value)] = register
-        self._readers[register] = self._readers.get(register, 0) + readers
-
-    def read(self, value: Value) -> int:
-        register = self._registers.get(id(value))
-        return self.operand(value) if register is None else register
-
-    def done_with(self, register: int) -> None:
-        """One reader fewer; a temporary that nobody reads any more is free."""
-        if register >= _MOST_OPERANDS:
-            self._readers[register] -= 1
-            if not self._readers[register]:
-                self.free(register)
-
-    def free(self, register: int) -> None:
-        self._free.append(register)
-
-    def add(
-        self, name: str, a: int, b: int | None = None, *, which: int = 0, p: float = 0.0, q: float = 0.0
-    ) -> int:
-        """One instruction, into a temporary of its own."""
-        if not self._free or len(self.code) == _MOST_INSTRUCTIONS:
-            raise _Full
-        to = self._free.pop()
-        self.code.append((_OPERATIONS[name], to, a, a if b is None else b, which, p, q))
-        return to
-
-
-def _binary(name: str) -> Callable[[_Chain, Node, list[int]], int]:
-    def emit(chain: _Chain, node: Node, registers: list[int]) -> int:
-        result = registers[0]
-        for place, register in enumerate(registers[1:]):
-            before = result
-            result = chain.add(name, before, register)
-            if place:  # what there is so far is nobody else's
-                chain.free(before)
-        return result
-
-    return emit
-
-
-def _activation(name: str, *parameters: str) -> Callable[[_Chain, Node, list[int]], int]:
-    def emit(chain: _Chain, node: Node, registers: list[int]) -> int:
-        p, q = _numbers(node, parameters)
-        return chain.add("activate", registers[0], which=ACTIVATIONS[name], p=p, q=q)
-
-    return emit
-
-
-def _function(name: str, *parameters: str) -> Callable[[_Chain, Node, list[int]], int]:
-    def emit(chain: _Chain, node: Node, registers: list[int]) -> int:
-        p, q = _numbers(node, parameters)
-        return chain.add(name, registers[0], p=p, q=q)
-
-    return emit
-
-
-def _numbers(node: Node, parameters: tuple[str, ...]) -> list[float]:
-    """An instruction's two: attributes by their names, and 1 in place of missing ones."""
-    attributes = attributes_of(node)
-    return [*(attributes[name] for name in parameters), 1.0, 1.0][:2]
-
-
-def _negative(chain: _Chain, node: Node, registers: list[int]) -> int:
-    return chain.add("affine", registers[0], p=-1.0, q=-0.0)
-
-
-def _reciprocal(chain: _Chain, node: Node, registers: list[int]) -> int:
-    first = node.inputs[0]
-    assert first is not None
-    return chain.add("div", chain.number(1.0, first.dtype), registers[0])
-
-
-def _swish(chain: _Chain, node: Node, registers: list[int]) -> int:
-    if attributes_of(node)["alpha"] != 1:
-        raise _Full
-    return chain.add("activate", registers[0], which=ACTIVATIONS["silu"])
-
-
-def _gelu(chain: _Chain, node: Node, registers: list[int]) -> int:
-    if attributes_of(node)["approximate"] != "none":
-        raise _Full
-    return chain.add("activate", registers[0], which=ACTIVATIONS["gelu"])
-
-
-def _clip(chain: _Chain, node: Node, registers: list[int]) -> int:
-    bounds = []
-    for value, missing in zip([*node.inputs[1:], None, None], (-_INFINITE, _INFINITE), strict=False):
-        if value is not None and (not value.is_constant or value.constant.size != 1):
-            raise _Full
-        bounds.append(missing if value is None else float(value.constant.item()))
-    if bounds[0] > bounds[1] or any(math.isnan(bound) for bound in bounds):
-        raise _Full
-    return chain.add("activate", registers[0], which=ACTIVATIONS["clip"], p=bounds[0], q=bounds[1])
-
-
-def _power(chain: _Chain, node: Node, registers: list[int]) -> int:
-    exponent = node.inputs[1]
-    assert exponent is not None
-    number = float(exponent.constant.item()) if exponent.is_constant and exponent.constant.size == 1 else None
-    if number == 2:
-        return chain.add("mul", registers[0], registers[0])
-    if number == 0.5:
-        return chain.add("sqrt", registers[0])
-    raise _Full
-
-
-# How an operation becomes instructions: of the chain, the node, and the registers of its inputs (without the
-# parameters of _CONSTANT ones).
-_EMITTERS: dict[str, Callable[[_Chain, Node, list[int]], int]] = {
-    "Abs": _function("abs"),
-    "Add": _binary("add"),
-    "Ceil": _function("ceil"),
-    "Clip": _clip,
-    "Div": _binary("div"),
-    "Elu": _function("elu", "alpha"),
-    "Exp": _function("exp"),
-    "Floor": _function("floor"),
-    "Gelu": _gelu,
-    "HardSigmoid": _function("hard_sigmoid", "alpha", "beta"),
-    "HardSwish": _activation("hardswish"),
-    "LeakyRelu": _activation("leaky_relu", "alpha"),
-    "Max": _binary("most"),
-    "Min": _binary("least"),
-    "Mish": _function("mish"),
-    "Mul": _binary("mul"),
-    "Neg": _negative,
-    "PRelu": _binary("prelu"),
-    "Pow": _power,
-    "Reciprocal": _reciprocal,
-    "Relu": _activation("relu"),
-    "Round": _function("round"),
-    "Selu": _function("elu", "alpha", "gamma"),
-    "Sigmoid": _activation("sigmoid"),
-    "Sqrt": _function("sqrt"),
-    "Sub": _binary("sub"),
-    "Sum": _binary("add"),
-    "Swish": _swish,
-    "Tanh": _activation("tanh"),
-}
-# Their inputs but the first are numbers that the instruction holds.
-_CONSTANT = frozenset({"Clip", "Pow"})
-
-
-def _emit(chain: _Chain, node: Node, readers: int) -> None:
-    emit, output = _EMITTERS.get(node.operation), node.outputs[0]
-    if emit is None or output is None or any(value is None for value in node.inputs[:1]):
-        raise _Full
-    if node.operation in ("Max", "Min", "Sum") and len(node.inputs) == 1:
-        raise _Full
-    values = [value for value in node.inputs if value is not None]
-    if node.operation in _CONSTANT:
-        values = values[:1]
-    registers = [chain.read(value) for value in values]
-    result = emit(chain, node, registers)
-    chain.define(output, result, readers)
-    for register in registers:
-        chain.done_with(register)
-
-
-def _chain_of(nodes: list[Node], result: Value) -> _Chain:
-    chain = _Chain()
-    readers: dict[int, int] = {id(result): 1}
-    for node in nodes:
-        for value in node.inputs[: 1 if node.operation in _CONSTANT else None]:
-            if value is not None:
-                readers[id(value)] = readers.get(id(value), 0) + 1
-    for node in nodes:
-        output = node.outputs[0]
-        _emit(chain, node, readers.get(id(output), 0))
-    return chain
+# Of any number of inputs, and what two of them are.
+_OF_MANY = {"Max": "Max", "Mean": "Add", "Min": "Min", "Sum": "Add"}
 
 
 @lowers("fastconv.Elementwise")
 def region(b: Builder, node: Node) -> bool:
     body: Graph = node.attributes["body"]
-    result, nodes = body.outputs[0], body.nodes
-    outside = dict(zip(map(id, body.inputs), node.inputs, strict=True))
-    return _lower(b, node, nodes, result, outside)
+    outside = zip(body.inputs, node.inputs, strict=True)
+    known = {id(inner): _operand(b, value, inner) for inner, value in outside if value is not None}
+    out = node.outputs[0]
+    return out is not None and compute(b, body.nodes, body.outputs[0], b.place(out), known)
 
 
-@lowers(*_EMITTERS)
+@lowers(*EMITTERS, *_OF_MANY)
 def single(b: Builder, node: Node) -> bool:
-    result = node.outputs[0]
-    return result is not None and _lower(b, node, [node], result, {})
+    out = node.outputs[0]
+    return out is not None and compute(b, [node], out, b.place(out), {})
 
 
-def _lower(
-    b: Builder, node: Node, nodes: list[Node], result: Value, outside: dict[int, Value | None]
+@dataclass(frozen=True)
+class Operand:
+    """Where an array lies, and how: strides are in elements."""
+
+    place: int
+    shape: tuple[int, ...]
+    strides: Sequence[int]
+    is_truth: bool = False
+
+    def walk(self, to: tuple[int, ...]) -> list[int] | None:
+        """Strides along the axes of `to`; None where it is not broadcast to that."""
+        if len(self.shape) > len(to):
+            if set(self.shape[: -len(to) or len(self.shape)]) > {1}:
+                return None
+            return Operand(self.place, self.shape[len(self.shape) - len(to) :], self.strides).walk(to)
+        missing = len(to) - len(self.shape)
+        if any(size not in (1, wanted) for size, wanted in zip(self.shape, to[missing:], strict=True)):
+            return None
+        own = [0 if size == 1 else stride for size, stride in zip(self.shape, self.strides, strict=True)]
+        return [0] * missing + own
+
+
+def _operand(b: Builder, value: Value, like: Value) -> Operand:
+    shape = sizes_of(value)
+    return Operand(b.place(value), shape, strides_of(shape), like.dtype == TRUTH)
+
+
+def compute(
+    b: Builder,
+    nodes: Sequence[Node],
+    result: Value,
+    target: int,
+    known: Mapping[int, Operand],
+    shape: tuple[int, ...] | None = None,
 ) -> bool:
-    out, dtype = node.outputs[0], dtype_of(node)
-    assert out is not None
-    if dtype is None:
+    """Let a place get a value that elementwise nodes make; False, and no step, where C cannot do that.
+
+    Parameters
+    ----------
+    known : dict of int to Operand
+        Values that are somewhere else than where they would be, by `id`.
+    shape : tuple of int, optional
+        Of the place as the nodes see it.
+    """
+    dtype = _dtype_of(nodes)
+    if dtype is None or b.places.values[target].dtype not in (dtype, TRUTH):
         return False
     try:
-        chain = _chain_of(nodes, result)
-    except _Full:
+        chains = _Cut([inner for one in nodes for inner in _of_two(one)], dtype).chains(result)
+    except Missing:
         return False
-    if not chain.code or chain.code[-1][1] != chain.read(result):  # the last instruction makes what is stored
-        return False
-    operands = [outside.get(id(value)) or value for value in chain.operands]
-    shape = sizes_of(out)
-    if any(value.dtype != out.dtype for value in operands):
-        return False
-    if np.broadcast_shapes(*map(sizes_of, operands)) != shape:
-        return False
-    walks = [_broadcast(sizes_of(value), shape) for value in operands]
-    sizes, strides = merged(shape, [strides_of(shape), *walks], 1)
-    if len(sizes) > MOST_AXES:
-        return False
-    what = dtype, sizes, strides[1:], strides[0], chain.code
-    words = " ".join(inner.operation for inner in nodes)
-    flops = len(chain.code) * math.prod(shape)
-    places = [b.place(value) for value in operands]
-    b.add("elementwise", what, places, b.place(out), algorithm=words, flops=flops, as_list=True)
+    shape = sizes_of(b.places.values[target]) if shape is None else shape
+    operands, steps = dict(known), list[tuple[Any, ...]]()
+    for chain, value, words in chains:
+        here = [operands.get(id(operand)) or _operand(b, operand, operand) for operand in chain.operands]
+        walks = [operand.walk(shape) for operand in here]
+        if any(walk is None for walk in walks):
+            return False
+        sizes, strides = merged(shape, [strides_of(shape), *(walk for walk in walks if walk is not None)], 1)
+        if len(sizes) > MOST_AXES:
+            return False
+        place = target if value is result else b.scratch(shape, dtype)
+        # Between chains truth values are what they are in tiles.
+        operands[id(value)] = Operand(place, shape, strides_of(shape))
+        truths = sum(operand.is_truth << k for k, operand in enumerate(here))
+        gives_truth = b.places.values[place].dtype == TRUTH
+        what = DTYPES[dtype], sizes, strides[1:], strides[0], chain.code, truths, gives_truth
+        steps.append((what, [operand.place for operand in here], place, words))
+    for what, reads, place, words in steps:
+        flops = len(what[4]) * math.prod(shape)
+        b.add("elementwise", what, reads, place, algorithm=words, flops=flops, as_list=True)
     return True
 
 
-def _broadcast(shape: tuple[int, ...], to: tuple[int, ...]) -> list[int]:
-    """Strides along the axes of `to`."""
-    missing = len(to) - len(shape)
-    own = [0 if size == 1 else stride for size, stride in zip(shape, strides_of(shape), strict=True)]
-    return [0] * missing + own
+def _dtype_of(nodes: Sequence[Node]) -> np.dtype[Any] | None:
+    """The one of all numbers, beside which there may be truth values; None where it is none that C has."""
+    values = [value for node in nodes for value in (*_typed(node), *node.outputs) if value is not None]
+    dtypes = {value.dtype for value in values} - {TRUTH}
+    if not dtypes:
+        return np.dtype(np.float32)
+    return dtypes.pop() if len(dtypes) == 1 and dtypes <= set(DTYPES) else None
+
+
+def _typed(node: Node) -> list[Value | None]:
+    """The inputs; without an exponent that is one number, which may be of another dtype."""
+    exponent = node.inputs[1] if node.operation == "Pow" else None
+    if exponent is None or not exponent.is_constant or exponent.constant.size != 1:
+        return node.inputs
+    return node.inputs[:1]
+
+
+def _of_two(node: Node) -> Iterator[Node]:
+    """A node of many inputs as several of two."""
+    values, output = node.inputs, node.outputs[0]
+    if node.operation not in _OF_MANY or output is None or not values or (
+        len(values) == 2 and node.operation != "Mean"
+    ):  # fmt: skip
+        yield node
+        return
+    total = values[0]
+    for place, value in enumerate(values[1:], 2):
+        is_last = place == len(values) and node.operation != "Mean"
+        new = output if is_last else Value("", output.dtype, output.shape)
+        yield Node(_OF_MANY[node.operation], [total, value], [new])
+        total = new
+    if node.operation == "Mean":
+        count = Value.of("", np.array(len(values), output.dtype))
+        yield Node("Div", [total, count], [output])
+    elif len(values) == 1:
+        yield Node("Max", [total, total], [output])
+
+
+class _Cut:
+    """Cuts nodes into chains that have room in a step each."""
+
+    def __init__(self, nodes: Sequence[Node], dtype: np.dtype[Any]) -> None:
+        self._nodes, self._dtype = nodes, dtype
+        self._makers = {id(node.outputs[0]): node for node in nodes}
+        self._made: set[int] = set()  # by chains that are done
+        self._done: list[tuple[Chain, Value, str]] = []
+
+    def chains(self, result: Value) -> list[tuple[Chain, Value, str]]:
+        """In the order in which they run: with the value that each makes, and its operations."""
+        if id(result) not in self._makers:
+            raise Missing
+        for node in self._nodes:
+            self._make_room(node)
+        self._finish(result)
+        return self._done
+
+    def _make_room(self, node: Node) -> None:
+        """Let chains be done before until the one that makes this node's result has room."""
+        output = node.outputs[0]
+        if output is None:
+            raise Missing
+        within = [value for value in node.inputs if value is not None and id(value) in self._makers]
+        within.sort(key=lambda value: -len(self._behind(value)))
+        for value in within:
+            try:
+                self._chain(output)
+                return
+            except Full:
+                if id(value) not in self._made:
+                    self._finish(value)
+        try:
+            self._chain(output)
+        except Full as error:
+            raise Missing from error
+
+    def _finish(self, value: Value) -> None:
+        chain, words = self._chain(value)
+        self._done.append((chain, value, words))
+        self._made.add(id(value))
+
+    def _behind(self, value: Value) -> list[Node]:
+        """The nodes that a chain with this result takes."""
+        found, waiting = set[int](), [value]
+        while waiting:
+            node = self._makers.get(id(waiting.pop()))
+            if node is None or id(node) in found:
+                continue
+            found.add(id(node))
+            waiting += [v for v in node.inputs if v is not None and id(v) not in self._made]
+        return [node for node in self._nodes if id(node) in found]
+
+    def _chain(self, result: Value) -> tuple[Chain, str]:
+        nodes = self._behind(result)
+        if len(nodes) > MOST_INSTRUCTIONS:
+            raise Full
+        chain, readers = Chain(self._dtype), {id(result): 1}
+        for node in nodes:
+            for value in node.inputs:
+                if value is not None:
+                    readers[id(value)] = readers.get(id(value), 0) + 1
+        for node in nodes:
+            chain.emit(node, readers[id(node.outputs[0])])
+        return chain, " ".join(node.operation for node in nodes)

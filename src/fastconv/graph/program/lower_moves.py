@@ -44,7 +44,7 @@ def rearranged(b: Builder, node: Node) -> bool:
     if not isinstance(results, tuple):
         results = (results,)
     pairs = [(value, view) for value, view in zip(node.outputs, results, strict=False) if value is not None]
-    return _add_views(b, x, untouched, pairs)
+    return add_views(b, x, untouched, pairs)
 
 
 @lowers("DepthToSpace", "SpaceToDepth", "fastconv.ChannelShuffle")
@@ -62,11 +62,16 @@ def blocks(b: Builder, node: Node) -> bool:
         view = (to_space if node.operation == "DepthToSpace" else to_depth)(
             untouched, a["blocksize"], a["mode"]
         )
-    return _add_views(b, x, untouched, [(out, view)])
+    return add_views(b, x, untouched, [(out, view)])
 
 
-def _add_views(b: Builder, x: Value, untouched: Array, pairs: list[tuple[Value, Any]]) -> bool:
-    """Let results be views of the input: such that need no step, where they lie in memory as arrays do, or copies."""
+def add_views(b: Builder, x: Value, untouched: Array, pairs: list[tuple[Value, Any]]) -> bool:
+    """Let results be views of the input: such that need no step, where they lie in memory as arrays do, or copies.
+
+    The elements of a view have the order of the result's; it may have more axes.
+    """
+    if untouched.itemsize > 8:
+        return False
     first = untouched.__array_interface__["data"][0]
     last = first + max(untouched.nbytes, 1)
     for _, view in pairs:
@@ -108,6 +113,8 @@ def joined(b: Builder, node: Node) -> bool:
         return False
     assert out.dtype is not None
     item, walk = out.dtype.itemsize, strides_of(shape)
+    if item > 8:
+        return False
     regions, begin = [], 0
     for value in values:
         own = sizes_of(value)
@@ -184,7 +191,7 @@ def resize(b: Builder, node: Node) -> bool:
     changing = sorted((axis.count / axis.size, number) for number, axis in axes.items() if axis.changes)
     if not changing:
         untouched = np.empty(shape, x.dtype)
-        return _add_views(b, x, untouched, [(out, untouched)])
+        return add_views(b, x, untouched, [(out, untouched)])
     source = b.place(x)
     for place, (_, number) in enumerate(changing):
         axis = axes[number]

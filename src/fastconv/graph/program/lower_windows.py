@@ -1,4 +1,4 @@
-"""Convolution, dense layers and pooling as steps in C. Fills the table of `lowering.py`."""
+"""Convolution and pooling as steps in C. Fills the table of `lowering.py`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _image(shape: Shape) -> Shape:
     return (*shape[:2], 1, *shape[2:]) if len(shape) == 3 else shape
 
 
-def _weights(node: Node) -> tuple[Array, Array | None] | None:
+def constant_weights(node: Node) -> tuple[Array, Array | None] | None:
     """Weight and bias, of the input's dtype, where both are constants of images, signals or dense layers."""
     x, weight, bias = node.inputs[0], node.inputs[1], given(node, 2)
     assert x is not None
@@ -58,7 +58,7 @@ def _add(b: Builder, node: Node, plan: Plan, x: Shape, residual: Value | None) -
 def convolution(b: Builder, node: Node) -> bool:
     x, residual = node.inputs[0], given(node, 3)
     assert x is not None
-    known = _weights(node)
+    known = constant_weights(node)
     if known is None or len(sizes_of(x)) not in (3, 4):
         return False
     weight, bias = known
@@ -77,7 +77,7 @@ def convolution(b: Builder, node: Node) -> bool:
 def transposed(b: Builder, node: Node) -> bool:
     x = node.inputs[0]
     assert x is not None
-    known = _weights(node)
+    known = constant_weights(node)
     if known is None or len(sizes_of(x)) not in (3, 4):
         return False
     weight, bias = known
@@ -91,18 +91,6 @@ def transposed(b: Builder, node: Node) -> bool:
     sides, function = (strides, pads, dilations, groups), activation_of(node.attributes)
     options = ConvOptions.read(node.operation, *sides, output_padding=extra, activation=function)
     return _add(b, node, b.plan(ConvTranspose2dPlan, options, weight, bias), _image(sizes_of(x)), None)
-
-
-@lowers("fastconv.Dense")
-def dense(b: Builder, node: Node) -> bool:
-    x = node.inputs[0]
-    assert x is not None
-    known = _weights(node)
-    if known is None:
-        return False
-    options = ConvOptions.read(node.operation, 1, 0, 1, 1, activation=activation_of(node.attributes))
-    rows, columns = prod(sizes_of(x)[:-1]), sizes_of(x)[-1]
-    return _add(b, node, b.plan(Conv2dPlan, options, *known), (rows, columns, 1, 1), None)
 
 
 def _pool(b: Builder, node: Node, windows: tuple[Any, Any], reducer: Reducer) -> bool:

@@ -24,8 +24,8 @@ from fastconv.ops.plan_base import Plan
 from fastconv.problem.convolution import ConvOptions
 from fastconv.typing import Array
 
-# Those of a network, by what they are made of.
-Plans = dict[Any, tuple[Plan, Array, Array | None]]
+# Those of a network, by what they are made of, with the arrays that they are made of; and arrays made of others.
+Plans = dict[Any, tuple[Any, ...]]
 MOST_AXES = _engine.MOST_AXES
 DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
 
@@ -57,7 +57,7 @@ class Builder:
 
     def __init__(self, places: Places, plans: Plans) -> None:
         self.places = places
-        self._plans = plans
+        self.plans = plans
         self.network = _engine.Network()
         self.steps: list[Step] = []
         self.constants: dict[int, Array] = {}
@@ -79,12 +79,19 @@ class Builder:
     def plan(self, kind: type[Plan], options: ConvOptions, weight: Array, bias: Array | None) -> Plan:
         """That of other programs of the network, or a new one, which does not copy the weights."""
         key = kind, options, id(weight), id(bias)
-        if key not in self._plans:
+        if key not in self.plans:
             kernel = weight.reshape(*weight.shape[:2], *((1, 1, *weight.shape[2:])[-2:]))
             plan = kind(options, *read_planned(options, kernel, bias, "cython", copies=False))
             # The arrays stay, so that no others get their numbers.
-            self._plans[key] = plan, weight, bias
-        return self._plans[key][0]
+            self.plans[key] = plan, weight, bias
+        return self.plans[key][0]  # type: ignore[no-any-return]
+
+    def derived(self, constant: Array, what: Any, make: Callable[[Array], Array]) -> Array:
+        """What is made of a constant, the same array for all programs of the network; `what` names it."""
+        key = id(constant), what
+        if key not in self.plans:
+            self.plans[key] = make(constant), constant
+        return self.plans[key][0]  # type: ignore[no-any-return]
 
     def place(self, value: Value) -> int:
         """Where a step reads or writes a value; constants are copied to where kernels can read them."""

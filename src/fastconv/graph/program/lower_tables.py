@@ -1,0 +1,133 @@
+"""What takes elements from places that are known before a run: padding, gathering, tiling. Fills the table of
+`lowering.py`.
+
+Along each axis there is a table of sources, -1 for a value that is no element; a step does two axes that follow on each
+other.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from fastconv.graph.graph import Node, Value
+from fastconv.graph.operations.shape import sizes
+from fastconv.graph.program.lower_moves import add_views
+from fastconv.graph.program.lowering import Builder, attributes_of, axis_of, given, lowers, sizes_of
+from fastconv.typing import Array
+
+_ITEMS = (1, 2, 4, 8)
+
+
+@lowers("Pad")
+def pad(b: Builder, node: Node) -> bool:
+    x, pads, value, axes, out = (
+        node.inputs[0],
+        given(node, 1),
+        given(node, 2),
+        given(node, 3),
+        node.outputs[0],
+    )
+    assert x is not None
+    assert out is not None
+    if pads is None or any(known is not None and not known.is_constant for known in (pads, value, axes)):
+        return False
+    shape, mode, amounts = sizes_of(x), attributes_of(node)["mode"], sizes(pads.constant)
+    along = list(range(len(shape))) if axes is None else [axis % len(shape) for axis in sizes(axes.constant)]
+    if not prod(sizes_of(out)) or not prod(shape) or len(amounts) != 2 * len(along):
+        return False
+    tables: dict[int, Array] = {}
+    for place, axis in enumerate(along):
+        before, after = amounts[place], amounts[place + len(along)]
+        if not before and not after:
+            continue
+        own = np.arange(max(-before, 0), shape[axis] + min(after, 0))
+        grown = max(before, 0), max(after, 0)
+        rest: dict[str, Any] = {"constant_values": -1} if mode == "constant" else {}
+        if not own.size and mode != "constant":
+            return False
+        tables[axis] = np.pad(own, grown, mode=mode, **rest)
+    fill = 0 if value is None or not value.constant.size else value.constant.item()
+    return _add_tables(b, x, out, tables, fill)
+
+
+@lowers("Gather")
+def gather(b: Builder, node: Node) -> bool:
+    x, indices, out = node.inputs[0], given(node, 1), node.outputs[0]
+    assert x is not None
+    assert out is not None
+    shape = sizes_of(x)
+    axis = axis_of(attributes_of(node)["axis"], len(shape))
+    if axis is None or indices is None or not indices.is_constant or not prod(sizes_of(out)):
+        return False
+    size, wanted = shape[axis], np.asarray(indices.constant, np.int64)
+    if wanted.min() < -size or wanted.max() >= size:
+        return False
+    table = np.where(wanted < 0, wanted + size, wanted).ravel()
+    steps = set(np.diff(table).tolist())
+    if len(steps) <= 1:  # as a slice is
+        step = steps.pop() if steps else 1
+        untouched = np.empty(shape, x.dtype)
+        first: list[Any] = [slice(None)] * len(shape)
+        first[axis] = slice(int(table[0]), int(table[0]) + 1)
+        start = untouched[tuple(first)]
+        strides = list(start.strides)
+        strides[axis] *= step
+        sizes_ = (*shape[:axis], len(table), *shape[axis + 1 :])
+        view = np.lib.stride_tricks.as_strided(start, sizes_, strides)
+        return add_views(b, x, untouched, [(out, view)])
+    return _add_tables(b, x, out, {axis: table}, 0)
+
+
+@lowers("Tile")
+def tile(b: Builder, node: Node) -> bool:
+    x, repeats, out = node.inputs[0], given(node, 1), node.outputs[0]
+    assert x is not None
+    assert out is not None
+    shape = sizes_of(x)
+    if repeats is None or not repeats.is_constant or not prod(sizes_of(out)):
+        return False
+    counts = sizes(repeats.constant)
+    if len(counts) != len(shape):
+        return False
+    untouched = np.empty(shape, x.dtype)
+    apart = untouched.reshape([size for each in shape for size in (1, each)])
+    whole = [size for count, each in zip(counts, shape, strict=True) for size in (count, each)]
+    return add_views(b, x, untouched, [(out, np.broadcast_to(apart, whole))])
+
+
+def _add_tables(b: Builder, x: Value, out: Value, tables: dict[int, Array], fill: Any) -> bool:
+    """Steps that take along each of some axes what a table says."""
+    assert x.dtype is not None
+    shape, dtype = sizes_of(x), x.dtype
+    if dtype.itemsize not in _ITEMS:
+        return False
+    if not tables:
+        untouched = np.empty(shape, dtype)
+        return add_views(b, x, untouched, [(out, untouched)])
+    pairs: list[tuple[int, ...]] = []
+    for axis in sorted(tables):
+        if pairs and pairs[-1] == (axis - 1,):
+            pairs[-1] = axis - 1, axis
+        else:
+            pairs.append((axis,))
+    # What makes the array smaller comes first.
+    pairs.sort(key=lambda pair: prod(len(tables[a]) / shape[a] for a in pair))
+    source, value = b.place(x), np.array(fill).astype(dtype).tobytes()
+    for place, pair in enumerate(pairs):
+        first, last = pair[0], pair[-1]
+        rows = tables[first] if len(pair) > 1 else np.zeros(1)
+        parts = (
+            prod(shape[:first]),
+            shape[first] if len(pair) > 1 else 1,
+            shape[last],
+            prod(shape[last + 1 :]),
+        )
+        shape = tuple(len(tables[a]) if a in pair else size for a, size in enumerate(shape))
+        target = b.place(out) if place == len(pairs) - 1 else b.scratch(shape, dtype)
+        both = [np.ascontiguousarray(table, np.int64) for table in (rows, tables[last])]
+        b.add("pad", (dtype.itemsize, parts, *both, value), [source], target, algorithm="copy")
+        source = target
+    return True
