@@ -23,6 +23,12 @@ SHAPES = {
     "1x7": cases.case((2, 8, 14, 28), (8, 8, 1, 7), padding=(0, 3)),
     "7x7, groups": cases.case((4, 16, 28, 28), (16, 8, 7, 7), padding=3, groups=2),
     "512 channels": cases.case((2, 512, 7, 7), (80, 512, 3, 3), padding=1),
+    "31x31": cases.case((2, 3, 64, 60), (5, 3, 31, 31), padding=15),
+    "17x17 stride 2": cases.case((3, 2, 65, 61), (2, 1, 17, 17), padding=8, stride=2, groups=2),
+    "9x9 dilation 3": cases.case((3, 2, 50, 70), (2, 2, 9, 9), padding=5, dilation=3),
+    "kernel larger than the image": cases.case((2, 2, 20, 24), (3, 2, 33, 37), padding=(18, 19)),
+    "long row": cases.case((1, 1, 1, 9000), (1, 1, 1, 700)),
+    "rows": cases.case((3, 4, 1, 900), (6, 2, 1, 40), padding=(0, 20), groups=2),
     "depthwise": cases.case((2, 5, 30, 30), (10, 1, 5, 5), padding=2, groups=5),
 }
 

@@ -115,27 +115,17 @@ static void load_tile(const fft_job *j, const fft_axis *ay, const fft_axis *ax, 
     const operands *o = j->o;
     int64_t y0 = ay->first + at->sub_y + part.segment_y + ay->unit * (at->y + part.piece_y * w->y.taps);
     int64_t x0 = ax->first + at->sub_x + part.segment_x + ax->unit * (at->x + part.piece_x * w->x.taps);
-    const real *plane = j->x + at->image * o->x_image + channel * o->x_channel;
-    int64_t step = ax->unit * o->x_pixel;
-    /* points [low, high) are inside the image */
-    int64_t low = max64(0, min64(w->x.points, ceil_div(-min64(x0, 0), ax->unit)));
-    int64_t high = max64(low, min64(w->x.points, x0 < o->width ? ceil_div(o->width - x0, ax->unit) : 0));
-    for (int64_t r = 0; r < w->y.points; r++, to += w->f.row_step) {
-        int64_t y = y0 + ay->unit * r;
-        int outside = !at->exists || y < 0 || y >= o->height;
-        const real *from = plane + (y * o->width + x0) * o->x_pixel;
-        for (int64_t s = 0; s < w->x.points; s += VL) {
-            if (outside || s + VL <= low || s >= high)
-                store(to + 2 * s, zero());
-            else if (step == 1 && s >= low && s + VL <= high)
-                store(to + 2 * s, load(from + s));
-            else if (step == 1)
-                store(to + 2 * s, load_between(from + s, max64(low - s, 0), min64(high - s, VL)));
-            else
-                for (int64_t i = 0; i < VL; i++)
-                    to[2 * s + i] = s + i >= low && s + i < high ? from[(s + i) * step] : 0;
-        }
-    }
+    fft_pixels pixels = {.plane = j->x + at->image * o->x_image + channel * o->x_channel,
+                         .height = o->height,
+                         .width = o->width,
+                         .pixel = o->x_pixel,
+                         .first_y = y0,
+                         .first_x = x0,
+                         .unit_y = ay->unit,
+                         .unit_x = ax->unit,
+                         .rows = at->exists ? w->y.points : 0,
+                         .columns = w->x.points};
+    load_points(&pixels, &w->f, to);
 }
 
 /* Finishes the outputs of one of a pair of tiles. */

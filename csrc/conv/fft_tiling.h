@@ -14,40 +14,12 @@
 
 #include "base/parallel.h"
 #include "base/processor.h"
+#include "conv/fft_axis.h"
 #include "conv/fourier.h"
 #include "conv/grid.h"
 
 /* Bytes: of one tile; of the tiles that a filter sums up at once; of sums; of all weights. */
 enum { MOST_TILE = 4 << 20, MOST_TILES = 512 << 10, MOST_SUMS = 1 << 20, MOST_WEIGHTS = 64 << 20 };
-
-/* An axis of a grid. Output j of subimage p lies at out_first + out_step * (p + subimages * j); with tap t of segment q
- * it sees input first + p + q + unit * (j + t), where the tap is the kernel's element kernel_first + kernel_step * (q +
- * segments * t). */
-typedef struct {
-    int64_t count, out_first, out_step;
-    int64_t first, unit, subimages, segments, taps, kernel_first, kernel_step;
-} fft_axis;
-
-/* Returns 0 where that cannot be done. */
-static inline int fft_axis_of(fft_axis *w, const axis *a) {
-    int64_t first = a->first, distance = a->tap_step, kernel_first = a->kernel_first, kernel_step = a->kernel_step;
-    if (a->taps == 1) distance = 1;
-    if (distance < 0) {
-        first += (a->taps - 1) * distance, kernel_first += (a->taps - 1) * kernel_step;
-        distance = -distance, kernel_step = -kernel_step;
-    }
-    *w = (fft_axis){.count = a->count,
-                    .out_first = a->out_first,
-                    .out_step = a->out_step,
-                    .first = first,
-                    .unit = a->step * distance,
-                    .subimages = distance,
-                    .segments = a->taps > 1 ? a->step : 1,
-                    .taps = a->taps,
-                    .kernel_first = kernel_first,
-                    .kernel_step = kernel_step};
-    return a->step == 1 || distance == 1;
-}
 
 /* What the axes of all grids share: a tile has `points` inputs and `outputs` outputs, and a piece `taps` taps at
  * most. */
@@ -85,18 +57,12 @@ static void sizes_of(const fft_axis *a, int64_t *least, int64_t *most) {
     *least = taps > 1 ? max64(8, *least / 8) : 1, *most = max64(*least, *most);
 }
 
-/* Predicted cycles of a transform. */
-static double cycles_of_transform(const fft_tiling *w) {
-    double vectors = (double)(w->y.points * w->x.points) / VL;
-    double streamed = vectors * 2 * VECTOR_BYTES > (double)fc_l2_bytes() / 2 ? 30 : 0;
-    return vectors * (PRODUCT_CYCLES * 1.7 * log2(vectors * VL) + 58 + streamed);
-}
-
 /* Predicted cycles, half of those of all tasks: two threads share them. Not what `once` adds, which may not change the
  * tiles. */
 static double fft_cycles(const operands *o, const fft_tiling *w) {
-    double vectors = (double)(w->y.points * w->x.points) / VL, transform = cycles_of_transform(w);
-    double load = vectors * (w->x.subimages * w->x.segments * o->x_pixel > 1 ? 6.9 * VL : 25);
+    double vectors = (double)(w->y.points * w->x.points) / VL,
+           transform = cycles_of_transform(w->y.points * w->x.points);
+    double load = cycles_of_loading(w->y.points * w->x.points, w->x.subimages * w->x.segments * o->x_pixel);
     double finish = (double)(w->y.outputs * w->x.outputs) / VL * 2 * (o->out_pixel > 1 ? 2.3 * VL : 6.6);
     double filters = (double)o->filters, reduction = (double)w->reduction;
     double pairs = fmax(1, (double)(w->grids * o->groups * o->batch * w->pairs)), tasks = pairs * (double)w->blocks;
@@ -113,7 +79,7 @@ static double fft_cycles(const operands *o, const fft_tiling *w) {
 static double cycles_of_weights(const operands *o, const fft_tiling *w) {
     double kernels = (double)(w->grids * o->groups * o->filters * w->reduction);
     double vectors = (double)(w->y.points * w->x.points) / VL;
-    return kernels * (cycles_of_transform(w) + vectors * 51) / 2 + (double)w->roots * 2;
+    return kernels * (cycles_of_transform(w->y.points * w->x.points) + vectors * 51) / 2 + (double)w->roots * 2;
 }
 
 static void set_tiling(const operands *o, fft_tiling *w) {

@@ -10,8 +10,6 @@
  * task's own weights, and these transposed to the user's layout at its end. Shares and their order follow from the
  * problem alone, so that results do not depend on the number of threads. Limit: FMA throughput; packing, where one side
  * has few channels. */
-#include <stdlib.h>
-
 #include "base/parallel.h"
 #include "base/processor.h"
 #include "base/total.h"
@@ -49,7 +47,7 @@ static axis_packing packing_of(int64_t outputs, int64_t taps, int64_t stride, in
                       .dilation = dilation,
                       .pad = pad,
                       .taps = taps};
-    if (taps * outputs <= a.extent) a.extent = taps * outputs, a.tap_step = outputs, a.step = 1, a.apart = 1;
+    if (taps * outputs < a.extent) a.extent = taps * outputs, a.tap_step = outputs, a.step = 1, a.apart = 1;
     return a;
 }
 
@@ -113,8 +111,9 @@ static direct_plan plan_of(const fc_conv *p) {
 typedef struct {
     const direct_plan *w;
     const real *x, *gradient;
-    real *weights, *bias;                 /* of the first share */
-    real *partial_weights, *partial_bias; /* of the others */
+    real *weights, *bias;
+    real *sums;         /* of every share and region, where there are several shares: [share][region][region_sums] */
+    real *partial_bias; /* of all shares but the first */
 } direct_gradient_job;
 
 /* A strip: its images, and the outputs [y, y + rows) x [x, x + columns). */
@@ -132,21 +131,43 @@ static strip strip_at(const direct_plan *w, int64_t index) {
     return s;
 }
 
+/* From where strip `index` begins in an image to where the next does: the input if `of_input`, else the gradient. */
+static int64_t to_next_strip(const direct_plan *w, int64_t index, int of_input) {
+    const operands *o = &w->o;
+    strip a = strip_at(w, index), b = strip_at(w, index + 1);
+    int64_t images = b.image - a.image, rows = b.y - a.y, columns = b.x - a.x;
+    if (!of_input) return images * o->out_image + (rows * o->out_width + columns) * o->out_pixel;
+    return images * o->x_image + (rows * w->y.stride * o->width + columns * w->x.stride) * o->x_pixel;
+}
+
 /* ---- packing the input ---- */
+
+/* Loads n pixels of each of VL channels, `step` apart. */
+INLINE
+void load_pixels(const real *from, const int64_t *offset, int64_t step, int64_t n, vec *rows) {
+    if (step == 1)
+#pragma GCC unroll 16
+        for (int l = 0; l < VL; l++) rows[l] = load_up_to(from + offset[l], n);
+    else if (step == 2)
+#pragma GCC unroll 16
+        for (int l = 0; l < VL; l++) rows[l] = load_every_second(from + offset[l], n);
+    else
+        for (int l = 0; l < VL; l++)
+            for (int k = 0; k < VL; k++) rows[l][k] = k < n ? from[offset[l] + k * step] : 0;
+}
 
 /* Packs `count` pixels of `width` channels each, from every `step`-th pixel; what will be wanted `ahead` of them is
  * fetched. Whole vectors are stored in ascending order: what one writes beyond its channels is written again, or
  * slack. */
 static void pack_cells(const operands *o, real *to, int64_t width, const real *from, int64_t step, int64_t count,
                        int64_t ahead) {
-    step *= o->x_pixel;
-    if (o->nhwc && step == width) {
-        copy_reals(to, from, count * width);
-        return;
-    }
     if (o->nhwc) {
-        for (int64_t i = 0; i < count; i++, to += width, from += step)
-            for (int64_t c = 0; c < width; c += VL) store(to + c, load_up_to(from + c, min64(VL, width - c)));
+        step *= o->x_pixel;
+        if (step == width)
+            copy_reals(to, from, count * width);
+        else
+            for (int64_t i = 0; i < count; i++, to += width, from += step)
+                for (int64_t c = 0; c < width; c += VL) store(to + c, load_up_to(from + c, min64(VL, width - c)));
         return;
     }
     if (step == 1 && width == 1) {
@@ -154,29 +175,24 @@ static void pack_cells(const operands *o, real *to, int64_t width, const real *f
         return;
     }
     for (int64_t c = (width - 1) / VL * VL; c >= 0; c -= VL) { /* the last may write over the next pixel's first */
-        int64_t offset[VL], i = 0;
+        int64_t offset[VL], channels = min64(VL, width - c);
         for (int l = 0; l < VL; l++) offset[l] = min64(c + l, width - 1) * o->x_channel;
-        for (; step == 1 && i + VL <= count; i += VL) {
+        for (int64_t i = 0; i < count; i += VL) {
             vec pixels[VL];
-            for (int l = 0; l < min64(VL, width - c); l++) __builtin_prefetch(from + offset[l] + i + ahead, 0, 2);
-            load_transposed(from + i, offset, pixels);
-#pragma GCC unroll 16
-            for (int k = 0; k < VL; k++) store(to + (i + k) * width + c, pixels[k]);
-        }
-        for (; i < count; i += VL) {
+            if (count >= VL) i = min64(i, count - VL); /* the last vector overlaps the one before */
             int64_t n = min64(VL, count - i);
-            vec rows[VL];
-            for (int l = 0; l < VL; l++) {
-                const real *row = from + offset[l] + i * step;
-                if (step == 1)
-                    rows[l] = load_up_to(row, n);
-                else if (step == 2)
-                    rows[l] = load_every_second(row, n);
-                else
-                    for (int k = 0; k < VL; k++) rows[l][k] = k < n ? row[k * step] : 0;
+            for (int l = 0; l < channels; l++) __builtin_prefetch(from + offset[l] + i * step + ahead, 0, 2);
+            if (step == 1 && n == VL) {
+                load_transposed(from + i, offset, pixels);
+            } else {
+                load_pixels(from + i * step, offset, step, n, pixels);
+                transpose(pixels);
             }
-            transpose(rows);
-            for (int64_t k = 0; k < n; k++) store(to + (i + k) * width + c, rows[k]);
+            if (n == VL)
+#pragma GCC unroll 16
+                for (int k = 0; k < VL; k++) store(to + (i + k) * width + c, pixels[k]);
+            else
+                for (int k = 0; k < n; k++) store(to + (i + k) * width + c, pixels[k]);
         }
     }
 }
@@ -192,56 +208,71 @@ static void pack_line(const operands *o, real *to, int64_t width, const real *ro
     clear_reals(to + high * width, (count - high) * width);
 }
 
-/* Packs `width` channels of a group, as a strip sees them. Lines outside the image are left as they are. */
-static void pack_panel(const direct_plan *w, const strip *s, const real *x, int64_t width, real *to) {
+/* Packs `width` channels of a group, as a strip sees them; what is packed next is `ahead`. Lines outside the image are
+ * left as they are. */
+static void pack_panel(const direct_plan *w, const strip *s, const real *x, int64_t width, real *to, int64_t ahead) {
     const operands *o = &w->o;
     const axis_packing *ay = &w->y, *ax = &w->x;
     int64_t lines = ay->apart ? ay->extent : (s->rows - 1) * ay->stride + (ay->taps - 1) * ay->dilation + 1;
+    int64_t columns = (s->columns - 1) * ax->stride + (ax->taps - 1) * ax->dilation + 1, together;
+    int64_t first = s->x * ax->stride - ax->pad;
+    int whole_lines = !ax->apart && !ay->apart && first == 0 && columns == o->width && ax->extent == o->width;
     for (int64_t i = 0; i < s->images; i++)
-        for (int64_t line = 0; line < lines; line++) {
+        for (int64_t line = 0; line < lines; line += together) {
             int64_t in_tap = ay->apart ? line % ay->outputs : 0, tap = ay->apart ? line / ay->outputs : 0;
+            together = 1;
             if (in_tap >= s->rows) continue;
             int64_t y = s->y * ay->stride - ay->pad + (ay->apart ? in_tap * ay->stride + tap * ay->dilation : line);
             if (y < 0 || y >= o->height) continue;
             const real *row = x + (s->image + i) * o->x_image + y * o->width * o->x_pixel;
             real *cells = to + (i * ay->extent + line) * ax->extent * width;
-            int64_t first = s->x * ax->stride - ax->pad, ahead = s->rows * ay->stride * o->width;
-            if (!ax->apart)
-                pack_line(o, cells, width, row, first, 1,
-                          (s->columns - 1) * ax->stride + (ax->taps - 1) * ax->dilation + 1, ahead);
-            else
+            if (whole_lines) {
+                together = min64(lines - line, o->height - y);
+                pack_cells(o, cells, width, row, 1, together * columns, ahead);
+            } else if (!ax->apart) {
+                pack_line(o, cells, width, row, first, 1, columns, ahead);
+            } else {
                 for (int64_t t = 0; t < ax->taps; t++)
                     pack_line(o, cells + t * ax->tap_step * width, width, row, first + t * ax->dilation, ax->stride,
                               s->columns, ahead);
+            }
         }
 }
 
 /* ---- packing the gradient ---- */
 
-/* `count` pixels of `filters` filters as vectors of filters, zeros beyond them. */
-static void pack_gradient(const operands *o, real *to, int64_t width, const real *from, int64_t filters,
-                          int64_t count) {
+/* `count` pixels of `filters` filters as vectors of filters, zeros beyond them; of the last vector, what will be wanted
+ * `ahead` of it is fetched. */
+static void pack_gradient(const operands *o, real *to, int64_t width, const real *from, int64_t filters, int64_t count,
+                          int64_t ahead) {
     for (int64_t v = 0; v < width; v += VL) {
-        int64_t n = min64(VL, filters - v), i = 0, offset[VL];
+        int64_t n = min64(VL, filters - v), offset[VL];
         if (n <= 0) {
-            for (; i < count; i++) store(to + i * width + v, zero());
+            for (int64_t i = 0; i < count; i++) store(to + i * width + v, zero());
             continue;
         }
-        for (; o->nhwc && i < count; i++) store(to + i * width + v, load_up_to(from + i * o->out_pixel + v, n));
-        for (int l = 0; l < VL; l++) offset[l] = (v + min64(l, n - 1)) * o->out_channel;
-        for (; n == VL && i + VL <= count; i += VL) {
-            vec pixels[VL];
-            for (int l = 0; l < VL; l++) __builtin_prefetch(from + offset[l] + i + count, 0, 2);
-            load_transposed(from + i, offset, pixels);
-#pragma GCC unroll 16
-            for (int k = 0; k < VL; k++) store(to + (i + k) * width + v, pixels[k]);
+        if (o->nhwc) {
+            for (int64_t i = 0; i < count; i++) store(to + i * width + v, load_up_to(from + i * o->out_pixel + v, n));
+            continue;
         }
-        for (; i < count; i += VL) {
-            vec rows[VL];
-            int64_t pixels = min64(VL, count - i);
-            for (int l = 0; l < VL; l++) rows[l] = l < n ? load_up_to(from + offset[l] + i, pixels) : zero();
-            transpose(rows);
-            for (int64_t k = 0; k < pixels; k++) store(to + (i + k) * width + v, rows[k]);
+        int64_t next = v + VL < filters ? VL * o->out_channel : ahead;
+        for (int l = 0; l < VL; l++) offset[l] = (v + min64(l, n - 1)) * o->out_channel;
+        for (int64_t i = 0; i < count; i += VL) {
+            vec pixels[VL];
+            if (count >= VL) i = min64(i, count - VL); /* the last vector overlaps the one before */
+            int64_t k = 0, m = min64(VL, count - i);
+            for (int l = 0; l < n; l++) __builtin_prefetch(from + offset[l] + i + next, 0, 2);
+            if (n == VL && m == VL) {
+                load_transposed(from + i, offset, pixels);
+            } else {
+#pragma GCC unroll 16
+                for (int l = 0; l < VL; l++) pixels[l] = l < n ? load_up_to(from + offset[l] + i, m) : zero();
+                transpose(pixels);
+            }
+            if (m == VL)
+#pragma GCC unroll 16
+                for (k = 0; k < VL; k++) store(to + (i + k) * width + v, pixels[k]);
+            for (; k < m; k++) store(to + (i + k) * width + v, pixels[k]);
         }
     }
 }
@@ -259,9 +290,10 @@ static void add_to_bias(real *bias, const real *packed, int64_t width, int64_t c
     }
 }
 
-/* The strip's gradient of a block of filters: [image][row][column][width]; its sums go to `bias`, if that is one. */
+/* The strip's gradient of a block of filters: [image][row][column][width]; its sums go to `bias`, if that is one. What
+ * is packed next is `ahead` of the last vector of filters. */
 static void pack_block(const direct_plan *w, const strip *s, const real *gradient, int64_t filters, int64_t width,
-                       real *to, real *bias) {
+                       int64_t ahead, real *to, real *bias) {
     const operands *o = &w->o;
     int whole_rows = s->columns == o->out_width && s->columns == w->x.outputs;
     int64_t pieces = whole_rows ? 1 : s->rows, length = whole_rows ? s->rows * s->columns : s->columns;
@@ -270,7 +302,7 @@ static void pack_block(const direct_plan *w, const strip *s, const real *gradien
             const real *from =
                 gradient + (s->image + i) * o->out_image + ((s->y + piece) * o->out_width + s->x) * o->out_pixel;
             real *packed = to + (i * w->y.outputs + piece) * w->x.outputs * width;
-            pack_gradient(o, packed, width, from, filters, length);
+            pack_gradient(o, packed, width, from, filters, length, ahead);
             if (bias) add_to_bias(bias, packed, width, length);
         }
 }
@@ -305,7 +337,7 @@ typedef struct {
     int64_t block, blocks;
 } direct_region;
 
-/* Adds a strip's products to `sums`: [block][channels of a panel][row of taps][tap][channel][NR]. */
+/* Adds a strip's products to `sums`: [block][channels of a panel][row of taps][tap][channel][filter of the block]. */
 static void multiply_strip(const direct_plan *w, const strip *s, const direct_region *r, const real *panels,
                            const real *blocks, real *sums, step_stretch *stretches, int first) {
     int64_t strip_pixels = w->images * w->y.outputs * w->x.outputs;
@@ -323,7 +355,7 @@ static void multiply_strip(const direct_plan *w, const strip *s, const direct_re
                 int64_t length = (w->joined ? w->x.taps : 1) * channels, count = ceil_div(length, MR);
                 t.width = channels, t.step = w->x.step * channels;
                 real *panel_sums =
-                    sums + (b * r->channels + channel) * w->taps * NR + row * w->x.taps * channels * width;
+                    sums + b * r->channels * w->taps * NR + (channel * w->taps + row * w->x.taps * channels) * width;
                 for (int64_t piece = 0; piece < pieces; piece++)
                     for (int64_t k = 0; k < count; k++) {
                         int64_t from = part_start(length, count, k), rows = part_start(length, count, k + 1) - from;
@@ -336,17 +368,39 @@ static void multiply_strip(const direct_plan *w, const strip *s, const direct_re
     }
 }
 
-/* Stores `sums` in the user's layout. */
-static void unpack(const direct_plan *w, const direct_region *r, int64_t group, const real *sums, real *weights) {
+/* Region `index` of a group. */
+static direct_region region_at(const direct_plan *w, int64_t index) {
+    int64_t chunk = index % w->chunks, part = index / w->chunks;
+    direct_region r = {.panel = part_start(w->panels, w->chunks, chunk),
+                       .block = part_start(w->blocks, w->parts, part)};
+    r.panels = part_start(w->panels, w->chunks, chunk + 1) - r.panel;
+    r.blocks = part_start(w->blocks, w->parts, part + 1) - r.block;
+    r.channel = panel_start(w, r.panel), r.channels = panel_start(w, r.panel + r.panels) - r.channel;
+    return r;
+}
+
+static int64_t region_sums(const direct_plan *w) {
+    return ceil_div(w->blocks, w->parts) * NR * ceil_div(w->panels, w->chunks) * ceil_div(w->o.channels, w->panels) *
+           w->taps;
+}
+
+/* Stores the sums of the region's block `b` in the user's layout; `sums` are the region's. */
+static void unpack_block(const direct_plan *w, const direct_region *r, int64_t group, int64_t b, const real *sums,
+                         real *weights) {
     const operands *o = &w->o;
-    for (int64_t b = 0; b < r->blocks; b++)
-        for (int64_t i = 0; i < r->panels; i++) {
-            int64_t k = (r->block + b) * NR, channel = panel_start(w, r->panel + i);
-            unpack_sums(o, sums + (b * r->channels + channel - r->channel) * w->taps * NR, w->taps,
-                        panel_start(w, r->panel + i + 1) - channel, channel_block_width(o, r->block + b),
-                        min64(NR, o->filters - k),
-                        weights + group * o->w_group + k * o->w_filter + channel * o->w_channel);
-        }
+    int64_t k = (r->block + b) * NR, width = channel_block_width(o, r->block + b), filters = min64(NR, o->filters - k);
+    real *to = weights + group * o->w_group + k * o->w_filter + r->channel * o->w_channel;
+    sums += b * r->channels * w->taps * NR;
+    if (w->taps == 1) {
+        unpack_sums(o, sums, 1, r->channels, width, filters, to);
+        return;
+    }
+    for (int64_t i = 0; i < r->panels; i++) {
+        int64_t channel = panel_start(w, r->panel + i) - r->channel;
+        unpack_sums(o, sums + channel * w->taps * width, w->taps,
+                    panel_start(w, r->panel + i + 1) - r->channel - channel, width, filters,
+                    to + channel * o->w_channel);
+    }
 }
 
 static int work(const void *context, int64_t begin, int64_t end) {
@@ -356,30 +410,23 @@ static int work(const void *context, int64_t begin, int64_t end) {
     int64_t most_channels = ceil_div(w->panels, w->chunks) * ceil_div(o->channels, w->panels);
     int64_t most_blocks = ceil_div(w->blocks, w->parts), strip_pixels = w->images * w->y.outputs * w->x.outputs;
     int64_t panels = round_up(most_channels * w->panel_cells + 2 * VL, VL), blocks = most_blocks * strip_pixels * NR;
-    int64_t sums = most_blocks * NR * most_channels * w->taps, rows = w->images * w->y.outputs;
+    int64_t sums = region_sums(w), rows = w->images * w->y.outputs, regions = w->chunks * w->parts * o->groups;
     int64_t strips = w->strips_image * w->strips_y * w->strips_x, packed = -1;
     int64_t totals = has_totals(ceil_div(strips, w->shares)) ? sums : 0, biases = 2 * NR * most_blocks;
     char *memory = fc_workspace(FC_OWN, (size_t)(panels + blocks + sums + 2 * totals + biases) * sizeof(real) +
                                             (size_t)rows * sizeof(step_stretch));
     if (!memory) return FC_NO_MEMORY;
-    real *packed_panels = (real *)memory, *packed_blocks = packed_panels + panels, *own = packed_blocks + blocks;
-    real *own_bias = own + sums + 2 * totals;
+    real *packed_panels = (real *)memory, *packed_blocks = packed_panels + panels, *spare = packed_blocks + blocks;
+    real *own_totals = spare + sums, *own_bias = own_totals + 2 * totals;
     step_stretch *stretches = (step_stretch *)(own_bias + biases);
-    int64_t all_weights = o->groups * o->filters * o->channels * w->taps;
     for (int64_t task = begin; task < end; task++) {
         /* Chunks change fastest: a share of one strip keeps its gradient packed. */
-        int64_t chunk = task % w->chunks, part = task / w->chunks % w->parts,
-                group = task / (w->chunks * w->parts) % o->groups;
-        int64_t share = task / (w->chunks * w->parts * o->groups);
-        direct_region r = {.panel = part_start(w->panels, w->chunks, chunk),
-                           .block = part_start(w->blocks, w->parts, part)};
-        r.panels = part_start(w->panels, w->chunks, chunk + 1) - r.panel;
-        r.blocks = part_start(w->blocks, w->parts, part + 1) - r.block;
-        r.channel = panel_start(w, r.panel), r.channels = panel_start(w, r.panel + r.panels) - r.channel;
+        int64_t group = task % regions / (w->chunks * w->parts), share = task / regions;
+        direct_region r = region_at(w, task % (w->chunks * w->parts));
         int64_t first = part_start(strips, w->shares, share), last = part_start(strips, w->shares, share + 1);
         const real *x = j->x + (group * o->channels + r.channel) * o->x_channel;
-        real *bias =
-            chunk == 0 && j->bias ? (share ? j->partial_bias + (share - 1) * o->groups * o->filters : j->bias) : NULL;
+        real *own = j->sums ? j->sums + task * sums : spare, *bias = NULL;
+        if (r.panel == 0 && j->bias) bias = share ? j->partial_bias + (share - 1) * o->groups * o->filters : j->bias;
         if (bias) clear_reals(own_bias, 2 * NR * r.blocks);
         for (int64_t i = first; i < last; i++) {
             int status = fc_called_off();
@@ -388,26 +435,51 @@ static int work(const void *context, int64_t begin, int64_t end) {
             for (int64_t k = 0; k < r.panels; k++) {
                 int64_t channel = panel_start(w, r.panel + k) - r.channel;
                 int64_t width = panel_start(w, r.panel + k + 1) - r.channel - channel;
-                pack_panel(w, &s, x + channel * o->x_channel, width, packed_panels + channel * w->panel_cells);
+                int64_t ahead =
+                    k + 1 < r.panels ? width * o->x_channel : to_next_strip(w, i, 1) - channel * o->x_channel;
+                pack_panel(w, &s, x + channel * o->x_channel, width, packed_panels + channel * w->panel_cells, ahead);
             }
-            int64_t wanted = (i * o->groups + group) * w->parts + part;
+            int64_t wanted = i * regions + task % regions / w->chunks;
             for (int64_t b = 0; b < r.blocks && (bias || packed != wanted); b++) {
-                int64_t k = (r.block + b) * NR;
-                pack_block(w, &s, j->gradient + (group * o->filters + k) * o->out_channel, min64(NR, o->filters - k),
-                           channel_block_width(&w->o, r.block + b), packed_blocks + b * strip_pixels * NR,
+                int64_t k = (r.block + b) * NR, filters = min64(NR, o->filters - k);
+                int64_t ahead =
+                    b + 1 < r.blocks ? VL * o->out_channel : to_next_strip(w, i, 0) - (b * NR + VL) * o->out_channel;
+                pack_block(w, &s, j->gradient + (group * o->filters + k) * o->out_channel, filters,
+                           channel_block_width(&w->o, r.block + b), ahead, packed_blocks + b * strip_pixels * NR,
                            bias ? own_bias + 2 * NR * b : NULL);
             }
             packed = wanted;
-            part_sums sum = {own, own + sums, own + sums + totals, i - first, last - first};
+            part_sums sum = {own, own_totals, own_totals + totals, i - first, last - first};
             multiply_strip(w, &s, &r, packed_panels, packed_blocks, own, stretches, begins_anew(&sum));
             settle_sums(&sum, 0, r.blocks * NR * r.channels * w->taps);
         }
-        for (int64_t b = 0; bias && b < r.blocks; b++) {
+        for (int64_t b = 0; b < r.blocks; b++) {
             const real *sum = own_bias + 2 * NR * b;
             int64_t k = (r.block + b) * NR;
-            copy_totals(bias + group * o->filters + k, sum, sum + NR, min64(NR, o->filters - k));
+            if (bias) copy_totals(bias + group * o->filters + k, sum, sum + NR, min64(NR, o->filters - k));
+            if (!j->sums) unpack_block(w, &r, group, b, own, j->weights);
         }
-        unpack(w, &r, group, own, share ? j->partial_weights + (share - 1) * all_weights : j->weights);
+    }
+    return 0;
+}
+
+/* Adds up the shares of a block of filters of a region, and unpacks them. */
+static int join_shares(const void *context, int64_t begin, int64_t end) {
+    const direct_gradient_job *j = context;
+    const direct_plan *w = j->w;
+    int64_t sums = region_sums(w), regions = w->chunks * w->parts, step = regions * w->o.groups * sums;
+    int64_t most_blocks = ceil_div(w->blocks, w->parts);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t b = task % most_blocks, region = task / most_blocks;
+        direct_region r = region_at(w, region % regions);
+        if (b >= r.blocks) continue;
+        real *own = j->sums + region * sums, *at = own + b * r.channels * w->taps * NR;
+        for (int64_t i = 0; i < r.channels * w->taps * NR; i += VL) {
+            total sum = {load(at + i), zero()};
+            for (int64_t s = 1; s < w->shares; s++) add_part(&sum, load(at + s * step + i));
+            store(at + i, total_of(&sum));
+        }
+        unpack_block(w, &r, region / regions, b, own, j->weights);
     }
     return 0;
 }
@@ -433,17 +505,19 @@ static double cost(const fc_conv *p) {
 static int run(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads) {
     direct_plan w = plan_of(p);
     const operands *o = &w.o;
-    int64_t size = o->groups * o->filters * o->channels * w.taps, filters = bias ? o->groups * o->filters : 0;
+    int64_t regions = o->groups * w.chunks * w.parts, sums = regions * region_sums(&w);
+    int64_t filters = bias ? o->groups * o->filters : 0;
     direct_gradient_job j = {.w = &w, .x = x, .gradient = gradient, .weights = weights, .bias = bias};
     if (w.shares > 1) {
-        j.partial_weights = malloc((size_t)((w.shares - 1) * (size + filters)) * sizeof(real));
-        if (!j.partial_weights) return FC_NO_MEMORY;
-        j.partial_bias = j.partial_weights + (w.shares - 1) * size;
+        j.sums = fc_workspace(FC_SHARED, (size_t)(w.shares * sums + (w.shares - 1) * filters) * sizeof(real));
+        if (!j.sums) return FC_NO_MEMORY;
+        j.partial_bias = j.sums + w.shares * sums;
     }
-    int status = fc_parallel(w.shares * o->groups * w.chunks * w.parts, 2 * cost(p), threads, work, &j);
-    if (!status && w.shares > 1) status = add_shares(weights, j.partial_weights, size, w.shares, threads);
+    int status = fc_parallel(w.shares * regions, 2 * cost(p), threads, work, &j);
+    if (!status && w.shares > 1)
+        status = fc_parallel(regions * ceil_div(w.blocks, w.parts), (double)(w.shares * sums) / VL * 4, threads,
+                             join_shares, &j);
     if (!status && w.shares > 1 && bias) status = add_shares(bias, j.partial_bias, filters, w.shares, threads);
-    free(j.partial_weights);
     return status;
 }
 
