@@ -440,7 +440,7 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
         if (!j.partial_weights) return FC_NO_MEMORY;
         j.partial_bias = j.partial_weights + (w.shares - 1) * size;
     }
-    int status = fc_parallel(w.shares * o->groups * w.chunks * w.parts, 2 * cost(p), threads, work, &j);
+    int status = fc_parallel(w.shares * o->groups * w.chunks * w.parts, all_cycles(p, cost), threads, work, &j);
     if (!status && w.shares > 1) status = add_shares(weights, j.partial_weights, size, w.shares, threads);
     if (!status && w.shares > 1 && bias) status = add_shares(bias, j.partial_bias, filters, w.shares, threads);
     free(j.partial_weights);
