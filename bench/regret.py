@@ -2,30 +2,40 @@
 
     python bench/regret.py
     python bench/regret.py --problems 50 --seed 3 --layout NHWC --threads 1 --once
+    python bench/regret.py --of weights --save times.jsonl --seconds 40
+    python bench/regret.py --load times.jsonl other.jsonl
 
 Random convolutions of realistic sizes, of at most 1.5 GFLOP each. For every one, each algorithm that can do it within
 the precision is timed, in turns and in random order, with `out=`; the regret is the median time of the one that would
 have been chosen over that of the fastest, less 1. `--prepared` (the default) times plans, `--once` whole calls, which
-prepare the weights each time. Data and weights are warm, as far as they fit the caches. 200 problems take a few
-minutes.
+prepare the weights each time; `--of input` and `--of weights` time gradients instead. Data and weights are warm, as
+far as they fit the caches. 200 problems take a few minutes.
+
+With `--save`, times are kept in a file, a line of JSON for each problem; the same command goes on where it stopped.
+`--load` measures nothing: it shows what the choice of now would cost by the times that such files hold, which is what a
+changed cost function is tried with.
 
 Two algorithms that are equally fast give a regret of a few percent by noise alone: the machine should do nothing else.
 """
 
 import argparse
+import json
 import math
 import random
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 import fastconv
+from fastconv.backends.cython import _KERNELS, INSTRUCTION_SET, _conv, _engine
 from fastconv.bench.measure.timer import Pace, Timer
 
 MOST_FLOPS, LEAST_FLOPS = 1.5e9, 1e5
 MOST_WEIGHTS = 1 << 24
-PACE = Pace(rounds=41, least=5, block=300e-6, budget=0.5)
+DTYPES = "float32", "float64"
 HOPELESS = 4  # times the fastest at first: timed no further
 WORST = 10
 
@@ -55,10 +65,10 @@ class Problem:
         pixels = self.batch * math.prod(math.ceil(n / self.stride) for n in self.size)
         return 2 * pixels * math.prod(self.weight_shape)
 
-    def arrays(self, layout, rng):
+    def arrays(self, layout, dtype, rng):
         """x and weight."""
-        x = rng.standard_normal((self.batch, self.channels, *self.size), np.float32)
-        weight = rng.standard_normal(self.weight_shape, np.float32)
+        x = random_array(rng, (self.batch, self.channels, *self.size), dtype)
+        weight = random_array(rng, self.weight_shape, dtype)
         if layout == "NHWC":
             x, weight = x.transpose(0, 2, 3, 1), weight.transpose(2, 3, 1, 0)
         return np.ascontiguousarray(x), np.ascontiguousarray(weight)
@@ -70,6 +80,11 @@ class Problem:
         ]
         size = "x".join(map(str, self.size))
         return " ".join([f"{self.batch}x{self.channels}x{size} to {self.filters}, {kernel}", *details])
+
+
+def random_array(rng, shape, dtype):
+    """Repeats the same numbers where it is large: drawing them would take longer than the measurement."""
+    return np.resize(rng.standard_normal(min(math.prod(shape), 99_991)).astype(dtype), shape)
 
 
 def log_uniform(rng, low, high):
@@ -114,29 +129,84 @@ def random_problem(rng):
             return problem
 
 
-def choice_of(plan, shape, once):
-    """The chosen algorithm, and the predicted cost of each."""
-    from fastconv.backends.cython import _KERNELS, _choose
-
-    conv, chosen = _choose(plan._problem(shape), once)
-    costs = {name: conv.cost(kernel) for kernel, name in enumerate(_KERNELS) if conv.accepts(kernel)}
-    return _KERNELS[chosen], costs
-
-
-def measure(calls, keep, rng):
-    """The median seconds of each call, in turns."""
-    timer = Timer(calls, PACE, random.Random(int(rng.integers(1 << 32))))
-    fastest = min(timer.first.values())
-    timer.only(name for name in calls if name == keep or timer.first[name] <= HOPELESS * fastest)
-    return {name: float(np.median(times)) for name, times in timer.run().items()}
-
-
 @dataclass(frozen=True)
+class Setting:
+    """What is measured of every problem."""
+
+    layout: str
+    dtype: str
+    of: str  # "output", or the gradient of "input" or "weights"
+    once: bool
+    threads: int
+    instruction_set: str
+
+    def costs(self, problem):
+        """The predicted cost of each algorithm."""
+        conv = _conv(self.convolution(problem), self.once)
+        if self.of == "weights":
+            names = enumerate(_engine.gradients())
+            return {name: conv.gradient_cost(k) for k, name in names if conv.gradient_accepts(k)}
+        return {name: conv.cost(k) for k, name in enumerate(_KERNELS) if conv.accepts(k)}
+
+    def chosen(self, problem):
+        conv = _conv(self.convolution(problem), self.once)
+        return (
+            _engine.gradients()[conv.choose_gradient()] if self.of == "weights" else _KERNELS[conv.choose()]
+        )
+
+    def convolution(self, problem):
+        """The problem as backends see it."""
+        like = np.broadcast_to(np.zeros((), self.dtype), (problem.batch, problem.channels, *problem.size))
+        weight = np.broadcast_to(np.zeros((), self.dtype), problem.weight_shape)
+        if self.layout == "NHWC":
+            like, weight = like.transpose(0, 2, 3, 1), weight.transpose(2, 3, 1, 0)
+        plan = fastconv.plan_conv2d(weight, layout=self.layout, backend="cython", **problem.options)
+        found = plan._problem(like.shape)
+        return replace(found, transposed=True) if self.of == "input" else found
+
+    def calls(self, problem, rng):
+        """A call of each algorithm, which returns its result."""
+        x, weight = problem.arrays(self.layout, self.dtype, rng)
+        options = problem.options | {"layout": self.layout, "backend": "cython"}
+        names = self.costs(problem)
+        if self.of == "output":
+            out = fastconv.conv2d(x, weight, **options)
+            if self.once:
+                return {
+                    n: partial(fastconv.conv2d, x, weight, out=out, algorithm=n, **options) for n in names
+                }
+            return {n: partial(fastconv.plan_conv2d(weight, algorithm=n, **options), x, out) for n in names}
+        grad = random_array(rng, self.convolution(problem).output_shape, self.dtype)
+        if self.of == "input":
+            needs = options | {"needs": (True, False, False)}
+            of_input = partial(fastconv.grad.conv2d, x, weight, grad, **needs)
+            return {n: lambda n=n: of_input(algorithm=n)[0] for n in names}
+        conv, kernels, out = _conv(self.convolution(problem)), _engine.gradients(), np.empty_like(weight)
+
+        def of_weights(name):
+            conv.gradient(kernels.index(name), x, grad, out, None, self.threads)
+            return out
+
+        return {n: partial(of_weights, n) for n in names}
+
+
+def measure(calls, pace, rng):
+    """The median seconds of each call, in turns; roughly those of hopeless ones."""
+    timer = Timer(calls, pace, random.Random(int(rng.integers(1 << 32))))
+    fastest = min(timer.first.values())
+    timer.only(name for name in calls if timer.first[name] <= HOPELESS * fastest)
+    return timer.first | {name: float(np.median(times)) for name, times in timer.run().items()}
+
+
+@dataclass(frozen=True, eq=False)
 class Outcome:
+    setting: Setting
     problem: Problem
-    chosen: str
-    costs: dict[str, float]
     seconds: dict[str, float]
+
+    @property
+    def chosen(self):
+        return self.setting.chosen(self.problem)
 
     @property
     def best(self):
@@ -151,20 +221,24 @@ class Outcome:
         return f"{self.regret:7.1%}  {self.problem}: chose {chosen}, best {best}"
 
 
-def run(problem, layout, once, rng):
-    x, weight = problem.arrays(layout, rng)
-    options = problem.options | {"layout": layout, "backend": "cython"}
-    plan = fastconv.plan_conv2d(weight, input_shape=x.shape, **options)
-    chosen, costs = choice_of(plan, x.shape, once)
-    out = plan(x)
-    calls = {}
-    for name in costs:
-        if once:
-            calls[name] = partial(fastconv.conv2d, x, weight, out=out, algorithm=name, **options)
-        else:
-            calls[name] = partial(fastconv.plan_conv2d(weight, algorithm=name, **options), x, out)
+def run(problem, setting, pace, rng):
+    calls = setting.calls(problem, rng)
     check(problem, {name: call().copy() for name, call in calls.items()})
-    return Outcome(problem, chosen, costs, measure(calls, chosen, rng))
+    return Outcome(setting, problem, measure(calls, pace, rng))
+
+
+def as_line(outcome):
+    return json.dumps(asdict(outcome)) + "\n"
+
+
+def from_line(line):
+    kept = json.loads(line)
+    problem = kept["problem"] | {name: tuple(kept["problem"][name]) for name in ("size", "kernel")}
+    return Outcome(Setting(**kept["setting"]), Problem(**problem), kept["seconds"])
+
+
+def read(path):
+    return [from_line(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def check(problem, results):
@@ -177,19 +251,17 @@ def check(problem, results):
 
 
 def report(outcomes):
-    regrets = [outcome.regret for outcome in outcomes]
+    regrets = {outcome: outcome.regret for outcome in outcomes}
+    values = list(regrets.values())
     wrong = sum(outcome.chosen != outcome.best for outcome in outcomes)
     print(f"\n{len(outcomes)} problems, {wrong} of them not with the fastest algorithm")
-    print(
-        f"regret: median {np.median(regrets):.1%}, 90th percentile {np.percentile(regrets, 90):.1%}, ", end=""
-    )
-    print(f"worst {max(regrets):.1%}\n\nthe worst, with predicted cycles, where two threads share the work:")
-    for outcome in sorted(outcomes, key=lambda outcome: -outcome.regret)[:WORST]:
+    percentiles = ", ".join(f"{p}th percentile {np.percentile(values, p):.1%}" for p in (90, 95))
+    print(f"regret: mean {np.mean(values):.2%}, median {np.median(values):.1%}, {percentiles}, ", end="")
+    print(f"worst {max(values):.1%}\n\nthe worst, with predicted cycles, where two threads share the work:")
+    for outcome in sorted(outcomes, key=lambda outcome: -regrets[outcome])[:WORST]:
         print(outcome)
-        for name, cost in sorted(outcome.costs.items(), key=lambda item: item[1]):
-            seconds = outcome.seconds.get(name)
-            measured = "far slower" if seconds is None else f"{seconds * 1e6:,.0f} us"
-            print(f"{'':9}{name:16}{cost:15,.0f}   {measured}")
+        for name, cost in sorted(outcome.setting.costs(outcome.problem).items(), key=lambda item: item[1]):
+            print(f"{'':9}{name:16}{cost:15,.0f}   {outcome.seconds[name] * 1e6:,.0f} us")
 
 
 def main():
@@ -199,20 +271,50 @@ def main():
     parser.add_argument("--problems", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--layout", choices=["NCHW", "NHWC"], default="NCHW")
+    parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0])
+    parser.add_argument(
+        "--of", choices=["output", "input", "weights"], default="output", help="what is computed"
+    )
     parser.add_argument("--threads", type=int, default=fastconv.get_num_threads())
+    parser.add_argument(
+        "--budget", type=float, default=0.5, help="seconds for the samples of a problem, about"
+    )
+    parser.add_argument("--seconds", type=float, default=math.inf, help="measure no further after so many")
+    parser.add_argument("--save", type=Path, help="the file that times are kept in")
+    parser.add_argument("--load", type=Path, nargs="+", help="files with times; nothing is measured")
+    parser.set_defaults(once=False)  # of two flags for one name, the first would say what holds without them
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--prepared", dest="once", action="store_false", help="time plans (the default)")
     mode.add_argument("--once", dest="once", action="store_true", help="time calls that prepare the weights")
     arguments = parser.parse_args()
+    if arguments.load:
+        outcomes = [outcome for path in arguments.load for outcome in read(path)]
+        if any(outcome.setting.instruction_set != INSTRUCTION_SET for outcome in outcomes):
+            parser.error(
+                "a file of --load was measured with another instruction set: FASTCONV_ISA selects it"
+            )
+        report(outcomes)
+        return
     if arguments.problems < 1:
         parser.error("--problems needs to be at least 1")
+    once = arguments.once or arguments.of == "input"
+    setting = Setting(
+        arguments.layout, arguments.dtype, arguments.of, once, arguments.threads, INSTRUCTION_SET
+    )
+    pace = Pace(rounds=41, least=5, block=300e-6, budget=arguments.budget)
     rng = np.random.default_rng(arguments.seed)
     problems = [random_problem(rng) for _ in range(arguments.problems)]
-    outcomes = []
+    outcomes = read(arguments.save) if arguments.save else []
+    end = time.monotonic() + arguments.seconds
     with fastconv.num_threads(arguments.threads):
-        for problem in problems:
-            outcomes.append(run(problem, arguments.layout, arguments.once, rng))
+        for problem in problems[len(outcomes) :]:
+            if time.monotonic() > end:
+                break
+            outcomes.append(run(problem, setting, pace, rng))
             print(outcomes[-1], flush=True)
+            if arguments.save:
+                with arguments.save.open("a") as file:
+                    file.write(as_line(outcomes[-1]))
     report(outcomes)
 
 

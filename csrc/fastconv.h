@@ -22,6 +22,8 @@ typedef struct {
     int64_t out_height, out_width;
     int layout, dtype, transposed, strict;
     int once; /* are the weights prepared for this call alone? */
+    /* The predicted cost of the kernel that runs, kept by who makes the call again and again; 0: run asks for it. */
+    double cycles;
 } fc_conv;
 
 /* What happens to a finished sum: + bias[channel], + residual (of the output's shape), activation. */

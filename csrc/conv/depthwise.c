@@ -389,7 +389,7 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
     const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
     depthwise_job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
-    double cycles = 2 * cost(p);
+    double cycles = all_cycles(p, cost);
     threads = fc_worth(cycles, threads);
     if (by_planes(p)) {
         const small_planes_job planes = {.p = p, .e = e, .x = x, .weights = packed, .out = out};

@@ -265,7 +265,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
     transposed_job j = {.p = p, .e = e, .x = x, .weights = packed, .out = out};
-    double cycles = 2 * cost(p);
+    double cycles = all_cycles(p, cost);
     threads = fc_worth(cycles, threads);
     if (p->layout == FC_NHWC) return fc_parallel(p->batch * row_pairs(p), cycles, threads, work_lines, &j);
     int64_t planes = p->batch * p->channels;

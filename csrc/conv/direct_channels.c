@@ -129,12 +129,12 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 }
 
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    return family_run(&channels, p, x, packed, e, out, 2 * cost(p), threads);
+    return family_run(&channels, p, x, packed, e, out, all_cycles(p, cost), threads);
 }
 
 static int run_once(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
                     int threads) {
-    return family_run_once(&channels, p, x, weight, packed, e, out, 2 * cost(p), threads);
+    return family_run_once(&channels, p, x, weight, packed, e, out, all_cycles(p, cost), threads);
 }
 
 const fc_conv_kernel FC_NAME(direct_channels) = {accepts,  cost, weight_bytes, workspace_bytes, prepare, run_all, NULL,

@@ -180,7 +180,7 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
     operands o = operands_of(p);
     dots_job j = {.o = &o, .e = e, .x = x, .weights = packed, .out = out, .length = o.channels * o.elements};
     j.images = panel_images(&o), j.blocks = ceil_div(o.filters, EDGE);
-    return fc_parallel(ceil_div(o.batch, j.images) * o.groups * j.blocks, 2 * cost(p), threads, do_blocks, &j);
+    return fc_parallel(ceil_div(o.batch, j.images) * o.groups * j.blocks, all_cycles(p, cost), threads, do_blocks, &j);
 }
 
 /* The user's weights are ready as they are. */

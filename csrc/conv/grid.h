@@ -202,6 +202,11 @@ static inline void taps_inside(const axis *a, int64_t at, int64_t size, int64_t 
 
 static inline int64_t grid_taps(const grid *g) { return g->y.taps * g->x.taps; }
 
+/* The cycles that all threads take together, where a kernel's cost is that of two which share the work. */
+static inline double all_cycles(const fc_conv *p, double (*cost)(const fc_conv *)) {
+    return 2 * (p->cycles > 0 ? p->cycles : cost(p));
+}
+
 /* Cycles in which two threads get the images, read so many times, and the results from beyond their L2. */
 static inline double image_cycles(const operands *o, double read, double written) {
     double bytes = (double)o->batch * ((double)o->x_image * read + (double)o->out_image * written) * sizeof(real);

@@ -85,7 +85,7 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
         for (int64_t l = 0; l < VL; l++) places[c][l] = (lane)min64(l / o.filters * o.channels + c, VL - 1);
     job_nhwc j = job_of(p, &o);
     j.e = e, j.x = x, j.weights = packed, j.out = out, j.places = places;
-    double cycles = 2 * cost(p);
+    double cycles = all_cycles(p, cost);
     return run_nhwc(&j, cycles, fc_worth(cycles, threads));
 }
 

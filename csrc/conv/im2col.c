@@ -299,7 +299,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 
 static int run(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
     operands o = operands_of(p);
-    double cycles = 2 * cost(p);
+    double cycles = all_cycles(p, cost);
     job j = {.p = p, .o = &o, .e = e, .x = x, .weights = packed, .out = out};
     j.cut = cut_matrix(p, &o, fc_worth(cycles, threads));
     int64_t tasks = j.cut.grids * o.groups * j.cut.parts * j.cut.panels;

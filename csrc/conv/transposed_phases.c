@@ -271,7 +271,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 static int run(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
     phases_plan w = plan_of(p);
     phases_job j = {.w = &w, .e = e, .x = x, .weights = packed, .out = out};
-    return fc_parallel(w.o.batch * w.rows * w.parts, 2 * cost(p), threads, work, &j);
+    return fc_parallel(w.o.batch * w.rows * w.parts, all_cycles(p, cost), threads, work, &j);
 }
 
 const fc_conv_kernel FC_NAME(transposed_phases) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run, NULL,

@@ -391,7 +391,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
     operands o = operands_of(p);
-    double cycles = 2 * cost(p);
+    double cycles = all_cycles(p, cost);
     threads = fc_worth(cycles, threads);
     const real *weights = packed;
     grid g;

@@ -468,7 +468,7 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
         j.partial_bias = j.partial_weights + (w.shares - 1) * size;
     }
     int status =
-        fc_parallel(w.shares * ceil_div(w.units, w.together), 2 * cost(p), threads, w.walker ? work_walks : work, &j);
+        fc_parallel(w.shares * ceil_div(w.units, w.together), all_cycles(p, cost), threads, w.walker ? work_walks : work, &j);
     if (!status && w.shares > 1) status = add_shares(weights, j.partial_weights, size, w.shares, threads);
     if (!status && w.shares > 1 && bias) status = add_shares(bias, j.partial_bias, filters, w.shares, threads);
     free(j.partial_weights);

@@ -513,7 +513,7 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
         if (!j.sums) return FC_NO_MEMORY;
         j.partial_bias = j.sums + w.shares * sums;
     }
-    int status = fc_parallel(w.shares * regions, 2 * cost(p), threads, work, &j);
+    int status = fc_parallel(w.shares * regions, all_cycles(p, cost), threads, work, &j);
     if (!status && w.shares > 1)
         status = fc_parallel(regions * ceil_div(w.blocks, w.parts), (double)(w.shares * sums) / VL * 4, threads,
                              join_shares, &j);

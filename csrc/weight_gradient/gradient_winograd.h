@@ -423,7 +423,7 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
     set_transforms(transforms);
     int64_t size = o->groups * o->filters * o->channels * s.taps;
     winograd_gradient j = {.s = &s, .transforms = transforms, .x = x, .gradient = gradient, .weights = weights};
-    double cycles = 2 * cost(p);
+    double cycles = all_cycles(p, cost);
     int status = bias ? FC_NAME(channel_sums)(gradient, bias, o->batch, o->groups * o->filters,
                                               o->out_height * o->out_width, p->layout, threads)
                       : 0;

@@ -18,6 +18,7 @@ cdef enum:
     LARGE = 65536  # bytes from which on results are recycled, as in execution/memory.py
     MOST_SHORTCUTS = 1024
     MOST_PLANNED = 256  # of one plan
+    SHORT_CYCLES = 6000  # of a call that is over before another thread could have made use of the interpreter
 
 cdef frozenset NUMPY_INTEGERS = frozenset([np.dtype(code).type for code in "bBhHiIlLqQ"])
 

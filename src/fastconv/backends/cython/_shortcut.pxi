@@ -50,6 +50,22 @@ cdef tuple spelled(tuple given):
         return None
 
 
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState
+    PyThreadState *PyEval_SaveThread()
+    void PyEval_RestoreThread(PyThreadState *state)
+
+
+cdef inline PyThreadState *let_others_run(double cycles) noexcept:
+    """Give the interpreter to other threads, unless that takes as long as it would be theirs."""
+    return PyEval_SaveThread() if cycles > SHORT_CYCLES else NULL
+
+
+cdef inline void take_back(PyThreadState *state) noexcept:
+    if state != NULL:
+        PyEval_RestoreThread(state)
+
+
 cdef class Shortcut:
     """What is known of the result."""
 
@@ -120,6 +136,7 @@ cdef class ConvShortcut(Shortcut):
         self.p, self.kernel, self.channels = conv.p, kernel, channels
         self.activation, self.a, self.b = activation, a, b
         self.weight_bytes = fc_conv_weight_bytes(&self.p, kernel)
+        self.p.cycles = fc_conv_cost(&self.p, kernel)
         self.set_result(shape, dtype)
 
     cdef bint fits(self, bias):
@@ -142,11 +159,12 @@ cdef class ConvShortcut(Shortcut):
         cdef void *to = cnp.PyArray_DATA(out)
         e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
         e.residual, e.activation, e.a, e.b = NULL, self.activation, self.a, self.b
-        with nogil:
-            if weight == NULL:
-                status = fc_conv_run(&self.p, self.kernel, source, packed, &e, to, threads)
-            else:
-                status = fc_conv_run_once(&self.p, self.kernel, source, weight, packed, &e, to, threads)
+        cdef PyThreadState *others = let_others_run(self.p.cycles)
+        if weight == NULL:
+            status = fc_conv_run(&self.p, self.kernel, source, packed, &e, to, threads)
+        else:
+            status = fc_conv_run_once(&self.p, self.kernel, source, weight, packed, &e, to, threads)
+        take_back(others)
         return finished(status, out)
 
 
@@ -251,6 +269,8 @@ cdef class GradientShortcut:
         self.of_input, self.input_kernel = of_input.p, input_kernel
         self.of_weight, self.weight_kernel = of_weight.p, weight_kernel
         self.weight_bytes = fc_conv_weight_bytes(&self.of_input, input_kernel)
+        self.of_input.cycles = fc_conv_cost(&self.of_input, input_kernel)
+        self.of_weight.cycles = fc_gradient_cost(&self.of_weight, weight_kernel)
         self.transposed = transposed
         self.batch, self.channels, self.pixels = sums
         self.grad_x, self.grad_weight, self.grad_bias = [shortcut_to(shape, dtype) for shape in shapes]
@@ -282,18 +302,19 @@ cdef class GradientShortcut:
             packed = fc_recycle_alloc(self.weight_bytes)
             if packed == NULL:
                 return None
-        with nogil:
-            if to_x != NULL:
-                status = fc_conv_run_once(&self.of_input, self.input_kernel, g, w, packed, &nothing, to_x, threads)
-                fc_recycle_free(packed)
-            if status == 0 and to_weight != NULL:
-                # The gradient of a plain convolution's weights brings the sums along.
-                status = fc_gradient_run(
-                    &self.of_weight, self.weight_kernel, g if self.transposed else image,
-                    image if self.transposed else g, to_weight, NULL if self.transposed else to_bias, threads)
-            if status == 0 and to_bias != NULL and (self.transposed or to_weight == NULL):
-                status = fc_operations_of(self.of_weight.dtype).channel_sums(
-                    g, to_bias, self.batch, self.channels, self.pixels, self.of_weight.layout, threads)
+        cdef PyThreadState *others = let_others_run(self.of_input.cycles + self.of_weight.cycles)
+        if to_x != NULL:
+            status = fc_conv_run_once(&self.of_input, self.input_kernel, g, w, packed, &nothing, to_x, threads)
+            fc_recycle_free(packed)
+        if status == 0 and to_weight != NULL:
+            # The gradient of a plain convolution's weights brings the sums along.
+            status = fc_gradient_run(
+                &self.of_weight, self.weight_kernel, g if self.transposed else image,
+                image if self.transposed else g, to_weight, NULL if self.transposed else to_bias, threads)
+        if status == 0 and to_bias != NULL and (self.transposed or to_weight == NULL):
+            status = fc_operations_of(self.of_weight.dtype).channel_sums(
+                g, to_bias, self.batch, self.channels, self.pixels, self.of_weight.layout, threads)
+        take_back(others)
         return finished(status, (grad_x, grad_weight, grad_bias))
 
 
