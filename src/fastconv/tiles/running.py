@@ -125,8 +125,8 @@ def _check(made: Tiling, source: Any, destination: Any, chunks: tuple[int, ...] 
         for axis, tile in pieces.items():
             if tile % chunks[axis] and tile < destination.shape[axis]:
                 raise ValueError(
-                    f"{op}: tiles are of one image and {made.tile}, but with a journal they need to be of whole chunks of "
-                    f"the destination, {chunks}"
+                    f"{op}: tiles are of one image and {made.tile}, but with a journal they need to be of whole "
+                    f"chunks of the destination, {chunks}"
                 )
 
 
