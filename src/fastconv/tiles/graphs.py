@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends import use_backend
-from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.graph import Graph, Node, Size, Value
 from fastconv.graph.operations import TABLE
 from fastconv.graph.operations.conv import activation_of, as_before, as_image, constants, row
 from fastconv.graph.operations.conv_transpose import transposed_padding
@@ -91,7 +91,7 @@ class Builder:
 def spatial(node: Node | str, value: Value) -> tuple[int, ...]:
     """Height and width of a value; of a signal, its length."""
     shape = value.shape
-    if shape is None or not all(isinstance(size, int) for size in shape[1:]):
+    if shape is None or not all(isinstance(size, int) for size in shape[2:]):
         raise refuse(str(node), f"the source's shape does not tell that of {value.name!r}")
     return shape[2:]  # type: ignore[return-value]
 
@@ -109,11 +109,10 @@ def of_graph(
     opened = copied(graph)
     source = opened.inputs[0]
     channels = None if source.shape is None or len(source.shape) != len(shape) else source.shape[1]
-    source.shape = (
-        None,
-        channels,
-        *(None for _ in shape[2:]),
-    )  # a fully convolutional network takes any size
+    if isinstance(channels, int) and channels != shape[1]:
+        raise ValueError(f"tiles: the source has {shape[1]} channels, but the network needs {channels}")
+    open_sizes: tuple[Size, ...] = (None,) * (len(shape) - 2)  # a fully convolutional network takes any
+    source.shape = None, channels, *open_sizes
     try:
         whole = optimise(opened, input_shapes={source.name: (1, *shape[1:])}, stop_after="epilogues")[0]
     except ValueError as error:
@@ -243,7 +242,9 @@ def _convolution(builder: Builder, node: Node) -> Layer:
 
     algorithm = builder.algorithm
     if algorithm == "direct":
-        algorithm = plan(wide.padding((1, *size)[-2:]), algorithm).algorithm(_image_shape(x))
+        algorithm = plan(wide.padding((1, *size)[-2:]), algorithm).algorithm(
+            _image_shape(weight.shape[1] * group, size)
+        )
     planned = plan(0, algorithm)
 
     def run(blocks: list[Array], cuts: list[tuple[Cut, ...]]) -> Any:
@@ -253,9 +254,8 @@ def _convolution(builder: Builder, node: Node) -> Layer:
     return builder.layer(node, values, rules, run, 0.0)
 
 
-def _image_shape(x: Value) -> tuple[int, ...]:
-    shape: Any = x.shape
-    return (1, shape[1], *((1, *shape[2:])[-2:]))
+def _image_shape(channels: int, size: tuple[int, ...]) -> tuple[int, ...]:
+    return (1, channels, *((1, *size)[-2:]))
 
 
 def _transposed(builder: Builder, node: Node) -> Layer:
@@ -279,7 +279,9 @@ def _transposed(builder: Builder, node: Node) -> Layer:
 
     algorithm = builder.algorithm
     if algorithm == "direct":
-        algorithm = plan(((0, 0), *padding)[-2:], more, algorithm).algorithm(_image_shape(x))
+        algorithm = plan(((0, 0), *padding)[-2:], more, algorithm).algorithm(
+            _image_shape(weight.shape[0], size)
+        )
 
     def run(blocks: list[Array], cuts: list[tuple[Cut, ...]]) -> Any:
         extra = tuple(cut.extra for cut in cuts[0])
