@@ -32,6 +32,8 @@ class Layer:
     run : callable
     fill : float, optional
         What is outside the image, where padding is put around the blocks before `run` sees them.
+    inner : int
+        Bytes of arrays that `run` makes for itself, for each output pixel.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Layer:
     rules: list[tuple[Rule, ...]]
     run: Run
     fill: float | None = None
+    inner: int = 0
 
 
 @dataclass(eq=False)

@@ -160,7 +160,10 @@ def _convolution(call: Call, plan: Plan | None = None) -> Network:
     if chosen is not None:
         changed["algorithm"] = chosen
     run = _planned(call, changed) or call.calling(**changed)
-    return call.network(tuple(rules[-len(call.axes) :]), lambda blocks, cuts: run(blocks[0]), 0.0)
+    network = call.network(tuple(rules[-len(call.axes) :]), lambda blocks, cuts: run(blocks[0]), 0.0)
+    if call.name == "separable_conv2d":  # what is between its two convolutions
+        network.layers[0].inner = problem.filters * weight.itemsize
+    return network
 
 
 def _planned(call: Call, changed: dict[str, Any]) -> Callable[[Array], Any] | None:

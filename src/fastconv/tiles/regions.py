@@ -194,16 +194,18 @@ def _weight(x: Array, axes: tuple[int, ...]) -> int:
 def bytes_of(network: Network, plans: Sequence[AxisPlan], weights: dict[int, int]) -> int:
     """The most that values of the network take together while a tile is computed."""
 
+    def pixels(value: int) -> int:
+        return math.prod(sum(stop - start for start, stop in plan.needed[value]) for plan in plans)
+
     def held(value: int) -> int:
-        pixels = (sum(stop - start for start, stop in plan.needed[value]) for plan in plans)
-        return weights[value] * math.prod(pixels)
+        return weights[value] * pixels(value)
 
     last = {value: place for place, layer in enumerate(network.layers) for value in layer.inputs}
     alive = most = held(network.source)
     for place, layer in enumerate(network.layers):
         made = sum(map(held, layer.outputs))
         copies = sum(map(held, layer.inputs)) if layer.fill is not None else 0
-        most = max(most, alive + made + copies)
+        most = max(most, alive + made + copies + layer.inner * pixels(layer.outputs[0]))
         gone = {value for value in {*layer.inputs, *layer.outputs} if last.get(value, -1) <= place}
         alive += made - sum(held(value) for value in gone if value != network.result)
     return most
