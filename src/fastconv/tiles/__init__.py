@@ -9,7 +9,7 @@ from __future__ import annotations
 from fastconv.shown import shows
 from fastconv.tiles.layers import TilingError
 from fastconv.tiles.running import run
-from fastconv.tiles.tiling import Tile, Tiling, tiling
+from fastconv.tiles.tiled import Tile, Tiling, tiling
 
 __all__ = ["Tile", "Tiling", "TilingError", "run", "tiling"]
 __dir__ = shows(__name__)

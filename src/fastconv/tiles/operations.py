@@ -299,6 +299,7 @@ _MAKERS: dict[str, Callable[[Call], Network]] = {
     "pixel_shuffle": _shuffle,
     "pixel_unshuffle": _shuffle,
 }
+TILED = tuple(_MAKERS)
 _WHY = {
     **dict.fromkeys(("global_avg_pool2d", "global_max_pool2d"), "its output depends on every pixel"),
     **dict.fromkeys(("group_norm", "instance_norm"), "its mean and variance are those of the whole image"),

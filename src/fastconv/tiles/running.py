@@ -17,7 +17,7 @@ from fastconv.arguments import integer
 from fastconv.settings.threads import get_num_threads, num_threads
 from fastconv.tiles.journal import Journal, fingerprint
 from fastconv.tiles.progress import Progress
-from fastconv.tiles.tiling import Tile, Tiling, described, tiling
+from fastconv.tiles.tiled import Tile, Tiling, described, tiling
 
 _FLUSHED_EVERY = 1.0  # seconds
 

@@ -196,6 +196,16 @@ class Tiling:
         return self._plan(axis, start, stop).needed[self._network.source]
 
     @property
+    def steps(self) -> list[Fraction]:
+        """How many pixels of the source there are for one of the output, along each of `axes`."""
+        return [steps[self._network.source] for steps in self._steps]
+
+    @property
+    def name(self) -> str:
+        """Of the operation or the network."""
+        return self._network.name
+
+    @property
     def memory(self) -> int:
         """Bytes of arrays that live at once, at most, while one tile is computed: the layers' inputs and outputs, and
         copies of those that are padded; kernels have workspaces of a few MB for each thread besides."""
