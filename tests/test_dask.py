@@ -107,6 +107,20 @@ def test_the_same_call_has_the_same_name():
     assert fd.conv2d(x, WEIGHT).name != fd.conv2d(x, WEIGHT, padding=1).name
 
 
+def test_with_xarray():
+    xarray = pytest.importorskip("xarray")
+    cube = xarray.DataArray(
+        da.from_array(X, chunks=(1, 2, 20, 20)), dims=("time", "band", "y", "x"), coords={"time": [1, 2, 3]}
+    )
+    plan = fastconv.plan_conv2d(WEIGHT, padding=2, algorithm="direct")
+    result = xarray.apply_ufunc(
+        functools.partial(fd.apply, plan), cube,
+        input_core_dims=[["band", "y", "x"]], output_core_dims=[["feature", "y", "x"]], dask="allowed",
+    )  # fmt: skip
+    assert result.dims == ("time", "feature", "y", "x")
+    np.testing.assert_array_equal(result.values, plan(X))
+
+
 def network():
     net = Net()
     x = net.input(3, 2, 40, 32)

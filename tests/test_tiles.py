@@ -105,6 +105,12 @@ def test_poolings(pooling, data, layout, tile):
     )
 
 
+def test_windows_beyond_the_padding_do_not_count_it():
+    op = functools.partial(fastconv.avg_pool2d, kernel_size=3, stride=2, ceil_mode=True)
+    same(op, normal(1, 1, 8, 8), 3, exact=False)
+    same(functools.partial(op, padding=1), normal(1, 1, 9, 8), 3, exact=False)
+
+
 RESAMPLINGS = [
     functools.partial(fastconv.resize2d, scale_factor=2, mode="linear"),
     functools.partial(fastconv.resize2d, scale_factor=(3, 1), mode="cubic"),
