@@ -23,6 +23,8 @@ FLOORS = [
     ["__init__"],
     ["graph"],
     ["onnx"],
+    ["tiles"],
+    ["dask"],
     ["autograd"],
     ["commands"],
     ["bench"],

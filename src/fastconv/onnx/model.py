@@ -43,6 +43,11 @@ class Model(Network):
         self._programs: dict[Any, Program] = {}
         self._plans: dict[Any, Any] = {}
 
+    @property
+    def backend(self) -> BackendName | None:
+        """What it was loaded for; None: whatever is current."""
+        return self._backend
+
     def _run(self, arrays: list[Any]) -> list[Any]:
         backend = self._backend or get_backend()
         if not self._optimize:

@@ -67,6 +67,16 @@ class Program(Network):
         else:
             self._runs = Interpreter(self.graph)
 
+    @property
+    def source(self) -> Graph:
+        """The graph that it was made of, for any shapes."""
+        return self._made_of[0]
+
+    @property
+    def backend(self) -> BackendName:
+        """What it runs on."""
+        return self._backend
+
     def _run(self, arrays: list[Any]) -> list[Any]:
         with use_backend(self._backend):
             return self._runs(*arrays)  # type: ignore[no-any-return]

@@ -1,0 +1,201 @@
+"""One axis of one layer: which inputs an interval of its outputs needs, and how the layer is called to get just these.
+
+An interval is (start, stop). All rules are exact: whatever interval is asked for, the outputs are those of the whole
+axis, because a border that is no border of the image is never padded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv.arguments import Pair
+from fastconv.problem.padding import Border, sources
+from fastconv.typing import PaddingMode
+
+Interval = tuple[int, int]
+
+
+class Cut(NamedTuple):
+    """How an interval of outputs is made.
+
+    Attributes
+    ----------
+    start, stop : int
+        The inputs that are read.
+    before, after : int
+        The padding around them, which lies outside the image.
+    skip : int
+        How many outputs come before those that are wanted.
+    extra : int
+        The output padding of a transposed convolution.
+    places : ndarray, optional
+        In place of the first four where pixels are not read in their order: the pixel of the image that each
+        is a copy of, -1 for the fill value.
+    """
+
+    start: int
+    stop: int
+    before: int = 0
+    after: int = 0
+    skip: int = 0
+    extra: int = 0
+    places: NDArray[np.int64] | None = None
+
+    def reads(self) -> list[Interval]:
+        if self.places is None:
+            return [(self.start, self.stop)]
+        return intervals_of(self.places)
+
+
+class Rule(Protocol):
+    """`size` inputs become `count` outputs; `inputs` / `outputs` is how many of each there are at a time."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def step(self) -> Pair: ...
+    def cut(self, start: int, stop: int) -> Cut: ...
+
+
+@dataclass(frozen=True)
+class Same:
+    """Every output is made of the input at its own place."""
+
+    size: int
+
+    @property
+    def count(self) -> int:
+        return self.size
+
+    @property
+    def step(self) -> Pair:
+        return 1, 1
+
+    def cut(self, start: int, stop: int) -> Cut:
+        return Cut(start, stop)
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Windows of `extent` pixels over an axis that is padded in some mode before the layer sees it."""
+
+    size: int
+    count: int
+    extent: int = 1
+    stride: int = 1
+    before: int = 0
+    mode: PaddingMode = "zeros"
+
+    @property
+    def step(self) -> Pair:
+        return self.stride, 1
+
+    def cut(self, start: int, stop: int) -> Cut:
+        low = start * self.stride - self.before
+        high = (stop - 1) * self.stride - self.before + self.extent
+        first, last = max(low, 0), min(high, self.size)
+        if (first, last) == (low, high):
+            return Cut(first, last)
+        if self.mode == "zeros" and first < last:
+            return Cut(first, last, first - low, high - last)
+        border = Border(self.size, -low, 0, (high - low, 1, 1, 1))
+        return Cut(first, last, places=sources(border, self.mode))
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Windows over an axis that the layer itself pads, for it tells padding from pixels."""
+
+    size: int
+    count: int
+    extent: int
+    stride: int
+    before: int
+    after: int
+
+    @property
+    def step(self) -> Pair:
+        return self.stride, 1
+
+    def cut(self, start: int, stop: int) -> Cut:
+        low = start * self.stride - self.before
+        high = (stop - 1) * self.stride - self.before + self.extent
+        first, last = max(low, 0), min(high, self.size)
+        # What is beyond the padding is there because the number of windows was rounded up.
+        return Cut(first, last, first - low, min(high - last, self.after))
+
+
+@dataclass(frozen=True)
+class Transposed:
+    """Every input is spread over `extent` outputs, `stride` further than those of the one before it."""
+
+    size: int
+    count: int
+    extent: int
+    stride: int
+    before: int
+
+    @property
+    def step(self) -> Pair:
+        return 1, self.stride
+
+    def cut(self, start: int, stop: int) -> Cut:
+        """The layer is called without padding, so that its first output is that of its first input's first tap."""
+        first = max((start + self.before - self.extent + 1) // self.stride, 0)
+        first = min(first, self.size - 1)
+        last = min((stop - 1 + self.before) // self.stride + 1, self.size)
+        last = max(last, first + 1)
+        begin = first * self.stride - self.before
+        end = (last - 1) * self.stride - self.before + self.extent
+        return Cut(first, last, skip=start - begin, extra=max(stop - end, 0))
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """`inputs` pixels become `outputs`, one of the two numbers being 1, and see so many such groups on both sides."""
+
+    size: int
+    inputs: int
+    outputs: int
+    reach: int = 0
+
+    @property
+    def count(self) -> int:
+        return self.size // self.inputs * self.outputs
+
+    @property
+    def step(self) -> Pair:
+        return self.inputs, self.outputs
+
+    def cut(self, start: int, stop: int) -> Cut:
+        groups = self.size // self.inputs
+        first = max(start // self.outputs - self.reach, 0)
+        last = min(-(-stop // self.outputs) + self.reach, groups)
+        return Cut(first * self.inputs, last * self.inputs, skip=start - first * self.outputs)
+
+
+def intervals_of(places: NDArray[np.int64]) -> list[Interval]:
+    """The intervals that cover these pixels; of fill values alone some pixel, for its channels and dtype."""
+    used = np.unique(places[places >= 0])
+    if not used.size:
+        return [(0, 1)]
+    breaks = np.flatnonzero(np.diff(used) > 1)
+    starts, ends = used[[0, *(breaks + 1)]], used[[*breaks, -1]]
+    return [(int(a), int(b) + 1) for a, b in zip(starts, ends, strict=True)]
+
+
+def merged(intervals: list[Interval]) -> list[Interval]:
+    """The same pixels in ascending intervals that do not touch."""
+    result: list[Interval] = []
+    for start, stop in sorted(intervals):
+        if result and start <= result[-1][1]:
+            result[-1] = result[-1][0], max(result[-1][1], stop)
+        else:
+            result.append((start, stop))
+    return result

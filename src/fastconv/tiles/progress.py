@@ -1,0 +1,39 @@
+"""How far a run is, as a line on standard error, or as calls of a function."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from time import monotonic
+
+_EVERY = 0.2  # seconds
+
+
+class Progress:
+    """Told after each tile how many are done."""
+
+    def __init__(self, wanted: bool | Callable[[int, int], object], done: int, total: int) -> None:
+        self._wanted, self._total = wanted, total
+        self._start, self._shown, self._before = monotonic(), 0.0, done
+        self._tell(done)
+
+    def _tell(self, done: int) -> None:
+        if callable(self._wanted):
+            self._wanted(done, self._total)
+        elif self._wanted:
+            self._line(done)
+
+    def _line(self, done: int) -> None:
+        now = monotonic()
+        if done < self._total and now - self._shown < _EVERY:
+            return
+        self._shown = now
+        passed, left = now - self._start, ""
+        if self._before < done < self._total:
+            left = f", {passed * (self._total - done) / (done - self._before):.0f} s to go"
+        text = f"tiles: {done} of {self._total}, {passed:.0f} s{left}"
+        sys.stderr.write(f"\r{text:<60}" + ("\n" if done == self._total else ""))
+        sys.stderr.flush()
+
+    def __call__(self, done: int) -> None:
+        self._tell(done)
