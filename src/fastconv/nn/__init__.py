@@ -7,7 +7,7 @@ A network is called like a function; `Module.fit` trains it, `Module.compile` ma
 
 from __future__ import annotations
 
-from fastconv.nn import functional, initialisers, losses, schedules
+from fastconv.nn import blocks, functional, initialisers, losses, models, schedules
 from fastconv.nn.checkpoint import checkpoint
 from fastconv.nn.containers import Parallel, Residual, Sequential
 from fastconv.nn.gradients import input_gradient, value_and_grad
@@ -99,12 +99,14 @@ __all__ = [
     "SpatialDropout2D",
     "StochasticPool2D",
     "Upsample2D",
+    "blocks",
     "checkpoint",
     "functional",
     "initialisers",
     "input_gradient",
     "load",
     "losses",
+    "models",
     "schedules",
     "training",
     "value_and_grad",

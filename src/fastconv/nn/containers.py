@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -32,9 +33,10 @@ class _Container(Module):
                 yield name, part
         yield from ((name, child) for name, child in super().children() if not name.startswith("_parts."))
 
-    def current_parts(self) -> dict[str, Any]:
-        """The parts by their names."""
-        return self._parts
+    def current_parts(self) -> dict[str, Any] | None:
+        """The parts by their names, where they are what it is made with: files hold these, which may have changed."""
+        taken = inspect.signature(type(self).__init__).parameters.values()
+        return self._parts if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in taken) else None
 
     def __len__(self) -> int:
         return len(self._parts)

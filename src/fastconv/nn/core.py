@@ -27,6 +27,15 @@ _INNER = frozenset({"_parameters", "_buffers", "_frozen", "_made_with", "_record
 CLASSES: dict[str, type] = {}
 
 
+def class_name(cls: type) -> str:
+    """How files call a class: blocks and parts of networks with their module in front, as names come twice."""
+    parts = cls.__module__.split(".")[2:]
+    inner = parts[0] in ("blocks", "models") if parts else False
+    return (
+        f"{parts[0]}.{cls.__name__}" if inner and cls.__module__.startswith("fastconv.nn.") else cls.__name__
+    )
+
+
 class Core:
     """What `Module` is without what it does: attributes, paths, calls."""
 
@@ -51,7 +60,7 @@ class Core:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if cls.__module__.startswith("fastconv.nn.") and not cls.__name__.startswith("_"):
-            CLASSES[cls.__name__] = cls
+            CLASSES[class_name(cls)] = cls
         for name in ("forward", "__call__"):
             if name in cls.__dict__:
                 setattr(cls, name, _scoped(cls.__dict__[name], name))
@@ -197,6 +206,10 @@ class Core:
             raise ValueError(f"x has shape {x.shape}, but needs ({', '.join(letters)})")
         axis = channel_axis(SCOPE.layout)
         return int(x.shape[axis if spatial == 2 or axis == -1 else -2])
+
+    def current_parts(self) -> dict[str, Any] | None:
+        """A container's parts, which may be others than those that it was made with."""
+        return None
 
     def _shown(self) -> Iterator[str]:
         """What it was made with, without what is the default."""

@@ -41,7 +41,15 @@ def drawn(net: Core, op: str, input_shape: Any) -> tuple[Graph, Drawing]:
             names.update((id(value), path) for path, value in state_of(net).items())
         return names.get(id(array), "constant")
 
-    drawing = Drawing(name_of, lambda: path_of(SCOPE.modules[-1]) if SCOPE.modules else "")
+    paths = {id(module): path for path, module in net.named_modules()}
+
+    def where() -> str:
+        if not SCOPE.modules:
+            return ""
+        module = SCOPE.modules[-1]
+        return paths[id(module)] if id(module) in paths else path_of(module)
+
+    drawing = Drawing(name_of, where)
     inputs = {}
     for name, shape in shapes.items():
         sizes = tuple("N" if place == 0 and size is None else size for place, size in enumerate(shape))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.nn.core import CLASSES, Core
+from fastconv.nn.core import CLASSES, Core, class_name
 
 _DEEPEST = 64
 
@@ -21,10 +21,10 @@ def structure_of(net: Core) -> dict[str, Any]:
         If an argument is something that JSON does not have, as a function.
     """
     args, named = net.__dict__["_made_with"]
-    told: dict[str, Any] = {"class": type(net).__name__}
-    parts = getattr(net, "current_parts", None)
-    if parts is not None:  # a container's may have changed
-        told["args"] = [{"dict": {name: _written(net, part) for name, part in parts().items()}}]
+    told: dict[str, Any] = {"class": class_name(type(net))}
+    parts = net.current_parts()
+    if parts is not None:
+        told["args"] = [{"dict": {name: _written(net, part) for name, part in parts.items()}}]
     elif args:
         told["args"] = [_written(net, value) for value in args]
     if named:
@@ -35,7 +35,7 @@ def structure_of(net: Core) -> dict[str, Any]:
 
 def _replaced(net: Core, told: dict[str, Any]) -> dict[str, Any]:
     """Attributes that are other modules than those that the class makes."""
-    fresh = made(told, {type(net).__name__: type(net)} | _classes_in(net))
+    fresh = made(told, _classes_in(net))
     known = {name: repr(part) for name, part in fresh.__dict__.items() if isinstance(part, Core)}
     return {
         name: structure_of(part)
@@ -45,7 +45,7 @@ def _replaced(net: Core, told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _classes_in(net: Core) -> dict[str, type]:
-    return {type(module).__name__: type(module) for _, module in net.named_modules()}
+    return {class_name(type(module)): type(module) for _, module in net.named_modules()}
 
 
 def _written(net: Core, value: Any) -> Any:
@@ -129,4 +129,4 @@ def _read(value: Any, classes: Mapping[str, type], depth: int) -> Any:
 
 
 def classes_by_name(classes: Iterable[type]) -> dict[str, type]:
-    return {one.__name__: one for one in classes}
+    return {class_name(one): one for one in classes}
