@@ -20,7 +20,7 @@ PRESENT = sorted(TORCHVISION.keys() - MISSING)
 COUNTS = {
     "lenet5": (61_706, (1, 1, 32, 32)),
     "mobilenet_v1": (4_231_976, (1, 3, 224, 224)),
-    "unet": (31_031_810, (1, 1, 572, 572)),
+    "unet": (31_030_658, (1, 1, 572, 572)),
     "alexnet": (61_100_840, (1, 3, 224, 224)),
     "vgg16": (138_357_544, (1, 3, 224, 224)),
     "vgg19": (143_667_240, (1, 3, 224, 224)),
@@ -161,9 +161,9 @@ SMALL = {
 def test_gradients_are_slopes(name, layout):
     make, shape = SMALL[name]
     net, x = with_numbers(make(), shape, layout)
-    errors = slope_errors(net, x, layout, step=1e-7)
-    # Where a ReLU or a maximum changes within the step, the difference is no derivative.
-    assert max(errors.values()) < 1e-4, errors
+    # A step so small that no ReLU or maximum changes within it, where a difference would be no derivative.
+    errors = slope_errors(net, x, layout, step=1e-9)
+    assert max(errors.values()) < 2e-5, errors
 
 
 @pytest.mark.parametrize("name", SMALL)

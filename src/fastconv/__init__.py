@@ -118,7 +118,18 @@ __all__ = [
 ]
 
 # Imported on first use, as they would make `import fastconv` slower; the names in `_HOMES` come from such modules.
-_ON_FIRST_USE = ("autograd", "config", "geometry", "grad", "graph", "limits", "nn", "onnx", "tuning", "typing")
+_ON_FIRST_USE = (
+    "autograd",
+    "config",
+    "geometry",
+    "grad",
+    "graph",
+    "limits",
+    "nn",
+    "onnx",
+    "tuning",
+    "typing",
+)
 _HOMES = {"show_config": "config"}
 
 if TYPE_CHECKING:  # `autograd` has to be imported by whoever has its extra

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.settings.folder import write_whole
 from fastconv.typing import Array
 
 _LONGEST_HEADER = 100_000_000
@@ -59,18 +60,8 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: M
         parts.append(plain)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    target = Path(path)
-    beside = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for plain in parts:
-                file.write(plain.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    start_of_file = [len(text).to_bytes(8, "little"), text]
+    write_whole(Path(path), b"".join([*start_of_file, *(plain.tobytes() for plain in parts)]))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:

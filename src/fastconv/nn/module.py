@@ -534,7 +534,7 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Any:
         told = json.loads(metadata["structure"])
         net = made(told["net"], classes_by_name(classes))
         dtype, layout = told["dtype"], told["layout"]
-    except (KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
         raise files.FileError(f"{path}: the structure is not understood ({error!r})") from None
     if dtype not in ("float32", "float64") or layout not in (None, "NCHW", "NHWC"):
         raise files.FileError(f"{path}: dtype is {dtype!r} and layout {layout!r}")

@@ -12,6 +12,7 @@ from fastconv.nn.containers import Sequential
 from fastconv.nn.layers.conv import Conv2D
 from fastconv.nn.layers.norm import BatchNorm2D
 from fastconv.nn.module import Module
+from fastconv.typing import ActivationLike
 
 
 class _Shortcut(Module):
@@ -174,10 +175,10 @@ class InvertedResidual(Module):
         expanded: int | None = None,
         kernel_size: int = 3,
         *,
-        activation: str = "relu6",
+        activation: ActivationLike = "relu6",
         squeezed: int | None = None,
         gate: str = "sigmoid",
-        squeeze_activation: str = "relu",
+        squeeze_activation: ActivationLike = "relu",
         drop: float = 0.0,
         eps: float = 1e-5,
         momentum: float = 0.1,

@@ -77,14 +77,14 @@ def mobilenet_v2(
 
 
 # Kernel, channels between, filters, squeeze-and-excite, activation, stride.
-_LARGE = [
+_LARGE: list[tuple[int, int, int, bool, Any, int]] = [
     (3, 16, 16, False, "relu", 1), (3, 64, 24, False, "relu", 2), (3, 72, 24, False, "relu", 1),
     (5, 72, 40, True, "relu", 2), (5, 120, 40, True, "relu", 1), (5, 120, 40, True, "relu", 1),
     (3, 240, 80, False, "hardswish", 2), (3, 200, 80, False, "hardswish", 1), (3, 184, 80, False, "hardswish", 1),
     (3, 184, 80, False, "hardswish", 1), (3, 480, 112, True, "hardswish", 1), (3, 672, 112, True, "hardswish", 1),
     (5, 672, 160, True, "hardswish", 2), (5, 960, 160, True, "hardswish", 1), (5, 960, 160, True, "hardswish", 1),
 ]  # fmt: skip
-_SMALL = [
+_SMALL: list[tuple[int, int, int, bool, Any, int]] = [
     (3, 16, 16, True, "relu", 2), (3, 72, 24, False, "relu", 2), (3, 88, 24, False, "relu", 1),
     (5, 96, 40, True, "hardswish", 2), (5, 240, 40, True, "hardswish", 1), (5, 240, 40, True, "hardswish", 1),
     (5, 120, 48, True, "hardswish", 1), (5, 144, 48, True, "hardswish", 1), (5, 288, 96, True, "hardswish", 2),
@@ -93,7 +93,7 @@ _SMALL = [
 
 
 def _mobilenet_v3(
-    plan: list[tuple[int, int, int, bool, str, int]],
+    plan: list[tuple[int, int, int, bool, Any, int]],
     last: int,
     num_classes: int,
     dropout: float,

@@ -112,7 +112,7 @@ def unet(num_classes: int = 2, *, layout: Layout | None = None) -> UNet:
     >>> import fastconv.nn as nn
     >>> summary = nn.models.unet().summary((1, 1, 572, 572))
     >>> f"{summary.parameters:,}", summary.rows[-1].output
-    ('31,031,810', (1, 2, 388, 388))
+    ('31,030,658', (1, 2, 388, 388))
     """
     return UNet(num_classes, padding="valid", layout=layout)
 
