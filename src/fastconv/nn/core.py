@@ -18,7 +18,7 @@ from fastconv.nn.initialisers import initialiser
 from fastconv.nn.operations.weights import stored
 from fastconv.nn.scope import SCOPE, SINGLE, setting
 from fastconv.nn.traced import Traced
-from fastconv.problem.layout import channel_axis, check_layout
+from fastconv.problem.layout import channels_last, check_layout
 from fastconv.typing import Layout
 
 # Attributes that are no parts.
@@ -199,13 +199,11 @@ class Core:
 
     def channels(self, x: Any, spatial: int = 2) -> int:
         """The channels of a batch of images, or of signals; refuses anything else."""
-        letters: tuple[str, ...] = {"NCHW": ("N", "C", "H", "W"), "NHWC": ("N", "H", "W", "C")}[SCOPE.layout]
-        if spatial == 1:
-            letters = ("N", "C", "L") if SCOPE.layout == "NCHW" else ("N", "L", "C")
+        places = ("H", "W") if spatial == 2 else ("L",)
+        letters = ("N", *places, "C") if channels_last(SCOPE.layout) else ("N", "C", *places)
         if x.ndim != spatial + 2:
             raise ValueError(f"x has shape {x.shape}, but needs ({', '.join(letters)})")
-        axis = channel_axis(SCOPE.layout)
-        return int(x.shape[axis if spatial == 2 or axis == -1 else -2])
+        return int(x.shape[-1 if channels_last(SCOPE.layout) else 1])
 
     def current_parts(self) -> dict[str, Any] | None:
         """A container's parts, which may be others than those that it was made with."""

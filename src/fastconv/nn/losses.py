@@ -18,7 +18,6 @@ from fastconv.shown import shows
 from fastconv.typing import Array
 
 __all__ = [
-    "NAMED",
     "binary_cross_entropy",
     "cross_entropy",
     "dice",

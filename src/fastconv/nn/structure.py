@@ -106,7 +106,7 @@ def _made(told: Any, classes: Mapping[str, type], depth: int) -> Any:
     except TypeError as error:
         raise ValueError(f"load: a {told['class']} cannot be made so: {error}") from None
     for name, part in replaced.items():
-        if not isinstance(net.__dict__.get(name), (Core, type(None))):
+        if not isinstance(net.__dict__.get(name, name), (Core, type(None))):
             raise ValueError(f"load: {told['class']} has no part {name!r}")
         setattr(net, name, _made(part, classes, depth + 1))
     return net
