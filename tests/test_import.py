@@ -22,6 +22,7 @@ DEFERRED = {
     "fastconv.grad",
     "fastconv.graph",
     "fastconv.limits",
+    "fastconv.nn",
     "fastconv.onnx",
     "fastconv.tuning",
     "importlib.metadata",
@@ -33,7 +34,7 @@ DEFERRED = {
     "rich",
     "subprocess",
 }
-PUBLIC = ["config", "geometry", "grad", "graph", "limits", "onnx", "tuning", "typing"]
+PUBLIC = ["config", "geometry", "grad", "graph", "limits", "nn", "onnx", "tuning", "typing"]
 
 
 def imported(code: str) -> set[str]:

@@ -22,7 +22,7 @@ FLOORS = [
     ["grad"],
     ["__init__"],
     ["graph"],
-    ["onnx"],
+    ["nn", "onnx"],
     ["tiles"],
     ["dask"],
     ["autograd"],

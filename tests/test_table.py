@@ -42,6 +42,7 @@ def test_dir_shows_what_users_may_use_and_nothing_else():
         "autograd",
         "graph",
         "limits",
+        "nn",
         "onnx",
         "tuning",
         "typing",

@@ -1,9 +1,9 @@
 """Convolution and pooling of NumPy arrays, as fast as this processor can.
 
 The public names are those in `__all__`. `fastconv.geometry` holds the arithmetic of shapes, `fastconv.grad` the
-gradients, `fastconv.onnx` whole networks from files, `fastconv.tiles` images larger than memory, `fastconv.limits` what
-this machine can do at most, `fastconv.typing` the types of arguments; `fastconv.autograd` and `fastconv.dask` need
-extras.
+gradients, `fastconv.nn` networks to build and train, `fastconv.onnx` those from files, `fastconv.tiles` images larger
+than memory, `fastconv.limits` what this machine can do at most, `fastconv.typing` the types of arguments;
+`fastconv.autograd` and `fastconv.dask` need extras.
 """
 
 from importlib import import_module
@@ -120,14 +120,26 @@ __all__ = [
 
 # Imported on first use, as they would make `import fastconv` slower; the names in `_HOMES` come from such modules.
 _ON_FIRST_USE = (
-    "autograd", "config", "dask", "geometry", "grad", "graph", "limits", "onnx", "tiles", "tuning", "typing",
-)  # fmt: skip
+    "autograd",
+    "config",
+    "dask",
+    "geometry",
+    "grad",
+    "graph",
+    "limits",
+    "nn",
+    "onnx",
+    "tiles",
+    "tuning",
+    "typing",
+)
 _HOMES = {"show_config": "config"}
 
 if TYPE_CHECKING:  # `autograd` and `dask` have to be imported by whoever has their extras
     from fastconv import config, geometry, grad
     from fastconv import graph as graph
     from fastconv import limits as limits
+    from fastconv import nn as nn
     from fastconv import onnx as onnx
     from fastconv import tiles as tiles
     from fastconv import tuning as tuning

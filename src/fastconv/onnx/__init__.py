@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, Protocol
 
 from fastconv.arguments import flag
 from fastconv.backends import resolve
@@ -88,19 +89,29 @@ def load(source: Source, *, backend: BackendName | None = None, optimize: bool =
 _LARGEST = 2**31
 
 
-def save(model: Model | Graph, path: str | os.PathLike[str]) -> None:
+class Drawable(Protocol):
+    """What can be drawn as a graph: a network of `fastconv.nn`."""
+
+    def graph(self, input_shape: Any) -> Graph: ...
+
+
+def save(model: Model | Graph | Drawable, path: str | os.PathLike[str], *, input_shape: Any = None) -> None:
     """Write a network into an ONNX file.
 
     Parameters
     ----------
-    model : Model or Graph
-        As `load` gives it, or a graph of one's own. Operators are written in their newest form, as operator set 22 or
-        the lowest after it that has them all.
+    model : Model, Graph or fastconv.nn.Module
+        As `load` gives it, a graph of one's own, or a network. Operators are written in their newest form, as operator
+        set 22 or the lowest after it that has them all.
     path : path_like
         In place of what is there.
+    input_shape : tuple of int, optional
+        That of a network's input, in its layout; None as the first size means a batch of any size.
 
     Raises
     ------
+    TypeError
+        If there is no `input_shape` for a network, or one for something else.
     ValueError
         If the network holds what is not written: constants of types that NumPy lacks, inputs and outputs of unknown
         dtype (sequences), or more than 2 GiB.
@@ -117,7 +128,7 @@ def save(model: Model | Graph, path: str | os.PathLike[str]) -> None:
     >>> fastconv.onnx.load(path)
     <Model 'graph' (x: float32 ('N', 3)) -> (y: float32 ('N', 3))>
     """
-    graph = model.graph if isinstance(model, Model) else model
+    graph = _graph_of(model, input_shape)
     verify(graph)
     data = encode(MODEL, Exporter(graph).model)
     if len(data) >= _LARGEST:
@@ -125,3 +136,19 @@ def save(model: Model | Graph, path: str | os.PathLike[str]) -> None:
             f"save: the file would have {len(data)} bytes, but protobuf's files have less than 2 GiB"
         )
     write_whole(Path(path), data)
+
+
+def _graph_of(model: Any, input_shape: Any) -> Graph:
+    if isinstance(model, (Model, Graph)):
+        if input_shape is not None:
+            raise TypeError("save: input_shape is for networks; a graph has the shapes of its inputs")
+        return model.graph if isinstance(model, Model) else model
+    draw = getattr(model, "graph", None)
+    if not callable(draw):
+        raise TypeError(
+            f"save: model is {type(model).__name__}, but needs to be a Model, a Graph or a network"
+        )
+    if input_shape is None:
+        raise TypeError(f"save: model is {type(model).__name__}, which needs input_shape")
+    graph: Graph = draw(input_shape)
+    return graph

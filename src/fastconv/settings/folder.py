@@ -1,6 +1,6 @@
 """Where measurements are kept from one process to the next, and how such a file is written.
 
-Used by `limits.py`, `tuning/` and `onnx/`.
+Used by `limits.py`, `tuning/`, `nn/` and `onnx/`.
 """
 
 from __future__ import annotations

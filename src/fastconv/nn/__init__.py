@@ -1,0 +1,114 @@
+"""Networks: layers, training, and the networks of the field, on NumPy arrays.
+
+A network is called like a function; `Module.fit` trains it, `Module.compile` makes it a program, `Module.save` and
+`load` keep it in files. `layers` are those whose names begin with a capital letter; `functional`, `losses`,
+`initialisers`, `schedules`, `blocks` and `models` are modules of functions and classes.
+"""
+
+from __future__ import annotations
+
+from fastconv.nn import blocks, functional, initialisers, losses, models, schedules
+from fastconv.nn.checkpoint import checkpoint
+from fastconv.nn.containers import Parallel, Residual, Sequential
+from fastconv.nn.gradients import input_gradient, value_and_grad
+from fastconv.nn.layers.conv import (
+    Conv1D,
+    Conv2D,
+    ConvTranspose2D,
+    DeformConv2D,
+    DepthwiseConv2D,
+    OctaveConv2D,
+    SeparableConv2D,
+)
+from fastconv.nn.layers.dense import Activation, Dense, Flatten, Identity, Reshape, Softmax
+from fastconv.nn.layers.norm import (
+    BatchNorm2D,
+    Dropout,
+    GroupNorm,
+    InstanceNorm2D,
+    LayerNorm,
+    LocalResponseNorm,
+    SpatialDropout2D,
+)
+from fastconv.nn.layers.pool import (
+    AdaptiveAvgPool2D,
+    AdaptiveMaxPool2D,
+    AvgPool2D,
+    FractionalMaxPool2D,
+    GlobalAvgPool2D,
+    GlobalMaxPool2D,
+    LpPool2D,
+    MaxPool2D,
+    MaxUnpool2D,
+    Pad2D,
+    PixelShuffle,
+    PixelUnshuffle,
+    StochasticPool2D,
+    Upsample2D,
+)
+from fastconv.nn.module import Module, load
+from fastconv.nn.optimisers import SGD, Adam, AdamW, Optimiser, RMSprop
+from fastconv.nn.scope import training
+from fastconv.nn.training.callbacks import Callback, EarlyStopping, OnPlateau
+from fastconv.shown import shows
+
+__all__ = [
+    "SGD",
+    "Activation",
+    "Adam",
+    "AdamW",
+    "AdaptiveAvgPool2D",
+    "AdaptiveMaxPool2D",
+    "AvgPool2D",
+    "BatchNorm2D",
+    "Callback",
+    "Conv1D",
+    "Conv2D",
+    "ConvTranspose2D",
+    "DeformConv2D",
+    "Dense",
+    "DepthwiseConv2D",
+    "Dropout",
+    "EarlyStopping",
+    "Flatten",
+    "FractionalMaxPool2D",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
+    "GroupNorm",
+    "Identity",
+    "InstanceNorm2D",
+    "LayerNorm",
+    "LocalResponseNorm",
+    "LpPool2D",
+    "MaxPool2D",
+    "MaxUnpool2D",
+    "Module",
+    "OctaveConv2D",
+    "OnPlateau",
+    "Optimiser",
+    "Pad2D",
+    "Parallel",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "RMSprop",
+    "Reshape",
+    "Residual",
+    "SeparableConv2D",
+    "Sequential",
+    "Softmax",
+    "SpatialDropout2D",
+    "StochasticPool2D",
+    "Upsample2D",
+    "blocks",
+    "checkpoint",
+    "functional",
+    "initialisers",
+    "input_gradient",
+    "load",
+    "losses",
+    "models",
+    "schedules",
+    "training",
+    "value_and_grad",
+]
+__dir__ = shows(__name__)

@@ -1,0 +1,132 @@
+"""The tape: records operations as they are computed, and walks back over them for gradients.
+
+Used by `gradients.py`. What an entry keeps is freed as soon as its gradient has been taken, and where several readers
+give a gradient, theirs are added in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastconv.nn.operation import Operation, Pullback
+from fastconv.nn.scope import SCOPE
+from fastconv.nn.traced import Traced
+from fastconv.typing import Array
+
+
+class Variable(Traced):
+    """An array that a gradient is wanted of, or that was computed from one."""
+
+    __slots__ = ("gradient", "owned", "value")
+
+    def __init__(self, value: Array) -> None:
+        self.value = value
+        self.gradient: Any = None
+        self.owned = False  # whether the gradient's memory is nobody else's
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.value.dtype
+
+    def item(self) -> float:
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.value.dtype} {self.value.shape}>"
+
+    def receive(self, gradient: Array) -> None:
+        """Add to the gradient."""
+        if gradient.shape != self.value.shape:
+            raise AssertionError(f"a gradient of shape {gradient.shape} for a value of {self.value.shape}")
+        if self.gradient is None:
+            self.gradient = gradient
+        elif self.owned:
+            self.gradient += gradient
+        else:
+            self.gradient, self.owned = self.gradient + gradient, True
+
+
+class Tape:
+    """Records what is computed from the arrays that it watches.
+
+    Parameters
+    ----------
+    watched : iterable of ndarray
+        Parameters of a network: layers get variables in their place.
+    where : callable, optional
+        Says in which layer an operation is: then every value and gradient is checked, and the first that is not
+        finite ends in `FloatingPointError`.
+    """
+
+    def __init__(self, watched: Iterable[Array] = (), where: Callable[[], str] | None = None) -> None:
+        self._where = where
+        self._watched = {id(array): Variable(array) for array in watched}
+        self._entries: list[tuple[str, Pullback, Sequence[Any], Variable]] = []
+
+    def watch(self, array: Array) -> Variable:
+        """Have the gradient of an array computed, too."""
+        return self._watched.setdefault(id(array), Variable(array))
+
+    def lift(self, array: Array) -> Any:
+        return self._watched.get(id(array), array)
+
+    def made(self, array: Array) -> None:
+        self.watch(array)
+
+    def gradient_of(self, array: Array) -> Array:
+        """What `walk_back` found, zeros where nothing was computed from the array."""
+        variable = self._watched[id(array)]
+        return np.zeros_like(array) if variable.gradient is None else variable.gradient
+
+    def apply(self, operation: Operation, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        needs = tuple(isinstance(value, Variable) for value in inputs)
+        arrays = [value.value if isinstance(value, Variable) else value for value in inputs]
+        if not any(needs):
+            return operation.run(*arrays, **options)
+        with_tracer, SCOPE.tracer = SCOPE.tracer, None
+        try:
+            result, pullback = operation.record(needs, *arrays, **options)
+        finally:
+            SCOPE.tracer = with_tracer
+        variable, place = Variable(result), operation.name
+        if self._where is not None:
+            place = f"{operation.name} of {self._where()}"
+            _check_finite("the result", result, place)
+        self._entries.append((place, pullback, inputs, variable))
+        return variable
+
+    def walk_back(self, output: Variable, gradient: Array) -> None:
+        """From the gradient of an output to those of all that is watched; the tape is empty afterwards."""
+        before, SCOPE.tracer = SCOPE.tracer, None
+        try:
+            output.receive(gradient)
+            while self._entries:
+                place, pullback, inputs, made = self._entries.pop()
+                slope, made.gradient = made.gradient, None
+                if slope is None:
+                    continue
+                parts = pullback(slope)
+                for value, part in zip(inputs, parts, strict=True):
+                    if isinstance(value, Variable) and part is not None:
+                        if self._where is not None:
+                            _check_finite("a gradient", part, place)
+                        value.receive(_cast(part, value.value.dtype))
+        finally:
+            SCOPE.tracer = before
+            self._entries.clear()
+
+
+def _check_finite(what: str, array: Array, place: str) -> None:
+    if not np.isfinite(array).all():
+        raise FloatingPointError(f"{place}: {what} is not finite ({np.sum(~np.isfinite(array))} numbers)")
+
+
+def _cast(part: Array, dtype: np.dtype[Any]) -> Array:
+    return part if part.dtype == dtype else part.astype(dtype)

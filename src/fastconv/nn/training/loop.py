@@ -1,0 +1,237 @@
+"""Training in place: steps, epochs, evaluation, prediction. Called by the methods of `Module`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastconv.arguments import integer
+from fastconv.nn.core import Core
+from fastconv.nn.gradients import loss_and_gradients
+from fastconv.nn.losses import loss_of
+from fastconv.nn.optimisers import Optimiser, optimiser_of
+from fastconv.nn.scope import setting
+from fastconv.nn.state import parameters
+from fastconv.nn.training import batches
+from fastconv.nn.training.callbacks import Callback, Run
+from fastconv.nn.training.metrics import metrics_of
+from fastconv.nn.training.progress import progress_of
+from fastconv.typing import Array
+
+
+def gradients_of(
+    net: Core, x: Any, y: Any, loss: Callable[..., Any], debug: bool = False
+) -> tuple[float, dict[str, Array], Any]:
+    """The loss of a batch, the gradients, and the network's output; in training mode."""
+
+    def function(net: Any, x: Any, y: Any) -> Any:
+        output = batches.called(net, x)
+        with setting(layout=net.layout or "NCHW"):
+            return loss(output, y), _values(output)
+
+    with setting(training=True):
+        return loss_and_gradients(net, function, (x, y), debug)
+
+
+def _values(output: Any) -> Any:
+    """The arrays behind what a network gave while it was recorded."""
+    if isinstance(output, tuple):
+        return tuple(_values(part) for part in output)
+    return getattr(output, "value", output)
+
+
+def check_loss(value: float, place: str) -> None:
+    if not math.isfinite(value):
+        raise FloatingPointError(f"{place}: the loss is {value}; debug=True finds the layer where it began")
+
+
+def train_step(
+    net: Core, x: Any, y: Any, loss: Callable[..., Any], optimizer: Optimiser, debug: bool
+) -> float:
+    """One step on one batch."""
+    value, gradients, _ = gradients_of(net, x, y, loss, debug)
+    check_loss(value, "train_step")
+    optimizer.step(parameters(net), gradients)
+    return value
+
+
+class Totals:
+    """Means over batches, each counting by its samples."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._samples = 0
+
+    def add(self, samples: int, **values: float) -> None:
+        self._samples += samples
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + samples * value
+
+    def means(self) -> dict[str, float]:
+        return {name: total / self._samples for name, total in self._sums.items()}
+
+
+class Fit:
+    """One call of `Module.fit`: its options, checked, and the state that it goes on from.
+
+    Random numbers come from three streams, so that what one takes does not move the others: the order of samples,
+    what layers draw, and augmentation.
+    """
+
+    def __init__(
+        self,
+        net: Core,
+        x: Any,
+        y: Any,
+        *,
+        epochs: int,
+        batch_size: int,
+        loss: Any,
+        optimizer: Any,
+        validation: tuple[Any, Any] | None,
+        metrics: Any,
+        callbacks: Sequence[Callback],
+        augment: Callable[..., Any] | None,
+        accumulate: int,
+        shuffle: bool,
+        progress: bool | None,
+        rng: Any,
+        debug: bool,
+    ) -> None:
+        self.net = net
+        self.x, self.y = batches.arrays("fit", "x", x), batches.arrays("fit", "y", y)
+        batches.same_count("fit", self.x, self.y)
+        self.epochs = integer("fit", "epochs", epochs, 0)
+        self.batch_size = integer("fit", "batch_size", batch_size, 1)
+        self.accumulate = integer("fit", "accumulate", accumulate, 1)
+        self.loss, self.optimizer = loss_of(loss), optimiser_of(optimizer)
+        self.metrics = metrics_of(metrics, loss)
+        self.validation = validation
+        if validation is not None:
+            if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+                raise ValueError("fit: validation needs to be a pair (x, y)")
+            self.valid_x = batches.arrays("fit", "validation", validation[0])
+            self.valid_y = batches.arrays("fit", "validation", validation[1])
+            batches.same_count("fit: validation", self.valid_x, self.valid_y)
+        self.augment, self.shuffle, self.debug = augment, bool(shuffle), bool(debug)
+        try:
+            self.order, self.layers, self.changes = np.random.default_rng(rng).spawn(3)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"fit: rng is {rng!r}, but needs a numpy.random.Generator or a seed") from None
+        self.history: dict[str, list[float]] = {}
+        self.run = Run(net, self.optimizer, self.history, self.epochs)
+        self.callbacks = [*progress_of(progress), *callbacks]
+
+    def __call__(self) -> dict[str, list[float]]:
+        run = self.run
+        self._tell("begin")
+        try:
+            for epoch in range(self.epochs):
+                run.epoch = epoch
+                self._epoch()
+                self._tell("epoch_end")
+                if run.stop:
+                    break
+        finally:
+            self._tell("end")
+        return self.history
+
+    def _tell(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self.run)
+
+    def _epoch(self) -> None:
+        samples, run = batches.count(self.x), self.run
+        order = self.order.permutation(samples) if self.shuffle else np.arange(samples)
+        parts = list(batches.slices(samples, self.batch_size))
+        run.batches = len(parts)
+        totals, waiting = Totals(), Accumulated(self.accumulate)
+        for place, part in enumerate(parts):
+            run.batch = place
+            self._batch(order[part], totals, waiting, place == len(parts) - 1)
+            self._tell("batch_end")
+        numbers = totals.means()
+        if self.validation is not None:
+            found = evaluate(self.net, self.valid_x, self.valid_y, self.loss, self.metrics, self.batch_size)
+            numbers |= {f"val_{name}": value for name, value in found.items()}
+        for name, value in numbers.items():
+            self.history.setdefault(name, []).append(value)
+
+    def _batch(self, chosen: Array, totals: Totals, waiting: Accumulated, is_last: bool) -> None:
+        x, y = batches.take(self.x, chosen), batches.take(self.y, chosen)
+        if self.augment is not None:
+            with setting(layout=self.net.layout or "NCHW"):
+                changed = self.augment(x, y, self.changes)
+            x, y = changed if isinstance(changed, tuple) else (changed, y)
+        with setting(rng=self.layers):
+            value, gradients, output = gradients_of(self.net, x, y, self.loss, self.debug)
+        self.run.loss = value
+        check_loss(value, f"epoch {self.run.epoch + 1}, batch {self.run.batch + 1}")
+        ready = waiting.add(gradients, len(chosen), is_last)
+        if ready is not None:
+            self.optimizer.step(parameters(self.net), ready)
+        with setting(layout=self.net.layout or "NCHW"):
+            numbers = {name: metric(output, y) for name, metric in self.metrics.items()}
+        totals.add(len(chosen), loss=value, **numbers)
+
+
+class Accumulated:
+    """Gradients of several batches, averaged as those of one batch of all their samples."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._batches = self._samples = 0
+        self._sums: dict[str, Array] = {}
+
+    def add(self, gradients: dict[str, Array], samples: int, is_last: bool) -> dict[str, Array] | None:
+        """The gradients of a step, when it is time for one."""
+        if self._count == 1:
+            return gradients
+        for path, gradient in gradients.items():
+            part = gradient * gradient.dtype.type(samples)
+            if path in self._sums:
+                self._sums[path] += part
+            else:
+                self._sums[path] = part
+        self._batches += 1
+        self._samples += samples
+        if self._batches < self._count and not is_last:
+            return None
+        ready = {path: total / total.dtype.type(self._samples) for path, total in self._sums.items()}
+        self._batches, self._samples, self._sums = 0, 0, {}
+        return ready
+
+
+def evaluate(
+    net: Core,
+    x: Any,
+    y: Any,
+    loss: Callable[..., Any],
+    metrics: dict[str, Callable[..., float]],
+    batch_size: int,
+) -> dict[str, float]:
+    """The loss and metrics of samples, in inference mode."""
+    totals = Totals()
+    with setting(training=False):
+        for part in batches.slices(batches.count(x), batch_size):
+            inputs, targets = batches.take(x, part), batches.take(y, part)
+            output = batches.called(net, inputs)
+            with setting(layout=net.layout or "NCHW"):
+                numbers = {name: metric(output, targets) for name, metric in metrics.items()}
+                numbers["loss"] = float(loss(output, targets))
+            totals.add(batches.count(inputs), **numbers)
+    means = totals.means()
+    return {"loss": means.pop("loss"), **means}
+
+
+def predict(net: Core, x: Any, batch_size: int) -> Any:
+    """The network's results, batch by batch, in inference mode."""
+    with setting(training=False):
+        samples = batches.count(x)
+        if not samples:
+            return batches.called(net, x)
+        parts = batches.slices(samples, batch_size)
+        return batches.joined([batches.called(net, batches.take(x, part)) for part in parts])

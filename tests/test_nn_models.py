@@ -1,0 +1,190 @@
+"""The networks of `fastconv.nn.models`: torchvision's names, shapes and counts; results beside PyTorch's; gradients."""
+
+import json
+import lzma
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastconv.nn as nn
+from fastconv.nn import blocks, models
+from fastconv.nn.state import state_of
+from nn_cases import channels_first, in_layout, slope_errors, with_numbers
+
+DATA = Path(__file__).parent / "data" / "torchvision.json.xz"
+TORCHVISION = json.loads(lzma.decompress(DATA.read_bytes()))
+# What torchvision has and this library does not yet have.
+MISSING = {"inception_v3"}
+PRESENT = sorted(TORCHVISION.keys() - MISSING)
+COUNTS = {
+    "lenet5": (61_706, (1, 1, 32, 32)),
+    "mobilenet_v1": (4_231_976, (1, 3, 224, 224)),
+    "unet": (31_030_658, (1, 1, 572, 572)),
+    "alexnet": (61_100_840, (1, 3, 224, 224)),
+    "vgg16": (138_357_544, (1, 3, 224, 224)),
+    "vgg19": (143_667_240, (1, 3, 224, 224)),
+    "googlenet": (6_624_904, (1, 3, 224, 224)),
+    "resnet18": (11_689_512, (1, 3, 224, 224)),
+    "resnet34": (21_797_672, (1, 3, 224, 224)),
+    "resnet50": (25_557_032, (1, 3, 224, 224)),
+    "resnet101": (44_549_160, (1, 3, 224, 224)),
+    "resnet152": (60_192_808, (1, 3, 224, 224)),
+    "resnext50_32x4d": (25_028_904, (1, 3, 224, 224)),
+    "densenet121": (7_978_856, (1, 3, 224, 224)),
+    "densenet169": (14_149_480, (1, 3, 224, 224)),
+    "densenet201": (20_013_928, (1, 3, 224, 224)),
+    "squeezenet1_0": (1_248_424, (1, 3, 224, 224)),
+    "squeezenet1_1": (1_235_496, (1, 3, 224, 224)),
+    "mobilenet_v2": (3_504_872, (1, 3, 224, 224)),
+    "mobilenet_v3_small": (2_542_856, (1, 3, 224, 224)),
+    "mobilenet_v3_large": (5_483_032, (1, 3, 224, 224)),
+    "shufflenet_v2_x1_0": (2_278_604, (1, 3, 224, 224)),
+    "efficientnet_b0": (5_288_548, (1, 3, 224, 224)),
+    "efficientnet_b1": (7_794_184, (1, 3, 240, 240)),
+    "convnext_tiny": (28_589_128, (1, 3, 224, 224)),
+}
+
+
+def test_what_is_missing_is_missing():
+    assert {name for name in TORCHVISION if not hasattr(models, name)} == MISSING
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_names_and_shapes_are_those_of_torchvision(name):
+    net = getattr(models, name)().build((1, 3, 224, 224), init="zeros")
+    state = [[path, list(array.shape)] for path, array in state_of(net).items()]
+    assert state == TORCHVISION[name]["state"]
+    assert sum(array.size for array in net.parameters()) == TORCHVISION[name]["parameters"]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameter_counts(name):
+    count, shape = COUNTS[name]
+    assert getattr(models, name)().summary(shape).parameters == count
+
+
+def test_state_loads_before_the_first_input():
+    """Only names and shapes are known then; those that do not fit are refused."""
+    state = {path: np.zeros(shape, np.float32) for path, shape in TORCHVISION["squeezenet1_1"]["state"]}
+    net = models.squeezenet1_1(layout="NHWC")
+    net.load_state_dict(state)
+    assert net(np.ones((1, 64, 64, 3))).shape == (1, 1000)
+    state["features.0.weight"] = np.zeros((64, 3, 5, 5))
+    with pytest.raises(
+        ValueError, match=r"features\.0\.weight has shape \(64, 3, 5, 5\), but Conv2D needs \(64, "
+    ):
+        models.squeezenet1_1().load_state_dict(state)
+
+
+def torch_networks():
+    pytest.importorskip("torch")
+    import torch_networks
+
+    return torch_networks.NETWORKS
+
+
+NAMES = [
+    "alexnet", "convnext_tiny", "deeplabv3_resnet50", "densenet121", "efficientnet_b0", "fcn_resnet50", "googlenet",
+    "mobilenet_v2", "mobilenet_v3_small", "resnet18", "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0",
+    "squeezenet1_1", "vgg11_bn",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("name", NAMES)
+def test_results_are_those_of_pytorch(name, layout):
+    """Loaded strictly, both ways; also compiled."""
+    peer = torch_networks()[name]().eval()
+    import torch
+
+    rng = np.random.default_rng(0)
+    state = peer.state_dict()
+    for path, tensor in state.items():  # statistics of no special values
+        if path.endswith("running_var"):
+            state[path] = torch.from_numpy(rng.uniform(0.7, 1.4, tensor.shape).astype(np.float32))
+        elif path.endswith("running_mean"):
+            state[path] = torch.from_numpy(0.1 * rng.standard_normal(tensor.shape).astype(np.float32))
+    peer.load_state_dict(state)
+    net = getattr(models, name)(layout=layout)
+    net.load_state_dict(peer.state_dict())
+    x = rng.standard_normal((2, 3, 96, 80)).astype(np.float32)
+    with torch.no_grad():
+        expected = peer(torch.from_numpy(x)).numpy()
+    size = np.abs(expected).max()
+    assert size > 0
+    given = in_layout(x, layout)
+    np.testing.assert_allclose(channels_first(net(given), layout), expected, rtol=0, atol=1e-4 * size)
+    program = net.compile(given.shape)
+    np.testing.assert_allclose(channels_first(program(given), layout), expected, rtol=0, atol=1e-4 * size)
+    back = {path: torch.from_numpy(array) for path, array in net.state_dict().items()}
+    peer.load_state_dict(back)
+
+
+SMALL = {
+    "lenet5": (lambda: models.lenet5(), (2, 1, 32, 32)),
+    "resnet20": (lambda: models.resnet20(), (2, 3, 8, 8)),
+    "resnet18": (lambda: models.resnet18(5), (2, 3, 33, 33)),
+    "resnet18 cbam": (lambda: models.resnet18(5, attention="cbam"), (2, 3, 33, 33)),
+    "resnet50 se": (lambda: models.resnet50(5, attention="se"), (2, 3, 33, 33)),
+    "densenet": (lambda: models.densenet((2, 3), 4, 8, 5), (2, 3, 32, 32)),
+    "googlenet": (lambda: models.googlenet(5), (2, 3, 64, 64)),
+    "two inceptions": (lambda: models.two_inceptions(5), (2, 3, 8, 8)),
+    "squeezenet": (lambda: models.squeezenet1_1(5), (2, 3, 32, 32)),
+    "mobilenet_v1": (lambda: models.mobilenet_v1(5, width=0.25), (2, 3, 33, 33)),
+    "mobilenet_v2": (lambda: models.mobilenet_v2(5, width=0.25), (2, 3, 33, 33)),
+    "mobilenet_v3_small": (lambda: models.mobilenet_v3_small(5), (2, 3, 33, 33)),
+    "shufflenet": (lambda: models.shufflenet_v2_x0_5(5), (2, 3, 33, 33)),
+    "efficientnet_b0": (lambda: models.efficientnet_b0(5), (2, 3, 33, 33)),
+    "convnext_tiny": (lambda: models.convnext_tiny(5), (1, 3, 32, 32)),
+    "unet": (lambda: models.UNet(2, (4, 8, 16)), (1, 1, 16, 12)),
+    "unet valid": (lambda: models.UNet(2, (4, 8), padding="valid", norm=True), (1, 1, 28, 28)),
+    "unet small": (lambda: models.unet_small(), (1, 1, 8, 8)),
+    "SE": (lambda: blocks.SE(6, 2, gate="hardsigmoid"), (2, 6, 5, 4)),
+    "CBAM": (lambda: blocks.CBAM(6, 2, 3), (2, 6, 5, 4)),
+    "ECA": (lambda: blocks.ECA(6), (2, 6, 5, 4)),
+    "SpatialAttention": (lambda: blocks.SpatialAttention(3), (2, 6, 5, 4)),
+    "NonLocal": (lambda: blocks.NonLocal(6), (2, 6, 5, 4)),
+    "ASPP": (lambda: blocks.ASPP(4, (2, 3)), (2, 3, 6, 5)),
+    "Bottleneck": (lambda: blocks.Bottleneck(8, 2, groups=2), (2, 4, 6, 5)),
+    "Residual": (lambda: blocks.Residual(4), (2, 4, 6, 5)),
+    "InvertedResidual": (lambda: blocks.InvertedResidual(4, 4, squeezed=2, drop=0.3), (3, 4, 6, 5)),
+    "Inception": (lambda: blocks.Inception(2, 2, 3, 2, 2, 1), (2, 4, 6, 5)),
+    "Fire": (lambda: blocks.Fire(2, 3), (2, 4, 6, 5)),
+    "Dense": (lambda: blocks.Dense(3, 2), (2, 4, 6, 5)),
+    "Transition": (lambda: blocks.Transition(2), (2, 4, 6, 5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("name", SMALL)
+def test_gradients_are_slopes(name, layout):
+    make, shape = SMALL[name]
+    net, x = with_numbers(make(), shape, layout)
+    # A step so small that no ReLU or maximum changes within it, where a difference would be no derivative.
+    errors = slope_errors(net, x, layout, step=1e-9)
+    assert max(errors.values()) < 2e-5, errors
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_layouts_and_graphs_agree(name):
+    make, shape = SMALL[name]
+    results = []
+    for layout in ("NCHW", "NHWC"):
+        net, x = with_numbers(make(), shape, layout)
+        given = in_layout(x, layout)
+        y = net(given)
+        scale = 1e-6 if name == "ASPP" else 1e-9
+        np.testing.assert_allclose(net.compile(given.shape)(given), y, rtol=0, atol=scale * np.abs(y).max())
+        results.append(channels_first(y, layout))
+    np.testing.assert_allclose(results[1], results[0], rtol=0, atol=1e-9 * np.abs(results[0]).max())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_saved_and_loaded(name, tmp_path):
+    make, shape = SMALL[name]
+    net, x = with_numbers(make(), shape)
+    net.save(tmp_path / "net.safetensors")
+    other = nn.load(tmp_path / "net.safetensors")
+    assert repr(other) == repr(net)
+    np.testing.assert_array_equal(other(x), net(x))
