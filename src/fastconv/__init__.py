@@ -1,7 +1,8 @@
 """Convolution and pooling of NumPy arrays, as fast as this processor can.
 
 The public names are those in `__all__`. `fastconv.geometry` holds the arithmetic of shapes, `fastconv.grad` the
-gradients, `fastconv.onnx` whole networks from files, `fastconv.limits` what this machine can do at most,
+gradients, `fastconv.onnx` whole networks from files, `fastconv.ndimage` and `fastconv.signal`
+SciPy's filters and convolutions, `fastconv.limits` what this machine can do at most,
 `fastconv.typing` the types of arguments; `fastconv.autograd` needs an extra.
 """
 
@@ -118,14 +119,28 @@ __all__ = [
 ]
 
 # Imported on first use, as they would make `import fastconv` slower; the names in `_HOMES` come from such modules.
-_ON_FIRST_USE = ("autograd", "config", "geometry", "grad", "graph", "limits", "onnx", "tuning", "typing")
+_ON_FIRST_USE = (
+    "autograd",
+    "config",
+    "geometry",
+    "grad",
+    "graph",
+    "limits",
+    "ndimage",
+    "onnx",
+    "signal",
+    "tuning",
+    "typing",
+)
 _HOMES = {"show_config": "config"}
 
 if TYPE_CHECKING:  # `autograd` has to be imported by whoever has its extra
     from fastconv import config, geometry, grad
     from fastconv import graph as graph
     from fastconv import limits as limits
+    from fastconv import ndimage as ndimage
     from fastconv import onnx as onnx
+    from fastconv import signal as signal
     from fastconv import tuning as tuning
     from fastconv import typing as typing
     from fastconv.config import show_config
