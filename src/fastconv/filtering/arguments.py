@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Iterable
-from typing import Any, SupportsIndex, TypeAlias, cast
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -51,7 +51,7 @@ def for_each(value: object, count: int, name: str = "argument") -> list[Any]:
     """One value for each of `count` axes: a sequence of so many, or one for all."""
     if isinstance(value, str) or not np.iterable(value):
         return [value] * count
-    values = list(cast(Iterable[Any], value))
+    values = list(value)
     if len(values) != count:
         raise RuntimeError(
             f"sequence argument must have length equal to input rank: {name} has {len(values)}, needs {count}"
