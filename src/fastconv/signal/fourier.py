@@ -97,7 +97,7 @@ def _convolve(
 ) -> Array:
     a, b = read.two(in1, in2)
     if not a.ndim:
-        return np.multiply(a, b)[()]  # type: ignore[no-any-return]  # a scalar, as SciPy's
+        return np.multiply(a, b)[()]  # a scalar, as SciPy's
     if not a.size or not b.size:
         return np.array([])
     places = read.check_axes(a, b, axes)
