@@ -41,7 +41,7 @@ def test_every_width(backend, layout, dtype, stride):
 
 
 @given(
-    strategies.convolutions(modes=["zeros", "reflect", "replicate", "circular"]),
+    strategies.convolutions(modes=["zeros", "reflect", "replicate", "circular", "symmetric"]),
     strategies.layouts,
     strategies.dtypes,
     st.booleans(),

@@ -1,5 +1,7 @@
 """Bad input: the exact type of every error, the operation it names first, and the words that help."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -221,3 +223,20 @@ def test_keyword_only_arguments_are():
         fastconv.conv2d(X, W, None, 1, 0, 1, 1, "zeros")
     with pytest.raises(TypeError):
         fastconv.max_pool2d(X, 2, None, 0, 1, False, False, "NCHW")
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "options", "said"),
+    [
+        ((8, 8), (1, 1, 3, 3), {}, "x[None] is an image of one channel"),
+        ((8, 8), (3, 3, 1, 1), {"layout": "NHWC"}, "x[..., None] is an image of one channel"),
+        ((1, 8, 8), (3, 3), {}, "weight[None, None] is one filter of one channel"),
+        ((8, 9, 3), (3, 3, 3, 4), {}, "with layout='NHWC' both have 3"),
+        ((2, 3, 8, 9), (4, 3, 3, 3), {"layout": "NHWC"}, "with layout='NCHW' both have 3"),
+        ((2, 8, 9, 3), (4, 3, 5, 5), {}, "np.moveaxis(x, -1, -3) is NCHW"),
+        ((2, 3, 8, 9), (5, 5, 3, 4), {"layout": "NHWC"}, "np.moveaxis(x, -3, -1) is NHWC"),
+    ],
+)
+def test_what_would_fit_is_said(x, weight, options, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        fastconv.conv2d(np.ones(x), np.ones(weight), **options)

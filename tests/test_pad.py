@@ -11,7 +11,13 @@ import reference
 from checks import from_layout, normal, to_layout
 from strategies import layouts, paddings
 
-MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+MODES = {
+    "zeros": "constant",
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+    "symmetric": "symmetric",
+}
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -21,6 +21,8 @@ FLOORS = [
     ["ops", "limits", "config"],
     ["grad"],
     ["__init__"],
+    ["filtering"],
+    ["ndimage", "signal"],
     ["graph"],
     ["nn", "onnx"],
     ["tiles"],

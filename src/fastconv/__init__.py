@@ -1,9 +1,9 @@
 """Convolution and pooling of NumPy arrays, as fast as this processor can.
 
 The public names are those in `__all__`. `fastconv.geometry` holds the arithmetic of shapes, `fastconv.grad` the
-gradients, `fastconv.nn` networks to build and train, `fastconv.onnx` those from files, `fastconv.tiles` images larger
-than memory, `fastconv.limits` what this machine can do at most, `fastconv.typing` the types of arguments;
-`fastconv.autograd` and `fastconv.dask` need extras.
+gradients, `fastconv.ndimage` and `fastconv.signal` SciPy's filters and convolutions, `fastconv.nn` networks to build
+and train, `fastconv.onnx` those from files, `fastconv.tiles` images larger than memory, `fastconv.limits` what this
+machine can do at most, `fastconv.typing` the types of arguments; `fastconv.autograd` and `fastconv.dask` need extras.
 """
 
 from importlib import import_module
@@ -127,8 +127,10 @@ _ON_FIRST_USE = (
     "grad",
     "graph",
     "limits",
+    "ndimage",
     "nn",
     "onnx",
+    "signal",
     "tiles",
     "tuning",
     "typing",
@@ -139,8 +141,10 @@ if TYPE_CHECKING:  # `autograd` and `dask` have to be imported by whoever has th
     from fastconv import config, geometry, grad
     from fastconv import graph as graph
     from fastconv import limits as limits
+    from fastconv import ndimage as ndimage
     from fastconv import nn as nn
     from fastconv import onnx as onnx
+    from fastconv import signal as signal
     from fastconv import tiles as tiles
     from fastconv import tuning as tuning
     from fastconv import typing as typing

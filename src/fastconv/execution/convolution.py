@@ -37,7 +37,15 @@ def read_weight(op: str, name: str, value: ArrayLike) -> Array:
 
 def check_weight(op: str, name: str, shape: tuple[int, ...], dimensions: int = 4) -> None:
     if len(shape) != dimensions:
-        raise ValueError(f"{op}: {name} has {len(shape)} dimensions (shape {shape}), but needs {dimensions}")
+        hint = ""
+        if len(shape) == dimensions - 2:
+            hint = (
+                f"; {name}[None, None] is one filter of one channel ({name}[..., None, None] with "
+                "layout='NHWC'), and fastconv.ndimage.correlate takes arrays as they are"
+            )
+        raise ValueError(
+            f"{op}: {name} has {len(shape)} dimensions (shape {shape}), but needs {dimensions}{hint}"
+        )
     if 0 in shape:
         raise ValueError(f"{op}: {name} has shape {shape}: no size may be 0")
 

@@ -68,7 +68,7 @@ def conv2d(
         bottom and right; ``"full"`` every window that touches the image.
     groups : int
         Channels are split into so many groups that do not see each other.
-    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
         What the padding holds: zeros, or pixels as `pad2d` says.
     layout : {"NCHW", "NHWC"}
     activation : str or tuple, optional

@@ -36,9 +36,10 @@ def pad2d(
         ``(N, C, H, W)``, ``(N, H, W, C)`` with ``layout="NHWC"``, or one image without `N`; any real dtype.
     padding : int, pair, or pair of pairs
         Pixels on every side; ``(vertical, horizontal)``; or ``((top, bottom), (left, right))``.
-    mode : {"zeros", "reflect", "replicate", "circular"}
+    mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
         Where the new pixels come from: `value`; the image mirrored without its edge pixel; its edge pixel;
-        or its other end. Sides longer than the image go on with its pattern, as those of `numpy.pad` do.
+        its other end; or the image mirrored with its edge pixel. Sides longer than the image go on with its pattern,
+        as those of `numpy.pad` do.
     value : float
         What mode ``"zeros"`` pads with; cast to the dtype of `x`.
     layout : {"NCHW", "NHWC"}

@@ -21,6 +21,7 @@ from fastconv.problem.layout import (
     channels_last,
     check_layout,
     image_sizes,
+    other_layout,
     weight_shape,
     weight_sizes,
 )
@@ -212,7 +213,7 @@ def _problem(
             where = f"in {groups} groups (expected {in_channels // groups})" if groups > 1 else "in all"
             raise ValueError(
                 f"{o.op}: {o.weight_name} has {inner} input channels per group, "
-                f"but {o.x_name} has {in_channels} channels {where}"
+                f"but {o.x_name} has {in_channels} channels {where}{_other_layout(o, x_shape, w_shape)}"
             )
         if outer % groups:
             raise ValueError(
@@ -231,6 +232,21 @@ def _problem(
     )  # fmt: skip
     _check_countable(problem)
     return problem
+
+
+def _other_layout(o: ConvOptions, x_shape: tuple[int, ...], w_shape: tuple[int, ...]) -> str:
+    """What to say where the channels would fit if an array were in the other layout."""
+    other = other_layout(o.layout)
+    groups = o.groups or 1
+    channels, inner = image_sizes(x_shape, other)[1], weight_sizes(w_shape, other)[1]
+    if channels == inner * groups:
+        return f"; with layout={other!r} both have {channels}"
+    if channels == weight_sizes(w_shape, o.layout)[1] * groups:
+        moved = (-1, -3) if channels_last(other) else (-3, -1)
+        return (
+            f"; {o.x_name} seems to be {other}: np.moveaxis({o.x_name}, {moved[0]}, {moved[1]}) is {o.layout}"
+        )
+    return ""
 
 
 @kept()

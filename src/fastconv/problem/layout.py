@@ -21,6 +21,10 @@ def check_layout(op: str, layout: object) -> Layout:
     return choice(op, "layout", layout, LAYOUTS)
 
 
+def other_layout(layout: Layout) -> Layout:
+    return "NCHW" if channels_last(layout) else "NHWC"
+
+
 def channels_last(layout: Layout) -> bool:
     return layout == "NHWC"
 
@@ -67,8 +71,12 @@ def check_image(op: str, name: str, shape: tuple[int, ...], layout: Layout) -> b
     """Whether an array of this shape is a batch of images; refuses what is neither a batch nor an image."""
     if len(shape) not in (3, 4):
         expected = f"({', '.join(layout)}) or unbatched ({', '.join(layout[1:])})"
+        hint = ""
+        if len(shape) == 2:
+            one = f"{name}[..., None]" if channels_last(layout) else f"{name}[None]"
+            hint = f"; {one} is an image of one channel, and fastconv.ndimage filters arrays as they are"
         raise ValueError(
-            f"{op}: {name} has {len(shape)} dimensions (shape {echo(shape)}), but needs {expected}"
+            f"{op}: {name} has {len(shape)} dimensions (shape {echo(shape)}), but needs {expected}{hint}"
         )
     if 0 in shape[-3:]:
         raise ValueError(f"{op}: {name} has shape {shape}: only the batch may be empty")

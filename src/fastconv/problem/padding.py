@@ -61,7 +61,10 @@ def sources(border: Border, mode: PaddingMode) -> NDArray[np.int64]:
         return np.clip(i, 0, size - 1)
     if mode == "circular":
         return i % size
-    # There and back again, without the pixels at both ends a second time.
+    # There and back again: with the pixels at both ends a second time, or without.
+    if mode == "symmetric":
+        i %= 2 * size
+        return np.minimum(i, 2 * size - 1 - i)
     period = max(1, 2 * (size - 1))
     i %= period
     return np.minimum(i, period - i)

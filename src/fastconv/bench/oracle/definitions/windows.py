@@ -58,6 +58,9 @@ def source(position: Indices, size: int, mode: str = "zeros") -> Indices:
         return position.clip(0, size - 1)
     if mode == "circular":
         return position % size
+    if mode == "symmetric":
+        folded = position % (2 * size)
+        return np.minimum(folded, 2 * size - 1 - folded)
     if mode != "reflect":
         raise ValueError(f"padding mode is {mode!r}, which has no definition")
     if size == 1:

@@ -1,0 +1,1 @@
+"""What `fastconv.ndimage` and `fastconv.signal` are made of: arguments, blocks, sums."""

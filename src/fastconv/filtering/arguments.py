@@ -1,0 +1,154 @@
+"""Reads what filters of arrays share as SciPy reads it: axes, sequences, borders, results; its types of errors as well.
+
+Called by every function of `fastconv.ndimage`; that errors are RuntimeErrors where elsewhere they are ValueErrors is
+SciPy's choice, on which programs may rely.
+"""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Iterable
+from typing import Any, SupportsIndex, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastconv.typing import Array, ArrayLike, PaddingMode
+
+OutputLike: TypeAlias = "Array | DTypeLike | None"
+ModeLike: TypeAlias = "str | Iterable[str]"
+AxesLike: TypeAlias = "SupportsIndex | Iterable[SupportsIndex] | None"
+
+# SciPy's names of borders, and fastconv's. Filters make no difference between SciPy's pairs of names.
+BORDERS: dict[str, PaddingMode] = {
+    "reflect": "symmetric",
+    "grid-mirror": "symmetric",
+    "mirror": "reflect",
+    "nearest": "replicate",
+    "wrap": "circular",
+    "grid-wrap": "circular",
+    "constant": "zeros",
+    "grid-constant": "zeros",
+}
+
+
+def border(mode: object) -> PaddingMode:
+    """The border of one axis by SciPy's name."""
+    if not isinstance(mode, str) or mode not in BORDERS:
+        raise RuntimeError(f"boundary mode not supported: {mode!r}; needs one of {', '.join(BORDERS)}")
+    return BORDERS[mode]
+
+
+def one_border(mode: object) -> PaddingMode:
+    """The border that all axes share where a sequence of them has no meaning."""
+    if not isinstance(mode, str) and isinstance(mode, Iterable):
+        raise RuntimeError("A sequence of modes is not supported here: needs one mode for all axes")
+    return border(mode)
+
+
+def for_each(value: object, count: int, name: str = "argument") -> list[Any]:
+    """One value for each of `count` axes: a sequence of so many, or one for all."""
+    if isinstance(value, str) or not np.iterable(value):
+        return [value] * count
+    values = list(value)
+    if len(values) != count:
+        raise RuntimeError(
+            f"sequence argument must have length equal to input rank: {name} has {len(values)}, needs {count}"
+        )
+    return values
+
+
+def check_axes(axes: AxesLike, ndim: int) -> tuple[int, ...]:
+    """The places of filtered axes, from the front; None is all of them."""
+    if axes is None:
+        return tuple(range(ndim))
+    if np.isscalar(axes):
+        axes = (operator.index(axes),)  # type: ignore[arg-type]
+    elif not isinstance(axes, Iterable):
+        raise ValueError("axes must be an integer, iterable of integers, or None")
+    places = tuple(operator.index(axis) for axis in axes)
+    for axis in places:
+        if not -ndim <= axis < ndim:
+            raise ValueError(f"specified axis: {axis} is out of range")
+    places = tuple(axis % ndim for axis in places)
+    if len(set(places)) != len(places):
+        raise ValueError("axes must be unique")
+    return places
+
+
+def check_axis(axis: SupportsIndex, ndim: int) -> int:
+    """The place of one axis, from the front."""
+    place = operator.index(axis)
+    if not -ndim <= place < ndim:
+        raise np.exceptions.AxisError(place, ndim)
+    return place % ndim
+
+
+def check_type(dtype: np.dtype[Any]) -> None:
+    """Filters take what SciPy's do: bool, integers, float32, float64."""
+    if dtype.kind not in "biuf" or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):
+        raise RuntimeError(f"array type {dtype!r} not supported")
+
+
+def real(x: ArrayLike) -> Array:
+    """An array that is ordered: not complex."""
+    array = np.asarray(x)
+    if array.dtype.kind == "c":
+        raise TypeError("Complex type not supported")
+    return array
+
+
+def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> Array:
+    """Where a filter of `x` puts its result: `output` itself, or an array of that dtype, of that of `x` by default."""
+    if output is None:
+        dtype = np.promote_types(x.dtype, np.complex64) if complex_result else x.dtype.newbyteorder("=")
+        return np.empty(x.shape, dtype)
+    if isinstance(output, np.ndarray) or not isinstance(output, (type, np.dtype, str)):
+        array = np.asarray(output)
+        if array.shape != x.shape:
+            raise RuntimeError(f"output shape not correct: it has {array.shape}, needs {x.shape}")
+        if complex_result and array.dtype.kind != "c":
+            raise RuntimeError("output must have complex dtype")
+        return array
+    dtype = np.dtype(output)
+    if isinstance(output, str):
+        if complex_result and dtype.kind != "c":
+            raise RuntimeError("output must have complex dtype")
+        if not issubclass(dtype.type, np.number):
+            raise RuntimeError("output must have numeric dtype")
+    elif complex_result and dtype.kind != "c":
+        warnings.warn("promoting specified output dtype to complex", stacklevel=3)
+        dtype = np.promote_types(dtype, np.complex64)
+    return np.empty(x.shape, dtype)
+
+
+def check_origin(origin: int, size: int, message: str = "invalid origin") -> None:
+    """A window of `size` pixels may be moved as long as it covers its own pixel."""
+    if not 0 <= size // 2 + origin < size:
+        raise ValueError(message)
+
+
+def spread(values: list[Any], axes: tuple[int, ...], ndim: int, filling: Any) -> list[Any]:
+    """Values of the filtered axes among those of all axes.
+
+    Where all axes are filtered, values stay in the order that they have, whatever the order of `axes`: so does SciPy.
+    """
+    if len(axes) == ndim:
+        return list(values)
+    result = [filling] * ndim
+    for value, axis in zip(values, axes, strict=True):
+        result[axis] = value
+    return result
+
+
+def widen(window: Array, axes: tuple[int, ...], ndim: int, name: str = "footprint") -> Array:
+    """A window over filtered axes as one over all axes, with one pixel along the others."""
+    if len(axes) < ndim:
+        if window.ndim != len(axes):
+            raise RuntimeError(f"{name}.ndim ({window.ndim}) must match len(axes) ({len(axes)})")
+        window = np.expand_dims(window, tuple(axis for axis in range(ndim) if axis not in axes))
+    if window.ndim != ndim or 0 in window.shape:
+        used = sum(size > 0 for size in window.shape)
+        raise RuntimeError(f"{name}.ndim ({used}) must match len(axes) ({len(axes)})")
+    return window

@@ -1,0 +1,104 @@
+"""Correlation of a block with a kernel over any of its axes, as 2-D convolutions of the engine.
+
+Called by the sums of filters (`sums.py`). The last two axes that the kernel extends along become rows and columns of
+an image; what lies between and after them becomes part of these, and the kernel's dilation: a row of W pixels with C
+channels is a row of W * C numbers of which a window sees every Cth. Axes before them become input channels, so that
+the engine sums over them, too.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastconv.ops.conv import conv2d
+from fastconv.typing import Array, BackendName
+
+# Weights from which the engine may take transforms, whose errors one number that is much larger than the others, or
+# not finite, carries into windows that do not hold it.
+_TRANSFORMS = 100
+_FAR_APART = {np.dtype(np.float32): 256.0, np.dtype(np.float64): 1e5}
+_INTERLEAVED = 81  # weights up to which a kernel with holes is faster than planes one by one
+
+
+def correlate_block(x: Array, kernel: Array, backend: BackendName | None) -> Array:
+    """The sums of all windows that lie within `x`, which is float32 or float64, as is the result."""
+    kernel = kernel.astype(x.dtype, copy=False)
+    algorithm = None
+    if kernel.size >= _TRANSFORMS and x.size:
+        x, algorithm = _safe(x)
+    axes = [axis for axis, size in enumerate(kernel.shape) if size > 1]
+    if not axes:
+        return x * kernel.reshape(())
+    shape = tuple(size - taps + 1 for size, taps in zip(x.shape, kernel.shape, strict=True))
+    if len(axes) > 2:
+        return _over_leading(x, kernel, axes, shape, backend, algorithm)
+    inner = math.prod(x.shape[axes[-1] + 1 :])
+    if 1 < inner < 16 and kernel.size > _INTERLEAVED:
+        planes = np.moveaxis(x.reshape(*x.shape[: axes[-1] + 1], inner), -1, 0)
+        sums = correlate_block(
+            np.ascontiguousarray(planes), kernel.reshape(1, *kernel.shape[: axes[-1] + 1]), backend
+        )
+        return np.moveaxis(sums, 0, -1).reshape(shape)
+    if len(axes) == 1 and inner < 16:
+        rows = math.prod(x.shape[: axes[0]])
+        image, weight, dilation = x.reshape(1, rows, -1), kernel.reshape(1, 1, 1, -1), (1, inner)
+    elif len(axes) == 1:
+        image, weight, dilation = x.reshape(-1, x.shape[axes[0]], inner), kernel.reshape(1, 1, -1, 1), (1, 1)
+    else:
+        first, second = axes
+        between = math.prod(x.shape[first + 1 : second])
+        image = x.reshape(math.prod(x.shape[:first]), x.shape[first] * between, x.shape[second] * inner)
+        weight = kernel.reshape(1, 1, kernel.shape[first], kernel.shape[second])
+        dilation = between, inner
+    sums = conv2d(
+        image[:, None], weight, dilation=dilation, precision="strict", algorithm=algorithm, backend=backend
+    )
+    return sums.reshape(shape)
+
+
+def _over_leading(
+    x: Array,
+    kernel: Array,
+    axes: list[int],
+    shape: tuple[int, ...],
+    backend: BackendName | None,
+    algorithm: str | None,
+) -> Array:
+    """Where the kernel extends along more than two axes: the weights along the first ones are those of channels."""
+    lead, first, second = axes[:-2], *axes[-2:]
+    x = np.moveaxis(x, lead, range(len(lead)))
+    kernel = np.moveaxis(kernel, lead, range(len(lead)))
+    taps, rest = kernel.shape[: len(lead)], x.shape[len(lead) :]
+    counts = tuple(size - tap + 1 for size, tap in zip(x.shape, taps, strict=False))
+    # Axes of the image that are left: those before the rows, the rows, those between, the columns, those after.
+    first, second = first - len(lead), second - len(lead)
+    batch, between = math.prod(rest[:first]), math.prod(rest[first + 1 : second])
+    columns = math.prod(rest[second:])
+    weight = kernel.reshape(
+        1, math.prod(taps), kernel.shape[len(lead) + first], kernel.shape[len(lead) + second]
+    )
+    left = [size for axis, size in enumerate(shape) if axis not in lead]
+    result = np.empty((*counts, *left), x.dtype)
+    for corner in np.ndindex(*counts):
+        stack = x[tuple(slice(start, start + tap) for start, tap in zip(corner, taps, strict=True))]
+        channels = stack.reshape(math.prod(taps), batch, rest[first] * between, columns)
+        sums = conv2d(
+            channels.swapaxes(0, 1), weight, dilation=(between, math.prod(rest[second + 1 :])),
+            precision="strict", algorithm=algorithm, backend=backend,
+        )  # fmt: skip
+        result[corner] = sums.reshape(left)
+    return np.moveaxis(result, range(len(lead)), lead)
+
+
+def _safe(x: Array) -> tuple[Array, str | None]:
+    """`x`, wider where that is enough, and the algorithm that keeps its outliers within the windows that hold them."""
+    magnitudes = np.abs(x)
+    largest = float(magnitudes.max())
+    far_apart = largest / _FAR_APART[x.dtype]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(magnitudes.mean(dtype=np.float64))
+    if not math.isfinite(mean):
+        return x, "direct"
+    return x, "direct" if far_apart > mean else None

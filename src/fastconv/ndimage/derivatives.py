@@ -1,0 +1,256 @@
+"""Derivatives by small kernels: `sobel`, `prewitt`, `laplace`, and the sums that any derivative fits into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from fastconv.filtering import arguments as read
+from fastconv.filtering import passes
+from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
+from fastconv.ndimage.linear import correlate1d
+from fastconv.typing import Array, ArrayLike, BackendName
+
+__all__ = ["generic_gradient_magnitude", "generic_laplace", "laplace", "prewitt", "sobel"]
+
+Derivative = Callable[..., Array]
+
+
+def prewitt(
+    input: ArrayLike,
+    axis: SupportsIndex = -1,
+    output: OutputLike = None,
+    mode: ModeLike = "reflect",
+    cval: complex = 0.0,
+    *,
+    backend: BackendName | None = None,
+) -> Array:
+    """Difference of the neighbours along one axis, sum of three along the others.
+
+    Parameters
+    ----------
+    input : array_like
+    axis : int
+    mode : str or sequence of str
+        As for `correlate1d`; one for all axes, or one for each.
+    output, cval, backend
+        As for `correlate1d`.
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import ndimage
+    >>> ndimage.prewitt(np.arange(9).reshape(3, 3), axis=0)
+    array([[ 9,  9,  9],
+           [18, 18, 18],
+           [ 9,  9,  9]])
+    """
+    return _difference(input, axis, output, mode, cval, [1, 1, 1], backend)
+
+
+def sobel(
+    input: ArrayLike,
+    axis: SupportsIndex = -1,
+    output: OutputLike = None,
+    mode: ModeLike = "reflect",
+    cval: complex = 0.0,
+    *,
+    backend: BackendName | None = None,
+) -> Array:
+    """Difference of the neighbours along one axis, sum of three along the others, the middle one twice.
+
+    Parameters
+    ----------
+    input, axis, output, mode, cval, backend
+        As for `prewitt`.
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import ndimage
+    >>> ndimage.sobel(np.arange(9).reshape(3, 3), axis=0)
+    array([[12, 12, 12],
+           [24, 24, 24],
+           [12, 12, 12]])
+    """
+    return _difference(input, axis, output, mode, cval, [1, 2, 1], backend)
+
+
+def _difference(
+    input: ArrayLike,
+    axis: SupportsIndex,
+    output: OutputLike,
+    mode: ModeLike,
+    cval: complex,
+    across: list[int],
+    backend: BackendName | None,
+) -> Array:
+    x = np.asarray(input)
+    place = read.check_axis(axis, x.ndim)
+    out = read.result_array(output, x)
+    modes = read.for_each(mode, x.ndim, "mode")
+
+    def step(weights: list[int], axis: int) -> passes.Pass:
+        def difference(x: Array, out: Array) -> None:
+            correlate1d(x, weights, axis, out, modes[axis], cval, backend=backend)
+
+        return difference
+
+    steps = [step([-1, 0, 1], place), *(step(across, i) for i in range(x.ndim) if i != place)]
+    return passes.run(x, out, steps)
+
+
+def laplace(
+    input: ArrayLike,
+    output: OutputLike = None,
+    mode: ModeLike = "reflect",
+    cval: complex = 0.0,
+    *,
+    axes: AxesLike = None,
+    backend: BackendName | None = None,
+) -> Array:
+    """The sum of the second differences along all axes.
+
+    Parameters
+    ----------
+    input, output, mode, cval, backend
+        As for `prewitt`.
+    axes : int or sequence of int, optional
+        Those to sum over; all by default.
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import ndimage
+    >>> ndimage.laplace(np.array([0, 0, 1, 0, 0]))
+    array([ 0,  1, -2,  1,  0])
+    """
+
+    def second(x: Array, axis: int, output: OutputLike, mode: str, cval: complex) -> Array:
+        return correlate1d(x, [1, -2, 1], axis, output, mode, cval, backend=backend)
+
+    return generic_laplace(input, second, output, mode, cval, axes=axes)
+
+
+def generic_laplace(
+    input: ArrayLike,
+    derivative2: Derivative,
+    output: OutputLike = None,
+    mode: ModeLike = "reflect",
+    cval: complex = 0.0,
+    extra_arguments: tuple[Any, ...] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: AxesLike = None,
+) -> Array:
+    """The sum of second derivatives along all axes, whatever computes them.
+
+    Parameters
+    ----------
+    input : array_like
+    derivative2 : callable
+        Called as ``derivative2(input, axis, output, mode, cval, *extra_arguments, **extra_keywords)``.
+    output, mode, cval, axes
+        As for `laplace`.
+    extra_arguments, extra_keywords
+        What else `derivative2` is given.
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import ndimage
+    >>> def second(x, axis, output, mode, cval):
+    ...     return ndimage.correlate1d(x, [1, -2, 1], axis, output, mode, cval)
+    >>> ndimage.generic_laplace(np.array([0, 0, 1, 0, 0]), second)
+    array([ 0,  1, -2,  1,  0])
+    """
+    x = np.asarray(input)
+    out = read.result_array(output, x)
+    places = read.check_axes(axes, x.ndim)
+    modes = read.for_each(mode, len(places), "mode")
+    keywords = extra_keywords or {}
+    source = x.copy() if len(places) > 1 and np.may_share_memory(x, out) else x
+    for count, (place, each) in enumerate(zip(places, modes, strict=True)):
+        if not count:
+            derivative2(source, place, out, each, cval, *extra_arguments, **keywords)
+        else:
+            out += derivative2(source, place, out.dtype, each, cval, *extra_arguments, **keywords)
+    if not places:
+        out[...] = x
+    return out
+
+
+def generic_gradient_magnitude(
+    input: ArrayLike,
+    derivative: Derivative,
+    output: OutputLike = None,
+    mode: ModeLike = "reflect",
+    cval: complex = 0.0,
+    extra_arguments: tuple[Any, ...] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: AxesLike = None,
+) -> Array:
+    """The length of the gradient, whatever computes the derivatives along the axes.
+
+    Parameters
+    ----------
+    input : array_like
+    derivative : callable
+        Called as ``derivative(input, axis, output, mode, cval, *extra_arguments, **extra_keywords)``.
+    output, mode, cval, axes
+        As for `laplace`.
+    extra_arguments, extra_keywords
+        What else `derivative` is given.
+
+    Returns
+    -------
+    ndarray
+
+    Notes
+    -----
+    As in SciPy, squares and their sum have the dtype of the result: those of small integers wrap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import ndimage
+    >>> ndimage.generic_gradient_magnitude(np.arange(9.0).reshape(3, 3), ndimage.sobel)[1]
+    array([24.33105012, 25.29822128, 24.33105012])
+    """
+    x = np.asarray(input)
+    out = read.result_array(output, x)
+    places = read.check_axes(axes, x.ndim)
+    modes = read.for_each(mode, len(places), "mode")
+    keywords = extra_keywords or {}
+    source = x.copy() if len(places) > 1 and np.may_share_memory(x, out) else x
+    for count, (place, each) in enumerate(zip(places, modes, strict=True)):
+        if not count:
+            derivative(source, place, out, each, cval, *extra_arguments, **keywords)
+            np.multiply(out, out, out)
+        else:
+            slope = derivative(source, place, out.dtype, each, cval, *extra_arguments, **keywords)
+            out += slope * slope
+    if places:
+        np.sqrt(out, out, casting="unsafe")
+    else:
+        out[...] = x
+    return out

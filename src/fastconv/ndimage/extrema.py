@@ -1,0 +1,319 @@
+"""Maxima and minima of sliding windows: `maximum_filter`, `minimum_filter`, and along one axis."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv.filtering import arguments as read
+from fastconv.filtering import passes, sliding
+from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
+from fastconv.filtering.blocks import Reach, block, reach, regions
+from fastconv.filtering.casting import cast
+from fastconv.ndimage.means import read_window
+from fastconv.typing import Array, ArrayLike
+
+__all__ = ["maximum_filter", "maximum_filter1d", "minimum_filter", "minimum_filter1d"]
+
+SizeLike = int | Iterable[int] | None
+
+
+def minimum_filter1d(
+    input: ArrayLike,
+    size: SupportsIndex,
+    axis: SupportsIndex = -1,
+    output: OutputLike = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
+    origin: SupportsIndex = 0,
+) -> Array:
+    """The smallest pixel of a sliding window along one axis.
+
+    Parameters
+    ----------
+    input : array_like
+    size : int
+        Pixels of the window.
+    axis, output, mode, cval, origin
+        As for `correlate1d`.
+
+    Returns
+    -------
+    ndarray
+
+    Notes
+    -----
+    The time grows with the logarithm of `size`. A NaN reaches the windows that hold it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import ndimage
+    >>> ndimage.minimum_filter1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), size=3)
+    array([2, 0, 0, 0, 1, 1, 0, 0])
+    """
+    return _along(input, size, axis, output, mode, cval, origin, np.minimum)
+
+
+def maximum_filter1d(
+    input: ArrayLike,
+    size: SupportsIndex,
+    axis: SupportsIndex = -1,
+    output: OutputLike = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
+    origin: SupportsIndex = 0,
+) -> Array:
+    """The largest pixel of a sliding window along one axis.
+
+    Parameters
+    ----------
+    input, size, axis, output, mode, cval, origin
+        As for `minimum_filter1d`.
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import ndimage
+    >>> ndimage.maximum_filter1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), size=3)
+    array([8, 8, 8, 4, 9, 9, 9, 9])
+    """
+    return _along(input, size, axis, output, mode, cval, origin, np.maximum)
+
+
+def minimum_filter(
+    input: ArrayLike,
+    size: SizeLike = None,
+    footprint: ArrayLike | None = None,
+    output: OutputLike = None,
+    mode: ModeLike = "reflect",
+    cval: float = 0.0,
+    origin: int | Iterable[int] = 0,
+    *,
+    axes: AxesLike = None,
+) -> Array:
+    """The smallest pixel of a sliding window.
+
+    Parameters
+    ----------
+    input : array_like
+    size : int or sequence of int, optional
+        Pixels of the window along each of `axes`.
+    footprint : array_like of bool, optional
+        The pixels of the window, if it is not a box; `size` is then not looked at.
+    output, cval
+        As for `correlate1d`.
+    mode, origin : scalar or sequence
+        As for `correlate1d`; one value for all of `axes`, or, where the window is a box, one for each.
+    axes : int or sequence of int, optional
+        Those along which the window extends; all by default.
+
+    Returns
+    -------
+    ndarray
+
+    Notes
+    -----
+    The time of boxes grows with the logarithm of their size, that of footprints with the number of their rows.
+    A NaN reaches the windows that hold it; in SciPy that depends on where it stands in them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import ndimage
+    >>> ndimage.minimum_filter(np.arange(9).reshape(3, 3), footprint=[[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+    array([[0, 0, 1],
+           [0, 1, 2],
+           [3, 4, 5]])
+    """
+    return extreme_filter(input, size, footprint, None, output, mode, cval, origin, np.minimum, axes)
+
+
+def maximum_filter(
+    input: ArrayLike,
+    size: SizeLike = None,
+    footprint: ArrayLike | None = None,
+    output: OutputLike = None,
+    mode: ModeLike = "reflect",
+    cval: float = 0.0,
+    origin: int | Iterable[int] = 0,
+    *,
+    axes: AxesLike = None,
+) -> Array:
+    """The largest pixel of a sliding window.
+
+    Parameters
+    ----------
+    input, size, footprint, output, mode, cval, origin, axes
+        As for `minimum_filter`.
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import ndimage
+    >>> ndimage.maximum_filter(np.arange(9).reshape(3, 3), size=2)
+    array([[0, 1, 2],
+           [3, 4, 5],
+           [6, 7, 8]])
+    """
+    return extreme_filter(input, size, footprint, None, output, mode, cval, origin, np.maximum, axes)
+
+
+def _along(
+    input: ArrayLike,
+    size: SupportsIndex,
+    axis: SupportsIndex,
+    output: OutputLike,
+    mode: str,
+    cval: float,
+    origin: SupportsIndex,
+    combine: np.ufunc,
+) -> Array:
+    x, place, count, reaches = read_window(read.real(input), size, axis, mode, origin)
+    out = read.result_array(output, x)
+    _check_types(x, out)
+    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    dtype = _block_dtype(x.dtype, reaches, cval)
+    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize):
+        window = block(x, reaches, region, cval, dtype)
+        target[region] = cast(sliding.extrema(window, place, count, combine), out.dtype)
+    if target is not out:
+        out[...] = target
+    return out
+
+
+def _check_types(x: Array, out: Array) -> None:
+    read.check_type(x.dtype)
+    read.check_type(out.dtype)
+
+
+def _block_dtype(dtype: np.dtype[Any], reaches: Sequence[Reach], cval: float) -> np.dtype[Any]:
+    """That of the array, or float64 where it does not hold the constant that lies beyond."""
+    dtype = dtype.newbyteorder("=")
+    if all(each.mode != "zeros" or not each.extent for each in reaches):
+        return dtype
+    with np.errstate(all="ignore"):
+        held = cast(np.array(cval, np.float64), dtype)
+    same = held == cval or (held != held and cval != cval)
+    return dtype if same else np.dtype(np.float64)
+
+
+def extreme_filter(
+    input: ArrayLike,
+    size: SizeLike,
+    footprint: ArrayLike | None,
+    structure: ArrayLike | None,
+    output: OutputLike,
+    mode: ModeLike,
+    cval: float,
+    origin: int | Iterable[int],
+    combine: np.ufunc,
+    axes: AxesLike,
+) -> Array:
+    """Maxima or minima over a box, a footprint, or a footprint with heights that are added or taken off."""
+    if size is not None and footprint is not None:
+        warnings.warn("ignoring size because footprint is set", UserWarning, stacklevel=3)
+    shape: NDArray[np.bool_] | None = None
+    heights: Array | None = None
+    if footprint is not None:
+        shape = np.asarray(footprint, bool)
+    if structure is not None:
+        heights = np.asarray(structure, np.float64)
+        shape = np.ones(heights.shape, bool) if shape is None else shape
+    elif shape is None and size is None:
+        raise RuntimeError("no footprint provided: needs size or footprint")
+    elif shape is not None:
+        if not shape.any():
+            raise ValueError("All-zero footprint is not supported.")
+        if shape.all():
+            size, shape = shape.shape, None
+    x = read.real(input)
+    out = read.result_array(output, x)
+    places = read.check_axes(axes, x.ndim)
+    if shape is None:
+        assert size is not None
+        return _box(x, size, out, mode, cval, origin, combine, places)
+    shape = read.widen(shape, places, x.ndim)
+    if heights is not None:
+        if heights.ndim != len(places):
+            raise RuntimeError(
+                f"structure array has incorrect shape: {heights.ndim} axes, needs {len(places)}"
+            )
+        heights = read.widen(heights, places, x.ndim, "structure")
+        if heights.shape != shape.shape:
+            raise RuntimeError(f"structure has shape {heights.shape}, but footprint has {shape.shape}")
+    origins = read.spread(read.for_each(origin, len(places), "origin"), places, x.ndim, 0)
+    for shift, pixels in zip(origins, shape.shape, strict=True):
+        read.check_origin(shift, pixels)
+    border = read.one_border(mode)
+    reaches = [reach(pixels, shift, border) for pixels, shift in zip(shape.shape, origins, strict=True)]
+    _check_types(x, out)
+    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    dtype = x.dtype.newbyteorder("=")
+    if heights is not None and dtype == np.bool_:
+        dtype = np.dtype(np.uint8)
+    held = cast(np.array(cval, np.float64), dtype)[()]
+    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize):
+        window = block(x, reaches, region, held, dtype)
+        if heights is None:
+            values = sliding.extrema_within(window, shape, combine)
+        else:
+            values = _with_heights(window, shape, heights, combine)
+        target[region] = cast(values, out.dtype)
+    if target is not out:
+        out[...] = target
+    return out
+
+
+def _box(
+    x: Array,
+    size: int | Iterable[int],
+    out: Array,
+    mode: ModeLike,
+    cval: float,
+    origin: int | Iterable[int],
+    combine: np.ufunc,
+    places: tuple[int, ...],
+) -> Array:
+    given = [
+        read.for_each(value, len(places), name)
+        for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
+    ]
+
+    def step(place: int, size: int, mode: str, origin: int) -> passes.Pass:
+        def extreme(x: Array, out: Array) -> None:
+            _along(x, int(size), place, out, mode, cval, origin, combine)
+
+        return extreme
+
+    steps = [step(place, *values) for place, *values in zip(places, *given, strict=True) if values[0] > 1]
+    return passes.run(x, out, steps)
+
+
+def _with_heights(x: Array, footprint: NDArray[np.bool_], heights: Array, combine: np.ufunc) -> Array:
+    """Dilation adds the heights before the maximum is taken, erosion takes them off before the minimum.
+
+    As in SciPy, sums have the dtype of `x`, so that those of integers wrap, all but that of the window's first pixel.
+    """
+    shape = tuple(size - taps + 1 for size, taps in zip(x.shape, footprint.shape, strict=True))
+    sign = 1.0 if combine is np.maximum else -1.0
+    result = None
+    for corner in np.argwhere(footprint):
+        part = x[tuple(slice(step, step + size) for step, size in zip(corner, shape, strict=True))]
+        value = part + sign * heights[tuple(corner)]
+        result = value if result is None else combine(result, cast(value, x.dtype), out=result)
+    if result is None:
+        raise ValueError("All-zero footprint is not supported.")
+    return np.asarray(result)

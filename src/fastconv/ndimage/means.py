@@ -1,0 +1,154 @@
+"""Means of sliding windows: `uniform_filter`, `uniform_filter1d`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import SupportsIndex
+
+import numpy as np
+
+from fastconv.filtering import arguments as read
+from fastconv.filtering import passes, sliding
+from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
+from fastconv.filtering.blocks import Reach, block, reach, regions
+from fastconv.filtering.casting import cast
+from fastconv.typing import Array, ArrayLike
+
+__all__ = ["uniform_filter", "uniform_filter1d"]
+
+
+def uniform_filter1d(
+    input: ArrayLike,
+    size: SupportsIndex,
+    axis: SupportsIndex = -1,
+    output: OutputLike = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    origin: SupportsIndex = 0,
+    *,
+    saturate: bool = False,
+) -> Array:
+    """The mean of a sliding window along one axis.
+
+    Parameters
+    ----------
+    input : array_like
+    size : int
+        Pixels of the window.
+    axis, output, mode, cval, origin, saturate
+        As for `correlate1d`.
+
+    Returns
+    -------
+    ndarray
+
+    Notes
+    -----
+    Windows are summed by halves, in a number of additions that grows with the logarithm of `size`. Unlike SciPy's
+    running sum, neither rounding errors nor a NaN leave the windows that hold them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import ndimage
+    >>> ndimage.uniform_filter1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), size=3)
+    array([4, 3, 4, 1, 4, 6, 6, 3])
+    """
+    x, place, count, reaches = read_window(np.asarray(input), size, axis, mode, origin)
+    is_complex = x.dtype.kind == "c"
+    out = read.result_array(output, x, complex_result=is_complex)
+    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    if is_complex:
+        _means(x.real, count, place, reaches, float(np.real(cval)), target.real, saturate)
+        _means(x.imag, count, place, reaches, float(np.imag(cval)), target.imag, saturate)
+    else:
+        _means(x, count, place, reaches, float(cval), target, saturate)  # type: ignore[arg-type]
+    if target is not out:
+        out[...] = target
+    return out
+
+
+def read_window(
+    x: Array, size: SupportsIndex, axis: SupportsIndex, mode: str, origin: SupportsIndex
+) -> tuple[Array, int, int, list[Reach]]:
+    """An array, the axis of its sliding window, its pixels, and how far it reaches."""
+    place = read.check_axis(axis, x.ndim)
+    count = int(size)
+    if count < 1:
+        raise RuntimeError(f"incorrect filter size: {size}, needs 1 at least")
+    read.check_origin(int(origin), count)
+    reaches = [Reach()] * x.ndim
+    reaches[place] = reach(count, int(origin), read.border(mode))
+    return x, place, count, reaches
+
+
+def _means(
+    x: Array, size: int, axis: int, reaches: list[Reach], cval: float, out: Array, saturate: bool
+) -> None:
+    read.check_type(x.dtype)
+    read.check_type(out.dtype)
+    narrow = np.result_type(x.dtype, np.float32) == np.float32 and cval == np.float32(cval)
+    small = x.dtype.itemsize == 1 and cval == np.rint(cval) and max(abs(cval), 256) * size < 2**24
+    enough = out.dtype == np.float32 or (small and out.dtype.kind in "biu")
+    dtype = np.dtype(np.float32 if narrow and enough else np.float64)
+    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize):
+        with np.errstate(all="ignore"):
+            total = sliding.sums(block(x, reaches, region, cval, dtype), axis, size)
+            out[region] = cast(total / dtype.type(size), out.dtype, saturate)
+
+
+def uniform_filter(
+    input: ArrayLike,
+    size: int | Iterable[int] = 3,
+    output: OutputLike = None,
+    mode: ModeLike = "reflect",
+    cval: complex = 0.0,
+    origin: int | Iterable[int] = 0,
+    *,
+    axes: AxesLike = None,
+    saturate: bool = False,
+) -> Array:
+    """The mean of a sliding window along several axes.
+
+    Parameters
+    ----------
+    input : array_like
+    size, mode, origin : scalar or sequence
+        As for `uniform_filter1d`; one value for all of `axes`, or one for each.
+    output, cval, saturate
+        As for `uniform_filter1d`.
+    axes : int or sequence of int, optional
+        Those along which the window extends; all by default.
+
+    Returns
+    -------
+    ndarray
+
+    Notes
+    -----
+    As in SciPy, what lies between two axes has the dtype of the result: integers are cut off after every axis. With
+    ``saturate=True`` they are rounded once, at the end.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import ndimage
+    >>> ndimage.uniform_filter(np.arange(9.0).reshape(3, 3))[1]
+    array([3.33333333, 4.        , 4.66666667])
+    """
+    x = np.asarray(input)
+    out = read.result_array(output, x, complex_result=x.dtype.kind == "c")
+    places = read.check_axes(axes, x.ndim)
+    given = [
+        read.for_each(value, len(places), name)
+        for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
+    ]
+
+    def step(place: int, size: int, mode: str, origin: int) -> passes.Pass:
+        def mean(x: Array, out: Array) -> None:
+            uniform_filter1d(x, int(size), place, out, mode, cval, origin, saturate=saturate)
+
+        return mean
+
+    steps = [step(place, *values) for place, *values in zip(places, *given, strict=True) if values[0] > 1]
+    return passes.run(x, out, steps, passes.between(out.dtype, saturate))

@@ -1,0 +1,80 @@
+"""Reads what convolutions of two signals share: their modes, which part of the full result those are, their axes.
+
+Called by every function of `fastconv.signal`; the types of errors and what tests look for in them are SciPy's.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, SupportsIndex, TypeAlias
+
+import numpy as np
+
+from fastconv.typing import Array, ArrayLike
+
+ModeLike: TypeAlias = Literal["full", "same", "valid"]
+MethodLike: TypeAlias = Literal["auto", "direct", "fft"]
+AxesLike: TypeAlias = "SupportsIndex | Iterable[SupportsIndex] | None"
+
+
+def two(in1: ArrayLike, in2: ArrayLike, names: str = "in1 and in2") -> tuple[Array, Array]:
+    """Both as arrays, with as many axes."""
+    a, b = np.asarray(in1), np.asarray(in2)
+    if a.ndim != b.ndim:
+        raise ValueError(f"{names} should have the same dimensionality: they have {a.ndim} and {b.ndim} axes")
+    return a, b
+
+
+def check_mode(mode: object) -> None:
+    """One of the three modes."""
+    if mode not in ("full", "same", "valid"):
+        raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full', not {mode!r}")
+
+
+def wants_swap(mode: str, a: Sequence[int], b: Sequence[int], axes: Iterable[int] | None = None) -> bool:
+    """Whether the second is the larger one of a valid convolution, which needs one that is at least as large."""
+    if mode != "valid":
+        return False
+    places = list(range(len(a)) if axes is None else axes)
+    if all(a[i] >= b[i] for i in places):
+        return False
+    if not all(b[i] >= a[i] for i in places):
+        raise ValueError(
+            "For 'valid' mode, one must be at least as large as the other in every dimension: "
+            f"the shapes are {tuple(a)} and {tuple(b)}"
+        )
+    return True
+
+
+def part(mode: str, size: int, taps: int) -> tuple[int, int]:
+    """Where a mode's result starts in the full one of ``size + taps - 1`` numbers, and how long it is."""
+    if mode == "full":
+        return 0, size + taps - 1
+    if mode == "same":
+        return (taps - 1) // 2, size
+    return taps - 1, size - taps + 1
+
+
+def check_axes(a: Array, b: Array, axes: AxesLike) -> list[int]:
+    """The axes to convolve along, without those of one element; along the others the arrays are multiplied."""
+    if axes is None:
+        places = list(range(a.ndim))
+    else:
+        values: list[Any] = list(axes) if isinstance(axes, Iterable) else [axes]
+        try:
+            places = [operator.index(axis) for axis in values]
+        except TypeError:
+            raise ValueError(f"axes must be a scalar or iterable of integers, not {axes!r}") from None
+        if not places:
+            raise ValueError("when provided, axes cannot be empty")
+        if any(not -a.ndim <= axis < a.ndim for axis in places):
+            raise ValueError(f"axes exceeds dimensionality of input: {axes!r}, for {a.ndim} axes")
+        places = [axis % a.ndim for axis in places]
+        if len(set(places)) != len(places):
+            raise ValueError("all axes must be unique")
+    places = [axis for axis in places if a.shape[axis] != 1 and b.shape[axis] != 1]
+    for axis in range(a.ndim):
+        if axis not in places and a.shape[axis] != b.shape[axis] and 1 not in (a.shape[axis], b.shape[axis]):
+            raise ValueError(f"incompatible shapes for in1 and in2: {a.shape} and {b.shape}")
+    return places
