@@ -250,7 +250,8 @@ static double cost(const fc_conv *p) {
     int stay = width * sheets * (double)o.channels * sizeof(real) <= L1_BYTES;
     double each = stay ? 1.5 + 2.4 * sheets / (double)g.x.taps : 5.7;
     double loads = fmax(vectors * each + filters / count * 1.5, 4);
-    double step = fmax(vectors * filters / count * PRODUCT_CYCLES * 1.1, loads);
+    /* A processor that multiplies more vectors a cycle loads more, too. */
+    double step = fmax(vectors * filters / count * 1.1, loads) * PRODUCT_CYCLES;
     double multiply = tiles_needed * count * ((double)o.elements * ((double)o.channels * step + 1.2) + 17);
     double store = tiles_needed * vectors * filters * (o.phase_columns > 1 ? 57 : 10) *
                    ((double)o.phase_rows * (double)o.phase_columns);
