@@ -25,14 +25,14 @@ typedef struct {
 } grid_place;
 
 /* A tile and where its results go: its image, group and block of filters, the row of phases, and the strip at (y0, x0)
- * of `columns` columns; the tile's first pixel there and how many pixels it has; the phases [phase, phase + phases) of
- * the row, of which the first with taps is number `grid` of direct_job.columns; and the taps that it sees inside the
- * image. */
+ * of `height` rows and `columns` columns; the tile's first pixel there and how many pixels it has; the phases [phase,
+ * phase + phases) of the row, of which the first with taps is number `grid` of direct_job.columns; and the taps that it
+ * sees inside the image. */
 typedef struct {
     int64_t image, group, block, filter; /* the block's first filter, of all groups */
     const axis *y;
     const real *own_weights; /* the block's, where each is packed when it is used */
-    int64_t y0, x0, columns;
+    int64_t y0, x0, height, columns;
     int64_t row, column, count;
     int64_t phase, phases, grid;
     int64_t first_row, rows, first_column, tap_columns;
@@ -206,7 +206,7 @@ static void do_strip(const direct_job *j, place *p, const real *source, int64_t 
         const axis without_taps = {.count = ceil_div(o->out_height - phase, s->g.y.out_step), .out_first = phase};
         const axis *y = &without_taps, *x = j->columns;
         if (next < o->grid_rows && j->rows[next].out_first == phase) y = &j->rows[next++];
-        int64_t rows = min64(s->rows, y->count - p->y0);
+        int64_t rows = min64(p->height, y->count - p->y0);
         p->y = y;
         p->first_row = p->first_column = 0, p->rows = y->taps, p->tap_columns = x->taps;
         if (s->flat) {
@@ -283,16 +283,12 @@ static int work(const void *context, int64_t begin, int64_t end) {
     int64_t blocks = j->blocks.count, last = -1, each_part = o->batch * o->groups * s->strips_y * s->strips_x;
     for (int64_t task = begin; task < end; task++) {
         int64_t part = task / each_part, strip_index = task % each_part; /* a thread stays with its weights */
-        int64_t sx = strip_index % s->strips_x, sy = strip_index / s->strips_x % s->strips_y;
         place p = {.image = strip_index / (s->strips_x * s->strips_y * o->groups),
-                   .group = strip_index / (s->strips_x * s->strips_y) % o->groups,
-                   .y0 = sy * s->rows,
-                   .x0 = sx * s->columns};
-        p.columns = min64(s->columns, s->g.x.count - p.x0);
+                   .group = strip_index / (s->strips_x * s->strips_y) % o->groups};
+        place_strip(s, strip_index % (s->strips_x * s->strips_y), &p.y0, &p.height, &p.x0, &p.columns);
         const real *source = j->x + p.image * o->x_image + p.group * o->channels * o->x_channel;
         if (!s->in_place) {
-            int64_t rows = min64(s->rows, s->g.y.count - p.y0);
-            if (strip_index != last) pack_strip(s, o, source, p.y0, rows, p.x0, p.columns, packed);
+            if (strip_index != last) pack_strip(s, o, source, p.y0, p.height, p.x0, p.columns, packed);
             source = packed, last = strip_index;
         }
         int64_t low = blocks * part / j->filter_parts, high = blocks * (part + 1) / j->filter_parts;
