@@ -326,11 +326,17 @@ static void pack_strip(const strips *s, const operands *o, const real *x, int64_
         int64_t high = s->width > at ? ceil_div(s->width - at, ax->step) : 0;
         low = min64(low, width), high = max64(low, min64(high, width));
         real *sheet = packed + px * s->sheet_rows * s->pitch * s->pixel_step;
+        /* Rows that follow on each other in the image and in the strip are one: a channel's lie close together. */
+        int joined = ax->step == 1 && ay->step == 1 && at == 0 && width == s->width && width == s->pitch;
         for (int64_t py = 0; py < s->y.sheets; py++) {
             for (int64_t q = 0; q < rows + s->y.shift[py]; q++) {
                 int64_t y = (y0 + q) * ay->step + s->y.base[py];
                 real *to = sheet + q * s->pitch * s->pixel_step;
-                if (y >= 0 && y < s->height)
+                if (joined && y >= 0 && y < s->height) {
+                    int64_t together = min64(rows + s->y.shift[py] - q, s->height - y), n = together * width;
+                    pack_strip_row(s, o, to, x + y * row_stride, at, n, 0, n);
+                    q += together - 1;
+                } else if (y >= 0 && y < s->height)
                     pack_strip_row(s, o, to, x + y * row_stride, at, width, low, high);
                 else if (s->outside)
                     pack_strip_row(s, o, to, x, at, width, width, width);
