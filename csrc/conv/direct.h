@@ -52,6 +52,7 @@ static inline int64_t block_start(const blocking *b, int64_t block) {
 /* One register tile, its weights' layout, and how it stores. */
 typedef struct {
     int64_t (*tile_pixels)(const operands *o);
+    int64_t (*tiles_together)(const operands *o); /* that `do_tile` takes at a time, one after the other */
     blocking (*blocks)(const operands *o);
     int64_t (*padded_filters)(const operands *o); /* of a group, as packed */
     int (*spans_rows)(const operands *o, const grid *g);
@@ -78,7 +79,7 @@ struct direct_job {
     const axis *rows, *columns;
     const grid_place *grids;
     blocking blocks;
-    int64_t padded_filters, filter_parts, tile_pixels;
+    int64_t padded_filters, filter_parts, tile_pixels, tiles_together;
     int64_t between; /* steps */
     int joined;      /* do the output's rows follow on each other, so that a tile's pixels are one stretch? */
 };
@@ -184,16 +185,17 @@ static void do_blocks(const direct_job *j, place *p, const real *source, int64_t
  * vectors, as large as possible. */
 static void do_span(const direct_job *j, place *p, int64_t span, const real *source, int64_t low, int64_t high,
                     real *scratch) {
-    int64_t count = ceil_div(span, j->tile_pixels), size = span / count, larger = span % count;
-    for (int64_t i = 0; i < count; i++) {
-        p->steps += high - low;
+    int64_t tiles = ceil_div(span, j->tile_pixels), count = ceil_div(tiles, j->tiles_together);
+    for (int64_t i = 0, done = 0; i < count; i++) {
+        int64_t after = tiles * (i + 1) / count;
+        p->steps += (high - low) * j->tiles_together;
         if (p->steps >= j->between) {
             if (fc_called_off()) return; /* as the spans to come do, too */
             p->steps = 0;
         }
-        p->count = j->f->exact ? size + (i < larger) : min64(j->tile_pixels, span - i * j->tile_pixels);
+        p->count = (j->f->exact ? span * after / tiles : min64(after * j->tile_pixels, span)) - done;
         do_blocks(j, p, source, low, high, scratch);
-        p->column += p->count;
+        done += p->count, p->column += p->count;
         while (j->s->flat && p->column >= p->columns) p->column -= p->columns, p->row++;
     }
 }
@@ -461,6 +463,7 @@ static int run_job(direct_job *j, const fc_conv *p, double cycles, int threads) 
         int one = s.g.y.out_step == 1 && s.g.x.out_step == 1;
         void *several = one ? NULL : list_grids(j, p);
         j->blocks = j->f->blocks(o), j->padded_filters = j->f->padded_filters(o), j->tile_pixels = j->f->tile_pixels(o);
+        j->tiles_together = j->f->tiles_together(o);
         double sums = (double)j->tile_pixels * (double)j->padded_filters / (double)j->blocks.count;
         j->between = fc_steps_between(sums * (double)(o->channels * o->elements) / (2 * VL));
         j->joined = s.strips_x == 1 && s.g.x.out_step == 1 && s.g.y.out_step == 1 && s.g.x.count == o->out_width;
