@@ -243,8 +243,8 @@ static int work_bands(const void *context, int64_t begin, int64_t end) {
     int64_t last = -1;
     for (int64_t task = begin; task < end; task++) {
         int64_t strip = task % each, plane = task / each, channel = plane % filters;
-        int64_t y0 = strip / s->strips_x * s->rows, x0 = strip % s->strips_x * s->columns;
-        int64_t rows = min64(s->rows, s->g.y.count - y0), columns = min64(s->columns, s->g.x.count - x0);
+        int64_t y0, rows, x0, columns;
+        place_strip(s, strip, &y0, &rows, &x0, &columns);
         int64_t source = (plane / o->filters) * each + strip;
         if (source != last) pack_strip(s, o, j->x + plane / o->filters * o->x_channel, y0, rows, x0, columns, packed);
         last = source;

@@ -25,14 +25,14 @@ typedef struct {
 } grid_place;
 
 /* A tile and where its results go: its image, group and block of filters, the row of phases, and the strip at (y0, x0)
- * of `columns` columns; the tile's first pixel there and how many pixels it has; the phases [phase, phase + phases) of
- * the row, of which the first with taps is number `grid` of direct_job.columns; and the taps that it sees inside the
- * image. */
+ * of `height` rows and `columns` columns; the tile's first pixel there and how many pixels it has; the phases [phase,
+ * phase + phases) of the row, of which the first with taps is number `grid` of direct_job.columns; and the taps that it
+ * sees inside the image. */
 typedef struct {
     int64_t image, group, block, filter; /* the block's first filter, of all groups */
     const axis *y;
     const real *own_weights; /* the block's, where each is packed when it is used */
-    int64_t y0, x0, columns;
+    int64_t y0, x0, height, columns;
     int64_t row, column, count;
     int64_t phase, phases, grid;
     int64_t first_row, rows, first_column, tap_columns;
@@ -52,6 +52,7 @@ static inline int64_t block_start(const blocking *b, int64_t block) {
 /* One register tile, its weights' layout, and how it stores. */
 typedef struct {
     int64_t (*tile_pixels)(const operands *o);
+    int64_t (*tiles_together)(const operands *o); /* that `do_tile` takes at a time, one after the other */
     blocking (*blocks)(const operands *o);
     int64_t (*padded_filters)(const operands *o); /* of a group, as packed */
     int (*spans_rows)(const operands *o, const grid *g);
@@ -78,7 +79,7 @@ struct direct_job {
     const axis *rows, *columns;
     const grid_place *grids;
     blocking blocks;
-    int64_t padded_filters, filter_parts, tile_pixels;
+    int64_t padded_filters, filter_parts, tile_pixels, tiles_together;
     int64_t between; /* steps */
     int joined;      /* do the output's rows follow on each other, so that a tile's pixels are one stretch? */
 };
@@ -184,16 +185,17 @@ static void do_blocks(const direct_job *j, place *p, const real *source, int64_t
  * vectors, as large as possible. */
 static void do_span(const direct_job *j, place *p, int64_t span, const real *source, int64_t low, int64_t high,
                     real *scratch) {
-    int64_t count = ceil_div(span, j->tile_pixels), size = span / count, larger = span % count;
-    for (int64_t i = 0; i < count; i++) {
-        p->steps += high - low;
+    int64_t tiles = ceil_div(span, j->tile_pixels), count = ceil_div(tiles, j->tiles_together);
+    for (int64_t i = 0, done = 0; i < count; i++) {
+        int64_t after = tiles * (i + 1) / count;
+        p->steps += (high - low) * j->tiles_together;
         if (p->steps >= j->between) {
             if (fc_called_off()) return; /* as the spans to come do, too */
             p->steps = 0;
         }
-        p->count = j->f->exact ? size + (i < larger) : min64(j->tile_pixels, span - i * j->tile_pixels);
+        p->count = (j->f->exact ? span * after / tiles : min64(after * j->tile_pixels, span)) - done;
         do_blocks(j, p, source, low, high, scratch);
-        p->column += p->count;
+        done += p->count, p->column += p->count;
         while (j->s->flat && p->column >= p->columns) p->column -= p->columns, p->row++;
     }
 }
@@ -206,7 +208,7 @@ static void do_strip(const direct_job *j, place *p, const real *source, int64_t 
         const axis without_taps = {.count = ceil_div(o->out_height - phase, s->g.y.out_step), .out_first = phase};
         const axis *y = &without_taps, *x = j->columns;
         if (next < o->grid_rows && j->rows[next].out_first == phase) y = &j->rows[next++];
-        int64_t rows = min64(s->rows, y->count - p->y0);
+        int64_t rows = min64(p->height, y->count - p->y0);
         p->y = y;
         p->first_row = p->first_column = 0, p->rows = y->taps, p->tap_columns = x->taps;
         if (s->flat) {
@@ -283,16 +285,12 @@ static int work(const void *context, int64_t begin, int64_t end) {
     int64_t blocks = j->blocks.count, last = -1, each_part = o->batch * o->groups * s->strips_y * s->strips_x;
     for (int64_t task = begin; task < end; task++) {
         int64_t part = task / each_part, strip_index = task % each_part; /* a thread stays with its weights */
-        int64_t sx = strip_index % s->strips_x, sy = strip_index / s->strips_x % s->strips_y;
         place p = {.image = strip_index / (s->strips_x * s->strips_y * o->groups),
-                   .group = strip_index / (s->strips_x * s->strips_y) % o->groups,
-                   .y0 = sy * s->rows,
-                   .x0 = sx * s->columns};
-        p.columns = min64(s->columns, s->g.x.count - p.x0);
+                   .group = strip_index / (s->strips_x * s->strips_y) % o->groups};
+        place_strip(s, strip_index % (s->strips_x * s->strips_y), &p.y0, &p.height, &p.x0, &p.columns);
         const real *source = j->x + p.image * o->x_image + p.group * o->channels * o->x_channel;
         if (!s->in_place) {
-            int64_t rows = min64(s->rows, s->g.y.count - p.y0);
-            if (strip_index != last) pack_strip(s, o, source, p.y0, rows, p.x0, p.columns, packed);
+            if (strip_index != last) pack_strip(s, o, source, p.y0, p.height, p.x0, p.columns, packed);
             source = packed, last = strip_index;
         }
         int64_t low = blocks * part / j->filter_parts, high = blocks * (part + 1) / j->filter_parts;
@@ -465,6 +463,7 @@ static int run_job(direct_job *j, const fc_conv *p, double cycles, int threads) 
         int one = s.g.y.out_step == 1 && s.g.x.out_step == 1;
         void *several = one ? NULL : list_grids(j, p);
         j->blocks = j->f->blocks(o), j->padded_filters = j->f->padded_filters(o), j->tile_pixels = j->f->tile_pixels(o);
+        j->tiles_together = j->f->tiles_together(o);
         double sums = (double)j->tile_pixels * (double)j->padded_filters / (double)j->blocks.count;
         j->between = fc_steps_between(sums * (double)(o->channels * o->elements) / (2 * VL));
         j->joined = s.strips_x == 1 && s.g.x.out_step == 1 && s.g.y.out_step == 1 && s.g.x.count == o->out_width;

@@ -19,27 +19,33 @@
 static void do_tile(const direct_job *j, const place *p, const real *source, real *scratch) {
     const operands *o = j->o;
     int64_t filters = min64(NR, o->filters - block_start(&j->blocks, p->block)), grid = p->grid;
+    int64_t tiles = ceil_div(p->count, j->tile_pixels);
     int vectors = filters > VL ? 2 : 1;
     int64_t joined = j->s->joined_taps; /* are the taps of a row one, of all their channels? */
     channel_tile t = {.channels = o->channels * (joined ? j->s->g.x.taps : 1),
                       .pixel_step = j->s->pixel_step,
                       .channel_step = j->s->channel_step,
-                      .ahead = j->s->in_place ? 2 * p->count - 1 : 0, /* the next tile's last */
                       .sums_step = p->phases * NR};
     const real *bias = j->e->bias ? (const real *)j->e->bias + p->filter : NULL;
     pixel_stretch r = first_stretch(j, p);
     int64_t out_first = p->image * o->out_image + p->filter * o->out_channel + r.out_pixel * o->out_pixel;
-    if (o->out_channel == 1 && r.outputs == p->count && o->phase_columns == 1 && filters == vectors * VL) {
+    /* Neighbouring outputs of a row, or of a phase of it: */
+    if (o->out_channel == 1 && r.outputs == p->count * o->phase_columns && filters == vectors * VL) {
         t.kind = finish_kind_of(j->e, &t.between), t.finished = t.kind != FINISH_CALL, t.bias = bias;
-        t.sums_step = t.finished ? o->out_pixel : t.sums_step;
+        t.sums_step = t.finished ? p->phases * o->out_pixel : t.sums_step;
     }
     for (int64_t i = 0; i < p->phases; i++) {
         tile_input in = input_of(j, p, p->phase + i, &grid, source);
-        t.pixels = in.pixels, t.weights = in.weights, t.tap_offset = in.tap_offset;
+        real *sums = t.finished ? j->out + out_first + i * o->out_pixel : scratch + i * NR;
+        t.weights = in.weights, t.tap_offset = in.tap_offset;
         t.rows = in.rows, t.columns = joined ? 1 : in.columns;
         t.row_offsets = in.row_taps, t.row_skipped = joined ? 0 : in.row_taps - in.columns;
-        t.sums = t.finished ? j->out + out_first : scratch + i * NR;
-        FC_NAME(channel_tiles)[p->count - 1][t.pixel_step == 1][vectors - 1](&t);
+        for (int64_t tile = 0, from = 0, to; tile < tiles; tile++, from = to) {
+            to = p->count * (tile + 1) / tiles;
+            t.pixels = in.pixels + from * t.pixel_step, t.sums = sums + from * t.sums_step;
+            t.ahead = j->s->in_place ? 2 * (to - from) - 1 : 0; /* the next tile's last */
+            FC_NAME(channel_tiles)[to - from - 1][t.pixel_step == 1][vectors - 1](&t);
+        }
     }
     if (t.finished) return;
     for (; r.count; r = next_stretch(j, p, r)) {
@@ -52,6 +58,9 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
 enum { MOST_PHASES = 256 };
 
 static int64_t tile_pixels(const operands *o) { return max64(1, min64(MR, MOST_PHASES / o->phase_columns)); }
+
+/* NCHW results of several tiles are stored together: in whole vectors and cache lines, whatever a tile's size. */
+static int64_t tiles_together(const operands *o) { return o->out_channel > 1 ? max64(1, 8 / o->phase_columns) : 1; }
 
 static blocking blocks(const operands *o) { return (blocking){ceil_div(o->filters, NR), NR, 0}; }
 
@@ -71,7 +80,7 @@ static int block_by_block(const operands *o) {
 }
 
 static size_t scratch(const operands *o) {
-    return (size_t)(tile_pixels(o) * min64(o->phase_columns, MOST_PHASES) + VL) * NR * sizeof(real);
+    return (size_t)(tile_pixels(o) * tiles_together(o) * min64(o->phase_columns, MOST_PHASES) + VL) * NR * sizeof(real);
 }
 
 static void pack_block(const weight_packing *j, const real *weight, int64_t block, real *const *places) {
@@ -79,6 +88,7 @@ static void pack_block(const weight_packing *j, const real *weight, int64_t bloc
 }
 
 static const family channels = {.tile_pixels = tile_pixels,
+                                .tiles_together = tiles_together,
                                 .blocks = blocks,
                                 .padded_filters = padded_filters,
                                 .spans_rows = spans_rows,

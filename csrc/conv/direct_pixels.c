@@ -102,6 +102,11 @@ static int vectors_of(int64_t filters) { return filters <= KR_WIDE ? 4 : 2; }
 
 static int64_t tile_pixels(const operands *o) { return vectors_of(blocks(o).size) * VL; }
 
+static int64_t tiles_together(const operands *o) {
+    (void)o;
+    return 1;
+}
+
 static int64_t padded_filters(const operands *o) { return o->filters; }
 
 /* Rows that do not fill their last vector waste it; but then every horizontal tap is packed by itself. */
@@ -141,6 +146,18 @@ static void interleave(const real *rows, int64_t rows_step, int64_t count, int64
             store(half + 2 * (i * n + m) + VL, __builtin_shufflevector(a, b, LANES(ZIP_HIGH, 0, 0)));
         }
     if (count > 2) interleave(half, 2 * n, pairs, 2 * n, to, next_room, room);
+}
+
+/* Finishes n results that are those of two phases in turn. */
+INLINE
+void finish_pairs(const fc_epilogue *e, real *out, vec bias, const real *residual, int64_t n, const real *even,
+                  const real *odd) {
+    for (int64_t m = 0; m < n; m += 2 * VL, even += VL, odd += VL) {
+        vec a = load(even), b = load(odd), low = __builtin_shufflevector(a, b, LANES(ZIP_LOW, 0, 0)),
+            high = __builtin_shufflevector(a, b, LANES(ZIP_HIGH, 0, 0));
+        finish(out + m, low, bias, residual ? residual + m : NULL, min64(VL, n - m), e);
+        if (n - m > VL) finish(out + m + VL, high, bias, residual ? residual + m + VL : NULL, min64(VL, n - m - VL), e);
+    }
 }
 
 /* Asks for the memory that a tile's results will go to, and for their residuals: both lie in as many places as the tile
@@ -199,6 +216,10 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
             const real *residual = e->residual ? (const real *)e->residual + first : NULL;
             vec bias = e->bias ? splat(((const real *)e->bias)[p->filter + k]) : zero();
             const real *sums = scratch + k * t.sums_step + r.first;
+            if (phases == 2) {
+                finish_pairs(e, out, bias, residual, r.outputs, sums, sums + own);
+                continue;
+            }
             if (phases > 1) {
                 int64_t whole = r.first ? r.count : own; /* beyond the stretch, but in whole vectors */
                 interleave(sums, own, phases, whole, room, room + own * phases, room + 2 * own * phases);
@@ -224,6 +245,7 @@ static void pack_block(const weight_packing *j, const real *weight, int64_t bloc
 }
 
 static const family pixels = {.tile_pixels = tile_pixels,
+                              .tiles_together = tiles_together,
                               .blocks = blocks,
                               .padded_filters = padded_filters,
                               .spans_rows = spans_rows,
@@ -250,7 +272,8 @@ static double cost(const fc_conv *p) {
     int stay = width * sheets * (double)o.channels * sizeof(real) <= L1_BYTES;
     double each = stay ? 1.5 + 2.4 * sheets / (double)g.x.taps : 5.7;
     double loads = fmax(vectors * each + filters / count * 1.5, 4);
-    double step = fmax(vectors * filters / count * PRODUCT_CYCLES * 1.1, loads);
+    /* A processor that multiplies more vectors a cycle loads more, too. */
+    double step = fmax(vectors * filters / count * 1.1, loads) * PRODUCT_CYCLES;
     double multiply = tiles_needed * count * ((double)o.elements * ((double)o.channels * step + 1.2) + 17);
     double store = tiles_needed * vectors * filters * (o.phase_columns > 1 ? 57 : 10) *
                    ((double)o.phase_rows * (double)o.phase_columns);

@@ -34,8 +34,9 @@ enum { SPREAD_ARRAYS = 5 };
 typedef struct {
     grid g;
     spread y, x;
-    int64_t rows, columns; /* outputs in a full strip */
+    int64_t rows, columns; /* outputs in the largest strip */
     int64_t strips_y, strips_x;
+    int64_t unit_y, unit_x;    /* of which every strip has a whole number, but the last */
     int64_t pitch, sheet_rows; /* pixels in a sheet's row; rows of all sheets of one column sheet */
     int64_t pixels;            /* packed, for one channel */
     int64_t pixel_step, channel_step;
@@ -170,6 +171,20 @@ static void fit_strip(const strips *s, int64_t tile, int64_t bytes, int64_t *row
     }
 }
 
+/* Strip number i begins there, of an axis of `count` outputs: all have as many units, or one more. */
+static int64_t strip_start(int64_t count, int64_t unit, int64_t strips, int64_t i) {
+    return min64(count, ceil_div(count, unit) * i / strips * unit);
+}
+
+/* Of strip number i its first output along each axis, and how many it has. */
+static void place_strip(const strips *s, int64_t i, int64_t *y0, int64_t *rows, int64_t *x0, int64_t *columns) {
+    int64_t sy = i / s->strips_x, sx = i % s->strips_x;
+    *y0 = strip_start(s->g.y.count, s->unit_y, s->strips_y, sy);
+    *rows = strip_start(s->g.y.count, s->unit_y, s->strips_y, sy + 1) - *y0;
+    *x0 = strip_start(s->g.x.count, s->unit_x, s->strips_x, sx);
+    *columns = strip_start(s->g.x.count, s->unit_x, s->strips_x, sx + 1) - *x0;
+}
+
 /* A register tile is `tile` pixels of `tile_rows` rows; `flat` whether tiles should span rows, `exact` whether they
  * read no pixel beside their own, `bytes` what a strip may hold, `parts` what the number of strips should be a multiple
  * of, where there are enough outputs. 0 or FC_NO_MEMORY. */
@@ -207,6 +222,8 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
 
     int64_t rows = 1, columns = tile;
     fit_strip(s, tile, bytes, &rows, &columns);
+    if (rows > tile_rows) rows -= rows % tile_rows;
+    s->unit_y = min64(rows, tile_rows), s->unit_x = exact ? ceil_div(x->count, ceil_div(x->count, tile)) : tile;
     s->strips_x = ceil_div(x->count, columns), s->strips_y = ceil_div(y->count, rows);
     if (parts > 1 && s->strips_x * s->strips_y % parts) {
         if (y->count >= parts)
@@ -214,10 +231,10 @@ static int plan_strips(strips *s, const grid *g, const operands *o, int64_t tile
         else if (!s->flat || y->count == 1)
             s->strips_x = min64(ceil_div(x->count, tile), round_up(s->strips_x, parts));
     }
-    s->rows = ceil_div(y->count, s->strips_y);
-    if (s->rows > tile_rows && s->rows < y->count) s->rows -= s->rows % tile_rows;
-    s->columns = s->strips_x == 1 ? x->count : round_up(ceil_div(x->count, s->strips_x), tile);
-    s->strips_y = ceil_div(y->count, s->rows), s->strips_x = ceil_div(x->count, s->columns);
+    int64_t units_y = ceil_div(y->count, s->unit_y), units_x = ceil_div(x->count, s->unit_x);
+    s->strips_y = min64(s->strips_y, units_y), s->strips_x = min64(s->strips_x, units_x);
+    s->rows = min64(y->count, ceil_div(units_y, s->strips_y) * s->unit_y);
+    s->columns = min64(x->count, ceil_div(units_x, s->strips_x) * s->unit_x);
 
     s->pitch = s->flat ? s->columns : spread_width(&s->x, s->columns);
     s->sheet_rows = spread_extent(&s->y, s->rows);
@@ -309,11 +326,17 @@ static void pack_strip(const strips *s, const operands *o, const real *x, int64_
         int64_t high = s->width > at ? ceil_div(s->width - at, ax->step) : 0;
         low = min64(low, width), high = max64(low, min64(high, width));
         real *sheet = packed + px * s->sheet_rows * s->pitch * s->pixel_step;
+        /* Rows that follow on each other in the image and in the strip are one: a channel's lie close together. */
+        int joined = ax->step == 1 && ay->step == 1 && at == 0 && width == s->width && width == s->pitch;
         for (int64_t py = 0; py < s->y.sheets; py++) {
             for (int64_t q = 0; q < rows + s->y.shift[py]; q++) {
                 int64_t y = (y0 + q) * ay->step + s->y.base[py];
                 real *to = sheet + q * s->pitch * s->pixel_step;
-                if (y >= 0 && y < s->height)
+                if (joined && y >= 0 && y < s->height) {
+                    int64_t together = min64(rows + s->y.shift[py] - q, s->height - y), n = together * width;
+                    pack_strip_row(s, o, to, x + y * row_stride, at, n, 0, n);
+                    q += together - 1;
+                } else if (y >= 0 && y < s->height)
                     pack_strip_row(s, o, to, x + y * row_stride, at, width, low, high);
                 else if (s->outside)
                     pack_strip_row(s, o, to, x, at, width, width, width);
