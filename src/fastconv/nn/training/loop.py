@@ -10,11 +10,10 @@ import numpy as np
 
 from fastconv.arguments import integer
 from fastconv.nn.core import Core
-from fastconv.nn.gradients import loss_and_gradients
+from fastconv.nn.gradients import Found, loss_and_gradients
 from fastconv.nn.losses import loss_of
 from fastconv.nn.optimisers import Optimiser, optimiser_of
 from fastconv.nn.scope import setting
-from fastconv.nn.state import parameters
 from fastconv.nn.training import batches
 from fastconv.nn.training.callbacks import Callback, Run
 from fastconv.nn.training.metrics import metrics_of
@@ -22,10 +21,8 @@ from fastconv.nn.training.progress import progress_of
 from fastconv.typing import Array
 
 
-def gradients_of(
-    net: Core, x: Any, y: Any, loss: Callable[..., Any], debug: bool = False
-) -> tuple[float, dict[str, Array], Any]:
-    """The loss of a batch, the gradients, and the network's output; in training mode."""
+def gradients_of(net: Core, x: Any, y: Any, loss: Callable[..., Any], debug: bool = False) -> Found:
+    """The loss of a batch, the gradients, and as `more` the network's output; in training mode."""
 
     def function(net: Any, x: Any, y: Any) -> Any:
         output = batches.called(net, x)
@@ -52,10 +49,10 @@ def train_step(
     net: Core, x: Any, y: Any, loss: Callable[..., Any], optimizer: Optimiser, debug: bool
 ) -> float:
     """One step on one batch."""
-    value, gradients, _ = gradients_of(net, x, y, loss, debug)
-    check_loss(value, "train_step")
-    optimizer.step(parameters(net), gradients)
-    return value
+    found = gradients_of(net, x, y, loss, debug)
+    check_loss(found.value, "train_step")
+    optimizer.step(found.parameters, found.gradients)
+    return found.value
 
 
 class Totals:
@@ -167,15 +164,15 @@ class Fit:
                 changed = self.augment(x, y, self.changes)
             x, y = changed if isinstance(changed, tuple) else (changed, y)
         with setting(rng=self.layers):
-            value, gradients, output = gradients_of(self.net, x, y, self.loss, self.debug)
-        self.run.loss = value
-        check_loss(value, f"epoch {self.run.epoch + 1}, batch {self.run.batch + 1}")
-        ready = waiting.add(gradients, len(chosen), is_last)
+            found = gradients_of(self.net, x, y, self.loss, self.debug)
+        self.run.loss = found.value
+        check_loss(found.value, f"epoch {self.run.epoch + 1}, batch {self.run.batch + 1}")
+        ready = waiting.add(found.gradients, len(chosen), is_last)
         if ready is not None:
-            self.optimizer.step(parameters(self.net), ready)
+            self.optimizer.step(found.parameters, ready)
         with setting(layout=self.net.layout or "NCHW"):
-            numbers = {name: metric(output, y) for name, metric in self.metrics.items()}
-        totals.add(len(chosen), loss=value, **numbers)
+            numbers = {name: metric(found.more, y) for name, metric in self.metrics.items()}
+        totals.add(len(chosen), loss=found.value, **numbers)
 
 
 class Accumulated:
