@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from fastconv.nn.training import batches
 from fastconv.nn.training.callbacks import Callback, Run
 from fastconv.nn.training.metrics import metrics_of
 from fastconv.nn.training.progress import progress_of
+from fastconv.nn.training.resume import go_on, keep
 from fastconv.typing import Array
 
 
@@ -97,6 +100,8 @@ class Fit:
         progress: bool | None,
         rng: Any,
         debug: bool,
+        checkpoint: str | os.PathLike[str] | None,
+        resume: bool,
     ) -> None:
         self.net = net
         self.x, self.y = batches.arrays("fit", "x", x), batches.arrays("fit", "y", y)
@@ -118,23 +123,35 @@ class Fit:
             self.order, self.layers, self.changes = np.random.default_rng(rng).spawn(3)
         except (TypeError, ValueError) as error:
             raise type(error)(f"fit: rng is {rng!r}, but needs a numpy.random.Generator or a seed") from None
+        self.checkpoint, self.resume = checkpoint, bool(resume)
+        if self.resume and checkpoint is None:
+            raise ValueError("fit: resume=True needs checkpoint=, the path of a file")
         self.history: dict[str, list[float]] = {}
         self.run = Run(net, self.optimizer, self.history, self.epochs)
         self.callbacks = [*progress_of(progress), *callbacks]
 
     def __call__(self) -> dict[str, list[float]]:
         run = self.run
+        state = self.net, self.optimizer, self.history, self._generators()
+        first = 0
+        if self.checkpoint is not None and self.resume and Path(self.checkpoint).exists():
+            first = go_on(self.checkpoint, *state)
         self._tell("begin")
         try:
-            for epoch in range(self.epochs):
+            for epoch in range(first, self.epochs):
                 run.epoch = epoch
                 self._epoch()
                 self._tell("epoch_end")
+                if self.checkpoint is not None:
+                    keep(self.checkpoint, *state)
                 if run.stop:
                     break
         finally:
             self._tell("end")
         return self.history
+
+    def _generators(self) -> dict[str, np.random.Generator]:
+        return {"order": self.order, "layers": self.layers, "changes": self.changes}
 
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
