@@ -454,7 +454,7 @@ class Module(Core):
         0      Conv2D     (1, 4, 6, 6)          40  2.6 k     3   576 B
         1      MaxPool2D  (1, 4, 3, 3)                        4   144 B
         2      Flatten    (1, 36)                             4     0 B
-        3      Dense      (1, 10)              370    720   all    40 B
+        3      Dense      (1, 10)              370   720    all    40 B
         ---------------------------------------------------------------
         Sequential: 410 parameters, 3.3 kFLOPs, 760 B of activations
         """
