@@ -53,6 +53,8 @@ LAYERS = {
     "Conv1D causal": (lambda: nn.Conv1D(4, 3, padding="causal", dilation=4, groups=2), SIGNAL),
     "Conv1D same": (lambda: nn.Conv1D(4, 4, padding="same"), SIGNAL),
     "MaxPool2D": (lambda: nn.MaxPool2D(3, 2, 1), IMAGE),
+    "MaxPool2D same": (lambda: nn.MaxPool2D(3, 2, "same"), IMAGE),
+    "AvgPool2D same": (lambda: nn.AvgPool2D((2, 3), (1, 2), "same", count_include_pad=False), IMAGE),
     "MaxPool2D ceil": (lambda: nn.MaxPool2D((2, 3), ceil_mode=True), IMAGE),
     "AvgPool2D": (lambda: nn.AvgPool2D(3, 2, 1, count_include_pad=False), IMAGE),
     "AvgPool2D divisor": (lambda: nn.AvgPool2D(2, divisor_override=3), IMAGE),

@@ -84,6 +84,7 @@ def test_pages_have_code():
         "fastconv.graph.passes",
         "fastconv.limits",
         "fastconv.nn",
+        "fastconv.nn.augment",
         "fastconv.nn.blocks",
         "fastconv.nn.functional",
         "fastconv.nn.losses",

@@ -15,11 +15,14 @@ from nn_cases import channels_first, in_layout, slope_errors, with_numbers
 DATA = Path(__file__).parent / "data" / "torchvision.json.xz"
 TORCHVISION = json.loads(lzma.decompress(DATA.read_bytes()))
 # What torchvision has and this library does not yet have.
-MISSING = {"inception_v3"}
+MISSING: set[str] = set()
 PRESENT = sorted(TORCHVISION.keys() - MISSING)
 COUNTS = {
     "lenet5": (61_706, (1, 1, 32, 32)),
     "mobilenet_v1": (4_231_976, (1, 3, 224, 224)),
+    "inception_v3": (23_834_568, (1, 3, 299, 299)),
+    "xception": (22_855_952, (1, 3, 299, 299)),
+    "capsnet": (6_804_224, (1, 1, 28, 28)),
     "unet": (31_030_658, (1, 1, 572, 572)),
     "alexnet": (61_100_840, (1, 3, 224, 224)),
     "vgg16": (138_357_544, (1, 3, 224, 224)),
@@ -86,8 +89,8 @@ def torch_networks():
 
 NAMES = [
     "alexnet", "convnext_tiny", "deeplabv3_resnet50", "densenet121", "efficientnet_b0", "fcn_resnet50", "googlenet",
-    "mobilenet_v2", "mobilenet_v3_small", "resnet18", "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0",
-    "squeezenet1_1", "vgg11_bn",
+    "inception_v3", "mobilenet_v2", "mobilenet_v3_small", "resnet18", "resnet50", "resnext50_32x4d",
+    "shufflenet_v2_x1_0", "squeezenet1_1", "vgg11_bn",
 ]  # fmt: skip
 
 
@@ -137,6 +140,10 @@ SMALL = {
     "shufflenet": (lambda: models.shufflenet_v2_x0_5(5), (2, 3, 33, 33)),
     "efficientnet_b0": (lambda: models.efficientnet_b0(5), (2, 3, 33, 33)),
     "convnext_tiny": (lambda: models.convnext_tiny(5), (1, 3, 32, 32)),
+    "xception": (lambda: models.xception(5), (2, 3, 60, 60)),
+    "wavenet": (lambda: models.WaveNet(2, 3, 4, 3), (2, 1, 12)),
+    "dqn": (lambda: models.dqn(3, 8), (1, 4, 84, 84)),
+    "capsnet": (lambda: models.CapsNet(3, filters=8, kernel_size=3, size=4), (2, 1, 9, 9)),
     "unet": (lambda: models.UNet(2, (4, 8, 16)), (1, 1, 16, 12)),
     "unet valid": (lambda: models.UNet(2, (4, 8), padding="valid", norm=True), (1, 1, 28, 28)),
     "unet small": (lambda: models.unet_small(), (1, 1, 8, 8)),

@@ -266,6 +266,39 @@ def test_validation_and_early_stopping_restore_the_best():
         np.testing.assert_array_equal(array, best[1][path])
 
 
+def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path):
+    x, y = data()
+    path = tmp_path / "training.safetensors"
+
+    class Interrupt(nn.Callback):
+        def batch_end(self, run):
+            if run.epoch == 2 and run.batch == 1:
+                raise KeyboardInterrupt
+
+    def train(net, **options):
+        rate = nn.schedules.cosine(0.01, steps=20)
+        return net.fit(
+            x, y, 5, 16, optimizer=nn.Adam(rate), augment=shifted, rng=3, validation=(x, y), **options
+        )
+
+    whole = small(0.3)
+    history = train(whole)
+    broken = small(0.3)
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, callbacks=[Interrupt()], checkpoint=path)
+    assert broken(x).shape == (50, 3)  # usable all the same
+    resumed = small(0.3)
+    assert train(resumed, checkpoint=path, resume=True) == history
+    for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert train(small(0.3), checkpoint=path, resume=True) == history  # nothing is left to do
+    whole.save(path)
+    with pytest.raises(ValueError, match="is no checkpoint of a training"):
+        train(small(0.3), checkpoint=path, resume=True)
+    with pytest.raises(ValueError, match="resume=True needs checkpoint="):
+        train(small(0.3), resume=True)
+
+
 def test_on_plateau_lowers_the_rate():
     x, y = data(10)
     optimizer = nn.SGD(0.0)

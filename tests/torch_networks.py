@@ -300,6 +300,87 @@ def googlenet():
     )  # fmt: skip
 
 
+class Mixed(nn.Module):
+    """Inception-v3's; a name that ends with b sees what the one before it saw."""
+
+    def __init__(self, i, *branches):
+        super().__init__()
+        self.chains = [tuple(branch) for branch in branches]
+        for branch in branches:
+            width = before = i
+            for name, made in branch.items():
+                if name in ("mean", "max"):
+                    continue
+                if name.endswith("b"):
+                    width = before
+                o, k, s, p = (*made, *(1, 1, None)[len(made) - 1 :])
+                size = k if isinstance(k, tuple) else (k, k)
+                pad = tuple((length - 1) // 2 for length in size) if p is None else p
+                c = nn.Conv2d(width, o, k, s, pad, bias=False)
+                self.add_module(name, Named(conv=c, bn=nn.BatchNorm2d(o, 1e-3), relu=nn.ReLU()))
+                before, width = width, o
+
+    def forward(self, x):
+        results = []
+        for chain in self.chains:
+            y = before = x
+            for name in chain:
+                if name.endswith("b"):
+                    results.append(y)
+                    y = before
+                before = y
+                if name == "mean":
+                    y = F.avg_pool2d(y, 3, 1, 1)
+                elif name == "max":
+                    y = F.max_pool2d(y, 3, 2)
+                else:
+                    y = getattr(self, name)(y)
+            results.append(y)
+        return torch.cat(results, 1)
+
+
+def inception_v3():
+    def a(i, pooled):
+        five = {"branch5x5_1": (48,), "branch5x5_2": (64, 5)}
+        three = {"branch3x3dbl_1": (64,), "branch3x3dbl_2": (96, 3), "branch3x3dbl_3": (96, 3)}
+        return Mixed(i, {"branch1x1": (64,)}, five, three, {"mean": (), "branch_pool": (pooled,)})
+
+    def c(n):
+        w, h = (1, 7), (7, 1)
+        one = {"branch7x7_1": (n,), "branch7x7_2": (n, w), "branch7x7_3": (192, h)}
+        two = {"branch7x7dbl_1": (n,), "branch7x7dbl_2": (n, h), "branch7x7dbl_3": (n, w)}
+        two |= {"branch7x7dbl_4": (n, h), "branch7x7dbl_5": (192, w)}
+        return Mixed(768, {"branch1x1": (192,)}, one, two, {"mean": (), "branch_pool": (192,)})
+
+    def e(i):
+        w, h = (384, (1, 3)), (384, (3, 1))
+        one = {"branch3x3_1": (384,), "branch3x3_2a": w, "branch3x3_2b": h}
+        two = {
+            "branch3x3dbl_1": (448,),
+            "branch3x3dbl_2": (384, 3),
+            "branch3x3dbl_3a": w,
+            "branch3x3dbl_3b": h,
+        }
+        return Mixed(i, {"branch1x1": (320,)}, one, two, {"mean": (), "branch_pool": (192,)})
+
+    def valid(i, o, k, s=1, p=0):
+        return Named(conv=nn.Conv2d(i, o, k, s, p, bias=False), bn=nn.BatchNorm2d(o, 1e-3), relu=nn.ReLU())
+
+    b = {"branch3x3dbl_1": (64,), "branch3x3dbl_2": (96, 3), "branch3x3dbl_3": (96, 3, 2, 0)}
+    d = {"branch7x7x3_1": (192,), "branch7x7x3_2": (192, (1, 7)), "branch7x7x3_3": (192, (7, 1))}
+    d["branch7x7x3_4"] = (192, 3, 2, 0)
+    return Named(
+        Conv2d_1a_3x3=valid(3, 32, 3, 2), Conv2d_2a_3x3=valid(32, 32, 3), Conv2d_2b_3x3=valid(32, 64, 3, 1, 1),
+        maxpool1=nn.MaxPool2d(3, 2), Conv2d_3b_1x1=valid(64, 80, 1), Conv2d_4a_3x3=valid(80, 192, 3),
+        maxpool2=nn.MaxPool2d(3, 2), Mixed_5b=a(192, 32), Mixed_5c=a(256, 64), Mixed_5d=a(288, 64),
+        Mixed_6a=Mixed(288, {"branch3x3": (384, 3, 2, 0)}, b, {"max": ()}),
+        Mixed_6b=c(128), Mixed_6c=c(160), Mixed_6d=c(160), Mixed_6e=c(192),
+        Mixed_7a=Mixed(768, {"branch3x3_1": (192,), "branch3x3_2": (320, 3, 2, 0)}, d, {"max": ()}),
+        Mixed_7b=e(1280), Mixed_7c=e(2048),
+        avgpool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(2048, 1000),
+    )  # fmt: skip
+
+
 class Shuffled(nn.Module):
     def __init__(self, i, o, s):
         super().__init__()
@@ -378,6 +459,7 @@ NETWORKS = {
     "efficientnet_b0": efficientnet_b0,
     "fcn_resnet50": fcn_resnet50,
     "googlenet": googlenet,
+    "inception_v3": inception_v3,
     "mobilenet_v2": mobilenet_v2,
     "mobilenet_v3_small": mobilenet_v3_small,
     "resnet18": lambda: resnet((2, 2, 2, 2), False),

@@ -213,6 +213,8 @@ class Core:
         """What it was made with, without what is the default."""
         defaults = inspect.signature(type(self).__init__).parameters
         for name in self.shown:
+            if name not in defaults:  # of a subclass that decides it
+                continue
             value, default = getattr(self, name), defaults[name].default
             if default is inspect.Parameter.empty:
                 yield repr(value[0] if isinstance(value, tuple) and len({*value}) == 1 else value)

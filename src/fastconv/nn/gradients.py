@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,23 +40,34 @@ def value_and_grad(function: Callable[..., Any]) -> Callable[..., tuple[float, d
     """
 
     def call(net: Core, *arguments: Any) -> tuple[float, dict[str, Array]]:
-        value, gradients, _ = loss_and_gradients(net, function, arguments)
-        return value, gradients
+        found = loss_and_gradients(net, function, arguments)
+        return found.value, found.gradients
 
     return call
 
 
+class Found(NamedTuple):
+    """A value, the gradients of parameters and these themselves, by their paths, and what else the function gave."""
+
+    value: float
+    gradients: dict[str, Array]
+    parameters: dict[str, Array]
+    more: Any
+
+
 def loss_and_gradients(
     net: Core, function: Callable[..., Any], arguments: tuple[Any, ...], debug: bool = False
-) -> tuple[float, dict[str, Array], Any]:
-    """The value of ``function(net, *arguments)``, the gradients of the parameters, and what else it gave."""
-    tape = Tape(parameters(net, trainable=True).values(), place if debug else None)
+) -> Found:
+    """The value of ``function(net, *arguments)``, and the gradients of the parameters."""
+    wanted = parameters(net, trainable=True)
+    tape = Tape(wanted.values(), place if debug else None)
     with setting(tracer=tape):
         result = function(net, *arguments)
     result, more = result if isinstance(result, tuple) else (result, None)
     value = _differentiated(tape, result)
-    wanted = parameters(net, trainable=True)
-    return value, {path: tape.gradient_of(array) for path, array in wanted.items()}, more
+    if tape.has_made:
+        wanted = parameters(net, trainable=True)
+    return Found(value, {path: tape.gradient_of(array) for path, array in wanted.items()}, wanted, more)
 
 
 def _differentiated(tape: Tape, result: Any) -> float:

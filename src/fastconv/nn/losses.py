@@ -22,6 +22,7 @@ __all__ = [
     "cross_entropy",
     "dice",
     "huber",
+    "margin",
     "mean_squared_error",
 ]
 __dir__ = shows(__name__)
@@ -200,12 +201,35 @@ def dice(output: Any, target: Any, smooth: float = 1.0) -> Any:
     return (1.0 - (both * 2.0 + smooth) / (whole + smooth)).mean()
 
 
+def margin(output: Any, target: Any) -> Any:
+    """``max(0, 0.9 - length)**2`` of the right class, half of ``max(0, length - 0.1)**2`` of the others, added up.
+
+    For the lengths of capsules: Sabour et al., 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv.nn as nn
+    >>> round(float(nn.losses.margin(np.array([[0.8, 0.3]]), np.array([0]))), 6)
+    0.03
+    """
+    labels = np.asarray(target)
+    classes = output.shape[1]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != output.shape[0]:
+        raise ValueError(
+            f"margin: target has shape {labels.shape} and dtype {labels.dtype}, but needs labels (N,)"
+        )
+    right = (labels[:, np.newaxis] == np.arange(classes)).astype(output.dtype)
+    missed, found = F.relu(0.9 - output), F.relu(output - 0.1)
+    return (missed * missed * right + found * found * (0.5 * (1 - right))).sum(axis=1).mean()
+
+
 NAMED: dict[str, Callable[..., Any]] = {
     "cross_entropy": cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
     "mean_squared_error": mean_squared_error,
     "mse": mean_squared_error,
     "huber": huber,
+    "margin": margin,
     "dice": dice,
 }
 

@@ -269,6 +269,8 @@ class Module(Core):
         progress: bool | None = None,
         rng: Any = None,
         debug: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> dict[str, list[float]]:
         """Train the network in place.
 
@@ -298,6 +300,11 @@ class Module(Core):
             the same bits, on the ``cython`` backend whatever the number of threads.
         debug : bool
             Look for the layer in which numbers stop being finite.
+        checkpoint : path_like, optional
+            A ``.safetensors`` file that the whole state is written to after each epoch.
+        resume : bool
+            Go on from that file, where there is one, to the same bits as without an interruption. `epochs` counts
+            those before it, too. What callbacks know is not in the file.
 
         Returns
         -------
@@ -337,6 +344,8 @@ class Module(Core):
             progress=progress,
             rng=rng,
             debug=debug,
+            checkpoint=checkpoint,
+            resume=resume,
         )
         self.__dict__["_loss"] = loss
         self.__dict__["_optimizer"] = run.optimizer
@@ -445,7 +454,7 @@ class Module(Core):
         0      Conv2D     (1, 4, 6, 6)          40  2.6 k     3   576 B
         1      MaxPool2D  (1, 4, 3, 3)                        4   144 B
         2      Flatten    (1, 36)                             4     0 B
-        3      Dense      (1, 10)              370    720   all    40 B
+        3      Dense      (1, 10)              370   720    all    40 B
         ---------------------------------------------------------------
         Sequential: 410 parameters, 3.3 kFLOPs, 760 B of activations
         """

@@ -67,6 +67,7 @@ class Tape:
 
     def __init__(self, watched: Iterable[Array] = (), where: Callable[[], str] | None = None) -> None:
         self._where = where
+        self.has_made = False  # whether a layer made parameters meanwhile
         self._watched = {id(array): Variable(array) for array in watched}
         self._entries: list[tuple[str, Pullback, Sequence[Any], Variable]] = []
 
@@ -78,6 +79,7 @@ class Tape:
         return self._watched.get(id(array), array)
 
     def made(self, array: Array) -> None:
+        self.has_made = True
         self.watch(array)
 
     def gradient_of(self, array: Array) -> Array:

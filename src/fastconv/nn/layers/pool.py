@@ -9,6 +9,7 @@ from fastconv.nn.module import Module
 from fastconv.nn.operation import Operation
 from fastconv.nn.operations import images, pool
 from fastconv.nn.scope import SCOPE
+from fastconv.problem.options import padding as read_padding
 from fastconv.problem.options import padding_in_numbers
 from fastconv.typing import OutputSizeLike, PaddingLike, PaddingMode, PairLike
 
@@ -26,7 +27,7 @@ class _Pooling(Module):
         name = type(self).__name__
         self.kernel_size = pair(name, "kernel_size", kernel_size, 1)
         self.stride = self.kernel_size if stride is None else pair(name, "stride", stride, 1)
-        padding_in_numbers(name, padding)
+        read_padding(name, padding)
         self.padding = padding
 
     def forward(self, x: Any) -> Any:

@@ -31,6 +31,7 @@ from fastconv.nn.models.classic import (
     vgg19,
     vgg19_bn,
 )
+from fastconv.nn.models.inception import inception_v3, xception
 from fastconv.nn.models.mobile import (
     convnext_tiny,
     efficientnet_b0,
@@ -40,6 +41,7 @@ from fastconv.nn.models.mobile import (
     mobilenet_v3_large,
     mobilenet_v3_small,
 )
+from fastconv.nn.models.others import ActorCritic, CapsNet, WaveNet, actor_critic, capsnet, dqn, wavenet
 from fastconv.nn.models.residual import (
     deeplabv3_resnet50,
     fcn_resnet50,
@@ -55,19 +57,26 @@ from fastconv.nn.models.segmentation import UNet, unet, unet_small
 from fastconv.shown import shows
 
 __all__ = [
+    "ActorCritic",
+    "CapsNet",
     "UNet",
+    "WaveNet",
+    "actor_critic",
     "alexnet",
+    "capsnet",
     "convnext_tiny",
     "deeplabv3_resnet50",
     "densenet",
     "densenet121",
     "densenet169",
     "densenet201",
+    "dqn",
     "efficientnet_b0",
     "efficientnet_b1",
     "efficientnet_b2",
     "fcn_resnet50",
     "googlenet",
+    "inception_v3",
     "lenet5",
     "mobilenet_v1",
     "mobilenet_v2",
@@ -95,5 +104,7 @@ __all__ = [
     "vgg16_bn",
     "vgg19",
     "vgg19_bn",
+    "wavenet",
+    "xception",
 ]
 __dir__ = shows(__name__)

@@ -19,7 +19,7 @@ from fastconv.ops.pool_adaptive import (
     global_max_pool2d,
 )
 from fastconv.ops.pool_random import fractional_max_pool2d, stochastic_pool2d
-from fastconv.problem.options import padding_in_numbers
+from fastconv.problem.options import padding as read_padding
 from fastconv.typing import Array
 
 Function = Callable[..., Any]
@@ -59,9 +59,15 @@ def _averaging(name: str, forward: Function, gradient: Function, emit: Function 
 def _windows(options: dict[str, Any]) -> dict[str, Any]:
     kernel = pair(options["kernel_size"])
     stride = kernel if options.get("stride") is None else pair(options["stride"])
-    top, bottom, left, right = padding_in_numbers("pooling", options.get("padding", 0))
     attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": stride}
-    attributes["pads"] = top, left, bottom, right
+    padding = read_padding("pooling", options.get("padding", 0))
+    if padding == "same":
+        attributes["auto_pad"] = "SAME_UPPER"
+    elif padding == "full":
+        raise ValueError("pooling with padding='full' has no form as a graph")
+    elif padding != "valid":
+        top, bottom, left, right = padding
+        attributes["pads"] = top, left, bottom, right
     if options.get("ceil_mode"):
         attributes["ceil_mode"] = 1
     return attributes

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastconv.arguments import integer
 from fastconv.nn.core import Core
-from fastconv.nn.gradients import loss_and_gradients
+from fastconv.nn.gradients import Found, loss_and_gradients
 from fastconv.nn.losses import loss_of
 from fastconv.nn.optimisers import Optimiser, optimiser_of
 from fastconv.nn.scope import setting
-from fastconv.nn.state import parameters
 from fastconv.nn.training import batches
 from fastconv.nn.training.callbacks import Callback, Run
 from fastconv.nn.training.metrics import metrics_of
 from fastconv.nn.training.progress import progress_of
+from fastconv.nn.training.resume import go_on, keep
 from fastconv.typing import Array
 
 
-def gradients_of(
-    net: Core, x: Any, y: Any, loss: Callable[..., Any], debug: bool = False
-) -> tuple[float, dict[str, Array], Any]:
-    """The loss of a batch, the gradients, and the network's output; in training mode."""
+def gradients_of(net: Core, x: Any, y: Any, loss: Callable[..., Any], debug: bool = False) -> Found:
+    """The loss of a batch, the gradients, and as `more` the network's output; in training mode."""
 
     def function(net: Any, x: Any, y: Any) -> Any:
         output = batches.called(net, x)
@@ -52,10 +52,10 @@ def train_step(
     net: Core, x: Any, y: Any, loss: Callable[..., Any], optimizer: Optimiser, debug: bool
 ) -> float:
     """One step on one batch."""
-    value, gradients, _ = gradients_of(net, x, y, loss, debug)
-    check_loss(value, "train_step")
-    optimizer.step(parameters(net), gradients)
-    return value
+    found = gradients_of(net, x, y, loss, debug)
+    check_loss(found.value, "train_step")
+    optimizer.step(found.parameters, found.gradients)
+    return found.value
 
 
 class Totals:
@@ -100,6 +100,8 @@ class Fit:
         progress: bool | None,
         rng: Any,
         debug: bool,
+        checkpoint: str | os.PathLike[str] | None,
+        resume: bool,
     ) -> None:
         self.net = net
         self.x, self.y = batches.arrays("fit", "x", x), batches.arrays("fit", "y", y)
@@ -121,23 +123,35 @@ class Fit:
             self.order, self.layers, self.changes = np.random.default_rng(rng).spawn(3)
         except (TypeError, ValueError) as error:
             raise type(error)(f"fit: rng is {rng!r}, but needs a numpy.random.Generator or a seed") from None
+        self.checkpoint, self.resume = checkpoint, bool(resume)
+        if self.resume and checkpoint is None:
+            raise ValueError("fit: resume=True needs checkpoint=, the path of a file")
         self.history: dict[str, list[float]] = {}
         self.run = Run(net, self.optimizer, self.history, self.epochs)
         self.callbacks = [*progress_of(progress), *callbacks]
 
     def __call__(self) -> dict[str, list[float]]:
         run = self.run
+        state = self.net, self.optimizer, self.history, self._generators()
+        first = 0
+        if self.checkpoint is not None and self.resume and Path(self.checkpoint).exists():
+            first = go_on(self.checkpoint, *state)
         self._tell("begin")
         try:
-            for epoch in range(self.epochs):
+            for epoch in range(first, self.epochs):
                 run.epoch = epoch
                 self._epoch()
                 self._tell("epoch_end")
+                if self.checkpoint is not None:
+                    keep(self.checkpoint, *state)
                 if run.stop:
                     break
         finally:
             self._tell("end")
         return self.history
+
+    def _generators(self) -> dict[str, np.random.Generator]:
+        return {"order": self.order, "layers": self.layers, "changes": self.changes}
 
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
@@ -167,15 +181,15 @@ class Fit:
                 changed = self.augment(x, y, self.changes)
             x, y = changed if isinstance(changed, tuple) else (changed, y)
         with setting(rng=self.layers):
-            value, gradients, output = gradients_of(self.net, x, y, self.loss, self.debug)
-        self.run.loss = value
-        check_loss(value, f"epoch {self.run.epoch + 1}, batch {self.run.batch + 1}")
-        ready = waiting.add(gradients, len(chosen), is_last)
+            found = gradients_of(self.net, x, y, self.loss, self.debug)
+        self.run.loss = found.value
+        check_loss(found.value, f"epoch {self.run.epoch + 1}, batch {self.run.batch + 1}")
+        ready = waiting.add(found.gradients, len(chosen), is_last)
         if ready is not None:
-            self.optimizer.step(parameters(self.net), ready)
+            self.optimizer.step(found.parameters, ready)
         with setting(layout=self.net.layout or "NCHW"):
-            numbers = {name: metric(output, y) for name, metric in self.metrics.items()}
-        totals.add(len(chosen), loss=value, **numbers)
+            numbers = {name: metric(found.more, y) for name, metric in self.metrics.items()}
+        totals.add(len(chosen), loss=found.value, **numbers)
 
 
 class Accumulated:
