@@ -215,6 +215,10 @@ def test_what_does_not_fit(tmp_path):
     same = functools.partial(fastconv.pad2d, padding=0)
     with pytest.raises(ValueError, match="overlaps"):
         tiles.run(same, X, X)
+    path = tmp_path / "both"
+    one = np.memmap(path, np.float32, "w+", shape=X.shape)
+    with pytest.raises(ValueError, match="overlaps"):
+        tiles.run(same, one, np.memmap(path, np.float32, "r+", shape=X.shape))
     with pytest.raises(TypeError, match="source is list"):
         tiles.run(BLUR, X.tolist(), y)
     with pytest.raises(ValueError, match="workers"):
