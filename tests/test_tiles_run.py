@@ -109,7 +109,7 @@ def child(script, *arguments):
     )
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_run_that_was_killed_goes_on(tmp_path, workers):
     source = np.memmap(tmp_path / "x", np.float32, "w+", shape=X.shape)
     source[...] = X
@@ -273,6 +273,7 @@ print(most[0] - before, made.memory)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_bounded(tmp_path):
     done = child(textwrap.dedent(MEMORY), tmp_path)
