@@ -35,9 +35,10 @@ def run(
 ) -> None:
     """Compute an operation or a network on an image of any size, tile by tile.
 
-    Arrays of at most ``workers * Tiling.memory`` bytes live at a time, and the workspaces of the kernels besides, a few
-    MB for each thread. The values are those of the whole image to rounding; with ``algorithm="direct"``, here for a
-    network or as an argument of the operation, those of convolutions in every bit.
+    Arrays of at most ``workers * Tiling.memory`` bytes live at a time; besides there are the workspaces of the kernels,
+    a few MB for each thread, and what `fastconv.get_cache_size` lets be kept for later results. The
+    values are those of the whole image to rounding; with ``algorithm="direct"``, here for a network or as an argument
+    of the operation, those of convolutions in every bit.
 
     Parameters
     ----------
