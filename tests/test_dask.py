@@ -66,7 +66,7 @@ def test_operations_have_the_values_of_the_whole_image(call, sizes):
 
 def test_every_chunk_has_the_size_that_it_says():
     for name, arguments, named in CALLS:
-        lazy = getattr(fd, name)(da.from_array(X, chunks=(2, 2, 7, 13)), *arguments, **named)
+        lazy = getattr(fd, name)(da.from_array(X, chunks=(2, 2, 17, 13)), *arguments, **named)
         for place in np.ndindex(*lazy.numblocks):
             block = lazy.blocks[place]
             assert block.compute(scheduler="synchronous").shape == block.shape
@@ -98,6 +98,24 @@ def test_nothing_is_computed_before_it_is_asked_for():
     assert lazy.shape == (1, 4, 18, 18)
     with pytest.raises(AssertionError, match="computed"):
         lazy.compute()
+
+
+def test_a_task_gets_the_chunks_that_it_needs_alone():
+    x = da.from_array(X, chunks=(3, 2, 10, 31))
+    for kernel, most in ((1, 1), (3, 3), (25, 4)):
+        lazy = fd.conv2d(x, np.ones((1, 2, kernel, 1), np.float32), padding=(kernel // 2, 0))
+        layer = lazy.dask.layers[lazy.name]
+        counts = [len(task[3]) for key, task in layer.items() if isinstance(key, tuple)]
+        assert max(counts) == most
+
+
+def test_results_share_no_memory_with_the_input():
+    net = Net()
+    graph = net.graph(net("Identity", net.input(3, 2, 40, 31)))
+    x = da.from_array(X.copy(), chunks=-1).persist(scheduler="synchronous")
+    result = fd.apply(graph, x).compute(scheduler="synchronous")
+    result[...] = 7
+    np.testing.assert_array_equal(x.compute(scheduler="synchronous"), X)
 
 
 def test_the_same_call_has_the_same_name():

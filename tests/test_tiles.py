@@ -55,6 +55,7 @@ def test_convolutions_have_the_bits_of_the_whole_image(case, layout, tile):
     same(functools.partial(fastconv.conv2d, **options, algorithm="direct"), x, tile)
 
 
+@pytest.mark.slow("numba")
 @given(convolutions(MODES), sides)
 def test_convolutions_of_any_algorithm(backend, case, tile):
     x, weight = normal(*case.x, dtype=np.float64), normal(*case.weights[0], dtype=np.float64)

@@ -156,6 +156,8 @@ def unet(mode="wrap"):
     return net, net("Softmax", net("Conv", both, net.normal(4, 16, 3, 3) / 12, pads=(1, 1, 1, 1)), axis=1)
 
 
+@pytest.mark.slow("numba")
+@pytest.mark.one_instruction_set
 @pytest.mark.parametrize("mode", ["wrap", "reflect"])
 def test_a_network_of_branches(backend, mode):
     net, last = unet(mode)

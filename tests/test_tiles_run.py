@@ -109,7 +109,7 @@ def child(script, *arguments):
     )
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_run_that_was_killed_goes_on(tmp_path, workers):
     source = np.memmap(tmp_path / "x", np.float32, "w+", shape=X.shape)
     source[...] = X
@@ -215,6 +215,10 @@ def test_what_does_not_fit(tmp_path):
     same = functools.partial(fastconv.pad2d, padding=0)
     with pytest.raises(ValueError, match="overlaps"):
         tiles.run(same, X, X)
+    path = tmp_path / "both"
+    one = np.memmap(path, np.float32, "w+", shape=X.shape)
+    with pytest.raises(ValueError, match="overlaps"):
+        tiles.run(same, one, np.memmap(path, np.float32, "r+", shape=X.shape))
     with pytest.raises(TypeError, match="source is list"):
         tiles.run(BLUR, X.tolist(), y)
     with pytest.raises(ValueError, match="workers"):
@@ -269,6 +273,7 @@ print(most[0] - before, made.memory)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_bounded(tmp_path):
     done = child(textwrap.dedent(MEMORY), tmp_path)

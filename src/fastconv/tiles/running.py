@@ -35,9 +35,10 @@ def run(
 ) -> None:
     """Compute an operation or a network on an image of any size, tile by tile.
 
-    Arrays of at most ``workers * Tiling.memory`` bytes live at a time, and the workspaces of the kernels besides, a few
-    MB for each thread. The values are those of the whole image to rounding; with ``algorithm="direct"``, here for a
-    network or as an argument of the operation, those of convolutions in every bit.
+    Arrays of at most ``workers * Tiling.memory`` bytes live at a time; besides there are the workspaces of the kernels,
+    a few MB for each thread, and what `fastconv.get_cache_size` lets be kept for later results. The
+    values are those of the whole image to rounding; with ``algorithm="direct"``, here for a network or as an argument
+    of the operation, those of convolutions in every bit.
 
     Parameters
     ----------
@@ -114,11 +115,10 @@ def _check(made: Tiling, source: Any, destination: Any, chunks: tuple[int, ...] 
         raise ValueError(f"{op}: destination has shape {destination.shape}, but needs {made.output_shape}")
     if not np.can_cast(made.dtype, destination.dtype, "same_kind"):
         raise TypeError(f"{op}: destination is {destination.dtype}, but the result is {made.dtype}")
-    if isinstance(destination, np.ndarray):
-        if not destination.flags.writeable:
-            raise ValueError(f"{op}: destination cannot be written to")
-        if isinstance(source, np.ndarray) and np.may_share_memory(source, destination):
-            raise ValueError(f"{op}: destination overlaps the source")
+    if isinstance(destination, np.ndarray) and not destination.flags.writeable:
+        raise ValueError(f"{op}: destination cannot be written to")
+    if _overlap(source, destination):
+        raise ValueError(f"{op}: destination overlaps the source")
     if chunks is not None:  # one that is half written when the run is killed must not hold another tile
         pieces = {0: 1} if len(made.output_shape) > len(made.axes) + 1 else {}
         pieces |= dict(zip(made.axes, made.tile, strict=True))
@@ -128,6 +128,20 @@ def _check(made: Tiling, source: Any, destination: Any, chunks: tuple[int, ...] 
                     f"{op}: tiles are of one image and {made.tile}, but with a journal they need to be of whole "
                     f"chunks of the destination, {chunks}"
                 )
+
+
+def _overlap(source: Any, destination: Any) -> bool:
+    """As far as it can be told: of two mappings of one file, where they begin and end in it."""
+    if source is destination:
+        return True
+    if not isinstance(source, np.ndarray) or not isinstance(destination, np.ndarray):
+        return False
+    if isinstance(source, np.memmap) and isinstance(destination, np.memmap):
+        files, starts = [source.filename, destination.filename], (source.offset, destination.offset)
+        ends = starts[0] + source.nbytes, starts[1] + destination.nbytes
+        if None not in files and files[0] == files[1] and max(starts) < min(ends):
+            return True
+    return np.may_share_memory(source, destination)
 
 
 class _Run:
