@@ -19,6 +19,7 @@ from fastconv.graph.program.lowering import (
     lowers,
     merged,
     sizes_of,
+    strides_in,
     strides_of,
 )
 
@@ -259,15 +260,21 @@ def _lower(
         return False
     if np.broadcast_shapes(*map(sizes_of, operands)) != shape:
         return False
-    walks = [_broadcast(sizes_of(value), shape) for value in operands]
-    sizes, strides = merged(shape, [strides_of(shape), *walks], 1)
+    layout = b.layout(out)
+    walks = [strides_in(layout, shape)]
+    for value in operands:
+        own = sizes_of(value)
+        # Constants are as the file has them; what has another shape than the result lies alike in both layouts.
+        walks.append(_broadcast(own, shape) if value.is_constant or own != shape else walks[0])
+    order = [0, 2, 3, 1] if layout == "NHWC" else list(range(len(shape)))
+    sizes, strides = merged([shape[i] for i in order], [[walk[i] for i in order] for walk in walks], 1)
     if len(sizes) > MOST_AXES:
         return False
     what = dtype, sizes, strides[1:], strides[0], chain.code
     words = " ".join(inner.operation for inner in nodes)
     flops = len(chain.code) * math.prod(shape)
-    places = [b.place(value) for value in operands]
-    b.add("elementwise", what, places, b.place(out), algorithm=words, flops=flops, as_list=True)
+    places = [b.place(value, "NCHW" if value.is_constant else layout) for value in operands]
+    b.add("elementwise", what, places, b.place(out, layout), algorithm=words, flops=flops, as_list=True)
     return True
 
 
