@@ -1,6 +1,7 @@
 /* Chooses the instruction set once, and a convolution kernel for each problem; everything that Cython calls and that
  * has variants goes through here. */
 #include <stddef.h>
+#include <string.h>
 
 #include "base/parallel.h"
 #include "conv/kernel.h"
@@ -140,8 +141,13 @@ size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads) {
     return kernel_of(p, kernel)->workspace_bytes(p, threads);
 }
 
+int fc_conv_prepares(const fc_conv *p, int kernel) { return kernel_of(p, kernel)->prepare != NULL; }
+
 int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads) {
-    return kernel_of(p, kernel)->prepare(p, weight, packed, threads);
+    const fc_conv_kernel *k = kernel_of(p, kernel);
+    if (k->prepare) return k->prepare(p, weight, packed, threads);
+    memcpy(packed, weight, k->weight_bytes(p));
+    return 0;
 }
 
 int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
@@ -153,6 +159,7 @@ int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *we
                      const fc_epilogue *e, void *out, int threads) {
     const fc_conv_kernel *k = kernel_of(p, kernel);
     if (!p->batch) return 0;
+    if (!k->prepare) return k->run(p, x, weight, e, out, threads);
     if (k->run_once) return k->run_once(p, x, weight, packed, e, out, threads);
     int status = k->prepare(p, weight, packed, threads);
     return status ? status : k->run(p, x, packed, e, out, threads);

@@ -21,7 +21,8 @@ typedef struct {
     int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
     int64_t out_height, out_width;
     int layout, dtype, transposed, strict;
-    int once; /* are the weights prepared for this call alone? */
+    int once;           /* are the weights prepared for this call alone? */
+    int planar_weights; /* are the user's weights those of NCHW, whatever the layout? */
     /* The predicted cost of the kernel that runs, kept by who makes the call again and again; 0: run asks for it. */
     double cycles;
 } fc_conv;
@@ -62,6 +63,7 @@ int fc_conv_choose(const fc_conv *p);
 size_t fc_conv_weight_bytes(const fc_conv *p, int kernel);
 int64_t fc_conv_weight_form(const fc_conv *p, int kernel); /* equal where images of both sizes can share them */
 size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads); /* of one thread */
+int fc_conv_prepares(const fc_conv *p, int kernel); /* or are the user's weights ready as they are? */
 int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads);
 int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
                 int threads);

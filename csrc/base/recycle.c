@@ -47,14 +47,19 @@ static void shrink(size_t bytes, size_t blocks) {
     while (pool.count && (pool.bytes > bytes || pool.count > blocks)) free(take(0));
 }
 
+static char *aligned(size_t page, size_t bytes) {
+    void *block;
+    return posix_memalign(&block, page, bytes) ? NULL : block;
+}
+
 static char *fresh(size_t bytes) {
     size_t page = bytes >= HUGE_PAGE ? HUGE_PAGE : PAGE;
     if (bytes > SIZE_MAX - page) return NULL;
-    bytes = (bytes + page - 1) / page * page;
-    char *block = aligned_alloc(page, bytes);
+    bytes = (bytes + PAGE - 1) / PAGE * PAGE; /* what does not fill a huge page lies in small ones */
+    char *block = aligned(page, bytes);
     if (!block) {
         fc_recycle_clear();
-        block = aligned_alloc(page, bytes);
+        block = aligned(page, bytes);
     }
     if (!block) return NULL;
 #ifdef MADV_HUGEPAGE

@@ -85,7 +85,7 @@ void FC_NAME(pack_channel_block)(const operands *o, int64_t kernel_h, int64_t ke
         }
         return;
     }
-    int by_channel = o->w_channel == 1 && o->nhwc, joined = !o->nhwc && o->w_channel == elements;
+    int by_channel = o->w_channel == 1 && o->w_nhwc, joined = !o->w_nhwc && o->w_channel == elements;
     int64_t stretches = by_channel ? elements : joined ? 1 : channels;
     int64_t length = by_channel ? channels : joined ? channels * elements : elements;
     for (int64_t k = 0; k < width; k += VL) /* outermost: the hardware prefetches some 16 streams, not 32 */

@@ -308,7 +308,11 @@ static double cost(const fc_conv *given) {
     taps *= PRODUCT_CYCLES;
     int64_t along = p->layout == FC_NCHW ? p->out_width : is_inner(p) ? p->out_width * p->channels : p->channels;
     double vectors = outputs / (double)along * ceil((double)along / VL), planes = (double)(p->batch * p->filters);
-    if (tiled(p)) return vectors * (4.1 + 0.61 * taps * (double)p->stride_w) + moved;
+    if (tiled(p)) { /* by whole tiles */
+        vectors *= (double)(ceil_div(p->out_height, TILE_ROWS) * TILE_ROWS) / (double)p->out_height;
+        vectors *= (double)(ceil_div(p->out_width, TILE_PIXELS) * TILE_PIXELS) / (double)p->out_width;
+        return vectors * (4.1 + 0.61 * taps * (double)p->stride_w) + moved;
+    }
     if (walked(p))
         return vectors * ((is_inner(p) ? 10 : 0.41) + taps * (is_inner(p)       ? 0.91
                                                               : p->stride_w > 1 ? 1.2
@@ -373,13 +377,15 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
         for (int64_t first = 0; first < p->channels; first++)
             for (int64_t t = 0; t < taps; t++)
                 for (int l = 0; l < VL; l++)
-                    *to++ = from[element_of_tap(p, t) * p->channels + (first + l) % p->channels];
+                    element_weights(p, from, element_of_tap(p, t), (first + l) % p->channels, 1, to++);
         return 0;
     }
     for (int64_t v = 0; v * VL < p->channels; v++) {
         int64_t c = tiled(&plain) ? vector_start(p->channels, v) : v * VL;
-        for (int64_t t = 0; t < taps; t++, to += VL)
-            store(to, load_up_to(from + element_of_tap(p, t) * p->channels + c, p->channels - c));
+        for (int64_t t = 0; t < taps; t++, to += VL) {
+            store(to, zero());
+            element_weights(p, from, element_of_tap(p, t), c, min64(VL, p->channels - c), to);
+        }
     }
     return 0;
 }

@@ -258,8 +258,10 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
         return 0;
     }
     for (int64_t k = 0; k < p->channels; k += VL)
-        for (int64_t t = 0; t < taps; t++, to += VL) /* the walk's rows are the kernel's columns */
-            store(to, load_up_to(from + (t % kernel * kernel + t / kernel) * p->channels + k, p->channels - k));
+        for (int64_t t = 0; t < taps; t++, to += VL) { /* the walk's rows are the kernel's columns */
+            store(to, zero());
+            element_weights(p, from, t % kernel * kernel + t / kernel, k, min64(VL, p->channels - k), to);
+        }
     return 0;
 }
 

@@ -158,24 +158,6 @@ static double cost(const fc_conv *p) {
     return cycles + 400;
 }
 
-typedef struct {
-    const real *from;
-    real *to;
-    int64_t count;
-} weight_copy;
-
-static int copy_weights(const void *context, int64_t begin, int64_t end) {
-    const weight_copy *c = context;
-    copy_reals(c->to + begin * VL, c->from + begin * VL, min64(end * VL, c->count) - begin * VL);
-    return 0;
-}
-
-static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
-    int64_t count = (int64_t)(weight_bytes(p) / sizeof(real));
-    weight_copy c = {weight, packed, count};
-    return fc_parallel(ceil_div(count, VL), (double)count / 4, threads, copy_weights, &c);
-}
-
 static int run(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
     operands o = operands_of(p);
     dots_job j = {.o = &o, .e = e, .x = x, .weights = packed, .out = out, .length = o.channels * o.elements};
@@ -183,12 +165,5 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
     return fc_parallel(ceil_div(o.batch, j.images) * o.groups * j.blocks, all_cycles(p, cost), threads, do_blocks, &j);
 }
 
-/* The user's weights are ready as they are. */
-static int run_once(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
-                    int threads) {
-    (void)packed;
-    return run(p, x, weight, e, out, threads);
-}
-
-const fc_conv_kernel FC_NAME(dot_products) = {accepts,  cost, weight_bytes, workspace_bytes, prepare, run, NULL,
-                                              run_once, NULL, NULL};
+const fc_conv_kernel FC_NAME(dot_products) = {accepts, cost, weight_bytes, workspace_bytes, NULL, run, NULL,
+                                              NULL,    NULL, NULL};

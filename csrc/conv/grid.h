@@ -29,7 +29,7 @@ typedef struct {
     int64_t w_filter, w_channel, w_row, w_column, w_group; /* strides of the user's weights */
     int64_t grid_rows, grid_columns;                       /* grids along each axis, by the kernel alone */
     int64_t phase_rows, phase_columns;                     /* phases along each axis that hold outputs */
-    int nhwc;
+    int nhwc, w_nhwc;                                      /* of the images; of the user's weights */
 } operands;
 
 /* Along one axis: output o lies at o * out_step + out_first and sees input o * step + tap_at(t) with tap number t of
@@ -60,8 +60,9 @@ static inline operands operands_of(const fc_conv *p) {
     o.out_image = out * o.out_height * o.out_width;
     /* The user's array is (F, C/g, kH, kW) or (kH, kW, C/g, F), F being the filters of the plain convolution. */
     int64_t per_group = p->channels / p->groups;
-    int64_t outer = o.nhwc ? 1 : per_group * taps, inner = o.nhwc ? p->filters : taps;
-    o.w_column = o.nhwc ? per_group * p->filters : 1;
+    o.w_nhwc = o.nhwc && !p->planar_weights;
+    int64_t outer = o.w_nhwc ? 1 : per_group * taps, inner = o.w_nhwc ? p->filters : taps;
+    o.w_column = o.w_nhwc ? per_group * p->filters : 1;
     o.w_row = p->kernel_w * o.w_column;
     o.w_filter = p->transposed ? inner : outer, o.w_channel = p->transposed ? outer : inner;
     o.w_group = p->filters / p->groups * outer;
@@ -158,6 +159,14 @@ static inline fc_conv plain_of(const fc_conv *p) {
 /* The element of the kernel of `p` that is tap `tap` of the plain one. */
 static inline int64_t element_of_tap(const fc_conv *p, int64_t tap) {
     return p->transposed ? p->kernel_h * p->kernel_w - 1 - tap : tap;
+}
+
+/* The weights of an element for `count` channels from `first` on, of a convolution with one channel in each group. */
+static inline void element_weights(const fc_conv *p, const real *weight, int64_t element, int64_t first, int64_t count,
+                                   real *to) {
+    int64_t step = p->planar_weights ? p->kernel_h * p->kernel_w : 1;
+    const real *from = weight + (p->planar_weights ? element : element * p->channels) + first * step;
+    for (int64_t i = 0; i < count; i++) to[i] = from[i * step];
 }
 
 /* The grid number `index`: a phase, or a plain convolution. */

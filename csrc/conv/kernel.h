@@ -13,6 +13,7 @@ typedef struct {
     double (*cost)(const fc_conv *p); /* cycles, where two threads share the work */
     size_t (*weight_bytes)(const fc_conv *p);
     size_t (*workspace_bytes)(const fc_conv *p, int threads);
+    /* NULL where the user's weights are ready as they are. */
     int (*prepare)(const fc_conv *p, const void *weight, void *packed, int threads);
     int (*run)(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads);
     double (*error)(const fc_conv *p); /* NULL where it computes the textbook sum */

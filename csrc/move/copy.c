@@ -37,6 +37,11 @@ static void copy_rows(const char *from, int64_t from_row, int64_t from_step, cha
             memcpy(to + row * to_row * item, from + row * from_row * item, (size_t)(length * item));
         return;
     }
+    if (length < rows && length < SQUARE) { /* the longer way within */
+        int64_t row = from_row, to_this = to_row, count = rows;
+        from_row = from_step, to_row = to_step, rows = length;
+        from_step = row, to_step = to_this, length = count;
+    }
     switch (item) {
         case 1: COPY_ROWS(uint8_t);
         case 2: COPY_ROWS(uint16_t);
@@ -73,6 +78,7 @@ int fc_copy(const fc_region *r, const void *x, void *out, int threads) {
     copy_job j = {r, x, out, r->sizes[r->axes - 2], SQUARE};
     int64_t length = r->sizes[r->axes - 1] * r->item;
     int flat = r->x_strides[r->axes - 1] == 1 && r->out_strides[r->axes - 1] == 1;
+    if (!flat && r->sizes[r->axes - 1] < SQUARE) j.band = SQUARE * SQUARE / r->sizes[r->axes - 1];
     if (flat && length < 8192) j.band = 1 + 8192 / length;
     if (flat && length >= 8192) j.band = 1;
     double cycles = (double)count * (flat ? 0.1 * r->item : 1.5);

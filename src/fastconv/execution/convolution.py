@@ -74,21 +74,17 @@ def read_planned(
     weight: ArrayLike,
     bias: ArrayLike | None,
     backend: BackendName | None,
-    *,
-    copies: bool = True,
 ) -> tuple[Array, Array | None, BackendName]:
-    """A plan's own copies of weight and bias, and the name of its backend; without `copies` nobody may change them."""
+    """A plan's own copies of weight and bias, and the name of its backend."""
     engine = resolve(o.op, backend)
     check_algorithm(o, engine)
-    kept = read_weight(o.op, "weight", weight)
-    if copies:
-        kept = kept.copy()
-        kept.flags.writeable = False
+    kept = read_weight(o.op, "weight", weight).copy()
+    kept.flags.writeable = False
     outer, inner, _ = weight_sizes(kept.shape, o.layout)
     # Only plain convolutions may leave the groups to the number of input channels.
     channels = outer if o.output_padding is None or o.groups is None else inner * o.groups
     own = read_bias(o.op, bias, channels, compute_dtype(float_result(kept.dtype)))
-    return kept, own.copy() if copies and own is not None else own, engine.name
+    return kept, None if own is None else own.copy(), engine.name
 
 
 class ConvCall:

@@ -38,10 +38,10 @@ class Model(Network):
         self.graph = graph
         self._backend: BackendName | None = backend
         self._optimize = optimize
-        self._plain = Interpreter(graph)
+        self._plain: Interpreter | None = None
         self._general: Graph | None = None
         self._programs: dict[Any, Program] = {}
-        self._plans: dict[Any, Any] = {}
+        self._weights: dict[Any, Any] = {}
 
     @property
     def backend(self) -> BackendName | None:
@@ -51,6 +51,8 @@ class Model(Network):
     def _run(self, arrays: list[Any]) -> list[Any]:
         backend = self._backend or get_backend()
         if not self._optimize:
+            if self._plain is None:  # not before: it copies what is not aligned in the file
+                self._plain = Interpreter(self.graph)
             with use_backend(backend):
                 return self._plain(*arrays)
         shapes = {
@@ -61,10 +63,10 @@ class Model(Network):
         key = tuple(shapes.values()), backend, get_precision()
         program = self._programs.get(key)
         if program is None:
-            program = Program(self._optimised(), shapes, backend, plans=self._plans)
+            program = Program(self._optimised(), shapes, backend, weights=self._weights)
             if len(self._programs) >= _MOST_PROGRAMS:
                 self._programs.clear()
-                self._plans.clear()
+                self._weights.clear()
             program = self._programs.setdefault(key, program)
         return program._run(arrays)
 

@@ -129,20 +129,6 @@ class Plan:
                 self._calls.remember(x, get_precision(), shortcut, packed, problem)
         return result
 
-    def _for_network(
-        self, shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> tuple[Any, Array, Array | None, Work] | None:
-        """What runs images of this shape without a plan: the backend's shortcut, packed weights, the bias, and what it
-        takes; None where kernels do not do all of it. For steps of networks."""
-        like = np.broadcast_to(np.zeros((), dtype), shape)
-        shortcut = shortcut_of(
-            self._backend, self._options, like, self._weight, once=False, planned=self._planned
-        )
-        if shortcut is None:
-            return None
-        problem, (_, packed) = self._prepare(self._backend, self._problem(shape))
-        return shortcut, packed, self._bias, self._backend.work(problem)
-
     def _problem_of(self, input_shape: ShapeLike | None) -> ConvProblem | None:
         return self._calls.problem if input_shape is None else self._problem(self._full_shape(input_shape))
 

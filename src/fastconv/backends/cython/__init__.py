@@ -134,11 +134,18 @@ class CythonBackend:
         conv, kernel = _choose(problem)
         return kernel, conv.weight_form(kernel)
 
-    def prepare(self, problem: ConvProblem, weight: Array, once: bool = False) -> tuple[int, Array]:
-        """The kernel, and the weights packed for it."""
+    def prepares(self, problem: ConvProblem) -> bool:
+        """Are weights packed for the problem's kernel, or ready as they are?"""
+        conv, kernel = _choose(problem)
+        return conv.prepares(kernel)
+
+    def prepare(
+        self, problem: ConvProblem, weight: Array, once: bool = False, planar: bool = False
+    ) -> tuple[int, Array]:
+        """The kernel, and the weights packed for it; `planar` ones are those of NCHW, whatever the layout."""
         conv, kernel = _choose(problem, once)
         packed = _engine.recycled((conv.weight_bytes(kernel),), np.uint8)
-        conv.prepare(kernel, weight, packed, get_num_threads())
+        conv.prepare(kernel, weight, packed, get_num_threads(), planar)
         return kernel, packed
 
     def conv(

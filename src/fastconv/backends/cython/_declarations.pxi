@@ -15,7 +15,7 @@ cdef extern from "fastconv.h" nogil:
         int64_t batch, channels, height, width
         int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
         int64_t out_height, out_width
-        int layout, dtype, transposed, strict, once
+        int layout, dtype, transposed, strict, once, planar_weights
         double cycles
     ctypedef struct fc_epilogue:
         const void *bias
@@ -56,6 +56,7 @@ cdef extern from "fastconv.h" nogil:
     size_t fc_conv_weight_bytes(const fc_conv *p, int kernel)
     int64_t fc_conv_weight_form(const fc_conv *p, int kernel)
     size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads)
+    int fc_conv_prepares(const fc_conv *p, int kernel)
     int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads)
     int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
                     int threads)

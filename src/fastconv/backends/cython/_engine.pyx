@@ -174,12 +174,18 @@ cdef class Conv:
     def workspace_bytes(self, int kernel, int threads):
         return fc_conv_workspace_bytes(&self.p, kernel, threads)
 
-    def prepare(self, int kernel, cnp.ndarray weight, cnp.ndarray packed, int threads):
+    def prepares(self, int kernel):
+        return bool(fc_conv_prepares(&self.p, kernel))
+
+    def prepare(self, int kernel, cnp.ndarray weight, cnp.ndarray packed, int threads, bint planar=False):
+        """`planar` weights are those of NCHW, whatever the layout."""
         cdef int status
         cdef void *w = data(weight)
         cdef void *to = data(packed)
+        cdef fc_conv p = self.p
+        p.planar_weights = planar
         with nogil:
-            status = fc_conv_prepare(&self.p, kernel, w, to, threads)
+            status = fc_conv_prepare(&p, kernel, w, to, threads)
         checked(status)
 
     def run(self, int kernel, cnp.ndarray x, cnp.ndarray packed, cnp.ndarray bias, cnp.ndarray residual,

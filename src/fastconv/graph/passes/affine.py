@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv.graph.graph import Node, Value
+from fastconv.graph.pages import forget_pages
 from fastconv.graph.passes.editor import Editor, name_of, told
 from fastconv.graph.passes.matching import attribute, given, is_float
 from fastconv.typing import Array
@@ -56,6 +57,7 @@ def _fold(node: Node, editor: Editor) -> None:
         whole = whole.then(step)
     own = np.zeros(filters) if bias is None else bias.constant.astype(np.float64)
     scaled, moved = _scaled(node, weight.constant, whole.scale), own * whole.scale + whole.shift
+    forget_pages(weight.constant)
     moved = np.broadcast_to(moved, (filters,)).astype(scaled.dtype)
     if not (np.isfinite(moved).all() and np.isfinite(scaled).all()):
         return

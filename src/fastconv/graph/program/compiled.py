@@ -26,7 +26,8 @@ from fastconv.graph.program import (  # noqa: F401  (they fill the table)
     lower_tables,
     lower_windows,
 )
-from fastconv.graph.program.lowering import Builder, Plans, Step
+from fastconv.graph.program.layouts import channels_last
+from fastconv.graph.program.lowering import Builder, Step, Weights
 from fastconv.graph.program.memory import Kind, Places, aligned, byte_count, has_room
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array
@@ -38,9 +39,11 @@ class CompiledRun:
     Every run under way has an arena of its own; those of runs that ended are kept for the next.
     """
 
-    def __init__(self, graph: Graph, plans: Plans) -> None:
+    def __init__(self, graph: Graph, weights: Weights) -> None:
         self._places = places = Places(graph)
-        builder = Builder(places, plans)
+        last = channels_last(graph)
+        self.layouts = "NCHW and NHWC" if last else "NCHW"
+        builder = Builder(places, weights, last)
         self._branches: list[CompiledRun] = []
         self._segments: list[tuple[int, int] | NodeStep] = []
         self.steps: list[Step | Node] = []
@@ -58,32 +61,38 @@ class CompiledRun:
 
     def _add(self, node: Node, builder: Builder) -> None:
         before = len(builder.steps)
-        if builder.lower(node):
-            added = builder.steps[before:]
-            if added:
-                self._extend_segment(before, len(builder.steps))
-                self.steps += added
-                self._touched += [(*step.reads, step.out) for step in added]
+        done = builder.lower(node)
+        if not done:
+            slots = {id(value): builder.read_in_python(value) + 1 for value in node.reads()}
+        added = builder.steps[before:]
+        if added:
+            self._extend_segment(before, len(builder.steps))
+            self.steps += added
+            self._touched += [(*step.reads, step.out) for step in added]
+        if done:
             return
         places = self._places
         for value in node.outputs:
             if value is not None:
-                number = places.of(value)
-                places.kinds[number] = Kind.MADE
-        slots = {id(value): places.of(value) + 1 for value in node.reads()}
+                builder.make_planar(value)
+                places.kinds[places.of(value)] = Kind.MADE
         compiled = node.operation == "If"
         step = NodeStep(
             node,
             slots,
             lambda value, _: places.of(value) + 1,
-            lambda graph: CompiledRun(graph, builder.plans) if compiled else Interpreter(graph),
+            lambda graph: CompiledRun(graph, builder.weights) if compiled else Interpreter(graph),
         )
         if compiled:
             self._branches += step.bodies.values()
         self._segments.append(step)
         self.steps.append(node)
-        reads = [places.of(value) for value in node.reads()]
-        self._touched.append((*reads, *(places.of(value) for value in node.outputs if value is not None)))
+        self._touched.append(
+            (
+                *(slot - 1 for slot in slots.values()),
+                *(places.of(value) for value in node.outputs if value is not None),
+            )
+        )
 
     def _extend_segment(self, first: int, last: int) -> None:
         latest = self._segments[-1] if self._segments else None

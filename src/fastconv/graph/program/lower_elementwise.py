@@ -14,7 +14,16 @@ import numpy as np
 
 from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.program.instructions import EMITTERS, MOST_INSTRUCTIONS, TRUTH, Chain, Full, Missing
-from fastconv.graph.program.lowering import DTYPES, MOST_AXES, Builder, lowers, merged, sizes_of, strides_of
+from fastconv.graph.program.lowering import (
+    DTYPES,
+    MOST_AXES,
+    Builder,
+    lowers,
+    merged,
+    sizes_of,
+    strides_in,
+)
+from fastconv.typing import Layout
 
 # Of any number of inputs, and what two of them are.
 _OF_MANY = {"Max": "Max", "Mean": "Add", "Min": "Min", "Sum": "Add"}
@@ -23,16 +32,25 @@ _OF_MANY = {"Max": "Max", "Mean": "Add", "Min": "Min", "Sum": "Add"}
 @lowers("fastconv.Elementwise")
 def region(b: Builder, node: Node) -> bool:
     body: Graph = node.attributes["body"]
-    outside = zip(body.inputs, node.inputs, strict=True)
-    known = {id(inner): _operand(b, value, inner) for inner, value in outside if value is not None}
     out = node.outputs[0]
-    return out is not None and compute(b, body.nodes, body.outputs[0], b.place(out), known)
+    if out is None:
+        return False
+    layout, shape = b.layout(out), sizes_of(out)
+    known = {
+        id(inner): _operand(b, value, inner, layout, shape)
+        for inner, value in zip(body.inputs, node.inputs, strict=True)
+        if value is not None
+    }
+    return compute(b, body.nodes, body.outputs[0], b.place(out, layout), known, layout=layout)
 
 
 @lowers(*EMITTERS, *_OF_MANY)
 def single(b: Builder, node: Node) -> bool:
     out = node.outputs[0]
-    return out is not None and compute(b, [node], out, b.place(out), {})
+    if out is None:
+        return False
+    layout = b.layout(out)
+    return compute(b, [node], out, b.place(out, layout), {}, layout=layout)
 
 
 @dataclass(frozen=True)
@@ -57,9 +75,11 @@ class Operand:
         return [0] * missing + own
 
 
-def _operand(b: Builder, value: Value, like: Value) -> Operand:
+def _operand(b: Builder, value: Value, like: Value, layout: Layout, whole: tuple[int, ...]) -> Operand:
+    """Constants are as the file has them; what has another shape than the result lies alike in both layouts."""
     shape = sizes_of(value)
-    return Operand(b.place(value), shape, strides_of(shape), like.dtype == TRUTH)
+    own = "NCHW" if value.is_constant or shape != whole else layout
+    return Operand(b.place(value, own), shape, strides_in(own, shape), like.dtype == TRUTH)
 
 
 def compute(
@@ -69,6 +89,7 @@ def compute(
     target: int,
     known: Mapping[int, Operand],
     shape: tuple[int, ...] | None = None,
+    layout: Layout = "NCHW",
 ) -> bool:
     """Let a place get a value that elementwise nodes make; False, and no step, where C cannot do that.
 
@@ -78,6 +99,8 @@ def compute(
         Values that are somewhere else than where they would be, by `id`.
     shape : tuple of int, optional
         Of the place as the nodes see it.
+    layout : {"NCHW", "NHWC"}
+        That of the place, and of arrays of its shape.
     """
     dtype = _dtype_of(nodes)
     if dtype is None or b.places.values[target].dtype not in (dtype, TRUTH):
@@ -87,18 +110,25 @@ def compute(
     except Missing:
         return False
     shape = sizes_of(b.places.values[target]) if shape is None else shape
-    operands, steps = dict(known), list[tuple[Any, ...]]()
+    order = [0, 2, 3, 1] if layout == "NHWC" else list(range(len(shape)))
+    own, operands, steps = strides_in(layout, shape), dict(known), list[tuple[Any, ...]]()
     for chain, value, words in chains:
-        here = [operands.get(id(operand)) or _operand(b, operand, operand) for operand in chain.operands]
+        here = [
+            operands.get(id(operand)) or _operand(b, operand, operand, layout, shape)
+            for operand in chain.operands
+        ]
         walks = [operand.walk(shape) for operand in here]
         if any(walk is None for walk in walks):
             return False
-        sizes, strides = merged(shape, [strides_of(shape), *(walk for walk in walks if walk is not None)], 1)
+        all_walks = [own, *(walk for walk in walks if walk is not None)]
+        sizes, strides = merged(
+            [shape[axis] for axis in order], [[walk[axis] for axis in order] for walk in all_walks], 1
+        )
         if len(sizes) > MOST_AXES:
             return False
         place = target if value is result else b.scratch(shape, dtype)
         # Between chains truth values are what they are in tiles.
-        operands[id(value)] = Operand(place, shape, strides_of(shape))
+        operands[id(value)] = Operand(place, shape, own)
         truths = sum(operand.is_truth << k for k, operand in enumerate(here))
         gives_truth = b.places.values[place].dtype == TRUTH
         what = DTYPES[dtype], sizes, strides[1:], strides[0], chain.code, truths, gives_truth

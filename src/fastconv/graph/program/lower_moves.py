@@ -21,13 +21,15 @@ from fastconv.graph.program.lowering import (
     attributes_of,
     axis_of,
     dtype_of,
+    is_same_in_both,
     lowers,
     merged,
     sizes_of,
+    strides_in,
     strides_of,
 )
 from fastconv.problem.resize import table_of
-from fastconv.typing import Array
+from fastconv.typing import Array, Layout
 
 
 @lowers("Expand", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze")
@@ -55,9 +57,14 @@ def blocks(b: Builder, node: Node) -> bool:
     if len(sizes_of(x)) != 4:
         return False
     n, c, h, w = sizes_of(x)
-    untouched, a = np.empty((n, c, h, w), x.dtype), attributes_of(node)
+    a, layout = attributes_of(node), b.layout(out)
+    if layout == "NHWC":
+        untouched = np.empty((n, h, w, c), x.dtype)
+        view: Any = untouched.reshape(n, h, w, a["groups"], c // a["groups"]).swapaxes(3, 4)
+        return add_views(b, x, untouched, [(out, view)], layout)
+    untouched = np.empty((n, c, h, w), x.dtype)
     if node.operation == "fastconv.ChannelShuffle":
-        view: Any = untouched.reshape(n, a["groups"], c // a["groups"], h, w).swapaxes(1, 2)
+        view = untouched.reshape(n, a["groups"], c // a["groups"], h, w).swapaxes(1, 2)
     else:
         view = (to_space if node.operation == "DepthToSpace" else to_depth)(
             untouched, a["blocksize"], a["mode"]
@@ -65,7 +72,9 @@ def blocks(b: Builder, node: Node) -> bool:
     return add_views(b, x, untouched, [(out, view)])
 
 
-def add_views(b: Builder, x: Value, untouched: Array, pairs: list[tuple[Value, Any]]) -> bool:
+def add_views(
+    b: Builder, x: Value, untouched: Array, pairs: list[tuple[Value, Any]], layout: Layout = "NCHW"
+) -> bool:
     """Let results be views of the input: such that need no step, where they lie in memory as arrays do, or copies.
 
     The elements of a view have the order of the result's; it may have more axes.
@@ -83,14 +92,14 @@ def add_views(b: Builder, x: Value, untouched: Array, pairs: list[tuple[Value, A
     plans = [(value, view, _region(view)) for value, view in pairs]
     if any(len(region[0]) > MOST_AXES for _, _, region in plans):
         return False
-    source = b.place(x)
+    source = b.place(x, layout)
     for value, view, (sizes, (from_strides, to_strides)) in plans:
         offset = view.__array_interface__["data"][0] - first if view.size else 0
         in_order = view.flags.c_contiguous
         if in_order and not x.is_constant and b.places.view(value, source, offset):
             continue
         part = b.part(source, offset, x) if offset else source
-        b.add("copy", (view.itemsize, sizes, from_strides, to_strides), [part], b.place(value))
+        b.add("copy", (view.itemsize, sizes, from_strides, to_strides), [part], b.place(value, layout))
     return True
 
 
@@ -112,25 +121,35 @@ def joined(b: Builder, node: Node) -> bool:
     if {(*sizes_of(v)[:axis], *sizes_of(v)[axis + 1 :]) for v in values} != around:
         return False
     assert out.dtype is not None
-    item, walk = out.dtype.itemsize, strides_of(shape)
+    layout = b.layout(out)
+    item, walk = out.dtype.itemsize, strides_in(layout, shape)
+    order = [0, 2, 3, 1] if layout == "NHWC" else list(range(len(shape)))
     if item > 8:
         return False
     regions, begin = [], 0
     for value in values:
         own = sizes_of(value)
-        regions.append((value, begin * walk[axis], merged(own, [strides_of(own), walk], 2)))
+        walks = [strides_of(own) if value.is_constant else strides_in(layout, own), walk]
+        region = merged([own[i] for i in order], [[walk[i] for i in order] for walk in walks], 2)
+        regions.append((value, begin * walk[axis], region))
         begin += own[axis]
     if any(len(sizes) > MOST_AXES for _, _, (sizes, _) in regions):
         return False
-    target = b.place(out)
-    in_one_piece = prod(shape[:axis]) == 1
+    target = b.place(out, layout)
+    in_one_piece = layout == "NCHW" and prod(shape[:axis]) == 1
     for value, offset, (sizes, (from_strides, to_strides)) in regions:
         if not prod(sizes_of(value)):
             continue
-        if in_one_piece and not value.is_constant and b.places.put_into(value, out, offset * item):
+        is_made_so = not value.is_constant and (b.layout(value) == layout or is_same_in_both(value))
+        if in_one_piece and is_made_so and b.places.put_into(value, out, offset * item):
             continue
         part = b.part(target, offset * item, value)
-        b.add("copy", (item, sizes, from_strides, to_strides), [b.place(value)], part)
+        b.add(
+            "copy",
+            (item, sizes, from_strides, to_strides),
+            [b.place(value, "NCHW" if value.is_constant else layout)],
+            part,
+        )
     return True
 
 

@@ -16,7 +16,7 @@ from fastconv.backends.cython import BACKEND
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of
 from fastconv.graph.program.lower_elementwise import Operand, compute
-from fastconv.graph.program.lower_windows import constant_weights
+from fastconv.graph.program.lower_windows import add_convolution
 from fastconv.graph.program.lowering import (
     Builder,
     attributes_of,
@@ -26,23 +26,30 @@ from fastconv.graph.program.lowering import (
     sizes_of,
     strides_of,
 )
-from fastconv.ops.plan import Conv2dPlan
-from fastconv.problem.convolution import ConvOptions
+from fastconv.problem.convolution import ConvOptions, ConvProblem
+from fastconv.problem.layout import batch_shape, weight_shape
 from fastconv.settings.precision import get_precision
-from fastconv.typing import ActivationLike, Array
+from fastconv.typing import ActivationLike, Array, Layout
 
 Shape = tuple[int, ...]
 
 
 @lowers("fastconv.Dense")
 def dense(b: Builder, node: Node) -> bool:
-    x, out, known = node.inputs[0], node.outputs[0], constant_weights(node)
+    x, weight, bias, out = node.inputs[0], node.inputs[1], given(node, 2), node.outputs[0]
     assert x is not None
+    assert weight is not None
     assert out is not None
-    if known is None or not prod(sizes_of(x)) or known[0].shape[1:] != sizes_of(x)[-1:]:
+    if dtype_of(node) is None or any(
+        not v.is_constant or v.dtype != x.dtype for v in (weight, bias) if v is not None
+    ):
         return False
-    function = activation_of(node.attributes)
-    add_dense(b, b.place(x), prod(sizes_of(x)[:-1]), *known, b.place(out), function=function)
+    if not prod(sizes_of(x)) or len(sizes_of(weight)) != 2 or sizes_of(weight)[1] != sizes_of(x)[-1]:
+        return False
+    rows, added = prod(sizes_of(x)[:-1]), None if bias is None else bias.constant
+    add_dense(
+        b, b.place(x), rows, weight.constant, added, b.place(out), function=activation_of(node.attributes)
+    )
     return True
 
 
@@ -59,20 +66,21 @@ def add_dense(
 ) -> None:
     """function(x @ weight.T + bias + residual), of that many rows."""
     filters, inputs = weight.shape
-    images = ConvOptions.read("dense", 1, 0, 1, 1, activation=function)
-    pixels = ConvOptions.read("dense", 1, 0, 1, 1, layout="NHWC", activation=function)
-    turned = b.derived(weight, "channels last", lambda matrix: matrix.T[None, None])
 
-    def cycles(options: ConvOptions, shape: Shape, kernel: Shape) -> float:
-        return BACKEND.work(options.problem(shape, kernel, weight.dtype, get_precision())).cycles
+    def options(layout: Layout) -> ConvOptions:
+        return ConvOptions.read("dense", 1, 0, 1, 1, layout=layout, activation=function)
 
-    options, kernel, shape = images, weight, (rows, inputs, 1, 1)
-    if cycles(pixels, (1, 1, rows, inputs), turned.shape) < cycles(images, shape, (filters, inputs, 1, 1)):
-        options, kernel, shape = pixels, turned, (1, 1, rows, inputs)
-    known = b.plan(Conv2dPlan, options, kernel, bias)._for_network(shape, weight.dtype)
-    assert known is not None
-    *what, work = known
-    b.add("conv", what, [x, residual], out, work=work)
+    def problem(layout: Layout) -> ConvProblem:
+        batch, pixels = (rows, 1) if layout == "NCHW" else (1, rows)
+        shape, kernel = (
+            batch_shape(layout, batch, inputs, (1, pixels)),
+            weight_shape(layout, filters, inputs, (1, 1)),
+        )
+        return options(layout).problem(shape, kernel, weight.dtype, get_precision())
+
+    layouts: tuple[Layout, Layout] = ("NCHW", "NHWC")
+    cheapest = min(map(problem, layouts), key=lambda one: BACKEND.work(one).cycles)
+    add_convolution(b, cheapest, options("NCHW").activation, weight, bias, [x, residual], out)
 
 
 @lowers("MatMul")

@@ -6,104 +6,66 @@ from math import prod
 from typing import Any
 
 from fastconv.backends.cython import BACKEND
-from fastconv.graph.graph import Node, Value
-from fastconv.graph.operations.conv import activation_of, row
-from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
+from fastconv.execution.convolution import read_bias
+from fastconv.graph.graph import Node
+from fastconv.graph.operations.conv import row
 from fastconv.graph.operations.windows import Windows
 from fastconv.graph.program.lowering import Builder, attributes_of, dtype_of, given, lowers, sizes_of
-from fastconv.ops.plan import Conv2dPlan, ConvTranspose2dPlan
-from fastconv.ops.plan_base import Plan
-from fastconv.problem.convolution import ConvOptions
+from fastconv.graph.program.problems import activation, image, problem_of
+from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.layout import batch_shape
+from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem, Reducer, adaptive, sliding
 from fastconv.typing import Array
 
-Shape = tuple[int, ...]
+
+def add_convolution(
+    b: Builder,
+    problem: ConvProblem,
+    function: Activation | None,
+    weight: Array,
+    bias: Array | None,
+    reads: list[int],
+    out: int,
+) -> None:
+    """The step of a problem, whose weights are those of NCHW; `reads` are the image and the residual."""
+    shortcut = BACKEND.conv_shortcut(problem, function, problem.result_shape, once=False)
+    known = None if bias is None else read_bias(problem.op, bias, problem.result_channels, problem.dtype)
+    b.add("conv", (shortcut, b.prepared(problem, weight), known), reads, out, work=BACKEND.work(problem))
 
 
-def _image(shape: Shape) -> Shape:
-    """That of signals as images of one row."""
-    return (*shape[:2], 1, *shape[2:]) if len(shape) == 3 else shape
-
-
-def constant_weights(node: Node) -> tuple[Array, Array | None] | None:
-    """Weight and bias, of the input's dtype, where both are constants of images, signals or dense layers."""
-    x, weight, bias = node.inputs[0], node.inputs[1], given(node, 2)
+@lowers("Conv", "ConvTranspose", "fastconv.Conv", "fastconv.ConvTranspose")
+def convolution(b: Builder, node: Node) -> bool:
+    x, weight, out = node.inputs[0], node.inputs[1], node.outputs[0]
+    bias, residual = given(node, 2), given(node, 3)
     assert x is not None
     assert weight is not None
-    if dtype_of(node) is None or weight.dtype != x.dtype or not weight.is_constant:
-        return None
-    if len(sizes_of(weight)) not in (2, 3, 4) or (bias is not None and not bias.is_constant):
-        return None
-    return weight.constant, None if bias is None else bias.constant
-
-
-def _add(b: Builder, node: Node, plan: Plan, x: Shape, residual: Value | None) -> bool:
-    """The step of a plan on images; False where the kernels do not do all of it."""
-    source, result = node.inputs[0], node.outputs[0]
-    assert source is not None
-    assert result is not None
-    assert source.dtype is not None
-    if residual is not None and (residual.dtype, residual.shape) != (result.dtype, result.shape):
+    assert out is not None
+    if residual is not None and (residual.dtype, residual.shape) != (out.dtype, out.shape):
         return False
-    known = plan._for_network(x, source.dtype)
-    if known is None:
+    layout = b.layout(out)
+    problem = problem_of(node, layout)
+    if problem is None:
         return False
-    *what, work = known
-    reads = [b.place(source), -1 if residual is None else b.place(residual)]
-    b.add("conv", what, reads, b.place(result), work=work)
+    reads = [b.place(x, layout), -1 if residual is None else b.place(residual, layout)]
+    added = None if bias is None else bias.constant
+    add_convolution(b, problem, activation(node), weight.constant, added, reads, b.place(out, layout))
     return True
-
-
-@lowers("Conv", "fastconv.Conv")
-def convolution(b: Builder, node: Node) -> bool:
-    x, residual = node.inputs[0], given(node, 3)
-    assert x is not None
-    known = constant_weights(node)
-    if known is None or len(sizes_of(x)) not in (3, 4):
-        return False
-    weight, bias = known
-    shape = _image(sizes_of(x))
-    windows = row(Windows.of(weight.shape[2:], node.attributes))
-    stride: Any
-    padding: Any
-    dilation: Any
-    stride, padding, dilation = windows.strides, windows.padding(shape[2:]), windows.dilations
-    group, function = attributes_of(node)["group"], activation_of(node.attributes)
-    options = ConvOptions.read(node.operation, stride, padding, dilation, group, activation=function)
-    return _add(b, node, b.plan(Conv2dPlan, options, weight, bias), shape, residual)
-
-
-@lowers("ConvTranspose", "fastconv.ConvTranspose")
-def transposed(b: Builder, node: Node) -> bool:
-    x = node.inputs[0]
-    assert x is not None
-    known = constant_weights(node)
-    if known is None or len(sizes_of(x)) not in (3, 4):
-        return False
-    weight, bias = known
-    windows = Windows.of(weight.shape[2:], node.attributes)
-    padding, more, beyond = transposed_padding(windows, sizes_of(x)[2:], node.attributes)
-    if any(beyond):
-        return False
-    strides, pads, extra, groups, dilations = transposed_options(
-        windows, padding, more, attributes_of(node)["group"]
-    )
-    sides, function = (strides, pads, dilations, groups), activation_of(node.attributes)
-    options = ConvOptions.read(node.operation, *sides, output_padding=extra, activation=function)
-    return _add(b, node, b.plan(ConvTranspose2dPlan, options, weight, bias), _image(sizes_of(x)), None)
 
 
 def _pool(b: Builder, node: Node, windows: tuple[Any, Any], reducer: Reducer) -> bool:
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
     assert y is not None
-    shape = _image(sizes_of(x))
+    shape = image(sizes_of(x))
     if not prod(shape):
         return False
     assert x.dtype is not None
-    problem = PoolProblem(shape[0], shape[1], (shape[2], shape[3]), "NCHW", x.dtype, *windows, reducer)
-    shortcut = BACKEND.pool_shortcut(problem, _image(sizes_of(y)))
-    b.add("pool", [shortcut], [b.place(x)], b.place(y), algorithm="pool")
+    layout = b.layout(y)
+    problem = PoolProblem(shape[0], shape[1], (shape[2], shape[3]), layout, x.dtype, *windows, reducer)
+    batch, channels, height, width = image(sizes_of(y))
+    shortcut = BACKEND.pool_shortcut(problem, batch_shape(layout, batch, channels, (height, width)))
+    b.add("pool", [shortcut], [b.place(x, layout)], b.place(y, layout), algorithm="pool")
     return True
 
 
@@ -121,7 +83,7 @@ def pooling(b: Builder, node: Node) -> bool:
     average = node.operation == "AveragePool"
     if average and set(given_windows.dilations) != {1}:
         return False
-    windows, size = row(given_windows), _image(shape)[2:]
+    windows, size = row(given_windows), image(shape)[2:]
     padding = windows.padding(size)
     rules = {"count_padding": bool(attributes_of(node)["count_include_pad"])} if average else {}
     both = [
@@ -140,6 +102,6 @@ def global_pooling(b: Builder, node: Node) -> bool:
     assert x is not None
     if dtype_of(node) is None or len(sizes_of(x)) not in (3, 4):
         return False
-    size = _image(sizes_of(x))[2:]
+    size = image(sizes_of(x))[2:]
     windows = adaptive(size[0], 1), adaptive(size[1], 1)
     return _pool(b, node, windows, "sum" if node.operation == "GlobalAveragePool" else "max")

@@ -15,17 +15,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 import fastconv.backends.cython._engine as _engine
+from fastconv.backends.cython import BACKEND
 from fastconv.backends.protocol import Work
-from fastconv.execution.convolution import read_planned
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
+from fastconv.graph.pages import aligned, forget_pages
 from fastconv.graph.program.memory import Kind, Places, has_room
-from fastconv.ops.plan_base import Plan
-from fastconv.problem.convolution import ConvOptions
-from fastconv.typing import Array
+from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.layout import batch_shape
+from fastconv.typing import Array, Layout
 
-# Those of a network, by what they are made of, with the arrays that they are made of; and arrays made of others.
-Plans = dict[Any, tuple[Any, ...]]
+# Those of a network, prepared, and arrays made of its constants, by what they are made of, each with its source.
+Weights = dict[Any, tuple[Array, Array]]
 MOST_AXES = _engine.MOST_AXES
 DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
 
@@ -41,6 +42,8 @@ class Step:
         0 where moving data is all it does.
     cycles : float
         Predicted; 0 where nothing predicts them.
+    words : str
+        What it does, where that is not what the node does.
     """
 
     node: Node
@@ -50,14 +53,16 @@ class Step:
     flops: int = 0
     weight_bytes: int = 0
     cycles: float = 0.0
+    words: str = ""
 
 
 class Builder:
-    """The steps so far, and the places of values."""
+    """The steps so far, and the places of values. Those in `last` are made with their channels last."""
 
-    def __init__(self, places: Places, plans: Plans) -> None:
+    def __init__(self, places: Places, weights: Weights, last: set[int]) -> None:
         self.places = places
-        self.plans = plans
+        self.weights, self._last = weights, last
+        self._twins: dict[int, int] = {}
         self.network = _engine.Network()
         self.steps: list[Step] = []
         self.constants: dict[int, Array] = {}
@@ -65,40 +70,100 @@ class Builder:
 
     def lower(self, node: Node) -> bool:
         """Add a node's steps; False where it has to run in Python."""
+        self._node = node
         lowering = LOWERINGS.get(node.operation)
         values = [value for value in (*node.reads(), *node.outputs) if value is not None]
         if lowering is None or not all(map(has_room, values)) or not _are_as_inferred(node):
             return False
-        self._node = node
         try:
-            return lowering(self, node)
+            done = lowering(self, node)
         except Exception as error:
             error.add_note(f"in {node}")
             raise
+        for value in node.outputs if done else ():
+            if value is not None and self._is_copied_out(value):
+                self._copy(value, self._twins[id(value)], self.places.of(value), "NCHW")
+        return done
 
-    def plan(self, kind: type[Plan], options: ConvOptions, weight: Array, bias: Array | None) -> Plan:
-        """That of other programs of the network, or a new one, which does not copy the weights."""
-        key = kind, options, id(weight), id(bias)
-        if key not in self.plans:
-            kernel = weight.reshape(*weight.shape[:2], *((1, 1, *weight.shape[2:])[-2:]))
-            plan = kind(options, *read_planned(options, kernel, bias, "cython", copies=False))
-            # The arrays stay, so that no others get their numbers.
-            self.plans[key] = plan, weight, bias
-        return self.plans[key][0]  # type: ignore[no-any-return]
+    def prepared(self, problem: ConvProblem, weight: Array) -> Array:
+        """Weights of NCHW in the form that the problem's kernel takes; programs of the network share them."""
+        options = problem.transposed, problem.groups, problem.stride, problem.dilation, problem.layout
+        key = id(weight), options, BACKEND.weight_form(problem)
+        if key not in self.weights:
+            packed = aligned(weight)
+            if BACKEND.prepares(problem):
+                packed = BACKEND.prepare(problem, packed, planar=True)[1]
+                forget_pages(weight)
+            # The array stays, so that no other gets its number.
+            self.weights[key] = packed, weight
+        return self.weights[key][0]
 
     def derived(self, constant: Array, what: Any, make: Callable[[Array], Array]) -> Array:
         """What is made of a constant, the same array for all programs of the network; `what` names it."""
         key = id(constant), what
-        if key not in self.plans:
-            self.plans[key] = make(constant), constant
-        return self.plans[key][0]  # type: ignore[no-any-return]
+        if key not in self.weights:
+            self.weights[key] = make(constant), constant
+        return self.weights[key][0]
 
-    def place(self, value: Value) -> int:
-        """Where a step reads or writes a value; constants are copied to where kernels can read them."""
+    def layout(self, value: Value | None) -> Layout:
+        """That in which a value is made."""
+        return "NHWC" if id(value) in self._last else "NCHW"
+
+    def make_planar(self, value: Value) -> None:
+        """Let a value be made in the file's layout after all."""
+        self._last.discard(id(value))
+
+    def place(self, value: Value, layout: Layout = "NCHW") -> int:
+        """Where a step reads a value, in this layout, or writes it, in its own; constants are copied to where kernels
+        can read them."""
         number = self.places.of(value)
-        if value.is_constant and number not in self.constants:
-            self.constants[number] = np.require(value.constant, requirements=["C", "A"])
+        if self._node is not None and any(value is out for out in self._node.outputs):
+            assert layout == self.layout(value) or is_same_in_both(value), "a lowering that knows no layouts"
+        if value.is_constant:
+            return self._constant(value, number, layout)
+        if is_same_in_both(value) or (
+            layout == "NCHW" if self._is_copied_out(value) else layout == self.layout(value)
+        ):
+            return number
+        if id(value) not in self._twins:
+            self._twins[id(value)] = twin = self.scratch(sizes_of(value), value.dtype)
+            if not self._is_copied_out(value):
+                self._copy(value, number, twin, layout)
+        return self._twins[id(value)]
+
+    def _is_copied_out(self, value: Value) -> bool:
+        """Is it a result of the network, which is made with its channels last, and given as the file has it?"""
+        output = self.places.kinds[self.places.of(value)] is Kind.OUTPUT
+        return output and self.layout(value) == "NHWC" and not is_same_in_both(value)
+
+    def _constant(self, value: Value, number: int, layout: Layout) -> int:
+        array = value.constant
+        if layout == "NHWC" and not is_same_in_both(value):
+            array = array.transpose(0, 2, 3, 1)
+            if id(value) not in self._twins:
+                self._twins[id(value)] = self.places.add(Value.of("", array), Kind.CONSTANT)
+            number = self._twins[id(value)]
+        if number not in self.constants:
+            self.constants[number] = np.require(array, requirements=["C", "A"])
         return number
+
+    def read_in_python(self, value: Value) -> int:
+        """Where a step in Python finds a value: in the file's layout."""
+        return self.place(value) if has_room(value) and not value.is_constant else self.places.of(value)
+
+    def _copy(self, value: Value, source: int, target: int, layout: Layout) -> None:
+        """A value from one layout into the other."""
+        batch, channels, height, width = sizes_of(value)
+        assert value.dtype is not None
+        before: Layout = "NCHW" if layout == "NHWC" else "NHWC"
+        walks = [strides_in(before, sizes_of(value)), strides_in(layout, sizes_of(value))]
+        axes = [0, 2, 3, 1] if layout == "NHWC" else [0, 1, 2, 3]
+        shape = batch_shape(layout, batch, channels, (height, width))
+        sizes, (from_strides, to_strides) = merged(
+            shape, [[walk[axis] for axis in axes] for walk in walks], 2
+        )
+        what = value.dtype.itemsize, sizes, from_strides, to_strides
+        self.add("copy", what, [source], target, words=f"to {layout}")
 
     def part(self, whole: int, offset: int, like: Value) -> int:
         """What lies so many bytes from the start of a place."""
@@ -119,15 +184,17 @@ class Builder:
         flops: int = 0,
         work: Work | None = None,
         as_list: bool = False,
+        words: str = "",
     ) -> None:
-        """One step of the network; `as_list` where it takes its operands so, `work` where a backend tells it."""
+        """One step of the network; `as_list` where it takes its operands so, `work` where a backend tells it, `words`
+        where it does not do what its node does."""
         operands = [list(reads)] if as_list else list(reads)
         getattr(self.network, kind)(*what, *operands, out)
         read = tuple(place for place in reads if place >= 0)
         assert self._node is not None
         work = work or Work(algorithm or kind, flops, 0)
         self.steps.append(
-            Step(self._node, work.algorithm, read, out, work.flops, work.weight_bytes, work.cycles)
+            Step(self._node, work.algorithm, read, out, work.flops, work.weight_bytes, work.cycles, words)
         )
 
 
@@ -183,6 +250,20 @@ def dtype_of(node: Node) -> int | None:
 def strides_of(shape: Sequence[int]) -> list[int]:
     """Those of a contiguous array, in elements."""
     return [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+
+
+def strides_in(layout: Layout, shape: Sequence[int]) -> list[int]:
+    """Those of a batch of images that lies in a layout, along the axes of NCHW; of other arrays, in their order."""
+    if layout == "NCHW":
+        return strides_of(shape)
+    image, row, pixel, channel = strides_of([shape[0], *shape[2:], shape[1]])
+    return [image, channel, row, pixel]
+
+
+def is_same_in_both(value: Value) -> bool:
+    """Does a value lie in memory alike in both layouts?"""
+    shape = sizes_of(value)
+    return len(shape) != 4 or shape[1] == 1 or shape[2] * shape[3] == 1
 
 
 def merged(

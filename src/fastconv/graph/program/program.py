@@ -48,9 +48,9 @@ class Program(Network):
         *,
         optimize: bool = True,
         stop_after: str | None = None,
-        plans: dict[Any, Any] | None = None,
+        weights: dict[Any, Any] | None = None,
     ) -> None:
-        """`plans` are those that the programs of one network share."""
+        """`weights` are those that the programs of one network share, prepared."""
         self._made_of = graph, dict(input_shapes), backend, optimize, stop_after
         self._backend: BackendName = backend
         shapes = {name: tuple(map(int, shape)) for name, shape in input_shapes.items()}
@@ -63,7 +63,7 @@ class Program(Network):
             with importing:  # not at the top: the extension may not have been built
                 from fastconv.graph.program.compiled import CompiledRun
 
-            self._runs: Any = CompiledRun(self.graph, {} if plans is None else plans)
+            self._runs: Any = CompiledRun(self.graph, {} if weights is None else weights)
         else:
             self._runs = Interpreter(self.graph)
 
@@ -104,7 +104,8 @@ class Program(Network):
         """
         compiled = self._backend == "cython"
         lines = explained(self.graph, self.steps(), self.applied, self.memory(), compiled)
-        setting = f"{self!r}, {counted(get_num_threads(), 'thread')}, layout NCHW"
+        layouts = self._runs.layouts if compiled else "NCHW"
+        setting = f"{self!r}, {counted(get_num_threads(), 'thread')}, layout {layouts}"
         return "\n".join([setting, *lines])
 
     def profile(self, x: ArrayLike | Mapping[str, Any] | None = None, rounds: SupportsIndex = 10) -> Profile:

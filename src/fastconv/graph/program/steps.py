@@ -161,7 +161,7 @@ def _in_c(run: CompiledRun, step: Step) -> StepInfo:
         name=out.name or next(value.name for value in node.outputs if value is not None),
         shape=out.shape,
         dtype=out.dtype,
-        operation=words_of(node),
+        operation=step.words or words_of(node),
         algorithm=step.algorithm if named else "",
         flops=(flops_of(node) or step.flops) if step.flops else 0,
         operations=step.flops,

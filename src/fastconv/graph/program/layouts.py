@@ -1,0 +1,212 @@
+"""Chooses the layout of each image that a network makes on its way, by predicted cost. Called by `compiled.py`.
+
+Kernels are faster in one layout or the other, and a value that is made in one and read in the other is copied. The
+nodes that can do both form regions. A region begins as a whole in either layout; each of its nodes changes sides as
+long as that saves something, and what costs less in the end is taken. Only shapes, the instruction set and the
+processor have a say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+
+from fastconv.backends.cython import BACKEND
+from fastconv.graph.costs import bytes_of, known_shape
+from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.program.lowering import DTYPES, is_same_in_both
+from fastconv.graph.program.memory import has_room
+from fastconv.graph.program.problems import problem_of
+from fastconv.problem.convolution import ConvProblem
+
+# What a copy takes for each byte, in the cycles of the kernels' costs: from one layout to the other, of single
+# elements, and of rows or planes.
+_OTHER_LAYOUT, _ELEMENTS, _ROWS = 0.25, 0.15, 0.045
+# A kernel whose vectors lie along channels transposes what it stores in planes: 3.5 to 5 cycles for 16 results in
+# networks on Zen 5, which the costs of kernels leave out.
+_TRANSPOSED_RESULT = 0.28
+_SWEEPS = 4
+
+
+def channels_last(graph: Graph) -> set[int]:
+    """The numbers (`id`) of the values that are made with their channels last."""
+    return _Network(graph).solved()
+
+
+def costs_of(graph: Graph) -> dict[int, tuple[float, float]]:
+    """Of the nodes that do both layouts, by their numbers, what they cost in NCHW and in NHWC."""
+    known = ((id(node), _costs(node)) for node in graph.nodes)
+    return {number: costs for number, costs in known if costs is not None}
+
+
+class _Network:
+    """The nodes that can do both layouts, and where they are."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._outputs = {id(value) for value in graph.outputs}
+        self._makers: dict[int, Node] = {}
+        self._readers: dict[int, list[Node]] = {}
+        self._costs = costs_of(graph)
+        self._last: set[int] = set()
+        for node in graph.nodes:
+            for value in node.outputs:
+                if value is not None:
+                    self._makers[id(value)] = node
+            for value in node.reads():
+                if value is not None:
+                    self._readers.setdefault(id(value), []).append(node)
+        self._able = [node for node in graph.nodes if id(node) in self._costs]
+
+    def solved(self) -> set[int]:
+        for region in self._regions():
+            numbers = {id(node) for node in region}
+            found: list[tuple[float, set[int]]] = []
+            for start in (set[int](), numbers):
+                self._last = (self._last - numbers) | start
+                self._improve(region)
+                found.append((self._total(region), self._last & numbers))
+            self._last = (self._last - numbers) | min(found, key=lambda one: one[0])[1]
+        made = (value for node in self._able if id(node) in self._last for value in node.outputs)
+        return {id(value) for value in made if value is not None}
+
+    def _regions(self) -> Iterator[list[Node]]:
+        """Of nodes that are joined by a value that one of them makes."""
+        parents = {id(node): id(node) for node in self._able}
+
+        def root(number: int) -> int:
+            while parents[number] != number:
+                parents[number] = number = parents[parents[number]]
+            return number
+
+        for node in self._able:
+            for value in _images(node.inputs):
+                maker = self._makers.get(id(value))
+                if maker is not None and id(maker) in parents:
+                    parents[root(id(node))] = root(id(maker))
+        groups: dict[int, list[Node]] = {}
+        for node in self._able:
+            groups.setdefault(root(id(node)), []).append(node)
+        yield from groups.values()
+
+    def _improve(self, region: list[Node]) -> None:
+        for _ in range(_SWEEPS):
+            changed = False
+            for node in region:
+                touched = {id(value): value for value in (*_images(node.inputs), *_images(node.outputs))}
+                before = self._cost(node) + sum(map(self._copies, touched.values()))
+                self._last ^= {id(node)}
+                if self._cost(node) + sum(map(self._copies, touched.values())) < before:
+                    changed = True
+                else:
+                    self._last ^= {id(node)}
+            if not changed:
+                return
+
+    def _total(self, region: list[Node]) -> float:
+        values = {id(v): v for node in region for v in (*_images(node.inputs), *_images(node.outputs))}
+        return sum(map(self._cost, region)) + sum(map(self._copies, values.values()))
+
+    def _cost(self, node: Node) -> float:
+        return self._costs[id(node)][id(node) in self._last]
+
+    def _copies(self, value: Value) -> float:
+        """What a value costs that is wanted in another layout than it is made in."""
+        maker = self._makers.get(id(value))
+        last = maker is not None and id(maker) in self._last
+        wanted = {id(node) in self._last for node in self._readers.get(id(value), ())}
+        if id(value) in self._outputs:
+            wanted.add(False)
+        return bytes_of(value) * _OTHER_LAYOUT if wanted - {last} else 0.0
+
+
+def _images(values: list[Value | None]) -> Iterator[Value]:
+    """Those that lie in memory differently in the two layouts."""
+    for value in values:
+        if value is not None and not value.is_constant and has_room(value) and not is_same_in_both(value):
+            yield value
+
+
+def _costs(node: Node) -> tuple[float, float] | None:
+    """Predicted cycles in NCHW and in NHWC, of what differs; None where a node does not do both."""
+    found = _COSTS.get(node.operation)
+    out = node.outputs[0]
+    values = [value for value in (*node.reads(), *node.outputs) if value is not None]
+    if found is None or out is None or not all(map(has_room, values)):
+        return None
+    if out.dtype not in DTYPES or len(known_shape(out) or ()) != 4:
+        return None
+    return found(node, out)
+
+
+def _convolution(node: Node, out: Value) -> tuple[float, float] | None:
+    problems = problem_of(node, "NCHW"), problem_of(node, "NHWC")
+    if problems[0] is None or problems[1] is None or is_same_in_both(out):
+        return None
+    planes, pixels = (BACKEND.work(problem) for problem in problems if problem is not None)
+    transposed = prod(known_shape(out) or (0,)) * _TRANSPOSED_RESULT
+    return planes.cycles + (transposed if _is_transposed(problems[0], planes.algorithm) else 0), pixels.cycles
+
+
+def _is_transposed(problem: ConvProblem, algorithm: str) -> bool:
+    """Are the vectors of a kernel channels, which fill them, but its results planes?"""
+    along_channels = algorithm.startswith(("direct_channels", "im2col", "winograd"))
+    return along_channels and problem.groups == 1
+
+
+def _either(node: Node, out: Value) -> tuple[float, float] | None:
+    return 0.0, 0.0
+
+
+def _shuffled(node: Node, out: Value) -> tuple[float, float] | None:
+    return bytes_of(out) * _ROWS, bytes_of(out) * _ELEMENTS
+
+
+def _joined(node: Node, out: Value) -> tuple[float, float] | None:
+    """Parts of one image's planes are made where they lie."""
+    axis = node.attributes["axis"]
+    if axis not in (1, -3) or is_same_in_both(out) or any(value is None for value in node.inputs):
+        return None
+    cycles = bytes_of(out) * _ROWS
+    return (0.0 if (known_shape(out) or (0,))[0] == 1 else cycles), cycles
+
+
+def _elementwise(node: Node, out: Value) -> tuple[float, float] | None:
+    """Where what is not a constant has the result's shape, or lies alike in both layouts."""
+    for value in node.inputs:
+        if (
+            value is not None
+            and not value.is_constant
+            and value.shape != out.shape
+            and not is_same_in_both(value)
+        ):
+            return None
+    return 0.0, 0.0
+
+
+Costs = Callable[[Node, Value], tuple[float, float] | None]
+_COSTS: dict[str, Costs] = {
+    "Add": _elementwise,
+    "AveragePool": _either,
+    "Clip": _elementwise,
+    "Concat": _joined,
+    "Conv": _convolution,
+    "ConvTranspose": _convolution,
+    "Div": _elementwise,
+    "GlobalAveragePool": _either,
+    "GlobalMaxPool": _either,
+    "HardSigmoid": _elementwise,
+    "HardSwish": _elementwise,
+    "LeakyRelu": _elementwise,
+    "MaxPool": _either,
+    "Mul": _elementwise,
+    "PRelu": _elementwise,
+    "Relu": _elementwise,
+    "Sigmoid": _elementwise,
+    "Sub": _elementwise,
+    "Sum": _elementwise,
+    "Swish": _elementwise,
+    "fastconv.ChannelShuffle": _shuffled,
+    "fastconv.Conv": _convolution,
+    "fastconv.ConvTranspose": _convolution,
+    "fastconv.Elementwise": _elementwise,
+}

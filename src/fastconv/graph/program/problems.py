@@ -1,0 +1,89 @@
+"""Nodes of convolutions as the problems that the backend knows. Used by `layouts.py` and `lower_windows.py`."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from fastconv.graph.graph import Node, Value
+from fastconv.graph.operations.conv import activation_of, row
+from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
+from fastconv.graph.operations.windows import Windows
+from fastconv.graph.program.lowering import attributes_of, dtype_of, given, sizes_of
+from fastconv.problem.convolution import ConvOptions, ConvProblem
+from fastconv.problem.layout import Shape, batch_shape, weight_shape
+from fastconv.problem.options import Activation
+from fastconv.settings.precision import get_precision
+from fastconv.typing import Layout
+
+
+def image(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """That of signals as images of one row."""
+    return (*shape[:2], 1, *shape[2:]) if len(shape) == 3 else shape
+
+
+def activation(node: Node) -> Activation | None:
+    """What a node does to its sums."""
+    return ConvOptions.read(node.operation, 1, 0, 1, 1, activation=activation_of(node.attributes)).activation
+
+
+def problem_of(node: Node, layout: Layout) -> ConvProblem | None:
+    """What a node of a convolution does, on images of that layout; None where the kernels cannot."""
+    x, weight = node.inputs[0], node.inputs[1]
+    assert x is not None
+    assert weight is not None
+    assert x.dtype is not None
+    bias = given(node, 2)
+    if dtype_of(node) is None or weight.dtype != x.dtype or not weight.is_constant or not prod(sizes_of(x)):
+        return None
+    if bias is not None and (not bias.is_constant or bias.dtype != x.dtype):
+        return None
+    options = _OPTIONS[node.operation](node, x, weight, layout)
+    if options is None:
+        return None
+    sizes, kernel = _sizes(x), _kernel(weight)
+    shape = batch_shape(layout, *sizes[:2], sizes[2:])
+    return options.problem(shape, weight_shape(layout, *kernel[:2], kernel[2:]), x.dtype, get_precision())
+
+
+def _sizes(x: Value) -> Shape:
+    shape = sizes_of(x)
+    batch, channels, height, width = image(shape)
+    return batch, channels, height, width
+
+
+def _kernel(weight: Value) -> Shape:
+    shape = sizes_of(weight)
+    outer, inner, height, width = *shape[:2], *((1, 1, *shape[2:])[-2:])
+    return outer, inner, height, width
+
+
+def _plain(node: Node, x: Value, weight: Value, layout: Layout) -> ConvOptions | None:
+    if len(sizes_of(x)) not in (3, 4) or len(sizes_of(weight)) not in (3, 4):
+        return None
+    windows: Any = row(Windows.of(sizes_of(weight)[2:], node.attributes))
+    padding = windows.padding(image(sizes_of(x))[2:])
+    sides = windows.strides, padding, windows.dilations, attributes_of(node)["group"]
+    return ConvOptions.read(node.operation, *sides, layout=layout)
+
+
+def _transposed(node: Node, x: Value, weight: Value, layout: Layout) -> ConvOptions | None:
+    if len(sizes_of(x)) not in (3, 4) or len(sizes_of(weight)) not in (3, 4):
+        return None
+    windows = Windows.of(sizes_of(weight)[2:], node.attributes)
+    padding, more, beyond = transposed_padding(windows, sizes_of(x)[2:], node.attributes)
+    if any(beyond):
+        return None
+    strides, pads, extra, groups, dilations = transposed_options(
+        windows, padding, more, attributes_of(node)["group"]
+    )
+    sides = strides, pads, dilations, groups
+    return ConvOptions.read(node.operation, *sides, output_padding=extra, layout=layout)
+
+
+_OPTIONS = {
+    "Conv": _plain,
+    "ConvTranspose": _transposed,
+    "fastconv.Conv": _plain,
+    "fastconv.ConvTranspose": _transposed,
+}
