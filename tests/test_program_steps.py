@@ -418,3 +418,22 @@ def infer_split(size, count):
     )
     infer(node)
     return [value.shape for value in node.outputs]
+
+
+@pytest.mark.one_instruction_set
+def test_equal_parts_of_old_files_have_shapes(backend):
+    """Before operator set 18 the outputs alone say how many there are."""
+    onnx = pytest.importorskip("onnx")
+    info = onnx.helper.make_tensor_value_info
+    names = ("a", "b", "c")
+    nodes = [
+        onnx.helper.make_node("Split", ["x"], names, axis=1),
+        onnx.helper.make_node("Sum", names, ["y"]),
+    ]
+    inputs, outputs = [info("x", 1, (2, 6))], [info("y", 1, (2, 2))]
+    graph = onnx.helper.make_graph(nodes, "parts", inputs, outputs)
+    file = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)]).SerializeToString()
+    model = fastconv.onnx.load(file)
+    assert [value.shape for value in model.graph.nodes[0].outputs] == [(2, 2)] * 3
+    x = np.arange(12, dtype=np.float32).reshape(2, 6)
+    np.testing.assert_array_equal(model(x), x[:, :2] + x[:, 2:4] + x[:, 4:])
