@@ -43,10 +43,10 @@ static const real logarithm_series[] =
 INLINE
 vec fraction_of(vec x, vec *n) {
     const vec round = splat((real)1.5 * (real)((lane)1 << MANTISSA_BITS));
-    const lane bias = (lane)EXPONENT_BIAS << MANTISSA_BITS;
-    lanes power = (lanes)((unsigned_lanes)((lanes)x + (bias - (lane)HALF_ROOT_BITS)) >> MANTISSA_BITS);
-    *n = (vec)((lanes)round + power) - (round + splat(EXPONENT_BIAS));
-    return (vec)((lanes)x - ((power - EXPONENT_BIAS) << MANTISSA_BITS)) - splat(1);
+    const unsigned_lane bias = (unsigned_lane)EXPONENT_BIAS << MANTISSA_BITS;
+    unsigned_lanes power = ((unsigned_lanes)x + (bias - HALF_ROOT_BITS)) >> MANTISSA_BITS;
+    *n = (vec)((unsigned_lanes)round + power) - (round + splat(EXPONENT_BIAS));
+    return (vec)((unsigned_lanes)x - ((power - EXPONENT_BIAS) << MANTISSA_BITS)) - splat(1);
 }
 
 /* log(x) of a positive number. */
