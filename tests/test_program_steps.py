@@ -171,8 +171,8 @@ AXES = [(0,), (1,), (-1,), (1, 2), (0, 2), (0, 3), (0, 1, 2, 3), None]
 @pytest.mark.parametrize("operation", REDUCTIONS)
 def test_reductions(backend, operation, dtype):
     """Along the last axes, others, and such that do not follow on each other; of few elements and of many."""
-    for shape in ((2, 3, 5, 7), (1, 4, 1, 37), (2, 2, 70, 130), (1, 1, 1, 1)):
-        for axes in AXES if shape[-1] < 100 else ((1, 2), None):
+    for shape in ((2, 3, 5, 7), (1, 4, 1, 37), (2, 2, 70, 130), (1, 1, 1, 1), (1, 1, 1100, 3)):
+        for axes in AXES if shape[-2] < 70 else ((1, 2), (3,), None):
             net = Net()
             x = net.input(*shape, dtype=dtype)
             if operation == "ReduceProd":
@@ -418,3 +418,22 @@ def infer_split(size, count):
     )
     infer(node)
     return [value.shape for value in node.outputs]
+
+
+@pytest.mark.one_instruction_set
+def test_equal_parts_of_old_files_have_shapes(backend):
+    """Before operator set 18 the outputs alone say how many there are."""
+    onnx = pytest.importorskip("onnx")
+    info = onnx.helper.make_tensor_value_info
+    names = ("a", "b", "c")
+    nodes = [
+        onnx.helper.make_node("Split", ["x"], names, axis=1),
+        onnx.helper.make_node("Sum", names, ["y"]),
+    ]
+    inputs, outputs = [info("x", 1, (2, 6))], [info("y", 1, (2, 2))]
+    graph = onnx.helper.make_graph(nodes, "parts", inputs, outputs)
+    file = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)]).SerializeToString()
+    model = fastconv.onnx.load(file)
+    assert [value.shape for value in model.graph.nodes[0].outputs] == [(2, 2)] * 3
+    x = np.arange(12, dtype=np.float32).reshape(2, 6)
+    np.testing.assert_array_equal(model(x), x[:, :2] + x[:, 2:4] + x[:, 4:])

@@ -43,10 +43,10 @@ static const real logarithm_series[] =
 INLINE
 vec fraction_of(vec x, vec *n) {
     const vec round = splat((real)1.5 * (real)((lane)1 << MANTISSA_BITS));
-    const lane bias = (lane)EXPONENT_BIAS << MANTISSA_BITS;
-    lanes power = (lanes)((unsigned_lanes)((lanes)x + (bias - (lane)HALF_ROOT_BITS)) >> MANTISSA_BITS);
-    *n = (vec)((lanes)round + power) - (round + splat(EXPONENT_BIAS));
-    return (vec)((lanes)x - ((power - EXPONENT_BIAS) << MANTISSA_BITS)) - splat(1);
+    const unsigned_lane bias = (unsigned_lane)EXPONENT_BIAS << MANTISSA_BITS;
+    unsigned_lanes power = ((unsigned_lanes)x + (bias - HALF_ROOT_BITS)) >> MANTISSA_BITS;
+    *n = (vec)((unsigned_lanes)round + power) - (round + splat(EXPONENT_BIAS));
+    return (vec)((unsigned_lanes)x - ((power - EXPONENT_BIAS) << MANTISSA_BITS)) - splat(1);
 }
 
 /* log(x) of a positive number. */
@@ -128,7 +128,7 @@ lanes is_whole(vec size) {
 /* x^y = exp(y log(x)), the product in two parts; and what C says of the rest. */
 INLINE
 vec power_of(vec x, vec y) {
-    const vec infinite = splat((real)INFINITY), round = splat((real)((lane)1 << MANTISSA_BITS));
+    const vec infinite = splat((real)INFINITY);
     vec size = absolute(x), rest, log = long_logarithm(size, &rest);
     log = choose(size == zero(), -infinite, choose(size < infinite, log, size));
     vec y_high = upper_half(y), y_low = y - y_high, log_high = upper_half(log), log_low = log - log_high;
@@ -138,7 +138,7 @@ vec power_of(vec x, vec y) {
     vec result = whole_exponential(product, lost);
     result = choose((size == splat(1)) | (y == zero()), splat(1), result);
     vec steps = absolute(y);
-    lanes whole = is_whole(steps), odd = whole & (steps < round + round) & ~is_whole(steps * splat((real)0.5));
+    lanes whole = is_whole(steps), odd = whole & ~is_whole(steps * splat((real)0.5));
     lanes none = (x < zero()) & (size < infinite) & ~whole;
     return choose(none, splat((real)NAN), (vec)((lanes)result | (odd & (lanes)x & (lanes)splat((real)-0.0))));
 }

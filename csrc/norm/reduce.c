@@ -10,7 +10,7 @@
 #include "base/parallel.h"
 #include "base/total.h"
 
-enum { STRIP = 4, SHARE_ELEMENTS = 16384, MOST_SHARES = 64 };
+enum { STRIP = 4, SHARE_ELEMENTS = 16384, MOST_SHARES = 64, SHORT_ROWS = 1024 };
 
 /* One loop each for all sums, extremes and products: what a term is of an element are numbers. */
 typedef enum { SUMS, EXTREMES, PRODUCTS } reduction;
@@ -19,7 +19,7 @@ typedef struct {
     const real *x;
     real *out;
     int64_t *places;
-    int64_t count, inner, strips, shares;
+    int64_t rows, count, inner, strips, shares;
     int how, last;
 } reduce_job;
 
@@ -134,10 +134,42 @@ static int reduce_work(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
+/* Rows of few elements, a vector of them at once. */
+INLINE
+void reduce_short(reduction kind, const terms *t, const real *x, int64_t count, int64_t rows, real *out) {
+    for (int64_t row = 0; row < rows; row += VL) {
+        vec all = start_of(kind);
+        for (int64_t c = 0; c < count; c++) {
+            real own[VL];
+            for (int l = 0; l < VL; l++) own[l] = x[min64(row + l, rows - 1) * count + c];
+            all = joined(kind, all, term(kind, load(own), t));
+        }
+        store_up_to(out + row, kind == EXTREMES ? flip(all, t) : all, rows - row);
+    }
+}
+
+/* Tasks are so many rows. */
+static int short_work(const void *context, int64_t begin, int64_t end) {
+    const reduce_job *j = context;
+    const terms t = terms_of(j->how);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t first = task * SHORT_ROWS, rows = min64(SHORT_ROWS, j->rows - first);
+        const real *x = j->x + first * j->count;
+        switch (kind_of(j->how)) {
+            case SUMS: reduce_short(SUMS, &t, x, j->count, rows, j->out + first); break;
+            case EXTREMES: reduce_short(EXTREMES, &t, x, j->count, rows, j->out + first); break;
+            default: reduce_short(PRODUCTS, &t, x, j->count, rows, j->out + first); break;
+        }
+    }
+    return 0;
+}
+
 static int reduce_shares(const real *x, real *out, int64_t outer, int64_t count, int64_t inner, int64_t shares, int how,
                          int threads) {
-    reduce_job j = {x, out, NULL, count, inner, inner == 1 ? 1 : ceil_div(inner, STRIP * VL), shares, how, 0};
+    reduce_job j = {x, out, NULL, outer, count, inner, inner == 1 ? 1 : ceil_div(inner, STRIP * VL), shares, how, 0};
     double elements = (double)(outer * count) * (double)inner;
+    if (inner == 1 && count <= PART_TERMS && shares == 1)
+        return fc_parallel(ceil_div(outer, SHORT_ROWS), elements * 1.5, threads, short_work, &j);
     return fc_parallel(outer * shares * j.strips, elements / 4 + 50, threads, reduce_work, &j);
 }
 
@@ -231,7 +263,7 @@ static int places_work(const void *context, int64_t begin, int64_t end) {
 
 int FC_NAME(extreme_places)(const void *x, void *out, int64_t outer, int64_t count, int64_t inner, int how, int last,
                             int threads) {
-    reduce_job j = {x, NULL, out, count, inner, inner == 1 ? 1 : ceil_div(inner, STRIP * VL), 1, how, last};
+    reduce_job j = {x, NULL, out, outer, count, inner, inner == 1 ? 1 : ceil_div(inner, STRIP * VL), 1, how, last};
     double elements = (double)(outer * count) * (double)inner;
     return fc_parallel(outer * j.strips, elements / 2 + 50, threads, places_work, &j);
 }

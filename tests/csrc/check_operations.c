@@ -221,6 +221,35 @@ static int check_elementwise(void) {
     return failures;
 }
 
+/* Sums and largest elements of axes, and the places of these, against loops; now and then of so many elements that they
+ * are cut into shares. */
+static int check_reduce(void) {
+    const fc_operations *operations = fc_operations_of(FC_F64);
+    int many = !pick(0, 5), last = (int)pick(0, 1), threads = (int)pick(1, 3);
+    int64_t outer = pick(1, 5), count = many ? pick(20000, 40000) : pick(1, 90), inner = pick(0, 1) ? 1 : pick(1, 40),
+            results = outer * inner;
+    double *x = fill(outer * count * inner, FC_F64), *sums = fill(results, FC_F64), *most = fill(results, FC_F64);
+    int64_t *places = malloc((size_t)results * sizeof *places);
+    int status = operations->reduce(x, sums, outer, count, inner, FC_TOTAL, threads) +
+                 operations->reduce(x, most, outer, count, inner, FC_GREATEST, threads) +
+                 operations->extreme_places(x, places, outer, count, inner, FC_GREATEST, last, threads);
+    int failures = 0;
+    for (int64_t i = 0; i < results && !failures; i++) {
+        const double *row = x + i / inner * count * inner + i % inner;
+        double sum = 0;
+        int64_t place = 0;
+        for (int64_t c = 0; c < count; c++) {
+            sum += row[c * inner];
+            if (row[c * inner] > row[place * inner] || (last && row[c * inner] == row[place * inner])) place = c;
+        }
+        failures += differ("sums", status, sum, sums[i], FC_F64);
+        failures += differ("largest elements", status, row[place * inner], most[i], FC_F64);
+        failures += differ("their places", status, (double)place, (double)places[i], FC_F64);
+    }
+    free(x), free(sums), free(most), free(places);
+    return failures;
+}
+
 /* ---- half precision ---- */
 
 static double value_of(uint16_t half) {
@@ -261,5 +290,5 @@ int check_halves(void) {
 
 int check_operations(void) {
     return check_pool() + check_pool_gradient() + check_scatter_add() + check_pad_gradient() + check_deform_gradient() +
-           check_elementwise();
+           check_elementwise() + check_reduce();
 }
