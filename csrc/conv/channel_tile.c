@@ -66,6 +66,10 @@ EACH_TILE(TILE)
 
 channel_tile_function *const FC_NAME(channel_tiles)[MR][2][NV] = {EACH_TILE(ROW)};
 
+/* Stretches of less than a vector, which lie pages apart, are fetched so many channels ahead: masked loads that miss L1
+ * wait for each other on some processors. */
+enum { CHANNELS_AHEAD = 6, LINE_REALS = 64 / sizeof(real) };
+
 /* A vector holds neighbouring filters. Where the user's array has these apart, blocks of VL filters x VL of what is
  * contiguous there are transposed: pairs of channel and element for a convolution, elements for a transposed one,
  * channels in NHWC. */
@@ -94,6 +98,9 @@ void FC_NAME(pack_channel_block)(const operands *o, int64_t kernel_h, int64_t ke
             from +=
                 by_channel ? stretch / kernel_w * o->w_row + stretch % kernel_w * o->w_column : stretch * o->w_channel;
             int64_t e = by_channel ? stretch : 0, c = by_channel ? 0 : stretch;
+            if (!by_channel && !joined && elements < VL)
+                for (int64_t i = 0; i < VL * elements; i += LINE_REALS)
+                    __builtin_prefetch(from + CHANNELS_AHEAD * o->w_channel + i);
             for (int64_t first = 0; first < length; first += VL) {
                 int64_t n = min64(VL, length - first);
                 vec rows[VL];

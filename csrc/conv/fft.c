@@ -78,7 +78,7 @@ static int transform_kernels(const void *context, int64_t begin, int64_t end) {
                 to[s / VL * 2 * VL + s % VL] = scale * from[row * o->w_row + column * o->w_column];
             }
         }
-        transform(THERE, &w->f, buffer, NULL);
+        FC_NAME(fourier_transform)(THERE, &w->f, buffer, NULL);
         real *to = j->transforms + filter * w->kernel_reals + i * 2 * VL;
         for (int64_t r = 0; r < w->y.points; r++)
             for (int64_t s = 0; s < w->x.points; s += VL, to += w->reduction * 2 * VL) {
@@ -203,14 +203,14 @@ static int work_tiles(const void *context, int64_t begin, int64_t end) {
                 for (int half = 0; half < 2; half++)
                     load_tile(j, &y, &x, &corners[half], group * o->channels + i / w->parts, part_of(w, i % w->parts),
                               tile + half * VL);
-                transform(in_place ? THROUGH : THERE, &w->f, tile, weights);
+                FC_NAME(fourier_transform)(in_place ? THROUGH : THERE, &w->f, tile, weights);
             }
             for (int64_t k = 0; k < filters; k++) {
                 if ((status = fc_called_off())) return status;
                 real *sums = in_place ? tiles : tiles + (w->chunk + (sums_kept(w) ? k : 0)) * w->area;
                 if (!in_place) multiply(w, tiles, chunk, weights + k * w->kernel_reals + i0 * 2 * VL, i0 == 0, sums);
                 if (!last) continue;
-                if (!in_place) transform(BACK, &w->f, sums, NULL);
+                if (!in_place) FC_NAME(fourier_transform)(BACK, &w->f, sums, NULL);
                 for (int half = 0; half < 2; half++)
                     store_tile(j, &y, &x, &corners[half], group * o->filters + k0 + k, sums + half * VL);
             }
@@ -265,7 +265,7 @@ static size_t workspace_bytes(const fc_conv *p, int threads) {
 }
 
 static void set_roots(fft_tiling *w, const real *roots) {
-    w->f.row_turns = roots, w->f.column_turns = roots + fourier_roots(w->x.points, 1, NULL);
+    w->f.row_turns = roots, w->f.column_turns = roots + FC_NAME(fourier_roots)(w->x.points, 1, NULL);
 }
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
@@ -273,8 +273,8 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
     fft_tiling w;
     tile_fft(p, &o, &w);
     set_roots(&w, packed);
-    fourier_roots(w.x.points, 1, packed);
-    fourier_roots(w.y.points, 0, (real *)packed + fourier_roots(w.x.points, 1, NULL));
+    FC_NAME(fourier_roots)(w.x.points, 1, packed);
+    FC_NAME(fourier_roots)(w.y.points, 0, (real *)packed + FC_NAME(fourier_roots)(w.x.points, 1, NULL));
     fft_job j = {.p = p, .o = &o, .w = &w, .weight = weight, .transforms = (real *)packed + w.roots};
     int64_t kernels = w.grids * o.groups * o.filters * w.reduction;
     return fc_parallel(kernels, (double)(kernels * w.area) * 2, threads, transform_kernels, &j);

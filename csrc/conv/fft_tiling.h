@@ -96,7 +96,8 @@ static void set_tiling(const operands *o, fft_tiling *w) {
     int64_t tasks = w->grids * o->groups * o->batch * w->pairs;
     if (tasks < 4) w->together = min64(w->together, ceil_div(o->filters, ceil_div(4, max64(1, tasks))));
     w->blocks = ceil_div(o->filters, w->together);
-    w->roots = fourier_roots(w->x.points, 1, NULL) + round_up(fourier_roots(w->y.points, 0, NULL), VL);
+    w->roots =
+        FC_NAME(fourier_roots)(w->x.points, 1, NULL) + round_up(FC_NAME(fourier_roots)(w->y.points, 0, NULL), VL);
     w->kernel_reals = w->reduction * 2 * w->y.points * w->x.points;
     w->cycles = fft_cycles(o, w);
 }

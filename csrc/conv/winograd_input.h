@@ -112,6 +112,15 @@ static void stage_row(real *to, const real *row, const operands *o, int64_t n, i
         }
         if (low == 0 && high == VL && n >= VL) {
             load_transposed(row + at, offset, lanes);
+        } else if (n >= VL) {
+            /* The next channels are fetched: masked loads that miss L1 wait for each other on some processors. */
+            const lane_mask inside = mask_between(low, high);
+#pragma GCC unroll 16
+            for (int l = 0; l < VL; l++) {
+                __builtin_prefetch(row + offset[l] + at + low + VL * o->x_channel);
+                lanes[l] = load_masked(row + offset[l] + at, inside);
+            }
+            transpose(lanes);
         } else {
             for (int l = 0; l < VL; l++) lanes[l] = l < n ? load_between(row + offset[l] + at, low, high) : zero();
             transpose(lanes);

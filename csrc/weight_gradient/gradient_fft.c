@@ -102,7 +102,8 @@ static void set_plan(fft_plan *w) {
     w->shares = max64(1, w->shares);
     int64_t most = MOST_TRANSFORMS / ((w->filters + w->channels) * w->area * size);
     w->together = max64(1, min64(min64(most, PART_TERMS), ceil_div(w->pairs, w->shares)));
-    w->roots = fourier_roots(w->x.points, 1, NULL) + round_up(fourier_roots(w->y.points, 0, NULL), VL);
+    w->roots =
+        FC_NAME(fourier_roots)(w->x.points, 1, NULL) + round_up(FC_NAME(fourier_roots)(w->y.points, 0, NULL), VL);
 }
 
 /* Predicted cycles, half of those of all tasks: two threads share them. */
@@ -197,7 +198,7 @@ static void load_pair(const fft_plan *w, const kernel_tile *tile, int of_image, 
         if (image >= o->batch) pixels.rows = 0;
         load_points(&pixels, &w->f, to + half * VL);
     }
-    transform(THERE, &w->f, to, NULL);
+    FC_NAME(fourier_transform)(THERE, &w->f, to, NULL);
 }
 
 /* Adds the products of `count` transforms of a channel and a filter to their sums, or begins them. */
@@ -287,7 +288,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
         for (int64_t i = 0; i < filters * channels; i++) {
             int status = fc_called_off();
             if (status) return status;
-            transform(BACK, &w->f, sums + i * w->area, NULL);
+            FC_NAME(fourier_transform)(BACK, &w->f, sums + i * w->area, NULL);
             store_weights(
                 w, &tile, sums + i * w->area,
                 weights + group * o->w_group + (k0 + i / channels) * o->w_filter + (c0 + i % channels) * o->w_channel);
@@ -331,8 +332,8 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
     if (status) return status;
     real *roots = fc_workspace(FC_SHARED, (size_t)(w.roots + (w.shares - 1) * size) * sizeof(real));
     if (!roots) return FC_NO_MEMORY;
-    w.f.row_turns = roots, w.f.column_turns = roots + fourier_roots(w.x.points, 1, roots);
-    fourier_roots(w.y.points, 0, roots + fourier_roots(w.x.points, 1, NULL));
+    w.f.row_turns = roots, w.f.column_turns = roots + FC_NAME(fourier_roots)(w.x.points, 1, roots);
+    FC_NAME(fourier_roots)(w.y.points, 0, roots + FC_NAME(fourier_roots)(w.x.points, 1, NULL));
     fft_gradient_job j = {.w = &w, .x = x, .gradient = gradient, .weights = weights, .partial = roots + w.roots};
     int64_t tasks = w.shares * o->groups * w.tiles * w.filter_blocks * w.channel_blocks;
     status = fc_parallel(tasks, 2 * w.cycles, threads, work, &j);

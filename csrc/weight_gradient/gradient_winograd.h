@@ -34,6 +34,7 @@ enum {
     REGION_REALS = 9 << 18,  /* sums of all points, shared by threads */
     ROUND_BYTES = 12 << 20,  /* V and U, shared by threads */
     UNPACKED_CHANNELS = 16,
+    SUMS_AHEAD = 6 * VL, /* of every point, for the transform back */
 };
 
 /* ---- plan ---- */
@@ -122,9 +123,10 @@ static void set_region(winograd_region *r, const winograd_plan *s, const transfo
         (winograd_input){&r->w, &r->g, gradient + (group * o->filters + r->block * NR) * o->out_channel, transforms};
 }
 
-/* The reals from point to point of U, and of the sums. */
+/* The reals from point to point of U, and of the sums: all points of a tile, or of a filter, are read at once, and may
+ * not lie in the same sets of the caches. */
 static int64_t u_per_point(int64_t blocks, int64_t tiles) { return (blocks * tiles * NV | 1) * VL; }
-static int64_t sums_per_point(const winograd_region *r) { return r->blocks * r->o.channels * NR; }
+static int64_t sums_per_point(int64_t blocks, int64_t channels) { return (blocks * channels * NV | 1) * VL; }
 
 /* The output columns of a stretch, in all subimages, are [first, first + span). */
 static void gradient_span(const tiling *w, int64_t column, int64_t count, int64_t *first, int64_t *span) {
@@ -199,7 +201,7 @@ static void transform_gradients(const winograd_region *r, int64_t first, int64_t
 static void multiply_points(const winograd_region *r, int64_t low, int64_t high) {
     const step_stretch all = {0, 0, r->tiles};
     int64_t v_step = v_per_point(&r->w, r->tiles), u_step = u_per_point(r->blocks, r->tiles), channels = r->o.channels;
-    int64_t count = ceil_div(channels, MR);
+    int64_t step = sums_per_point(r->blocks, channels), count = ceil_div(channels, MR);
     for (int64_t point = low; point < high; point++)
         for (int64_t b = 0; b < r->blocks; b++) {
             int64_t width = channel_block_width(&r->g, b);
@@ -211,18 +213,19 @@ static void multiply_points(const winograd_region *r, int64_t low, int64_t high)
             for (int64_t i = 0; i < count; i++) {
                 int64_t from = part_start(channels, count, i), to = part_start(channels, count, i + 1);
                 t.x = r->v + point * v_step + from;
-                t.sums = r->sums.sums + point * sums_per_point(r) + b * channels * NR + from * width;
+                t.sums = r->sums.sums + point * step + b * channels * NR + from * width;
                 FC_NAME(gradient_tiles)[to - from - 1][width / VL - 1](&t);
             }
         }
-    settle_sums(&r->sums, low * sums_per_point(r), (high - low) * sums_per_point(r));
+    settle_sums(&r->sums, low * step, (high - low) * step);
 }
 
 /* Makes the weights of block `b` of filters from the sums; `weights` is the whole array. */
 static void transform_sums(const winograd_region *r, int64_t b, real *weights, real *scratch) {
     const tiling *w = &r->w;
     const operands *o = &r->s->o;
-    int64_t width = channel_block_width(&r->g, b), point_step = sums_per_point(r), taps = r->s->taps, kernel_w = 1;
+    int64_t width = channel_block_width(&r->g, b), taps = r->s->taps, kernel_w = 1;
+    int64_t point_step = sums_per_point(r->blocks, r->o.channels);
     for (int l = 0; l < w->x.segments; l++) /* the kernel's width: every element belongs to one segment */
         for (int64_t t = 0; t < w->x.segment[l].taps; t++)
             kernel_w = max64(kernel_w, w->x.segment[l].kernel_first + t * w->x.kernel_step + 1);
@@ -237,6 +240,8 @@ static void transform_sums(const winograd_region *r, int64_t b, real *weights, r
                         int ty = sy->points, tx = sx->points, columns = taps_for(tx);
                         const real *from = r->sums.sums + w->point[i][l] * point_step + (b * r->o.channels) * NR +
                                            (c0 + c) * width + k;
+                        for (int point = 0; point < ty * tx; point++)
+                            __builtin_prefetch(from + point * point_step + SUMS_AHEAD);
                         gradient_functions[tx - M].products(&r->transforms[tx], from, point_step, ty, tx * point_step,
                                                             half, VL, columns * VL);
                         real *to = scratch + c * width + k, found[MOST_TAPS * MOST_TAPS * VL];
@@ -268,7 +273,7 @@ static int do_shares(const void *context, int64_t begin, int64_t end) {
     const winograd_plan *s = j->s;
     const operands *o = &s->o;
     int64_t v = s->w.points * v_per_point(&s->w, s->tiles), u = s->w.points * u_per_point(s->blocks, s->tiles);
-    int64_t sums = s->w.points * s->blocks * o->channels * NR;
+    int64_t sums = s->w.points * sums_per_point(s->blocks, o->channels);
     int64_t totals = has_totals(ceil_div(ceil_div(s->w.tiles, s->shares), s->tiles)) ? sums : 0;
     real *memory = fc_workspace(FC_OWN, (size_t)(v + u + sums + 2 * totals + scratch_reals(s)) * sizeof(real));
     if (!memory) return FC_NO_MEMORY;
@@ -348,7 +353,7 @@ static int run_shared(const winograd_gradient *g, double cycles, int threads) {
     tiling widest = s->w;
     set_tiling(&widest, channels, 0);
     int64_t v = widest.points * v_per_point(&widest, s->tiles), u = widest.points * u_per_point(blocks, s->tiles);
-    int64_t rounds = ceil_div(s->w.tiles, s->tiles), sums = widest.points * blocks * channels * NR;
+    int64_t rounds = ceil_div(s->w.tiles, s->tiles), sums = widest.points * sums_per_point(blocks, channels);
     int64_t totals = has_totals(rounds) ? sums : 0;
     real *memory = fc_workspace(FC_SHARED, (size_t)(v + u + sums + 2 * totals) * sizeof(real)), *own = memory + v + u;
     if (!memory) return FC_NO_MEMORY;
@@ -400,7 +405,8 @@ static double cost(const fc_conv *p) {
     if (s.shared) {
         double moved =
             (double)w->tiles * points * (double)(o->channels * s.block_parts + s.blocks * NR * s.channel_parts);
-        cycles += 0.78 * fc_stream_cycles(2 * (moved + rounds * sums) * sizeof(real), (moved + sums) * sizeof(real));
+        double kept = (moved + sums) / (double)(s.channel_parts * s.block_parts); /* by a region */
+        cycles += 0.78 * fc_stream_cycles(2 * (moved + rounds * sums) * sizeof(real), kept * sizeof(real));
     }
     cycles = (double)o->groups * cycles / 2 + image_cycles(o, (double)s.block_parts, (double)s.channel_parts);
     return cycles + 25000;
