@@ -2,8 +2,9 @@
  *
  * Register tile: MR pixels x NV vectors of channels (AVX-512: 14 x 32 floats). Every step of the reduction over (tap,
  * channel) broadcasts MR pixels of the packed strip and multiplies them with NV vectors of weights, which are packed
- * [block of NR filters][tap][channel][NR]. No partial sum leaves the registers. NCHW results are transposed, VL x VL,
- * on their way to memory. Limit: FMA throughput; with fewer than 4 pixels the latency of the FMAs. */
+ * [block of NR filters][tap][channel][NR]. No partial sum leaves the registers. NCHW results of a few tiles are
+ * transposed together, VL x VL, on their way to memory. Limit: FMA throughput; with fewer than 4 pixels the latency of
+ * the FMAs. */
 #include <math.h>
 
 #include "base/parallel.h"

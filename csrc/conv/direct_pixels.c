@@ -275,8 +275,8 @@ static double cost(const fc_conv *p) {
     /* A processor that multiplies more vectors a cycle loads more, too. */
     double step = fmax(vectors * filters / count * 1.1, loads) * PRODUCT_CYCLES;
     double multiply = tiles_needed * count * ((double)o.elements * ((double)o.channels * step + 1.2) + 17);
-    double store = tiles_needed * vectors * filters * (o.phase_columns > 1 ? 57 : 10) *
-                   ((double)o.phase_rows * (double)o.phase_columns);
+    double results = o.phase_columns > 2 ? 57 : o.phase_columns == 2 ? 15 : 10; /* a vector of them */
+    double store = tiles_needed * vectors * filters * results * ((double)o.phase_rows * (double)o.phase_columns);
     double cycles = (multiply + store + 2700 * (double)(o.batch * o.groups) + family_packing(&pixels, &o, &g)) / 2 +
                     fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p)) + image_cycles(&o, 1, 1);
     if (p->once) cycles += (double)weight_bytes(p) * 0.8;

@@ -18,6 +18,12 @@
 
 enum { PAGE_BYTES = 4096 }; /* what an entry of the TLB serves */
 
+/* Do places that are so many reals apart compete for a few sets of every cache? */
+static inline int is_crowded(int64_t reals) {
+    int64_t apart = reals * (int64_t)sizeof(real), near = 128;
+    return apart > PAGE_BYTES / 2 && (apart + near) % PAGE_BYTES <= 2 * near;
+}
+
 /* The operands, with the roles of a plain convolution: `x` is what is read, `out` what is written. */
 typedef struct {
     int64_t batch, groups;

@@ -45,10 +45,11 @@ static inline void store_tile(const operands *o, const fc_epilogue *e, real *to,
         }
 }
 
-/* Cycles of storing a vector of filters of a tile. NCHW tiles are transposed. A pixel's groups that are done one after
- * the other fetch its cache lines each time. */
+/* Cycles of storing a vector of filters of a tile. NCHW tiles are transposed; of planes that crowd a cache, lines are
+ * fetched again for each tile that writes a part of them. A pixel's groups that are done one after the other fetch its
+ * cache lines each time. */
 static inline double store_cycles(const operands *o, double pixels) {
-    if (o->out_channel > 1) return VL * PRODUCT_CYCLES * 21;
+    if (o->out_channel > 1) return VL * PRODUCT_CYCLES * 21 * (is_crowded(o->out_channel) ? 2.5 : 1);
     return (o->groups > 1 && o->filters < NR && beyond_l2(o->out_image) ? 35 : 13) * pixels;
 }
 

@@ -101,9 +101,7 @@ static int covers_image(const grid *g, const operands *o) {
 /* An input that is the image itself need not be packed, unless what a tile reads together (channels, or pixels of NHWC)
  * is about whole pages apart: they would compete for a few sets of every cache. */
 static int reads_in_place(const grid *g, const operands *o) {
-    int64_t apart = (o->nhwc ? o->x_pixel * g->x.step : o->x_channel) * (int64_t)sizeof(real), near = 128;
-    int crowded = apart > PAGE_BYTES / 2 && (apart + near) % PAGE_BYTES <= 2 * near;
-    return covers_image(g, o) && !crowded;
+    return covers_image(g, o) && !is_crowded(o->nhwc ? o->x_pixel * g->x.step : o->x_channel);
 }
 
 /* Are the taps of a row neighbours, where pixels are packed close together? Tiles that span rows have apart what each
