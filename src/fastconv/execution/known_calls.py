@@ -73,6 +73,22 @@ def recall_pool(
     return memo.recall_pool(op, x, out, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
 
 
+def recall_rows(
+    op: str,
+    x: ArrayLike,
+    weight: ArrayLike | None,
+    bias: ArrayLike | None,
+    out: Array | None,
+    given: Given,
+    backend: BackendName | None,
+) -> Array | None:
+    """The result of a softmax, or a normalisation of rows, that is known."""
+    memo = _memo()
+    if memo is None:
+        return None
+    return memo.recall_rows(op, x, weight, bias, out, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
+
+
 def recall_gradients(
     op: str,
     x: ArrayLike,
@@ -90,7 +106,9 @@ def recall_gradients(
     )
 
 
-def remember(shortcut: Any, op: str, given: Given, backend: BackendName | None, *arrays: Array) -> None:
-    """Keep what one of a backend's shortcuts gave for calls like this one."""
-    if shortcut is not None and len({array.dtype for array in arrays}) == 1:
+def remember(
+    shortcut: Any, op: str, given: Given, backend: BackendName | None, *arrays: Array | None
+) -> None:
+    """Keep what one of a backend's shortcuts gave for calls like this one; None is an operand that was left out."""
+    if shortcut is not None and len({array.dtype for array in arrays if array is not None}) == 1:
         _memo().remember(shortcut, op, given, _settings(backend), *arrays)

@@ -263,10 +263,26 @@ class PoolShortcut:
         dtype: Any,
     ) -> None: ...
 
+class RowsShortcut:
+    def __init__(
+        self, sizes: Sequence[int], log: bool, eps: float | None, shape: Sequence[int], dtype: Any
+    ) -> None: ...
+
 class Memo:
     def __len__(self) -> int: ...
     def clear(self) -> None: ...
     def recall_conv(
+        self,
+        op: str,
+        x: Any,
+        weight: Any,
+        bias: Any,
+        out: Any,
+        given: tuple[Any, ...],
+        settings: tuple[Any, ...],
+        threads: int,
+    ) -> Array | None: ...
+    def recall_rows(
         self,
         op: str,
         x: Any,

@@ -70,7 +70,7 @@ cdef class Shortcut:
     """What is known of the result."""
 
     cdef int typenum, axes
-    cdef cnp.npy_intp sizes[4]
+    cdef cnp.npy_intp sizes[FC_MOST_AXES]
     cdef size_t size
 
     cdef set_result(self, shape, dtype):
@@ -107,6 +107,10 @@ cdef Shortcut shortcut_to(shape, dtype):
     result = Shortcut()
     result.set_result(shape, dtype)
     return result
+
+
+cdef inline object shape_of(array):
+    return None if array is None else array.shape
 
 
 cdef object finished(int status, out):
@@ -253,6 +257,48 @@ cdef class PoolShortcut(Shortcut):
         return finished(status, out)
 
 
+cdef class RowsShortcut(Shortcut):
+    """A softmax or, with an eps, a normalisation of rows; `sizes` are those of the operation (`_operations.pxi`)."""
+
+    cdef int64_t rows[4]
+    cdef double eps, cycles
+    cdef bint normalises, log
+
+    def __init__(self, sizes, bint log, eps, shape, dtype):
+        self.normalises, self.log, self.eps, self.cycles = eps is not None, log, eps or 0, 2
+        for axis, n in enumerate(sizes):
+            self.rows[axis] = n
+            self.cycles *= n
+        self.set_result(shape, dtype)
+
+    cdef object run(self, x, weight, bias, out, int threads):
+        cdef const void *source = cnp.PyArray_DATA(x)
+        cdef const void *times = NULL if weight is None else cnp.PyArray_DATA(weight)
+        cdef const void *plus = NULL if bias is None else cnp.PyArray_DATA(bias)
+        cdef int64_t *n = self.rows
+        cdef int status
+        if out is None:
+            try:
+                out = self.result()
+            except MemoryError:
+                return None
+        elif not self.takes(out):
+            return None
+        else:
+            for array in (x, weight, bias):
+                if array is not None and not apart(out, array):
+                    return None
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const fc_operations *f = fc_operations_of(0 if self.typenum == cnp.NPY_FLOAT32 else 1)
+        cdef PyThreadState *others = let_others_run(self.cycles)
+        if self.normalises:
+            status = f.normalise_rows(source, times, plus, self.eps, to, n[0], n[1], n[2], n[3], threads)
+        else:
+            status = f.softmax(source, to, n[0], n[1], n[2], self.log, threads)
+        take_back(others)
+        return finished(status, out)
+
+
 cdef class GradientShortcut:
     """The gradients of a convolution, without an activation; `shapes` are those of the input, the weights and the bias,
     None where it is not needed. `sums` is (batch, channels, pixels) of the output's gradient."""
@@ -358,6 +404,19 @@ cdef class Memo:
         found = self.known.get((op, given, settings, x.shape, cnp.PyArray_TYPE(x)))
         return None if found is None else (<PoolShortcut> found).run(x, out, threads)
 
+    def recall_rows(self, str op, x, weight, bias, out, tuple given, tuple settings, int threads):
+        """The result of what is done row by row; weight and bias may be None."""
+        given = spelled(given)
+        if given is None or not is_plain(x, -1) or not can_key(settings):
+            return None
+        cdef int typenum = cnp.PyArray_TYPE(x)
+        if not (weight is None or is_plain(weight, typenum)) or not (bias is None or is_plain(bias, typenum)):
+            return None
+        found = self.known.get((op, given, settings, x.shape, shape_of(weight), shape_of(bias), typenum))
+        if found is None:
+            return None
+        return (<RowsShortcut> found).run(x, weight, bias, out, threads)
+
     def recall_gradient(self, str op, x, weight, gradient, tuple given, tuple settings, int threads):
         """The gradients."""
         given = spelled(given)
@@ -367,14 +426,18 @@ cdef class Memo:
         if not is_plain(weight, typenum) or not is_plain(gradient, typenum):
             return None
         found = self.known.get((op, given, settings, x.shape, weight.shape, gradient.shape, typenum))
-        return None if found is None else (<GradientShortcut> found).run(x, weight, gradient, threads)
+        if found is None:
+            return None
+        return (<GradientShortcut> found).run(x, weight, gradient, threads)
 
     def remember(self, shortcut, str op, tuple given, tuple settings, *arrays):
         """Keep `shortcut` for calls with arrays like these."""
         given = spelled(given)
-        if given is None or not can_key(settings) or not all([is_plain(array, -1) for array in arrays]):
+        if given is None or not can_key(settings):
+            return
+        if not all([array is None or is_plain(array, -1) for array in arrays]):
             return
         if len(self.known) >= MOST_SHORTCUTS:
             self.known.clear()
-        shapes = [array.shape for array in arrays]
+        shapes = [shape_of(array) for array in arrays]
         self.known[(op, given, settings, *shapes, cnp.PyArray_TYPE(arrays[0]))] = shortcut
