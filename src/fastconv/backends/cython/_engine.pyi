@@ -229,9 +229,13 @@ class ConvShortcut:
         dtype: Any,
     ) -> None: ...
 
+class Settings:
+    def __init__(self, backend: Any, precision: Any, threads: Any, limit: Any) -> None: ...
+
 class PlanCalls:
     problem: Any
-    def recall(self, x: Any, bias: Array | None, out: Any, precision: str, threads: int) -> Array | None: ...
+    def __init__(self, settings: Settings) -> None: ...
+    def recall(self, x: Any, bias: Array | None, out: Any) -> Array | None: ...
     def remember(
         self, x: Array, precision: str, shortcut: ConvShortcut, packed: Array, problem: Any
     ) -> None: ...
@@ -269,6 +273,7 @@ class RowsShortcut:
     ) -> None: ...
 
 class Memo:
+    def __init__(self, settings: Settings) -> None: ...
     def __len__(self) -> int: ...
     def clear(self) -> None: ...
     def recall_conv(
@@ -279,8 +284,7 @@ class Memo:
         bias: Any,
         out: Any,
         given: tuple[Any, ...],
-        settings: tuple[Any, ...],
-        threads: int,
+        backend: Any,
     ) -> Array | None: ...
     def recall_rows(
         self,
@@ -290,14 +294,13 @@ class Memo:
         bias: Any,
         out: Any,
         given: tuple[Any, ...],
-        settings: tuple[Any, ...],
-        threads: int,
+        backend: Any,
     ) -> Array | None: ...
     def recall_pool(
-        self, op: str, x: Any, out: Any, given: tuple[Any, ...], settings: tuple[Any, ...], threads: int
+        self, op: str, x: Any, out: Any, given: tuple[Any, ...], backend: Any
     ) -> Array | None: ...
     def remember(
-        self, shortcut: Any, op: str, given: tuple[Any, ...], settings: tuple[Any, ...], *arrays: Any
+        self, shortcut: Any, op: str, given: tuple[Any, ...], backend: Any, *arrays: Any
     ) -> None: ...
 
 MOST_AXES: int

@@ -66,6 +66,31 @@ cdef inline void take_back(PyThreadState *state) noexcept:
         PyEval_RestoreThread(state)
 
 
+cdef object in_force(setting):
+    """`setting.get()`, without a call of Python where no block is in force (`settings/setting.py`)."""
+    if get_value_no_default(setting.blocks) is None:
+        value = setting.outside
+        if value is not None:
+            return value
+    return setting.get()
+
+
+cdef class Settings:
+    """What calls depend on: three settings, and the limit of the last."""
+
+    cdef object backend, precision, threads, limit
+
+    def __init__(self, backend, precision, threads, limit):
+        self.backend, self.precision, self.threads, self.limit = backend, precision, threads, limit
+
+    cdef tuple of_call(self, backend):
+        return in_force(self.backend) if backend is None else backend, in_force(self.precision)
+
+    cdef int most_threads(self) except -1:
+        cdef int wanted = in_force(self.threads), most = self.limit.most
+        return min(wanted, most)
+
+
 cdef class Shortcut:
     """What is known of the result."""
 
@@ -201,17 +226,19 @@ cdef class PlanCalls:
     """The calls of a plan that are known, by shape, dtype and precision. The last one is looked at first."""
 
     cdef dict known
+    cdef Settings settings
     cdef PlannedCall latest
     cdef public object problem  # of the last call, known or not
 
-    def __init__(self):
-        self.known = {}
+    def __init__(self, Settings settings):
+        self.known, self.settings = {}, settings
 
-    def recall(self, x, bias, out, str precision, int threads):
+    def recall(self, x, bias, out):
         """The result, or None where the call has to go the long way."""
         if not is_plain(x, -1):
             return None
         cdef PlannedCall call = self.latest
+        cdef str precision = in_force(self.settings.precision)
         if call is None or not call.is_of(x, precision):
             call = self.known.get((x.shape, cnp.PyArray_TYPE(x), precision))
             if call is None:
@@ -220,7 +247,7 @@ cdef class PlanCalls:
         if not call.shortcut.fits(bias):
             return None
         self.problem = call.problem
-        return call.shortcut.run(x, NULL, cnp.PyArray_DATA(call.packed), bias, out, threads)
+        return call.shortcut.run(x, NULL, cnp.PyArray_DATA(call.packed), bias, out, self.settings.most_threads())
 
     def remember(self, x, str precision, ConvShortcut shortcut, cnp.ndarray packed, problem):
         """Keep `shortcut` for calls with an array like `x`, of the shortcut's dtype."""
@@ -368,9 +395,10 @@ cdef class Memo:
     """Shortcuts by operation, options, settings and shapes; forgets all where there are too many."""
 
     cdef dict known
+    cdef Settings settings
 
-    def __init__(self):
-        self.known = {}
+    def __init__(self, Settings settings):
+        self.known, self.settings = {}, settings
 
     def __len__(self):
         return len(self.known)
@@ -378,8 +406,9 @@ cdef class Memo:
     def clear(self):
         self.known.clear()
 
-    def recall_conv(self, str op, x, weight, bias, out, tuple given, tuple settings, int threads):
+    def recall_conv(self, str op, x, weight, bias, out, tuple given, backend):
         """The result, or None where the call has to go the long way."""
+        cdef tuple settings = self.settings.of_call(backend)
         given = spelled(given)
         if given is None or not is_plain(x, -1) or not is_plain(weight, cnp.PyArray_TYPE(x)) or not can_key(settings):
             return None
@@ -393,19 +422,21 @@ cdef class Memo:
         if packed == NULL:
             return None
         try:
-            return shortcut.run(x, cnp.PyArray_DATA(weight), packed, bias, out, threads)
+            return shortcut.run(x, cnp.PyArray_DATA(weight), packed, bias, out, self.settings.most_threads())
         finally:
             fc_recycle_free(packed)
 
-    def recall_pool(self, str op, x, out, tuple given, tuple settings, int threads):
+    def recall_pool(self, str op, x, out, tuple given, backend):
+        cdef tuple settings = self.settings.of_call(backend)
         given = spelled(given)
         if given is None or not is_plain(x, -1) or not can_key(settings):
             return None
         found = self.known.get((op, given, settings, x.shape, cnp.PyArray_TYPE(x)))
-        return None if found is None else (<PoolShortcut> found).run(x, out, threads)
+        return None if found is None else (<PoolShortcut> found).run(x, out, self.settings.most_threads())
 
-    def recall_rows(self, str op, x, weight, bias, out, tuple given, tuple settings, int threads):
+    def recall_rows(self, str op, x, weight, bias, out, tuple given, backend):
         """The result of what is done row by row; weight and bias may be None."""
+        cdef tuple settings = self.settings.of_call(backend)
         given = spelled(given)
         if given is None or not is_plain(x, -1) or not can_key(settings):
             return None
@@ -415,10 +446,11 @@ cdef class Memo:
         found = self.known.get((op, given, settings, x.shape, shape_of(weight), shape_of(bias), typenum))
         if found is None:
             return None
-        return (<RowsShortcut> found).run(x, weight, bias, out, threads)
+        return (<RowsShortcut> found).run(x, weight, bias, out, self.settings.most_threads())
 
-    def recall_gradient(self, str op, x, weight, gradient, tuple given, tuple settings, int threads):
+    def recall_gradient(self, str op, x, weight, gradient, tuple given, backend):
         """The gradients."""
+        cdef tuple settings = self.settings.of_call(backend)
         given = spelled(given)
         if given is None or not is_plain(x, -1) or not can_key(settings):
             return None
@@ -428,10 +460,11 @@ cdef class Memo:
         found = self.known.get((op, given, settings, x.shape, weight.shape, gradient.shape, typenum))
         if found is None:
             return None
-        return (<GradientShortcut> found).run(x, weight, gradient, threads)
+        return (<GradientShortcut> found).run(x, weight, gradient, self.settings.most_threads())
 
-    def remember(self, shortcut, str op, tuple given, tuple settings, *arrays):
+    def remember(self, shortcut, str op, tuple given, backend, *arrays):
         """Keep `shortcut` for calls with arrays like these."""
+        cdef tuple settings = self.settings.of_call(backend)
         given = spelled(given)
         if given is None or not can_key(settings):
             return
