@@ -49,7 +49,7 @@ static inline void store_tile(const operands *o, const fc_epilogue *e, real *to,
  * the other fetch its cache lines each time. */
 static inline double store_cycles(const operands *o, double pixels) {
     if (o->out_channel > 1) return VL * PRODUCT_CYCLES * 21;
-    return (o->groups > 1 && o->filters < NR && beyond_l2(o->out_image) ? 35 : 13) * pixels;
+    return (o->groups > 1 && o->filters < NR && beyond_l2(o->out_image) ? MOVING(33) : MOVING(9.5)) * pixels;
 }
 
 #endif
