@@ -81,7 +81,7 @@ static int share(int64_t count, double cycles, int threads, fc_body body, const 
     if (team) {
         work_in_team(team, s, threads);
     } else {
-        fc_wake_workers(threads - 1);
+        fc_wake_workers(threads - 1, cycles);
         fc_work_on(s, 0);
     }
     fc_share(0);
