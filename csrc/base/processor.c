@@ -1,10 +1,10 @@
 /* The table of processor families, which of them this is, and how large its caches are. Called by the kernels' cost
  * functions and plans, and by Python, which shows the family; tests set it.
  *
- * Two rows are measured, as their `source` says: by `fastconv info --measure`, and the constants of the cost functions
- * by bench/regret.py on Zen 4 alone. The others are assumed: the number and width of the multiply-add units is what is
- * generally known of these families, and was not checked here; for caches and memory, families without a figure of
- * their own take that of the nearest measured one. */
+ * Two rows are measured, as their `source` says: bandwidths by `fastconv info --measure`, and the other numbers, as the
+ * constants of the cost functions, by bench/regret.py (on Zen 4 also by what docs/measured has of it). The others are
+ * assumed: the number and width of the multiply-add units is what is generally known of these families, and was not
+ * checked here; for all else, families without a figure of their own take that of the nearest measured one. */
 #include "base/processor.h"
 
 #include <pthread.h>
@@ -19,16 +19,24 @@ enum { GENERIC, ZEN_2, ZEN_4, ZEN_5, ZEN_5_NARROW, HASWELL, SKYLAKE_X, ICE_LAKE,
 
 /* Without fused multiply-adds, a product of 16 bytes is a multiplication and an addition. */
 static const fc_processor families[] = {
-    [GENERIC] = {"generic", {0.5, 0.5, 0.5}, 32, 16, 5, ASSUMED},
-    [ZEN_2] = {"Zen 2 and 3", {0.5, 0.5, 1}, 32, 25, 4.5, ASSUMED},
-    [ZEN_4] = {"Zen 4", {0.5, 0.5, 1}, 32, 25, 4.5, "measured"},
-    [ZEN_5] = {"Zen 5", {0.5, 0.5, 0.5}, 64, 25, 6.5, ASSUMED},
-    [ZEN_5_NARROW] = {"Zen 5 with units of 32 bytes", {0.5, 0.5, 1}, 32, 25, 6.5, ASSUMED},
-    [HASWELL] = {"Haswell to Raptor Lake", {1, 0.5, 1}, 32, 16, 5, ASSUMED},
-    [SKYLAKE_X] = {"Skylake-X and Cascade Lake", {1, 0.5, 0.5}, 50, 8, 4, ASSUMED},
-    [ICE_LAKE] = {"Ice Lake, server", {1, 0.5, 0.5}, 50, 8, 4, ASSUMED},
-    [ICE_LAKE_CLIENT] = {"Ice, Tiger and Rocket Lake", {1, 0.5, 1}, 50, 16, 5, ASSUMED},
-    [SAPPHIRE_RAPIDS] = {"Sapphire Rapids", {0.75, 0.5, 0.5}, 50, 8, 4, "its limits measured, not its kernels"},
+    [GENERIC] = {"generic", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 32, 16, 5, ASSUMED},
+    [ZEN_2] = {"Zen 2 and 3", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, ASSUMED},
+    [ZEN_4] = {"Zen 4", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, "measured"},
+    [ZEN_5] = {"Zen 5", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 0.65, 0.55, 64, 28, 6.5, "measured"},
+    [ZEN_5_NARROW] = {"Zen 5 with units of 32 bytes", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 0.65, 0.55, 32, 25, 6.5, ASSUMED},
+    [HASWELL] = {"Haswell to Raptor Lake", {1, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 16, 5, ASSUMED},
+    [SKYLAKE_X] = {"Skylake-X and Cascade Lake", {1, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 50, 8, 4, ASSUMED},
+    [ICE_LAKE] = {"Ice Lake, server", {1, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 50, 8, 4, ASSUMED},
+    [ICE_LAKE_CLIENT] = {"Ice, Tiger and Rocket Lake", {1, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 50, 16, 5, ASSUMED},
+    [SAPPHIRE_RAPIDS] = {"Sapphire Rapids",
+                         {0.75, 0.5, 0.5},
+                         {0.46, 0.46, 0.64},
+                         1,
+                         1,
+                         50,
+                         8,
+                         4,
+                         "its limits measured, not its kernels"},
 };
 
 const fc_processor *fc_this_processor = &families[GENERIC];

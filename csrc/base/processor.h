@@ -7,7 +7,10 @@
 
 typedef struct {
     const char *name;
-    double product[3];     /* cycles of multiplying and adding whole vectors of 16, 32 and 64 bytes */
+    double product[3]; /* cycles of multiplying and adding whole vectors of 16, 32 and 64 bytes */
+    /* What else a kernel does, as a multiple of what it takes on Zen 4 with vectors of 64 bytes: to load, store and
+     * permute whole vectors; to step through loops, rows and tiles; and to pack weights. */
+    double move[3], step, pack;
     double l2, l3, memory; /* bytes a cycle that a core reads from there while another one does */
     const char *source;
 } fc_processor;
@@ -17,6 +20,11 @@ extern const fc_processor *fc_this_processor;
 
 /* The cycles of a product of whole vectors of the instruction set that includes this. */
 #define PRODUCT_CYCLES (fc_this_processor->product[VECTOR_BYTES / 32])
+
+/* Cycles of these kinds of work, as cost functions have them from Zen 4. */
+#define MOVING(cycles) ((cycles) * fc_this_processor->move[VECTOR_BYTES / 32])
+#define STEPPING(cycles) ((cycles) * fc_this_processor->step)
+#define PACKING(cycles) ((cycles) * fc_this_processor->pack)
 
 /* The size of a core's L2 cache, within the bounds that the kernels' block sizes can follow. */
 int64_t fc_l2_bytes(void);

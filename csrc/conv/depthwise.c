@@ -61,7 +61,7 @@ static double walk_cycles(const fc_conv *p) {
     int64_t along = is_inner(p) ? p->out_width * p->channels : p->out_width;
     double planes = (double)(p->batch * p->filters), outputs = planes * (double)(p->out_height * p->out_width);
     double vectors = outputs / (double)along * ceil((double)along / VL), taps = (double)(p->kernel_h * p->kernel_w);
-    return vectors * 0.4 * taps * (is_inner(p) ? 1.5 : (double)p->stride_w) + 30 * planes;
+    return vectors * 0.4 * taps * (is_inner(p) ? 1.5 : (double)p->stride_w) + STEPPING(30) * planes;
 }
 
 /* Are planes so small that several at once are better? */
@@ -303,7 +303,7 @@ static double cost(const fc_conv *given) {
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width),
            taps = (double)(p->kernel_h * p->kernel_w);
     operands o = operands_of(p);
-    double moved = image_cycles(&o, 1, 1) + 400;
+    double moved = image_cycles(&o, 1, 1) + STEPPING(400);
     if (by_planes(p)) return (double)(p->batch * ceil_div(p->channels, VL)) * planes_cycles(p) / 2 + moved;
     taps *= PRODUCT_CYCLES;
     int64_t along = p->layout == FC_NCHW ? p->out_width : is_inner(p) ? p->out_width * p->channels : p->channels;
@@ -311,17 +311,18 @@ static double cost(const fc_conv *given) {
     if (tiled(p)) { /* by whole tiles */
         vectors *= (double)(ceil_div(p->out_height, TILE_ROWS) * TILE_ROWS) / (double)p->out_height;
         vectors *= (double)(ceil_div(p->out_width, TILE_PIXELS) * TILE_PIXELS) / (double)p->out_width;
-        return vectors * (4.1 + 0.61 * taps * (double)p->stride_w) + moved;
+        return vectors * (MOVING(3.4) + 0.51 * taps * (double)p->stride_w) + moved;
     }
     if (walked(p))
-        return vectors * ((is_inner(p) ? 10 : 0.41) + taps * (is_inner(p)       ? 0.91
-                                                              : p->stride_w > 1 ? 1.2
-                                                                                : 0.51)) +
-               (is_inner(p) ? 0 : 130 * planes) + moved;
-    if (p->layout == FC_NHWC) return vectors * (6.4 + 0.73 * taps) + 50 * vectors / (double)p->out_width + moved;
+        return vectors * ((is_inner(p) ? MOVING(9) : MOVING(0.41)) + taps * (is_inner(p)       ? 1.1
+                                                                             : p->stride_w > 1 ? 1.0
+                                                                                               : 0.59)) +
+               (is_inner(p) ? 0 : STEPPING(140) * planes) + moved;
+    if (p->layout == FC_NHWC)
+        return vectors * (MOVING(7.1) + 0.84 * taps) + STEPPING(50) * vectors / (double)p->out_width + moved;
     grid g = whole_grid(p);
     int shared = rows_together(&g) > 1; /* are loads? */
-    return vectors * (15 + (shared ? 0.79 : 2.5) * taps) + 130 * planes + moved;
+    return vectors * (MOVING(15) + (shared ? 0.63 : 2.5) * taps) + STEPPING(130) * planes + moved;
 }
 
 static size_t weight_bytes(const fc_conv *given) {

@@ -144,7 +144,7 @@ static void pack_planes(const fc_conv *p, const real *weight, real *to) {
 static double planes_cycles(const fc_conv *p) {
     double moved = (double)(ceil_div(p->height * p->width, VL) + ceil_div(p->out_height * p->out_width, VL));
     double tile = TILE_ROWS * TILE_PIXELS * (double)(p->kernel_h * p->kernel_w);
-    return moved * 5 * VL + (double)tiles_of(p) * (0.65 * tile + 26);
+    return moved * MOVING(5.5) * VL + (double)tiles_of(p) * (MOVING(0.72) * tile + MOVING(26));
 }
 
 #endif

@@ -235,7 +235,8 @@ static double cost(const fc_conv *p) {
     double waste = (double)round_up(along, unit) / (double)along, taps = (double)(p->kernel_h * p->kernel_w);
     double walks = (double)(p->batch * (p->layout == FC_NCHW ? p->channels * ceil_div(p->width, unit)
                                                              : row_pairs(p) * ceil_div(p->channels, unit)));
-    return outputs * waste / VL * (3 + PRODUCT_CYCLES * 0.4 * taps) + 15 * walks + image_cycles(&o, 1, 1) + 400;
+    return outputs * waste / VL * (3 + PRODUCT_CYCLES * 0.4 * taps) + STEPPING(15) * walks + image_cycles(&o, 1, 1) +
+           STEPPING(400);
 }
 
 static size_t weight_bytes(const fc_conv *p) {

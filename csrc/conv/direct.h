@@ -356,11 +356,12 @@ static double family_packing(const family *f, const operands *o, const grid *g) 
     double rows = fmin(fmax(fitting - beside, 1), (double)y->count);
     double packed = (double)(o->batch * o->groups * y->count) * packed_extent(y, rows) / rows;
     if (o->nhwc && o->channels == o->x_pixel && o->channels < VL && x->step == 1)
-        return packed * (width * channels * 16 / VL + 97); /* whole rows */
-    if (o->nhwc && o->channels <= 4) return packed * width * 4.1;
-    if (o->nhwc) return packed * width * ((double)ceil_div(o->channels, VL) * 1.8 + 10);
+        return packed * (width * channels * MOVING(17) / VL + STEPPING(100)); /* whole rows */
+    if (o->nhwc && o->channels <= 4) return packed * width * MOVING(4.1);
+    if (o->nhwc) return packed * width * ((double)ceil_div(o->channels, VL) * MOVING(1.9) + STEPPING(11));
     return packed * channels *
-           ((x->step > 1 ? 30 : 2.8) * width / (double)x->count + (x->step > 1 ? 13 : 11) * width / VL);
+           ((x->step > 1 ? MOVING(26) : MOVING(2.6)) * width / (double)x->count +
+            (x->step > 1 ? STEPPING(12) : MOVING(11)) * width / VL);
 }
 
 static int plan_family(const family *f, const operands *o, const grid *g, int threads, strips *s, int64_t *parts) {
@@ -368,6 +369,11 @@ static int plan_family(const family *f, const operands *o, const grid *g, int th
     int spread = *parts == 1 && o->batch * o->groups % threads;
     int64_t bytes = *parts > 1 ? IMAGE_BYTES : STRIP_BYTES;
     return plan_strips(s, g, o, f->tile_pixels(o), 1, f->spans_rows(o, g), f->exact, bytes, spread ? threads : 1);
+}
+
+/* The share of the products that are not skipped, as rows outside the image are. */
+static double family_share(const family *f, const operands *o, const grid *g) {
+    return f->spans_rows(o, g) || reads_in_place(g, o) ? 1 : share_inside(&g->y, o->height);
 }
 
 static size_t family_workspace(const family *f, const fc_conv *p, int threads) {

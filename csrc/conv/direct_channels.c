@@ -111,26 +111,27 @@ static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, 
  * beyond takes longer. */
 static double step_cycles(const operands *o, double pixels) {
     double block = (double)(o->elements / o->grid_rows * o->channels * NR) * sizeof(real), weights = NV * VECTOR_BYTES;
-    return fmax(pixels * NV * PRODUCT_CYCLES * 1.1, block > (double)fc_l2_bytes() / 2
-                                                        ? weights / fc_this_processor->l3 * 1.6
+    return fmax(pixels * NV * PRODUCT_CYCLES * 1.2, block > (double)fc_l2_bytes() / 2
+                                                        ? weights / fc_this_processor->l3 * 1.7
                                                         : fmax(4, weights / fc_this_processor->l2));
 }
 
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
-    double rest = (double)(o.filters % NR), blocks = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.55 : 0);
+    double rest = (double)(o.filters % NR), blocks = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.58 : 0);
     int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
     double rows = flat ? 1 : (double)g.y.count, span = (double)(flat ? g.y.count * g.x.count : g.x.count);
     double in_row = ceil(span / (double)tile_pixels(&o)), tiles = (double)(o.batch * o.groups) * rows * in_row;
     double step = step_cycles(&o, span / in_row), phases = (double)o.phase_rows * (double)o.phase_columns;
     double finish = phases * NV * store_cycles(&o, span / in_row);
-    double products = (double)(o.elements * o.channels) * step;
-    double cycles = tiles * blocks * (products + finish + 70);
-    cycles = (cycles + 2600 * (double)(o.batch * o.groups) + family_packing(&channels, &o, &g)) / 2 +
-             fc_stream_cycles(family_traffic(&channels, &o, &g), (double)weight_bytes(p)) + image_cycles(&o, 1, 1);
-    if (p->once) cycles += (double)weight_bytes(p) * 0.28;
-    return cycles + 400;
+    double products = (double)(o.elements * o.channels) * step * family_share(&channels, &o, &g);
+    double cycles = tiles * blocks * (products + finish + STEPPING(110));
+    cycles += STEPPING(2900) * (double)(o.batch * o.groups) + family_packing(&channels, &o, &g);
+    cycles = cycles / 2 + fc_stream_cycles(family_traffic(&channels, &o, &g), (double)weight_bytes(p)) +
+             image_cycles(&o, 1, 1);
+    if (p->once) cycles += (double)weight_bytes(p) * PACKING(0.32);
+    return cycles + STEPPING(400);
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&channels, p, threads); }

@@ -270,17 +270,20 @@ static double cost(const fc_conv *p) {
     double vectors = width / VL, sheets = flat ? (double)tap_places(&g.x) : (double)min64(g.x.step, g.x.taps);
     /* The taps of a row that share a sheet find its pixels in L1, unless these are too many. */
     int stay = width * sheets * (double)o.channels * sizeof(real) <= L1_BYTES;
-    double each = stay ? 1.5 + 2.4 * sheets / (double)g.x.taps : 5.7;
-    double loads = fmax(vectors * each + filters / count * 1.5, 4);
-    /* A processor that multiplies more vectors a cycle loads more, too. */
-    double step = fmax(vectors * filters / count * 1.1, loads) * PRODUCT_CYCLES;
-    double multiply = tiles_needed * count * ((double)o.elements * ((double)o.channels * step + 1.2) + 17);
-    double results = o.phase_columns > 2 ? 57 : o.phase_columns == 2 ? 15 : 10; /* a vector of them */
+    double each = stay ? MOVING(1.6) + MOVING(1.8) * sheets / (double)g.x.taps : MOVING(4.1);
+    double loads = fmax(vectors * each + filters / count * STEPPING(1.3), 4);
+    double step = fmax(vectors * filters / count * PRODUCT_CYCLES, loads);
+    double multiply =
+        tiles_needed * count *
+        ((double)o.elements * family_share(&pixels, &o, &g) * ((double)o.channels * step + STEPPING(1.3)) +
+         STEPPING(18));
+    double results = MOVING(o.phase_columns > 2 ? 60 : o.phase_columns == 2 ? 15 : 10); /* a vector of them */
     double store = tiles_needed * vectors * filters * results * ((double)o.phase_rows * (double)o.phase_columns);
-    double cycles = (multiply + store + 2700 * (double)(o.batch * o.groups) + family_packing(&pixels, &o, &g)) / 2 +
-                    fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p)) + image_cycles(&o, 1, 1);
-    if (p->once) cycles += (double)weight_bytes(p) * 0.8;
-    return cycles + 400;
+    double cycles = multiply + store + STEPPING(3500) * (double)(o.batch * o.groups) + family_packing(&pixels, &o, &g);
+    cycles = cycles / 2 + fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p)) +
+             image_cycles(&o, 1, 1);
+    if (p->once) cycles += (double)weight_bytes(p) * PACKING(0.72);
+    return cycles + STEPPING(400);
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&pixels, p, threads); }

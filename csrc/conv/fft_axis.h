@@ -76,11 +76,11 @@ static inline void load_points(const fft_pixels *s, const fourier *f, real *to) 
 static inline double cycles_of_transform(int64_t points) {
     double vectors = (double)points / VL;
     double streamed = vectors * 2 * VECTOR_BYTES > (double)fc_l2_bytes() / 2 ? 30 : 0;
-    return vectors * (PRODUCT_CYCLES * 1.7 * log2(vectors * VL) + 58 + streamed);
+    return vectors * (PRODUCT_CYCLES * 1.6 * log2(vectors * VL) + MOVING(50) + streamed);
 }
 
 static inline double cycles_of_loading(int64_t points, int64_t step) {
-    return (double)points / VL * (step > 1 ? 6.9 * VL : 25);
+    return (double)points / VL * (step > 1 ? MOVING(6.9) * VL : MOVING(25));
 }
 
 #endif

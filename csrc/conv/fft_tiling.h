@@ -63,13 +63,14 @@ static double fft_cycles(const operands *o, const fft_tiling *w) {
     double vectors = (double)(w->y.points * w->x.points) / VL,
            transform = cycles_of_transform(w->y.points * w->x.points);
     double load = cycles_of_loading(w->y.points * w->x.points, w->x.subimages * w->x.segments * o->x_pixel);
-    double finish = (double)(w->y.outputs * w->x.outputs) / VL * 2 * (o->out_pixel > 1 ? 2.3 * VL : 6.6);
+    double finish =
+        (double)(w->y.outputs * w->x.outputs) / VL * 2 * (o->out_pixel > 1 ? MOVING(2.3) * VL : MOVING(6.3));
     double filters = (double)o->filters, reduction = (double)w->reduction;
     double pairs = fmax(1, (double)(w->grids * o->groups * o->batch * w->pairs)), tasks = pairs * (double)w->blocks;
     double weights = (double)(w->grids * o->groups * o->filters * w->kernel_reals) * sizeof(real);
     double once = (double)w->blocks * reduction * (load + transform) + filters * (transform + finish) +
-                  filters * reduction * vectors * PRODUCT_CYCLES * (w->reduction > 1 || filters > 1 ? 15 : 1.5);
-    double cycles = pairs * once * ceil(tasks / 2) / tasks + 9100;
+                  filters * reduction * vectors * PRODUCT_CYCLES * (w->reduction > 1 || filters > 1 ? 14 : 1.5);
+    double cycles = pairs * once * ceil(tasks / 2) / tasks + STEPPING(9600);
     cycles += image_cycles(o, 1, 1);
     if (weights > (double)fc_l2_bytes() / 2)
         cycles += fc_stream_cycles(weights / (double)(w->grids * o->groups) * pairs / 2, weights);
@@ -79,7 +80,7 @@ static double fft_cycles(const operands *o, const fft_tiling *w) {
 static double cycles_of_weights(const operands *o, const fft_tiling *w) {
     double kernels = (double)(w->grids * o->groups * o->filters * w->reduction);
     double vectors = (double)(w->y.points * w->x.points) / VL;
-    return kernels * (cycles_of_transform(w->y.points * w->x.points) + vectors * 51) / 2 + (double)w->roots * 2;
+    return kernels * (cycles_of_transform(w->y.points * w->x.points) + vectors * MOVING(51)) / 2 + (double)w->roots * 2;
 }
 
 static void set_tiling(const operands *o, fft_tiling *w) {

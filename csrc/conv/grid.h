@@ -215,6 +215,17 @@ static inline void taps_inside(const axis *a, int64_t at, int64_t size, int64_t 
     *first = low, *count = high - low;
 }
 
+/* The share of all (output, tap) pairs of an axis that lie inside an image of that size. */
+static inline double share_inside(const axis *a, int64_t size) {
+    double inside = 0;
+    for (int64_t t = 0; t < a->taps; t++) {
+        int64_t at = tap_at(a, t), low = at < 0 ? ceil_div(-at, a->step) : 0;
+        int64_t high = size > at ? ceil_div(size - at, a->step) : 0;
+        inside += (double)max64(0, min64(high, a->count) - low);
+    }
+    return inside / (double)max64(1, a->count * a->taps);
+}
+
 static inline int64_t grid_taps(const grid *g) { return g->y.taps * g->x.taps; }
 
 /* The cycles that all threads take together, where a kernel's cost is that of two which share the work. */

@@ -28,8 +28,8 @@ static double cost(const fc_conv *given) {
     double taps = (double)(p->kernel_h * p->kernel_w), permutation = VECTOR_BYTES >= 32 ? 1 : 16, permutations = PIXELS;
     if (unrolled_nhwc(p))
         permutations = (double)((PIXELS - 1) * p->stride_w + p->kernel_w) / (double)p->kernel_w; /* for each tap */
-    double sums = taps * (double)o.channels * PRODUCT_CYCLES * (PIXELS * 0.95 + permutation * permutations * 0.98);
-    return tiles * (sums + 23 * PIXELS) / 2 + image_cycles(&o, 1, 1) + 400;
+    double sums = taps * (double)o.channels * PRODUCT_CYCLES * (PIXELS * 0.9 + permutation * permutations * 0.98);
+    return tiles * (sums + MOVING(23) * PIXELS) / 2 + image_cycles(&o, 1, 1) + STEPPING(400);
 }
 
 static size_t weight_bytes(const fc_conv *p) {

@@ -261,10 +261,13 @@ static double copy_cycles(const fc_conv *p, const operands *o, const grid *g, co
     double pieces = (double)(o->groups * (o->batch * g->y.count + c->panels)), taps = (double)o->elements;
     if (o->nhwc) {
         double runs = taps / (joins_taps(o, g->x.tap_step) ? (double)p->kernel_w : 1);
-        return outputs * (runs * 18 + taps * (double)o->channels * 2.5 / VL) + pieces * (210 + runs * 36);
+        return outputs * (runs * STEPPING(18) + taps * (double)o->channels * MOVING(2.6) / VL) +
+               pieces * (STEPPING(200) + runs * STEPPING(36));
     }
-    double row = g->x.step > 1 ? 32 + 0.23 * width : width > VL ? 18 + 1.1 * width / VL : 6;
-    return pieces * (210 + taps * (22 + (double)o->channels * row));
+    double row = g->x.step > 1 ? MOVING(26) + MOVING(0.23) * width
+                 : width > VL  ? MOVING(19) + MOVING(1.1) * width / VL
+                               : STEPPING(6.3);
+    return pieces * (STEPPING(210) + taps * (STEPPING(23) + (double)o->channels * row));
 }
 
 static double cost(const fc_conv *p) {
@@ -274,17 +277,18 @@ static double cost(const fc_conv *p) {
     double rest = (double)(o.filters % NR), blocks = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.55 : 0);
     double columns = (double)grid_outputs(&o, &g), in_group = ceil(columns / MR), tiles = in_group * (double)o.groups;
     double grids = (double)c.grids, cuts = ceil((double)(o.elements * o.channels) / grids / MOST_ROWS);
-    double products = (double)(o.elements * o.channels) * fmax(columns / in_group * NV * PRODUCT_CYCLES * 1.1, 4.5);
+    double products =
+        (double)(o.elements * o.channels) * fmax(columns / in_group * NV * PRODUCT_CYCLES * 1.1, STEPPING(4.5));
     double pieces = tiles + (o.nhwc ? 0 : (double)(o.groups * o.batch * (joins_rows(&o, &g) ? 1 : g.y.count)));
     double store = pieces * NV * store_cycles(&o, columns / in_group) * fmin((double)g.x.out_step, 4);
-    double cycles = blocks * (tiles * (products + grids * (cuts * 250 - 40)) + grids * store) +
+    double cycles = blocks * (tiles * (products + grids * (cuts * STEPPING(200) - STEPPING(42))) + grids * store) +
                     copy_cycles(p, &o, &g, &c) * (double)c.parts;
     double weights = (double)weight_bytes(p), tasks = grids * (double)(o.groups * c.panels * c.parts);
     cycles /= fmin(tasks, 2);
     if (weights / (double)o.groups / grids > (double)fc_l2_bytes() / 2)
         cycles += fc_stream_cycles(weights * ceil((double)c.panels * (double)c.parts / 2) / (double)c.parts, weights);
-    if (p->once) cycles += weights * 0.28;
-    return cycles + image_cycles(&o, 1, 1) + 400;
+    if (p->once) cycles += weights * PACKING(0.29);
+    return cycles + image_cycles(&o, 1, 1) + STEPPING(420);
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) {

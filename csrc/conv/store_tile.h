@@ -50,7 +50,7 @@ static inline void store_tile(const operands *o, const fc_epilogue *e, real *to,
  * cache lines each time. */
 static inline double store_cycles(const operands *o, double pixels) {
     if (o->out_channel > 1) return VL * PRODUCT_CYCLES * 21 * (is_crowded(o->out_channel) ? 2.5 : 1);
-    return (o->groups > 1 && o->filters < NR && beyond_l2(o->out_image) ? 35 : 13) * pixels;
+    return (o->groups > 1 && o->filters < NR && beyond_l2(o->out_image) ? MOVING(33) : MOVING(9.5)) * pixels;
 }
 
 #endif

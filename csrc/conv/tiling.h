@@ -112,10 +112,14 @@ static void set_tiling(tiling *w, int64_t channels, int merged) {
     if (w->row_step / VL % 2 == 0) w->row_step += VL;
 }
 
+/* Blocks of NR filters; the last may be half as wide. */
+static double filter_blocks(const operands *o) {
+    return (double)(o->filters / NR) + (o->filters % NR > VL ? 1 : o->filters % NR ? 0.55 : 0);
+}
+
 /* The cycles that a tile takes for products. */
 static double product_cycles(const tiling *w, const operands *o) {
-    double blocks = (double)(o->filters / NR) + (o->filters % NR > VL ? 1 : o->filters % NR ? 0.55 : 0);
-    return w->points * blocks * ((double)w->reduction * NV * PRODUCT_CYCLES * 1.1 + 1.6);
+    return w->points * filter_blocks(o) * ((double)w->reduction * NV * PRODUCT_CYCLES * 0.99 + MOVING(1.8));
 }
 
 /* The cycles that a tile takes for products, and transforms of input and output. */
@@ -123,8 +127,8 @@ static double tile_cycles(const tiling *w, const operands *o) {
     double pairs = w->y.segments * w->x.segments;
     double inputs = pairs * (double)ceil_div(o->channels, VL), outputs = ceil((double)o->filters / VL);
     double points = w->points, sets = w->merged ? 1 : pairs;
-    double input = inputs * ((w->merged ? points : points / pairs) * PRODUCT_CYCLES * 11 + 1.4);
-    double output = outputs * (points * PRODUCT_CYCLES * 9.3 + sets * 9.2);
+    double input = inputs * ((w->merged ? points : points / pairs) * PRODUCT_CYCLES * 12 + MOVING(1.4));
+    double output = outputs * (points * PRODUCT_CYCLES * 9.8 + sets * MOVING(8.7));
     return product_cycles(w, o) + input + output;
 }
 

@@ -243,16 +243,18 @@ static double cost(const fc_conv *p) {
     double places = (double)(o->batch * w.rows), tiles = places * (double)w.parts * ceil((double)w.part / MR);
     double slabs = (double)(w.filters * w.stride_h), vectors = (double)lanes_packed(&w) / VL;
     double pixels = (double)w.part / ceil((double)w.part / MR);
-    double products = tiles * slabs * vectors * ((double)steps(&w) * fmax(pixels * PRODUCT_CYCLES * 1.1, 2.5) + 330);
-    double finish = (double)(o->batch * o->out_height * o->out_width * o->filters) / VL * 2.2 +
-                    places * (double)(w.parts * w.part) * slabs * vectors * 1.9;
-    double packing = places * (double)(w.parts * w.row_taps * o->channels) * ((double)w.part / VL * 5.6 + 5.1);
+    double products =
+        tiles * slabs * vectors * ((double)steps(&w) * fmax(pixels * PRODUCT_CYCLES * 1.2, 2.5) + STEPPING(330));
+    double finish = (double)(o->batch * o->out_height * o->out_width * o->filters) / VL * MOVING(2.2) +
+                    places * (double)(w.parts * w.part) * slabs * vectors * MOVING(1.9);
+    double packing =
+        places * (double)(w.parts * w.row_taps * o->channels) * ((double)w.part / VL * MOVING(5.6) + STEPPING(5.1));
     double cycles = (products + finish + packing) / fmin(places * (double)w.parts, 2),
            weights = (double)weight_bytes(p);
     if (weights > (double)fc_l2_bytes() / 2)
         cycles += fc_stream_cycles(weights * places * (double)w.parts / 2, weights);
-    if (p->once) cycles += weights * 0.39;
-    return cycles + image_cycles(o, 1, 1) + 400;
+    if (p->once) cycles += weights * PACKING(0.39);
+    return cycles + image_cycles(o, 1, 1) + STEPPING(400);
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) {

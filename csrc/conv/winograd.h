@@ -297,14 +297,22 @@ static double moving_cycles(const tiling *w, const operands *o) {
     double in_row = (double)min64(STRETCH, w->row_tiles), vectors = (double)ceil_div(o->channels, VL);
     int64_t first, span, outputs = min64(STRETCH, w->x.tiles) * M;
     stretch_span(w, 0, min64(STRETCH, w->row_tiles), &first, &span);
-    double staged = o->nhwc ? (double)span * 6.6 : (double)round_up(span, VL) * 7.9;
-    double stored = 16;
+    double staged = o->nhwc ? (double)span * MOVING(6.2) : (double)round_up(span, VL) * MOVING(7.9);
+    double stored = MOVING(16);
     if (!o->nhwc) {
-        stored = (double)round_up(outputs, VL) / (double)outputs * 19;
+        stored = (double)round_up(outputs, VL) / (double)outputs * MOVING(18);
         if (w->x.subimages * w->x.out_step > 1) stored += VL;
     }
     return vectors * (double)(w->y.segments * w->y.most_points) * staged / in_row +
            ceil((double)o->filters / VL) * M * M * stored;
+}
+
+/* What the products of a tile take longer where so few are done together that a step waits for the sums of the one
+ * before, or for weights from L2. */
+static double waiting_cycles(const tiling *w, const operands *o, int64_t together) {
+    double rows = (double)together / (double)ceil_div(together, MR), products = rows * NV * PRODUCT_CYCLES * 1.1;
+    double step = fmax(4.2, NV * VECTOR_BYTES / fc_this_processor->l2 * 1.5);
+    return w->points * filter_blocks(o) * (double)w->reduction * fmax(0, step - products) / rows;
 }
 
 static double cost(const fc_conv *p) {
@@ -315,15 +323,15 @@ static double cost(const fc_conv *p) {
     FOR_GRIDS(p, o, g, w) {
         double weights = (double)(group_weights(&w, &o) * o.groups) * sizeof(real);
         if (w.tiles) {
-            double each = tile_cycles(&w, &o) + moving_cycles(&w, &o), tiles = (double)(w.tiles * o.groups) / 2;
-            double products = product_cycles(&w, &o) * tiles;
-            double stream = 0.7 * fc_stream_cycles(split_of(&w, &o, 2).traffic * (double)o.groups, weights);
-            /* Weights are fetched ahead: products hide most of that, or it most of them. */
-            cycles += each * tiles - products + fmax(products, stream) + 0.3 * fmin(products, stream) + 8300;
+            split s = split_of(&w, &o, 2);
+            double each = tile_cycles(&w, &o) + moving_cycles(&w, &o) + waiting_cycles(&w, &o, s.tiles);
+            double tiles = (double)(w.tiles * o.groups);
+            cycles += each * tiles / 2 + STEPPING(12000) + fc_stream_cycles(s.traffic * (double)o.groups, weights);
         }
         if (index == 0) cycles += image_cycles(&o, 1, 1);
         if (p->once)
-            cycles += weights * (p->transposed ? 0.39 : 0.33); /* every phase reads all the kernel's elements */
+            cycles += weights *
+                      (p->transposed ? PACKING(0.45) : PACKING(0.31)); /* every phase reads all the kernel's elements */
     }
     return cycles;
 }

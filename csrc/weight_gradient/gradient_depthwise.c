@@ -442,20 +442,21 @@ static double cost(const fc_conv *p) {
         int64_t along = o->nhwc ? w.kernel_w : w.kernel_h, passes = ceil_div(along, w.walker->rows);
         int64_t loads = w.across * (w.most_rows < TILE_STEPS ? 2 : 1);
         int64_t lines = o->batch * w.units * o->out_height, steps = o->nhwc ? o->out_width : ceil_div(o->out_width, VL);
-        double cycles = (double)(lines * steps * passes * (w.walker->rows * loads * PRODUCT_CYCLES * 1.5 + 1));
-        cycles += (double)(w.units * w.shares) * 330 + (o->nhwc ? 250 * (double)(lines * passes) : 0);
-        return cycles / 2 + image_cycles(o, 1, 1) + 1000;
+        double cycles = (double)(lines * steps * passes * (w.walker->rows * loads * PRODUCT_CYCLES * 2.0 + 1));
+        cycles +=
+            (double)(w.units * w.shares) * STEPPING(350) + (o->nhwc ? STEPPING(250) * (double)(lines * passes) : 0);
+        return cycles / 2 + image_cycles(o, 1, 1) + STEPPING(1000);
     }
     double vectors = (double)(o->nhwc ? o->out_width : ceil_div(o->out_width, VL));
     double rows = (double)(o->batch * w.units * o->out_height), taps = (double)(w.kernel_h * w.kernel_w);
     double packing = (double)(o->batch * w.units * w.strips * w.lines) * (double)w.pitch / VL *
-                     (o->nhwc          ? 4.9
+                     (o->nhwc          ? MOVING(4.9)
                       : w.stride_w > 2 ? VL
-                                       : 5.4);
-    return (rows * (vectors * (taps * PRODUCT_CYCLES * (o->nhwc ? 2.7 : 1.3) + 9.7) + taps + 9.8) + packing +
-            (double)(w.units * w.shares) * taps * 110) /
+                                       : MOVING(5.4));
+    return (rows * (vectors * (taps * PRODUCT_CYCLES * (o->nhwc ? 2.8 : 1.3) + MOVING(10)) + taps + STEPPING(9.8)) +
+            packing + (double)(w.units * w.shares) * taps * STEPPING(110)) /
                2 +
-           image_cycles(o, 1, 1) + 1000;
+           image_cycles(o, 1, 1) + STEPPING(1000);
 }
 
 static int run(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads) {
@@ -467,8 +468,8 @@ static int run(const fc_conv *p, const void *x, const void *gradient, void *weig
         if (!j.partial_weights) return FC_NO_MEMORY;
         j.partial_bias = j.partial_weights + (w.shares - 1) * size;
     }
-    int status =
-        fc_parallel(w.shares * ceil_div(w.units, w.together), all_cycles(p, cost), threads, w.walker ? work_walks : work, &j);
+    int status = fc_parallel(w.shares * ceil_div(w.units, w.together), all_cycles(p, cost), threads,
+                             w.walker ? work_walks : work, &j);
     if (!status && w.shares > 1) status = add_shares(weights, j.partial_weights, size, w.shares, threads);
     if (!status && w.shares > 1 && bias) status = add_shares(bias, j.partial_bias, filters, w.shares, threads);
     free(j.partial_weights);

@@ -494,12 +494,12 @@ static double cost(const fc_conv *p) {
     const operands *o = &w.o;
     double pixels = (double)(o->batch * o->out_height * o->out_width * o->groups),
            vectors = (double)ceil_div(o->filters, VL);
-    double multiply = pixels * vectors * (double)(o->channels * w.taps) * PRODUCT_CYCLES * 1.1;
-    double packing = pixels * (double)(o->filters * w.chunks) * (o->nhwc ? 0.48 : 0.58) +
+    double multiply = pixels * vectors * (double)(o->channels * w.taps) * PRODUCT_CYCLES * 1.4;
+    double packing = pixels * (double)(o->filters * w.chunks) * (o->nhwc ? MOVING(0.53) : MOVING(0.67)) +
                      (double)(o->batch * o->groups * w.strips_y * w.strips_x) * (double)(w.y.extent * w.x.extent) *
-                         (double)(o->channels * w.parts) * (o->nhwc ? 0.7 : 0.59);
-    double parts = (double)(o->batch * o->groups * w.strips_y * w.strips_x) * 2000; /* whatever their size */
-    return (multiply + packing + parts) / 2 + image_cycles(o, (double)w.parts, (double)w.chunks) + 1000;
+                         (double)(o->channels * w.parts) * (o->nhwc ? MOVING(0.85) : MOVING(0.68));
+    double parts = (double)(o->batch * o->groups * w.strips_y * w.strips_x) * STEPPING(2000); /* whatever their size */
+    return (multiply + packing + parts) / 2 + image_cycles(o, (double)w.parts, (double)w.chunks) + STEPPING(1000);
 }
 
 static int run(const fc_conv *p, const void *x, const void *gradient, void *weights, void *bias, int threads) {

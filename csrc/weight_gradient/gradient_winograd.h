@@ -395,13 +395,15 @@ static double cost(const fc_conv *p) {
     double channel_vectors = (double)ceil_div(o->channels, VL), filter_vectors = (double)ceil_div(o->filters, VL);
     double pairs = w->y.segments * w->x.segments, points = w->points;
     double patch = w->y.segments * w->y.most_points * (M * (double)w->x.unit + w->x.most_points - M);
-    double input = channel_vectors * (points * PRODUCT_CYCLES * 4.5 + pairs * 1.4 + patch * (o->nhwc ? 4.1 : 2.4));
-    double gradient = filter_vectors * (points * PRODUCT_CYCLES * 4.5 + pairs * 1.4 + M * M * (o->nhwc ? 17 : 14));
-    double product = points * filter_vectors * ((double)o->channels * PRODUCT_CYCLES * 1.1 + 3.7);
+    double input = channel_vectors * (points * PRODUCT_CYCLES * 4.7 + pairs * MOVING(1.4) +
+                                      patch * (o->nhwc ? MOVING(4.1) : MOVING(2.6)));
+    double gradient = filter_vectors * (points * PRODUCT_CYCLES * 5.6 + pairs * MOVING(1.4) +
+                                        M * M * (o->nhwc ? MOVING(17) : MOVING(15)));
+    double product = points * filter_vectors * ((double)o->channels * PRODUCT_CYCLES * 1.4 + MOVING(3.5));
     double sums = points * (double)o->channels * (double)(s.blocks * NR),
            rounds = ceil((double)w->tiles / (double)s.tiles);
     double cycles = (double)w->tiles * (product + input * (double)s.block_parts + gradient * (double)s.channel_parts);
-    cycles += (double)s.shares * sums / VL * 8.4 + rounds * sums / VL * 5.1;
+    cycles += (double)s.shares * sums / VL * MOVING(9.3) + rounds * sums / VL * MOVING(5.3);
     if (s.shared) {
         double moved =
             (double)w->tiles * points * (double)(o->channels * s.block_parts + s.blocks * NR * s.channel_parts);
@@ -409,7 +411,7 @@ static double cost(const fc_conv *p) {
         cycles += 0.78 * fc_stream_cycles(2 * (moved + rounds * sums) * sizeof(real), kept * sizeof(real));
     }
     cycles = (double)o->groups * cycles / 2 + image_cycles(o, (double)s.block_parts, (double)s.channel_parts);
-    return cycles + 25000;
+    return cycles + STEPPING(21000);
 }
 
 /* An upper bound of what is measured, as a multiple of the direct sum's error: the number of points decides. */

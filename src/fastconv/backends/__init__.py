@@ -80,13 +80,13 @@ def _fastest() -> BackendName:
     return name
 
 
-_backend: Setting[BackendName] = Setting((Variable("FASTCONV_BACKEND", _check),), _check, _fastest)
+CHOSEN: Setting[BackendName] = Setting((Variable("FASTCONV_BACKEND", _check),), _check, _fastest)
 
 
 def resolve(op: str, name: BackendName | None) -> Backend:
     """The backend that a call with ``backend=name`` uses."""
     if name is None:
-        return load(_backend.get())
+        return load(CHOSEN.get())
     return load(_check(name, op))
 
 
@@ -112,7 +112,7 @@ def get_backend() -> BackendName:
     ...     fastconv.get_backend()
     'numpy'
     """
-    return _backend.get()
+    return CHOSEN.get()
 
 
 def set_backend(name: BackendName) -> None:
@@ -136,7 +136,7 @@ def set_backend(name: BackendName) -> None:
     >>> fastconv.set_backend("numpy")
     >>> fastconv.set_backend(before)
     """
-    _backend.set(name, "set_backend")
+    CHOSEN.set(name, "set_backend")
 
 
 def use_backend(name: BackendName) -> Using[BackendName]:
@@ -154,7 +154,7 @@ def use_backend(name: BackendName) -> Using[BackendName]:
     array([[[ 5.,  7.],
             [13., 15.]]])
     """
-    return _backend.using(name, "use_backend")
+    return CHOSEN.using(name, "use_backend")
 
 
 def algorithms(backend: BackendName | None = None) -> tuple[str, ...]:

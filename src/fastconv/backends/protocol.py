@@ -234,6 +234,11 @@ class Backend(Protocol):
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> Any:
         """What does this very pooling, without indices and random numbers, with less ado, or None."""
 
+    def rows_shortcut(
+        self, sizes: tuple[int, ...], log: bool, eps: float | None, shape: tuple[int, ...], dtype: Any
+    ) -> Any:
+        """What does this very `softmax` or, with an eps, `normalise_rows` with less ado, or None."""
+
     def gradient_shortcut(
         self,
         of_input: ConvProblem,
@@ -275,6 +280,11 @@ class NoShortcuts:
         return None
 
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> None:
+        return None
+
+    def rows_shortcut(
+        self, sizes: tuple[int, ...], log: bool, eps: float | None, shape: tuple[int, ...], dtype: Any
+    ) -> None:
         return None
 
     def gradient_shortcut(

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastconv import backends
+from fastconv.backends import CHOSEN
 from fastconv.caches import CACHES, Cache, constant
 from fastconv.execution.memory import extension
-from fastconv.settings.precision import get_precision
-from fastconv.settings.threads import get_num_threads
-from fastconv.typing import Array, ArrayLike, BackendName, Precision
+from fastconv.settings.precision import PRECISION
+from fastconv.settings.threads import LIMIT, THREADS
+from fastconv.typing import Array, ArrayLike, BackendName
 
 Given = tuple[object, ...]  # a call's options, as the user wrote them
+
+
+@constant
+def _settings() -> Any:
+    """What calls depend on, as the extension reads it."""
+    return extension().Settings(CHOSEN, PRECISION, THREADS, LIMIT)
 
 
 @constant
@@ -23,7 +29,7 @@ def _memo() -> Any:
     engine = extension()
     if engine is None:
         return None
-    memo = engine.Memo()
+    memo = engine.Memo(_settings())
     CACHES.append(Cache(f"{__name__}._memo", memo.clear, memo.__len__))
     return memo
 
@@ -40,11 +46,7 @@ class NoCalls:
 def plan_calls() -> Any:
     """What a plan remembers of its calls."""
     engine = extension()
-    return NoCalls() if engine is None else engine.PlanCalls()
-
-
-def _settings(backend: BackendName | None) -> tuple[BackendName, Precision]:
-    return backends.get_backend() if backend is None else backend, get_precision()
+    return NoCalls() if engine is None else engine.PlanCalls(_settings())
 
 
 def recall_conv(
@@ -60,7 +62,7 @@ def recall_conv(
     memo = _memo()
     if memo is None:
         return None
-    return memo.recall_conv(op, x, weight, bias, out, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
+    return memo.recall_conv(op, x, weight, bias, out, given, backend)  # type: ignore[no-any-return]
 
 
 def recall_pool(
@@ -70,7 +72,23 @@ def recall_pool(
     memo = _memo()
     if memo is None:
         return None
-    return memo.recall_pool(op, x, out, given, _settings(backend), get_num_threads())  # type: ignore[no-any-return]
+    return memo.recall_pool(op, x, out, given, backend)  # type: ignore[no-any-return]
+
+
+def recall_rows(
+    op: str,
+    x: ArrayLike,
+    weight: ArrayLike | None,
+    bias: ArrayLike | None,
+    out: Array | None,
+    given: Given,
+    backend: BackendName | None,
+) -> Array | None:
+    """The result of a softmax, or a normalisation of rows, that is known."""
+    memo = _memo()
+    if memo is None:
+        return None
+    return memo.recall_rows(op, x, weight, bias, out, given, backend)  # type: ignore[no-any-return]
 
 
 def recall_gradients(
@@ -86,11 +104,13 @@ def recall_gradients(
     if memo is None:
         return None
     return memo.recall_gradient(  # type: ignore[no-any-return]
-        op, x, weight, grad_output, given, _settings(backend), get_num_threads()
+        op, x, weight, grad_output, given, backend
     )
 
 
-def remember(shortcut: Any, op: str, given: Given, backend: BackendName | None, *arrays: Array) -> None:
-    """Keep what one of a backend's shortcuts gave for calls like this one."""
-    if shortcut is not None and len({array.dtype for array in arrays}) == 1:
-        _memo().remember(shortcut, op, given, _settings(backend), *arrays)
+def remember(
+    shortcut: Any, op: str, given: Given, backend: BackendName | None, *arrays: Array | None
+) -> None:
+    """Keep what one of a backend's shortcuts gave for calls like this one; None is an operand that was left out."""
+    if shortcut is not None and len({array.dtype for array in arrays if array is not None}) == 1:
+        _memo().remember(shortcut, op, given, backend, *arrays)

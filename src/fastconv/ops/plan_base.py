@@ -16,7 +16,6 @@ from fastconv.first_use import importing
 from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_tables
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.settings.precision import get_precision
-from fastconv.settings.threads import get_num_threads
 from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName, ShapeLike
 
@@ -116,7 +115,7 @@ class Plan:
     def __call__(self, x: ArrayLike, out: Array | None = None, *, residual: ArrayLike | None = None) -> Array:
         """The convolution of `x`; `out` and `residual` as for `conv2d`."""
         if residual is None:
-            known: Array | None = self._calls.recall(x, self._bias, out, get_precision(), get_num_threads())
+            known: Array | None = self._calls.recall(x, self._bias, out)
             if known is not None:
                 return known
         backend = self._backend

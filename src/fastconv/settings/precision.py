@@ -13,7 +13,7 @@ def _check(value: object, source: str) -> Precision:
     return check_precision(source, value)
 
 
-_precision: Setting[Precision] = Setting((Variable("FASTCONV_PRECISION", _check),), _check, lambda: "fast")
+PRECISION: Setting[Precision] = Setting((Variable("FASTCONV_PRECISION", _check),), _check, lambda: "fast")
 
 
 def get_precision() -> Precision:
@@ -32,7 +32,7 @@ def get_precision() -> Precision:
     >>> fastconv.get_precision()
     'fast'
     """
-    return _precision.get()
+    return PRECISION.get()
 
 
 def set_precision(precision: Precision) -> None:
@@ -52,7 +52,7 @@ def set_precision(precision: Precision) -> None:
     >>> import fastconv
     >>> fastconv.set_precision("fast")
     """
-    _precision.set(precision, "set_precision")
+    PRECISION.set(precision, "set_precision")
 
 
 def use_precision(precision: Precision) -> Using[Precision]:
@@ -69,4 +69,4 @@ def use_precision(precision: Precision) -> Using[Precision]:
     ...     fastconv.get_precision()
     'strict'
     """
-    return _precision.using(precision, "use_precision")
+    return PRECISION.using(precision, "use_precision")

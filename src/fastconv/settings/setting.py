@@ -84,21 +84,20 @@ class Setting(Generic[T]):
         self, variables: tuple[Variable[T], ...], check: Callable[[Any, str], T], default: Callable[[], T]
     ) -> None:
         self._variables, self._check, self._default = variables, check, default
-        self._local: ContextVar[Choices[T] | None] = ContextVar(variables[0].name, default=None)
-        self._chosen: T | None = None
-        self._initial: T | None = None
+        # What known calls read without a call of Python (`backends/cython/_shortcut.pxi`): the blocks of the context,
+        # and what holds outside of them, once that is known.
+        self.blocks: ContextVar[Choices[T] | None] = ContextVar(variables[0].name, default=None)
+        self.outside: T | None = None
 
     def get(self) -> T:
-        local = self._local.get()
+        local = self.blocks.get()
         while local is not None:
             if local.choice.holds():
                 return local.choice.value
             local = local.around
-        if self._chosen is not None:
-            return self._chosen
-        if self._initial is None:
-            self._initial = self._from_environment()
-        return self._initial
+        if self.outside is None:
+            self.outside = self._from_environment()
+        return self.outside
 
     def _from_environment(self) -> T:
         for variable in self._variables:
@@ -114,10 +113,10 @@ class Setting(Generic[T]):
         return self._default()
 
     def set(self, value: Any, caller: str) -> None:
-        self._chosen = self._check(value, caller)
+        self.outside = self._check(value, caller)
 
     def using(self, value: Any, caller: str) -> Using[T]:
-        return Using(self._local, self._check(value, caller))
+        return Using(self.blocks, self._check(value, caller))
 
 
 class Using(Generic[T]):

@@ -98,25 +98,32 @@ def _quota_v1(folder: str) -> float:
         return math.inf
 
 
-_threads = Setting(
+THREADS = Setting(
     (Variable("FASTCONV_NUM_THREADS", _parse), Variable("OMP_NUM_THREADS", _parse_openmp, foreign=True)),
     _check,
     lambda: min(available_cores(), MOST_THREADS),
 )
-_limit = _lifted_at = MOST_THREADS  # threadpoolctl's
+
+
+class Limit:
+    """That of threadpoolctl, and what a call used before."""
+
+    most = lifted_at = MOST_THREADS
+
+
+LIMIT = Limit()
 
 
 def threads_of_process() -> int:
     """What a call uses outside of all blocks."""
-    return min(Context().run(_threads.get), _limit)
+    return min(Context().run(THREADS.get), LIMIT.most)
 
 
 def limit_threads(n: int) -> None:
     """No call uses more from now on, also within blocks; as many as there were before the limit lift it."""
-    global _limit, _lifted_at
-    if _limit == MOST_THREADS:
-        _lifted_at = threads_of_process()
-    _limit = n if n < _lifted_at else MOST_THREADS
+    if LIMIT.most == MOST_THREADS:
+        LIMIT.lifted_at = threads_of_process()
+    LIMIT.most = n if n < LIMIT.lifted_at else MOST_THREADS
 
 
 def get_num_threads() -> int:
@@ -135,8 +142,8 @@ def get_num_threads() -> int:
     >>> fastconv.get_num_threads() >= 1
     True
     """
-    n = _threads.get()
-    return n if n < _limit else _limit
+    n = THREADS.get()
+    return n if n < LIMIT.most else LIMIT.most
 
 
 def set_num_threads(n: SupportsIndex) -> None:
@@ -161,7 +168,7 @@ def set_num_threads(n: SupportsIndex) -> None:
     2
     >>> fastconv.set_num_threads(before)
     """
-    _threads.set(n, "set_num_threads")
+    THREADS.set(n, "set_num_threads")
 
 
 def num_threads(n: SupportsIndex) -> Using[int]:
@@ -179,4 +186,4 @@ def num_threads(n: SupportsIndex) -> Using[int]:
     ...     fastconv.get_num_threads()
     1
     """
-    return _threads.using(n, "num_threads")
+    return THREADS.using(n, "num_threads")

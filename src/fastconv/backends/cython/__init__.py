@@ -205,6 +205,18 @@ class CythonBackend:
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> _engine.PoolShortcut:
         return _engine.PoolShortcut(*pool_arguments(problem), shape, problem.dtype)
 
+    def rows_shortcut(
+        self,
+        sizes: tuple[int, ...],
+        log: bool,
+        eps: float | None,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+    ) -> _engine.RowsShortcut | None:
+        return (
+            _engine.RowsShortcut(sizes, log, eps, shape, dtype) if len(shape) <= _engine.MOST_AXES else None
+        )
+
     def gradient_shortcut(
         self,
         of_input: ConvProblem,

@@ -232,9 +232,13 @@ class ConvShortcut:
         dtype: Any,
     ) -> None: ...
 
+class Settings:
+    def __init__(self, backend: Any, precision: Any, threads: Any, limit: Any) -> None: ...
+
 class PlanCalls:
     problem: Any
-    def recall(self, x: Any, bias: Array | None, out: Any, precision: str, threads: int) -> Array | None: ...
+    def __init__(self, settings: Settings) -> None: ...
+    def recall(self, x: Any, bias: Array | None, out: Any) -> Array | None: ...
     def remember(
         self, x: Array, precision: str, shortcut: ConvShortcut, packed: Array, problem: Any
     ) -> None: ...
@@ -266,7 +270,13 @@ class PoolShortcut:
         dtype: Any,
     ) -> None: ...
 
+class RowsShortcut:
+    def __init__(
+        self, sizes: Sequence[int], log: bool, eps: float | None, shape: Sequence[int], dtype: Any
+    ) -> None: ...
+
 class Memo:
+    def __init__(self, settings: Settings) -> None: ...
     def __len__(self) -> int: ...
     def clear(self) -> None: ...
     def recall_conv(
@@ -277,14 +287,23 @@ class Memo:
         bias: Any,
         out: Any,
         given: tuple[Any, ...],
-        settings: tuple[Any, ...],
-        threads: int,
+        backend: Any,
+    ) -> Array | None: ...
+    def recall_rows(
+        self,
+        op: str,
+        x: Any,
+        weight: Any,
+        bias: Any,
+        out: Any,
+        given: tuple[Any, ...],
+        backend: Any,
     ) -> Array | None: ...
     def recall_pool(
-        self, op: str, x: Any, out: Any, given: tuple[Any, ...], settings: tuple[Any, ...], threads: int
+        self, op: str, x: Any, out: Any, given: tuple[Any, ...], backend: Any
     ) -> Array | None: ...
     def remember(
-        self, shortcut: Any, op: str, given: tuple[Any, ...], settings: tuple[Any, ...], *arrays: Any
+        self, shortcut: Any, op: str, given: tuple[Any, ...], backend: Any, *arrays: Any
     ) -> None: ...
 
 MOST_AXES: int

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset, strcpy
+from cpython.contextvars cimport get_value_no_default
 from cpython.pycapsule cimport PyCapsule_New
 cimport numpy as cnp
 

@@ -66,11 +66,36 @@ cdef inline void take_back(PyThreadState *state) noexcept:
         PyEval_RestoreThread(state)
 
 
+cdef object in_force(setting):
+    """`setting.get()`, without a call of Python where no block is in force (`settings/setting.py`)."""
+    if get_value_no_default(setting.blocks) is None:
+        value = setting.outside
+        if value is not None:
+            return value
+    return setting.get()
+
+
+cdef class Settings:
+    """What calls depend on: three settings, and the limit of the last."""
+
+    cdef object backend, precision, threads, limit
+
+    def __init__(self, backend, precision, threads, limit):
+        self.backend, self.precision, self.threads, self.limit = backend, precision, threads, limit
+
+    cdef tuple of_call(self, backend):
+        return in_force(self.backend) if backend is None else backend, in_force(self.precision)
+
+    cdef int most_threads(self) except -1:
+        cdef int wanted = in_force(self.threads), most = self.limit.most
+        return min(wanted, most)
+
+
 cdef class Shortcut:
     """What is known of the result."""
 
     cdef int typenum, axes
-    cdef cnp.npy_intp sizes[4]
+    cdef cnp.npy_intp sizes[FC_MOST_AXES]
     cdef size_t size
 
     cdef set_result(self, shape, dtype):
@@ -107,6 +132,10 @@ cdef Shortcut shortcut_to(shape, dtype):
     result = Shortcut()
     result.set_result(shape, dtype)
     return result
+
+
+cdef inline object shape_of(array):
+    return None if array is None else array.shape
 
 
 cdef object finished(int status, out):
@@ -197,17 +226,19 @@ cdef class PlanCalls:
     """The calls of a plan that are known, by shape, dtype and precision. The last one is looked at first."""
 
     cdef dict known
+    cdef Settings settings
     cdef PlannedCall latest
     cdef public object problem  # of the last call, known or not
 
-    def __init__(self):
-        self.known = {}
+    def __init__(self, Settings settings):
+        self.known, self.settings = {}, settings
 
-    def recall(self, x, bias, out, str precision, int threads):
+    def recall(self, x, bias, out):
         """The result, or None where the call has to go the long way."""
         if not is_plain(x, -1):
             return None
         cdef PlannedCall call = self.latest
+        cdef str precision = in_force(self.settings.precision)
         if call is None or not call.is_of(x, precision):
             call = self.known.get((x.shape, cnp.PyArray_TYPE(x), precision))
             if call is None:
@@ -216,7 +247,7 @@ cdef class PlanCalls:
         if not call.shortcut.fits(bias):
             return None
         self.problem = call.problem
-        return call.shortcut.run(x, NULL, cnp.PyArray_DATA(call.packed), bias, out, threads)
+        return call.shortcut.run(x, NULL, cnp.PyArray_DATA(call.packed), bias, out, self.settings.most_threads())
 
     def remember(self, x, str precision, ConvShortcut shortcut, cnp.ndarray packed, problem):
         """Keep `shortcut` for calls with an array like `x`, of the shortcut's dtype."""
@@ -250,6 +281,48 @@ cdef class PoolShortcut(Shortcut):
         cdef void *to = cnp.PyArray_DATA(out)
         with nogil:
             status = fc_pool_run(&self.p, source, to, NULL, NULL, threads)
+        return finished(status, out)
+
+
+cdef class RowsShortcut(Shortcut):
+    """A softmax or, with an eps, a normalisation of rows; `sizes` are those of the operation (`_operations.pxi`)."""
+
+    cdef int64_t rows[4]
+    cdef double eps, cycles
+    cdef bint normalises, log
+
+    def __init__(self, sizes, bint log, eps, shape, dtype):
+        self.normalises, self.log, self.eps, self.cycles = eps is not None, log, eps or 0, 2
+        for axis, n in enumerate(sizes):
+            self.rows[axis] = n
+            self.cycles *= n
+        self.set_result(shape, dtype)
+
+    cdef object run(self, x, weight, bias, out, int threads):
+        cdef const void *source = cnp.PyArray_DATA(x)
+        cdef const void *times = NULL if weight is None else cnp.PyArray_DATA(weight)
+        cdef const void *plus = NULL if bias is None else cnp.PyArray_DATA(bias)
+        cdef int64_t *n = self.rows
+        cdef int status
+        if out is None:
+            try:
+                out = self.result()
+            except MemoryError:
+                return None
+        elif not self.takes(out):
+            return None
+        else:
+            for array in (x, weight, bias):
+                if array is not None and not apart(out, array):
+                    return None
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const fc_operations *f = fc_operations_of(0 if self.typenum == cnp.NPY_FLOAT32 else 1)
+        cdef PyThreadState *others = let_others_run(self.cycles)
+        if self.normalises:
+            status = f.normalise_rows(source, times, plus, self.eps, to, n[0], n[1], n[2], n[3], threads)
+        else:
+            status = f.softmax(source, to, n[0], n[1], n[2], self.log, threads)
+        take_back(others)
         return finished(status, out)
 
 
@@ -322,9 +395,10 @@ cdef class Memo:
     """Shortcuts by operation, options, settings and shapes; forgets all where there are too many."""
 
     cdef dict known
+    cdef Settings settings
 
-    def __init__(self):
-        self.known = {}
+    def __init__(self, Settings settings):
+        self.known, self.settings = {}, settings
 
     def __len__(self):
         return len(self.known)
@@ -332,8 +406,9 @@ cdef class Memo:
     def clear(self):
         self.known.clear()
 
-    def recall_conv(self, str op, x, weight, bias, out, tuple given, tuple settings, int threads):
+    def recall_conv(self, str op, x, weight, bias, out, tuple given, backend):
         """The result, or None where the call has to go the long way."""
+        cdef tuple settings = self.settings.of_call(backend)
         given = spelled(given)
         if given is None or not is_plain(x, -1) or not is_plain(weight, cnp.PyArray_TYPE(x)) or not can_key(settings):
             return None
@@ -347,19 +422,35 @@ cdef class Memo:
         if packed == NULL:
             return None
         try:
-            return shortcut.run(x, cnp.PyArray_DATA(weight), packed, bias, out, threads)
+            return shortcut.run(x, cnp.PyArray_DATA(weight), packed, bias, out, self.settings.most_threads())
         finally:
             fc_recycle_free(packed)
 
-    def recall_pool(self, str op, x, out, tuple given, tuple settings, int threads):
+    def recall_pool(self, str op, x, out, tuple given, backend):
+        cdef tuple settings = self.settings.of_call(backend)
         given = spelled(given)
         if given is None or not is_plain(x, -1) or not can_key(settings):
             return None
         found = self.known.get((op, given, settings, x.shape, cnp.PyArray_TYPE(x)))
-        return None if found is None else (<PoolShortcut> found).run(x, out, threads)
+        return None if found is None else (<PoolShortcut> found).run(x, out, self.settings.most_threads())
 
-    def recall_gradient(self, str op, x, weight, gradient, tuple given, tuple settings, int threads):
+    def recall_rows(self, str op, x, weight, bias, out, tuple given, backend):
+        """The result of what is done row by row; weight and bias may be None."""
+        cdef tuple settings = self.settings.of_call(backend)
+        given = spelled(given)
+        if given is None or not is_plain(x, -1) or not can_key(settings):
+            return None
+        cdef int typenum = cnp.PyArray_TYPE(x)
+        if not (weight is None or is_plain(weight, typenum)) or not (bias is None or is_plain(bias, typenum)):
+            return None
+        found = self.known.get((op, given, settings, x.shape, shape_of(weight), shape_of(bias), typenum))
+        if found is None:
+            return None
+        return (<RowsShortcut> found).run(x, weight, bias, out, self.settings.most_threads())
+
+    def recall_gradient(self, str op, x, weight, gradient, tuple given, backend):
         """The gradients."""
+        cdef tuple settings = self.settings.of_call(backend)
         given = spelled(given)
         if given is None or not is_plain(x, -1) or not can_key(settings):
             return None
@@ -367,14 +458,19 @@ cdef class Memo:
         if not is_plain(weight, typenum) or not is_plain(gradient, typenum):
             return None
         found = self.known.get((op, given, settings, x.shape, weight.shape, gradient.shape, typenum))
-        return None if found is None else (<GradientShortcut> found).run(x, weight, gradient, threads)
+        if found is None:
+            return None
+        return (<GradientShortcut> found).run(x, weight, gradient, self.settings.most_threads())
 
-    def remember(self, shortcut, str op, tuple given, tuple settings, *arrays):
+    def remember(self, shortcut, str op, tuple given, backend, *arrays):
         """Keep `shortcut` for calls with arrays like these."""
+        cdef tuple settings = self.settings.of_call(backend)
         given = spelled(given)
-        if given is None or not can_key(settings) or not all([is_plain(array, -1) for array in arrays]):
+        if given is None or not can_key(settings):
+            return
+        if not all([array is None or is_plain(array, -1) for array in arrays]):
             return
         if len(self.known) >= MOST_SHORTCUTS:
             self.known.clear()
-        shapes = [array.shape for array in arrays]
+        shapes = [shape_of(array) for array in arrays]
         self.known[(op, given, settings, *shapes, cnp.PyArray_TYPE(arrays[0]))] = shortcut
