@@ -19,6 +19,7 @@ from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array, PaddingMode
 
 BLOCK_BYTES = 1 << 20  # for each thread: what a second-level cache holds
+PASS_BYTES = 1 << 18  # where one thread passes over several arrays of the size of a block
 _LEAST = 256  # neighbours in memory that stay together
 
 

@@ -19,6 +19,7 @@ from fastconv.typing import Array, BackendName
 # not finite, carries into windows that do not hold it.
 _TRANSFORMS = 100
 _FAR_APART = {np.dtype(np.float32): 256.0, np.dtype(np.float64): 1e5}
+_LONG_ROW = 256
 _INTERLEAVED = 81  # weights up to which a kernel with holes is faster than planes one by one
 
 
@@ -42,8 +43,10 @@ def correlate_block(x: Array, kernel: Array, backend: BackendName | None) -> Arr
         )
         return np.moveaxis(sums, 0, -1).reshape(shape)
     if len(axes) == 1 and inner < 16:
-        rows = math.prod(x.shape[: axes[0]])
-        image, weight, dilation = x.reshape(1, rows, -1), kernel.reshape(1, 1, 1, -1), (1, inner)
+        rows, columns = math.prod(x.shape[: axes[0]]), x.shape[axes[0]] * inner
+        each = columns >= _LONG_ROW  # threads share images, and one of several short rows is worth sharing
+        image = x.reshape(rows, 1, columns) if each else x.reshape(1, rows, columns)
+        weight, dilation = kernel.reshape(1, 1, 1, -1), (1, inner)
     elif len(axes) == 1:
         image, weight, dilation = x.reshape(-1, x.shape[axes[0]], inner), kernel.reshape(1, 1, -1, 1), (1, 1)
     else:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sliding
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
-from fastconv.filtering.blocks import Reach, block, reach, regions
+from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.ndimage.means import read_window
 from fastconv.typing import Array, ArrayLike
@@ -186,7 +186,7 @@ def _along(
     _check_types(x, out)
     target = np.empty_like(out) if np.may_share_memory(x, out) else out
     dtype = _block_dtype(x.dtype, reaches, cval)
-    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize):
+    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
         window = block(x, reaches, region, cval, dtype)
         target[region] = cast(sliding.extrema(window, place, count, combine), out.dtype)
     if target is not out:
@@ -265,7 +265,7 @@ def extreme_filter(
     if heights is not None and dtype == np.bool_:
         dtype = np.dtype(np.uint8)
     held = cast(np.array(cval, np.float64), dtype)[()]
-    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize):
+    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
         window = block(x, reaches, region, held, dtype)
         if heights is None:
             values = sliding.extrema_within(window, shape, combine)
