@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from fastconv.execution.memory import empty
 from fastconv.ops.conv import conv2d
 from fastconv.typing import Array, BackendName
 
@@ -83,7 +84,7 @@ def _over_leading(
         1, math.prod(taps), kernel.shape[len(lead) + first], kernel.shape[len(lead) + second]
     )
     left = [size for axis, size in enumerate(shape) if axis not in lead]
-    result = np.empty((*counts, *left), x.dtype)
+    result = empty("filter", (*counts, *left), x.dtype)
     for corner in np.ndindex(*counts):
         stack = x[tuple(slice(start, start + tap) for start, tap in zip(corner, taps, strict=True))]
         channels = stack.reshape(math.prod(taps), batch, rest[first] * between, columns)

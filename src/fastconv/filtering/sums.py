@@ -23,7 +23,7 @@ Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...], float]
 _EPSILON = float(np.finfo(np.float64).eps)
 _MANY = 64  # one pixel in so many next to an integer: all sums are computed again, which is faster then
 _PIECE = 1 << 16  # bytes of what is computed again at a time
-_FEW = 64  # weights up to which float32 brings few sums of bytes next to an integer
+_NEAR = 1 / 256  # how far from an integer sums of bytes in float32 may be doubted; else float64 is faster
 
 
 def terms_nd(kernel: Array) -> list[Term]:
@@ -98,17 +98,22 @@ def _sum_dtype(source: np.dtype[Any], kernel: Array, cval: float, result: np.dty
         return narrow
     if result.kind in "biu" and _exact(source, kernel, cval, narrow):
         return narrow
-    if result.kind in "biu" and source.kind in "biu" and source.itemsize == 1 and kernel.size <= _FEW:
-        return narrow if cval == np.float32(cval) else np.dtype(np.float64)
+    if result.kind in "biu" and source.kind in "biu" and source.itemsize == 1 and cval == np.float32(cval):
+        with np.errstate(all="ignore"):
+            doubt = _doubt(narrow, kernel, max(_largest(source), abs(cval)))
+        return narrow if doubt < _NEAR else np.dtype(np.float64)
     return np.dtype(np.float64)
+
+
+def _doubt(dtype: np.dtype[Any], kernel: Array, largest: float) -> float:
+    """By how much a sum of such pixels may differ from the same in another order."""
+    return float(np.finfo(dtype).eps) * largest * float(np.abs(kernel).sum()) * (kernel.size + 2)
 
 
 def _in_order(window: Array, sums: Array, kernel: Array, terms: Sequence[Term]) -> Array:
     """`sums`, with those that lie next to an integer as they come out in SciPy's order, in float64."""
-    unit = float(np.finfo(window.dtype).eps)
     with np.errstate(all="ignore"):
-        reach = float(np.abs(window).max()) * float(np.abs(kernel).sum())
-        doubtful = np.abs(sums - np.rint(sums)) <= unit * reach * (kernel.size + 2)
+        doubtful = np.abs(sums - np.rint(sums)) <= _doubt(window.dtype, kernel, float(np.abs(window).max()))
         count = int(np.count_nonzero(doubtful))
         if not count:
             return sums

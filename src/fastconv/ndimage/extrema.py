@@ -9,6 +9,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sliding
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
@@ -184,7 +185,7 @@ def _along(
     x, place, count, reaches = read_window(read.real(input), size, axis, mode, origin)
     out = read.result_array(output, x)
     _check_types(x, out)
-    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     dtype = _block_dtype(x.dtype, reaches, cval)
     for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
         window = block(x, reaches, region, cval, dtype)
@@ -260,7 +261,7 @@ def extreme_filter(
     border = read.one_border(mode)
     reaches = [reach(pixels, shift, border) for pixels, shift in zip(shape.shape, origins, strict=True)]
     _check_types(x, out)
-    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     dtype = x.dtype.newbyteorder("=")
     if heights is not None and dtype == np.bool_:
         dtype = np.dtype(np.uint8)

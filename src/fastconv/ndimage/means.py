@@ -7,6 +7,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
+from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sliding
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
@@ -57,7 +58,7 @@ def uniform_filter1d(
     x, place, count, reaches = read_window(np.asarray(input), size, axis, mode, origin)
     is_complex = x.dtype.kind == "c"
     out = read.result_array(output, x, complex_result=is_complex)
-    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     if is_complex:
         _means(x.real, count, place, reaches, float(np.real(cval)), target.real, saturate)
         _means(x.imag, count, place, reaches, float(np.imag(cval)), target.imag, saturate)
