@@ -119,7 +119,7 @@ def _in_order(window: Array, sums: Array, kernel: Array, terms: Sequence[Term]) 
             return sums
         if count * _MANY > sums.size:
             return _sum_terms(window, sums.shape, terms)
-        places = np.nonzero(doubtful)
+        places = np.unravel_index(np.flatnonzero(doubtful), doubtful.shape)
         exact = np.zeros(count)
         for offsets, signs, weight in terms:
             values = [

@@ -23,7 +23,7 @@ from fastconv.typing import Array, ArrayLike
 __all__ = ["median_filter", "percentile_filter", "rank_filter"]
 
 _NETWORK = 81  # pixels of a window up to which a sorting network is faster
-_NETWORK_BLOCK = 1 << 15  # bytes: so many arrays as the window has pixels lie in cache
+_NETWORK_BLOCK = 1 << 16  # bytes: so many arrays as the window has pixels lie in cache
 _WINDOWS = 1 << 22  # bytes of the windows that are partitioned at a time
 
 
