@@ -176,19 +176,21 @@ def test_large_arrays_are_cut_into_blocks(backend):
 
 
 def test_a_nan_stays_within_its_windows(backend):
-    """Of kernels for which the engine takes transforms as well."""
-    x = picture(4, (70, 80), "float32")
-    x[30, 40], x[60, 10] = np.nan, 1e8
-    for size in (3, 21):
-        result = ndimage.correlate(x, np.ones((size, size)), mode="constant")
-        half = size // 2
-        expected = np.zeros(x.shape, bool)
-        expected[30 - half : 31 + half, 40 - half : 41 + half] = True
-        np.testing.assert_array_equal(np.isnan(result), expected)
-    with np.errstate(invalid="ignore"):
-        exact = scipy.ndimage.correlate(x.astype(float), np.ones((21, 21)), mode="constant")
+    """And an outlier: of kernels for which the engine takes transforms as well."""
+    ones = np.ones((31, 31))
+    x = picture(4, (260, 300), "float32")
+    x[30, 40] = 1e9
+    exact = scipy.ndimage.correlate(x.astype(float), ones, mode="constant")
+    result = ndimage.correlate(x, ones, mode="constant")
     far = np.abs(exact) < 1e7
     np.testing.assert_allclose(result[far], exact[far], atol=0.05)
+    x[130, 140] = np.nan
+    for size in (3, 31):
+        half = size // 2
+        expected = np.zeros(x.shape, bool)
+        expected[130 - half : 131 + half, 140 - half : 141 + half] = True
+        result = ndimage.correlate(x, np.ones((size, size)), mode="constant")
+        np.testing.assert_array_equal(np.isnan(result), expected)
 
 
 def test_results_may_go_where_the_array_is(backend):
@@ -231,3 +233,32 @@ def test_integers_may_be_rounded_and_kept_in_range(backend):
 def test_errors(call, error, said):
     with pytest.raises(error, match=said):
         call(np.ones((4, 5)))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("shape", "taps"), [((20, 30), (4, 5)), ((9, 10, 11), (3, 4, 2)), ((40, 45), (13, 12)), ((5, 5), (5, 5))]
+)
+def test_match_template(backend, shape, taps, dtype):
+    feature = pytest.importorskip("skimage.feature")
+    x = np.random.default_rng(0).random(shape) * 100 + 50
+    x[:6, :6] = 7
+    x = x.astype(dtype)
+    template = x[tuple(slice(size - tap, size) for size, tap in zip(shape, taps, strict=True))]
+    for pad, mode in ((False, "constant"), (True, "constant"), (True, "reflect")):
+        expected = feature.match_template(x, template, pad, mode=mode)
+        actual = ndimage.match_template(x, template, pad, mode)
+        assert actual.dtype == expected.dtype
+        np.testing.assert_allclose(actual, expected, atol=2e-3 if dtype == "float32" else 1e-12)
+    with pytest.raises(ValueError, match="as large as template"):
+        ndimage.match_template(template[1:], template)
+
+
+def test_a_template_is_told_by_its_definition(backend):
+    x = np.random.default_rng(1).random((30, 40)).astype(np.float32) + 1000
+    template = x[7:12, 20:29]
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype(float), template.shape)
+    expected = [
+        np.corrcoef(window.ravel(), template.ravel())[0, 1] for window in windows.reshape(-1, *template.shape)
+    ]
+    np.testing.assert_allclose(ndimage.match_template(x, template).ravel(), expected, atol=2e-5)

@@ -14,6 +14,7 @@ from typing import Any, SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastconv.execution.memory import empty
 from fastconv.typing import Array, ArrayLike, PaddingMode
 
 OutputLike: TypeAlias = "Array | DTypeLike | None"
@@ -103,7 +104,7 @@ def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> 
     """Where a filter of `x` puts its result: `output` itself, or an array of that dtype, of that of `x` by default."""
     if output is None:
         dtype = np.promote_types(x.dtype, np.complex64) if complex_result else x.dtype.newbyteorder("=")
-        return np.empty(x.shape, dtype)
+        return empty("filter", x.shape, dtype)
     if isinstance(output, np.ndarray) or not isinstance(output, (type, np.dtype, str)):
         array = np.asarray(output)
         if array.shape != x.shape:
@@ -120,7 +121,7 @@ def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> 
     elif complex_result and dtype.kind != "c":
         warnings.warn("promoting specified output dtype to complex", stacklevel=3)
         dtype = np.promote_types(dtype, np.complex64)
-    return np.empty(x.shape, dtype)
+    return empty("filter", x.shape, dtype)
 
 
 def check_origin(origin: int, size: int, message: str = "invalid origin") -> None:

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv.execution.memory import empty
 from fastconv.problem.padding import Border, sources
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array, PaddingMode
 
 BLOCK_BYTES = 1 << 20  # for each thread: what a second-level cache holds
+PASS_BYTES = 1 << 18  # where one thread passes over several arrays of the size of a block
 _LEAST = 256  # neighbours in memory that stay together
 
 
@@ -72,7 +74,7 @@ def block(
     if all(len(parts) == 1 for parts in axes):
         return x[tuple(parts[0].source for parts in axes)].astype(dtype, copy=False)
     shape = [part.stop - part.start + reach.extent for part, reach in zip(region, reaches, strict=True)]
-    result = np.empty(shape, dtype)
+    result = empty("filter", tuple(shape), dtype)
     for parts in product(*axes):
         target = result[tuple(part.target for part in parts)]
         if any(part.source is None for part in parts):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.execution.memory import empty
 from fastconv.typing import Array
 
 Pass = Callable[[Array, Array], None]  # from, into
@@ -28,7 +29,7 @@ def run(x: Array, out: Array, passes: Sequence[Pass], between: np.dtype[Any] | N
         if not left or (left % 2 == 0 and dtype == out.dtype and not np.may_share_memory(x, out)):
             target = out
         else:
-            target = spare.pop() if spare else np.empty(out.shape, dtype)
+            target = spare.pop() if spare else empty("filter", out.shape, dtype)
         step(source, target)
         if source is not x and source is not out:
             spare.append(source)

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from fastconv.execution.memory import empty
 from fastconv.ops.conv import conv2d
 from fastconv.typing import Array, BackendName
 
@@ -19,6 +20,7 @@ from fastconv.typing import Array, BackendName
 # not finite, carries into windows that do not hold it.
 _TRANSFORMS = 100
 _FAR_APART = {np.dtype(np.float32): 256.0, np.dtype(np.float64): 1e5}
+_LONG_ROW = 256
 _INTERLEAVED = 81  # weights up to which a kernel with holes is faster than planes one by one
 
 
@@ -42,8 +44,10 @@ def correlate_block(x: Array, kernel: Array, backend: BackendName | None) -> Arr
         )
         return np.moveaxis(sums, 0, -1).reshape(shape)
     if len(axes) == 1 and inner < 16:
-        rows = math.prod(x.shape[: axes[0]])
-        image, weight, dilation = x.reshape(1, rows, -1), kernel.reshape(1, 1, 1, -1), (1, inner)
+        rows, columns = math.prod(x.shape[: axes[0]]), x.shape[axes[0]] * inner
+        each = columns >= _LONG_ROW  # threads share images, and one of several short rows is worth sharing
+        image = x.reshape(rows, 1, columns) if each else x.reshape(1, rows, columns)
+        weight, dilation = kernel.reshape(1, 1, 1, -1), (1, inner)
     elif len(axes) == 1:
         image, weight, dilation = x.reshape(-1, x.shape[axes[0]], inner), kernel.reshape(1, 1, -1, 1), (1, 1)
     else:
@@ -80,7 +84,7 @@ def _over_leading(
         1, math.prod(taps), kernel.shape[len(lead) + first], kernel.shape[len(lead) + second]
     )
     left = [size for axis, size in enumerate(shape) if axis not in lead]
-    result = np.empty((*counts, *left), x.dtype)
+    result = empty("filter", (*counts, *left), x.dtype)
     for corner in np.ndindex(*counts):
         stack = x[tuple(slice(start, start + tap) for start, tap in zip(corner, taps, strict=True))]
         channels = stack.reshape(math.prod(taps), batch, rest[first] * between, columns)

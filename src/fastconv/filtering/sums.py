@@ -21,7 +21,9 @@ from fastconv.typing import Array, BackendName
 # A product: offsets into a window of the pixels that are added up first, their signs, and the weight.
 Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...], float]
 _EPSILON = float(np.finfo(np.float64).eps)
-_MANY = 8  # one pixel in so many next to an integer: all sums are computed again, without looking for them
+_MANY = 64  # one pixel in so many next to an integer: all sums are computed again, which is faster then
+_PIECE = 1 << 16  # bytes of what is computed again at a time
+_NEAR = 1 / 256  # how far from an integer sums of bytes in float32 may be doubted; else float64 is faster
 
 
 def terms_nd(kernel: Array) -> list[Term]:
@@ -96,27 +98,32 @@ def _sum_dtype(source: np.dtype[Any], kernel: Array, cval: float, result: np.dty
         return narrow
     if result.kind in "biu" and _exact(source, kernel, cval, narrow):
         return narrow
+    if result.kind in "biu" and source.kind in "biu" and source.itemsize == 1 and cval == np.float32(cval):
+        with np.errstate(all="ignore"):
+            doubt = _doubt(narrow, kernel, max(_largest(source), abs(cval)))
+        return narrow if doubt < _NEAR else np.dtype(np.float64)
     return np.dtype(np.float64)
+
+
+def _doubt(dtype: np.dtype[Any], kernel: Array, largest: float) -> float:
+    """By how much a sum of such pixels may differ from the same in another order."""
+    return float(np.finfo(dtype).eps) * largest * float(np.abs(kernel).sum()) * (kernel.size + 2)
 
 
 def _in_order(window: Array, sums: Array, kernel: Array, terms: Sequence[Term]) -> Array:
     """`sums`, with those that lie next to an integer as they come out in SciPy's order, in float64."""
-    unit = float(np.finfo(window.dtype).eps)
     with np.errstate(all="ignore"):
-        reach = float(np.abs(window).max()) * float(np.abs(kernel).sum())
-        doubtful = np.abs(sums - np.rint(sums)) <= unit * reach * (kernel.size + 2)
+        doubtful = np.abs(sums - np.rint(sums)) <= _doubt(window.dtype, kernel, float(np.abs(window).max()))
         count = int(np.count_nonzero(doubtful))
         if not count:
             return sums
         if count * _MANY > sums.size:
             return _sum_terms(window, sums.shape, terms)
-        places = np.nonzero(doubtful)
+        places = np.unravel_index(np.flatnonzero(doubtful), doubtful.shape)
         exact = np.zeros(count)
         for offsets, signs, weight in terms:
             values = [
-                window[tuple(place + step for place, step in zip(places, offset, strict=True))].astype(
-                    np.float64
-                )
+                window[tuple(place + step for place, step in zip(places, offset, strict=True))]
                 for offset in offsets
             ]
             exact += _signed(values, signs) * weight
@@ -127,17 +134,25 @@ def _in_order(window: Array, sums: Array, kernel: Array, terms: Sequence[Term]) 
 
 def _sum_terms(window: Array, shape: tuple[int, ...], terms: Sequence[Term]) -> Array:
     total = np.zeros(shape)
-    wide = window.astype(np.float64, copy=False)
-    for offsets, signs, weight in terms:
-        values = [
-            wide[tuple(slice(step, step + size) for step, size in zip(offset, shape, strict=True))]
-            for offset in offsets
-        ]
-        total += _signed(values, signs) * weight
+    for region in regions(shape, [0] * len(shape), total.itemsize, _PIECE):
+        target = total[region]
+        for offsets, signs, weight in terms:
+            values = [
+                window[
+                    tuple(
+                        slice(part.start + step, part.stop + step)
+                        for part, step in zip(region, offset, strict=True)
+                    )
+                ]
+                for offset in offsets
+            ]
+            target += _signed(values, signs) * weight
     return total
 
 
 def _signed(values: list[Array], signs: tuple[int, ...]) -> Array:
+    """What a weight multiplies, in float64."""
     if len(values) == 1:
-        return values[0]
-    return values[0] + values[1] if signs[1] > 0 else values[0] - values[1]
+        return values[0].astype(np.float64, copy=False)
+    combine = np.add if signs[1] > 0 else np.subtract
+    return np.asarray(combine(*values, dtype=np.float64))

@@ -21,6 +21,7 @@ from fastconv.ndimage.morphology import (
     white_tophat,
 )
 from fastconv.ndimage.ranks import median_filter, percentile_filter, rank_filter
+from fastconv.ndimage.templates import match_template
 from fastconv.shown import shows
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "grey_erosion",
     "grey_opening",
     "laplace",
+    "match_template",
     "maximum_filter",
     "maximum_filter1d",
     "median_filter",

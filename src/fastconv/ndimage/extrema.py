@@ -9,10 +9,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sliding
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
-from fastconv.filtering.blocks import Reach, block, reach, regions
+from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.ndimage.means import read_window
 from fastconv.typing import Array, ArrayLike
@@ -184,9 +185,9 @@ def _along(
     x, place, count, reaches = read_window(read.real(input), size, axis, mode, origin)
     out = read.result_array(output, x)
     _check_types(x, out)
-    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     dtype = _block_dtype(x.dtype, reaches, cval)
-    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize):
+    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
         window = block(x, reaches, region, cval, dtype)
         target[region] = cast(sliding.extrema(window, place, count, combine), out.dtype)
     if target is not out:
@@ -260,12 +261,12 @@ def extreme_filter(
     border = read.one_border(mode)
     reaches = [reach(pixels, shift, border) for pixels, shift in zip(shape.shape, origins, strict=True)]
     _check_types(x, out)
-    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     dtype = x.dtype.newbyteorder("=")
     if heights is not None and dtype == np.bool_:
         dtype = np.dtype(np.uint8)
     held = cast(np.array(cval, np.float64), dtype)[()]
-    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize):
+    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
         window = block(x, reaches, region, held, dtype)
         if heights is None:
             values = sliding.extrema_within(window, shape, combine)

@@ -7,6 +7,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
+from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import sums
 from fastconv.filtering.arguments import AxesLike, OutputLike
@@ -250,7 +251,7 @@ def _into(
     """The sums into `out`, which may share memory with `x`."""
     read.check_type(x.dtype)
     read.check_type(out.dtype)
-    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     sums.correlate(x, kernel, reaches, float(cval), target, terms, saturate=saturate, backend=backend)
     if target is not out:
         out[...] = target
@@ -306,9 +307,9 @@ def _complex(
     part: Callable[[Array, Array, Array, float], None], x: Array, kernel: Array, out: Array, cval: complex
 ) -> Array:
     """A filter of complex numbers by those of their parts, which are real."""
-    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     if x.dtype.kind == "c" and kernel.dtype.kind == "c":
-        product = np.empty(x.shape, target.real.dtype)
+        product = empty("ndimage", x.shape, target.real.dtype)
         real, imaginary = float(np.real(cval)), float(np.imag(cval))
         part(x.real, kernel.real, target.real, real)
         part(x.imag, kernel.imag, product, imaginary)

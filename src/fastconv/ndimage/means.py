@@ -7,10 +7,11 @@ from typing import SupportsIndex
 
 import numpy as np
 
+from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sliding
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
-from fastconv.filtering.blocks import Reach, block, reach, regions
+from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.typing import Array, ArrayLike
 
@@ -57,7 +58,7 @@ def uniform_filter1d(
     x, place, count, reaches = read_window(np.asarray(input), size, axis, mode, origin)
     is_complex = x.dtype.kind == "c"
     out = read.result_array(output, x, complex_result=is_complex)
-    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     if is_complex:
         _means(x.real, count, place, reaches, float(np.real(cval)), target.real, saturate)
         _means(x.imag, count, place, reaches, float(np.imag(cval)), target.imag, saturate)
@@ -91,7 +92,7 @@ def _means(
     small = x.dtype.itemsize == 1 and cval == np.rint(cval) and max(abs(cval), 256) * size < 2**24
     enough = out.dtype == np.float32 or (small and out.dtype.kind in "biu")
     dtype = np.dtype(np.float32 if narrow and enough else np.float64)
-    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize):
+    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
         with np.errstate(all="ignore"):
             total = sliding.sums(block(x, reaches, region, cval, dtype), axis, size)
             out[region] = cast(total / dtype.type(size), out.dtype, saturate)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
 from fastconv.filtering.blocks import block, reach, regions
@@ -182,7 +183,7 @@ def _rank_filter(
     out = read.result_array(output, x)
     if x.dtype.kind not in "biuf" or out.dtype.kind not in "biuf":
         raise RuntimeError(f"array type {x.dtype!r} not supported")
-    target = np.empty_like(out) if np.may_share_memory(x, out) else out
+    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     reaches = [reach(pixels, shift, border) for pixels, shift in zip(window.shape, origins, strict=True)]
     extents = [each.extent for each in reaches]
     dtype = x.dtype.newbyteorder("=")
@@ -207,7 +208,7 @@ def _ranked(x: Array, window: NDArray[np.bool_], count: int, rank: int) -> Array
         ]
         return select(views, rank)
     windows = sliding_window_view(x, window.shape)
-    result = np.empty(windows.shape[: x.ndim], x.dtype)
+    result = empty("ndimage", windows.shape[: x.ndim], x.dtype)
     for region in regions(result.shape, [0] * x.ndim, x.itemsize * count, _WINDOWS):
         pixels = windows[region][..., window]
         pixels.partition(rank, axis=-1)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.execution.memory import empty
 from fastconv.filtering import sums
 from fastconv.filtering.blocks import Reach, block, regions
 from fastconv.typing import Array, BackendName, PaddingMode
@@ -31,14 +32,14 @@ def convolve_part(
         Reach(taps - 1 - start, start, border) for taps, start in zip(kernel.shape, starts, strict=True)
     ]
     turned = np.flip(kernel)
-    result = np.empty(tuple(shape), dtype)
+    result = empty("signal", tuple(shape), dtype)
     if dtype.kind == "b":
-        _real(x, turned, reaches, fill, count := np.empty(result.shape, np.float64), backend)
+        _real(x, turned, reaches, fill, count := empty("signal", result.shape, np.dtype(np.float64)), backend)
         return np.asarray(count > 0.5)
     if dtype.kind in "iu" and _held(x, turned, fill):
         _real(x, turned, reaches, fill, result, backend)
     elif dtype.char in "efd":
-        wide = np.empty(result.shape, np.float32) if dtype.char == "e" else result
+        wide = empty("signal", result.shape, np.dtype(np.float32)) if dtype.char == "e" else result
         _real(x, turned, reaches, fill, wide, backend)
         if wide is not result:
             result[...] = wide
@@ -66,7 +67,7 @@ def _real(
     if out.dtype.kind not in "iu":
         sums.correlate(x, wide, reaches, float(fill), out, sums.terms_nd(wide), backend=backend)
         return
-    total = np.empty(out.shape, np.float64)
+    total = empty("signal", out.shape, np.dtype(np.float64))
     sums.correlate(x, wide, reaches, float(fill), total, [], backend=backend)
     np.rint(total, out=total)
     out[...] = total.astype(np.uint64 if out.dtype == np.uint64 else np.int64)
@@ -77,7 +78,7 @@ def _complex(
 ) -> None:
     """Four real convolutions, two where one operand is real."""
     parts = out.real.dtype
-    scratch = np.empty(out.shape, parts)
+    scratch = empty("signal", out.shape, parts)
     for target, pairs in (
         (out.real, ((x.real, kernel.real, np.real(fill), 1), (x.imag, kernel.imag, np.imag(fill), -1))),
         (out.imag, ((x.real, kernel.imag, np.real(fill), 1), (x.imag, kernel.real, np.imag(fill), 1))),

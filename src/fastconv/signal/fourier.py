@@ -20,7 +20,8 @@ from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["fftconvolve", "oaconvolve"]
 
-_ENGINE_TAPS = 128  # along each axis: the largest kernel for which the engine's tiles are faster
+# Along each axis, by the number of axes: the largest kernel for which the engine's tiles are faster.
+_ENGINE_TAPS = {1: 4096, 2: 128}
 
 
 def fftconvolve(
@@ -134,12 +135,11 @@ def _floats(x: Array) -> Array:
 
 
 def _suits_engine(large: Array, small: Array, axes: list[int]) -> bool:
-    if large.dtype.char not in "fd" or small.dtype.char not in "fd" or not 1 <= len(axes) <= 2:
+    if large.dtype.char not in "fd" or small.dtype.char not in "fd" or len(axes) not in _ENGINE_TAPS:
         return False
+    most = _ENGINE_TAPS[len(axes)]
     return all(
-        (small.shape[axis] <= min(_ENGINE_TAPS, large.shape[axis]))
-        if axis in axes
-        else small.shape[axis] == 1
+        (small.shape[axis] <= min(most, large.shape[axis])) if axis in axes else small.shape[axis] == 1
         for axis in range(large.ndim)
     )
 
