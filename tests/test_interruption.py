@@ -50,12 +50,12 @@ LONG = {
     "few tiles": lambda: fastconv.conv2d(ones(6, 1024, 8, 8), ones(1024, 1024, 3, 3), algorithm="winograd2", padding=1),
     "fft": lambda: fastconv.conv2d(ones(6, 16, 220, 220), ones(16, 16, 21, 21), algorithm="fft"),
     "depthwise": lambda: fastconv.depthwise_conv2d(ones(3, 32, 300, 300), ones(32, 1, 41, 41)),
-    "grouped": lambda: fastconv.conv2d(ones(1, 200, 200, 64), ones(15, 15, 4, 64), groups=16, layout="NHWC"),
+    "grouped": lambda: fastconv.conv2d(ones(2, 250, 250, 64), ones(15, 15, 4, 64), groups=16, layout="NHWC"),
     "transposed": lambda: fastconv.conv_transpose2d(ones(1, 128, 64, 64), ones(128, 64, 17, 17), stride=2),
     "weights": lambda: grad.conv2d_weight(ones(1, 64, 80, 80), (64, 64, 17, 17), ones(1, 64, 64, 64)),
     "weights, winograd": lambda: grad.conv2d_weight(ones(2, 512, 64, 64), (512, 512, 3, 3), ones(2, 512, 62, 62)),
     "weights, depthwise": lambda: grad.depthwise_conv2d(
-        ones(4, 32, 200, 200), ones(32, 1, 31, 31), ones(4, 32, 170, 170), needs=(False, True, False)),
+        ones(12, 32, 200, 200), ones(32, 1, 31, 31), ones(12, 32, 170, 170), needs=(False, True, False)),
     "deform": lambda: fastconv.deform_conv2d(ones(6, 64, 60, 60), ones(6, 98, 54, 54), ones(64, 64, 7, 7)),
     "deform, gradient": lambda: grad.deform_conv2d(
         ones(6, 32, 44, 44), ones(6, 50, 40, 40), ones(64, 32, 5, 5), ones(6, 64, 40, 40)),

@@ -38,11 +38,11 @@ typedef struct {
     int64_t points, outputs, taps;
     int64_t tiles, pieces; /* of all subimages; of all segments */
     int64_t in_subimage, in_segment;
-} fft_cut;
+} gradient_cut;
 
 typedef struct {
     operands o;
-    fft_cut y, x;
+    gradient_cut y, x;
     fourier f;
     int64_t pairs, together;          /* pairs of pieces of all images; how many are summed at once */
     int64_t tiles, filters, channels; /* of a block */
@@ -51,8 +51,8 @@ typedef struct {
     double cycles;
 } fft_plan;
 
-static fft_cut cut_axis(const fft_axis *a, int64_t points) {
-    fft_cut c = {.a = *a, .points = points};
+static gradient_cut cut_axis(const fft_axis *a, int64_t points) {
+    gradient_cut c = {.a = *a, .points = points};
     int64_t subimages = min64(a->subimages, a->count), most = points - points / 4;
     int64_t taps = ceil_div(a->taps, a->segments), outputs = ceil_div(a->count, subimages);
     if (taps <= most) {

@@ -9,6 +9,7 @@ import threading
 import dask
 import dask.system
 
+from fastconv.first_use import importing
 from fastconv.settings.threads import get_num_threads
 
 
@@ -19,7 +20,8 @@ def threads_of_a_task() -> int:
 def _tasks_at_a_time() -> int:
     """Of this process; with dask's scheduler of processes, of all of them, since each takes itself to be alone."""
     if "distributed" in sys.modules:  # or this is none of its workers
-        from distributed import get_worker
+        with importing:
+            from distributed import get_worker
 
         try:
             return int(get_worker().state.nthreads)

@@ -15,7 +15,7 @@ from fastconv.ops.plan_base import Plan
 from fastconv.ops.table import OPERATIONS
 from fastconv.problem import options as opt
 from fastconv.problem.convolution import ConvOptions
-from fastconv.problem.layout import batch_shape, channel_axis, check_layout, spatial_axes
+from fastconv.problem.layout import batch_shape, channel_axis, channels_last, check_layout, spatial_axes
 from fastconv.tiles.axes import Cut, Padded, Pooled, Rule, Same, Scaled, Transposed
 from fastconv.tiles.layers import Layer, Network, Run, per_axis, refuse
 from fastconv.typing import Array
@@ -79,7 +79,7 @@ class Call:
         shape = self.shape if len(self.shape) == len(self.axes) + 2 else (1, *self.shape)
         if not self.one_dimensional:
             return shape  # type: ignore[return-value]
-        channels = shape[channel_axis(self.layout)] if self.layout == "NHWC" else shape[1]
+        channels = shape[channel_axis(self.layout)] if channels_last(self.layout) else shape[1]
         return batch_shape(self.layout, shape[0], channels, (1, self.size[0]))
 
 
@@ -134,7 +134,7 @@ def _one(value: Any) -> Any:
 def _weight(call: Call) -> Array:
     weight = np.asarray(call.given["depthwise_weight" if call.name == "separable_conv2d" else "weight"])
     if call.one_dimensional and weight.ndim == 3:
-        return weight[None] if call.layout == "NHWC" else weight[:, :, None]
+        return weight[None] if channels_last(call.layout) else weight[:, :, None]
     return weight
 
 

@@ -26,7 +26,7 @@ from fastconv.graph.program import (  # noqa: F401  (they fill the table)
     lower_tables,
     lower_windows,
 )
-from fastconv.graph.program.layouts import channels_last
+from fastconv.graph.program.layouts import made_with_channels_last
 from fastconv.graph.program.lowering import Builder, Step, Weights
 from fastconv.graph.program.memory import Kind, Places, aligned, byte_count, has_room
 from fastconv.settings.threads import get_num_threads
@@ -41,7 +41,7 @@ class CompiledRun:
 
     def __init__(self, graph: Graph, weights: Weights) -> None:
         self._places = places = Places(graph)
-        last = channels_last(graph)
+        last = made_with_channels_last(graph)
         self.layouts = "NCHW and NHWC" if last else "NCHW"
         builder = Builder(places, weights, last)
         self._branches: list[CompiledRun] = []

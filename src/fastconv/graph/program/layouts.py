@@ -28,7 +28,7 @@ _TRANSPOSED_RESULT = 0.28
 _SWEEPS = 4
 
 
-def channels_last(graph: Graph) -> set[int]:
+def made_with_channels_last(graph: Graph) -> set[int]:
     """The numbers (`id`) of the values that are made with their channels last."""
     return _Network(graph).solved()
 

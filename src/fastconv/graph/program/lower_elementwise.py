@@ -20,6 +20,7 @@ from fastconv.graph.program.lowering import (
     Builder,
     lowers,
     merged,
+    order_in,
     sizes_of,
     strides_in,
 )
@@ -110,7 +111,7 @@ def compute(
     except Missing:
         return False
     shape = sizes_of(b.places.values[target]) if shape is None else shape
-    order = [0, 2, 3, 1] if layout == "NHWC" else list(range(len(shape)))
+    order = order_in(layout, len(shape))
     own, operands, steps = strides_in(layout, shape), dict(known), list[tuple[Any, ...]]()
     for chain, value, words in chains:
         here = [

@@ -24,10 +24,12 @@ from fastconv.graph.program.lowering import (
     is_same_in_both,
     lowers,
     merged,
+    order_in,
     sizes_of,
     strides_in,
     strides_of,
 )
+from fastconv.problem.layout import channels_last
 from fastconv.problem.resize import table_of
 from fastconv.typing import Array, Layout
 
@@ -58,7 +60,7 @@ def blocks(b: Builder, node: Node) -> bool:
         return False
     n, c, h, w = sizes_of(x)
     a, layout = attributes_of(node), b.layout(out)
-    if layout == "NHWC":
+    if channels_last(layout):
         untouched = np.empty((n, h, w, c), x.dtype)
         view: Any = untouched.reshape(n, h, w, a["groups"], c // a["groups"]).swapaxes(3, 4)
         return add_views(b, x, untouched, [(out, view)], layout)
@@ -123,7 +125,7 @@ def joined(b: Builder, node: Node) -> bool:
     assert out.dtype is not None
     layout = b.layout(out)
     item, walk = out.dtype.itemsize, strides_in(layout, shape)
-    order = [0, 2, 3, 1] if layout == "NHWC" else list(range(len(shape)))
+    order = order_in(layout, len(shape))
     if item > 8:
         return False
     regions, begin = [], 0
@@ -136,7 +138,7 @@ def joined(b: Builder, node: Node) -> bool:
     if any(len(sizes) > MOST_AXES for _, _, (sizes, _) in regions):
         return False
     target = b.place(out, layout)
-    in_one_piece = layout == "NCHW" and prod(shape[:axis]) == 1
+    in_one_piece = not channels_last(layout) and prod(shape[:axis]) == 1
     for value, offset, (sizes, (from_strides, to_strides)) in regions:
         if not prod(sizes_of(value)):
             continue

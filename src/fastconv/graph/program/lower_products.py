@@ -27,7 +27,7 @@ from fastconv.graph.program.lowering import (
     strides_of,
 )
 from fastconv.problem.convolution import ConvOptions, ConvProblem
-from fastconv.problem.layout import batch_shape, weight_shape
+from fastconv.problem.layout import batch_shape, channels_last, weight_shape
 from fastconv.settings.precision import get_precision
 from fastconv.typing import ActivationLike, Array, Layout
 
@@ -71,7 +71,7 @@ def add_dense(
         return ConvOptions.read("dense", 1, 0, 1, 1, layout=layout, activation=function)
 
     def problem(layout: Layout) -> ConvProblem:
-        batch, pixels = (rows, 1) if layout == "NCHW" else (1, rows)
+        batch, pixels = (1, rows) if channels_last(layout) else (rows, 1)
         shape, kernel = (
             batch_shape(layout, batch, inputs, (1, pixels)),
             weight_shape(layout, filters, inputs, (1, 1)),

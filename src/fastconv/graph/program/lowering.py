@@ -22,7 +22,7 @@ from fastconv.graph.operations import TABLE
 from fastconv.graph.pages import aligned, forget_pages
 from fastconv.graph.program.memory import Kind, Places, has_room
 from fastconv.problem.convolution import ConvProblem
-from fastconv.problem.layout import batch_shape
+from fastconv.problem.layout import batch_shape, channels_last
 from fastconv.typing import Array, Layout
 
 # Those of a network, prepared, and arrays made of its constants, by what they are made of, each with its source.
@@ -122,7 +122,7 @@ class Builder:
         if value.is_constant:
             return self._constant(value, number, layout)
         if is_same_in_both(value) or (
-            layout == "NCHW" if self._is_copied_out(value) else layout == self.layout(value)
+            not channels_last(layout) if self._is_copied_out(value) else layout == self.layout(value)
         ):
             return number
         if id(value) not in self._twins:
@@ -134,11 +134,11 @@ class Builder:
     def _is_copied_out(self, value: Value) -> bool:
         """Is it a result of the network, which is made with its channels last, and given as the file has it?"""
         output = self.places.kinds[self.places.of(value)] is Kind.OUTPUT
-        return output and self.layout(value) == "NHWC" and not is_same_in_both(value)
+        return output and channels_last(self.layout(value)) and not is_same_in_both(value)
 
     def _constant(self, value: Value, number: int, layout: Layout) -> int:
         array = value.constant
-        if layout == "NHWC" and not is_same_in_both(value):
+        if channels_last(layout) and not is_same_in_both(value):
             array = array.transpose(0, 2, 3, 1)
             if id(value) not in self._twins:
                 self._twins[id(value)] = self.places.add(Value.of("", array), Kind.CONSTANT)
@@ -155,9 +155,9 @@ class Builder:
         """A value from one layout into the other."""
         batch, channels, height, width = sizes_of(value)
         assert value.dtype is not None
-        before: Layout = "NCHW" if layout == "NHWC" else "NHWC"
+        before: Layout = "NCHW" if channels_last(layout) else "NHWC"
         walks = [strides_in(before, sizes_of(value)), strides_in(layout, sizes_of(value))]
-        axes = [0, 2, 3, 1] if layout == "NHWC" else [0, 1, 2, 3]
+        axes = order_in(layout, 4)
         shape = batch_shape(layout, batch, channels, (height, width))
         sizes, (from_strides, to_strides) = merged(
             shape, [[walk[axis] for axis in axes] for walk in walks], 2
@@ -254,10 +254,15 @@ def strides_of(shape: Sequence[int]) -> list[int]:
 
 def strides_in(layout: Layout, shape: Sequence[int]) -> list[int]:
     """Those of a batch of images that lies in a layout, along the axes of NCHW; of other arrays, in their order."""
-    if layout == "NCHW":
+    if not channels_last(layout):
         return strides_of(shape)
     image, row, pixel, channel = strides_of([shape[0], *shape[2:], shape[1]])
     return [image, channel, row, pixel]
+
+
+def order_in(layout: Layout, rank: int) -> list[int]:
+    """The axes of a value as they lie in memory."""
+    return [0, 2, 3, 1] if channels_last(layout) else list(range(rank))
 
 
 def is_same_in_both(value: Value) -> bool:
