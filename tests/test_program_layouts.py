@@ -33,7 +33,7 @@ def program_of(graph, arrays, forced=True, optimize=False):
     shapes = {value.name: array.shape for value, array in zip(graph.inputs, arrays, strict=True)}
     with pytest.MonkeyPatch.context() as patch:
         if forced:
-            patch.setattr("fastconv.graph.program.compiled.channels_last", everything)
+            patch.setattr("fastconv.graph.program.compiled.made_with_channels_last", everything)
         return Program(graph, shapes, "cython", optimize=optimize)
 
 
