@@ -52,7 +52,7 @@ LONG = {
     "depthwise": lambda: fastconv.depthwise_conv2d(ones(3, 32, 300, 300), ones(32, 1, 41, 41)),
     "grouped": lambda: fastconv.conv2d(ones(2, 250, 250, 64), ones(15, 15, 4, 64), groups=16, layout="NHWC"),
     "transposed": lambda: fastconv.conv_transpose2d(ones(1, 128, 64, 64), ones(128, 64, 17, 17), stride=2),
-    "weights": lambda: grad.conv2d_weight(ones(1, 64, 80, 80), (64, 64, 17, 17), ones(1, 64, 64, 64)),
+    "weights": lambda: grad.conv2d_weight(ones(4, 64, 80, 80), (64, 64, 17, 17), ones(4, 64, 64, 64)),
     "weights, winograd": lambda: grad.conv2d_weight(ones(2, 512, 64, 64), (512, 512, 3, 3), ones(2, 512, 62, 62)),
     "weights, depthwise": lambda: grad.depthwise_conv2d(
         ones(12, 32, 200, 200), ones(32, 1, 31, 31), ones(12, 32, 170, 170), needs=(False, True, False)),
