@@ -187,7 +187,7 @@ expect_success(child)
 @pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_handler_that_forks(backend, threads):
     """In the child the call ends, with an error where other threads had parts of it."""
-    run_python(START.format(backend=backend, threads=threads) + FORKED, timeout=600)
+    run_python(START.format(backend=backend, threads=threads) + FORKED, timeout=600, OPENBLAS_NUM_THREADS="1")
 
 
 class Watched(np.ndarray):
