@@ -324,9 +324,13 @@ static double cost(const fc_conv *p) {
         double weights = (double)(group_weights(&w, &o) * o.groups) * sizeof(real);
         if (w.tiles) {
             split s = split_of(&w, &o, 2);
-            double each = tile_cycles(&w, &o) + moving_cycles(&w, &o) + waiting_cycles(&w, &o, s.tiles);
-            double tiles = (double)(w.tiles * o.groups);
-            cycles += each * tiles / 2 + STEPPING(12000) + fc_stream_cycles(s.traffic * (double)o.groups, weights);
+            double products = product_cycles(&w, &o) + waiting_cycles(&w, &o, s.tiles);
+            double rest = tile_cycles(&w, &o) - product_cycles(&w, &o) + moving_cycles(&w, &o);
+            double tiles = (double)(w.tiles * o.groups) / 2;
+            double stream = fc_stream_cycles(s.traffic * (double)o.groups, weights);
+            /* Weights are fetched ahead: products hide most of that, or it most of them. */
+            cycles +=
+                rest * tiles + fmax(products * tiles, stream) + 0.6 * fmin(products * tiles, stream) + STEPPING(12000);
         }
         if (index == 0) cycles += image_cycles(&o, 1, 1);
         if (p->once)
