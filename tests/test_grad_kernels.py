@@ -48,7 +48,9 @@ def textbook_error(x, weight, slope, expected, options):
 
 
 @pytest.mark.parametrize("precision", LIMITS)
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "31x31" else ()) for name in SHAPES]
+)
 def test_every_kernel(layout, name, precision):
     dtype = np.dtype(np.float32)
     skip_unless_available("cython")

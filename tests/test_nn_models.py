@@ -94,8 +94,14 @@ NAMES = [
 ]  # fmt: skip
 
 
+def most_are_slow(names, quick):
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", most_are_slow(NAMES, ("googlenet", "mobilenet_v2", "resnet18", "squeezenet1_1"))
+)
 def test_results_are_those_of_pytorch(name, layout):
     """Loaded strictly, both ways; also compiled."""
     peer = torch_networks()[name]().eval()
@@ -161,10 +167,14 @@ SMALL = {
     "Dense": (lambda: blocks.Dense(3, 2), (2, 4, 6, 5)),
     "Transition": (lambda: blocks.Transition(2), (2, 4, 6, 5)),
 }  # fmt: skip
+# Of the networks; blocks are all quick.
+QUICK = {name for name in SMALL if name[0].isupper()} | {
+    "densenet", "dqn", "lenet5", "mobilenet_v2", "resnet20", "two inceptions", "unet", "wavenet",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", most_are_slow(SMALL, QUICK))
 def test_gradients_are_slopes(name, layout):
     make, shape = SMALL[name]
     net, x = with_numbers(make(), shape, layout)
@@ -173,7 +183,7 @@ def test_gradients_are_slopes(name, layout):
     assert max(errors.values()) < 2e-5, errors
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", most_are_slow(SMALL, QUICK))
 def test_layouts_and_graphs_agree(name):
     make, shape = SMALL[name]
     results = []
@@ -187,7 +197,7 @@ def test_layouts_and_graphs_agree(name):
     np.testing.assert_allclose(results[1], results[0], rtol=0, atol=1e-9 * np.abs(results[0]).max())
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", most_are_slow(SMALL, QUICK))
 def test_saved_and_loaded(name, tmp_path):
     make, shape = SMALL[name]
     net, x = with_numbers(make(), shape)
