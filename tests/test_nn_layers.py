@@ -9,6 +9,7 @@ from fastconv.graph import Interpreter
 from fastconv.nn import functional as F
 from nn_cases import LAYERS, RANDOM, channels_first, in_layout, made, slope_errors
 
+pytestmark = pytest.mark.one_instruction_set  # their kernels have tests of their own
 LAYOUTS = ("NCHW", "NHWC")
 # These move axes or sum them by their numbers, whatever the layout.
 OF_ONE_LAYOUT = ("Own", "Products", "Reshape", "BatchNorm2D rows", "Dense", "LayerNorm rows")
