@@ -65,7 +65,7 @@ static gradient_cut cut_axis(const fft_axis *a, int64_t points) {
         c.in_segment = ceil_div(taps, points - c.outputs + 1);
         c.taps = ceil_div(taps, c.in_segment);
     }
-    c.tiles = subimages * c.in_subimage, c.pieces = a->segments * c.in_segment;
+    c.tiles = subimages * c.in_subimage, c.pieces = min64(a->segments, a->taps) * c.in_segment;
     return c;
 }
 

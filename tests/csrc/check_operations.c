@@ -226,8 +226,8 @@ static int check_elementwise(void) {
 static int check_reduce(void) {
     const fc_operations *operations = fc_operations_of(FC_F64);
     int many = !pick(0, 5), last = (int)pick(0, 1), threads = (int)pick(1, 3);
-    int64_t outer = pick(1, 5), count = many ? pick(20000, 40000) : pick(1, 90), inner = pick(0, 1) ? 1 : pick(1, 40),
-            results = outer * inner;
+    int64_t outer = pick(1, 5), count = many ? pick(20000, 40000) : pick(1, 90),
+            inner = many || pick(0, 1) ? 1 : pick(1, 40), results = outer * inner;
     double *x = fill(outer * count * inner, FC_F64), *sums = fill(results, FC_F64), *most = fill(results, FC_F64);
     int64_t *places = malloc((size_t)results * sizeof *places);
     int status = operations->reduce(x, sums, outer, count, inner, FC_TOTAL, threads) +
