@@ -17,8 +17,8 @@ class _Echo(reprlib.Repr):
         super().__init__()
         self.maxstring = self.maxother = 80
 
-    def repr_int(self, number: int, level: int) -> str:
-        return str(number) if number.bit_length() <= 128 else f"an integer of {number.bit_length()} bits"
+    def repr_int(self, x: int, level: int) -> str:
+        return str(x) if x.bit_length() <= 128 else f"an integer of {x.bit_length()} bits"
 
     def repr_ndarray(self, array: Any, level: int) -> str:
         if array.size <= 6:

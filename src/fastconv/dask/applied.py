@@ -79,7 +79,7 @@ def apply(op: Any, x: Any, *, algorithm: str | None = None) -> Any:
         raise ValueError(
             f"fastconv.dask: x has chunks of unknown sizes {x.chunks}; needs x.compute_chunk_sizes()"
         )
-    made = tiling(op, x.shape, dtype=x.dtype, algorithm=algorithm)
+    made = tiling(op, x.shape, dtype=x.dtype, algorithm=algorithm)  # pyright: ignore  (dask's types)
     axes = [axis % x.ndim for axis in made.axes]
     batch = [0] if x.ndim > len(axes) + 1 else []
     for axis in range(x.ndim):
@@ -98,8 +98,8 @@ def apply(op: Any, x: Any, *, algorithm: str | None = None) -> Any:
         chunks[axis] = x.chunks[axis]
     tasks = _tasks(name, x, axes, along, batch, [axis + shift for axis in axes], len(chunks))
     tasks[f"{name}-tiling"] = made
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[x])
-    return da.Array(graph, name, tuple(chunks), meta=np.empty((0,) * len(chunks), made.dtype))
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[x])  # pyright: ignore  (dask's types)
+    return da.Array(graph, name, tuple(chunks), meta=np.empty((0,) * len(chunks), made.dtype))  # pyright: ignore  (dask's types)
 
 
 def _along(made: Tiling, axis: int, chunks: Sequence[int]) -> list[tuple[slice, list[Piece]]]:

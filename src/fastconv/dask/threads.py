@@ -29,4 +29,4 @@ def _tasks_at_a_time() -> int:
             pass
     if threading.current_thread() is threading.main_thread() and multiprocessing.parent_process() is None:
         return 1  # the scheduler that has no threads
-    return int(dask.config.get("num_workers", None) or dask.system.CPU_COUNT)
+    return int(dask.config.get("num_workers", None) or dask.system.CPU_COUNT)  # pyright: ignore  (dask's types)

@@ -1,5 +1,7 @@
 """Correlation and convolution with a kernel, over all axes or along one."""
 
+# pyright: reportAttributeAccessIssue=false
+# It takes arrays that may be complex to have no parts.
 from __future__ import annotations
 
 from collections.abc import Callable

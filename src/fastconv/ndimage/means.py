@@ -1,5 +1,7 @@
 """Means of sliding windows: `uniform_filter`, `uniform_filter1d`."""
 
+# pyright: reportAttributeAccessIssue=false
+# It takes arrays that may be complex to have no parts.
 from __future__ import annotations
 
 from collections.abc import Iterable

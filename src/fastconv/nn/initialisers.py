@@ -19,7 +19,7 @@ Initialiser = Callable[[tuple[int, ...], np.random.Generator, Any], Array]
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     taps = math.prod(shape[2:])
     inner = shape[1] if len(shape) > 1 else 1
-    return inner * taps, shape[0] * taps
+    return inner * taps, shape[0] * taps  # pyright: ignore  (a shape of any length)
 
 
 def zeros(shape: tuple[int, ...], rng: np.random.Generator, dtype: Any) -> Array:

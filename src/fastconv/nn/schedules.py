@@ -96,5 +96,5 @@ def schedule_of(rate: Any) -> Schedule:
     if isinstance(rate, Schedule):
         return rate
     if callable(rate):
-        return Schedule(rate, getattr(rate, "__name__", "schedule"))
+        return Schedule(rate, getattr(rate, "__name__", "schedule"))  # pyright: ignore  (a callable)
     return constant(float(rate))

@@ -150,5 +150,5 @@ def _graph_of(model: Any, input_shape: Any) -> Graph:
         )
     if input_shape is None:
         raise TypeError(f"save: model is {type(model).__name__}, which needs input_shape")
-    graph: Graph = draw(input_shape)
+    graph: Graph = draw(input_shape)  # pyright: ignore  (as checked above)
     return graph

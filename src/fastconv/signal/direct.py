@@ -4,6 +4,8 @@ Called by `convolve`, `correlate` and their two-dimensional kin. Floats and comp
 integers as well where float64 holds every sum; all else, one product after the other in its own dtype.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# It takes arrays that may be complex to have no parts.
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ from fastconv.problem.convolution import ConvOptions
 from fastconv.problem.layout import batch_shape, channel_axis, channels_last, check_layout, spatial_axes
 from fastconv.tiles.axes import Cut, Padded, Pooled, Rule, Same, Scaled, Transposed
 from fastconv.tiles.layers import Layer, Network, Run, per_axis, refuse
-from fastconv.typing import Array
+from fastconv.typing import Array, Layout
 
 
 class Call:
@@ -56,7 +56,7 @@ class Call:
         self.shape, self.dtype = shape, dtype
         self.one_dimensional = self.name.endswith("1d")
         layout = check_layout(self.name, self.given.get("layout", "NCHW"))
-        self.layout = layout
+        self.layout: Layout = layout
         axes: tuple[int, ...] = spatial_axes(layout)
         if self.one_dimensional:
             axes = axes[1:]

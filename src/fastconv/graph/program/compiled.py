@@ -62,8 +62,8 @@ class CompiledRun:
     def _add(self, node: Node, builder: Builder) -> None:
         before = len(builder.steps)
         done = builder.lower(node)
-        if not done:
-            slots = {id(value): builder.read_in_python(value) + 1 for value in node.reads()}
+        read = () if done else node.reads()
+        slots = {id(value): builder.read_in_python(value) + 1 for value in read}
         added = builder.steps[before:]
         if added:
             self._extend_segment(before, len(builder.steps))

@@ -173,6 +173,7 @@ class Capsules(Module):
         )
         shares: Any = 1.0 / self.count
         scores: Any = None
+        result: Any = None
         for place in range(self.routings):
             result = _squashed(F.sum(told * shares, axis=1, keepdims=True))
             if place < self.routings - 1:

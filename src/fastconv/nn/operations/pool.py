@@ -84,7 +84,9 @@ def _emit_max(drawing: Drawing, x: Symbol, *, layout: Any, **options: Any) -> Sy
 
 
 def _emit_avg(drawing: Drawing, x: Symbol, *, layout: Any, **options: Any) -> Symbol:
-    attributes = _windows(options) | {"count_include_pad": int(options.get("count_include_pad", True))}
+    attributes: dict[str, Any] = _windows(options) | {
+        "count_include_pad": int(options.get("count_include_pad", True))
+    }
     divisor = options.get("divisor_override")
 
     def draw(image: Symbol) -> Symbol:

@@ -23,7 +23,7 @@ def arrays(op: str, name: str, value: Any) -> Any:
             )
         if len(part) != len(parts[0]):
             raise ValueError(f"{op}: {name} has arrays of {len(parts[0])} and {len(part)} samples")
-    return parts if isinstance(value, (tuple, list)) and len(parts) > 1 else parts[0]
+    return parts if isinstance(value, (tuple, list)) and len(parts) > 1 else parts[0]  # pyright: ignore  (not empty)
 
 
 def count(value: Any) -> int:

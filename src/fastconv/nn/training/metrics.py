@@ -52,7 +52,7 @@ def metrics_of(value: Any, loss: Any) -> dict[str, Callable[..., float]]:
     chosen: dict[str, Callable[..., float]] = {}
     for one in value:
         if callable(one):
-            chosen[getattr(one, "__name__", "metric")] = one
+            chosen[getattr(one, "__name__", "metric")] = one  # pyright: ignore  (a callable)
         elif one in _NAMED:
             chosen[one] = _NAMED[one]
         else:
