@@ -22,7 +22,7 @@ from fastconv.graph.operations import TABLE
 from fastconv.graph.pages import aligned, forget_pages
 from fastconv.graph.program.memory import Kind, Places, has_room
 from fastconv.problem.convolution import ConvProblem
-from fastconv.problem.layout import batch_shape, channels_last
+from fastconv.problem.layout import batch_shape, channels_last, other_layout
 from fastconv.typing import Array, Layout
 
 # Those of a network, prepared, and arrays made of its constants, by what they are made of, each with its source.
@@ -155,8 +155,7 @@ class Builder:
         """A value from one layout into the other."""
         batch, channels, height, width = sizes_of(value)
         assert value.dtype is not None
-        before: Layout = "NCHW" if channels_last(layout) else "NHWC"
-        walks = [strides_in(before, sizes_of(value)), strides_in(layout, sizes_of(value))]
+        walks = [strides_in(other_layout(layout), sizes_of(value)), strides_in(layout, sizes_of(value))]
         axes = order_in(layout, 4)
         shape = batch_shape(layout, batch, channels, (height, width))
         sizes, (from_strides, to_strides) = merged(
