@@ -27,19 +27,36 @@ def pad(
     widths = [(0, 0)] * x.ndim
     for place, axis in enumerate(along):
         widths[axis] = given[place], given[place + len(along)]
-    if any(size + before + after < 0 for (before, after), size in zip(widths, x.shape, strict=True)):
-        raise ValueError(
-            f"pads are {tuple(given)}, which take more than there is of an array of shape {x.shape}"
-        )
-    cut = tuple(
-        slice(max(-before, 0), size + min(after, 0))
-        for (before, after), size in zip(widths, x.shape, strict=True)
-    )
-    grown = [(max(before, 0), max(after, 0)) for before, after in widths]
+    fill = 0 if value is None or not value.size else value.item()
+    # What makes the array smaller comes first.
+    for axis in sorted(range(x.ndim), key=lambda axis: sum(widths[axis])):
+        if any(widths[axis]):
+            x = _taken(x, axis, pad_sources(x.shape[axis], *widths[axis], mode), fill)
+    return x
+
+
+def pad_sources(size: int, before: int, after: int, mode: str) -> Array:
+    """Which of `size` elements each place of the padded axis holds; -1 for the value."""
+    padded = size + before + after
+    if padded < 0:
+        raise ValueError(f"pads are {before} and {after}, which take more than there is of an axis of {size}")
+    if padded > np.iinfo(np.intp).max // 8:
+        raise MemoryError(f"Pad: an axis of {size}, padded by {before} and {after}, is more than an array can hold")
     if mode == "constant":
-        fill = x.dtype.type(0) if value is None or not value.size else value.item()
-        return np.pad(x[cut], grown, constant_values=fill)
-    return np.pad(x[cut], grown, mode=mode)
+        places = np.arange(padded) - before
+        return np.where((places >= 0) & (places < size), places, -1)
+    left = np.arange(max(-before, 0), max(size + min(after, 0), 0))
+    if padded and not left.size:
+        raise ValueError(f"pads are {before} and {after}, mode {mode!r}: nothing is left of an axis of {size}")
+    return np.pad(left, (max(before, 0), max(after, 0)), mode=mode)  # type: ignore[call-overload, no-any-return]
+
+
+def _taken(x: Array, axis: int, sources: Array, fill: Any) -> Array:
+    if not x.shape[axis]:
+        return np.full((*x.shape[:axis], len(sources), *x.shape[axis + 1 :]), fill, x.dtype)
+    result = np.take(x, np.maximum(sources, 0), axis)
+    result[(slice(None),) * axis + (sources < 0,)] = fill
+    return result
 
 
 @upgrade("Pad", to=11)

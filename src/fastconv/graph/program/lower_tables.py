@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.graph.graph import Node, Value
+from fastconv.graph.operations.pad import pad_sources
 from fastconv.graph.operations.shape import sizes
 from fastconv.graph.program.lower_moves import add_views
 from fastconv.graph.program.lowering import Builder, attributes_of, axis_of, given, lowers, sizes_of
@@ -43,12 +44,7 @@ def pad(b: Builder, node: Node) -> bool:
         before, after = amounts[place], amounts[place + len(along)]
         if not before and not after:
             continue
-        own = np.arange(max(-before, 0), shape[axis] + min(after, 0))
-        grown = max(before, 0), max(after, 0)
-        rest: dict[str, Any] = {"constant_values": -1} if mode == "constant" else {}
-        if not own.size and mode != "constant":
-            return False
-        tables[axis] = np.pad(own, grown, mode=mode, **rest)
+        tables[axis] = pad_sources(shape[axis], before, after, mode)
     fill = 0 if value is None or not value.constant.size else value.constant.item()
     return _add_tables(b, x, out, tables, fill)
 
