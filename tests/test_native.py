@@ -11,7 +11,7 @@ CROSS_COMPILER = "aarch64-linux-gnu-gcc"
 EMULATORS = ("qemu-aarch64", "qemu-aarch64-static")
 # Arrays need no more than their elements' alignment, which vector types promise more of.
 SANITIZERS = (
-    "-O1 -g -DFC_CHECKED=1 -fsanitize=address,undefined "
+    "-O1 -g1 -DFC_CHECKED=1 -fsanitize=address,undefined "
     "-fno-sanitize=alignment -fno-sanitize-recover=undefined"
 )
 
