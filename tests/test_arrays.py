@@ -159,6 +159,22 @@ def test_out_is_refused(backend, name):
         assert str(caught.value).startswith(f"{operation}: out ")
 
 
+def test_out_may_not_overlap_itself(backend):
+    x = np.ones((2, 1, 2, 2), np.float32)
+    for strides in ((0, 16, 8, 4), (8, 4, 8, 4), (-4, 16, 8, 4)):
+        memory = np.zeros(64, np.float32)
+        out = np.lib.stride_tricks.as_strided(memory[32:], x.shape, strides)
+        with pytest.raises(ValueError, match=r"^relu: out holds some elements twice"):
+            fastconv.relu(x, out=out)
+    out = np.zeros((2, 4, 3, 5), np.float32).transpose(2, 0, 3, 1)[:2, :1, ::-2, ::3][..., :2, :2]
+    assert fastconv.relu(x, out=out) is out
+
+
+def test_buffers(backend):
+    x = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
+    assert fastconv.max_pool2d(memoryview(x), 2).tolist() == [[[5, 7], [13, 15]]]
+
+
 def test_out_may_share_a_buffer_without_overlapping(backend, layout, dtype):
     """DenseNet's way: the channels before and after are slices of one array."""
     buffer = normal((2, 12, 5, 6) if layout == "NCHW" else (2, 5, 6, 12), dtype=dtype)

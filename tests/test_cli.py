@@ -1,6 +1,8 @@
 """The command line as its users meet it: ``fastconv demo``, ``fastconv info``, ``--help``, ``--version``."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -313,6 +315,16 @@ def test_a_mistaken_environment_is_shown(variable, value, tmp_path):
         result = run("demo", cwd=tmp_path, **{variable: value})
         assert result.returncode == 2
         assert value in one_sentence(result.stderr)
+
+
+def test_a_reader_that_has_enough():
+    """As ``fastconv --help | head -1``."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run([sys.executable, "-m", "fastconv", "info"], stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert run.returncode == 141
+    assert run.stderr == b""
 
 
 def test_version(capsys):

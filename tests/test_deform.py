@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import fastconv
 import reference
 from checks import DIRECT, assert_close, eps, guarded, normal
+from fastconv import grad
 from strategies import dtypes, either, paddings, sizes
 
 
@@ -79,7 +80,7 @@ def test_zero_offsets_are_a_convolution(backend, dtype):
     )
 
 
-def test_nan_offset_touches_only_its_own_output(backend, dtype):
+def test_nan_offset_is_nan_in_its_own_output_alone(backend, dtype):
     arrays, mask, options = problem((1, 3, 5, 5), (4, 3, 3, 3), padding=1)
     expected = reference.deform_conv2d(*arrays, **options, mask=mask)
     arrays[1][0, 4, 2, 3] = np.nan
@@ -89,6 +90,17 @@ def test_nan_offset_touches_only_its_own_output(backend, dtype):
     keep = np.ones((5, 5), dtype=bool)
     keep[2, 3] = False
     np.testing.assert_allclose(actual[..., keep], expected[..., keep], atol=1e4 * eps(dtype))
+    assert np.isnan(actual[..., 2, 3]).all()
+
+
+def test_gradient_of_a_nan_offset(backend, dtype):
+    (x, offset, weight, _), mask, options = problem((1, 3, 5, 5), (4, 3, 3, 3), padding=1)
+    offset[0, 4, 2, 3] = np.nan  # down, of the third tap
+    arrays = [array.astype(dtype) for array in (x, offset, weight, normal((1, 4, 5, 5)))]
+    gradients = grad.deform_conv2d(*arrays, **options, mask=mask.astype(dtype))
+    assert sorted(map(tuple, np.argwhere(np.isnan(gradients.offset)))) == [(0, 4, 2, 3), (0, 5, 2, 3)]
+    assert list(map(tuple, np.argwhere(np.isnan(gradients.mask)))) == [(0, 2, 2, 3)]
+    assert np.isnan(gradients.weight[:, :, 0, 2]).all()
 
 
 SHIFTS = [(0, 0), (1, -2), (0, 0.5), (0.25, 0), (0.5, 0.25), (-1, 0), (0, 2)]

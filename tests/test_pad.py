@@ -62,6 +62,25 @@ def test_value(backend, layout, dtype, value):
     )
 
 
+@pytest.mark.parametrize("kind", ["bool", "int8", "uint8", "int64", "uint64", "float16", "bfloat16", "float32"])
+def test_a_value_that_the_dtype_cannot_hold(backend, kind):
+    dtype = np.dtype(ml_dtypes.bfloat16 if kind == "bfloat16" else kind)
+    x = np.ones((1, 2, 2), dtype)
+    whole = dtype.kind in "biu"
+    values = [2.5, np.nan, -(2**63) - 1, 2**64, 1e30] if whole else [1e40]
+    if kind == "float16":
+        values.append(1e6)
+    for value in values:
+        with pytest.raises(ValueError, match=r"^pad2d: value is .* cannot hold"):
+            fastconv.pad2d(x, 1, value=value)
+
+
+@pytest.mark.parametrize("value", [2**62 + 1, np.int64(-(2**62) - 1), np.array(7)])
+def test_an_integer_is_not_rounded(backend, value):
+    padded = fastconv.pad2d(np.zeros((1, 1, 1), np.int64), 1, value=value)
+    assert padded[0, 0, 0] == int(value)
+
+
 @pytest.mark.parametrize(
     "kind", ["bool", "int8", "uint16", "int64", "uint64", "float16", "bfloat16", ">f4", ">i2"]
 )

@@ -23,7 +23,8 @@ typedef struct {
 } deform_job;
 
 /* For the output pixels [at, at + n): the four corners of the place where a tap reads, their shares, and the mask. A
- * corner outside the image has share 0 and stands for one inside. One of share 0 does not count, whatever is there. */
+ * corner outside the image has share 0 and stands for one inside. One of share 0 does not count, whatever is there. At an
+ * offset of NaN the sample is NaN. */
 typedef struct {
     int32_t *corner[4];
     real *share[4], *mask;
@@ -42,6 +43,8 @@ static void locate(const deform_job *j, int64_t image, int64_t group, int64_t ta
         real x =
             (real)(pixel % p->out_width * p->stride_w - p->pad_left + tap % p->kernel_w * p->dilation_w) + right[pixel];
         int inside = y > -1 && y < (real)p->height && x > -1 && x < (real)p->width;
+        int unknown = y != y || x != x;
+        real nowhere = unknown ? y + x : 0;
         if (!inside) y = x = 0;
         int64_t top = (int64_t)floor((double)y), left = (int64_t)floor((double)x);
         real dy = y - (real)top, dx = x - (real)left;
@@ -54,6 +57,7 @@ static void locate(const deform_job *j, int64_t image, int64_t group, int64_t ta
             to->corner[c][i] = (int32_t)(row * p->width + column);
             to->share[c][i] = exists ? share : 0;
         }
+        if (unknown) to->share[0][i] = nowhere;
     }
 }
 

@@ -57,6 +57,8 @@ static void locate(const deform_gradient_job *j, int64_t image, int64_t group, i
         real y = (real)(row * p->stride_h + top) + down[i], x = (real)(column * p->stride_w + left) + right[i];
         /* At -1 a pixel's share is still 0, but its slope is not. */
         int inside = y >= -1 && y < (real)p->height && x >= -1 && x < (real)p->width;
+        int unknown = y != y || x != x;
+        real nowhere = unknown ? y + x : 0;
         if (!inside) y = x = 0;
         int64_t y0 = (int64_t)floor((double)y), x0 = (int64_t)floor((double)x);
         real dy = y - (real)y0, dx = x - (real)x0;
@@ -73,6 +75,7 @@ static void locate(const deform_gradient_job *j, int64_t image, int64_t group, i
             to->down[c][i] = exists[c] ? (c / 2 ? horizontal : -horizontal) : 0;
             to->right[c][i] = exists[c] ? (c % 2 ? vertical : -vertical) : 0;
         }
+        if (unknown) to->share[0][i] = to->down[0][i] = to->right[0][i] = nowhere;
     }
 }
 

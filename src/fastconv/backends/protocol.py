@@ -102,7 +102,7 @@ class Backend(Protocol):
     def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         """Put `values` at the flat plane positions `indices` of `out`, which is 0 elsewhere; the last one wins."""
 
-    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
+    def pad(self, x: Array, rows: Array, columns: Array, value: Any, layout: Layout, out: Array) -> None:
         """`out[.., i, j] = x[.., rows[i], columns[j]]`, or `value` where a table says -1; any dtype."""
 
     def local_response_norm(

@@ -52,7 +52,7 @@ def _from_protocol(op: str, name: str, value: ArrayLike | None) -> Array:
 
 def _holds_masks(value: Any) -> bool:
     """Is it a sequence with a masked array or value in it, however deep?"""
-    if not issubclass(type(value), Sequence) or issubclass(type(value), (str, bytes)):
+    if not issubclass(type(value), Sequence) or issubclass(type(value), (str, bytes, bytearray, memoryview)):
         return False
     kinds = set(map(type, value))  # mostly one: numbers need not be looked at one by one
     if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
@@ -131,6 +131,8 @@ class Result:
             raise ValueError(f"{op}: out has shape {out.shape}, but the result has shape {self._shape}")
         if not is_real(out.dtype) or out.dtype.newbyteorder("=") != self._dtype:
             raise ValueError(f"{op}: out has dtype {out.dtype}, but the result has dtype {self._dtype}")
+        if _overlaps_itself(out):
+            raise ValueError(f"{op}: out holds some elements twice (strides {out.strides}), but needs each once")
         if not out.flags.writeable:
             raise ValueError(f"{op}: out is read-only, but needs to be writeable")
         for array in inputs:
@@ -148,6 +150,18 @@ class Result:
         if self._target is not None and self._target is not self._result:
             self._target[...] = self._result
         return self._out
+
+
+def _overlaps_itself(out: Array) -> bool:
+    if out.flags.c_contiguous:
+        return False
+    extent = out.itemsize  # of what lies along the axes so far
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(out.strides, out.shape, strict=True)):
+        if size > 1:
+            if stride < extent:
+                return True
+            extent += (size - 1) * stride
+    return False
 
 
 def _overlap(a: Array, b: Array) -> bool:

@@ -5,6 +5,8 @@ Called by `pad2d` and by convolutions that pad first.
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastconv.backends.protocol import Backend
 from fastconv.execution.memory import empty, memory_errors
 from fastconv.problem.layout import spatial_axes
@@ -18,11 +20,12 @@ def pad_image(
     x: Array,
     borders: Borders,
     mode: PaddingMode,
-    value: float,
+    value: Any,
     layout: Layout,
     what: str,
 ) -> Array:
-    """`x` with its borders; `x` is what a backend takes, and so is the result, which an error calls `what`."""
+    """`x` with its borders; `x` is what a backend takes, and so is the result, which an error calls `what`. `value` is
+    one that the dtype holds."""
     shape = list(x.shape)
     for border, place in zip(borders, spatial_axes(layout), strict=True):
         shape[place] = border.length

@@ -52,7 +52,8 @@ def deform_conv2d(
     Returns
     -------
     ndarray
-        ``(N, C_out, oH, oW)``. Values between pixels are interpolated bilinearly; outside the image they are 0.
+        ``(N, C_out, oH, oW)``. Values between pixels are interpolated bilinearly; outside the image they are
+        0, and NaN where an offset is.
 
     Raises
     ------

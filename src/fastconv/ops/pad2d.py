@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -40,8 +40,8 @@ def pad2d(
         Where the new pixels come from: `value`; the image mirrored without its edge pixel; its edge pixel;
         its other end; or the image mirrored with its edge pixel. Sides longer than the image go on with its pattern,
         as those of `numpy.pad` do.
-    value : float
-        What mode ``"zeros"`` pads with; cast to the dtype of `x`.
+    value : number
+        What mode ``"zeros"`` pads with, rounded as the dtype of `x` does; integers need an integer that they can hold.
     layout : {"NCHW", "NHWC"}
     backend : str, optional
 
@@ -67,17 +67,25 @@ def pad2d(
     arguments.choice(op, "mode", mode, opt.PADDING_MODES)
     array, batched = images(op, "x", x, layout)
     sides = opt.padding_in_numbers(op, padding)
-    fill = arguments.number(op, "value", value)
     engine = resolve(op, backend)
     dtype = array.dtype.newbyteorder("=")
-    if mode == "zeros":
-        try:
-            with np.errstate(over="raise", invalid="raise"):
-                np.array(fill).astype(dtype)
-        except FloatingPointError:
-            raise ValueError(
-                f"{op}: value is {echo(value)}, which the dtype {dtype} of x cannot hold"
-            ) from None
+    fill = _fill(op, value, dtype)
+    if fill is None:
+        raise ValueError(f"{op}: value is {echo(value)}, which the dtype {dtype} of x cannot hold")
     borders = whole_borders(plane_size(array.shape, layout), sides)
     result = pad_image(op, engine, native(array, dtype), borders, mode, fill, layout, "the result")
     return result if batched else result[0]
+
+
+def _fill(op: str, value: SupportsFloat, dtype: np.dtype[Any]) -> Any:
+    """`value` as a number of `dtype`, or None where that has none."""
+    number = arguments.number(op, "value", value)
+    if dtype.kind in "fV":  # bfloat16 is of a kind of its own
+        with np.errstate(over="ignore"):
+            rounded = dtype.type(number)
+        return rounded if np.isfinite(rounded) or not np.isfinite(number) else None
+    if not number.is_integer():
+        return None
+    whole = int.__int__(value.__index__()) if arguments.is_integer(value) else int(number)  # type: ignore[attr-defined]
+    least, most = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return dtype.type(whole) if least <= whole <= most else None

@@ -72,7 +72,7 @@ def check_image(op: str, name: str, shape: tuple[int, ...], layout: Layout) -> b
     if len(shape) not in (3, 4):
         expected = f"({', '.join(layout)}) or unbatched ({', '.join(layout[1:])})"
         hint = ""
-        if len(shape) == 2:
+        if len(shape) == 2 and not name.endswith("_size"):
             one = f"{name}[..., None]" if channels_last(layout) else f"{name}[None]"
             hint = f"; {one} is an image of one channel, and fastconv.ndimage filters arrays as they are"
         raise ValueError(

@@ -39,6 +39,11 @@ def padding(op: str, value: PaddingLike) -> Padding:
     if isinstance(value, (tuple, list)) and len(value) == 2 and all(map(is_sequence, value)):
         (top, bottom), (left, right) = (pair(op, "padding", v, 0) for v in value)
         return top, bottom, left, right
+    if is_sequence(value) and (len(value) != 2 or any(map(is_sequence, value))):
+        raise ValueError(
+            f"{op}: padding is {echo(value)}, but needs an integer, a pair (vertical, horizontal), "
+            "or ((top, bottom), (left, right))"
+        )
     vertical, horizontal = pair(op, "padding", cast(PairLike, value), 0)
     return vertical, vertical, horizontal, horizontal
 

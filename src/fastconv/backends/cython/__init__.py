@@ -241,7 +241,7 @@ class CythonBackend:
     def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         _engine.scatter(values, indices, out, places(values, out, layout), LAYOUTS[layout], get_num_threads())
 
-    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
+    def pad(self, x: Array, rows: Array, columns: Array, value: Any, layout: Layout, out: Array) -> None:
         fill = np.array([value]).astype(x.dtype)
         _engine.pad(x, out, pixels(x, layout), rows, columns, fill, get_num_threads())
 

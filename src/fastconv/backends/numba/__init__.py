@@ -94,7 +94,7 @@ class NumbaBackend(NoShortcuts):
     def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:
         scatter(values, indices, layout, out)
 
-    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
+    def pad(self, x: Array, rows: Array, columns: Array, value: Any, layout: Layout, out: Array) -> None:
         pad(x, rows, columns, value, layout, out)
 
     def local_response_norm(

@@ -147,9 +147,12 @@ def sample(
 def _interpolate(
     row: float, column: float, height: int, width: int, at: int, corners: Array, shares: Array
 ) -> None:
-    """Place in the plane and share of each of the four pixels around a point; -1: outside, or of share 0."""
+    """Place in the plane and share of each of the four pixels around a point; -1: outside, or of share 0. At a point
+    that is not a number a pixel has a share that is none."""
     corners[at : at + 4] = -1
-    # Also false for NaN.
+    if math.isnan(row) or math.isnan(column):
+        corners[at], shares[at] = 0, math.nan
+        return
     if not (row > -1 and row < height and column > -1 and column < width):
         return
     top, left = math.floor(row), math.floor(column)

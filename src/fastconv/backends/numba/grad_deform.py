@@ -207,7 +207,11 @@ def _surround(
         row = offset[2 * line * results + p] + (p // s.columns * s.stride_h + down)
         column = offset[(2 * line + 1) * results + p] + (p % s.columns * s.stride_w + across)
         corners[4 * i : 4 * i + 4] = -1
-        # At -1 the sampled pixel is still 0, but grows to the right. Also false for NaN.
+        if math.isnan(row) or math.isnan(column):
+            corners[4 * i] = 0
+            factors[12 * i : 12 * i + 12] = math.nan
+            continue
+        # At -1 the sampled pixel is still 0, but grows to the right.
         if not (row >= -1 and row < s.height and column >= -1 and column < s.width):
             continue
         top, left = math.floor(row), math.floor(column)

@@ -5,6 +5,8 @@ They are compiled for unsigned integers of each size (`compile.bits`), and calle
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastconv.backends.numba import parallel
@@ -15,7 +17,7 @@ from fastconv.problem.layout import channels_last
 from fastconv.typing import Array, Layout
 
 
-def pad(x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
+def pad(x: Array, rows: Array, columns: Array, value: Any, layout: Layout, out: Array) -> None:
     """``out[.., i, j] = x[.., rows[i], columns[j]]``, or `value` where a table says -1."""
     first = 1 if channels_last(layout) else 2
     planes, channels = (x.shape[0], x.shape[3]) if channels_last(layout) else (x.shape[0] * x.shape[1], 1)

@@ -6,7 +6,7 @@ Both layouts are views of (N, C, H, W) here; loops run over the taps of a kernel
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -135,7 +135,7 @@ class NumpyBackend(NoShortcuts):
                 np.put_along_axis(flat[own[:2]], places[own], given[own], axis=2)
             target[planes] = flat.reshape(target[planes].shape)
 
-    def pad(self, x: Array, rows: Array, columns: Array, value: float, layout: Layout, out: Array) -> None:
+    def pad(self, x: Array, rows: Array, columns: Array, value: Any, layout: Layout, out: Array) -> None:
         source, target = channels_first(x, layout), channels_first(out, layout)
         batch, channels, height, width = target.shape
         for n, r, c, k in pieces(target.size, batch, height, width, channels):

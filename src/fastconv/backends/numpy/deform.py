@@ -129,18 +129,21 @@ def _corners(
         grid[1] * problem.dilation[1] + (grid[3] + first[1]) * problem.stride[1] - problem.padding[2]
     )
     # At -1 the value is still 0, but no longer its slope to the right.
+    unknown = np.isnan(row) | np.isnan(column)
     inside = (row >= -1) & (row < height) & (column >= -1) & (column < width)
     row, column = np.where(inside, row, 0), np.where(inside, column, 0)
     top, left = np.floor(row), np.floor(column)
     for below, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
         r, c = top + below, left + right
         exists = inside & (r >= 0) & (r < height) & (c >= 0) & (c < width)
+        # At an offset of NaN the first corner has a share of NaN.
+        other = np.where(unknown, np.nan, 0).astype(offset.dtype) if below == right == 0 else 0
         yield Corner(
             np.where(exists, r.astype(np.int64) * width + c.astype(np.int64), 0),
-            np.where(exists, 1 - np.abs(row - r), 0),
-            np.where(exists, 1 - np.abs(column - c), 0),
-            np.where(exists, 2 * below - 1, 0),
-            np.where(exists, 2 * right - 1, 0),
+            np.where(exists, 1 - np.abs(row - r), other),
+            np.where(exists, 1 - np.abs(column - c), other),
+            np.where(exists, 2 * below - 1, other),
+            np.where(exists, 2 * right - 1, other),
         )
 
 
