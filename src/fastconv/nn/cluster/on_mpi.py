@@ -1,7 +1,7 @@
 """Steps among the processes of a communicator of mpi4py, which all call `Module.fit` with the same arguments.
 
-Every process computes its share, one `Allreduce` adds up the gradients (and one more loss, metrics and buffers), and
-each takes the optimiser's step itself. A process that dies ends them all, as is usual with MPI: checkpoints are for that.
+Each computes its share, one `Allreduce` adds up the gradients, one more the loss, metrics and buffers, and each takes
+the optimiser's step itself. A process that dies ends them all, as is usual with MPI: checkpoints are for that.
 """
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ class Batches:
         layout: Layout = "NCHW",
     ) -> None:
         op = "Batches"
-        if not (hasattr(source, "take") and hasattr(source, "__len__")):
+        # Arrays have a `take`, too, of another kind.
+        if not (hasattr(source, "take") and hasattr(source, "__len__")) or hasattr(source, "dtype"):
             raise TypeError(f"{op}: source is {type(source).__name__}, but needs a length and take(places)")
         if not len(source):
             raise ValueError(f"{op}: source has no samples")

@@ -80,7 +80,9 @@ def _record(
         scale = np.ones(channels, x.dtype) if weight is None else weight
         of_x, of_weight, of_bias = grad.batch_norm(slope, x, *known, scale, False, eps, layout=layout)
         assert of_x is not None
-        sums = exchange(np.stack([of_weight, of_bias]).astype(np.float64), added) / total
+        # Each share's loss is a mean over its own samples, and counts by these in that of the batch.
+        own = np.stack([of_weight, of_bias]).astype(np.float64) * count
+        sums = exchange(own, added) / count / total
         # What the mean and the variance owe to each pixel: scale / deviation * (sums[1] + normalised * sums[0]).
         deviation = np.sqrt(whole_variance + eps)
         slope_of_x = scale * sums[0] / deviation**2
