@@ -57,7 +57,7 @@ def on_cluster(
     failed = 0
     while True:
         client.wait_for_workers(1, timeout=60)
-        sent = client.scatter(shared, broadcast=True, hash=False)
+        (sent,) = client.scatter([shared], broadcast=True, hash=False)  # dask would take a tuple apart
         running: dict[Any, tuple[Any, Any]] = {}
         try:
             while True:

@@ -110,10 +110,10 @@ class DaskStep:
         if self._sent is None:
             work = self._work
             sent = shares.Work(shares.bare(work.net), work.loss, work.metrics, work.debug, work.data)
-            self._sent = client.scatter(sent, broadcast=True, hash=False)
+            self._sent = self._scattered(sent)
         if self._hub is None and self._synchronise:
             self._hub = client.submit(Hub, actor=True, pure=False).result()
-        state = client.scatter(shares.State.of(self._net), broadcast=True, hash=False)
+        state = self._scattered(shares.State.of(self._net))
         parts = batches.parts_of(batches.count(x), self.shares)
         busy = [number for number, part in enumerate(parts) if part.start < part.stop]
         at_a_time = -(-len(busy) // len(addresses))
@@ -130,6 +130,11 @@ class DaskStep:
             futures = [client.submit(shares.add, group, pure=False) for group in groups]
         self._wait(futures[0], addresses)
         return futures[0].result()
+
+    def _scattered(self, value: Any) -> Any:
+        """On all workers; in a list, as dask would take a tuple apart."""
+        (future,) = self._client.scatter([value], broadcast=True, hash=False)
+        return future
 
     def _wait(self, future: Any, addresses: list[str]) -> None:
         """Until it is done; where shares meet, they would wait for one that was lost together with the hub."""

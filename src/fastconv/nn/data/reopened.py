@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any, NamedTuple
 
@@ -30,8 +31,7 @@ class Stored(NamedTuple):
 
     def opened(self) -> Any:
         with importing:
-            import h5py
-
+            h5py = importlib.import_module("h5py")
         return h5py.File(self.path, "r")[self.name]
 
 
