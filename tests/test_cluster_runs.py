@@ -19,6 +19,7 @@ from fastconv.tiles.processes import on_processes
 
 distributed = pytest.importorskip("distributed")
 import fastconv.dask as fd  # noqa: E402
+from test_nn_cluster import close, trained  # noqa: E402
 
 pytestmark = [pytest.mark.one_instruction_set, pytest.mark.filterwarnings("default")]
 
@@ -107,6 +108,25 @@ def test_samples_that_workers_read(near, tmp_path):
     mapped[...] = source.take(np.arange(5))[0]
     mapped.flush()
     np.testing.assert_allclose(fd.predict(near, net, mapped, batch_size=3), expected, atol=1e-6)
+
+
+SEEN = []
+
+
+def watched_loss(output, target):
+    SEEN.append(fastconv.get_num_threads())
+    return nn.losses.cross_entropy(output, target)
+
+
+def test_training_takes_the_threads_of_its_workers(near):
+    """Which have one each; and has the numbers of one process."""
+    with fastconv.num_threads(4):
+        one = trained(loss=watched_loss)
+        assert set(SEEN) == {4}
+        SEEN.clear()
+        found = trained(near, loss=watched_loss)
+    assert set(SEEN) == {1}
+    close(one, found)
 
 
 def model(path):

@@ -57,13 +57,14 @@ def run(
         `numpy.memmap`, arrays of zarr and h5py. The destination has the shape of the result; it is written to from one
         thread at a time, and nowhere but where a tile belongs.
     tile : int or tuple of int, optional
-        Output pixels of a tile, as for `tiling`; by default about 512, of a destination that has `chunks` whole ones.
+        Output pixels of a tile, as for `tiling`; by default about 512, less where memory is short, of a destination that
+        has `chunks` whole ones. A journal is for one size: say it where a run may go on on another machine.
     workers : int
         Tiles that are computed at a time, each by a share of the threads of `fastconv.get_num_threads`.
     processes : bool
-        Whether workers are processes, for operations that hold Python's lock (steps of a network that run in Python); a
-        script needs ``if __name__ == "__main__":`` then. This process reads and writes, and sends them their tiles; one
-        that dies costs its tile a repeat. It takes a copy of the weights and about a second to begin with for each.
+        Whether workers are processes, for operations that hold Python's lock (steps of a network that run in Python);
+        a script needs ``if __name__ == "__main__":`` then. This process reads and writes, and sends them their tiles;
+        the tile of one that dies is repeated. It takes a copy of the weights and about a second to begin with for each.
     progress : bool or callable
         True for a line on standard error; or a function that is called with how many tiles are done, and of how many.
     journal : path, optional
