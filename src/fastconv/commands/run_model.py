@@ -134,6 +134,7 @@ def _on_pictures(arguments: argparse.Namespace, model: Model) -> dict[str, Any]:
     shape = next(iter(given_shapes(model, arguments.shape).values()), None)
     how = preprocessing(model.inputs, shape, not arguments.stretch, arguments.mean, arguments.std)
     labels = _labels(arguments.labels)
+    found: Iterable[tuple[tuple[int, ...], float, list[Any]]]
     if arguments.cluster is None:
         found = (_on_picture((model, how, arguments.model), path) for path in arguments.images)
         return _told(arguments, model, how, labels, found)

@@ -57,8 +57,8 @@ def run(
         `numpy.memmap`, arrays of zarr and h5py. The destination has the shape of the result; it is written to from one
         thread at a time, and nowhere but where a tile belongs.
     tile : int or tuple of int, optional
-        Output pixels of a tile, as for `tiling`; by default about 512, less where memory is short, of a destination that
-        has `chunks` whole ones. A journal is for one size: say it where a run may go on on another machine.
+        Output pixels of a tile, as for `tiling`; by default about 512, less where memory is short, of a destination
+        that has `chunks` whole ones. A journal is for one size: say it where a run may go on on another machine.
     workers : int
         Tiles that are computed at a time, each by a share of the threads of `fastconv.get_num_threads`.
     processes : bool
@@ -216,7 +216,8 @@ class _Run:
         if self._elsewhere is not None:
             tasks = ((tile, (tile, read(self._source, tile.read))) for tile in tiles)
             for tile, values in self._elsewhere(computed, self._tiling, tasks):
-                yield self._write(tile, values)
+                self._write(tile, values)
+                yield
             return
         if self._workers == 1:
             yield from map(self._one, tiles)

@@ -34,9 +34,13 @@ def step_on(cluster: Any, feed: Any, synchronise: bool) -> Callable[..., Any]:
 
         if cluster.asynchronous:
             raise ValueError("fit: cluster is an asynchronous client, but needs one that waits")
-        return lambda *arguments: DaskStep(cluster, *arguments, feed, shards, synchronise)
+        return lambda net, loss, metrics, debug: DaskStep(
+            cluster, net, loss, metrics, debug, feed, shards, synchronise
+        )
     if all(hasattr(cluster, name) for name in ("Allreduce", "allgather", "bcast", "Get_rank", "Get_size")):
-        return lambda *arguments: MpiStep(cluster, *arguments, feed, shards, synchronise)
+        return lambda net, loss, metrics, debug: MpiStep(
+            cluster, net, loss, metrics, debug, feed, shards, synchronise
+        )
     raise TypeError(
         f"fit: cluster is {type(cluster).__name__}, but needs a distributed.Client or a communicator of mpi4py"
     )

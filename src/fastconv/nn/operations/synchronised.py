@@ -80,6 +80,8 @@ def _record(
         scale = np.ones(channels, x.dtype) if weight is None else weight
         of_x, of_weight, of_bias = grad.batch_norm(slope, x, *known, scale, False, eps, layout=layout)
         assert of_x is not None
+        assert of_weight is not None
+        assert of_bias is not None
         # Each share's loss is a mean over its own samples, and counts by these in that of the batch.
         own = np.stack([of_weight, of_bias]).astype(np.float64) * count
         sums = exchange(own, added) / count / total
