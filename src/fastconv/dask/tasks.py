@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from itertools import islice
 from typing import Any, SupportsIndex
 
@@ -50,7 +51,6 @@ def on_cluster(
     """
     with importing:
         import distributed
-        from distributed.client import CancelledError
 
     settings = function, get_backend(), get_precision()
     waiting: list[tuple[Any, Any]] = []
@@ -70,7 +70,8 @@ def on_cluster(
                     running[future] = waiting.pop()
                 if not running:
                     return
-                for future in distributed.wait(list(running), return_when="FIRST_COMPLETED").done:
+                found: Any = distributed.wait(list(running), return_when="FIRST_COMPLETED")
+                for future in found.done:
                     result = future.result()
                     key, _ = running.pop(future)
                     failed = 0

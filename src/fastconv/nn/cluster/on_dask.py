@@ -12,14 +12,14 @@ import itertools
 import sys
 import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from threading import Lock
 from typing import Any
 
 import distributed
 import numpy as np
-from distributed.client import CancelledError
-from distributed.comm import CommClosedError
+from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from fastconv.backends import get_backend, use_backend
@@ -92,18 +92,18 @@ class DaskStep:
     def __call__(self, x: Any, y: Any, rng: np.random.Generator) -> Found:
         shares.built(self._net, self._work, x, y, rng)
         seeds = shares.seeds(rng, self.shares)
-        for attempt in range(1, _ATTEMPTS + 1):
+        failed = 0
+        while True:
             self._client.wait_for_workers(1, timeout=_PATIENCE)
             try:
-                sums = self._sums(x, y, seeds)
-                break
+                return shares.finish(self._net, self._sums(x, y, seeds), self._work.metrics)
             except _LOST as error:
+                failed += 1
                 self.end()
-                if attempt == _ATTEMPTS:
+                if failed == _ATTEMPTS:
                     raise RuntimeError(
-                        f"fit: a step failed {attempt} times on the cluster: {error}"
+                        f"fit: a step failed {failed} times on the cluster: {error}"
                     ) from error
-        return shares.finish(self._net, sums, self._work.metrics)
 
     def _sums(self, x: Any, y: Any, seeds: list[list[int]]) -> Any:
         client, addresses = self._client, self._workers()

@@ -62,20 +62,21 @@ class MpiStep:
         own, seed = parts[self._rank], shares.seeds(rng, self._size)[self._rank]
         is_busy = own.start < own.stop
         group = world if samples >= self._size else world.Split(0 if is_busy else 1, self._rank)
+        sums: shares.Sums | None = None
         if is_busy:
             if not self.reads_tickets:
                 x, y = batches.take(x, own), batches.take(y, own)
             x, y = work.read(x, y, self._rank)
             sums = work.sums(x, y, seed, _Gathered(group) if self._synchronise else None)
         first = next(rank for rank, part in enumerate(parts) if part.start < part.stop)
-        sizes = world.bcast((sums.others.size, sums.counts) if self._rank == first else None, first)
-        if not is_busy:
+        size, counts = world.bcast((sums.others.size, sums.counts) if sums is not None else None, first)
+        if sums is None:
             flat = shares.State.of(work.net).parameters
-            sums = shares.Sums(np.zeros_like(flat), np.zeros(sizes[0]), [])
+            sums = shares.Sums(np.zeros_like(flat), np.zeros(size), [])
         gradients, others = np.empty_like(sums.gradients), np.empty_like(sums.others)
         world.Allreduce(sums.gradients, gradients)
         world.Allreduce(sums.others, others)
-        return shares.finish(work.net, shares.Sums(gradients, others, sizes[1]), work.metrics)
+        return shares.finish(work.net, shares.Sums(gradients, others, counts), work.metrics)
 
 
 @dataclasses.dataclass

@@ -37,6 +37,7 @@ class Stored(NamedTuple):
 
 def lasting(array: Any) -> Any:
     """What to send of an array: where it is, for memory-mapped files and HDF5's; else itself."""
+    file, name = getattr(array, "file", None), getattr(array, "name", None)
     if isinstance(array, np.memmap) and array.flags.c_contiguous and array.filename is not None:
         root = array
         while isinstance(root.base, np.memmap):  # `offset` is that of the mapping, also in a view of it
@@ -44,7 +45,6 @@ def lasting(array: Any) -> Any:
         begin = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
         path = os.path.abspath(array.filename)
         return Mapped(path, array.dtype, root.offset + begin, array.shape)
-    file = getattr(array, "file", None)
     if type(array).__module__.startswith("h5py") and file is not None:
-        return Stored(os.path.abspath(file.filename), array.name)
+        return Stored(os.path.abspath(file.filename), str(name))
     return array

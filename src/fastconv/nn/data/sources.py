@@ -61,9 +61,7 @@ class Arrays:
     """
 
     def __init__(self, x: Any, y: Any = None) -> None:
-        for name, array in (("x", x), ("y", y)):
-            if array is None and name == "y":
-                continue
+        for name, array in (("x", x), *([] if y is None else [("y", y)])):
             if not all(hasattr(array, attribute) for attribute in ("shape", "dtype", "__getitem__")):
                 raise TypeError(
                     f"Arrays: {name} is {type(array).__name__}, but needs a shape, a dtype and slices"
@@ -181,7 +179,7 @@ class Pictures:
             raise ValueError(f"Pictures: channels is {channels!r}, but needs 3 or 1")
         self.channels = channels
         self.crop = choice("Pictures", "fit", fit, ("crop", "stretch")) == "crop"
-        self.layout = check_layout("Pictures", layout)
+        self.layout: Layout = check_layout("Pictures", layout)
         self._mean, self._std = (
             _of_channels(name, v, channels) for name, v in (("mean", mean), ("std", std))
         )
