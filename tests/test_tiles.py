@@ -232,3 +232,20 @@ def test_what_cannot_be_tiled_is_refused_by_name(op, error, words):
 def test_tiles_that_make_no_sense(tile):
     with pytest.raises((ValueError, TypeError), match="tile"):
         tiles.tiling(functools.partial(fastconv.max_pool2d, kernel_size=2), (1, 1, 8, 8), tile)
+
+
+def test_tiles_are_smaller_where_memory_is_short(monkeypatch):
+    from fastconv.tiles import tiled
+
+    op = functools.partial(fastconv.conv_transpose2d, weight=np.ones((1, 64, 3, 3), np.float32), stride=3)
+    shape = (1, 1, 999, 999)
+    usual = tiles.tiling(op, shape)
+    for most in (usual.memory, usual.memory // 2, usual.memory // 10):
+        monkeypatch.setattr(tiled, "total_memory", lambda most=most: 16 * most)
+        made = tiles.tiling(op, shape)
+        assert made.memory <= most
+        assert 4.5 * made.memory > most or made.tile == usual.tile
+        assert all(t % 3 == 0 for t in made.tile)
+        assert tiles.tiling(op, shape, 512).tile == (512, 512)
+    monkeypatch.setattr(tiled, "total_memory", lambda: 0)
+    assert min(tiles.tiling(op, shape).tile) >= 63

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from fastconv.commands.error import CommandError
 from fastconv.commands.pictures import open_picture
 from fastconv.onnx import Tensor
+from fastconv.pictures import as_pixels
 from fastconv.text import shape_text
 
 # Of red, green and blue, from 0 to 1, in the pictures of ImageNet: what most networks trained with PyTorch expect.
@@ -47,17 +47,7 @@ class Preprocessing:
         CommandError
             If it cannot be read.
         """
-        picture = open_picture(path)
-        if self.channels == 1:
-            picture = picture.convert("L")
-        if self.size is not None:
-            height, width = self.size
-            resample = Image.Resampling.BILINEAR
-            if self.crop:
-                picture = ImageOps.fit(picture, (width, height), resample)
-            else:
-                picture = picture.resize((width, height), resample)
-        pixels: Any = np.asarray(picture).reshape(picture.height, picture.width, self.channels)
+        pixels = as_pixels(open_picture(path), self.channels, self.size, self.crop)
         if self.dtype != np.uint8:
             pixels = ((pixels / 255 - np.array(self.mean)) / np.array(self.std)).astype(self.dtype)
         return np.ascontiguousarray(pixels if self.channels_last else pixels.transpose(2, 0, 1))[None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 import fastconv
 from fastconv.backends import get_backend
+from fastconv.commands.cluster import connected, in_order
 from fastconv.commands.error import CommandError
 from fastconv.commands.model_arguments import add_model, whole
 from fastconv.commands.model_file import (
@@ -42,6 +43,7 @@ examples:
   fastconv run vgg.onnx cat.jpg --mean 0 --std 0.00392157    values 0 to 255
   fastconv run unet.onnx scan.png --stretch --shape 1,3,512,512
   fastconv run mobilenetv2.onnx --shape 8,3,224,224          timed on random numbers
+  fastconv run resnet50.onnx *.jpg --cluster tcp://10.0.0.1:8786
 
 exit status:
   0  it ran
@@ -60,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--top", metavar="N", type=whole(1, 1 << 20), default=5, help="classes to show (default: 5)"
     )
     parser.add_argument("--labels", metavar="FILE", type=Path, help="names of the classes, one on a line")
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="run on the workers of this dask scheduler, which see the pictures under the same paths",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     group = parser.add_argument_group("pictures")
     group.add_argument(
@@ -81,6 +88,8 @@ def run_model(arguments: argparse.Namespace) -> int:
     CommandError
         If the model or a picture cannot be read, or does not fit.
     """
+    if arguments.cluster is not None and not arguments.images:
+        raise CommandError("--cluster is for pictures, but there are none")
     start = time.perf_counter()
     model = open_model(arguments.model, arguments.backend)
     loaded = time.perf_counter() - start
@@ -125,12 +134,35 @@ def _on_pictures(arguments: argparse.Namespace, model: Model) -> dict[str, Any]:
     shape = next(iter(given_shapes(model, arguments.shape).values()), None)
     how = preprocessing(model.inputs, shape, not arguments.stretch, arguments.mean, arguments.std)
     labels = _labels(arguments.labels)
+    found: Iterable[tuple[tuple[int, ...], float, list[Any]]]
+    if arguments.cluster is None:
+        found = (_on_picture((model, how, arguments.model), path) for path in arguments.images)
+        return _told(arguments, model, how, labels, found)
+    with connected(arguments.cluster) as client:
+        found = in_order(client, _on_picture, (model, how, arguments.model), arguments.images)
+        return _told(arguments, model, how, labels, found)
+
+
+def _on_picture(shared: tuple[Model, Any, Path], path: Path) -> tuple[tuple[int, ...], float, list[Any]]:
+    """Shape, seconds and outputs."""
+    model, how, file = shared
+    array = how.array(path)
+    with as_command_error(file):
+        seconds, result = _timed(model, {model.inputs[0].name: array})
+    return array.shape, seconds, result
+
+
+def _told(
+    arguments: argparse.Namespace,
+    model: Model,
+    how: Any,
+    labels: list[str] | None,
+    found: Iterable[tuple[tuple[int, ...], float, list[Any]]],
+) -> dict[str, Any]:
     pictures = []
-    for path in _with_progress(arguments.images):
-        array = how.array(path)
-        with as_command_error(arguments.model):
-            seconds, result = _timed(model, {model.inputs[0].name: array})
-        one: dict[str, Any] = {"file": str(path), "shape": list(array.shape), "seconds": seconds}
+    paths = _with_progress(arguments.images)
+    for path, (shape, seconds, result) in zip(paths, found, strict=True):
+        one: dict[str, Any] = {"file": str(path), "shape": list(shape), "seconds": seconds}
         scores = _scores(model, result)
         if scores is None:
             one["outputs"] = _outputs(model, result)

@@ -5,6 +5,9 @@ spatial axes, smaller than a kernel too; its channels are in one chunk. A result
 a task for each chunk; nothing is rechunked. What an operation cannot do chunk by chunk is refused as by
 `fastconv.tiles`, on whose exact halos all of this stands. Needs the ``dask`` extra.
 
+With a `distributed.Client`, `run` does what `fastconv.tiles.run` does, and `predict` sends samples through a network,
+on its workers; `Module.fit` trains on them.
+
 A task takes its share of the threads that `fastconv` may use: those of a `distributed` worker, or of the process,
 divided by the number of tasks that run there at a time.
 
@@ -31,9 +34,10 @@ from typing import TYPE_CHECKING
 
 from fastconv.dask.applied import apply
 from fastconv.dask.operations import FUNCTIONS
+from fastconv.dask.tasks import predict, run
 from fastconv.shown import shows
 
-__all__ = ["apply", *sorted(FUNCTIONS)]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["apply", "predict", "run", *sorted(FUNCTIONS)]  # pyright: ignore[reportUnsupportedDunderAll]
 __dir__ = shows(__name__)
 
 globals().update(FUNCTIONS)

@@ -2,12 +2,12 @@
 
 A network is called like a function; `Module.fit` trains it, `Module.compile` makes it a program, `Module.save` and
 `load` keep it in files. `layers` are those whose names begin with a capital letter; `functional`, `losses`,
-`initialisers`, `schedules`, `augment`, `blocks` and `models` are modules of functions and classes.
+`initialisers`, `schedules`, `augment`, `data`, `blocks` and `models` are modules of functions and classes.
 """
 
 from __future__ import annotations
 
-from fastconv.nn import augment, blocks, functional, initialisers, losses, models, schedules
+from fastconv.nn import augment, blocks, data, functional, initialisers, losses, models, schedules
 from fastconv.nn.checkpoint import checkpoint
 from fastconv.nn.containers import Parallel, Residual, Sequential
 from fastconv.nn.gradients import input_gradient, value_and_grad
@@ -102,6 +102,7 @@ __all__ = [
     "augment",
     "blocks",
     "checkpoint",
+    "data",
     "functional",
     "initialisers",
     "input_gradient",

@@ -15,6 +15,7 @@ from fastconv.backends import get_backend
 from fastconv.graph import Graph
 from fastconv.graph.program import Program
 from fastconv.nn import export, files, state
+from fastconv.nn.cluster import step_on
 from fastconv.nn.core import Core
 from fastconv.nn.losses import loss_of
 from fastconv.nn.optimisers import Optimiser, optimiser_of
@@ -254,7 +255,7 @@ class Module(Core):
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         epochs: SupportsIndex = 1,
         batch_size: SupportsIndex = 32,
         loss: Any = "cross_entropy",
@@ -271,13 +272,16 @@ class Module(Core):
         debug: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
+        cluster: Any = None,
+        synchronise: bool = True,
     ) -> dict[str, list[float]]:
         """Train the network in place.
 
         Parameters
         ----------
         x, y : array_like, or tuple of them
-            Samples and what they should give. Memory-mapped arrays are read batch by batch.
+            Samples and what they should give. Memory-mapped arrays are read batch by batch. Or `x` alone, a
+            `nn.data.Batches`, which decides size, order and augmentation itself and goes on where it is.
         epochs, batch_size : int
             The last batch of an epoch may be smaller.
         loss : str or callable
@@ -305,6 +309,15 @@ class Module(Core):
         resume : bool
             Go on from that file, where there is one, to the same bits as without an interruption. `epochs` counts
             those before it, too. What callbacks know is not in the file.
+        cluster : distributed.Client or mpi4py communicator, optional
+            Each worker computes the gradient of a share of every batch; sums of the shares, added up in a fixed order,
+            make one step. To rounding the result is that of this process alone, and the same bits for the same number
+            of workers at the beginning (or of the batches' `shards`). Losses and metrics have to be means over samples;
+            dropout draws for each share apart. A dead worker's share is computed by another one (not with MPI, whose
+            processes all call `fit`, with the same arguments).
+        synchronise : bool
+            Whether batch normalisation on a cluster takes the statistics of the whole batch, for which workers exchange
+            sums in each layer, or each worker those of its share, and the running ones are their means.
 
         Returns
         -------
@@ -346,6 +359,7 @@ class Module(Core):
             debug=debug,
             checkpoint=checkpoint,
             resume=resume,
+            step=step_on(cluster, x, synchronise),
         )
         self.__dict__["_loss"] = loss
         self.__dict__["_optimizer"] = run.optimizer

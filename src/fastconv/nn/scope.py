@@ -6,7 +6,7 @@ Read by layers and operations, set by whoever calls a network (`module.py`, `gra
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -41,6 +41,9 @@ class Scope(threading.local):
         self.modules: list[Any] = []  # those whose call is under way, outermost first
         self.initialiser: Any = None  # in place of the layers' own
         self.recomputing = False  # what was called before is called again, for its gradients
+        # With workers that have the other shares of a batch: ``exchange(own, merge)`` gives what `merge` makes of the
+        # arrays of all.
+        self.exchange: Callable[[Array, Callable[[Sequence[Array]], Array]], Array] | None = None
         self.built: list[Any] | None = None  # layers whose parameters were made since
 
     def generator(self) -> np.random.Generator:

@@ -16,10 +16,17 @@ import numpy as np
 from fastconv.arguments import integer
 from fastconv.settings.threads import get_num_threads, num_threads
 from fastconv.tiles.journal import Journal, fingerprint
+from fastconv.tiles.processes import on_processes
 from fastconv.tiles.progress import Progress
-from fastconv.tiles.tiled import Tile, Tiling, described, tiling
+from fastconv.tiles.tiled import Tile, Tiling, described, read, tiling
+from fastconv.typing import Array
 
 _FLUSHED_EVERY = 1.0  # seconds
+
+# Gives ``(key, function(shared, *arguments))`` for an iterator of ``(key, arguments)``, taking a few at a time.
+Elsewhere = Callable[
+    [Callable[..., Any], Any, Iterator[tuple[Any, tuple[Any, ...]]]], Iterator[tuple[Any, Any]]
+]
 
 
 def run(
@@ -29,6 +36,7 @@ def run(
     *,
     tile: Any = None,
     workers: SupportsIndex = 1,
+    processes: bool = False,
     progress: bool | Callable[[int, int], object] = False,
     journal: str | os.PathLike[str] | None = None,
     algorithm: str | None = None,
@@ -49,9 +57,14 @@ def run(
         `numpy.memmap`, arrays of zarr and h5py. The destination has the shape of the result; it is written to from one
         thread at a time, and nowhere but where a tile belongs.
     tile : int or tuple of int, optional
-        Output pixels of a tile, as for `tiling`; by default about 512, of a destination that has `chunks` whole ones.
+        Output pixels of a tile, as for `tiling`; by default about 512, less where memory is short, of a destination
+        that has `chunks` whole ones. A journal is for one size: say it where a run may go on on another machine.
     workers : int
         Tiles that are computed at a time, each by a share of the threads of `fastconv.get_num_threads`.
+    processes : bool
+        Whether workers are processes, for operations that hold Python's lock (steps of a network that run in Python);
+        a script needs ``if __name__ == "__main__":`` then. This process reads and writes, and sends them their tiles;
+        the tile of one that dies is repeated. It takes a copy of the weights and about a second to begin with for each.
     progress : bool or callable
         True for a line on standard error; or a function that is called with how many tiles are done, and of how many.
     journal : path, optional
@@ -78,6 +91,27 @@ def run(
     array([ 9., 11., 13., 15.], dtype=float32)
     """
     workers = integer("tiles.run", "workers", workers, 1)
+    threads = max(1, get_num_threads() // workers)
+
+    def in_processes(function: Any, shared: Any, tasks: Any) -> Any:
+        return on_processes(function, shared, tasks, workers, threads)
+
+    elsewhere = in_processes if processes else None
+    run_on(elsewhere, workers, op, source, destination, tile, progress, journal, algorithm)
+
+
+def run_on(
+    elsewhere: Elsewhere | None,
+    workers: int,
+    op: Any,
+    source: Any,
+    destination: Any,
+    tile: Any,
+    progress: bool | Callable[[int, int], object],
+    journal: str | os.PathLike[str] | None,
+    algorithm: str | None,
+) -> None:
+    """`run`, in threads of this process or elsewhere."""
     source, destination = sliceable("source", source), sliceable("destination", destination)
     chunks = _chunks(destination)
     made = tiling(op, source.shape, tile, dtype=source.dtype, algorithm=algorithm)
@@ -85,11 +119,11 @@ def run(
         made = tiling(op, source.shape, _whole_chunks(made, chunks), dtype=source.dtype, algorithm=algorithm)
     _check(made, source, destination, chunks if journal is not None else None)
     if journal is None:
-        _Run(made, source, destination, None, workers).all(progress)
+        _Run(made, source, destination, None, workers, elsewhere).all(progress)
         return
     identity = fingerprint(described(op), made.input_shape, str(source.dtype), made.tile, algorithm)
     with closing(Journal(journal, identity, len(made))) as kept:
-        _Run(made, source, destination, kept, workers).all(progress)
+        _Run(made, source, destination, kept, workers, elsewhere).all(progress)
 
 
 def sliceable(name: str, array: Any) -> Any:
@@ -144,12 +178,24 @@ def _overlap(source: Any, destination: Any) -> bool:
     return np.may_share_memory(source, destination)
 
 
+def computed(made: Tiling, tile: Tile, block: Array) -> Array:
+    """The values of a tile, of what was read for it."""
+    return made.region([tile.write[axis] for axis in made.axes], lambda _: block)
+
+
 class _Run:
     """One run. Tiles are counted as done when they are written, and told to the journal when that is flushed."""
 
     def __init__(
-        self, made: Tiling, source: Any, destination: Any, journal: Journal | None, workers: int
+        self,
+        made: Tiling,
+        source: Any,
+        destination: Any,
+        journal: Journal | None,
+        workers: int,
+        elsewhere: Elsewhere | None,
     ) -> None:
+        self._elsewhere = elsewhere
         self._tiling, self._source, self._destination = made, source, destination
         self._journal, self._workers = journal, workers
         self._threads = max(1, get_num_threads() // workers)
@@ -167,6 +213,12 @@ class _Run:
             self._remember(0.0)
 
     def _results(self, tiles: Iterator[Tile]) -> Generator[None, None, None]:
+        if self._elsewhere is not None:
+            tasks = ((tile, (tile, read(self._source, tile.read))) for tile in tiles)
+            for tile, values in self._elsewhere(computed, self._tiling, tasks):
+                self._write(tile, values)
+                yield
+            return
         if self._workers == 1:
             yield from map(self._one, tiles)
             return
@@ -186,6 +238,9 @@ class _Run:
     def _one(self, tile: Tile) -> None:
         with num_threads(self._threads):
             values = self._tiling.compute(tile, self._source)
+        self._write(tile, values)
+
+    def _write(self, tile: Tile, values: Array) -> None:
         with self._lock:  # neighbours may share a chunk, which is read, changed and written
             self._destination[tile.write] = values
             self._written.append(tile.number)

@@ -15,6 +15,7 @@ from fastconv.graph.graph import Graph
 from fastconv.graph.program import Program
 from fastconv.onnx.model import Model
 from fastconv.ops.plan_base import Plan
+from fastconv.settings.memory import total_memory
 from fastconv.tiles.axes import Interval
 from fastconv.tiles.graphs import of_graph
 from fastconv.tiles.layers import Network, TilingError
@@ -23,6 +24,8 @@ from fastconv.tiles.regions import AxisPlan, axis_plan, bytes_of, compute
 from fastconv.typing import Array, ShapeLike
 
 _USUAL = 512  # pixels of a tile's side
+_SMALLEST = 64  # of its longest one: below, a halo costs more than it saves
+_SHARE = 16  # of all memory, the part that a tile's arrays may take by default
 _KEPT_PLANS = 512
 
 
@@ -92,7 +95,20 @@ class Tiling:
             math.lcm(*(step.denominator for step in steps.values())) for steps in self._steps
         )
         self.tile = _tile(tile, size, self.alignment)
+        most = total_memory() if tile is None else None
+        if most is not None:
+            self._shrink(most // _SHARE)
+            self._made_of = op, self.input_shape, self._source_dtype, self.tile, algorithm
         self._counts = [-(-n // t) for n, t in zip(size, self.tile, strict=True)]
+
+    def _shrink(self, most: int) -> None:
+        """Halve the tile until its arrays take no more bytes than that, or it is as small as is worth while."""
+        while self.memory > most:
+            sides = zip(self.tile, self.alignment, strict=True)
+            smaller = tuple(min(t, max(t // 2 // align, 1) * align) for t, align in sides)
+            if smaller == self.tile or max(smaller) < _SMALLEST:
+                return
+            self.tile = smaller
 
     @functools.cached_property
     def halo(self) -> tuple[tuple[int, int], ...]:
@@ -298,7 +314,8 @@ def tiling(
     input_shape : tuple of int
         Of the source; a network needs ``(N, C, H, W)`` (or ``(N, C, L)``), of any size.
     tile : int or tuple of int, optional
-        Output pixels along each spatial axis; by default about 512.
+        Output pixels along each spatial axis; by default about 512, less where the arrays of one tile would take more
+        than a sixteenth of all memory.
     dtype : dtype
         Of the source.
     algorithm : str, optional

@@ -10,6 +10,7 @@ from fastconv.arguments import integer
 from fastconv.nn import functional as F
 from fastconv.nn.module import Module
 from fastconv.nn.operations import norm
+from fastconv.nn.operations.synchronised import SYNCHRONISED_BATCH_NORM
 from fastconv.nn.scope import SCOPE
 
 
@@ -66,7 +67,8 @@ class BatchNorm2D(Module):
         # The lists themselves: a tape or a graph has nothing to do with running statistics.
         state = self._buffers
         momentum = 0.0 if SCOPE.recomputing else self.momentum
-        y = norm.BATCH_NORM(
+        together = SCOPE.training and SCOPE.exchange is not None
+        y = (SYNCHRONISED_BATCH_NORM if together else norm.BATCH_NORM)(
             image,
             self.weight,
             self.bias,

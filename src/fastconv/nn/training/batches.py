@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,8 @@ def arrays(op: str, name: str, value: Any) -> Any:
 
 def count(value: Any) -> int:
     """How many samples there are."""
+    if hasattr(value, "samples"):  # they are elsewhere
+        return int(value.samples)
     return len(value[0]) if isinstance(value, tuple) else len(value)
 
 
@@ -45,6 +48,12 @@ def slices(samples: int, size: int) -> Iterator[slice]:
     """One after the other; the last may be shorter."""
     for start in range(0, samples, size):
         yield slice(start, min(start + size, samples))
+
+
+def parts_of(samples: int, count: int) -> list[slice]:
+    """So many parts, as even as can be; some are empty where there are fewer samples."""
+    ends = [samples * number // count for number in range(count + 1)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
 
 
 def same_count(op: str, x: Any, y: Any) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 
 from fastconv.arguments import integer
 from fastconv.nn.core import Core
+from fastconv.nn.data.batches import Batches
 from fastconv.nn.gradients import Found, loss_and_gradients
 from fastconv.nn.losses import loss_of
 from fastconv.nn.optimisers import Optimiser, optimiser_of
 from fastconv.nn.scope import setting
 from fastconv.nn.training import batches
 from fastconv.nn.training.callbacks import Callback, Run
+from fastconv.nn.training.feed import Feed, Given, Tickets, of_batches
 from fastconv.nn.training.metrics import metrics_of
 from fastconv.nn.training.progress import progress_of
 from fastconv.nn.training.resume import go_on, keep
@@ -34,6 +36,38 @@ def gradients_of(net: Core, x: Any, y: Any, loss: Callable[..., Any], debug: boo
 
     with setting(training=True):
         return loss_and_gradients(net, function, (x, y), debug)
+
+
+class Here:
+    """The gradient of a batch, and its metrics as `more`, computed in this process.
+
+    Attributes
+    ----------
+    is_first : bool
+        Whether this process writes checkpoints and shows progress.
+    reads_tickets : bool
+        Whether batches are read where they are computed.
+    """
+
+    is_first, reads_tickets = True, False
+
+    def __init__(
+        self, net: Core, loss: Callable[..., Any], metrics: dict[str, Callable[..., float]], debug: bool
+    ) -> None:
+        self.net, self.loss, self.metrics, self.debug = net, loss, metrics, debug
+
+    def __call__(self, x: Any, y: Any, rng: np.random.Generator) -> Found:
+        with setting(rng=rng):
+            found = gradients_of(self.net, x, y, self.loss, self.debug)
+        with setting(layout=self.net.layout or "NCHW"):
+            numbers = {name: metric(found.more, y) for name, metric in self.metrics.items()}
+        return found._replace(more=numbers)
+
+    def begin(self, generators: Sequence[np.random.Generator]) -> None:
+        """Before the first step."""
+
+    def end(self) -> None:
+        """After the last one."""
 
 
 def _values(output: Any) -> Any:
@@ -102,10 +136,9 @@ class Fit:
         debug: bool,
         checkpoint: str | os.PathLike[str] | None,
         resume: bool,
+        step: Callable[..., Any] = Here,
     ) -> None:
         self.net = net
-        self.x, self.y = batches.arrays("fit", "x", x), batches.arrays("fit", "y", y)
-        batches.same_count("fit", self.x, self.y)
         self.epochs = integer("fit", "epochs", epochs, 0)
         self.batch_size = integer("fit", "batch_size", batch_size, 1)
         self.accumulate = integer("fit", "accumulate", accumulate, 1)
@@ -118,35 +151,43 @@ class Fit:
             self.valid_x = batches.arrays("fit", "validation", validation[0])
             self.valid_y = batches.arrays("fit", "validation", validation[1])
             batches.same_count("fit: validation", self.valid_x, self.valid_y)
-        self.augment, self.shuffle, self.debug = augment, bool(shuffle), bool(debug)
         try:
             self.order, self.layers, self.changes = np.random.default_rng(rng).spawn(3)
         except (TypeError, ValueError) as error:
             raise type(error)(f"fit: rng is {rng!r}, but needs a numpy.random.Generator or a seed") from None
+        if isinstance(x, Batches):
+            self.feed: Feed = of_batches(x, y, augment)
+        else:
+            self.feed = Given(net, x, y, self.batch_size, bool(shuffle), augment, self.order, self.changes)
+        self.step = step(net, self.loss, self.metrics, bool(debug))
+        if isinstance(self.feed, Batches) and self.step.reads_tickets:
+            self.feed = Tickets(self.feed)
         self.checkpoint, self.resume = checkpoint, bool(resume)
         if self.resume and checkpoint is None:
             raise ValueError("fit: resume=True needs checkpoint=, the path of a file")
         self.history: dict[str, list[float]] = {}
         self.run = Run(net, self.optimizer, self.history, self.epochs)
-        self.callbacks = [*progress_of(progress), *callbacks]
+        self.callbacks = [*progress_of(progress if self.step.is_first else False), *callbacks]
 
     def __call__(self) -> dict[str, list[float]]:
         run = self.run
-        state = self.net, self.optimizer, self.history, self._generators()
+        state = self.net, self.optimizer, self.history, self._generators(), self.feed
         first = 0
         if self.checkpoint is not None and self.resume and Path(self.checkpoint).exists():
             first = go_on(self.checkpoint, *state)
+        self.step.begin([self.order, self.layers, self.changes])
         self._tell("begin")
         try:
             for epoch in range(first, self.epochs):
                 run.epoch = epoch
                 self._epoch()
                 self._tell("epoch_end")
-                if self.checkpoint is not None:
+                if self.checkpoint is not None and self.step.is_first:
                     keep(self.checkpoint, *state)
                 if run.stop:
                     break
         finally:
+            self.step.end()
             self._tell("end")
         return self.history
 
@@ -158,14 +199,12 @@ class Fit:
             getattr(callback, event)(self.run)
 
     def _epoch(self) -> None:
-        samples, run = batches.count(self.x), self.run
-        order = self.order.permutation(samples) if self.shuffle else np.arange(samples)
-        parts = list(batches.slices(samples, self.batch_size))
-        run.batches = len(parts)
+        run, feed = self.run, self.feed
+        run.batches = len(feed)
         totals, waiting = Totals(), Accumulated(self.accumulate)
-        for place, part in enumerate(parts):
+        for place, (x, y) in enumerate(feed, feed.batch):
             run.batch = place
-            self._batch(order[part], totals, waiting, place == len(parts) - 1)
+            self._batch(x, y, totals, waiting, place == run.batches - 1)
             self._tell("batch_end")
         numbers = totals.means()
         if self.validation is not None:
@@ -174,22 +213,15 @@ class Fit:
         for name, value in numbers.items():
             self.history.setdefault(name, []).append(value)
 
-    def _batch(self, chosen: Array, totals: Totals, waiting: Accumulated, is_last: bool) -> None:
-        x, y = batches.take(self.x, chosen), batches.take(self.y, chosen)
-        if self.augment is not None:
-            with setting(layout=self.net.layout or "NCHW"):
-                changed = self.augment(x, y, self.changes)
-            x, y = changed if isinstance(changed, tuple) else (changed, y)
-        with setting(rng=self.layers):
-            found = gradients_of(self.net, x, y, self.loss, self.debug)
+    def _batch(self, x: Any, y: Any, totals: Totals, waiting: Accumulated, is_last: bool) -> None:
+        samples = batches.count(x)
+        found = self.step(x, y, self.layers)
         self.run.loss = found.value
         check_loss(found.value, f"epoch {self.run.epoch + 1}, batch {self.run.batch + 1}")
-        ready = waiting.add(found.gradients, len(chosen), is_last)
+        ready = waiting.add(found.gradients, samples, is_last)
         if ready is not None:
             self.optimizer.step(found.parameters, ready)
-        with setting(layout=self.net.layout or "NCHW"):
-            numbers = {name: metric(found.more, y) for name, metric in self.metrics.items()}
-        totals.add(len(chosen), loss=found.value, **numbers)
+        totals.add(samples, loss=found.value, **found.more)
 
 
 class Accumulated:

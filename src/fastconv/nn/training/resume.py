@@ -13,6 +13,7 @@ from fastconv.nn import files
 from fastconv.nn.core import Core
 from fastconv.nn.optimisers import Optimiser
 from fastconv.nn.state import load_state, state_of
+from fastconv.nn.training.feed import Feed
 
 _NET, _OPTIMISER = "net/", "optimizer/"
 
@@ -23,6 +24,7 @@ def keep(
     optimizer: Optimiser,
     history: Mapping[str, list[float]],
     generators: Mapping[str, np.random.Generator],
+    feed: Feed,
 ) -> None:
     """Write the state after an epoch, in place of that after the last."""
     arrays = {f"{_NET}{name}": array for name, array in state_of(net).items()}
@@ -31,6 +33,7 @@ def keep(
         "format": "fastconv.nn training",
         "history": json.dumps(history),
         "factor": repr(optimizer.schedule.factor),
+        "feed": json.dumps(feed.state_dict()),
         "generators": json.dumps({name: one.bit_generator.state for name, one in generators.items()}),
     }
     files.write(path, arrays, told)
@@ -42,6 +45,7 @@ def go_on(
     optimizer: Optimiser,
     history: dict[str, list[float]],
     generators: Mapping[str, np.random.Generator],
+    feed: Feed,
 ) -> int:
     """Take over what `keep` wrote; how many epochs were done."""
     arrays, told = files.read(path)
@@ -53,6 +57,7 @@ def go_on(
         epochs = len(known["loss"])
         for name, one in generators.items():
             one.bit_generator.state = states[name]
+        feed.load_state_dict(json.loads(told["feed"]))
     except (KeyError, TypeError, ValueError) as error:
         raise files.FileError(f"{path}: the checkpoint is not understood ({error!r})") from None
     state = {name.removeprefix(_NET): a for name, a in arrays.items() if name.startswith(_NET)}
