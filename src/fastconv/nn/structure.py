@@ -1,4 +1,7 @@
-"""A network's structure as JSON: its class and what it was made with, part by part. Used by `module.py`."""
+"""A network's structure as JSON: its class and what it was made with, part by part.
+
+Used by `module.py` and `load.py`.
+"""
 
 from __future__ import annotations
 
