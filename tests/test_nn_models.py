@@ -192,7 +192,8 @@ SMALL = {
 }  # fmt: skip
 # Of the networks; blocks are all quick.
 QUICK = {name for name in SMALL if name[0].isupper()} | {
-    "densenet", "dqn", "lenet5", "lenet5 cbam", "two inceptions spatial", "unet non-local", "mobilenet_v2", "resnet20", "two inceptions", "unet", "wavenet",
+    "densenet", "dqn", "lenet5", "lenet5 cbam", "two inceptions spatial",
+    "unet non-local", "mobilenet_v2", "resnet20", "two inceptions", "unet", "wavenet",
 }  # fmt: skip
 
 

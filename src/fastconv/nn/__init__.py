@@ -11,6 +11,7 @@ from fastconv.nn import augment, blocks, functional, initialisers, losses, model
 from fastconv.nn.checkpoint import checkpoint
 from fastconv.nn.containers import Parallel, Residual, Sequential
 from fastconv.nn.gradients import input_gradient, value_and_grad
+from fastconv.nn.keras import from_keras_weights
 from fastconv.nn.layers.conv import Conv1D, Conv2D, ConvTranspose2D, DepthwiseConv2D
 from fastconv.nn.layers.dense import Activation, Dense, Flatten, Identity, Reshape, Softmax
 from fastconv.nn.layers.norm import (
@@ -42,7 +43,9 @@ from fastconv.nn.layers.several_conv import DeformConv2D, OctaveConv2D, Separabl
 from fastconv.nn.load import load
 from fastconv.nn.module import Module
 from fastconv.nn.optimisers import SGD, Adam, AdamW, Optimiser, RMSprop
+from fastconv.nn.pictures import plot_feature_maps, plot_filters, plot_grad_cam, plot_history
 from fastconv.nn.scope import training
+from fastconv.nn.seen import feature_maps, grad_cam
 from fastconv.nn.training.callbacks import Callback, EarlyStopping, OnPlateau
 from fastconv.shown import shows
 
@@ -96,12 +99,19 @@ __all__ = [
     "augment",
     "blocks",
     "checkpoint",
+    "feature_maps",
+    "from_keras_weights",
     "functional",
+    "grad_cam",
     "initialisers",
     "input_gradient",
     "load",
     "losses",
     "models",
+    "plot_feature_maps",
+    "plot_filters",
+    "plot_grad_cam",
+    "plot_history",
     "schedules",
     "training",
     "value_and_grad",

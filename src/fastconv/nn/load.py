@@ -8,7 +8,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastconv.nn import files
+from fastconv.nn.core import Core
+from fastconv.nn.scope import setting
 from fastconv.nn.structure import classes_by_name, made
+
+# What a stranger's file may ask for. The largest network of `nn.models` has some 500 modules, in 9,000 letters.
+_LONGEST = 5_000_000
+_MOST_MODULES = 20_000
 
 
 def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Any:
@@ -28,7 +34,8 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Any:
     Raises
     ------
     ValueError
-        If the file is damaged or has no structure, or one with an unknown class.
+        If the file is damaged or has no structure, or one with an unknown class, or that no file should have: more
+        than 64 levels deep, 20,000 modules or 5,000,000 letters. Parameters have the sizes of the file's own arrays.
     OSError
         If it cannot be read.
 
@@ -44,14 +51,21 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Any:
     arrays, metadata = files.read(path)
     if "structure" not in metadata:
         raise files.FileError(f"{path}: has no structure: make the network, and use its load_weights")
+    if len(metadata["structure"]) > _LONGEST:
+        raise files.FileError(
+            f"{path}: the structure has {len(metadata['structure']):,} letters, more than {_LONGEST:,}"
+        )
     try:
         told = json.loads(metadata["structure"])
-        net = made(told["net"], classes_by_name(classes))
+        with setting(allowed=_MOST_MODULES):
+            net = made(told["net"], classes_by_name(classes))
         dtype, layout = told["dtype"], told["layout"]
     except (KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
         raise files.FileError(f"{path}: the structure is not understood ({error!r})") from None
     if dtype not in ("float32", "float64") or layout not in (None, "NCHW", "NHWC"):
         raise files.FileError(f"{path}: dtype is {dtype!r} and layout {layout!r}")
+    if not isinstance(net, Core):
+        raise files.FileError(f"{path}: the structure is not a network's")
     net.__dict__["layout"] = layout
     net.astype(dtype)
     net.load_state_dict(arrays)

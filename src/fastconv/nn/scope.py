@@ -6,7 +6,7 @@ Read by layers and operations, set by whoever calls a network (`module.py`, `gra
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -42,6 +42,8 @@ class Scope(threading.local):
         self.initialiser: Any = None  # in place of the layers' own
         self.recomputing = False  # what was called before is called again, for its gradients
         self.built: list[Any] | None = None  # layers whose parameters were made since
+        self.allowed: int | None = None  # how many modules may still be made, of a file's structure
+        self.caught: tuple[Any, Callable[[Any], Any]] | None = None  # a layer, and who gets its result
 
     def generator(self) -> np.random.Generator:
         """The source of random numbers: a seeded one within `fit`, else a new one."""

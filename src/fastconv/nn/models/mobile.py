@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.arguments import integer
 from fastconv.nn import functional as F
 from fastconv.nn.blocks.attention import attention_of
 from fastconv.nn.blocks.parts import StochasticDepth, conv_norm
@@ -17,7 +18,7 @@ from fastconv.nn.layers.dense import Dense, Flatten
 from fastconv.nn.layers.norm import Dropout, LayerNorm
 from fastconv.nn.layers.pool import GlobalAvgPool2D
 from fastconv.nn.module import Module
-from fastconv.typing import Layout
+from fastconv.typing import Array, Layout
 
 __all__ = [
     "convnext_tiny",
@@ -241,6 +242,11 @@ def efficientnet_b2(
     return _efficientnet(1.1, 1.2, num_classes, dropout, attention, layout)
 
 
+def _almost_nothing(shape: tuple[int, ...], rng: np.random.Generator, dtype: Any) -> Array:
+    """The paper's first scale: blocks begin as their shortcuts."""
+    return np.full(shape, 1e-6, dtype)
+
+
 class ConvNeXtBlock(Module):
     """A depthwise 7x7 convolution and two dense layers around a shortcut: Liu et al., 2022.
 
@@ -257,7 +263,8 @@ class ConvNeXtBlock(Module):
         self, channels: int, drop: float = 0.0, *, attention: str | None = None, **options: Any
     ) -> None:
         super().__init__(**options)
-        self.layer_scale = np.full((channels, 1, 1), 1e-6, np.float32)
+        self.channels_scaled = integer("ConvNeXtBlock", "channels", channels, 1)
+        self.declare("layer_scale")
         self.block = Sequential(
             {
                 "0": DepthwiseConv2D(7, 1, 3),
@@ -269,8 +276,12 @@ class ConvNeXtBlock(Module):
         self.attention = attention_of(attention, channels)
         self.drop = StochasticDepth(drop)
 
+    def expected(self, name: str) -> tuple[int | None, ...]:
+        return (self.channels_scaled, 1, 1)
+
     def forward(self, x: Any) -> Any:
         """Between the convolution and the end, the channels come last."""
+        self.make("layer_scale", (self.channels_scaled, 1, 1), _almost_nothing)
         last = F.channel_axis(4) == 3
         convolve, *others = self.block
         y = convolve(x)
