@@ -22,8 +22,9 @@ rng = np.random.default_rng(0)
 
 def network(classes):
     body = nn.Sequential(
+        nn.Conv2D(16, 3, padding=1, activation="relu"), nn.MaxPool2D(2),
         nn.Conv2D(32, 3, padding=1, activation="relu"), nn.MaxPool2D(2),
-        nn.Conv2D(64, 3, padding=1, activation="relu"), nn.MaxPool2D(2), nn.Flatten(),
+        nn.Flatten(), nn.Dense(24, activation="relu"),
     )  # fmt: skip
     return nn.Sequential({"body": body, "head": nn.Dense(classes)})
 

@@ -73,6 +73,8 @@ class UNet(Module):
                 f"UNet: padding is {padding!r} and up {up!r}, but they need to be 'same' or 'valid', and 'transposed' "
                 "or 'upsample'"
             )
+        if not widths:
+            raise ValueError("UNet: widths is empty, but needs the channels of each level")
         self.num_classes, self.widths, self.padding = num_classes, tuple(widths), padding
         self.up, self.norm = up, norm
         self.down = [_double(width, padding, norm, attention) for width in widths]
