@@ -72,7 +72,7 @@ class _Estimator(_base.BaseEstimator):  # type: ignore[misc]
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.augment = augment
-        self.layout = layout
+        self.layout: Layout = layout
         self.random_state = random_state
         self.verbose = verbose
 
