@@ -1,5 +1,6 @@
 """The networks of `fastconv.nn.models`: torchvision's names, shapes and counts; results beside PyTorch's; gradients."""
 
+import importlib.util
 import json
 import lzma
 from pathlib import Path
@@ -93,6 +94,23 @@ def test_attention_is_in_every_network_of_images_and_moves_no_path():
         assert paths[0] < paths[1], name
     with pytest.raises(ValueError, match="attention is 'self', but needs to be one of 'se'"):
         models.vgg11(attention="self")
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20", "densenet", "dqn", "wavenet", "unet_small"])
+def test_the_page_of_networks_says_what_they_are(name):
+    root = Path(__file__).parents[1]
+    if not (root / "bench").exists():
+        pytest.skip("the benchmarks are not part of the package")
+    specification = importlib.util.spec_from_file_location("models_measured", root / "bench" / "models.py")
+    measured = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(measured)
+    for path in measured.FOLDER.glob("*.json"):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        assert {*told["networks"]} == {*measured.names()}
+        entry = told["networks"][name]
+        assert entry["seconds"]["cython"] > 0
+        known = json.loads(json.dumps(measured.facts(*measured.made(name))))
+        assert {key: entry[key] for key in known} == known
 
 
 def torch_networks():

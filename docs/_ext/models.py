@@ -18,7 +18,7 @@ def rows(told):
         times = (milliseconds(entry["seconds"].get(backend)) for backend in HEAD[-3:])
         sees = "x".join(map(str, dict.fromkeys(entry["sees"])))
         yield (
-            f"[`{name}`](#fastconv.nn.models.{name})",
+            f"{{py:func}}`~fastconv.nn.models.{name}`",
             "x".join(map(str, entry["shape"][1:])),
             f"{entry['parameters']:,}",
             f"{entry['flops'] / 1e9:.3g}",
