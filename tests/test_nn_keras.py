@@ -84,6 +84,18 @@ def test_signals_and_the_depthwise_convolution_as_a_grouped_one():
     np.testing.assert_allclose(net(x), depthwise(x, kernel, bias), rtol=1e-12)
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_normalisation_of_what_was_flattened(layout):
+    (x,) = draw((3, 2, 4, 5))
+    given = x if layout == "NHWC" else np.moveaxis(x, -1, 1)
+    net = nn.Sequential(nn.Flatten(), nn.BatchNorm2D(eps=1e-3), nn.Dropout(0.5), nn.Dense(3), layout=layout)
+    weights = draw(40, 40, 40, 40, (40, 3), 3)
+    weights[3] = weights[3] ** 2 + 0.1
+    nn.from_keras_weights(net.astype("float64"), weights, input_shape=given.shape)
+    expected = normalised(x.reshape(3, -1), *weights[:4]) @ weights[4] + weights[5]
+    np.testing.assert_allclose(net(given), expected, rtol=1e-11, atol=1e-11)
+
+
 def test_by_paths_and_from_a_model():
     class Model:
         def get_weights(self):
@@ -107,7 +119,7 @@ def flat():
         (draw((3, 3, 1, 2), 2, (8, 3), 3), {}, r"layer 2 \(Dense\): it follows Flatten: needs input_shape="),
         (
             draw((3, 3, 1, 2), 2, (9, 3), 3), {"input_shape": (1, 1, 2, 2)},
-            r"the kernel has 9 features, but images of \(2, 2, 2\) have 8",
+            r"layer 2 \(Dense\): 9 features, but images of \(2, 2, 2\) have 8",
         ),
         (draw((3, 5, 1, 2), 2, (8, 3), 3), {"input_shape": (1, 1, 2, 2)}, r"0\.weight has shape \(2, 1, 3, 5\)"),
         ({"0": draw((3, 3, 1, 2), 2), "3": []}, {}, r"not in the network: \['3'\]; without arrays: \['2'\]"),

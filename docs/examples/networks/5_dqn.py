@@ -4,7 +4,7 @@ A network that plays
 
 A pixel falls, and a paddle of one block catches it or does not. The network sees four frames of 84x84 pixels and learns
 the worth of each move from its own play, with a memory of what happened and a second network that lags behind: the DQN
-of Mnih et al., 2015, on a game that takes half a minute to learn.
+of Mnih et al., 2015, on a game that takes half a minute to learn. Of 100 pixels it has to catch 40 more than chance.
 """
 
 import matplotlib.pyplot as plt

@@ -113,7 +113,7 @@ def _converted(module: Core, arrays: list[Array], shapes: Flattened) -> Iterator
     if read is None or [*module.__dict__["_parameters"]] != [n for n in names if not n.startswith("running")]:
         raise ValueError("Keras has no such layer")
     for name, array in zip(names, arrays, strict=True):
-        yield name, read(module, array, shapes) if name == "weight" else array
+        yield name, read(module, array, shapes) if name == "weight" or read is _features else array
 
 
 def _check_rank(array: Array, axes: str) -> None:
@@ -147,20 +147,24 @@ def _conv1d(module: Any, kernel: Array, shapes: Flattened) -> Array:
 def _dense(module: Any, kernel: Array, shapes: Flattened) -> Array:
     _check_rank(kernel, "features, units")
     shape = shapes.get(id(module))
-    if shape is None:
-        return kernel.T
+    return kernel.T if shape is None else _channels_first(kernel, shape).T
+
+
+def _features(module: Any, array: Array, shapes: Flattened) -> Array:
+    """A number for each channel, or for each feature of what was flattened."""
+    shape = shapes.get(id(module))
+    return array if shape is None else _channels_first(array, shape)
+
+
+def _channels_first(array: Array, shape: tuple[int, ...]) -> Array:
+    """Features that were flattened with the channels last, along the first axis, as with the channels first."""
     if not shape:
         raise ValueError("it follows Flatten: needs input_shape=, as Keras flattens with the channels last")
+    if len(array) != math.prod(shape):
+        raise ValueError(f"{len(array)} features, but images of {shape} have {math.prod(shape)}")
     channels, *sizes = shape
-    if len(kernel) != math.prod(shape):
-        raise ValueError(
-            f"the kernel has {len(kernel)} features, but images of {shape} have {math.prod(shape)}"
-        )
-    return np.moveaxis(kernel.reshape(*sizes, channels, -1), -2, 0).reshape(len(kernel), -1).T
-
-
-def _as_it_is(module: Any, array: Array, shapes: Flattened) -> Array:
-    return array
+    images = array.reshape(*sizes, channels, *array.shape[1:])
+    return np.moveaxis(images, len(sizes), 0).reshape(array.shape)
 
 
 _KERNELS: dict[type, Callable[[Any, Array, Flattened], Array]] = {
@@ -169,23 +173,24 @@ _KERNELS: dict[type, Callable[[Any, Array, Flattened], Array]] = {
     ConvTranspose2D: _transposed,
     Conv1D: _conv1d,
     Dense: _dense,
-    BatchNorm2D: _as_it_is,
-    LayerNorm: _as_it_is,
-    GroupNorm: _as_it_is,
+    BatchNorm2D: _features,
+    LayerNorm: _features,
+    GroupNorm: _features,
 }
 
 
 def _flattened(net: Module, op: str, input_shape: Any) -> dict[int, tuple[int, ...]]:
-    """For each dense layer behind a `Flatten` what that was given; nothing where it is not known."""
+    """For each layer that sees what a `Flatten` gave what that was given; nothing where it is not known."""
     after: dict[int, Core] = {}
     last: Core | None = None
     for _, module in net.named_modules():
         if isinstance(module, Flatten):
             last = module
         elif module.__dict__["_parameters"]:
-            if last is not None and isinstance(module, Dense):
+            if last is not None:
                 after[id(module)] = last
-            last = None
+            if not isinstance(module, (BatchNorm2D, LayerNorm)):
+                last = None
     if not after or input_shape is None:
         return dict.fromkeys(after, ())
     given: dict[int, tuple[int, ...]] = {}
@@ -199,7 +204,7 @@ def _flattened(net: Module, op: str, input_shape: Any) -> dict[int, tuple[int, .
     unbuilt_again(built)
     last_axis = channels_last(net.layout or "NCHW")
     found = {}
-    for dense, flatten in after.items():
+    for layer, flatten in after.items():
         shape = given.get(id(flatten), ())
-        found[dense] = (shape[-1], *shape[:-1]) if last_axis and shape else shape
+        found[layer] = (shape[-1], *shape[:-1]) if last_axis and shape else shape
     return found
