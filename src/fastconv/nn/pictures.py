@@ -46,7 +46,9 @@ def plot_history(history: Mapping[str, Sequence[float]]) -> Any:
     if not names:
         raise ValueError("plot_history: history is empty")
     plt = _plots("plot_history")
-    figure, axes = plt.subplots(1, len(names), figsize=(4.5 * len(names), 3.2), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(4.5 * len(names), 3.2), squeeze=False, layout="constrained"
+    )
     for axis, name in zip(axes[0], names, strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in history:
@@ -55,7 +57,6 @@ def plot_history(history: Mapping[str, Sequence[float]]) -> Any:
         axis.set_title(name)
         axis.set_xlabel("epoch")
         axis.legend()
-    figure.tight_layout()
     return figure
 
 
@@ -64,12 +65,13 @@ def _sheet(op: str, pictures: Sequence[Array], columns: int, **how: Any) -> Any:
     plt = _plots(op)
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(1.3 * columns, 1.3 * rows), squeeze=False)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(1.3 * columns, 1.3 * rows), squeeze=False, layout="constrained"
+    )
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture in zip(axes.flat, pictures, strict=False):
         axis.imshow(picture, **how)
-    figure.tight_layout(pad=0.3)
     return figure
 
 
