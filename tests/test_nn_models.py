@@ -20,6 +20,7 @@ MISSING: set[str] = set()
 PRESENT = sorted(TORCHVISION.keys() - MISSING)
 COUNTS = {
     "lenet5": (61_706, (1, 1, 32, 32)),
+    "eight_residuals": (4_253_770, (1, 3, 32, 32)),
     "mobilenet_v1": (4_231_976, (1, 3, 224, 224)),
     "inception_v3": (23_834_568, (1, 3, 299, 299)),
     "xception": (22_855_952, (1, 3, 299, 299)),

@@ -62,8 +62,8 @@ nn.plot_grad_cam(net, x_test[:8], y_test[:8])
 plt.show()
 
 # %%
-# How far the brightest place is from the shape's centre, in pixels. A class can be told by what is missing, as the cross: then
-# Grad-CAM lights up everything but the shape, and such a map says so honestly.
+# How far the brightest place is from the shape's centre, in pixels. A class can be told by what is missing, as here the
+# cross: then Grad-CAM lights up everything but the shape, and such a map says so honestly.
 
 maps = nn.grad_cam(net, x_test, y_test)
 peaks = np.array([np.unravel_index(part.argmax(), part.shape) for part in maps])
