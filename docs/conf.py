@@ -24,6 +24,7 @@ extensions = [
     "mathml",
     "pictures",
     "measured",
+    "models",
 ]
 exclude_patterns = ["_build", "examples", "pictures", "gallery/**/*.ipynb", "gallery/**/*.py"]
 templates_path = ["_templates"]

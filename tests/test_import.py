@@ -24,6 +24,7 @@ DEFERRED = {
     "fastconv.limits",
     "fastconv.nn",
     "fastconv.onnx",
+    "fastconv.sklearn",
     "fastconv.tuning",
     "importlib.metadata",
     "json",

@@ -1,5 +1,6 @@
 """The networks of `fastconv.nn.models`: torchvision's names, shapes and counts; results beside PyTorch's; gradients."""
 
+import importlib.util
 import json
 import lzma
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 import fastconv.nn as nn
 from fastconv.nn import blocks, models
-from fastconv.nn.state import state_of
+from fastconv.nn.state import named, state_of
 from nn_cases import channels_first, in_layout, slope_errors, with_numbers
 
 DATA = Path(__file__).parent / "data" / "torchvision.json.xz"
@@ -19,6 +20,7 @@ MISSING: set[str] = set()
 PRESENT = sorted(TORCHVISION.keys() - MISSING)
 COUNTS = {
     "lenet5": (61_706, (1, 1, 32, 32)),
+    "eight_residuals": (4_253_770, (1, 3, 32, 32)),
     "mobilenet_v1": (4_231_976, (1, 3, 224, 224)),
     "inception_v3": (23_834_568, (1, 3, 299, 299)),
     "xception": (22_855_952, (1, 3, 299, 299)),
@@ -80,6 +82,38 @@ def test_state_loads_before_the_first_input():
         models.squeezenet1_1().load_state_dict(state)
 
 
+def test_attention_is_in_every_network_of_images_and_moves_no_path():
+    given = {"densenet": [(2, 3)], "dqn": [3], "actor_critic": [3]}
+    for name in sorted({*models.__all__} - {"wavenet"}):
+        make = getattr(models, name)
+        if isinstance(make, type):
+            continue
+        paths = []
+        for attention in (None, "eca"):
+            net = make(*given.get(name, []), attention=attention)
+            paths.append({path for path, _, _ in named(net)})
+        assert paths[0] < paths[1], name
+    with pytest.raises(ValueError, match="attention is 'self', but needs to be one of 'se'"):
+        models.vgg11(attention="self")
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20", "densenet", "dqn", "wavenet", "unet_small"])
+def test_the_page_of_networks_says_what_they_are(name):
+    root = Path(__file__).parents[1]
+    if not (root / "bench").exists():
+        pytest.skip("the benchmarks are not part of the package")
+    specification = importlib.util.spec_from_file_location("models_measured", root / "bench" / "models.py")
+    measured = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(measured)
+    for path in measured.FOLDER.glob("*.json"):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        assert {*told["networks"]} == {*measured.names()}
+        entry = told["networks"][name]
+        assert entry["seconds"]["cython"] > 0
+        known = json.loads(json.dumps(measured.facts(*measured.made(name))))
+        assert {key: entry[key] for key in known} == known
+
+
 def torch_networks():
     pytest.importorskip("torch")
     import torch_networks
@@ -138,6 +172,14 @@ SMALL = {
     "resnet50 se": (lambda: models.resnet50(5, attention="se"), (2, 3, 33, 33)),
     "densenet": (lambda: models.densenet((2, 3), 4, 8, 5), (2, 3, 32, 32)),
     "googlenet": (lambda: models.googlenet(5), (2, 3, 64, 64)),
+    "eight residuals": (lambda: models.eight_residuals(3), (1, 3, 6, 6)),
+    "vgg11_bn se": (lambda: nn.Sequential(*list(models.vgg11_bn(attention="se")["features"])[:10]), (2, 3, 12, 9)),
+    "lenet5 cbam": (lambda: models.lenet5(attention="cbam"), (2, 1, 32, 32)),
+    "densenet eca": (lambda: models.densenet((2, 3), 4, 8, 5, attention="eca"), (2, 3, 32, 32)),
+    "two inceptions spatial": (lambda: models.two_inceptions(5, attention="spatial"), (2, 3, 8, 8)),
+    "mobilenet_v2 se": (lambda: models.mobilenet_v2(5, width=0.25, attention="se"), (2, 3, 33, 33)),
+    "unet non-local": (lambda: models.UNet(2, (4, 8), attention="non_local"), (1, 1, 12, 8)),
+    "convnext eca": (lambda: models.convnext_tiny(5, attention="eca"), (1, 3, 32, 32)),
     "two inceptions": (lambda: models.two_inceptions(5), (2, 3, 8, 8)),
     "squeezenet": (lambda: models.squeezenet1_1(5), (2, 3, 32, 32)),
     "mobilenet_v1": (lambda: models.mobilenet_v1(5, width=0.25), (2, 3, 33, 33)),
@@ -169,7 +211,8 @@ SMALL = {
 }  # fmt: skip
 # Of the networks; blocks are all quick.
 QUICK = {name for name in SMALL if name[0].isupper()} | {
-    "densenet", "dqn", "lenet5", "mobilenet_v2", "resnet20", "two inceptions", "unet", "wavenet",
+    "densenet", "dqn", "lenet5", "lenet5 cbam", "two inceptions spatial",
+    "unet non-local", "mobilenet_v2", "resnet20", "two inceptions", "unet", "wavenet",
 }  # fmt: skip
 
 

@@ -217,6 +217,18 @@ def test_repr_and_summary():
     assert "227 parameters" in str(table)
 
 
+def test_memory_counts_what_a_training_keeps():
+    """An activation within a layer is no second array, unless its slope is computed from what went in."""
+    for layout in ("NCHW", "NHWC"):
+        for activation, arrays in ((None, 1), ("relu", 1), ("tanh", 1), ("gelu", 2)):
+            one = nn.Sequential(
+                nn.Conv2D(4, 3, padding=1, padding_mode="reflect", activation=activation), nn.Flatten(),
+                nn.Dense(7, activation=activation), layout=layout,
+            )  # fmt: skip
+            rows = one.summary((2, 3, 6, 6) if layout == "NCHW" else (2, 6, 6, 3)).rows
+            assert [row.memory for row in rows] == [arrays * 2 * 4 * 36 * 4, 0, arrays * 2 * 7 * 4]
+
+
 def test_receptive_fields_are_those_of_geometry():
     layers = [nn.Conv2D(2, 5, 2, 1), nn.MaxPool2D(3, 2), nn.Conv2D(2, 3, dilation=2), nn.Conv2D(2, 1)]
     table = nn.Sequential(*layers).summary((1, 1, 64, 64))
@@ -357,6 +369,97 @@ def test_structures_of_ones_own_classes(tmp_path):
     with pytest.raises(TypeError, match="made with relu, which a file cannot hold"):
         nn.Sequential(nn.Dense(3), F.relu).save(path)
     nn.Sequential(nn.Dense(3), F.relu).save(path, structure=False)
+
+
+def hostile(structure):
+    def told(text):
+        return {"format": "fastconv.nn", "structure": text if isinstance(text, str) else json.dumps(text)}
+
+    return told(
+        structure if isinstance(structure, str) else {"net": structure, "layout": None, "dtype": "float32"}
+    )
+
+
+def nested(depth):
+    part = {"class": "Flatten"}
+    for _ in range(depth):
+        part = {"class": "Sequential", "args": [{"module": part}]}
+    return part
+
+
+@pytest.mark.parametrize(
+    ("structure", "match"),
+    [
+        (nested(200), "more than 64 deep"),
+        ('{"net": ' + "[" * 100_000 + "]" * 100_000 + "}", "not understood"),
+        ({"class": "models.WaveNet", "named": {"layers": 10**9}}, "dilation is 2147483648"),
+        ({"class": "blocks.Dense", "args": [10**12]}, "makes too many layers"),
+        ({"class": "models.ConvNeXtBlock", "args": [10**12]}, "channels is 1000000000000, but needs"),
+        ({"class": "Conv2D", "args": [2**31 - 1, 2**31 - 1]}, "missing: "),
+        ({"class": "Conv2D", "args": [10**400, 3]}, "filters is an integer of 1329 bits"),
+        (
+            {"class": "subprocess.Popen", "args": ["ls"]},
+            "has a subprocess.Popen, which is not of fastconv.nn",
+        ),
+        ({"class": "Sequential", "args": [{"dict": {"a": "os.system"}}]}, "cannot be made so"),
+        ({"class": "Flatten", "replaced": {"forward": {"class": "Flatten"}}}, "has no part 'forward'"),
+        ({"class": "Flatten", "replaced": {"__class__": {"class": "Flatten"}}}, "has no part '__class__'"),
+        ({"class": "Dropout", "args": [float("nan")]}, "rate is nan"),
+        ({"class": "models.UNet", "args": [2, {"tuple": []}]}, "UNet: widths is empty"),
+        ('{"net": {"class": "Flatten", "args": "' + "x" * 5_000_000 + '"}}', "letters, more than 5,000,000"),
+        ("[]", "not understood"),
+        ('{"net": {"class": "Flatten"}, "dtype": ["float32"], "layout": {}}', "dtype is|not understood"),
+    ],
+)
+def test_hostile_structures_end_in_an_error(tmp_path, structure, match):
+    path = tmp_path / "net.safetensors"
+    files.write(path, {}, hostile(structure))
+    with pytest.raises(ValueError, match=match):
+        nn.load(path)
+
+
+def test_changed_structures_load_or_say_why(tmp_path):
+    """Whatever is put in the place of some number, word or list: an error of the right kind, and soon."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "net.safetensors"
+    one = nn.Sequential(nn.blocks.Residual(2), nn.models.UNet(1, (2, 3)), nn.blocks.ASPP(2, (1, 2)))
+    one.build((1, 2, 4, 4), rng=0).save(path)
+    arrays, told = files.read(path)
+    whole = json.loads(told["structure"])
+    odd = [
+        None,
+        -1,
+        0,
+        2**70,
+        1e308,
+        "",
+        "relu",
+        [],
+        {},
+        {"tuple": [1, "a"]},
+        {"module": {"class": "Dense"}},
+        True,
+    ]
+
+    def places(part):
+        for key in part if isinstance(part, dict) else range(len(part)):
+            yield part, key
+            if isinstance(part[key], (dict, list)):
+                yield from places(part[key])
+
+    loaded = 0
+    for _ in range(150):
+        changed = json.loads(json.dumps(whole))
+        spots = list(places(changed))
+        part, key = spots[rng.integers(len(spots))]
+        part[key] = odd[rng.integers(len(odd))]
+        files.write(path, arrays, {"structure": json.dumps(changed)})
+        try:
+            nn.load(path)
+            loaded += 1
+        except ValueError:
+            pass
+    assert loaded < 75
 
 
 def test_threads_have_scopes_of_their_own():

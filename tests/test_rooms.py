@@ -26,7 +26,7 @@ FLOORS = [
     ["graph"],
     ["nn", "onnx"],
     ["tiles"],
-    ["dask"],
+    ["dask", "sklearn"],
     ["autograd"],
     ["commands"],
     ["bench"],

@@ -3,7 +3,8 @@
 The public names are those in `__all__`. `fastconv.geometry` holds the arithmetic of shapes, `fastconv.grad` the
 gradients, `fastconv.ndimage` and `fastconv.signal` SciPy's filters and convolutions, `fastconv.nn` networks to build
 and train, `fastconv.onnx` those from files, `fastconv.tiles` images larger than memory, `fastconv.limits` what this
-machine can do at most, `fastconv.typing` the types of arguments; `fastconv.autograd` and `fastconv.dask` need extras.
+machine can do at most, `fastconv.typing` the types of arguments; `fastconv.autograd`, `fastconv.dask` and
+`fastconv.sklearn` need extras.
 """
 
 from importlib import import_module
@@ -131,13 +132,14 @@ _ON_FIRST_USE = (
     "nn",
     "onnx",
     "signal",
+    "sklearn",
     "tiles",
     "tuning",
     "typing",
 )
 _HOMES = {"show_config": "config"}
 
-if TYPE_CHECKING:  # `autograd` and `dask` have to be imported by whoever has their extras
+if TYPE_CHECKING:  # `autograd`, `dask` and `sklearn` have to be imported by whoever has their extras
     from fastconv import config, geometry, grad
     from fastconv import graph as graph
     from fastconv import limits as limits

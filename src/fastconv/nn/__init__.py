@@ -11,15 +11,8 @@ from fastconv.nn import augment, blocks, data, functional, initialisers, losses,
 from fastconv.nn.checkpoint import checkpoint
 from fastconv.nn.containers import Parallel, Residual, Sequential
 from fastconv.nn.gradients import input_gradient, value_and_grad
-from fastconv.nn.layers.conv import (
-    Conv1D,
-    Conv2D,
-    ConvTranspose2D,
-    DeformConv2D,
-    DepthwiseConv2D,
-    OctaveConv2D,
-    SeparableConv2D,
-)
+from fastconv.nn.keras import from_keras_weights
+from fastconv.nn.layers.conv import Conv1D, Conv2D, ConvTranspose2D, DepthwiseConv2D
 from fastconv.nn.layers.dense import Activation, Dense, Flatten, Identity, Reshape, Softmax
 from fastconv.nn.layers.norm import (
     BatchNorm2D,
@@ -46,9 +39,13 @@ from fastconv.nn.layers.pool import (
     StochasticPool2D,
     Upsample2D,
 )
-from fastconv.nn.module import Module, load
+from fastconv.nn.layers.several_conv import DeformConv2D, OctaveConv2D, SeparableConv2D
+from fastconv.nn.load import load
+from fastconv.nn.module import Module
 from fastconv.nn.optimisers import SGD, Adam, AdamW, Optimiser, RMSprop
+from fastconv.nn.pictures import plot_feature_maps, plot_filters, plot_grad_cam, plot_history
 from fastconv.nn.scope import training
+from fastconv.nn.seen import feature_maps, grad_cam
 from fastconv.nn.training.callbacks import Callback, EarlyStopping, OnPlateau
 from fastconv.shown import shows
 
@@ -103,12 +100,19 @@ __all__ = [
     "blocks",
     "checkpoint",
     "data",
+    "feature_maps",
+    "from_keras_weights",
     "functional",
+    "grad_cam",
     "initialisers",
     "input_gradient",
     "load",
     "losses",
     "models",
+    "plot_feature_maps",
+    "plot_filters",
+    "plot_grad_cam",
+    "plot_history",
     "schedules",
     "training",
     "value_and_grad",

@@ -53,6 +53,10 @@ class Core:
         state["dtype"] = SINGLE
 
     def __new__(cls, *args: Any, **named: Any) -> Any:
+        if SCOPE.allowed is not None:
+            SCOPE.allowed -= 1
+            if SCOPE.allowed < 0:
+                raise ValueError("load: the structure makes too many layers")
         made = super().__new__(cls)
         made.__dict__["_made_with"] = args, named
         return made
@@ -289,7 +293,9 @@ def _located(
     stack = SCOPE.modules
     stack.append(module)
     try:
-        return function(module, *inputs, **named)
+        result = function(module, *inputs, **named)
+        caught = SCOPE.caught
+        return result if caught is None or caught[0] is not module else caught[1](result)
     except (ValueError, TypeError) as error:
         if type(error) in (ValueError, TypeError) and not hasattr(error, "layer"):
             setattr(error, "layer", path_of(module))  # noqa: B010

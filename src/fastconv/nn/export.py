@@ -1,4 +1,7 @@
-"""A network as a graph, and what follows from that: programs, files, sums of costs. Used by `module.py`."""
+"""A network as a graph, and what follows from that: programs, files, sums of costs.
+
+Used by `module.py` and `stateful.py`.
+"""
 
 from __future__ import annotations
 

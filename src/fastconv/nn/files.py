@@ -1,4 +1,6 @@
-"""Networks in files: arrays in the safetensors format, the structure as JSON in its metadata. Used by `module.py`.
+"""Networks in files: arrays in the safetensors format, the structure as JSON in its metadata.
+
+Used by `module.py` and `load.py`.
 
 A file holds 8 bytes with the length of a JSON header, the header, and the arrays. Nothing in it is ever run: what may
 be made of a structure are the classes of `fastconv.nn`, and those that the reader names.

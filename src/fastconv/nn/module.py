@@ -1,14 +1,16 @@
-"""The base of all networks and layers: what users do with one. What holds it together is in `core.py`."""
+"""The base of all networks and layers: what users do with one.
+
+What holds it together is in `core.py`, what it holds in `stateful.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, SupportsIndex
+from collections.abc import Callable, Sequence
+from typing import Any, SupportsIndex
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from fastconv.arguments import integer
 from fastconv.backends import get_backend
@@ -16,11 +18,11 @@ from fastconv.graph import Graph
 from fastconv.graph.program import Program
 from fastconv.nn import export, files, state
 from fastconv.nn.cluster import step_on
-from fastconv.nn.core import Core
 from fastconv.nn.losses import loss_of
 from fastconv.nn.optimisers import Optimiser, optimiser_of
 from fastconv.nn.scope import setting
-from fastconv.nn.structure import classes_by_name, made, structure_of
+from fastconv.nn.stateful import Mismatch, Stateful
+from fastconv.nn.structure import structure_of
 from fastconv.nn.summary import Summary, summarised
 from fastconv.nn.tape import Tape, Variable
 from fastconv.nn.training import batches, loop
@@ -29,14 +31,7 @@ from fastconv.nn.training.metrics import metrics_of
 from fastconv.typing import Array, ArrayLike
 
 
-class Mismatch(NamedTuple):
-    """What `Module.load_state_dict` did not load: paths without an array, and arrays without a place."""
-
-    missing: list[str]
-    unexpected: list[str]
-
-
-class Module(Core):
+class Module(Stateful):
     """A part of a network, or a network. One of your own is a subclass with `forward`, or `__call__`.
 
     Parameters
@@ -61,124 +56,6 @@ class Module(Core):
     >>> [name for name, _ in net.named_parameters()]
     ['scale', 'dense.weight', 'dense.bias']
     """
-
-    # Parameters and buffers.
-
-    def parameters(self) -> list[Array]:
-        """The arrays that are trained; those of layers that were not called yet are missing.
-
-        Returns
-        -------
-        list of ndarray
-            Not copies.
-        """
-        return list(state.parameters(self).values())
-
-    def named_parameters(self) -> Iterator[tuple[str, Array]]:
-        """`parameters` with their paths, such as ``features.0.weight``."""
-        yield from state.parameters(self).items()
-
-    def buffers(self) -> list[Array]:
-        """The arrays that belong to the state but are not trained, as running means."""
-        held = (module.__dict__["_buffers"][name] for _, module, name in state.named(self, ("_buffers",)))
-        return [array for array in held if array is not None]
-
-    def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters and buffers by their paths, which are PyTorch's.
-
-        Returns
-        -------
-        dict of str to ndarray
-        """
-        return {path: np.array(array) for path, array in state.state_of(self).items()}
-
-    def load_state_dict(self, d: Mapping[str, Any], strict: bool = True) -> Mismatch:
-        """Take over arrays, or PyTorch's tensors, into this network, which need not have been called yet.
-
-        Parameters
-        ----------
-        d : dict of str to array_like
-            By paths, as `state_dict` gives them, and as PyTorch's does; of either layout the same.
-        strict : bool
-            Whether paths that are missing or unknown are an error.
-
-        Returns
-        -------
-        Mismatch
-            What was missing or unknown.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a path or a shape does not fit; then nothing is loaded.
-        """
-        return Mismatch(*state.load_state(self, d, strict))
-
-    def freeze(self, pattern: str = "*") -> int:
-        """Have parameters stay as they are in training.
-
-        Parameters
-        ----------
-        pattern : str
-            Which: those whose path, or its beginning, fits it: ``"features"``, ``"layer?.0"``, ``"*.bias"``.
-
-        Returns
-        -------
-        int
-            How many parameters these are.
-        """
-        return state.set_frozen(self, pattern, True)
-
-    def unfreeze(self, pattern: str = "*") -> int:
-        """The reverse of `freeze`.
-
-        Parameters
-        ----------
-        pattern : str
-
-        Returns
-        -------
-        int
-        """
-        return state.set_frozen(self, pattern, False)
-
-    def astype(self, dtype: DTypeLike) -> Module:
-        """Have the network compute in another dtype.
-
-        Parameters
-        ----------
-        dtype : {"float32", "float64"}
-
-        Returns
-        -------
-        Module
-            This one, changed.
-        """
-        kind = np.dtype(dtype)
-        if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise TypeError(f"astype: dtype is {kind}, but needs float32 or float64")
-        state.set_dtype(self, kind)
-        return self
-
-    def build(self, input_shape: Any, rng: Any = None, *, init: Any = None) -> Module:
-        """Make the parameters that are not there yet, as the first call would.
-
-        Parameters
-        ----------
-        input_shape : tuple of int
-            That of an input, in the network's layout; or several of them.
-        rng : int or Generator, optional
-            What the initialisers draw from.
-        init : str or callable, optional
-            In place of the initialisers of all layers, norms' too.
-
-        Returns
-        -------
-        Module
-            This one.
-        """
-        export.build(self, input_shape, rng, init)
-        return self
 
     # Gradients.
 
@@ -518,50 +395,3 @@ def _with_own_constants(graph: Graph) -> Graph:
                 value.constant = value.constant.copy()
                 value.constant.flags.writeable = False
     return graph
-
-
-def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Any:
-    """Make a network again that `Module.save` wrote.
-
-    Parameters
-    ----------
-    path : path_like
-        Nothing in the file is run: it names classes of `fastconv.nn`, and arguments.
-    classes : list of type
-        Classes of one's own that it may name, too.
-
-    Returns
-    -------
-    Module
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged or has no structure, or one with an unknown class.
-    OSError
-        If it cannot be read.
-
-    Examples
-    --------
-    >>> import os, tempfile, numpy as np, fastconv.nn as nn
-    >>> net, x = nn.Sequential(nn.Dense(3)), np.ones((1, 2))
-    >>> y, path = net(x), os.path.join(tempfile.mkdtemp(), "net.safetensors")
-    >>> net.save(path)
-    >>> bool((nn.load(path)(x) == y).all())
-    True
-    """
-    arrays, metadata = files.read(path)
-    if "structure" not in metadata:
-        raise files.FileError(f"{path}: has no structure: make the network, and use its load_weights")
-    try:
-        told = json.loads(metadata["structure"])
-        net = made(told["net"], classes_by_name(classes))
-        dtype, layout = told["dtype"], told["layout"]
-    except (KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
-        raise files.FileError(f"{path}: the structure is not understood ({error!r})") from None
-    if dtype not in ("float32", "float64") or layout not in (None, "NCHW", "NHWC"):
-        raise files.FileError(f"{path}: dtype is {dtype!r} and layout {layout!r}")
-    net.__dict__["layout"] = layout
-    net.astype(dtype)
-    net.load_state_dict(arrays)
-    return net

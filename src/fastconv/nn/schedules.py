@@ -1,9 +1,13 @@
-"""Schedules: the rate of an optimiser's steps, from how many there were."""
+"""Schedules: the rate of an optimiser's steps, from how many there were.
+
+They hold no functions that are made within others, so that a network which was trained with one can be pickled.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 
@@ -36,7 +40,7 @@ def constant(rate: float) -> Schedule:
     >>> nn.schedules.constant(0.1)(1000)
     0.1
     """
-    return Schedule(lambda step: rate, f"{rate:g}")
+    return Schedule(partial(_constant, rate), f"{rate:g}")
 
 
 def step(rate: float, every: int, factor: float = 0.1) -> Schedule:
@@ -48,12 +52,12 @@ def step(rate: float, every: int, factor: float = 0.1) -> Schedule:
     >>> nn.schedules.step(1.0, every=10, factor=0.5)(25)
     0.25
     """
-    return Schedule(lambda n: rate * factor ** (n // every), f"step({rate:g}, {every}, {factor:g})")
+    return Schedule(partial(_step, rate, every, factor), f"step({rate:g}, {every}, {factor:g})")
 
 
 def exponential(rate: float, factor: float) -> Schedule:
     """Multiplied by a factor at each step."""
-    return Schedule(lambda n: rate * factor**n, f"exponential({rate:g}, {factor:g})")
+    return Schedule(partial(_step, rate, 1, factor), f"exponential({rate:g}, {factor:g})")
 
 
 def cosine(rate: float, steps: int, least: float = 0.0) -> Schedule:
@@ -66,11 +70,7 @@ def cosine(rate: float, steps: int, least: float = 0.0) -> Schedule:
     >>> [round(schedule(n), 2) for n in (0, 50, 100, 1000)]
     [1.0, 0.5, 0.0, 0.0]
     """
-
-    def rate_at(n: int) -> float:
-        return least + (rate - least) * 0.5 * (1 + math.cos(math.pi * min(n / steps, 1.0)))
-
-    return Schedule(rate_at, f"cosine({rate:g}, {steps})")
+    return Schedule(partial(_cosine, rate, steps, least), f"cosine({rate:g}, {steps})")
 
 
 def warm_up(then: float | Schedule, steps: int) -> Schedule:
@@ -84,11 +84,23 @@ def warm_up(then: float | Schedule, steps: int) -> Schedule:
     [0.1, 0.2, 0.3, 0.4, 0.4, 0.4]
     """
     after = schedule_of(then)
+    return Schedule(partial(_warm_up, after, steps), f"warm_up({after!r}, {steps})")
 
-    def rate_at(n: int) -> float:
-        return after(0) * (n + 1) / steps if n < steps else after(n - steps)
 
-    return Schedule(rate_at, f"warm_up({after!r}, {steps})")
+def _constant(rate: float, n: int) -> float:
+    return rate
+
+
+def _step(rate: float, every: int, factor: float, n: int) -> float:
+    return float(rate * factor ** (n // every))
+
+
+def _cosine(rate: float, steps: int, least: float, n: int) -> float:
+    return least + (rate - least) * 0.5 * (1 + math.cos(math.pi * min(n / steps, 1.0)))
+
+
+def _warm_up(after: Schedule, steps: int, n: int) -> float:
+    return after(0) * (n + 1) / steps if n < steps else after(n - steps)
 
 
 def schedule_of(rate: Any) -> Schedule:

@@ -45,6 +45,8 @@ class Scope(threading.local):
         # arrays of all.
         self.exchange: Callable[[Array, Callable[[Sequence[Array]], Array]], Array] | None = None
         self.built: list[Any] | None = None  # layers whose parameters were made since
+        self.allowed: int | None = None  # how many modules may still be made, of a file's structure
+        self.caught: tuple[Any, Callable[[Any], Any]] | None = None  # a layer, and who gets its result
 
     def generator(self) -> np.random.Generator:
         """The source of random numbers: a seeded one within `fit`, else a new one."""

@@ -1,4 +1,4 @@
-"""What a network holds, by paths: parameters and buffers, read, loaded, frozen. Used by `module.py`."""
+"""What a network holds, by paths: parameters and buffers, read, loaded, frozen. Used by `stateful.py`."""
 
 from __future__ import annotations
 

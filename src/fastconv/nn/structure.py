@@ -1,4 +1,7 @@
-"""A network's structure as JSON: its class and what it was made with, part by part. Used by `module.py`."""
+"""A network's structure as JSON: its class and what it was made with, part by part.
+
+Used by `module.py` and `load.py`.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +106,7 @@ def _made(told: Any, classes: Mapping[str, type], depth: int) -> Any:
             *(_read(value, classes, depth + 1) for value in args),
             **{str(name): _read(value, classes, depth + 1) for name, value in named.items()},
         )
-    except TypeError as error:
+    except (TypeError, AttributeError, LookupError, ArithmeticError, MemoryError) as error:
         raise ValueError(f"load: a {told['class']} cannot be made so: {error}") from None
     for name, part in replaced.items():
         if not isinstance(net.__dict__.get(name, name), (Core, type(None))):

@@ -12,6 +12,7 @@ from fastconv.graph.costs import bytes_of, flops_of
 from fastconv.graph.graph import Node, Value
 from fastconv.nn.core import Core
 from fastconv.nn.export import drawn, unbuilt_again
+from fastconv.nn.operations.activate import by_output
 from fastconv.nn.scope import setting
 from fastconv.nn.state import parameters
 
@@ -135,7 +136,10 @@ def _row(path: str, module: Core, nodes: list[Node], fields: dict[int, Any], is_
     last = nodes[-1].outputs[0]
     assert last is not None
     makes = [node for node in nodes if node.operation not in ("Transpose", "Reshape", "Flatten", "Identity")]
-    memory = sum(bytes_of(value) for node in makes for value in node.outputs)
+    if is_leaf and own and "activation" in module.__dict__:  # one operation, however many nodes it is
+        memory = bytes_of(last) * (1 if by_output(module.activation) else 2)
+    else:
+        memory = sum(bytes_of(value) for node in makes for value in node.outputs)
     shape = last.shape or ()
     return Row(path, type(module).__name__, shape, count, sum(map(flops_of, nodes)), fields[id(last)], memory)
 

@@ -193,6 +193,13 @@ class NonLocal(Module):
         return x + self.norm(self.out(image))
 
 
+def attend(parts: dict[str, Any], name: str | None, channels: int) -> None:
+    """Put the block that a word means behind the last of some parts, whose paths stay as they are."""
+    block = attention_of(name, channels)
+    if block is not None:
+        parts[f"{[*parts][-1]}_attention"] = block
+
+
 def attention_of(name: str | None, channels: int) -> Module | None:
     """The block that a word means: se, cbam, eca, spatial or non_local."""
     if name is None:

@@ -159,6 +159,8 @@ class InvertedResidual(Module):
     flat : bool
         Whether the last convolution and its normalisation are parts of the body, as in torchvision's MobileNetV2, or
         of a part of their own.
+    attention
+        As of `Residual`.
 
     Examples
     --------
@@ -184,6 +186,7 @@ class InvertedResidual(Module):
         momentum: float = 0.1,
         name: str = "conv",
         flat: bool = True,
+        attention: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -199,10 +202,13 @@ class InvertedResidual(Module):
         parts += [*last] if flat else [last]
         self.adds, self.name = stride == 1 and channels == filters, name
         self.__dict__[name] = Sequential(*parts)
+        self.attention = attention_of(attention, filters)
         self.drop = StochasticDepth(drop) if drop else None
 
     def forward(self, x: Any) -> Any:
         y = self.__dict__[self.name](x)
+        if self.attention is not None:
+            y = self.attention(y)
         if not self.adds:
             return y
         return x + (y if self.drop is None else self.drop(y))

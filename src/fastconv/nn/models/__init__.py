@@ -2,6 +2,9 @@
 
 Each is a function of the number of classes (and of its layout), and gives a `Module` whose parameters are made with the
 first input, by `Module.build`, or by `Module.load_state_dict`.
+
+Those of images take ``attention``: "se", "cbam", "eca", "spatial" or "non_local" puts such a block behind each of
+theirs, before a shortcut is added where there is one. All other paths stay, so that weights load with ``strict=False``.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ from fastconv.nn.models.mobile import (
 from fastconv.nn.models.others import ActorCritic, CapsNet, WaveNet, actor_critic, capsnet, dqn, wavenet
 from fastconv.nn.models.residual import (
     deeplabv3_resnet50,
+    eight_residuals,
     fcn_resnet50,
     resnet18,
     resnet20,
@@ -74,6 +78,7 @@ __all__ = [
     "efficientnet_b0",
     "efficientnet_b1",
     "efficientnet_b2",
+    "eight_residuals",
     "fcn_resnet50",
     "googlenet",
     "inception_v3",

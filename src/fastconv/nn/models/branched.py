@@ -6,6 +6,7 @@ from typing import Any
 
 from fastconv.nn import functional as F
 from fastconv.nn.blocks import branches
+from fastconv.nn.blocks.attention import attend
 from fastconv.nn.blocks.branches import Inception, Transition, named_conv
 from fastconv.nn.blocks.parts import conv_norm
 from fastconv.nn.containers import Sequential
@@ -40,7 +41,18 @@ _INCEPTIONS = {
 }
 
 
-def googlenet(num_classes: int = 1000, *, dropout: float = 0.2, layout: Layout | None = None) -> Sequential:
+def _joined(channels: tuple[int, ...]) -> int:
+    """What the branches give together."""
+    return channels[0] + channels[2] + channels[4] + channels[5]
+
+
+def googlenet(
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.2,
+    attention: str | None = None,
+    layout: Layout | None = None,
+) -> Sequential:
     """GoogLeNet without auxiliary heads: Szegedy et al., "Going Deeper with Convolutions", 2015.
 
     As torchvision has it: with batch normalisation, and kernels of 3x3 in place of 5x5.
@@ -64,6 +76,7 @@ def googlenet(num_classes: int = 1000, *, dropout: float = 0.2, layout: Layout |
         if name == "5a":
             parts["maxpool4"] = MaxPool2D(2, 2, ceil_mode=True)
         parts[f"inception{name}"] = Inception(*channels, large=3)
+        attend(parts, attention, _joined(channels))
     parts |= {
         "avgpool": GlobalAvgPool2D(keepdims=False),
         "dropout": Dropout(dropout),
@@ -72,7 +85,9 @@ def googlenet(num_classes: int = 1000, *, dropout: float = 0.2, layout: Layout |
     return Sequential(parts, layout=layout)
 
 
-def two_inceptions(num_classes: int = 10, *, layout: Layout | None = None) -> Sequential:
+def two_inceptions(
+    num_classes: int = 10, *, attention: str | None = None, layout: Layout | None = None
+) -> Sequential:
     """A small network of two Inception modules, as notes on the subject build it.
 
     Examples
@@ -81,15 +96,11 @@ def two_inceptions(num_classes: int = 10, *, layout: Layout | None = None) -> Se
     >>> nn.models.two_inceptions()(np.ones((1, 3, 32, 32))).shape
     (1, 10)
     """
-    return Sequential(
-        named_conv(64, 3),
-        MaxPool2D(3, 2, 1),
-        Inception(*_INCEPTIONS["3a"]),
-        Inception(*_INCEPTIONS["3b"]),
-        GlobalAvgPool2D(keepdims=False),
-        Dense(num_classes),
-        layout=layout,
-    )
+    parts: dict[str, Any] = {"0": named_conv(64, 3), "1": MaxPool2D(3, 2, 1)}
+    for place, name in (("2", "3a"), ("3", "3b")):
+        parts[place] = Inception(*_INCEPTIONS[name])
+        attend(parts, attention, _joined(_INCEPTIONS[name]))
+    return Sequential(parts | {"4": GlobalAvgPool2D(keepdims=False), "5": Dense(num_classes)}, layout=layout)
 
 
 def densenet(
@@ -98,6 +109,7 @@ def densenet(
     first: int = 64,
     num_classes: int = 1000,
     *,
+    attention: str | None = None,
     layout: Layout | None = None,
 ) -> Sequential:
     """A DenseNet: Huang et al., "Densely Connected Convolutional Networks", 2017.
@@ -111,6 +123,8 @@ def densenet(
     first : int
         Channels of the first convolution.
     num_classes : int
+    attention : {"se", "cbam", "eca", "spatial", "non_local"}, optional
+        Behind every dense block.
     layout : {"NCHW", "NHWC"}, optional
 
     Examples
@@ -129,6 +143,7 @@ def densenet(
     for place, layers in enumerate(blocks, 1):
         features[f"denseblock{place}"] = branches.Dense(layers, growth)
         channels += layers * growth
+        attend(features, attention, channels)
         if place < len(blocks):
             channels //= 2
             features[f"transition{place}"] = Transition(channels)
@@ -142,19 +157,25 @@ def densenet(
     return Sequential(parts, layout=layout)
 
 
-def densenet121(num_classes: int = 1000, *, layout: Layout | None = None) -> Sequential:
+def densenet121(
+    num_classes: int = 1000, *, attention: str | None = None, layout: Layout | None = None
+) -> Sequential:
     """DenseNet-121; see `densenet`."""
-    return densenet((6, 12, 24, 16), num_classes=num_classes, layout=layout)
+    return densenet((6, 12, 24, 16), num_classes=num_classes, attention=attention, layout=layout)
 
 
-def densenet169(num_classes: int = 1000, *, layout: Layout | None = None) -> Sequential:
+def densenet169(
+    num_classes: int = 1000, *, attention: str | None = None, layout: Layout | None = None
+) -> Sequential:
     """DenseNet-169; see `densenet`."""
-    return densenet((6, 12, 32, 32), num_classes=num_classes, layout=layout)
+    return densenet((6, 12, 32, 32), num_classes=num_classes, attention=attention, layout=layout)
 
 
-def densenet201(num_classes: int = 1000, *, layout: Layout | None = None) -> Sequential:
+def densenet201(
+    num_classes: int = 1000, *, attention: str | None = None, layout: Layout | None = None
+) -> Sequential:
     """DenseNet-201; see `densenet`."""
-    return densenet((6, 12, 48, 32), num_classes=num_classes, layout=layout)
+    return densenet((6, 12, 48, 32), num_classes=num_classes, attention=attention, layout=layout)
 
 
 class ShuffleUnit(Module):
@@ -195,7 +216,9 @@ class ShuffleUnit(Module):
         return F.channel_shuffle(F.concatenate(halves), 2)
 
 
-def _shufflenet(widths: tuple[int, ...], num_classes: int, layout: Layout | None) -> Sequential:
+def _shufflenet(
+    widths: tuple[int, ...], num_classes: int, attention: str | None, layout: Layout | None
+) -> Sequential:
     parts: dict[str, Any] = {"conv1": conv_norm(24, 3, 2), "maxpool": MaxPool2D(3, 2, 1)}
     channels = 24
     for stage, (filters, count) in enumerate(zip(widths[:3], (4, 8, 4), strict=True), 2):
@@ -203,7 +226,11 @@ def _shufflenet(widths: tuple[int, ...], num_classes: int, layout: Layout | None
             ShuffleUnit(channels, filters, 2),
             *(ShuffleUnit(filters, filters) for _ in range(count - 1)),
         ]
-        parts[f"stage{stage}"] = Sequential(*units)
+        held: dict[str, Any] = {}
+        for place, unit in enumerate(units):
+            held[str(place)] = unit
+            attend(held, attention, filters)
+        parts[f"stage{stage}"] = Sequential(held)
         channels = filters
     parts |= {
         "conv5": conv_norm(widths[3]),
@@ -213,12 +240,16 @@ def _shufflenet(widths: tuple[int, ...], num_classes: int, layout: Layout | None
     return Sequential(parts, layout=layout)
 
 
-def shufflenet_v2_x0_5(num_classes: int = 1000, *, layout: Layout | None = None) -> Sequential:
+def shufflenet_v2_x0_5(
+    num_classes: int = 1000, *, attention: str | None = None, layout: Layout | None = None
+) -> Sequential:
     """ShuffleNet v2 with half the channels; see `shufflenet_v2_x1_0`."""
-    return _shufflenet((48, 96, 192, 1024), num_classes, layout)
+    return _shufflenet((48, 96, 192, 1024), num_classes, attention, layout)
 
 
-def shufflenet_v2_x1_0(num_classes: int = 1000, *, layout: Layout | None = None) -> Sequential:
+def shufflenet_v2_x1_0(
+    num_classes: int = 1000, *, attention: str | None = None, layout: Layout | None = None
+) -> Sequential:
     """ShuffleNet v2: Ma et al., "Practical Guidelines for Efficient CNN Architecture Design", 2018.
 
     Examples
@@ -227,4 +258,4 @@ def shufflenet_v2_x1_0(num_classes: int = 1000, *, layout: Layout | None = None)
     >>> f"{nn.models.shufflenet_v2_x1_0().summary((1, 3, 224, 224)).parameters:,}"
     '2,278,604'
     """
-    return _shufflenet((116, 232, 464, 1024), num_classes, layout)
+    return _shufflenet((116, 232, 464, 1024), num_classes, attention, layout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastconv.nn.blocks.attention import attend
 from fastconv.nn.blocks.branches import Fire
 from fastconv.nn.blocks.parts import conv_norm
 from fastconv.nn.containers import Sequential
@@ -31,7 +32,11 @@ __all__ = [
 
 
 def lenet5(
-    num_classes: int = 10, *, activation: ActivationLike = "tanh", layout: Layout | None = None
+    num_classes: int = 10,
+    *,
+    activation: ActivationLike = "tanh",
+    attention: str | None = None,
+    layout: Layout | None = None,
 ) -> Sequential:
     """LeNet-5, for images of 32x32 pixels and one channel: LeCun et al., "Gradient-Based Learning", 1998.
 
@@ -43,20 +48,27 @@ def lenet5(
     >>> nn.models.lenet5().summary((1, 1, 32, 32)).parameters
     61706
     """
-    return Sequential(
-        Conv2D(6, 5, activation=activation),
-        AvgPool2D(2),
-        Conv2D(16, 5, activation=activation),
-        AvgPool2D(2),
-        Flatten(),
-        Dense(120, activation=activation),
-        Dense(84, activation=activation),
-        Dense(num_classes),
-        layout=layout,
-    )
+    parts: dict[str, Any] = {}
+    for place, filters in ((0, 6), (2, 16)):
+        parts[str(place)] = Conv2D(filters, 5, activation=activation)
+        attend(parts, attention, filters)
+        parts[str(place + 1)] = AvgPool2D(2)
+    parts |= {
+        "4": Flatten(),
+        "5": Dense(120, activation=activation),
+        "6": Dense(84, activation=activation),
+        "7": Dense(num_classes),
+    }
+    return Sequential(parts, layout=layout)
 
 
-def alexnet(num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None) -> Sequential:
+def alexnet(
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
+) -> Sequential:
     """AlexNet, for images of 224x224 pixels: Krizhevsky, "One Weird Trick", 2014, as torchvision has it.
 
     Examples
@@ -65,16 +77,14 @@ def alexnet(num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | N
     >>> f"{nn.models.alexnet().summary((1, 3, 224, 224)).parameters:,}"
     '61,100,840'
     """
-    features: dict[str, Any] = {
-        "0": Conv2D(64, 11, 4, 2, activation="relu"),
-        "2": MaxPool2D(3, 2),
-        "3": Conv2D(192, 5, 1, 2, activation="relu"),
-        "5": MaxPool2D(3, 2),
-        "6": Conv2D(384, 3, 1, 1, activation="relu"),
-        "8": Conv2D(256, 3, 1, 1, activation="relu"),
-        "10": Conv2D(256, 3, 1, 1, activation="relu"),
-        "12": MaxPool2D(3, 2),
-    }
+    features: dict[str, Any] = {}
+    for name, *made in (
+        ("0", 64, 11, 4, 2), ("3", 192, 5, 1, 2), ("6", 384, 3, 1, 1), ("8", 256, 3, 1, 1), ("10", 256, 3, 1, 1),
+    ):  # fmt: skip
+        features[name] = Conv2D(*made, activation="relu")
+        attend(features, attention, made[0])
+        if name in ("0", "3", "10"):
+            features[str(int(name) + 2)] = MaxPool2D(3, 2)
     classifier = {
         "0": Dropout(dropout),
         "1": Dense(4096, activation="relu"),
@@ -98,7 +108,14 @@ def _image_classifier(features: Any, pool: Any, classifier: Any, layout: Layout 
 _VGG = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 
-def _vgg(depth: int, norm: bool, num_classes: int, dropout: float, layout: Layout | None) -> Sequential:
+def _vgg(
+    depth: int,
+    norm: bool,
+    num_classes: int,
+    dropout: float,
+    attention: str | None,
+    layout: Layout | None,
+) -> Sequential:
     features: dict[str, Any] = {}
     place = 0
     for filters, count in zip((64, 128, 256, 512, 512), _VGG[depth], strict=True):
@@ -110,6 +127,7 @@ def _vgg(depth: int, norm: bool, num_classes: int, dropout: float, layout: Layou
             else:
                 features[str(place)] = Conv2D(filters, 3, 1, 1, activation="relu")
             place += 3 if norm else 2
+        attend(features, attention, filters)
         features[str(place)] = MaxPool2D(2)
         place += 1
     classifier = {
@@ -122,17 +140,35 @@ def _vgg(depth: int, norm: bool, num_classes: int, dropout: float, layout: Layou
     return _image_classifier(features, AdaptiveAvgPool2D(7), Sequential(classifier), layout)
 
 
-def vgg11(num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None) -> Sequential:
+def vgg11(
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
+) -> Sequential:
     """VGG-11: Simonyan and Zisserman, "Very Deep Convolutional Networks", 2015."""
-    return _vgg(11, False, num_classes, dropout, layout)
+    return _vgg(11, False, num_classes, dropout, attention, layout)
 
 
-def vgg13(num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None) -> Sequential:
+def vgg13(
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
+) -> Sequential:
     """VGG-13; see `vgg11`."""
-    return _vgg(13, False, num_classes, dropout, layout)
+    return _vgg(13, False, num_classes, dropout, attention, layout)
 
 
-def vgg16(num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None) -> Sequential:
+def vgg16(
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
+) -> Sequential:
     """VGG-16; see `vgg11`.
 
     Examples
@@ -141,37 +177,82 @@ def vgg16(num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | Non
     >>> f"{nn.models.vgg16().summary((1, 3, 224, 224)).parameters:,}"
     '138,357,544'
     """
-    return _vgg(16, False, num_classes, dropout, layout)
+    return _vgg(16, False, num_classes, dropout, attention, layout)
 
 
-def vgg19(num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None) -> Sequential:
+def vgg19(
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
+) -> Sequential:
     """VGG-19; see `vgg11`."""
-    return _vgg(19, False, num_classes, dropout, layout)
+    return _vgg(19, False, num_classes, dropout, attention, layout)
 
 
-def vgg11_bn(num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None) -> Sequential:
+def vgg11_bn(
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
+) -> Sequential:
     """VGG-11 with batch normalisation; see `vgg11`."""
-    return _vgg(11, True, num_classes, dropout, layout)
+    return _vgg(11, True, num_classes, dropout, attention, layout)
 
 
-def vgg13_bn(num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None) -> Sequential:
+def vgg13_bn(
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
+) -> Sequential:
     """VGG-13 with batch normalisation; see `vgg11`."""
-    return _vgg(13, True, num_classes, dropout, layout)
+    return _vgg(13, True, num_classes, dropout, attention, layout)
 
 
-def vgg16_bn(num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None) -> Sequential:
+def vgg16_bn(
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
+) -> Sequential:
     """VGG-16 with batch normalisation; see `vgg11`."""
-    return _vgg(16, True, num_classes, dropout, layout)
+    return _vgg(16, True, num_classes, dropout, attention, layout)
 
 
-def vgg19_bn(num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None) -> Sequential:
+def vgg19_bn(
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
+) -> Sequential:
     """VGG-19 with batch normalisation; see `vgg11`."""
-    return _vgg(19, True, num_classes, dropout, layout)
+    return _vgg(19, True, num_classes, dropout, attention, layout)
 
 
 def _squeezenet(
-    features: dict[str, Any], num_classes: int, dropout: float, layout: Layout | None
+    stem: Conv2D,
+    pooled_after: tuple[int, ...],
+    num_classes: int,
+    dropout: float,
+    attention: str | None,
+    layout: Layout | None,
 ) -> Sequential:
+    """A first convolution and eight fire modules, with poolings after some of these."""
+    features: dict[str, Any] = {"0": stem, "2": MaxPool2D(3, 2, ceil_mode=True)}
+    number = 3
+    for place, squeezed in enumerate((16, 16, 32, 32, 48, 48, 64, 64)):
+        features[str(number)] = Fire(squeezed, 4 * squeezed)
+        attend(features, attention, 8 * squeezed)
+        number += 1
+        if place in pooled_after:
+            features[str(number)] = MaxPool2D(3, 2, ceil_mode=True)
+            number += 1
     classifier = {
         "0": Dropout(dropout),
         "1": Conv2D(num_classes, 1, activation="relu"),
@@ -181,7 +262,11 @@ def _squeezenet(
 
 
 def squeezenet1_0(
-    num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
 ) -> Sequential:
     """SqueezeNet 1.0: Iandola et al., 2016.
 
@@ -191,46 +276,29 @@ def squeezenet1_0(
     >>> f"{nn.models.squeezenet1_0().summary((1, 3, 224, 224)).parameters:,}"
     '1,248,424'
     """
-    features: dict[str, Any] = {
-        "0": Conv2D(96, 7, 2, activation="relu"),
-        "2": MaxPool2D(3, 2, ceil_mode=True),
-        "3": Fire(16, 64),
-        "4": Fire(16, 64),
-        "5": Fire(32, 128),
-        "6": MaxPool2D(3, 2, ceil_mode=True),
-        "7": Fire(32, 128),
-        "8": Fire(48, 192),
-        "9": Fire(48, 192),
-        "10": Fire(64, 256),
-        "11": MaxPool2D(3, 2, ceil_mode=True),
-        "12": Fire(64, 256),
-    }
-    return _squeezenet(features, num_classes, dropout, layout)
+    stem = Conv2D(96, 7, 2, activation="relu")
+    return _squeezenet(stem, (2, 6), num_classes, dropout, attention, layout)
 
 
 def squeezenet1_1(
-    num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
 ) -> Sequential:
     """SqueezeNet 1.1: as 1.0 with less than half the work."""
-    features: dict[str, Any] = {
-        "0": Conv2D(64, 3, 2, activation="relu"),
-        "2": MaxPool2D(3, 2, ceil_mode=True),
-        "3": Fire(16, 64),
-        "4": Fire(16, 64),
-        "5": MaxPool2D(3, 2, ceil_mode=True),
-        "6": Fire(32, 128),
-        "7": Fire(32, 128),
-        "8": MaxPool2D(3, 2, ceil_mode=True),
-        "9": Fire(48, 192),
-        "10": Fire(48, 192),
-        "11": Fire(64, 256),
-        "12": Fire(64, 256),
-    }
-    return _squeezenet(features, num_classes, dropout, layout)
+    stem = Conv2D(64, 3, 2, activation="relu")
+    return _squeezenet(stem, (1, 3), num_classes, dropout, attention, layout)
 
 
 def mobilenet_v1(
-    num_classes: int = 1000, *, width: float = 1.0, dropout: float = 0.001, layout: Layout | None = None
+    num_classes: int = 1000,
+    *,
+    width: float = 1.0,
+    dropout: float = 0.001,
+    attention: str | None = None,
+    layout: Layout | None = None,
 ) -> Sequential:
     """MobileNet v1: Howard et al., "MobileNets", 2017; `width` times the channels.
 
@@ -242,10 +310,12 @@ def mobilenet_v1(
     """
     plan = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
     channels = int(32 * width)
-    parts: list[Any] = [conv_norm(channels, 3, 2)]
-    for filters, stride in plan:
+    features: dict[str, Any] = {"0": conv_norm(channels, 3, 2)}
+    for place, (filters, stride) in enumerate(plan):
         wide = int(filters * width)
-        parts += [conv_norm(channels, 3, stride, groups=channels), conv_norm(wide)]
+        features[str(2 * place + 1)] = conv_norm(channels, 3, stride, groups=channels)
+        features[str(2 * place + 2)] = conv_norm(wide)
+        attend(features, attention, wide)
         channels = wide
     ends = [GlobalAvgPool2D(keepdims=False), Dropout(dropout), Dense(num_classes)]
-    return Sequential({"features": Sequential(*parts), "classifier": Sequential(*ends)}, layout=layout)
+    return Sequential({"features": Sequential(features), "classifier": Sequential(*ends)}, layout=layout)

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastconv.nn import functional as F
+from fastconv.nn.blocks.attention import attend, attention_of
 from fastconv.nn.blocks.branches import named_conv
 from fastconv.nn.blocks.parts import conv_norm
 from fastconv.nn.containers import Residual, Sequential
-from fastconv.nn.layers.conv import SeparableConv2D
 from fastconv.nn.layers.dense import Activation, Dense
 from fastconv.nn.layers.norm import BatchNorm2D, Dropout
 from fastconv.nn.layers.pool import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from fastconv.nn.layers.several_conv import SeparableConv2D
 from fastconv.nn.module import Module
 from fastconv.typing import Layout
 
@@ -112,7 +113,11 @@ def _large() -> Mixed:
 
 
 def inception_v3(
-    num_classes: int = 1000, *, dropout: float = 0.5, layout: Layout | None = None
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.5,
+    attention: str | None = None,
+    layout: Layout | None = None,
 ) -> Sequential:
     """Inception-v3 without the auxiliary head, for images of 299x299 pixels: Szegedy et al., 2016.
 
@@ -129,6 +134,19 @@ def inception_v3(
         "branch7x7x3_3": _high(192),
         "branch7x7x3_4": (192, 3, 2, 0),
     }
+    mixed = {
+        "5b": (_small(32), 256),
+        "5c": (_small(64), 288),
+        "5d": (_small(64), 288),
+        "6a": (Mixed([{"branch3x3": (384, 3, 2, 0)}, shrink, {"max": ()}]), 768),
+        "6b": (_middle(128), 768),
+        "6c": (_middle(160), 768),
+        "6d": (_middle(160), 768),
+        "6e": (_middle(192), 768),
+        "7a": (Mixed([{"branch3x3_1": (192,), "branch3x3_2": (320, 3, 2, 0)}, again, {"max": ()}]), 1280),
+        "7b": (_large(), 2048),
+        "7c": (_large(), 2048),
+    }
     parts: dict[str, Any] = {
         "Conv2d_1a_3x3": named_conv(32, 3, 2, 0),
         "Conv2d_2a_3x3": named_conv(32, 3, 1, 0),
@@ -137,17 +155,11 @@ def inception_v3(
         "Conv2d_3b_1x1": named_conv(80),
         "Conv2d_4a_3x3": named_conv(192, 3, 1, 0),
         "maxpool2": MaxPool2D(3, 2),
-        "Mixed_5b": _small(32),
-        "Mixed_5c": _small(64),
-        "Mixed_5d": _small(64),
-        "Mixed_6a": Mixed([{"branch3x3": (384, 3, 2, 0)}, shrink, {"max": ()}]),
-        "Mixed_6b": _middle(128),
-        "Mixed_6c": _middle(160),
-        "Mixed_6d": _middle(160),
-        "Mixed_6e": _middle(192),
-        "Mixed_7a": Mixed([{"branch3x3_1": (192,), "branch3x3_2": (320, 3, 2, 0)}, again, {"max": ()}]),
-        "Mixed_7b": _large(),
-        "Mixed_7c": _large(),
+    }
+    for name, (module, channels) in mixed.items():
+        parts[f"Mixed_{name}"] = module
+        attend(parts, attention, channels)
+    parts |= {
         "avgpool": GlobalAvgPool2D(keepdims=False),
         "dropout": Dropout(dropout),
         "fc": Dense(num_classes),
@@ -159,7 +171,9 @@ def _separable(filters: int) -> list[Module]:
     return [SeparableConv2D(filters, 3, padding=1, bias=False), BatchNorm2D(0.01, 1e-3)]
 
 
-def xception(num_classes: int = 1000, *, layout: Layout | None = None) -> Sequential:
+def xception(
+    num_classes: int = 1000, *, attention: str | None = None, layout: Layout | None = None
+) -> Sequential:
     """Xception, for images of 299x299 pixels: Chollet, 2017, as Keras has it.
 
     Examples
@@ -169,15 +183,20 @@ def xception(num_classes: int = 1000, *, layout: Layout | None = None) -> Sequen
     '22,855,952'
     """
     norm: dict[str, Any] = {"eps": 1e-3, "momentum": 0.01}
+
+    def attended(filters: int) -> list[Module]:
+        block = attention_of(attention, filters)
+        return [] if block is None else [block]
+
     parts: list[Any] = [conv_norm(32, 3, 2, padding=0, **norm), conv_norm(64, 3, padding=0, **norm)]
     for place, filters in enumerate((128, 256, 728)):
         body = [*_separable(filters), Activation("relu"), *_separable(filters), MaxPool2D(3, 2, "same")]
         first = [Activation("relu")] if place else []
         shortcut = conv_norm(filters, 1, 2, activation=None, **norm)
-        parts.append(Residual(*first, *body, shortcut=shortcut))
+        parts.append(Residual(*first, *body, *attended(filters), shortcut=shortcut))
     for _ in range(8):
         steps = [[Activation("relu"), *_separable(728)] for _ in range(3)]
-        parts.append(Residual(*(part for step in steps for part in step)))
+        parts.append(Residual(*(part for step in steps for part in step), *attended(728)))
     body = [
         Activation("relu"),
         *_separable(728),
@@ -185,6 +204,6 @@ def xception(num_classes: int = 1000, *, layout: Layout | None = None) -> Sequen
         *_separable(1024),
         MaxPool2D(3, 2, "same"),
     ]
-    parts.append(Residual(*body, shortcut=conv_norm(1024, 1, 2, activation=None, **norm)))
+    parts.append(Residual(*body, *attended(1024), shortcut=conv_norm(1024, 1, 2, activation=None, **norm)))
     parts += [*_separable(1536), Activation("relu"), *_separable(2048), Activation("relu")]
     return Sequential(*parts, GlobalAvgPool2D(keepdims=False), Dense(num_classes), layout=layout)

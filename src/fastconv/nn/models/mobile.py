@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.arguments import integer
 from fastconv.nn import functional as F
+from fastconv.nn.blocks.attention import attention_of
 from fastconv.nn.blocks.parts import StochasticDepth, conv_norm
 from fastconv.nn.blocks.residual import InvertedResidual
 from fastconv.nn.containers import Sequential
@@ -16,7 +18,7 @@ from fastconv.nn.layers.dense import Dense, Flatten
 from fastconv.nn.layers.norm import Dropout, LayerNorm
 from fastconv.nn.layers.pool import GlobalAvgPool2D
 from fastconv.nn.module import Module
-from fastconv.typing import Layout
+from fastconv.typing import Array, Layout
 
 __all__ = [
     "convnext_tiny",
@@ -45,7 +47,12 @@ def _classifier(features: list[Any], classifier: Any, layout: Layout | None) -> 
 
 
 def mobilenet_v2(
-    num_classes: int = 1000, *, width: float = 1.0, dropout: float = 0.2, layout: Layout | None = None
+    num_classes: int = 1000,
+    *,
+    width: float = 1.0,
+    dropout: float = 0.2,
+    attention: str | None = None,
+    layout: Layout | None = None,
 ) -> Sequential:
     """MobileNet v2: Sandler et al., "Inverted Residuals and Linear Bottlenecks", 2018; `width` times the channels.
 
@@ -70,7 +77,7 @@ def mobilenet_v2(
         wide = divisible(filters * width)
         for place in range(count):
             step = stride if place == 0 else 1
-            features.append(InvertedResidual(channels, wide, step, channels * factor))
+            features.append(InvertedResidual(channels, wide, step, channels * factor, attention=attention))
             channels = wide
     features.append(conv_norm(divisible(1280 * max(1.0, width)), activation="relu6"))
     return _classifier(features, Sequential(Dropout(dropout), Dense(num_classes)), layout)
@@ -97,6 +104,7 @@ def _mobilenet_v3(
     last: int,
     num_classes: int,
     dropout: float,
+    attention: str | None,
     layout: Layout | None,
 ) -> Sequential:
     norm: dict[str, Any] = {"eps": 1e-3, "momentum": 0.01}
@@ -115,6 +123,7 @@ def _mobilenet_v3(
                 gate="hardsigmoid",
                 name="block",
                 flat=False,
+                attention=attention,
                 **norm,
             )
         )
@@ -129,17 +138,25 @@ def _mobilenet_v3(
 
 
 def mobilenet_v3_large(
-    num_classes: int = 1000, *, dropout: float = 0.2, layout: Layout | None = None
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.2,
+    attention: str | None = None,
+    layout: Layout | None = None,
 ) -> Sequential:
     """MobileNet v3, the large one: Howard et al., "Searching for MobileNetV3", 2019."""
-    return _mobilenet_v3(_LARGE, 1280, num_classes, dropout, layout)
+    return _mobilenet_v3(_LARGE, 1280, num_classes, dropout, attention, layout)
 
 
 def mobilenet_v3_small(
-    num_classes: int = 1000, *, dropout: float = 0.2, layout: Layout | None = None
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.2,
+    attention: str | None = None,
+    layout: Layout | None = None,
 ) -> Sequential:
     """MobileNet v3, the small one; see `mobilenet_v3_large`."""
-    return _mobilenet_v3(_SMALL, 1024, num_classes, dropout, layout)
+    return _mobilenet_v3(_SMALL, 1024, num_classes, dropout, attention, layout)
 
 
 # Factor of the channels between, kernel, stride, filters, blocks.
@@ -150,7 +167,12 @@ _EFFICIENT = [
 
 
 def _efficientnet(
-    width: float, depth: float, num_classes: int, dropout: float, layout: Layout | None
+    width: float,
+    depth: float,
+    num_classes: int,
+    dropout: float,
+    attention: str | None,
+    layout: Layout | None,
 ) -> Sequential:
     counts = [math.ceil(count * depth) for *_, count in _EFFICIENT]
     channels, done = divisible(32 * width), 0
@@ -171,6 +193,7 @@ def _efficientnet(
                     drop=0.2 * done / sum(counts),
                     name="block",
                     flat=False,
+                    attention=attention,
                 )
             )
             channels, done = wide, done + 1
@@ -180,7 +203,11 @@ def _efficientnet(
 
 
 def efficientnet_b0(
-    num_classes: int = 1000, *, dropout: float = 0.2, layout: Layout | None = None
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.2,
+    attention: str | None = None,
+    layout: Layout | None = None,
 ) -> Sequential:
     """EfficientNet-B0: Tan and Le, "EfficientNet", 2019; for images of 224x224 pixels.
 
@@ -190,21 +217,34 @@ def efficientnet_b0(
     >>> f"{nn.models.efficientnet_b0().summary((1, 3, 224, 224)).parameters:,}"
     '5,288,548'
     """
-    return _efficientnet(1.0, 1.0, num_classes, dropout, layout)
+    return _efficientnet(1.0, 1.0, num_classes, dropout, attention, layout)
 
 
 def efficientnet_b1(
-    num_classes: int = 1000, *, dropout: float = 0.2, layout: Layout | None = None
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.2,
+    attention: str | None = None,
+    layout: Layout | None = None,
 ) -> Sequential:
     """EfficientNet-B1, for images of 240x240 pixels; see `efficientnet_b0`."""
-    return _efficientnet(1.0, 1.1, num_classes, dropout, layout)
+    return _efficientnet(1.0, 1.1, num_classes, dropout, attention, layout)
 
 
 def efficientnet_b2(
-    num_classes: int = 1000, *, dropout: float = 0.3, layout: Layout | None = None
+    num_classes: int = 1000,
+    *,
+    dropout: float = 0.3,
+    attention: str | None = None,
+    layout: Layout | None = None,
 ) -> Sequential:
     """EfficientNet-B2, for images of 260x260 pixels; see `efficientnet_b0`."""
-    return _efficientnet(1.1, 1.2, num_classes, dropout, layout)
+    return _efficientnet(1.1, 1.2, num_classes, dropout, attention, layout)
+
+
+def _almost_nothing(shape: tuple[int, ...], rng: np.random.Generator, dtype: Any) -> Array:
+    """The paper's first scale: blocks begin as their shortcuts."""
+    return np.full(shape, 1e-6, dtype)
 
 
 class ConvNeXtBlock(Module):
@@ -215,11 +255,16 @@ class ConvNeXtBlock(Module):
     channels : int
     drop : float
         The rate of stochastic depth.
+    attention : str, optional
+        As of `blocks.Residual`.
     """
 
-    def __init__(self, channels: int, drop: float = 0.0, **options: Any) -> None:
+    def __init__(
+        self, channels: int, drop: float = 0.0, *, attention: str | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self.layer_scale = np.full((channels, 1, 1), 1e-6, np.float32)
+        self.channels_scaled = integer("ConvNeXtBlock", "channels", channels, 1)
+        self.declare("layer_scale")
         self.block = Sequential(
             {
                 "0": DepthwiseConv2D(7, 1, 3),
@@ -228,10 +273,15 @@ class ConvNeXtBlock(Module):
                 "5": Dense(channels),
             }
         )
+        self.attention = attention_of(attention, channels)
         self.drop = StochasticDepth(drop)
+
+    def expected(self, name: str) -> tuple[int | None, ...]:
+        return (self.channels_scaled, 1, 1)
 
     def forward(self, x: Any) -> Any:
         """Between the convolution and the end, the channels come last."""
+        self.make("layer_scale", (self.channels_scaled, 1, 1), _almost_nothing)
         last = F.channel_axis(4) == 3
         convolve, *others = self.block
         y = convolve(x)
@@ -239,13 +289,16 @@ class ConvNeXtBlock(Module):
             y = y.transpose(0, 2, 3, 1)
         norm, wide, narrow = others
         y = narrow(wide(norm(y)))
-        scale = self.layer_scale
-        if last:
-            return x + self.drop(y * scale.reshape(-1))
-        return x + self.drop(y.transpose(0, 3, 1, 2) * scale)
+        if not last:
+            y = y.transpose(0, 3, 1, 2)
+        if self.attention is not None:
+            y = self.attention(y)
+        return x + self.drop(y * (self.layer_scale.reshape(-1) if last else self.layer_scale))
 
 
-def convnext_tiny(num_classes: int = 1000, *, drop: float = 0.1, layout: Layout | None = None) -> Sequential:
+def convnext_tiny(
+    num_classes: int = 1000, *, drop: float = 0.1, attention: str | None = None, layout: Layout | None = None
+) -> Sequential:
     """ConvNeXt-Tiny: Liu et al., "A ConvNet for the 2020s", 2022.
 
     Examples
@@ -262,7 +315,7 @@ def convnext_tiny(num_classes: int = 1000, *, drop: float = 0.1, layout: Layout 
             features.append(Sequential(LayerNorm(eps=1e-6), Conv2D(channels, 2, 2)))
         blocks = []
         for _ in range(depth):
-            blocks.append(ConvNeXtBlock(channels, drop * done / (sum(depths) - 1)))
+            blocks.append(ConvNeXtBlock(channels, drop * done / (sum(depths) - 1), attention=attention))
             done += 1
         features.append(Sequential(*blocks))
     parts = {

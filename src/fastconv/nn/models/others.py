@@ -6,6 +6,7 @@ from typing import Any
 
 from fastconv.arguments import integer
 from fastconv.nn import functional as F
+from fastconv.nn.blocks.attention import attend, attention_of
 from fastconv.nn.containers import Sequential
 from fastconv.nn.initialisers import normal
 from fastconv.nn.layers.conv import Conv1D, Conv2D
@@ -83,17 +84,17 @@ def wavenet(outputs: int = 1, layers: int = 6, *, layout: Layout | None = None) 
     return WaveNet(outputs, layers=layers, layout=layout)
 
 
-def _frames(hidden: int) -> list[Any]:
-    return [
-        Conv2D(32, 8, 4, activation="relu"),
-        Conv2D(64, 4, 2, activation="relu"),
-        Conv2D(64, 3, 1, activation="relu"),
-        Flatten(),
-        Dense(hidden, activation="relu"),
-    ]
+def _frames(hidden: int, attention: str | None) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    for place, (filters, kernel_size, stride) in enumerate(((32, 8, 4), (64, 4, 2), (64, 3, 1))):
+        parts[str(place)] = Conv2D(filters, kernel_size, stride, activation="relu")
+        attend(parts, attention, filters)
+    return parts | {"3": Flatten(), "4": Dense(hidden, activation="relu")}
 
 
-def dqn(actions: int, hidden: int = 512, *, layout: Layout | None = None) -> Sequential:
+def dqn(
+    actions: int, hidden: int = 512, *, attention: str | None = None, layout: Layout | None = None
+) -> Sequential:
     """The value of each action, from 4 frames of 84x84 pixels: Mnih et al., "Human-level Control", 2015.
 
     Examples
@@ -102,7 +103,7 @@ def dqn(actions: int, hidden: int = 512, *, layout: Layout | None = None) -> Seq
     >>> nn.models.dqn(4).summary((1, 4, 84, 84)).parameters
     1686180
     """
-    return Sequential(*_frames(hidden), Dense(actions), layout=layout)
+    return Sequential(_frames(hidden, attention) | {"5": Dense(actions)}, layout=layout)
 
 
 class ActorCritic(Module):
@@ -111,6 +112,8 @@ class ActorCritic(Module):
     Parameters
     ----------
     actions, hidden : int
+    attention : {"se", "cbam", "eca", "spatial", "non_local"}, optional
+        Behind every convolution.
 
     Examples
     --------
@@ -120,9 +123,11 @@ class ActorCritic(Module):
     ((2, 6), (2, 1))
     """
 
-    def __init__(self, actions: int, hidden: int = 512, **options: Any) -> None:
+    def __init__(
+        self, actions: int, hidden: int = 512, *, attention: str | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self.body = Sequential(*_frames(hidden))
+        self.body = Sequential(_frames(hidden, attention))
         self.actor, self.critic = Dense(actions), Dense(1)
 
     def forward(self, x: Any) -> Any:
@@ -130,9 +135,11 @@ class ActorCritic(Module):
         return self.actor(features), self.critic(features)
 
 
-def actor_critic(actions: int, hidden: int = 512, *, layout: Layout | None = None) -> ActorCritic:
+def actor_critic(
+    actions: int, hidden: int = 512, *, attention: str | None = None, layout: Layout | None = None
+) -> ActorCritic:
     """An `ActorCritic`."""
-    return ActorCritic(actions, hidden, layout=layout)
+    return ActorCritic(actions, hidden, attention=attention, layout=layout)
 
 
 def _squashed(s: Any) -> Any:
@@ -195,6 +202,8 @@ class CapsNet(Module):
         Of both convolutions, the second of which has the stride 2.
     size : int
         Numbers of each capsule of the first kind; those of the classes have twice as many.
+    attention : {"se", "cbam", "eca", "spatial", "non_local"}, optional
+        Behind the first convolution.
 
     Examples
     --------
@@ -211,6 +220,7 @@ class CapsNet(Module):
         filters: int = 256,
         kernel_size: int = 9,
         size: int = 8,
+        attention: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -218,11 +228,13 @@ class CapsNet(Module):
             raise ValueError(f"CapsNet: filters is {filters}, but needs to be a multiple of size, {size}")
         self.size = integer("CapsNet", "size", size, 1)
         self.conv = Conv2D(filters, kernel_size, activation="relu")
+        self.attention = attention_of(attention, filters)
         self.primary = Conv2D(filters, kernel_size, 2)
         self.digits = Capsules(num_classes, 2 * size, routings)
 
     def forward(self, x: Any) -> Any:
-        y = self.primary(self.conv(x))
+        y = self.conv(x)
+        y = self.primary(y if self.attention is None else self.attention(y))
         if F.channel_axis(4) == 3:
             y = y.transpose(0, 3, 1, 2)
         channels, height, width = y.shape[1:]
@@ -232,7 +244,9 @@ class CapsNet(Module):
         return F.sqrt(F.sum(classes * classes, axis=-1) + 1e-9)
 
 
-def capsnet(num_classes: int = 10, routings: int = 3, *, layout: Layout | None = None) -> CapsNet:
+def capsnet(
+    num_classes: int = 10, routings: int = 3, *, attention: str | None = None, layout: Layout | None = None
+) -> CapsNet:
     """The `CapsNet` of the paper without its decoder, for images of 28x28 pixels and one channel.
 
     Examples
@@ -241,4 +255,4 @@ def capsnet(num_classes: int = 10, routings: int = 3, *, layout: Layout | None =
     >>> f"{nn.models.capsnet().summary((1, 1, 28, 28)).parameters:,}"
     '6,804,224'
     """
-    return CapsNet(num_classes, routings, layout=layout)
+    return CapsNet(num_classes, routings, attention=attention, layout=layout)

@@ -18,6 +18,7 @@ from fastconv.typing import Layout
 
 __all__ = [
     "deeplabv3_resnet50",
+    "eight_residuals",
     "fcn_resnet50",
     "resnet18",
     "resnet20",
@@ -147,11 +148,35 @@ def resnet20(
     >>> nn.models.resnet20()(np.ones((1, 3, 32, 32))).shape
     (1, 10)
     """
-    parts: list[Any] = [conv_norm(16, 3)]
-    for stage in range(3):
-        for place in range(3):
+    return _small_images(16, (3, 3, 3), num_classes, attention, layout)
+
+
+def eight_residuals(
+    num_classes: int = 10, *, attention: str | None = None, layout: Layout | None = None
+) -> Sequential:
+    """Eight residual blocks of (64, 128, 256) channels for small images, as notes on the subject build it.
+
+    Two, three and three blocks, the first of each later three with the stride 2.
+
+    Examples
+    --------
+    >>> import fastconv.nn as nn
+    >>> summary = nn.models.eight_residuals().summary((1, 3, 32, 32))
+    >>> sum(row.kind == "Residual" for row in summary.rows), f"{summary.parameters:,}"
+    (8, '4,253,770')
+    """
+    return _small_images(64, (2, 3, 3), num_classes, attention, layout)
+
+
+def _small_images(
+    first: int, depths: tuple[int, ...], num_classes: int, attention: str | None, layout: Layout | None
+) -> Sequential:
+    """Stages of blocks at full size, a half and a quarter, each with twice the channels of the last."""
+    parts: list[Any] = [conv_norm(first, 3)]
+    for stage, depth in enumerate(depths):
+        for place in range(depth):
             step = 2 if stage and not place else 1
-            parts.append(Residual(16 << stage, step, attention=attention))
+            parts.append(Residual(first << stage, step, attention=attention))
     return Sequential(*parts, GlobalAvgPool2D(keepdims=False), Dense(num_classes), layout=layout)
 
 
@@ -174,19 +199,23 @@ class Segmenter(Module):
         return F.resize2d(self.classifier(self.backbone(x)), size, mode="linear")
 
 
-def _dilated_resnet50() -> Sequential:
-    return Sequential(_stages("bottleneck", (3, 4, 6, 3), None, 1, 64, dilated=True))
+def _dilated_resnet50(attention: str | None) -> Sequential:
+    return Sequential(_stages("bottleneck", (3, 4, 6, 3), attention, 1, 64, dilated=True))
 
 
-def fcn_resnet50(num_classes: int = 21, *, layout: Layout | None = None) -> Segmenter:
+def fcn_resnet50(
+    num_classes: int = 21, *, attention: str | None = None, layout: Layout | None = None
+) -> Segmenter:
     """FCN on a dilated ResNet-50: Long et al., "Fully Convolutional Networks", 2015, as torchvision has it."""
     conv, norm, activation = conv_norm(512, 3)
     head = Sequential(conv, norm, activation, Dropout(0.1), Conv2D(num_classes, 1))
-    return Segmenter(_dilated_resnet50(), head, layout=layout)
+    return Segmenter(_dilated_resnet50(attention), head, layout=layout)
 
 
-def deeplabv3_resnet50(num_classes: int = 21, *, layout: Layout | None = None) -> Segmenter:
+def deeplabv3_resnet50(
+    num_classes: int = 21, *, attention: str | None = None, layout: Layout | None = None
+) -> Segmenter:
     """DeepLabV3 on a dilated ResNet-50: Chen et al., 2017, as torchvision has it."""
     conv, norm, activation = conv_norm(256, 3)
     head = Sequential(ASPP(), conv, norm, activation, Conv2D(num_classes, 1))
-    return Segmenter(_dilated_resnet50(), head, layout=layout)
+    return Segmenter(_dilated_resnet50(attention), head, layout=layout)

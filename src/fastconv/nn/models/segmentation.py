@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastconv.nn import functional as F
+from fastconv.nn.blocks.attention import attend
 from fastconv.nn.containers import Sequential
 from fastconv.nn.layers.conv import Conv2D, ConvTranspose2D
 from fastconv.nn.layers.dense import Activation
@@ -17,13 +18,16 @@ from fastconv.typing import Layout
 __all__ = ["UNet", "unet", "unet_small"]
 
 
-def _double(filters: int, padding: Any, norm: bool) -> Sequential:
-    if norm:
-        parts: list[Any] = []
-        for _ in range(2):
+def _double(filters: int, padding: Any, norm: bool, attention: str | None) -> Sequential:
+    parts: list[Any] = []
+    for _ in range(2):
+        if norm:
             parts += [Conv2D(filters, 3, 1, padding, bias=False), BatchNorm2D(), Activation("relu")]
-        return Sequential(*parts)
-    return Sequential(*(Conv2D(filters, 3, 1, padding, activation="relu") for _ in range(2)))
+        else:
+            parts.append(Conv2D(filters, 3, 1, padding, activation="relu"))
+    named = {str(place): part for place, part in enumerate(parts)}
+    attend(named, attention, filters)
+    return Sequential(named)
 
 
 class UNet(Module):
@@ -40,6 +44,8 @@ class UNet(Module):
         2x2 transposed convolutions of stride 2, or enlarging by the nearest pixel and a 2x2 convolution.
     norm : bool
         Whether batch normalisation follows the convolutions.
+    attention : {"se", "cbam", "eca", "spatial", "non_local"}, optional
+        Behind every two convolutions.
 
     Examples
     --------
@@ -58,6 +64,7 @@ class UNet(Module):
         padding: str = "same",
         up: str = "transposed",
         norm: bool = False,
+        attention: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -66,16 +73,18 @@ class UNet(Module):
                 f"UNet: padding is {padding!r} and up {up!r}, but they need to be 'same' or 'valid', and 'transposed' "
                 "or 'upsample'"
             )
+        if not widths:
+            raise ValueError("UNet: widths is empty, but needs the channels of each level")
         self.num_classes, self.widths, self.padding = num_classes, tuple(widths), padding
         self.up, self.norm = up, norm
-        self.down = [_double(width, padding, norm) for width in widths]
+        self.down = [_double(width, padding, norm, attention) for width in widths]
         self.pool = MaxPool2D(2)
         rising = list(widths[-2::-1])
         if up == "transposed":
             self.rise: list[Any] = [ConvTranspose2D(width, 2, 2) for width in rising]
         else:
             self.rise = [Sequential(Upsample2D(2), Conv2D(width, 2, padding="same")) for width in rising]
-        self.join = [_double(width, padding, norm) for width in rising]
+        self.join = [_double(width, padding, norm, attention) for width in rising]
         self.head = Conv2D(num_classes, 1)
 
     def forward(self, x: Any) -> Any:
@@ -104,7 +113,7 @@ def _cropped(x: Any, like: Any, last: bool) -> Any:
     return x if all(part == slice(None) for part in index) else x[tuple(index)]
 
 
-def unet(num_classes: int = 2, *, layout: Layout | None = None) -> UNet:
+def unet(num_classes: int = 2, *, attention: str | None = None, layout: Layout | None = None) -> UNet:
     """The U-Net of the paper: five levels, no padding; 572x572 pixels give 388x388.
 
     Examples
@@ -114,10 +123,10 @@ def unet(num_classes: int = 2, *, layout: Layout | None = None) -> UNet:
     >>> f"{summary.parameters:,}", summary.rows[-1].output
     ('31,030,658', (1, 2, 388, 388))
     """
-    return UNet(num_classes, padding="valid", layout=layout)
+    return UNet(num_classes, padding="valid", attention=attention, layout=layout)
 
 
-def unet_small(num_classes: int = 1, *, layout: Layout | None = None) -> UNet:
+def unet_small(num_classes: int = 1, *, attention: str | None = None, layout: Layout | None = None) -> UNet:
     """A U-Net with two poolings, (64, 128, 256) channels, enlarging and 2x2 convolutions.
 
     Examples
@@ -126,4 +135,4 @@ def unet_small(num_classes: int = 1, *, layout: Layout | None = None) -> UNet:
     >>> nn.models.unet_small().summary((1, 1, 64, 64)).rows[-1].output
     (1, 1, 64, 64)
     """
-    return UNet(num_classes, (64, 128, 256), up="upsample", layout=layout)
+    return UNet(num_classes, (64, 128, 256), up="upsample", attention=attention, layout=layout)

@@ -1,0 +1,58 @@
+"""torchvision's networks, with random weights, and those of `fastconv.nn.models` with the same: results agree.
+
+Runs where torchvision is installed, which needs a PyTorch of its own version: an environment for itself.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from fastconv.nn import models
+from nn_cases import channels_first, in_layout
+from test_nn_models import PRESENT
+
+pytest.importorskip("torchvision")
+
+pytestmark = [pytest.mark.one_instruction_set, pytest.mark.slow]
+
+# What makes them without auxiliary heads, and without waiting for special initial weights.
+OPTIONS = {"aux_logits": False, "aux_loss": False, "init_weights": False, "weights_backbone": None}
+
+
+def peer_of(name):
+    """In inference mode, with statistics of no special values."""
+    import torch
+    import torchvision
+
+    make = torchvision.models.get_model_builder(name)
+    taken = inspect.signature(inspect.unwrap(make)).parameters
+    options = {word: value for word, value in OPTIONS.items() if word in taken}
+    torch.manual_seed(0)
+    peer = make(weights=None, **options).eval()
+    state = peer.state_dict()
+    for path, tensor in state.items():
+        if path.endswith("running_var"):
+            tensor.uniform_(0.7, 1.4)
+        elif path.endswith("running_mean"):
+            tensor.normal_(0, 0.1)
+    return peer
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("name", PRESENT)
+def test_results_are_those_of_torchvision(name, layout):
+    import torch
+
+    peer = peer_of(name)
+    net = getattr(models, name)(layout=layout)
+    net.load_state_dict(peer.state_dict())
+    x = np.random.default_rng(0).standard_normal((1, 3, 128, 112)).astype(np.float32)
+    with torch.no_grad():
+        expected = peer(torch.from_numpy(x))
+    expected = (expected["out"] if isinstance(expected, dict) else expected).numpy()
+    size = np.abs(expected).max()
+    assert size > 0
+    given = in_layout(x, layout)
+    for found in (net(given), net.compile(given.shape)(given)):
+        np.testing.assert_allclose(channels_first(found, layout), expected, rtol=0, atol=1e-4 * size)
