@@ -62,7 +62,9 @@ def test_value(backend, layout, dtype, value):
     )
 
 
-@pytest.mark.parametrize("kind", ["bool", "int8", "uint8", "int64", "uint64", "float16", "bfloat16", "float32"])
+@pytest.mark.parametrize(
+    "kind", ["bool", "int8", "uint8", "int64", "uint64", "float16", "bfloat16", "float32"]
+)
 def test_a_value_that_the_dtype_cannot_hold(backend, kind):
     dtype = np.dtype(ml_dtypes.bfloat16 if kind == "bfloat16" else kind)
     x = np.ones((1, 2, 2), dtype)
