@@ -1,5 +1,8 @@
 """Training with `fastconv.nn`: steps, losses, optimisers and schedules beside PyTorch's, digits learned, callbacks."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -349,18 +352,26 @@ def test_checkpoint_gives_the_same_gradients():
             np.testing.assert_array_equal(first, second)
 
 
-def test_what_a_tape_keeps_is_freed():
-    import gc
-    import weakref
+class Seen(nn.Module):
+    """Gives on what it gets, and knows whether that is still there."""
 
-    net = nn.Sequential(nn.Dense(4), nn.Activation("relu"), nn.Dense(2))
-    net.forward(np.ones((2, 3)))
-    record = net.__dict__["_record"]
-    kept = weakref.ref(record[0]._entries[1][3].value)
-    del record
+    def forward(self, x):
+        self.__dict__["is_there"] = weakref.ref(x.value)
+        return x
+
+
+def test_what_a_tape_keeps_is_freed():
+    seen = [Seen() for _ in range(3)]
+    net = nn.Sequential(nn.Dense(4), nn.BatchNorm2D(), seen[0], nn.Activation("relu"), seen[1], nn.Dense(2), seen[2])
+    with nn.training():
+        y = net.forward(np.arange(6.0).reshape(2, 3))
+    gc.collect()
+    assert seen[0].is_there() is None  # a slope needs the output of ReLU, nothing else its input
+    assert seen[1].is_there() is not None
+    assert seen[2].is_there().shape == y.shape
     net.backward(np.ones((2, 2)))
     gc.collect()
-    assert kept() is None
+    assert seen[1].is_there() is None
     with pytest.raises(ValueError, match="backward: needs a call of forward"):
         net.backward(np.ones((2, 2)))
 
