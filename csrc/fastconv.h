@@ -222,7 +222,8 @@ typedef struct {
     int rule, nesterov;
     double scale, limit, decay, kept, rate, first, second, eps, root_scale;
 } fc_update;
-/* Arrays of `count` elements: of `state` velocity or NULL; mean of squares, and velocity or NULL; mean and that of squares. */
+/* Arrays of `count` elements: of `state` velocity or NULL; mean of squares, and velocity or NULL; mean and that of
+ * squares. */
 typedef struct {
     void *weight;
     const void *gradient;

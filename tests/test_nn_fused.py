@@ -1,4 +1,4 @@
-"""What a training step does at once, beside the same step by step: batch normalisation with what follows it, optimisers."""
+"""What a training step does at once, beside the same step by step: batch normalisation and what follows, optimisers."""
 
 import math
 
@@ -58,7 +58,9 @@ def test_batch_norm_and_what_follows(backend, shape, layout, dtype, activation, 
     found = pullback(as_layout(slope, layout))
     tolerance = 3e-5 if dtype == "float32" else 1e-11
     # Where rounding decides whether a number is cut off, gradients differ by more than rounding.
-    near = (np.abs(expected - low) < 1e-6) & (expected > low) | (np.abs(expected - high) < 1e-6) & (expected < high)
+    near = (np.abs(expected - low) < 1e-6) & (expected > low) | (np.abs(expected - high) < 1e-6) & (
+        expected < high
+    )
     assert not near.any() or max(shape) > 200
     np.testing.assert_allclose(y, as_layout(expected, layout), rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(running[0], mean, rtol=tolerance)
@@ -89,7 +91,9 @@ def test_equal_bits_for_any_number_of_threads(shape, threads_restored):
     results = []
     for threads in (1, 2, 5):
         with fastconv.use_backend("cython"), fastconv.num_threads(threads):
-            y, pullback = TRAIN_BATCH.record((True,) * 4, x, weight, bias, slope, activation="relu", **options)
+            y, pullback = TRAIN_BATCH.record(
+                (True,) * 4, x, weight, bias, slope, activation="relu", **options
+            )
             results.append((y, *pullback(slope)))
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
@@ -187,11 +191,15 @@ def test_optimisers_at_once(backend, rule, dtype, more):
         optimizer = RULES[rule](**more)
         if not at_once:
             kind = type(optimizer)
-            optimizer.__class__ = type("Own", (kind,), {"update": lambda self, *a: super(type(self), self).update(*a)})
+            optimizer.__class__ = type(
+                "Own", (kind,), {"update": lambda self, *a: super(type(self), self).update(*a)}
+            )
         weights = {path: array.copy(order="K") for path, array in start.items()}
         steps = np.random.default_rng(1)
         for _ in range(3):
-            slopes = {path: steps.standard_normal(array.shape).astype(dtype) for path, array in weights.items()}
+            slopes = {
+                path: steps.standard_normal(array.shape).astype(dtype) for path, array in weights.items()
+            }
             slopes["other"] = np.asfortranarray(slopes["other"])
             optimizer.step(weights, slopes)
         ends.append((weights, optimizer.state_dict()))

@@ -362,7 +362,9 @@ class Seen(nn.Module):
 
 def test_what_a_tape_keeps_is_freed():
     seen = [Seen() for _ in range(3)]
-    net = nn.Sequential(nn.Dense(4), nn.BatchNorm2D(), seen[0], nn.Activation("relu"), seen[1], nn.Dense(2), seen[2])
+    net = nn.Sequential(
+        nn.Dense(4), nn.BatchNorm2D(), seen[0], nn.Activation("relu"), seen[1], nn.Dense(2), seen[2]
+    )
     with nn.training():
         y = net.forward(np.arange(6.0).reshape(2, 3))
     gc.collect()

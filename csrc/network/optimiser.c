@@ -1,7 +1,7 @@
 /* A step of an optimiser over all parameters of a network. Called through `operations.def`. Limit: memory bandwidth.
  *
- * Elements are numbered through all arrays as they lie in memory; a task takes some thousand of them, and each is read and
- * written once. */
+ * Elements are numbered through all arrays as they lie in memory; a task takes some thousand of them, and each is read
+ * and written once. */
 #include <math.h>
 
 #include "base/parallel.h"

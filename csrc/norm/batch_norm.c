@@ -1,9 +1,9 @@
 /* Batch normalisation in training with what follows it, a residual and bounds, and its gradients. Called through
  * `operations.def`. Limit: memory bandwidth.
  *
- * The array is (steps, groups, run); a group is a channel. Where a channel fits L2, a task takes one through all passes,
- * so that memory is read and written once; otherwise each pass is an operation of segments.c over all channels. Which of
- * the two follows from the sizes alone. */
+ * The array is (steps, groups, run); a group is a channel. Where a channel fits L2, a task takes one through all
+ * passes, so that memory is read and written once; otherwise each pass is an operation of segments.c over all channels.
+ * Which of the two follows from the sizes alone. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,27 +23,27 @@ typedef struct {
     double *statistics, *totals;
     real *centre, *scale, *shift, *factor; /* of each channel */
     int64_t steps, groups, run;
-} norm_job;
+} batch_job;
 
 /* Whether a task can take a whole channel. */
-static int fits(const norm_job *j) {
-    return j->run > 1 && j->groups >= LEAST_CHANNELS &&
-           j->steps * j->run * (int64_t)sizeof(real) <= MOST_CHANNEL_BYTES;
+static int fits(const batch_job *j) {
+    return j->run > 1 && j->groups >= LEAST_CHANNELS && j->steps * j->run * (int64_t)sizeof(real) <= MOST_CHANNEL_BYTES;
 }
 
 /* Mean and variance of a channel from sums of what is above `centre` and of its squares, and from these the map. */
-static void find_map(const norm_job *j, int64_t g, double above, double squares) {
+static void find_map(const batch_job *j, int64_t g, double above, double squares) {
     double count = (double)j->steps * (double)j->run, lost = above / count; /* when the mean was rounded */
     double variance = squares / count - lost * lost;
     variance = variance < 0 ? 0 : variance;
     double scale = 1 / sqrt(variance + j->eps) * (j->weight ? (double)j->weight[g] : 1);
     j->statistics[g] = (double)j->centre[g] + lost, j->statistics[j->groups + g] = variance;
-    j->scale[g] = (real)scale, j->shift[g] = (real)((j->bias ? (double)j->bias[g] : 0) - lost * scale), j->factor[g] = 1;
+    j->scale[g] = (real)scale, j->shift[g] = (real)((j->bias ? (double)j->bias[g] : 0) - lost * scale),
+    j->factor[g] = 1;
 }
 
 /* The map that gives the gradient of x, and those of weight and bias, from the sums of the gradient and of its products
  * with what x is above `centre`. */
-static void find_back_map(const norm_job *j, int64_t g, double sum, double product) {
+static void find_back_map(const batch_job *j, int64_t g, double sum, double product) {
     double count = (double)j->steps * (double)j->run, mean = j->statistics[g];
     double inverse = 1 / sqrt(j->statistics[j->groups + g] + j->eps), lost = (double)j->centre[g] - mean;
     double times = (j->weight ? (double)j->weight[g] : 1) * inverse, normal = (product + sum * lost) * inverse;
@@ -52,13 +52,13 @@ static void find_back_map(const norm_job *j, int64_t g, double sum, double produ
     j->scale[g] = (real)scale, j->shift[g] = (real)(lost * scale - sum / count * times), j->factor[g] = (real)times;
 }
 
-static affine map_of(const norm_job *j, const real *other) {
+static affine map_of(const batch_job *j, const real *other) {
     return (affine){j->x, j->centre, j->scale, j->shift, other, j->factor, j->out, j->low, j->high};
 }
 
 /* Tasks are channels. */
 static int forward_work(const void *context, int64_t begin, int64_t end) {
-    const norm_job *j = context;
+    const batch_job *j = context;
     affine map = map_of(j, j->residual);
     int64_t pitch = j->groups * j->run;
     for (int64_t g = begin; g < end; g++) {
@@ -78,7 +78,7 @@ static int forward_work(const void *context, int64_t begin, int64_t end) {
 }
 
 /* The gradient where the output was not cut off; there is no infinite bound to be cut off at. */
-static void mask_row(const norm_job *j, int64_t at) {
+static void mask_row(const batch_job *j, int64_t at) {
     vec low = splat(j->low > -(real)INFINITY ? j->low : (real)NAN);
     vec high = splat(j->high < (real)INFINITY ? j->high : (real)NAN);
     for (int64_t i = 0; i < j->run; i += VL) {
@@ -89,7 +89,7 @@ static void mask_row(const norm_job *j, int64_t at) {
 }
 
 static int backward_work(const void *context, int64_t begin, int64_t end) {
-    const norm_job *j = context;
+    const batch_job *j = context;
     const real *slope = j->output ? j->masked : j->gradient;
     affine map = map_of(j, slope);
     map.low = -(real)INFINITY, map.high = (real)INFINITY;
@@ -111,7 +111,7 @@ static int backward_work(const void *context, int64_t begin, int64_t end) {
 }
 
 /* All channels pass by pass. */
-static int forward_passes(const norm_job *j, double *sums, int threads) {
+static int forward_passes(const batch_job *j, double *sums, int threads) {
     memset(j->centre, 0, (size_t)j->groups * sizeof(real));
     int status = FC_NAME(segment_sums)(j->x, NULL, j->centre, sums, 1, j->steps, j->groups, j->run, threads);
     for (int64_t g = 0; g < j->groups && !status; g++)
@@ -123,7 +123,7 @@ static int forward_passes(const norm_job *j, double *sums, int threads) {
                                             j->high, j->out, 1, j->steps, j->groups, j->run, threads);
 }
 
-static int backward_passes(const norm_job *j, double *sums, int threads) {
+static int backward_passes(const batch_job *j, double *sums, int threads) {
     int64_t count = j->steps * j->groups * j->run;
     const real *slope = j->output ? j->masked : j->gradient;
     int status = 0;
@@ -138,7 +138,7 @@ static int backward_passes(const norm_job *j, double *sums, int threads) {
 }
 
 /* `cycles` of an element. */
-static int run_job(norm_job *j, double cycles, fc_body work, int (*passes)(const norm_job *, double *, int),
+static int run_job(batch_job *j, double cycles, fc_body work, int (*passes)(const batch_job *, double *, int),
                    int threads) {
     size_t groups = (size_t)j->groups;
     double *sums = malloc(groups * (2 * sizeof(double) + 4 * sizeof(real)));
@@ -157,9 +157,18 @@ static int run_job(norm_job *j, double cycles, fc_body work, int (*passes)(const
 int FC_NAME(batch_norm)(const void *x, const void *weight, const void *bias, const void *residual, double eps,
                         double low, double high, void *out, double *statistics, int64_t steps, int64_t groups,
                         int64_t run, int threads) {
-    norm_job j = {.x = x, .weight = weight, .bias = bias, .residual = residual, .eps = eps, .low = (real)low,
-                  .high = (real)high, .out = out, .statistics = statistics, .steps = steps, .groups = groups,
-                  .run = run};
+    batch_job j = {.x = x,
+                   .weight = weight,
+                   .bias = bias,
+                   .residual = residual,
+                   .eps = eps,
+                   .low = (real)low,
+                   .high = (real)high,
+                   .out = out,
+                   .statistics = statistics,
+                   .steps = steps,
+                   .groups = groups,
+                   .run = run};
     return run_job(&j, 1, forward_work, forward_passes, threads);
 }
 
@@ -167,8 +176,19 @@ int FC_NAME(batch_norm_gradient)(const void *x, const void *gradient, const void
                                  const double *statistics, double eps, double low, double high, void *grad_x,
                                  void *grad_residual, double *totals, int64_t steps, int64_t groups, int64_t run,
                                  int threads) {
-    norm_job j = {.x = x, .gradient = gradient, .output = output, .weight = weight, .eps = eps, .low = (real)low,
-                  .high = (real)high, .out = grad_x, .masked = grad_residual ? grad_residual : grad_x,
-                  .statistics = (double *)statistics, .totals = totals, .steps = steps, .groups = groups, .run = run};
+    batch_job j = {.x = x,
+                   .gradient = gradient,
+                   .output = output,
+                   .weight = weight,
+                   .eps = eps,
+                   .low = (real)low,
+                   .high = (real)high,
+                   .out = grad_x,
+                   .masked = grad_residual ? grad_residual : grad_x,
+                   .statistics = (double *)statistics,
+                   .totals = totals,
+                   .steps = steps,
+                   .groups = groups,
+                   .run = run};
     return run_job(&j, 1, backward_work, backward_passes, threads);
 }

@@ -109,8 +109,8 @@ static int affine_work(const void *context, int64_t begin, int64_t end) {
 int FC_NAME(segment_affine)(const void *x, const void *centre, const void *scale, const void *shift, const void *other,
                             const void *factor, double low, double high, void *out, int64_t outer, int64_t steps,
                             int64_t groups, int64_t run, int threads) {
-    affine_job j = {{x, centre, scale, shift, other, factor, out, (real)low, (real)high}, steps, groups, 0, 0, 0, 0,
-                    run > 1};
+    affine_job j = {
+        {x, centre, scale, shift, other, factor, out, (real)low, (real)high}, steps, groups, 0, 0, 0, 0, run > 1};
     j.length = run > 1 ? run : groups, j.rows = outer * steps * (run > 1 ? groups : 1);
     j.stretches = ceil_div(j.length, STRETCH), j.rows_together = max64(1, STRETCH / j.length);
     double elements = (double)j.rows * (double)j.length;

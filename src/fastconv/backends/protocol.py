@@ -15,13 +15,12 @@ Segments = tuple[int, int, int, int]  # an array as (outer, steps, groups, run),
 Bounds = tuple[float, float]  # what results are kept between; infinite where there are none
 
 
-
 class Update(NamedTuple):
     """A step of an optimiser: `nn/optimisers.py` has the rules as formulas.
 
     A gradient is multiplied with `scale`, kept from -limit to limit, and the parameter times `decay` is added; the
-    parameter is multiplied with `kept`, and moves by -rate times what `rule` makes of that. `first` is what stays of the
-    velocity or the mean, `second` what stays of the mean of squares, whose root is multiplied with `root_scale`.
+    parameter is multiplied with `kept`, and moves by -rate times what `rule` makes of that. `first` is what stays of
+    the velocity or the mean, `second` what stays of the mean of squares, whose root is multiplied with `root_scale`.
     """
 
     rule: int  # of `RULES`

@@ -55,7 +55,11 @@ class _Container(Module):
 
 
 def in_turn(
-    parts: Iterable[Any], x: Any, residual: Any = None, activation: Any = None, why: str = "they need to be equal"
+    parts: Iterable[Any],
+    x: Any,
+    residual: Any = None,
+    activation: Any = None,
+    why: str = "they need to be equal",
 ) -> Any:
     """Parts called one after the other, then a residual and an activation; `why` is said where shapes differ.
 

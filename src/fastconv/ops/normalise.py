@@ -115,7 +115,10 @@ def batch_norm(
                 found = core.train_batch(
                     op, engine, source, layout, scale, shift, None, epsilon, None, result.buffer
                 )
-                own = {"running_mean": found[0], "running_var": core.unbiased(found, array.size // channels[0])}
+                own = {
+                    "running_mean": found[0],
+                    "running_var": core.unbiased(found, array.size // channels[0]),
+                }
                 for name, state in states:
                     core.follow(state, own[name], share)
             else:

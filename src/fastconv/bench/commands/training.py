@@ -54,7 +54,9 @@ def run_training_bench(arguments: argparse.Namespace) -> int:
         check_target("--json", arguments.json)
     own, peers = chosen_backends(arguments), chosen_peers(arguments)
     settings = Settings(
-        layout=arguments.layout, threads=arguments.threads or fastconv.get_num_threads(), rounds=arguments.rounds
+        layout=arguments.layout,
+        threads=arguments.threads or fastconv.get_num_threads(),
+        rounds=arguments.rounds,
     )
     told = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from fastconv.arguments import integer
-from fastconv.nn import functional as F
 from fastconv.nn.blocks.attention import SE, attention_of
 from fastconv.nn.blocks.parts import StochasticDepth, conv_norm
 from fastconv.nn.containers import Sequential, in_turn

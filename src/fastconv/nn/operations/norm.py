@@ -144,7 +144,9 @@ def _emit_trained(*_: Any, **__: Any) -> Symbol:
 
 
 # In training: by the batch's statistics, then a residual, which may be missing, and an activation that only cuts off.
-TRAIN_BATCH = Operation("batch_norm", lambda *arrays, **o: _trained(*arrays, **o)[0], _record_trained, _emit_trained)
+TRAIN_BATCH = Operation(
+    "batch_norm", lambda *arrays, **o: _trained(*arrays, **o)[0], _record_trained, _emit_trained
+)
 
 
 def _run_group(x: Array, weight: Any, bias: Any, *, groups: int, eps: float, layout: Any) -> Array:
