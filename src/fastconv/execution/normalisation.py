@@ -286,7 +286,7 @@ def train_batch_gradient(
         masked = np.empty_like(grad) if grad_residual is None else grad_residual
         engine.activation_gradient(activation, grad, output, True, masked)
         grad = masked
-    known = given(*statistics, eps)
+    known = given(statistics[0], statistics[1], eps)
     back = sum_gradients(engine, x, grad, segments, known)
     gradient_of_input(engine, x, grad, segments, known, times, back, channels, grad_x)
     totals[:] = channel_totals(back)

@@ -107,8 +107,8 @@ class Sequential(_Container):
     def __init__(self, *parts: Any, layout: Layout | None = None) -> None:
         super().__init__(parts, layout)
 
-    def forward(self, x: Any, residual: Any = None) -> Any:
-        return in_turn(self._parts.values(), x, residual)
+    def forward(self, x: Any) -> Any:
+        return in_turn(self._parts.values(), x)
 
 
 class Parallel(_Container):

@@ -58,7 +58,7 @@ def run_training_bench(arguments: argparse.Namespace) -> int:
         threads=arguments.threads or fastconv.get_num_threads(),
         rounds=arguments.rounds,
     )
-    told = {
+    told: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "processor": processor_name(),
         "threads": settings.threads,

@@ -202,6 +202,6 @@ class InvertedResidual(Module):
         if not self.adds:
             return body(x)
         if type(body) is Sequential and self.drop is None:
-            return body(x, x)
+            return in_turn(body, x, x)
         y = body(x)
         return x + (y if self.drop is None else self.drop(y))
