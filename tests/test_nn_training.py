@@ -378,6 +378,28 @@ def test_what_a_tape_keeps_is_freed():
         net.backward(np.ones((2, 2)))
 
 
+def test_gradients_that_share_an_array_are_added_apart():
+    """Sums hand on the array that they get; the parts of a checkpoint may be one array for two inputs."""
+
+    class Both(nn.Module):
+        def forward(self, x, y):
+            return (x + y) * 3.0
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Dense(2, init="ones"), nn.Dense(2, init="ones")
+            self.both = nn.checkpoint(Both())
+
+        def forward(self, x):
+            a, b = self.first(x), self.second(x)
+            return (self.both(a, b) + a * 5.0 + (a + b) + b * 7.0).sum()
+
+    _, gradients = nn.value_and_grad(lambda net, x: net(x))(Net(), np.ones((1, 2)))
+    np.testing.assert_array_equal(gradients["first.bias"], 9.0)
+    np.testing.assert_array_equal(gradients["second.bias"], 11.0)
+
+
 def test_train_step_and_a_callable_loss():
     x, y = data()
     net = small()

@@ -27,12 +27,14 @@ class Gradient:
         self.array: Any = None
         self.owned = False  # whether the array's memory is nobody else's
 
-    def receive(self, part: Array) -> None:
-        """Add a part."""
+    def receive(self, part: Array, alone: bool = False) -> None:
+        """Add a part; `alone`: nobody else has it, so that the next may be added to it in place."""
         if part.shape != self.shape:
             raise AssertionError(f"a gradient of shape {part.shape} for a value of {self.shape}")
         if self.array is None:
-            self.array = part if part.dtype == self.dtype else part.astype(self.dtype)
+            self.array, self.owned = (
+                (part, alone) if part.dtype == self.dtype else (part.astype(self.dtype), True)
+            )
         elif self.owned:
             self.array += part
         else:
@@ -131,7 +133,9 @@ class Tape:
                     if value is not None and part is not None:
                         if self._where is not None:
                             _check_finite("a gradient", part, place)
-                        value.receive(part)
+                        # What a pullback made, not what it was given, a view of that, or one array for two.
+                        alone = part is not slope and part.base is None and sum(p is part for p in parts) == 1
+                        value.receive(part, alone)
         finally:
             SCOPE.tracer = before
             self._entries.clear()
