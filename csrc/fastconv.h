@@ -213,6 +213,24 @@ enum {
 };
 enum { FC_MOST_ROW_BYTES = 4 << 20 }; /* of normalise_rows: what a cache holds beside the result */
 
+/* How parameters follow their gradients: by these, by their running mean of squares, or by running means of both. */
+enum { FC_DESCENT, FC_SQUARES, FC_MOMENTS };
+/* A gradient is multiplied with `scale`, kept from -limit to limit, and the parameter times `decay` is added; the
+ * parameter is multiplied with `kept`, and moves by -rate times the step. `first` is what stays of the velocity, or of
+ * the mean, `second` what stays of the mean of squares, whose root is multiplied with `root_scale`. */
+typedef struct {
+    int rule, nesterov;
+    double scale, limit, decay, kept, rate, first, second, eps, root_scale;
+} fc_update;
+/* Arrays of `count` elements: of `state` velocity or NULL; mean of squares, and velocity or NULL; mean and that of
+ * squares. */
+typedef struct {
+    void *weight;
+    const void *gradient;
+    void *state[2];
+    int64_t count;
+} fc_parameter;
+
 #define FC_OPERATION(name, parameters) int(*name) parameters;
 typedef struct {
 #include "operations.def"

@@ -7,6 +7,7 @@
 
 #include "base/parallel.h"
 #include "base/total.h"
+#include "norm/affine_rows.h"
 #include "norm/row_sums.h"
 
 /* Elements in a row of memory that a task takes, and rows that are summed by one task at least. */
@@ -78,31 +79,10 @@ int FC_NAME(segment_sums)(const void *x, const void *other, const void *centre, 
 }
 
 typedef struct {
-    const real *x, *centre, *scale, *shift, *other, *factor;
-    real *out;
+    affine map;
     int64_t steps, groups, length, stretches, rows_together, rows;
     int along_run;
 } affine_job;
-
-INLINE
-void affine_row(const int along_run, const int both, const affine_job *j, int64_t at, int64_t segment, int64_t n) {
-    vec centre = zero(), scale = zero(), shift = zero(), factor = zero();
-    if (along_run) {
-        centre = splat(j->centre[segment]), scale = splat(j->scale[segment]), shift = splat(j->shift[segment]);
-        if (both) factor = splat(j->factor[segment]);
-    }
-    for (int64_t i = 0; i < n; i += VL) {
-        int64_t left = n - i;
-        if (!along_run) {
-            centre = load_up_to(j->centre + segment + i, left), scale = load_up_to(j->scale + segment + i, left);
-            shift = load_up_to(j->shift + segment + i, left);
-            if (both) factor = load_up_to(j->factor + segment + i, left);
-        }
-        vec y = (load_up_to(j->x + at + i, left) - centre) * scale + shift;
-        if (both) y += load_up_to(j->other + at + i, left) * factor;
-        store_up_to(j->out + at + i, y, left);
-    }
-}
 
 /* Tasks are (some rows, stretch of them). */
 static int affine_work(const void *context, int64_t begin, int64_t end) {
@@ -116,10 +96,10 @@ static int affine_work(const void *context, int64_t begin, int64_t end) {
             int64_t at = row * j->length + first;
             if (j->along_run) {
                 int64_t segment = row / (j->steps * j->groups) * j->groups + row % j->groups;
-                (j->other ? affine_row(1, 1, j, at, segment, n) : affine_row(1, 0, j, at, segment, n));
+                (j->map.other ? affine_row(1, 1, &j->map, at, segment, n) : affine_row(1, 0, &j->map, at, segment, n));
             } else {
                 int64_t segment = row / j->steps * j->groups + first;
-                (j->other ? affine_row(0, 1, j, at, segment, n) : affine_row(0, 0, j, at, segment, n));
+                (j->map.other ? affine_row(0, 1, &j->map, at, segment, n) : affine_row(0, 0, &j->map, at, segment, n));
             }
         }
     }
@@ -127,9 +107,10 @@ static int affine_work(const void *context, int64_t begin, int64_t end) {
 }
 
 int FC_NAME(segment_affine)(const void *x, const void *centre, const void *scale, const void *shift, const void *other,
-                            const void *factor, void *out, int64_t outer, int64_t steps, int64_t groups, int64_t run,
-                            int threads) {
-    affine_job j = {x, centre, scale, shift, other, factor, out, steps, groups, 0, 0, 0, 0, run > 1};
+                            const void *factor, double low, double high, void *out, int64_t outer, int64_t steps,
+                            int64_t groups, int64_t run, int threads) {
+    affine_job j = {
+        {x, centre, scale, shift, other, factor, out, (real)low, (real)high}, steps, groups, 0, 0, 0, 0, run > 1};
     j.length = run > 1 ? run : groups, j.rows = outer * steps * (run > 1 ? groups : 1);
     j.stretches = ceil_div(j.length, STRETCH), j.rows_together = max64(1, STRETCH / j.length);
     double elements = (double)j.rows * (double)j.length;

@@ -12,6 +12,32 @@ from fastconv.typing import Array, BackendName, Layout
 
 Segments = tuple[int, int, int, int]  # an array as (outer, steps, groups, run), of any of these sizes
 
+Bounds = tuple[float, float]  # what results are kept between; infinite where there are none
+
+
+class Update(NamedTuple):
+    """A step of an optimiser: `nn/optimisers.py` has the rules as formulas.
+
+    A gradient is multiplied with `scale`, kept from -limit to limit, and the parameter times `decay` is added; the
+    parameter is multiplied with `kept`, and moves by -rate times what `rule` makes of that. `first` is what stays of
+    the velocity or the mean, `second` what stays of the mean of squares, whose root is multiplied with `root_scale`.
+    """
+
+    rule: int  # of `RULES`
+    nesterov: bool
+    scale: float
+    limit: float
+    decay: float
+    kept: float
+    rate: float
+    first: float = 0.0
+    second: float = 0.0
+    eps: float = 0.0
+    root_scale: float = 1.0
+
+
+DESCENT, SQUARES, MOMENTS = RULES = (0, 1, 2)  # as csrc/fastconv.h numbers them
+
 
 class Work(NamedTuple):
     """How a backend does a convolution, and what that takes at least."""
@@ -154,6 +180,60 @@ class Backend(Protocol):
         """
         ...
 
+    def train_batch(
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        residual: Array | None,
+        eps: float,
+        bounds: Bounds,
+        segments: Segments,
+        out: Array,
+        statistics: Array,
+    ) -> bool:
+        """Normalise each group by its own mean and variance, add the residual, keep within the bounds, all at once.
+
+        False where that takes sums, maps and what else there is. `statistics` (2, groups), float64, takes mean and
+        variance; weight and bias are (groups,).
+        """
+        ...
+
+    def train_batch_gradient(
+        self,
+        x: Array,
+        grad_output: Array,
+        output: Array | None,
+        weight: Array | None,
+        statistics: Array,
+        eps: float,
+        bounds: Bounds,
+        segments: Segments,
+        grad_x: Array,
+        grad_residual: Array | None,
+        totals: Array,
+    ) -> bool:
+        """The gradients of `train_batch`; False as there. `output` is needed where there are bounds.
+
+        `totals` (2, groups), float64, takes those of weight and bias.
+        """
+        ...
+
+    def optimiser_step(
+        self,
+        weights: list[Array],
+        gradients: list[Array],
+        first: list[Array | None],
+        second: list[Array | None],
+        update: Update,
+    ) -> bool:
+        """A step on parameters of one dtype, all at once; False where that takes arithmetic on arrays.
+
+        The arrays of a parameter lie alike in memory, without gaps. The state: velocity or None; mean of squares, and
+        velocity or None; mean and that of squares.
+        """
+        ...
+
     def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
         """An axis resampled: `x` is (outer, size, inner), `out` (outer, count, inner).
 
@@ -272,6 +352,15 @@ class NoShortcuts:
         sizes: tuple[int, int, int, int],
         out: Array,
     ) -> bool:
+        return False
+
+    def optimiser_step(self, *arguments: Any) -> bool:
+        return False
+
+    def train_batch(self, *arguments: Any) -> bool:
+        return False
+
+    def train_batch_gradient(self, *arguments: Any) -> bool:
         return False
 
     def conv_shortcut(

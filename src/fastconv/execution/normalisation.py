@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, SupportsIndex, cast
 import numpy as np
 
 from fastconv import arguments
-from fastconv.backends.protocol import Backend, Segments
+from fastconv.backends.protocol import Backend, Bounds, Segments
 from fastconv.execution.arrays import as_array
 from fastconv.problem.layout import channels_last, image_sizes
+from fastconv.problem.options import Activation
 from fastconv.typing import Array, ArrayLike, Layout, ShapeLike
 
 
@@ -162,6 +163,63 @@ def scaled(engine: Backend, x: Array, scale: Array, shift: Array, segments: Segm
     engine.segment_affine(x, np.zeros_like(times), times, plus, None, None, segments, out)
 
 
+@_quiet()
+def train_batch(
+    op: str,
+    engine: Backend,
+    x: Array,
+    layout: Layout,
+    weight: Array | None,
+    bias: Array | None,
+    residual: Array | None,
+    eps: float,
+    activation: Activation | None,
+    out: Array,
+) -> Array:
+    """A batch normalised by its own statistics, plus `residual`, cut off as `activation`, one of `bounds_of`, does.
+
+    Returns the mean and the variance, (2, C).
+    """
+    segments = of_batch(x.shape, layout)
+    channels = segments[2]
+    if x.size == channels:
+        raise ValueError(f"{op}: x has shape {x.shape}, but training needs more than one value per channel")
+    statistics = np.empty((2, channels))
+    times, plus = (None if a is None else a.astype(x.dtype, copy=False) for a in (weight, bias))
+    bounds = bounds_of(activation)
+    assert bounds is not None
+    if engine.train_batch(x, times, plus, residual, eps, bounds, segments, out, statistics):
+        return statistics
+    known = measured(engine, x, segments, channels, eps)
+    normalise(engine, x, segments, known, times, plus, out)
+    if residual is not None:
+        out += residual
+    if activation is not None:
+        np.clip(out, *bounds, out=out)
+    statistics[0], statistics[1] = known.mean[0], known.variance[0]
+    return statistics
+
+
+def bounds_of(activation: Activation | None) -> Bounds | None:
+    """What an activation that does nothing but cut off keeps its results between; None for others."""
+    if activation is None:
+        return -math.inf, math.inf
+    if activation.name == "relu":
+        return 0.0, math.inf
+    return (activation.a, activation.b) if activation.name == "clip" else None
+
+
+def follow(running: Array, own: Array, momentum: float) -> None:
+    """Running statistics move towards those of a batch."""
+    running[...] = (1 - momentum) * running.astype(np.float64) + momentum * own
+
+
+def unbiased(statistics: Array, count: int) -> Array:
+    """The variance of `count` values in each channel, as running statistics have it."""
+    variance: Array = statistics[1] * (count / (count - 1))
+    return variance
+
+
 class Backward(NamedTuple):
     """For each segment the sums of the gradient, and of the gradient times what was normalised."""
 
@@ -195,6 +253,44 @@ def gradient_of_input(
     shift = (centre - known.mean) * scale - _means(back.sums * times, segments, parts) * known.inverse
     own, plus, factor = (np.ascontiguousarray(a, x.dtype) for a in (scale, shift, known.inverse * times))
     engine.segment_affine(x, centre, own, plus, grad, factor, segments, out)
+
+
+@_quiet()
+def train_batch_gradient(
+    engine: Backend,
+    x: Array,
+    grad: Array,
+    layout: Layout,
+    output: Array | None,
+    weight: Array | None,
+    statistics: Array,
+    eps: float,
+    activation: Activation | None,
+    grad_x: Array,
+    grad_residual: Array | None,
+) -> Array:
+    """The gradients of `train_batch`: of x, of the residual where there is a place for it, and (2, C) those of weight
+    and bias. `output` is needed where there is an activation."""
+    segments = of_batch(x.shape, layout)
+    channels = segments[2]
+    totals = np.empty((2, channels))
+    times = None if weight is None else weight.astype(x.dtype, copy=False)
+    bounds = bounds_of(activation)
+    assert bounds is not None
+    if engine.train_batch_gradient(
+        x, grad, output, times, statistics, eps, bounds, segments, grad_x, grad_residual, totals
+    ):
+        return totals
+    if activation is not None:
+        assert output is not None
+        masked = np.empty_like(grad) if grad_residual is None else grad_residual
+        engine.activation_gradient(activation, grad, output, True, masked)
+        grad = masked
+    known = given(statistics[0], statistics[1], eps)
+    back = sum_gradients(engine, x, grad, segments, known)
+    gradient_of_input(engine, x, grad, segments, known, times, back, channels, grad_x)
+    totals[:] = channel_totals(back)
+    return totals
 
 
 def channel_totals(back: Backward) -> tuple[Array, Array]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 from fastconv.execution.arrays import as_array
-from fastconv.grad.convolution_case import Gradients, gradients
-from fastconv.grad.operands import check_grad, read_needs
-from fastconv.problem.convolution import ConvOptions
+from fastconv.grad.convolution_case import Gradients, all_gradients
+from fastconv.grad.operands import check_grad
 from fastconv.problem.dense import dense_shape
 from fastconv.typing import ActivationLike, Array, ArrayLike, BackendName, NeedsLike
 
@@ -56,7 +55,6 @@ def dense(
            [0., 0.]]), None)
     """
     op = "grad.dense"
-    wanted = read_needs(op, needs)
     array, matrix = as_array(op, "x", x), as_array(op, "weight", weight)
     shape = dense_shape(op, array.shape, matrix.shape)
     given = as_array(op, "grad_output", grad_output)
@@ -72,17 +70,17 @@ def dense(
             raise ValueError(f"{op}: {name} has shape {read.shape}, but grad_output has shape {shape}")
         return read.reshape(rows, shape[-1], 1, 1)
 
-    options = ConvOptions.read(op, 1, 0, 1, 1)
-    grad_x, grad_weight, grad_bias = gradients(
-        options,
+    grad_x, grad_weight, grad_bias = all_gradients(
+        op,
         array.reshape(rows, array.shape[-1], 1, 1),
         matrix.reshape(*matrix.shape, 1, 1),
         given.reshape(rows, shape[-1], 1, 1),
-        wanted,
-        activation=activation,
-        output=images("output", output),
-        preactivation=images("preactivation", preactivation),
-        backend=backend,
+        (1, 0, 1, 1, "zeros", "NCHW", None, None, None),
+        needs,
+        activation,
+        images("output", output),
+        images("preactivation", preactivation),
+        backend,
     )
     return (
         None if grad_x is None else grad_x.reshape(array.shape),

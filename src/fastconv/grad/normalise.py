@@ -92,22 +92,19 @@ def batch_norm(
         with memory_errors(op):
             source, slopes = (native(a, compute).reshape(image.shape) for a in (image, grad))
             if training:
-                known = core.measured(engine, source, segments, channels[0], epsilon)
+                own = core.measured(engine, source, segments, channels[0], epsilon)
+                statistics = np.concatenate([own.mean, own.variance])
+                totals = core.train_batch_gradient(
+                    engine, source, slopes, layout, None, scale, statistics, epsilon, None, grad_x, None
+                )
             else:
                 assert mean is not None
                 assert variance is not None
                 known = core.given(mean, variance, epsilon)
-            back = core.sum_gradients(engine, source, slopes, segments, known)
-            totals[:] = core.channel_totals(back)
-            if not wanted[0]:
-                pass
-            elif training:
-                core.gradient_of_input(
-                    engine, source, slopes, segments, known, scale, back, channels[0], grad_x
-                )
-            else:
-                times = known.inverse if scale is None else known.inverse * scale
-                core.scaled(engine, slopes, times, np.zeros_like(times), segments, grad_x)
+                totals[:] = core.channel_totals(core.sum_gradients(engine, source, slopes, segments, known))
+                if wanted[0]:
+                    times = known.inverse if scale is None else known.inverse * scale
+                    core.scaled(engine, slopes, times, np.zeros_like(times), segments, grad_x)
     return (
         grad_x.reshape(shape).astype(dtype, copy=False) if wanted[0] else None,
         core.rounded(totals[0], dtype) if wanted[1] else None,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from fastconv.nn import functional as F
 from fastconv.nn.core import Core
+from fastconv.nn.layers.dense import Activation
+from fastconv.nn.layers.norm import BatchNorm2D
 from fastconv.nn.module import Module
+from fastconv.nn.symbols import Symbol
 from fastconv.typing import ActivationLike, Layout
 
 
@@ -51,6 +54,36 @@ class _Container(Module):
         self._parts[place if isinstance(place, str) else [*self._parts][place]] = part
 
 
+def in_turn(
+    parts: Iterable[Any],
+    x: Any,
+    residual: Any = None,
+    activation: Any = None,
+    why: str = "they need to be equal",
+) -> Any:
+    """Parts called one after the other, then a residual and an activation; `why` is said where shapes differ.
+
+    What follows batch normalisation is handed to it, which may do it in the same pass; in a graph each part is by
+    itself, and passes decide.
+    """
+    waiting: BatchNorm2D | None = None
+    for part in parts:
+        if waiting is not None:
+            if type(part) is Activation:
+                x, waiting = waiting(x, None, part.name), None
+                continue
+            x, waiting = waiting(x), None
+        if type(part) is BatchNorm2D and not isinstance(x, Symbol):
+            waiting = part
+        else:
+            x = part(x)
+    if residual is not None and tuple(x.shape) != tuple(residual.shape):
+        raise ValueError(f"the body gave {tuple(x.shape)}, the shortcut {tuple(residual.shape)}: {why}")
+    if waiting is not None:
+        return waiting(x, residual, activation)
+    return F.activation(x if residual is None else x + residual, activation)
+
+
 class Sequential(_Container):
     """Parts that are called one after the other.
 
@@ -75,9 +108,7 @@ class Sequential(_Container):
         super().__init__(parts, layout)
 
     def forward(self, x: Any) -> Any:
-        for part in self._parts.values():
-            x = part(x)
-        return x
+        return in_turn(self._parts.values(), x)
 
 
 class Parallel(_Container):
@@ -150,12 +181,5 @@ class Residual(_Container):
         self.shortcut, self.activation = shortcut, activation
 
     def forward(self, x: Any) -> Any:
-        y = x
-        for part in self._parts.values():
-            y = part(y)
         short = x if self.shortcut is None else self.shortcut(x)
-        if tuple(y.shape) != tuple(short.shape):
-            raise ValueError(
-                f"the body gave {tuple(y.shape)} and the shortcut {tuple(short.shape)}: they need to be the same"
-            )
-        return F.activation(y + short, self.activation)
+        return in_turn(self._parts.values(), x, short, self.activation)

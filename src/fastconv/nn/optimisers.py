@@ -5,11 +5,14 @@ The rate is a number, or a schedule (`schedules.py`). Names and defaults are PyT
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from fastconv import backends
+from fastconv.backends.protocol import DESCENT, MOMENTS, SQUARES, Update
 from fastconv.nn.schedules import Schedule, schedule_of
 from fastconv.typing import Array
 
@@ -73,6 +76,8 @@ class Optimiser:
         rate = self.rate
         self.steps += 1
         norm, factor = self._clipping(gradients)
+        if self._at_once(parameters, gradients, rate, factor):
+            return norm
         for path, gradient in gradients.items():
             weight = parameters[path]
             if factor != 1:
@@ -86,6 +91,34 @@ class Optimiser:
                 weight *= weight.dtype.type(1 - rate * self.weight_decay)
             self.update(weight, gradient, slots, rate)
         return norm
+
+    def _at_once(
+        self, parameters: Mapping[str, Array], gradients: Mapping[str, Array], rate: float, factor: float
+    ) -> bool:
+        """The step in one call, where the backend has that for this rule and these arrays."""
+        known = _RULES.get(type(self).update)
+        kinds = {array.dtype for arrays in (parameters, gradients) for array in arrays.values()}
+        if known is None or len(kinds) != 1 or not kinds <= _FLOATS or not gradients:
+            return False
+        words, numbers = known(self, rate)
+        decay, kept = (0.0, 1 - rate * self.weight_decay) if self.decoupled else (self.weight_decay, 1.0)
+        limit = math.inf if self.clip_value is None else float(self.clip_value)
+        weights, slopes = [parameters[path] for path in gradients], list[Array]()
+        states: tuple[list[Array | None], list[Array | None]] = [], []
+        for (path, gradient), weight in zip(gradients.items(), weights, strict=True):
+            if not (weight.flags.writeable and weight.flags.aligned and _is_dense(weight)):
+                return False
+            slopes.append(_alike(gradient, weight))
+            slots = self.slots.setdefault(path, {})
+            for held, word in zip(states, words, strict=True):
+                if word is not None:
+                    slots[word] = _alike(_slot(slots, word, weight), weight)
+                held.append(None if word is None else slots[word])
+        update = Update(
+            scale=factor, limit=limit, decay=decay, kept=kept,
+            **{"nesterov": False, "rate": rate, **numbers},
+        )  # fmt: skip
+        return backends.resolve("optimizer", None).optimiser_step(weights, slopes, *states, update)
 
     def _clipping(self, gradients: Mapping[str, Array]) -> tuple[float, float]:
         if self.clip_norm is None:
@@ -283,6 +316,48 @@ class AdamW(Adam):
         super().__init__(rate, betas, eps, weight_decay, **clipping)
 
 
+def _is_dense(array: Array) -> bool:
+    """Whether it has no gaps in memory, in whatever order of its axes."""
+    return array.flags.c_contiguous or bool(np.empty_like(array).strides == array.strides)
+
+
+def _alike(array: Array, like: Array) -> Array:
+    """The same numbers, lying in memory as another array's."""
+    if array.strides == like.strides and array.flags.aligned and array.dtype == like.dtype:
+        return array
+    result = np.empty_like(like)
+    result[...] = array
+    return result
+
+
+def _descent(of: Any, rate: float) -> Any:
+    word = "velocity" if of.momentum else None
+    return (word, None), {"rule": DESCENT, "nesterov": of.nesterov, "first": of.momentum}
+
+
+def _by_squares(of: Any, rate: float) -> Any:
+    word = "velocity" if of.momentum else None
+    numbers = {"rule": SQUARES, "first": of.momentum, "second": of.alpha, "eps": of.eps}
+    return ("square", word), numbers
+
+
+def _by_moments(of: Any, rate: float) -> Any:
+    first, second = of.betas
+    numbers = {"rule": MOMENTS, "first": first, "second": second, "eps": of.eps}
+    numbers |= {
+        "rate": rate / (1 - first**of.steps),
+        "root_scale": 1 / (1 - second**of.steps) ** 0.5,
+    }
+    return ("mean", "square"), numbers
+
+
+_FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
+# The names of the state, and the numbers of a step, by the method that is the same in arithmetic on arrays.
+_RULES: dict[Any, Callable[[Any, float], Any]] = {
+    SGD.update: _descent,
+    RMSprop.update: _by_squares,
+    Adam.update: _by_moments,
+}
 _NAMED: dict[str, type[Any]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam, "adamw": AdamW}
 
 

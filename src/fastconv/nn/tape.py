@@ -17,15 +17,38 @@ from fastconv.nn.traced import Traced
 from fastconv.typing import Array
 
 
+class Gradient:
+    """What a value's gradient is added up in. Entries of the tape hold these, so that values that nobody reads go."""
+
+    __slots__ = ("array", "dtype", "owned", "shape")
+
+    def __init__(self, value: Array) -> None:
+        self.shape, self.dtype = value.shape, value.dtype
+        self.array: Any = None
+        self.owned = False  # whether the array's memory is nobody else's
+
+    def receive(self, part: Array, alone: bool = False) -> None:
+        """Add a part; `alone`: nobody else has it, so that the next may be added to it in place."""
+        if part.shape != self.shape:
+            raise AssertionError(f"a gradient of shape {part.shape} for a value of {self.shape}")
+        if self.array is None:
+            self.array, self.owned = (
+                (part, alone) if part.dtype == self.dtype else (part.astype(self.dtype), True)
+            )
+        elif self.owned:
+            self.array += part
+        else:
+            self.array, self.owned = self.array + part, True
+
+
 class Variable(Traced):
     """An array that a gradient is wanted of, or that was computed from one."""
 
-    __slots__ = ("gradient", "owned", "value")
+    __slots__ = ("gradient", "value")
 
     def __init__(self, value: Array) -> None:
         self.value = value
-        self.gradient: Any = None
-        self.owned = False  # whether the gradient's memory is nobody else's
+        self.gradient = Gradient(value)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,17 +63,6 @@ class Variable(Traced):
 
     def __repr__(self) -> str:
         return f"<Variable {self.value.dtype} {self.value.shape}>"
-
-    def receive(self, gradient: Array) -> None:
-        """Add to the gradient."""
-        if gradient.shape != self.value.shape:
-            raise AssertionError(f"a gradient of shape {gradient.shape} for a value of {self.value.shape}")
-        if self.gradient is None:
-            self.gradient = gradient
-        elif self.owned:
-            self.gradient += gradient
-        else:
-            self.gradient, self.owned = self.gradient + gradient, True
 
 
 class Tape:
@@ -69,7 +81,8 @@ class Tape:
         self._where = where
         self.has_made = False  # whether a layer made parameters meanwhile
         self._watched = {id(array): Variable(array) for array in watched}
-        self._entries: list[tuple[str, Pullback, Sequence[Any], Variable]] = []
+        # Where it was, the gradients of the inputs, None for those without, and that of the result.
+        self._entries: list[tuple[str, Pullback, Sequence[Gradient | None], Gradient]] = []
 
     def watch(self, array: Array) -> Variable:
         """Have the gradient of an array computed, too."""
@@ -84,8 +97,8 @@ class Tape:
 
     def gradient_of(self, array: Array) -> Array:
         """What `walk_back` found, zeros where nothing was computed from the array."""
-        variable = self._watched[id(array)]
-        return np.zeros_like(array) if variable.gradient is None else variable.gradient
+        found = self._watched[id(array)].gradient.array
+        return np.zeros_like(array) if found is None else found
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         needs = tuple(isinstance(value, Variable) for value in inputs)
@@ -101,25 +114,28 @@ class Tape:
         if self._where is not None:
             place = f"{operation.name} of {self._where()}"
             _check_finite("the result", result, place)
-        self._entries.append((place, pullback, inputs, variable))
+        slots = [value.gradient if isinstance(value, Variable) else None for value in inputs]
+        self._entries.append((place, pullback, slots, variable.gradient))
         return variable
 
     def walk_back(self, output: Variable, gradient: Array) -> None:
         """From the gradient of an output to those of all that is watched; the tape is empty afterwards."""
         before, SCOPE.tracer = SCOPE.tracer, None
         try:
-            output.receive(gradient)
+            output.gradient.receive(gradient)
             while self._entries:
                 place, pullback, inputs, made = self._entries.pop()
-                slope, made.gradient = made.gradient, None
+                slope, made.array = made.array, None
                 if slope is None:
                     continue
                 parts = pullback(slope)
                 for value, part in zip(inputs, parts, strict=True):
-                    if isinstance(value, Variable) and part is not None:
+                    if value is not None and part is not None:
                         if self._where is not None:
                             _check_finite("a gradient", part, place)
-                        value.receive(_cast(part, value.value.dtype))
+                        # What a pullback made, not what it was given, a view of that, or one array for two.
+                        alone = part is not slope and part.base is None and sum(p is part for p in parts) == 1
+                        value.receive(part, alone)
         finally:
             SCOPE.tracer = before
             self._entries.clear()
@@ -128,7 +144,3 @@ class Tape:
 def _check_finite(what: str, array: Array, place: str) -> None:
     if not np.isfinite(array).all():
         raise FloatingPointError(f"{place}: {what} is not finite ({np.sum(~np.isfinite(array))} numbers)")
-
-
-def _cast(part: Array, dtype: np.dtype[Any]) -> Array:
-    return part if part.dtype == dtype else part.astype(dtype)

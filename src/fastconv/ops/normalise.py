@@ -104,29 +104,28 @@ def batch_norm(
         for name, value in (("running_mean", running_mean), ("running_var", running_var))
         if training and value is not None
     ]
-    if training and array.shape[0] and array.size == channels[0]:
-        raise ValueError(
-            f"{op}: x has shape {array.shape}, but training needs more than one value per channel"
-        )
     engine = resolve(op, backend)
     dtype = float_result(array.dtype)
     others = [as_array(op, "weight", a) for a in (weight, bias, running_mean, running_var) if a is not None]
     result = Result(op, array.shape, dtype, out, array, *others, batched=batched)
     if array.shape[0]:
-        segments = core.of_batch(array.shape, layout)
         with memory_errors(op):
             source = native(array, compute_dtype(dtype))
             if training:
-                known = core.measured(engine, source, segments, channels[0], epsilon)
-                count = array.size // channels[0]
-                own = {"running_mean": known.mean[0], "running_var": known.variance[0] * count / (count - 1)}
+                found = core.train_batch(
+                    op, engine, source, layout, scale, shift, None, epsilon, None, result.buffer
+                )
+                own = {
+                    "running_mean": found[0],
+                    "running_var": core.unbiased(found, array.size // channels[0]),
+                }
                 for name, state in states:
-                    state[...] = (1 - share) * state.astype(np.float64) + share * own[name]
+                    core.follow(state, own[name], share)
             else:
                 assert mean is not None
                 assert variance is not None
-                known = core.given(mean, variance, epsilon)
-            core.normalise(engine, source, segments, known, scale, shift, result.buffer)
+                known, segments = core.given(mean, variance, epsilon), core.of_batch(array.shape, layout)
+                core.normalise(engine, source, segments, known, scale, shift, result.buffer)
     return result.value()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 # Not `from fastconv.backends.cython import _engine`, which takes a missing extension for a circular import.
 import fastconv.backends.cython._engine as _engine
 from fastconv.backends.cython.sizes import LAYOUTS, pixels, places, planes, pool_arguments
-from fastconv.backends.protocol import Segments, Work
+from fastconv.backends.protocol import Bounds, Segments, Update, Work
 from fastconv.caches import kept
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import image_sizes, plane_size
@@ -359,6 +359,57 @@ class CythonBackend:
         out: Array,
     ) -> bool:
         return _engine.normalise_rows(x, weight, bias, eps, out, sizes, _DTYPES[x.dtype], get_num_threads())
+
+    def optimiser_step(
+        self,
+        weights: list[Array],
+        gradients: list[Array],
+        first: list[Array | None],
+        second: list[Array | None],
+        update: Update,
+    ) -> bool:
+        _engine.optimiser_step(
+            weights, gradients, first, second, update, _DTYPES[weights[0].dtype], get_num_threads()
+        )
+        return True
+
+    def train_batch(
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        residual: Array | None,
+        eps: float,
+        bounds: Bounds,
+        segments: Segments,
+        out: Array,
+        statistics: Array,
+    ) -> bool:
+        _engine.batch_norm(
+            x, weight, bias, residual, eps, *bounds, out, statistics, segments[1:], _DTYPES[x.dtype],
+            get_num_threads(),
+        )  # fmt: skip
+        return True
+
+    def train_batch_gradient(
+        self,
+        x: Array,
+        grad_output: Array,
+        output: Array | None,
+        weight: Array | None,
+        statistics: Array,
+        eps: float,
+        bounds: Bounds,
+        segments: Segments,
+        grad_x: Array,
+        grad_residual: Array | None,
+        totals: Array,
+    ) -> bool:
+        _engine.batch_norm_gradient(
+            x, grad_output, output, weight, statistics, eps, *bounds, grad_x, grad_residual, totals, segments[1:],
+            _DTYPES[x.dtype], get_num_threads(),
+        )  # fmt: skip
+        return True
 
     def resample(self, x: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
         outer, size, inner = x.shape

@@ -212,6 +212,16 @@ cdef extern from "fastconv.h" nogil:
         fc_step_of of
     int fc_network_run(const fc_step *steps, int64_t count, void *const *places, int threads, int64_t *nanoseconds)
 
+    ctypedef struct fc_update:
+        int rule, nesterov
+        double scale, limit, decay, kept, rate, first, second, eps, root_scale
+
+    ctypedef struct fc_parameter:
+        void *weight
+        const void *gradient
+        void *state[2]
+        int64_t count
+
     # One function for each line of operations.def.
     ctypedef struct fc_operations:
         int (*deform_conv)(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
@@ -244,8 +254,18 @@ cdef extern from "fastconv.h" nogil:
         int (*segment_sums)(const void *x, const void *other, const void *centre, double *sums, int64_t outer,
                             int64_t steps, int64_t groups, int64_t run, int threads) noexcept nogil
         int (*segment_affine)(const void *x, const void *centre, const void *scale, const void *shift,
-                              const void *other, const void *factor, void *out, int64_t outer, int64_t steps,
-                              int64_t groups, int64_t run, int threads) noexcept nogil
+                              const void *other, const void *factor, double low, double high, void *out,
+                              int64_t outer, int64_t steps, int64_t groups, int64_t run,
+                              int threads) noexcept nogil
+        int (*optimiser_step)(const fc_parameter *parameters, int64_t count, const fc_update *update,
+                              int threads) noexcept nogil
+        int (*batch_norm)(const void *x, const void *weight, const void *bias, const void *residual, double eps,
+                          double low, double high, void *out, double *statistics, int64_t steps, int64_t groups,
+                          int64_t run, int threads) noexcept nogil
+        int (*batch_norm_gradient)(const void *x, const void *gradient, const void *output, const void *weight,
+                                   const double *statistics, double eps, double low, double high, void *grad_x,
+                                   void *grad_residual, double *totals, int64_t steps, int64_t groups, int64_t run,
+                                   int threads) noexcept nogil
         int (*normalise_rows)(const void *x, const void *weight, const void *bias, double eps, void *out, int64_t outer,
                               int64_t groups, int64_t channels, int64_t run, int threads) noexcept nogil
         int (*resample)(const void *x, const int64_t *starts, const int64_t *counts, const void *weights, void *out,

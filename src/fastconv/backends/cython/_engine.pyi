@@ -176,6 +176,45 @@ def softmax_gradient(
 def segment_sums(
     x: Array, other: Array | None, centre: Array, sums: Array, sizes: Sequence[int], dtype: int, threads: int
 ) -> None: ...
+def optimiser_step(
+    weights: list[Array],
+    gradients: list[Array],
+    first: list[Array | None],
+    second: list[Array | None],
+    rule: Sequence[float],
+    dtype: int,
+    threads: int,
+) -> None: ...
+def batch_norm(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    residual: Array | None,
+    eps: float,
+    low: float,
+    high: float,
+    out: Array,
+    statistics: Array,
+    sizes: Sequence[int],
+    dtype: int,
+    threads: int,
+) -> None: ...
+def batch_norm_gradient(
+    x: Array,
+    gradient: Array,
+    output: Array | None,
+    weight: Array | None,
+    statistics: Array,
+    eps: float,
+    low: float,
+    high: float,
+    grad_x: Array,
+    grad_residual: Array | None,
+    totals: Array,
+    sizes: Sequence[int],
+    dtype: int,
+    threads: int,
+) -> None: ...
 def segment_affine(
     x: Array,
     centre: Array,

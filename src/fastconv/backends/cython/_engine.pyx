@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """The door to the C kernels: unpacks arrays, releases the GIL, calls one C function."""
 
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport free, realloc

@@ -250,7 +250,68 @@ def segment_affine(cnp.ndarray x, cnp.ndarray centre, cnp.ndarray scale, cnp.nda
     cdef void *to = data(out)
     with nogil:
         status = fc_operations_of(dtype).segment_affine(
-            source, middle, times, plus, second, weight, to, outer, steps, groups, run, threads)
+            source, middle, times, plus, second, weight, -INFINITY, INFINITY, to, outer, steps, groups, run, threads)
+    checked(status)
+
+
+def optimiser_step(list weights, list gradients, list first, list second, rule, int dtype, int threads):
+    """`rule` is the fields of fc_update; arrays of a parameter lie alike in memory, without gaps."""
+    cdef fc_update update
+    update.rule, update.nesterov, update.scale, update.limit, update.decay, update.kept = rule[:6]
+    update.rate, update.first, update.second, update.eps, update.root_scale = rule[6:]
+    cdef int64_t i, count = len(weights)
+    cdef fc_parameter *parameters = <fc_parameter *>realloc(NULL, max(count, 1) * sizeof(fc_parameter))
+    cdef int status
+    if parameters is NULL:
+        raise MemoryError
+    for i in range(count):
+        parameters[i].weight = data(weights[i])
+        parameters[i].gradient = data(gradients[i])
+        parameters[i].state[0] = data(first[i])
+        parameters[i].state[1] = data(second[i])
+        parameters[i].count = cnp.PyArray_SIZE(weights[i])
+    with nogil:
+        status = fc_operations_of(dtype).optimiser_step(parameters, count, &update, threads)
+    free(parameters)
+    checked(status)
+
+
+def batch_norm(cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray residual, double eps, double low,
+               double high, cnp.ndarray out, cnp.ndarray statistics, sizes, int dtype, int threads):
+    """`sizes` is (steps, groups, run)."""
+    cdef int64_t steps, groups, run
+    steps, groups, run = sizes
+    cdef int status
+    cdef void *source = data(x)
+    cdef void *times = data(weight)
+    cdef void *plus = data(bias)
+    cdef void *more = data(residual)
+    cdef void *to = data(out)
+    cdef double *found = <double *>data(statistics)
+    with nogil:
+        status = fc_operations_of(dtype).batch_norm(
+            source, times, plus, more, eps, low, high, to, found, steps, groups, run, threads)
+    checked(status)
+
+
+def batch_norm_gradient(cnp.ndarray x, cnp.ndarray gradient, cnp.ndarray output, cnp.ndarray weight,
+                        cnp.ndarray statistics, double eps, double low, double high, cnp.ndarray grad_x,
+                        cnp.ndarray grad_residual, cnp.ndarray totals, sizes, int dtype, int threads):
+    """`sizes` is (steps, groups, run)."""
+    cdef int64_t steps, groups, run
+    steps, groups, run = sizes
+    cdef int status
+    cdef void *source = data(x)
+    cdef void *slope = data(gradient)
+    cdef void *result = data(output)
+    cdef void *times = data(weight)
+    cdef double *found = <double *>data(statistics)
+    cdef void *to = data(grad_x)
+    cdef void *more = data(grad_residual)
+    cdef double *sums = <double *>data(totals)
+    with nogil:
+        status = fc_operations_of(dtype).batch_norm_gradient(
+            source, slope, result, times, found, eps, low, high, to, more, sums, steps, groups, run, threads)
     checked(status)
 
 

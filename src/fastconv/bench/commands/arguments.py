@@ -32,6 +32,9 @@ OPERATIONS = (
     "global_avg_pool2d",
 )
 
+# The keys of `fastconv.bench.runners.training.NETWORKS`, which takes `fastconv.nn` to be imported; a test compares.
+TRAINED = ("lenet", "resnet20", "mobilenet_v2", "unet", "all")
+
 USUAL_STUDIES = ("choice", "scaling", "accuracy")
 STUDIES = (*USUAL_STUDIES, "threading")
 
@@ -51,6 +54,7 @@ examples:
   fastconv bench depthwise_conv2d --x 1,3,600,800 --w 3,1,9,9 --padding same --no-bias
   fastconv bench --network all --batch 1,8 --json run.json --html report.html
   fastconv bench --model resnet50.onnx --shape 8,3,224,224
+  fastconv bench --training all
 
 networks: {", ".join(NETWORKS)}
 peers:    {", ".join(peers.PEERS)} (pip install ".[peers]")
@@ -95,6 +99,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peers, --threads, --rounds and --json",
     )
     add_shape(model)
+    model.add_argument(
+        "--training",
+        metavar="NAMES",
+        type=_names("network", TRAINED),
+        help=f"a training step of {', '.join(TRAINED)}, or all, beside PyTorch's; takes --batch (default: 32), "
+        "--layout, --backends, --peers, --threads, --rounds and --json",
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--backends", metavar="NAMES", type=_names("backend", (*backends.names(), "all")))
     how.add_argument(

@@ -10,7 +10,7 @@ import argparse
 import datetime
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -34,7 +34,7 @@ from fastconv.machine.processor import processor_name
 from fastconv.text import ABSENT, byte_text, counted, digits, duration, shape_text, table_lines
 
 # What says which layers, or how layers are measured, and their default.
-_OF_LAYERS: dict[str, Any] = {
+OF_LAYERS: dict[str, Any] = {
     "operation": None, "x": None, "w": None, "network": None, "batch": None, "algorithms": None, "layout": "NCHW",
     "dtype": "float32", "precision": "fast", "mode": "plan", "busy": 0, "html": None, "pictures": None,
     "markdown": None, "studies": (), "load": None, "compare": None,
@@ -81,19 +81,22 @@ def run_model_bench(arguments: argparse.Namespace) -> int:
     CommandError
         If the model cannot be read, or an argument is not for networks.
     """
-    for name, default in _OF_LAYERS.items():
+    for name, default in OF_LAYERS.items():
         if getattr(arguments, name) != default:
             raise CommandError(f"--model measures a whole network: {name} is not for it")
     if arguments.json:
         check_target("--json", arguments.json)
-    names = _backends(arguments)
+    names = chosen_backends(arguments)
     model = open_model(arguments.model, names[0])
     arrays = random_inputs(model, input_shapes(model, arguments.shape))
     settings = Settings(threads=arguments.threads or fastconv.get_num_threads(), rounds=arguments.rounds)
-    peers, versions, missing = libraries(_peers(arguments))
+    peers, versions, missing = libraries(chosen_peers(arguments))
     runners = [*map(own_runner, names), *peers]
     try:
-        rows, reference = _measured(runners, names, str(arguments.model.resolve()), arrays, settings, missing)
+        path = str(arguments.model.resolve())
+        rows, reference = measured(
+            runners, names, path, lambda name: ModelFile(path, name), arrays, settings, missing
+        )
     finally:
         for runner in runners:
             runner.end()
@@ -113,26 +116,30 @@ def run_model_bench(arguments: argparse.Namespace) -> int:
         text = json.dumps(told, indent=2) + "\n"
         writing(arguments.json, lambda path: path.write_text(text, encoding="utf-8"))
         print(f"Results: {printable(str(arguments.json.resolve()))}")
-    return int(any(_is_wrong(row) for row in rows if not row.peer))
+    return int(any(is_wrong(row) for row in rows if not row.peer))
 
 
-def _measured(
+def measured(
     runners: Sequence[ApartRunner],
     own: Sequence[str],
-    path: str,
+    what: str,
+    asked: Callable[[str], Any],
     arrays: Mapping[str, Any],
     settings: Settings,
     missing: dict[str, str],
 ) -> tuple[list[Row], str]:
-    """The rows, and whose outputs are compared with; a library that cannot run the file goes to `missing`."""
+    """The rows, and whose outputs are compared with; a library that cannot do it goes to `missing`.
+
+    `asked` gives what a runner is asked for, by its name; `what` names it to people.
+    """
     ready: dict[str, PreparedLayer] = {}
     for runner in runners:
-        _progress(f"{runner.name} loads")
+        show_progress(f"{runner.name} loads")
         try:
-            prepared = runner.prepare(ModelFile(path, runner.name), arrays, settings)
+            prepared = runner.prepare(asked(runner.name), arrays, settings)
         except RuntimeError as error:
             if runner.name in own:
-                raise CommandError(f"{path} cannot be run on {runner.name}: {error}") from None
+                raise CommandError(f"{what} cannot be run on {runner.name}: {error}") from None
             missing[runner.name] = f"cannot run it: {error}"
             continue
         if prepared is not None:
@@ -141,9 +148,9 @@ def _measured(
     seconds = side_by_side(
         {name: prepared.run for name, prepared in ready.items()},
         settings,
-        lambda: _progress(f"round {next(round_, settings.rounds)} of {settings.rounds}"),
+        lambda: show_progress(f"round {next(round_, settings.rounds)} of {settings.rounds}"),
     )
-    _progress("")
+    show_progress("")
     found: dict[str, Found] = {name: prepared.run()[0] for name, prepared in ready.items()}
     reference = next((name for name in found if name not in own), next(iter(found)))
     rows = [
@@ -173,11 +180,11 @@ def _difference(outputs: Sequence[Any], others: Sequence[Any]) -> float:
     return float(worst)
 
 
-def _is_wrong(row: Row) -> bool:
+def is_wrong(row: Row) -> bool:
     return row.difference is not None and row.difference > AGREEMENT["float32"]
 
 
-def _backends(arguments: argparse.Namespace) -> Sequence[Any]:
+def chosen_backends(arguments: argparse.Namespace) -> Sequence[Any]:
     names = arguments.backends or (fastconv.get_backend(),)
     if "all" in names:
         names = fastconv.available_backends()
@@ -186,12 +193,12 @@ def _backends(arguments: argparse.Namespace) -> Sequence[Any]:
     return tuple(names)
 
 
-def _peers(arguments: argparse.Namespace) -> Sequence[str] | None:
+def chosen_peers(arguments: argparse.Namespace) -> Sequence[str] | None:
     names: Sequence[str] | None = arguments.peers
     return None if names in (None, ("all",)) else () if names == ("none",) else names
 
 
-def _progress(text: str) -> None:
+def show_progress(text: str) -> None:
     """On one line, for people who wait."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
@@ -217,7 +224,7 @@ def _lines(told: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
                 byte_text(row.peak_bytes) if row.peak_bytes else ABSENT,
                 ABSENT
                 if row.difference is None
-                else f"{row.difference:.1e}" + (" WRONG" if _is_wrong(row) else ""),
+                else f"{row.difference:.1e}" + (" WRONG" if is_wrong(row) else ""),
             ]
         )
     yield from table_lines(table, right={2, 3, 4, 5, 6, 7})

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastconv.nn import functional as F
 from fastconv.nn.blocks.parts import conv_norm
-from fastconv.nn.containers import Parallel, Sequential
+from fastconv.nn.containers import Parallel, Sequential, in_turn
 from fastconv.nn.layers.conv import Conv2D
 from fastconv.nn.layers.dense import Activation
 from fastconv.nn.layers.norm import BatchNorm2D, Dropout
@@ -32,8 +32,8 @@ class DenseLayer(Module):
         self.conv2 = Conv2D(growth, 3, 1, 1, bias=False)
 
     def forward(self, x: Any) -> Any:
-        y = self.conv1(F.relu(self.norm1(x)))
-        return F.concatenate([x, self.conv2(F.relu(self.norm2(y)))])
+        y = self.conv1(in_turn((self.norm1,), x, activation="relu"))
+        return F.concatenate([x, self.conv2(in_turn((self.norm2,), y, activation="relu"))])
 
 
 class Dense(Sequential):

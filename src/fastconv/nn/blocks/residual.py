@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastconv.arguments import integer
-from fastconv.nn import functional as F
 from fastconv.nn.blocks.attention import SE, attention_of
 from fastconv.nn.blocks.parts import StochasticDepth, conv_norm
-from fastconv.nn.containers import Sequential
+from fastconv.nn.containers import Sequential, in_turn
 from fastconv.nn.layers.conv import Conv2D
 from fastconv.nn.layers.norm import BatchNorm2D
 from fastconv.nn.module import Module
@@ -24,15 +23,11 @@ class _Shortcut(Module):
         wanted = stride != 1 if project is None else project
         self.downsample = conv_norm(filters, 1, stride, activation=None) if wanted else None
 
-    def _end(self, x: Any, y: Any) -> Any:
-        if self.attention is not None:
-            y = self.attention(y)
+    def _end(self, x: Any, y: Any, *last: Any) -> Any:
+        """The block's result, from its input and what `last`, the end of the body, is called with."""
         short = x if self.downsample is None else self.downsample(x)
-        if tuple(y.shape) != tuple(short.shape):
-            raise ValueError(
-                f"the body gave {tuple(y.shape)}, the shortcut {tuple(short.shape)}: needs project=True"
-            )
-        return F.relu(y + short)
+        more = () if self.attention is None else (self.attention,)
+        return in_turn((*last, *more), y, short, "relu", "needs project=True")
 
 
 class Residual(_Shortcut):
@@ -74,7 +69,8 @@ class Residual(_Shortcut):
         self._add(filters, stride, project, attention)
 
     def forward(self, x: Any) -> Any:
-        return self._end(x, self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
+        y = in_turn((self.conv1, self.bn1), x, activation="relu")
+        return self._end(x, y, self.conv2, self.bn2)
 
 
 class Bottleneck(_Shortcut):
@@ -125,9 +121,9 @@ class Bottleneck(_Shortcut):
         self._add(filters, stride, project, attention)
 
     def forward(self, x: Any) -> Any:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
-        return self._end(x, self.bn3(self.conv3(y)))
+        y = in_turn((self.conv1, self.bn1), x, activation="relu")
+        y = in_turn((self.conv2, self.bn2), y, activation="relu")
+        return self._end(x, y, self.conv3, self.bn3)
 
 
 class InvertedResidual(Module):
@@ -206,9 +202,12 @@ class InvertedResidual(Module):
         self.drop = StochasticDepth(drop) if drop else None
 
     def forward(self, x: Any) -> Any:
-        y = self.__dict__[self.name](x)
+        body = self.__dict__[self.name]
+        if not self.adds:
+            return body(x) if self.attention is None else self.attention(body(x))
+        if type(body) is Sequential and self.attention is None and self.drop is None:
+            return in_turn(body, x, x)
+        y = body(x)
         if self.attention is not None:
             y = self.attention(y)
-        if not self.adds:
-            return y
         return x + (y if self.drop is None else self.drop(y))

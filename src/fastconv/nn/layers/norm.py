@@ -17,7 +17,9 @@ from fastconv.nn.scope import SCOPE
 class BatchNorm2D(Module):
     """Batch normalisation of images, or of rows: `fastconv.batch_norm`.
 
-    In training by the statistics of the batch, which the running ones follow; else by those.
+    In training by the statistics of the batch, which the running ones follow; else by those. It may be called with a
+    residual, an array of the input's shape or None, and an activation, which follow: in training, and where the
+    activation only cuts off, as ReLU, in the same pass over memory.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ class BatchNorm2D(Module):
         self._buffers["running_var"] = None
         self.buffer("num_batches_tracked", np.array(0, np.int64))
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any, residual: Any = None, activation: Any = None) -> Any:
         rows = x.ndim == 2
         channels = int(x.shape[1]) if rows else self.channels(x)
         self._build(channels)
@@ -66,22 +68,24 @@ class BatchNorm2D(Module):
             image = x.reshape(one)
         # The lists themselves: a tape or a graph has nothing to do with running statistics.
         state = self._buffers
+        given: dict[str, Any] = {"mean": state["running_mean"], "variance": state["running_var"]}
+        given |= {"eps": self.eps, "layout": SCOPE.layout}
         momentum = 0.0 if SCOPE.recomputing else self.momentum
-        together = SCOPE.training and SCOPE.exchange is not None
-        y = (SYNCHRONISED_BATCH_NORM if together else norm.BATCH_NORM)(
-            image,
-            self.weight,
-            self.bias,
-            mean=state["running_mean"],
-            variance=state["running_var"],
-            training=SCOPE.training,
-            momentum=momentum,
-            eps=self.eps,
-            layout=SCOPE.layout,
-        )
+        if SCOPE.training and SCOPE.exchange is not None:
+            y = SYNCHRONISED_BATCH_NORM(image, self.weight, self.bias, momentum=momentum, **given)
+        elif SCOPE.training:
+            if not rows and norm.cuts_off(activation):
+                given["activation"], activation = activation, None
+                short, residual = residual, None
+            else:
+                given["activation"], short = None, None
+            y = norm.TRAIN_BATCH(image, self.weight, self.bias, short, momentum=momentum, **given)
+        else:
+            y = norm.BATCH_NORM(image, self.weight, self.bias, **given)
         if SCOPE.training and not SCOPE.recomputing:
             state["num_batches_tracked"] = np.asarray(state["num_batches_tracked"] + 1)
-        return y.reshape((-1, channels)) if rows else y
+        y = y.reshape((-1, channels)) if rows else y
+        return F.activation(y if residual is None else y + residual, activation)
 
     def _build(self, channels: int) -> None:
         held = self._buffers["running_mean"]

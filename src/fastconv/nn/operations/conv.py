@@ -33,6 +33,14 @@ def _with_slope(forward: Callable[[Any], Array], activation: Any) -> tuple[Array
     return activated(before, activation), {"activation": activation, "preactivation": before}
 
 
+def _times_slope(grad_output: Array, slope: dict[str, Any]) -> Array:
+    """The gradient of the activation's input: by itself, as gradients of convolutions without one are known calls."""
+    if not slope:
+        return grad_output
+    preactivation = slope.get("preactivation")
+    return grad.activation(grad_output, slope.get("output"), slope["activation"], preactivation=preactivation)
+
+
 def _convolution(name: str, function: Function, gradient: Function, emit: Function) -> Operation:
     def run(x: Array, weight: Array, bias: Array | None, *, layout: Any, **options: Any) -> Array:
         return function(x, in_layout(weight, layout), bias, layout=layout, **options)  # type: ignore[no-any-return]
@@ -53,7 +61,8 @@ def _convolution(name: str, function: Function, gradient: Function, emit: Functi
         )
 
         def back(grad_output: Array) -> tuple[Any, ...]:
-            parts = gradient(x, own, grad_output, needs=needs, layout=layout, **slope, **options)
+            inner = _times_slope(grad_output, slope)
+            parts = gradient(x, own, inner, needs=needs, layout=layout, **options)
             return parts[0], None if parts[1] is None else from_layout(parts[1], layout), parts[2]
 
         return result, back
@@ -173,7 +182,7 @@ def _record_dense(
     result, slope = _with_slope(lambda a: dense(x, weight, bias, activation=a), activation)
 
     def back(grad_output: Array) -> tuple[Any, ...]:
-        return grad.dense(x, weight, grad_output, needs=needs, **slope)
+        return grad.dense(x, weight, _times_slope(grad_output, slope), needs=needs)
 
     return result, back
 

@@ -7,18 +7,31 @@ from typing import Any
 import numpy as np
 
 from fastconv import grad
+from fastconv.backends import resolve
+from fastconv.execution.arrays import native
+from fastconv.execution.memory import empty, memory_errors
+from fastconv.execution.normalisation import (
+    bounds_of,
+    follow,
+    rounded,
+    train_batch,
+    train_batch_gradient,
+    unbiased,
+)
 from fastconv.nn.operation import Operation, Pullback
 from fastconv.nn.symbols import Drawing, Symbol, is_last
 from fastconv.ops.norm import local_response_norm
 from fastconv.ops.normalise import batch_norm, group_norm, instance_norm, layer_norm
 from fastconv.ops.softmax import log_softmax, softmax
+from fastconv.problem.layout import channel_axis
+from fastconv.problem.options import activation as read
 from fastconv.typing import Array
 
 
 def _run_batch(
-    x: Array, weight: Array | None, bias: Array | None, *, mean: Any, variance: Any, **options: Any
+    x: Array, weight: Array | None, bias: Array | None, *, mean: Any, variance: Any, eps: float, layout: Any
 ) -> Array:
-    return batch_norm(x, mean, variance, weight, bias, **options)
+    return batch_norm(x, mean, variance, weight, bias, eps=eps, layout=layout)
 
 
 def _record_batch(
@@ -29,18 +42,14 @@ def _record_batch(
     *,
     mean: Any,
     variance: Any,
-    training: bool,
-    momentum: float,
     eps: float,
     layout: Any,
 ) -> tuple[Array, Pullback]:
-    y = batch_norm(x, mean, variance, weight, bias, training, momentum, eps, layout=layout)
-    # Those that normalised: running ones may be written to before the gradient is asked for.
-    known = (None, None) if training else (np.copy(mean), np.copy(variance))
+    y = batch_norm(x, mean, variance, weight, bias, eps=eps, layout=layout)
+    known = np.copy(mean), np.copy(variance)  # they may be written to before the gradient is asked for
 
     def back(slope: Array) -> tuple[Any, ...]:
-        rest: Any = (*known, weight, training, eps)
-        return grad.batch_norm(slope, x, *rest, needs=needs, layout=layout)
+        return grad.batch_norm(slope, x, *known, weight, False, eps, needs=needs, layout=layout)
 
     return y, back
 
@@ -50,19 +59,9 @@ def _vector(drawing: Drawing, value: Any, size: int, default: float, like: Symbo
 
 
 def _emit_batch(
-    drawing: Drawing,
-    x: Symbol,
-    weight: Any,
-    bias: Any,
-    *,
-    mean: Any,
-    variance: Any,
-    training: bool,
-    momentum: float,
-    eps: float,
-    layout: Any,
+    drawing: Drawing, x: Symbol, weight: Any, bias: Any, *, mean: Any, variance: Any, eps: float, layout: Any
 ) -> Symbol:
-    if training or mean is None:
+    if mean is None:
         raise ValueError("batch_norm with the statistics of the batch has no form as a graph")
     last = is_last({"layout": layout})
     image = drawing.images(x, last)
@@ -74,6 +73,80 @@ def _emit_batch(
 
 
 BATCH_NORM = Operation("batch_norm", _run_batch, _record_batch, _emit_batch)
+
+
+def cuts_off(activation: Any) -> bool:
+    """Whether `TRAIN_BATCH` can do an activation, too."""
+    return bounds_of(read("activation", activation)) is not None
+
+
+def _trained(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    residual: Array | None,
+    *,
+    mean: Array | None,
+    variance: Array | None,
+    momentum: float,
+    eps: float,
+    activation: Any,
+    layout: Any,
+) -> tuple[Array, Array]:
+    """The result, and the statistics of the batch, which the running ones, where there are any, follow."""
+    y = empty("batch_norm", x.shape, x.dtype)
+    if not x.shape[0]:
+        return y, np.zeros((2, x.shape[channel_axis(layout)]))
+    engine, known = resolve("batch_norm", None), read("activation", activation)
+    short = None if residual is None else native(residual, x.dtype)
+    with memory_errors("batch_norm"):
+        found = train_batch(
+            "batch_norm", engine, native(x, x.dtype), layout, weight, bias, short, eps, known, y
+        )
+    if mean is not None and variance is not None and momentum:
+        follow(mean, found[0], momentum)
+        follow(variance, unbiased(found, x.size // found.shape[1]), momentum)
+    return y, found
+
+
+def _record_trained(
+    needs: tuple[bool, ...],
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    residual: Array | None,
+    **options: Any,
+) -> tuple[Array, Pullback]:
+    y, found = _trained(x, weight, bias, residual, **options)
+    activation, eps, layout = read("activation", options["activation"]), options["eps"], options["layout"]
+    output = None if activation is None else y
+
+    def back(slope: Array) -> tuple[Any, ...]:
+        of_residual = slope if needs[3] else None
+        of_x, totals = slope, np.zeros_like(found)  # of an empty batch
+        if x.shape[0]:
+            if needs[3] and activation is not None:
+                of_residual = empty("grad.batch_norm", x.shape, x.dtype)
+            of_x = empty("grad.batch_norm", x.shape, x.dtype)
+            with memory_errors("grad.batch_norm"):
+                totals = train_batch_gradient(
+                    resolve("grad.batch_norm", None), native(x, x.dtype), native(slope, x.dtype), layout, output,
+                    weight, found, eps, activation, of_x, None if activation is None else of_residual,
+                )  # fmt: skip
+        of_weight, of_bias = rounded(totals, x.dtype)
+        return of_x if needs[0] else None, of_weight, of_bias, of_residual
+
+    return y, back
+
+
+def _emit_trained(*_: Any, **__: Any) -> Symbol:
+    raise ValueError("batch_norm with the statistics of the batch has no form as a graph")
+
+
+# In training: by the batch's statistics, then a residual, which may be missing, and an activation that only cuts off.
+TRAIN_BATCH = Operation(
+    "batch_norm", lambda *arrays, **o: _trained(*arrays, **o)[0], _record_trained, _emit_trained
+)
 
 
 def _run_group(x: Array, weight: Any, bias: Any, *, groups: int, eps: float, layout: Any) -> Array:

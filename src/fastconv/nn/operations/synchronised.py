@@ -50,12 +50,10 @@ def _record(
     *,
     mean: Array,
     variance: Array,
-    training: bool,
     momentum: float,
     eps: float,
     layout: Any,
 ) -> tuple[Array, Pullback]:
-    assert training
     exchange = SCOPE.exchange
     assert exchange is not None
     axis = channel_axis(layout) % x.ndim

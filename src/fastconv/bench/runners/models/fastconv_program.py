@@ -12,7 +12,7 @@ from fastconv.bench.runners.models.network import ModelFile, NetworkRunner
 from fastconv.typing import Array
 
 
-class Fastconv(NetworkRunner):
+class Fastconv(NetworkRunner[ModelFile]):
     name = "fastconv"
     peer = False
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.runner import PreparedLayer
@@ -46,19 +46,22 @@ class Found:
     peak_bytes: int
 
 
-class NetworkRunner(ABC):
-    """A library."""
+Asked = TypeVar("Asked")
+
+
+class NetworkRunner(ABC, Generic[Asked]):
+    """A library, which is asked for a `ModelFile`, or for what else its modules know."""
 
     name: str
     peer = True
 
     @abstractmethod
     def load(
-        self, file: ModelFile, arrays: Mapping[str, Array], settings: Settings
+        self, file: Asked, arrays: Mapping[str, Array], settings: Settings
     ) -> Callable[[], Sequence[Any]]:
         """The call on these arrays, which gives the outputs in the file's order."""
 
-    def prepare(self, file: ModelFile, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer:
+    def prepare(self, file: Asked, arrays: Mapping[str, Array], settings: Settings) -> PreparedLayer:
         with suppress(OSError):
             _CLEAR.write_text(_RESET_PEAK, encoding="ascii")
         before, start = _memory("VmRSS"), time.perf_counter()

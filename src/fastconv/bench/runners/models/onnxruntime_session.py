@@ -14,7 +14,7 @@ from fastconv.bench.runners.peers.onnxruntime import ERRORS_ONLY
 from fastconv.typing import Array
 
 
-class Session(NetworkRunner):
+class Session(NetworkRunner[ModelFile]):
     name = "onnxruntime"
 
     def load(

@@ -13,7 +13,7 @@ from fastconv.bench.runners.models.network import ModelFile, NetworkRunner
 from fastconv.typing import Array
 
 
-class Request(NetworkRunner):
+class Request(NetworkRunner[ModelFile]):
     name = "openvino"
 
     def load(
