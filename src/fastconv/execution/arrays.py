@@ -132,7 +132,9 @@ class Result:
         if not is_real(out.dtype) or out.dtype.newbyteorder("=") != self._dtype:
             raise ValueError(f"{op}: out has dtype {out.dtype}, but the result has dtype {self._dtype}")
         if _overlaps_itself(out):
-            raise ValueError(f"{op}: out holds some elements twice (strides {out.strides}), but needs each once")
+            raise ValueError(
+                f"{op}: out holds some elements twice (strides {out.strides}), but needs each once"
+            )
         if not out.flags.writeable:
             raise ValueError(f"{op}: out is read-only, but needs to be writeable")
         for array in inputs:
@@ -156,7 +158,9 @@ def _overlaps_itself(out: Array) -> bool:
     if out.flags.c_contiguous:
         return False
     extent = out.itemsize  # of what lies along the axes so far
-    for stride, size in sorted((abs(stride), size) for stride, size in zip(out.strides, out.shape, strict=True)):
+    for stride, size in sorted(
+        (abs(stride), size) for stride, size in zip(out.strides, out.shape, strict=True)
+    ):
         if size > 1:
             if stride < extent:
                 return True

@@ -41,13 +41,17 @@ def pad_sources(size: int, before: int, after: int, mode: str) -> Array:
     if padded < 0:
         raise ValueError(f"pads are {before} and {after}, which take more than there is of an axis of {size}")
     if padded > np.iinfo(np.intp).max // 8:
-        raise MemoryError(f"Pad: an axis of {size}, padded by {before} and {after}, is more than an array can hold")
+        raise MemoryError(
+            f"Pad: an axis of {size}, padded by {before} and {after}, is more than an array can hold"
+        )
     if mode == "constant":
         places = np.arange(padded) - before
         return np.where((places >= 0) & (places < size), places, -1)
     left = np.arange(max(-before, 0), max(size + min(after, 0), 0))
     if padded and not left.size:
-        raise ValueError(f"pads are {before} and {after}, mode {mode!r}: nothing is left of an axis of {size}")
+        raise ValueError(
+            f"pads are {before} and {after}, mode {mode!r}: nothing is left of an axis of {size}"
+        )
     return np.pad(left, (max(before, 0), max(after, 0)), mode=mode)  # type: ignore[call-overload, no-any-return]
 
 
