@@ -29,11 +29,6 @@ static int all_alike(const real *x, int64_t n) {
     return 1;
 }
 
-static int is_power_of_2(real x) {
-    int exponent;
-    return frexp(x, &exponent) == 0.5;
-}
-
 /* Tasks are (plane, part of its rows). */
 static int work_windows(const void *context, int64_t begin, int64_t end) {
     const planes_job *j = context;
@@ -64,7 +59,6 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
                    .first_column = columns->first,
                    .ahead = beyond};
     t.alike = sum && all_alike(by_column, columns->count) && all_alike(by_row, rows->count);
-    t.exact = t.alike && is_power_of_2(*by_column) && is_power_of_2(*by_row);
     for (int64_t x = 0; x < columns->count; count++) x = set_pool_column(&list[count], &t, kernel, stride, x);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / j->parts, part = task % j->parts, y_end = rows->count * (part + 1) / j->parts;

@@ -29,7 +29,6 @@ typedef struct {
     const real *column_inverses, *row_inverses; /* ... and 1 / them */
     int64_t height, width, out_width, first_row, first_column, y, y_end;
     int alike; /* do all windows have the divisor of the first? */
-    int exact; /* and is that the product of powers of 2, so that multiplying by its inverse is exact, too? */
     int ahead; /* are the next column's pixels and results fetched? */
 } pool_rows;
 
@@ -94,9 +93,7 @@ void walk_windows(const int K, const int S, const int V, const int sum, const po
                         combine(sum, result, __builtin_shufflevector(even, all[2 * v + 2], LANES(NEXT_SECOND, 0, 0)));
             }
             int64_t n = v + 1 < V ? VL : c->stored;
-            if (sum && t->exact) {
-                result *= one_inverse;
-            } else if (sum && t->alike) {
+            if (sum && t->alike) {
                 result = divided(result, one_divisor, one_inverse);
             } else if (sum) {
                 const int64_t at = c->x + v * VL;
