@@ -4,7 +4,8 @@
  * Two rows are measured, as their `source` says: bandwidths by `fastconv info --measure`, and the other numbers, as the
  * constants of the cost functions, by bench/regret.py (on Zen 4 also by what docs/measured has of it). The others are
  * assumed: the number and width of the multiply-add units is what is generally known of these families, and was not
- * checked here; for all else, families without a figure of their own take that of the nearest measured one. */
+ * checked here; for all else, families without a figure of their own take that of the nearest measured one, and the
+ * costs of single kernels from Zen 5. */
 #include "base/processor.h"
 
 #include <pthread.h>
@@ -28,8 +29,7 @@ static const struct {
 } families[] = {
     [GENERIC] = {{"generic", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 32, 16, 5, ASSUMED}, USUAL},
     [ZEN_2] = {{"Zen 2 and 3", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, ASSUMED}, USUAL},
-    [ZEN_4] = {{"Zen 4", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, "measured"},
-               {1, 1.2, 1.9, 1.05, 0.55, 0.7}},
+    [ZEN_4] = {{"Zen 4", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, "measured"}, {1, 1.1, 1.9, 2, 0.55, 0.7}},
     [ZEN_5] = {{"Zen 5", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 0.65, 0.55, 64, 28, 6.5, "measured"}, USUAL},
     [ZEN_5_NARROW] =
         {{"Zen 5 with units of 32 bytes", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 0.65, 0.55, 32, 25, 6.5, ASSUMED}, USUAL},
