@@ -4,42 +4,54 @@
  * Two rows are measured, as their `source` says: bandwidths by `fastconv info --measure`, and the other numbers, as the
  * constants of the cost functions, by bench/regret.py (on Zen 4 also by what docs/measured has of it). The others are
  * assumed: the number and width of the multiply-add units is what is generally known of these families, and was not
- * checked here; for all else, families without a figure of their own take that of the nearest measured one. */
+ * checked here; for all else, families without a figure of their own take that of the nearest measured one, and the
+ * costs of single kernels from Zen 5. */
 #include "base/processor.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/kernel_costs.h"
 #include "fastconv.h"
 
 #define ASSUMED "assumed, not measured"
 
 enum { GENERIC, ZEN_2, ZEN_4, ZEN_5, ZEN_5_NARROW, HASWELL, SKYLAKE_X, ICE_LAKE, ICE_LAKE_CLIENT, SAPPHIRE_RAPIDS };
 
+/* As on Zen 5, where they were measured. */
+#define USUAL {1.2, 1, 1.4, 2.5, 1, 1}
+
 /* Without fused multiply-adds, a product of 16 bytes is a multiplication and an addition. */
-static const fc_processor families[] = {
-    [GENERIC] = {"generic", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 32, 16, 5, ASSUMED},
-    [ZEN_2] = {"Zen 2 and 3", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, ASSUMED},
-    [ZEN_4] = {"Zen 4", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, "measured"},
-    [ZEN_5] = {"Zen 5", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 0.65, 0.55, 64, 28, 6.5, "measured"},
-    [ZEN_5_NARROW] = {"Zen 5 with units of 32 bytes", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 0.65, 0.55, 32, 25, 6.5, ASSUMED},
-    [HASWELL] = {"Haswell to Raptor Lake", {1, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 16, 5, ASSUMED},
-    [SKYLAKE_X] = {"Skylake-X and Cascade Lake", {1, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 50, 8, 4, ASSUMED},
-    [ICE_LAKE] = {"Ice Lake, server", {1, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 50, 8, 4, ASSUMED},
-    [ICE_LAKE_CLIENT] = {"Ice, Tiger and Rocket Lake", {1, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 50, 16, 5, ASSUMED},
-    [SAPPHIRE_RAPIDS] = {"Sapphire Rapids",
-                         {0.75, 0.5, 0.5},
-                         {0.46, 0.46, 0.64},
-                         1,
-                         1,
-                         50,
-                         8,
-                         4,
-                         "its limits measured, not its kernels"},
+static const struct {
+    fc_processor processor;
+    fc_kernel_costs kernels;
+} families[] = {
+    [GENERIC] = {{"generic", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 32, 16, 5, ASSUMED}, USUAL},
+    [ZEN_2] = {{"Zen 2 and 3", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, ASSUMED}, USUAL},
+    [ZEN_4] = {{"Zen 4", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, "measured"}, {1, 1.1, 1.9, 2, 0.55, 0.7}},
+    [ZEN_5] = {{"Zen 5", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 0.65, 0.55, 64, 28, 6.5, "measured"}, USUAL},
+    [ZEN_5_NARROW] =
+        {{"Zen 5 with units of 32 bytes", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 0.65, 0.55, 32, 25, 6.5, ASSUMED}, USUAL},
+    [HASWELL] = {{"Haswell to Raptor Lake", {1, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 16, 5, ASSUMED}, USUAL},
+    [SKYLAKE_X] = {{"Skylake-X and Cascade Lake", {1, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 50, 8, 4, ASSUMED}, USUAL},
+    [ICE_LAKE] = {{"Ice Lake, server", {1, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 50, 8, 4, ASSUMED}, USUAL},
+    [ICE_LAKE_CLIENT] = {{"Ice, Tiger and Rocket Lake", {1, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 50, 16, 5, ASSUMED}, USUAL},
+    [SAPPHIRE_RAPIDS] = {{"Sapphire Rapids",
+                          {0.75, 0.5, 0.5},
+                          {0.46, 0.46, 0.64},
+                          1,
+                          1,
+                          50,
+                          8,
+                          4,
+                          "its limits measured, not its kernels"},
+                         USUAL},
 };
 
-const fc_processor *fc_this_processor = &families[GENERIC];
+static int row_in_use = GENERIC;
+const fc_processor *fc_this_processor = &families[GENERIC].processor;
+const fc_kernel_costs *fc_these_costs = &families[GENERIC].kernels;
 
 /* ---- which family is it? ---- */
 
@@ -96,13 +108,15 @@ __attribute__((constructor)) static void find_family(void) { fc_select_processor
 
 int fc_processor_count(void) { return (int)(sizeof families / sizeof *families); }
 
-const char *fc_processor_name(int row) { return families[row].name; }
+const char *fc_processor_name(int row) { return families[row].processor.name; }
 
-const char *fc_processor_source(int row) { return families[row].source; }
+const char *fc_processor_source(int row) { return families[row].processor.source; }
 
-int fc_selected_processor(void) { return (int)(fc_this_processor - families); }
+int fc_selected_processor(void) { return row_in_use; }
 
-void fc_select_processor(int row) { fc_this_processor = &families[row]; }
+void fc_select_processor(int row) {
+    row_in_use = row, fc_this_processor = &families[row].processor, fc_these_costs = &families[row].kernels;
+}
 
 /* ---- caches ---- */
 

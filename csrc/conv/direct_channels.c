@@ -7,6 +7,7 @@
  * the FMAs. */
 #include <math.h>
 
+#include "base/kernel_costs.h"
 #include "base/parallel.h"
 #include "base/processor.h"
 #include "base/simd.h"
@@ -111,9 +112,9 @@ static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, 
  * beyond takes longer. */
 static double step_cycles(const operands *o, double pixels) {
     double block = (double)(o->elements / o->grid_rows * o->channels * NR) * sizeof(real), weights = NV * VECTOR_BYTES;
-    return fmax(pixels * NV * PRODUCT_CYCLES * 1.2, block > (double)fc_l2_bytes() / 2
-                                                        ? weights / fc_this_processor->l3 * 1.7
-                                                        : fmax(4, weights / fc_this_processor->l2));
+    return fmax(pixels * NV * PRODUCT_CYCLES * fc_these_costs->channels,
+                block > (double)fc_l2_bytes() / 2 ? weights / fc_this_processor->l3 * 1.7
+                                                  : fmax(4, weights / fc_this_processor->l2));
 }
 
 static double cost(const fc_conv *p) {
@@ -127,7 +128,7 @@ static double cost(const fc_conv *p) {
     double finish = phases * NV * store_cycles(&o, span / in_row);
     double products = (double)(o.elements * o.channels) * step * family_share(&channels, &o, &g);
     double cycles = tiles * blocks * (products + finish + STEPPING(110));
-    cycles += STEPPING(2900) * (double)(o.batch * o.groups) + family_packing(&channels, &o, &g);
+    cycles += STEPPING(2900) * fc_these_costs->start * (double)(o.batch * o.groups) + family_packing(&channels, &o, &g);
     cycles = cycles / 2 + fc_stream_cycles(family_traffic(&channels, &o, &g), (double)weight_bytes(p)) +
              image_cycles(&o, 1, 1);
     if (p->once) cycles += (double)weight_bytes(p) * PACKING(0.32);

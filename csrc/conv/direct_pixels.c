@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "base/bands.h"
+#include "base/kernel_costs.h"
 #include "base/processor.h"
 #include "base/simd.h"
 #include "conv/direct.h"
@@ -272,14 +273,15 @@ static double cost(const fc_conv *p) {
     int stay = width * sheets * (double)o.channels * sizeof(real) <= L1_BYTES;
     double each = stay ? MOVING(1.6) + MOVING(1.8) * sheets / (double)g.x.taps : MOVING(4.1);
     double loads = fmax(vectors * each + filters / count * STEPPING(1.3), 4);
-    double step = fmax(vectors * filters / count * PRODUCT_CYCLES, loads);
+    double step = fmax(vectors * filters / count * PRODUCT_CYCLES * fc_these_costs->pixels, loads);
     double multiply =
         tiles_needed * count *
         ((double)o.elements * family_share(&pixels, &o, &g) * ((double)o.channels * step + STEPPING(1.3)) +
          STEPPING(18));
     double results = MOVING(o.phase_columns > 2 ? 60 : o.phase_columns == 2 ? 15 : 10); /* a vector of them */
     double store = tiles_needed * vectors * filters * results * ((double)o.phase_rows * (double)o.phase_columns);
-    double cycles = multiply + store + STEPPING(3500) * (double)(o.batch * o.groups) + family_packing(&pixels, &o, &g);
+    double cycles = multiply + store + STEPPING(3500) * fc_these_costs->start * (double)(o.batch * o.groups) +
+                    family_packing(&pixels, &o, &g);
     cycles = cycles / 2 + fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p)) +
              image_cycles(&o, 1, 1);
     if (p->once) cycles += (double)weight_bytes(p) * PACKING(0.72);

@@ -4,6 +4,7 @@
 #define FC_STORE_TILE_H
 
 #include "base/bands.h"
+#include "base/kernel_costs.h"
 #include "base/parallel.h"
 #include "base/processor.h"
 #include "base/simd.h"
@@ -49,7 +50,8 @@ static inline void store_tile(const operands *o, const fc_epilogue *e, real *to,
  * fetched again for each tile that writes a part of them. A pixel's groups that are done one after the other fetch its
  * cache lines each time. */
 static inline double store_cycles(const operands *o, double pixels) {
-    if (o->out_channel > 1) return VL * PRODUCT_CYCLES * 21 * (is_crowded(o->out_channel) ? 2.5 : 1);
+    if (o->out_channel > 1)
+        return VL * PRODUCT_CYCLES * 21 * (is_crowded(o->out_channel) ? fc_these_costs->crowded : 1);
     return (o->groups > 1 && o->filters < NR && beyond_l2(o->out_image) ? MOVING(33) : MOVING(9.5)) * pixels;
 }
 

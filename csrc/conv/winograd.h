@@ -12,6 +12,7 @@
 
 #include <math.h>
 
+#include "base/kernel_costs.h"
 #include "base/parallel.h"
 #include "base/processor.h"
 #include "base/simd.h"
@@ -329,12 +330,12 @@ static double cost(const fc_conv *p) {
             double tiles = (double)(w.tiles * o.groups) / 2;
             double stream = fc_stream_cycles(s.traffic * (double)o.groups, weights);
             /* Weights are fetched ahead: products hide most of that, or it most of them. */
-            cycles +=
-                rest * tiles + fmax(products * tiles, stream) + 0.6 * fmin(products * tiles, stream) + STEPPING(12000);
+            cycles += rest * tiles + fmax(products * tiles, stream) + 0.6 * fmin(products * tiles, stream) +
+                      STEPPING(12000) * fc_these_costs->start;
         }
         if (index == 0) cycles += image_cycles(&o, 1, 1);
         if (p->once)
-            cycles += weights *
+            cycles += weights * fc_these_costs->transform *
                       (p->transposed ? PACKING(0.45) : PACKING(0.31)); /* every phase reads all the kernel's elements */
     }
     return cycles;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/kernel_costs.h"
 #include "base/parallel.h"
 #include "base/processor.h"
 #include "base/simd.h"
@@ -399,7 +400,8 @@ static double cost(const fc_conv *p) {
                                       patch * (o->nhwc ? MOVING(4.1) : MOVING(2.6)));
     double gradient = filter_vectors * (points * PRODUCT_CYCLES * 5.6 + pairs * MOVING(1.4) +
                                         M * M * (o->nhwc ? MOVING(17) : MOVING(15)));
-    double product = points * filter_vectors * ((double)o->channels * PRODUCT_CYCLES * 1.4 + MOVING(3.5));
+    double product =
+        points * filter_vectors * ((double)o->channels * PRODUCT_CYCLES * fc_these_costs->points + MOVING(3.5));
     double sums = points * (double)o->channels * (double)(s.blocks * NR),
            rounds = ceil((double)w->tiles / (double)s.tiles);
     double cycles = (double)w->tiles * (product + input * (double)s.block_parts + gradient * (double)s.channel_parts);

@@ -1,0 +1,21 @@
+/* How far the kernels stay behind what the processor could do, as far as that differs from family to family: a part of
+ * its row in processor.c. Used by the cost functions of the kernels that it names. */
+#ifndef FC_KERNEL_COSTS_H
+#define FC_KERNEL_COSTS_H
+
+/* Multiples: */
+typedef struct {
+    /* of the bare products, what the register tiles of direct_channels, of direct_pixels and of Winograd's gradient
+     * take; */
+    double channels, pixels, points;
+    /* of storing to planes that do not, what storing to planes takes that crowd a cache; */
+    double crowded;
+    /* of the cost functions' numbers, what kernels take before and after their tiles, and Winograd's transform of
+     * weights. */
+    double start, transform;
+} fc_kernel_costs;
+
+/* Of the family in use. */
+extern const fc_kernel_costs *fc_these_costs;
+
+#endif
