@@ -51,6 +51,8 @@ def unsqueezed(inputs: Inputs, attributes: Attributes) -> list[Type]:
         return [Type(x.dtype)]
     rank = len(x.shape) + len(axes)
     new, rest = {axis % rank for axis in axes}, iter(x.shape)
+    if len(new) < len(axes):
+        raise ValueError(f"Unsqueeze: axes are {', '.join(map(str, axes))}, but each may be there once")
     return [Type(x.dtype, tuple(1 if axis in new else next(rest) for axis in range(rank)))]
 
 
