@@ -4,8 +4,8 @@
     python bench/pages.py --check   # say which pages are not what the files give
 
 A page has the places for them: what stands between ``<!-- measured KIND FILE -->`` and ``<!-- /measured -->`` is
-replaced, for every processor that has the file. `record.py` measures, and calls this at its end. Files of whole networks
-(KIND ``models``) are ``FILE.jsonl``: a line for each that ``fastconv bench --model NETWORK.onnx --json`` wrote.
+replaced, for every processor that has the file. `record.py` measures, and calls this at its end. Files of whole
+networks (KIND ``models``) are ``FILE.jsonl``: a line for each that ``fastconv bench --model NETWORK.onnx --json`` wrote.
 """
 
 import json
@@ -99,7 +99,9 @@ def models(found):
     for one in found:
         rows = {row["runner"]: row for row in one["rows"]}
         three = [rows[name] for name in ("cython", *PEERS)]
-        ratio = median(min(peers) / own for own, *peers in zip(*(row["seconds"] for row in three), strict=False))
+        ratio = median(
+            min(peers) / own for own, *peers in zip(*(row["seconds"] for row in three), strict=False)
+        )
         shapes = "; ".join("x".join(map(str, shape)) for shape in one["inputs"].values())
         cells = [
             " / ".join(f"{scale * row[what]:.{places}f}" for row in three)

@@ -217,6 +217,17 @@ def test_axes_that_are_none(backend, kind, axes):
         load(made)(np.ones(1, np.float32))
 
 
+@pytest.mark.parametrize("opset", [11, 13, 18, 22])
+def test_the_parts_of_a_split_without_sizes_are_known(opset):
+    made = model(
+        [node("Split", ["x"], ["a", "b"], axis=1)],
+        {"x": (FLOAT, ["N", 6, 4])},
+        dict.fromkeys("ab", (FLOAT, None)),
+        opset=opset,
+    )
+    assert [output.shape for output in load(made).outputs] == [("N", 3, 4)] * 2
+
+
 def test_an_error_names_the_node():
     data = model(
         [node("Reshape", ["x", "shape"], ["y"], name="the one")],
