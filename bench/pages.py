@@ -4,14 +4,17 @@
     python bench/pages.py --check   # say which pages are not what the files give
 
 A page has the places for them: what stands between ``<!-- measured KIND FILE -->`` and ``<!-- /measured -->`` is
-replaced, for every processor that has the file. `record.py` measures, and calls this at its end.
+replaced, for every processor that has the file. `record.py` measures, and calls this at its end. Files of whole
+networks (KIND ``models``) are ``FILE.jsonl``: a line for each that ``fastconv bench --model NETWORK.onnx --json`` wrote.
 """
 
+import json
 import re
 import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from statistics import median
 
 from fastconv.bench.measure.results import Results
 from fastconv.bench.report import pages
@@ -24,6 +27,7 @@ PAGES = [
     *sorted((ROOT / "docs/algorithms").glob("*.md")),
 ]
 PLACE = re.compile(r"(<!-- measured ([^>]*?) -->\n).*?(<!-- /measured -->)", re.DOTALL)
+PEERS = ("onnxruntime", "openvino")
 COMPARED = {"layouts": ("NCHW", "NHWC"), "scaling": ("one thread", "all threads"), "isa": ("AVX2", "highest")}
 SHORT = (
     "3x3 64->64, 56", "3x3 256->256, 14", "3x3/2 128->128, 56", "3x3 256->256, 56", "1x1 256->64, 56",
@@ -54,6 +58,9 @@ def made(kind, *names):
 
 def part_of(folder, name):
     """The results of ``FILE``, or those of a group, ``FILE@GROUP``; None where the folder has no such file."""
+    lines = folder / f"{name}.jsonl"
+    if lines.exists():
+        return [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     file, _, group = name.partition("@")
     path = folder / f"{file}.json"
     if not path.exists():
@@ -64,6 +71,8 @@ def part_of(folder, name):
 
 def of_one(kind, results, *others):
     """The lines of one processor; those of more than a sentence end with what was measured, and how."""
+    if kind == "models":
+        return list(models(results))
     if kind == "summary":
         return [f"{pages.machine(results)} fastconv is {pages.summary_line(results)}"]
     if kind == "short":
@@ -75,6 +84,31 @@ def of_one(kind, results, *others):
     else:
         table = pages.TABLES[kind](results)
     return [pages.machine(results), "", *table]
+
+
+def models(found):
+    """The lines of whole networks: milliseconds, and megabytes; the ratio is the median of those of the rounds."""
+    first, days = found[0], sorted({one["date"][:10] for one in found})
+    versions = ", ".join(f"{name} {first['versions'][name]}" for name in PEERS)
+    yield (
+        f"Measured on {first['processor']}, {first['threads']} threads, float32, {' and '.join(days)}; {versions}. "
+        "Milliseconds and MB, of fastconv, ONNX Runtime and OpenVINO:"
+    )
+    yield from ("", "| network | input | call | best peer / fastconv | file to first result | peak memory |")
+    yield "|---|---|---:|---:|---:|---:|"
+    for one in found:
+        rows = {row["runner"]: row for row in one["rows"]}
+        three = [rows[name] for name in ("cython", *PEERS)]
+        ratio = median(
+            min(peers) / own for own, *peers in zip(*(row["seconds"] for row in three), strict=False)
+        )
+        shapes = "; ".join("x".join(map(str, shape)) for shape in one["inputs"].values())
+        cells = [
+            " / ".join(f"{scale * row[what]:.{places}f}" for row in three)
+            for what, scale, places in (("median", 1e3, 2), ("load_seconds", 1e3, 0), ("peak_bytes", 1e-6, 0))
+        ]
+        name = Path(one["model"]).stem
+        yield f"| {name} | {shapes} | {cells[0]} | {ratio:.2f} | {cells[1]} | {cells[2]} |"
 
 
 def write_pages():

@@ -197,6 +197,37 @@ class Watched(np.ndarray):
     """An array that can be watched."""
 
 
+@pytest.mark.parametrize(
+    ("kind", "axes"),
+    [
+        ("Unsqueeze", np.array([1, 1])),
+        *(
+            (kind, axes)
+            for kind in ("Unsqueeze", "Squeeze")
+            for axes in (np.array([-0.6], np.float32), np.array([2**31]))
+        ),
+    ],
+)
+def test_axes_that_are_none(backend, kind, axes):
+    """Loading says so, or the call, whatever the axes are."""
+    made = model(
+        [node(kind, ["x", "axes"], ["y"])], {"x": (FLOAT, [1])}, {"y": (FLOAT, None)}, {"axes": axes}
+    )
+    with pytest.raises((ValueError, TypeError), match=r"axis|integers|C int|once"):
+        load(made)(np.ones(1, np.float32))
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18, 22])
+def test_the_parts_of_a_split_without_sizes_are_known(opset):
+    made = model(
+        [node("Split", ["x"], ["a", "b"], axis=1)],
+        {"x": (FLOAT, ["N", 6, 4])},
+        dict.fromkeys("ab", (FLOAT, None)),
+        opset=opset,
+    )
+    assert [output.shape for output in load(made).outputs] == [("N", 3, 4)] * 2
+
+
 def test_an_error_names_the_node():
     data = model(
         [node("Reshape", ["x", "shape"], ["y"], name="the one")],

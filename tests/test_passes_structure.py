@@ -147,6 +147,30 @@ def test_a_part_of_a_shape_that_is_known():
     assert exactly(net, y, shapes=False) == ["Mul"]
 
 
+def test_a_chain_of_computed_shapes_takes_no_round_for_each(monkeypatch):
+    """Each Reshape's size follows from the result of the one before it."""
+    from fastconv.graph.passes import driver
+
+    x = value = Value("x", np.dtype(F4), (2, 3, 8))
+    nodes = []
+    for place in range(6):
+        names = ("shape", "turned", "y")
+        shape, turned, y = (Value(f"{name} {place}") for name in names)
+        reverse = Value.of("", np.array([2, 0, 1]))
+        nodes += [
+            Node("Shape", [value], [shape], {"start": 0, "end": 3}),
+            Node("Gather", [shape, reverse], [turned], {"axis": 0}),
+            Node("Reshape", [value, turned], [y]),
+            Node("Relu", [y], [value := Value(f"z {place}")]),
+        ]
+    rounds, run = [], driver._round
+    monkeypatch.setattr(driver, "_round", lambda *given: rounds.append(given) or run(*given))
+    graph, _ = optimise(Graph([x], [value], nodes), stop_after="constants")
+    assert [node.operation for node in graph.nodes] == ["Reshape", "Relu"] * 6
+    assert graph.outputs[0].shape == (2, 3, 8)
+    assert len(rounds) <= 4
+
+
 def test_what_would_fill_memory_is_not_computed():
     net = Net()
     x = net.input(1, 1)

@@ -73,19 +73,22 @@ class Parser:
         if self._messages > MOST_MESSAGES:
             raise model_error(f"more than {MOST_MESSAGES} messages", path, start)
         record["@"] = start  # where it is, for errors about what it says
-        position, fields = start, kind.fields
+        data, position, fields = self._data, start, kind.fields
         while position < end:
             at = position
-            tag, position = self._varint(position, end, path)
+            # Most numbers have one byte: no call for these.
+            tag, position = data[position], position + 1
+            if tag > 0x7F:
+                tag, position = self._varint(at, end, path)
             number, wire = tag >> 3, tag & 7
             if number == 0 or number >= 1 << 29:
                 raise model_error(f"a field of {kind.name} has the number {number}", path, at)
-            if wire == VARINT:
-                value, position = self._varint(position, end, path)
-                stop = position
-            elif wire == BYTES:
-                value, position = self._varint(position, end, path)
-                stop = position + value
+            if wire in (VARINT, BYTES):
+                if position < end and data[position] < 0x80:
+                    value, position = data[position], position + 1
+                else:
+                    value, position = self._varint(position, end, path)
+                stop = position if wire == VARINT else position + value
             elif wire in (FIXED32, FIXED64):
                 value, stop = 0, position + (4 if wire == FIXED32 else 8)
             else:

@@ -120,7 +120,7 @@ def _resized(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list
         return [Type(x.dtype)]
     rank = len(x.shape)
     along = [axis % rank for axis in attributes.get("axes") or range(rank)]
-    scales, sizes = shape_rules.constant(inputs, 2), shape_rules.constant(inputs, 3)
+    scales, sizes = shape_rules.constant(inputs, 2), shape_rules.integers(inputs, 3)
     known = all(isinstance(x.shape[axis], int) for axis in along)
     new: dict[int, Size] = dict.fromkeys(along, None)
     if sizes:

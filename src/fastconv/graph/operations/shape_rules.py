@@ -29,12 +29,28 @@ def constant(inputs: Inputs, place: int) -> list[Any] | None:
     return None if value is None or value.constant is None else value.constant.ravel().tolist()
 
 
+def integers(inputs: Inputs, place: int) -> list[int] | None:
+    """The numbers of an input that is a constant, such as axes and sizes.
+
+    Raises
+    ------
+    TypeError
+        If they are no integers: what a rule would do with these is not known.
+    """
+    value = inputs[place] if place < len(inputs) else None
+    if value is not None and value.constant is not None and value.constant.size:
+        dtype = value.constant.dtype
+        if dtype.kind not in "iu":
+            raise TypeError(f"input {place} is {dtype}, but needs integers")
+    return constant(inputs, place)
+
+
 def is_given(inputs: Inputs, place: int) -> bool:
     return place < len(inputs) and inputs[place] is not None
 
 
 def squeezed(inputs: Inputs, attributes: Attributes) -> list[Type]:
-    x, axes = first(inputs), constant(inputs, 1)
+    x, axes = first(inputs), integers(inputs, 1)
     if x.shape is None or (is_given(inputs, 1) and axes is None):
         return [Type(x.dtype)]
     if axes is None:
@@ -46,11 +62,13 @@ def squeezed(inputs: Inputs, attributes: Attributes) -> list[Type]:
 
 
 def unsqueezed(inputs: Inputs, attributes: Attributes) -> list[Type]:
-    x, axes = first(inputs), constant(inputs, 1)
+    x, axes = first(inputs), integers(inputs, 1)
     if x.shape is None or axes is None:
         return [Type(x.dtype)]
     rank = len(x.shape) + len(axes)
     new, rest = {axis % rank for axis in axes}, iter(x.shape)
+    if len(new) < len(axes):
+        raise ValueError(f"Unsqueeze: axes are {', '.join(map(str, axes))}, but each may be there once")
     return [Type(x.dtype, tuple(1 if axis in new else next(rest) for axis in range(rank)))]
 
 
@@ -65,7 +83,7 @@ def changed(x: Value, sizes: dict[int, Size]) -> Type:
 
 def split_parts(inputs: Inputs, attributes: Attributes) -> list[Type]:
     """Of a known axis, in given parts; else all alike but for that axis."""
-    x, parts = first(inputs), constant(inputs, 1)
+    x, parts = first(inputs), integers(inputs, 1)
     axis = attributes.get("axis", 0)
     count, size = attributes.get("num_outputs"), None if x.shape is None else x.shape[axis]
     if not is_given(inputs, 1) and count and isinstance(size, int):
@@ -80,12 +98,12 @@ _MANY = 1024  # parts of a split; those beyond have no type
 
 
 def expanded(inputs: Inputs, attributes: Attributes) -> list[Type]:
-    x, shape = first(inputs), constant(inputs, 1)
+    x, shape = first(inputs), integers(inputs, 1)
     return [Type(x.dtype, None if shape is None else broadcast_shape([x.shape, tuple(shape)]))]
 
 
 def tiled(inputs: Inputs, attributes: Attributes) -> list[Type]:
-    x, repeats = first(inputs), constant(inputs, 1)
+    x, repeats = first(inputs), integers(inputs, 1)
     if x.shape is None or repeats is None:
         return [Type(x.dtype)]
     sizes = zip(x.shape, repeats, strict=True)
@@ -94,11 +112,11 @@ def tiled(inputs: Inputs, attributes: Attributes) -> list[Type]:
 
 def sliced(inputs: Inputs, attributes: Attributes) -> list[Type]:
     x = first(inputs)
-    starts, ends = constant(inputs, 1), constant(inputs, 2)
+    starts, ends = integers(inputs, 1), integers(inputs, 2)
     if x.shape is None:
         return [Type(x.dtype)]
-    axes = constant(inputs, 3) if is_given(inputs, 3) else starts and list(range(len(starts)))
-    steps = constant(inputs, 4) if is_given(inputs, 4) else starts and [1] * len(starts)
+    axes = integers(inputs, 3) if is_given(inputs, 3) else starts and list(range(len(starts)))
+    steps = integers(inputs, 4) if is_given(inputs, 4) else starts and [1] * len(starts)
     if axes is None:
         return [Type(x.dtype, (None,) * len(x.shape))]
     if starts is None or ends is None or steps is None:
@@ -172,14 +190,14 @@ def extreme(inputs: Inputs, attributes: Attributes) -> list[Type]:
 
 def best(inputs: Inputs, attributes: Attributes) -> list[Type]:
     """TopK."""
-    k = constant(inputs, 1)
+    k = integers(inputs, 1)
     values = changed(first(inputs), {attributes.get("axis", -1): None if k is None else int(k[0])})
     return [values, Type(_INDEX, values.shape)]
 
 
 def filled(inputs: Inputs, attributes: Attributes) -> list[Type]:
     """ConstantOfShape."""
-    shape, value = constant(inputs, 0), attributes.get("value")
+    shape, value = integers(inputs, 0), attributes.get("value")
     dtype = np.dtype(np.float32) if value is None else value.dtype
     return [Type(dtype, None if shape is None else tuple(shape))]
 
@@ -217,10 +235,10 @@ def blocks(factor: int) -> Any:
 
 
 def padded(inputs: Inputs, attributes: Attributes) -> list[Type]:
-    x, pads = first(inputs), constant(inputs, 1)
-    if x.shape is None or (is_given(inputs, 3) and constant(inputs, 3) is None):
+    x, pads = first(inputs), integers(inputs, 1)
+    if x.shape is None or (is_given(inputs, 3) and integers(inputs, 3) is None):
         return [Type(x.dtype)]
-    axes = constant(inputs, 3) if is_given(inputs, 3) else list(range(len(x.shape)))
+    axes = integers(inputs, 3) if is_given(inputs, 3) else list(range(len(x.shape)))
     assert axes is not None
     new: dict[int, Size] = dict.fromkeys(axes, None)
     for place, axis in enumerate(axes):

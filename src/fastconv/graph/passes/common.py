@@ -15,12 +15,17 @@ _SMALL = 256  # bytes of constants that are compared
 
 def common(editor: Editor) -> None:
     """Of nodes that do the same with the same values, keep the first. Equal small constants are the same."""
-    seen: dict[Hashable, Node] = {}
+    seen: dict[Hashable, list[Node]] = {}
     for node in editor.nodes():
-        if node.graphs():
+        if node.captures:
             continue
-        first = seen.setdefault(_key(node), node)
-        if first is not node and not any(output and editor.is_output(output) for output in node.outputs):
+        others = seen.setdefault(_key(node), [])
+        # Attributes are compared last: few nodes read the same.
+        own = _attributes(node) if others else None
+        first = next((other for other in others if _attributes(other) == own), node)
+        if first is node:
+            others.append(node)
+        elif not any(output and editor.is_output(output) for output in node.outputs):
             for output, same in zip(node.outputs, first.outputs, strict=True):
                 if output is not None and same is not None:
                     editor.redirect(output, same)
@@ -29,8 +34,11 @@ def common(editor: Editor) -> None:
 
 def _key(node: Node) -> Hashable:
     inputs = tuple(None if value is None else _identity(value) for value in node.inputs)
-    attributes = tuple(sorted((name, _frozen(value)) for name, value in node.attributes.items()))
-    return node.operation, inputs, attributes, tuple(output is None for output in node.outputs)
+    return node.operation, inputs, tuple(output is None for output in node.outputs)
+
+
+def _attributes(node: Node) -> Hashable:
+    return tuple(sorted((name, _frozen(value)) for name, value in node.attributes.items()))
 
 
 def _identity(value: Value) -> Hashable:

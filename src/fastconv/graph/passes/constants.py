@@ -11,6 +11,7 @@ from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
 from fastconv.graph.passes.editor import Editor, told
 from fastconv.graph.passes.matching import attribute, is_known
+from fastconv.graph.passes.types import learn
 
 # A result may have so many bytes for each of its node's constants (4: quantised weights), and some in any case.
 _TIMES, _FREE = 4, 2**16
@@ -20,19 +21,21 @@ _BOUNDED = {"NonZero"}
 
 def constants(editor: Editor) -> None:
     """Compute nodes whose inputs are all constants, and shapes that are known; not what is much larger than its inputs
-    (an Expand): that would only fill memory."""
+    (an Expand): that would only fill memory. What follows for the types of later nodes is found on the way, so that a
+    network of many computed shapes takes no round of all passes for each of them."""
+    known_better: set[Value] = set()
     for node in editor.nodes():
+        if known_better and not known_better.isdisjoint(node.reads()) and learn(node):
+            known_better.update(output for output in node.outputs if output is not None)
         results = _results(node)
         if results is None:
             continue
         for output, result in zip(node.outputs, results, strict=False):
             if output is not None:
-                _give(editor, output, result)
+                constant = Value.of(output.name, result, output.element)
+                editor.substitute(output, constant)
+                known_better.add(constant)
         editor.remove(node, line=f"{told(node)} is computed")
-
-
-def _give(editor: Editor, output: Value, result: Any) -> None:
-    editor.substitute(output, Value.of(output.name, result, output.element))
 
 
 def _results(node: Node) -> list[Any] | None:

@@ -77,6 +77,8 @@ class Builder:
             return False
         try:
             done = lowering(self, node)
+        except OverflowError as error:  # NumPy's, of an axis or a size that no array has
+            raise ValueError(f"{node}: {error}") from error
         except Exception as error:
             error.add_note(f"in {node}")
             raise
