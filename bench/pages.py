@@ -5,7 +5,8 @@
 
 A page has the places for them: what stands between ``<!-- measured KIND FILE -->`` and ``<!-- /measured -->`` is
 replaced, for every processor that has the file. `record.py` measures, and calls this at its end. Files of whole
-networks (KIND ``models``) are ``FILE.jsonl``: a line for each that ``fastconv bench --model NETWORK.onnx --json`` wrote.
+networks (KIND ``models``) are ``FILE.jsonl``, with a line for each that ``fastconv bench --model NETWORK.onnx --json``
+wrote.
 """
 
 import json
