@@ -44,7 +44,7 @@ x_test, y_test = drawn(500, np.random.default_rng(1))
 
 augment = nn.augment.chain(nn.augment.flip(), nn.augment.shift(2))
 net = nn.models.resnet20(num_classes=len(NAMES))
-EPOCHS = 9
+EPOCHS = 7
 rate = nn.schedules.warm_up(nn.schedules.cosine(5e-3, steps=EPOCHS * 29 - 20), steps=20)
 history = net.fit(x, y, EPOCHS, 32, optimizer=nn.AdamW(rate, weight_decay=1e-2), augment=augment, rng=0)
 accuracy = net.evaluate(x_test, y_test)["accuracy"]
