@@ -121,6 +121,10 @@ def _with_extra(arguments: argparse.Namespace) -> int:
             from fastconv.bench.commands.model import run_model_bench
 
             return run_model_bench(arguments)
+        if arguments.filters is not None:
+            from fastconv.bench.commands.filters import run_filter_bench
+
+            return run_filter_bench(arguments)
         if arguments.shape:
             raise CommandError("--shape is that of an input of --model; that of a layer's is --x")
         from fastconv.bench.commands.run import run_bench

@@ -51,6 +51,7 @@ examples:
   fastconv bench depthwise_conv2d --x 1,3,600,800 --w 3,1,9,9 --padding same --no-bias
   fastconv bench --network all --batch 1,8 --json run.json --html report.html
   fastconv bench --model resnet50.onnx --shape 8,3,224,224
+  fastconv bench --filters "1 MP" --threads 2
 
 networks: {", ".join(NETWORKS)}
 peers:    {", ".join(peers.PEERS)} (pip install ".[peers]")
@@ -95,6 +96,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peers, --threads, --rounds and --json",
     )
     add_shape(model)
+    filters = parser.add_argument_group("filters of pictures")
+    filters.add_argument(
+        "--filters",
+        nargs="?",
+        const="all",
+        choices=("1 MP", "20 MP", "all"),
+        help="fastconv.ndimage and fastconv.signal beside SciPy, OpenCV, scikit-image and astropy, on pictures "
+        "of this size; takes --peers, --threads and --json",
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--backends", metavar="NAMES", type=_names("backend", (*backends.names(), "all")))
     how.add_argument(
