@@ -118,7 +118,8 @@ enum { FC_MOST_TAPS = 512, FC_MOST_NETWORK = 81 };
 enum { FC_CUT, FC_SATURATE }; /* integers of a result: towards zero and wrapped; or rounded and kept in range */
 
 /* Pictures of FC_U8, FC_I16, FC_U16, FC_P_F32 or FC_P_F64, rows of width * channels numbers next to each other, and a
- * result of the same sizes. A window that reaches over an edge finds there what the tables say. Strides are in bytes. */
+ * result of the same sizes. A window that reaches over an edge finds there what the tables say. Strides are in bytes.
+ */
 typedef struct {
     int64_t images, height, width, channels;
     int64_t x_image, x_row, out_image, out_row;
@@ -144,8 +145,8 @@ typedef struct {
     double doubt;
 } fc_filter_pass;
 
-/* The smallest or the largest pixel of a box; the pixel that a network of `exchanges` (low, high, keeps: 1 the smaller, 2
- * the larger, 3 both) leaves at `place` of those at `offsets` (row, column). Both types of f are the same. */
+/* The smallest or the largest pixel of a box; the pixel that a network of `exchanges` (low, high, keeps: 1 the smaller,
+ * 2 the larger, 3 both) leaves at `place` of those at `offsets` (row, column). Both types of f are the same. */
 int fc_filter_extrema(const fc_filter *f, int largest, const void *x, void *out, int threads);
 int fc_filter_network(const fc_filter *f, const int64_t *offsets, int64_t count, const int32_t *exchanges,
                       int64_t steps, int64_t place, const void *x, void *out, int threads);

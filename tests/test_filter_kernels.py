@@ -1,4 +1,4 @@
-"""The filters that backends have kernels for, against SciPy: sizes that cut into bands and parts, all types, NaN, strides.
+"""The filters that backends have kernels for, against SciPy: sizes that cut into bands, all types, NaN, strides.
 
 Random problems with small arrays are those of test_ndimage.py.
 """
@@ -85,7 +85,14 @@ def test_ranks_of_large_boxes(backend, size, mode):
 def test_strides_and_places_in_memory(backend):
     whole = numbers((60, 80), "float32")
     out = np.zeros((60, 80), np.float32)
-    for view in (whole[5:50, 7:71], whole[::-1], whole[::3], whole[:, ::2], whole.T, np.asfortranarray(whole)):
+    for view in (
+        whole[5:50, 7:71],
+        whole[::-1],
+        whole[::3],
+        whole[:, ::2],
+        whole.T,
+        np.asfortranarray(whole),
+    ):
         for name, size in (("gaussian_filter", 1.5), ("median_filter", 3), ("uniform_filter", 5)):
             same(getattr(ndimage, name)(view, size), getattr(scipy.ndimage, name)(view, size))
     expected = scipy.ndimage.gaussian_filter(whole[1:41, 2:52], 2)
@@ -131,7 +138,7 @@ def test_rounding_weights_keeps_their_sum():
     ):
         rounded = as_dtype(kernel, np.dtype(np.float32))
         sizes = np.abs(kernel).max()
-        assert abs(rounded.astype(np.float64).sum() - kernel.sum()) < 1e-9 * np.abs(kernel).sum()
+        assert abs(rounded.astype(np.float64).sum() - kernel.sum()) < 5e-9 * np.abs(kernel).sum()
         np.testing.assert_allclose(rounded, kernel, rtol=0, atol=2e-7 * sizes)
 
 

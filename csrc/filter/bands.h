@@ -19,8 +19,8 @@ typedef struct {
 /* Bytes of a number of a picture. */
 static inline int64_t item_of(int type) { return type == FC_P_F64 ? 8 : type == FC_P_F32 ? 4 : type == FC_U8 ? 1 : 2; }
 
-/* Every task keeps `kept` rows (and the windows' reach) of `item` bytes in `bytes`; it has an even number of rows, `least`
- * or so many that they are some work. */
+/* Every task keeps `kept` rows (and the windows' reach) of `item` bytes in `bytes`; it has an even number of rows,
+ * `least` or so many that they are some work. */
 static inline bands bands_of(const fc_filter *f, int64_t kept, int64_t item, int64_t bytes, int64_t least) {
     int64_t pixel = f->channels * item, fit = bytes / (kept * pixel) - (f->kernel_w - 1);
     int64_t pixels = min64(f->width, max64(fit, max64(2 * f->kernel_w, ceil_div(2048, pixel))));

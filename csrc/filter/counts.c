@@ -19,7 +19,7 @@ typedef uint16_t counts[SIXTEEN];
 
 typedef struct {
     counts coarse, fine[SIXTEEN];
-} column;
+} column_counts;
 
 typedef struct {
     const fc_filter *f;
@@ -57,7 +57,7 @@ static void read_row(const counts_job *j, int64_t image, int64_t row, int64_t fi
 }
 
 /* By how much a pixel changes its column: up by 1, or down, which wraps. */
-static void count_row(column *columns, const uint8_t *row, int64_t n, uint16_t by) {
+static void count_row(column_counts *columns, const uint8_t *row, int64_t n, uint16_t by) {
     for (int64_t i = 0; i < n; i++) {
         columns[i].coarse[row[i] / SIXTEEN] = (uint16_t)(columns[i].coarse[row[i] / SIXTEEN] + by);
         uint16_t *fine = &columns[i].fine[row[i] / SIXTEEN][row[i] % SIXTEEN];
@@ -73,7 +73,7 @@ static inline int place_of(const uint16_t *of, int64_t *rank) {
 }
 
 /* A channel of a row of results, `step` bytes apart. */
-static void find_row(const counts_job *j, const column *columns, uint8_t *to, int64_t pixels) {
+static void find_row(const counts_job *j, const column_counts *columns, uint8_t *to, int64_t pixels) {
     int64_t step = j->f->channels, taps = j->f->kernel_w;
     counts coarse = {0}, fine[SIXTEEN];
     int64_t seen[SIXTEEN]; /* the pixel that the fine counts are of */
@@ -99,13 +99,13 @@ static int counts_work(const void *context, int64_t begin, int64_t end) {
     const counts_job *j = context;
     const fc_filter *f = j->f;
     int64_t c = f->channels, room = (j->b.pixels + f->kernel_w - 1) * c;
-    column *columns = fc_workspace(FC_OWN, (size_t)room * (sizeof(column) + 1));
+    column_counts *columns = fc_workspace(FC_OWN, (size_t)room * (sizeof(column_counts) + 1));
     if (!columns) return FC_NO_MEMORY;
     uint8_t *row = (uint8_t *)(columns + room);
     for (int64_t task = begin; task < end; task++) {
         band b = band_of(f, &j->b, task);
         int64_t pixels = b.pixel_end - b.pixel, n = (pixels + f->kernel_w - 1) * c, first = b.pixel * c;
-        memset(columns, 0, (size_t)n * sizeof(column));
+        memset(columns, 0, (size_t)n * sizeof(column_counts));
         for (int64_t r = b.row; r < b.row + f->kernel_h - 1; r++)
             read_row(j, b.image, r, first, n, row), count_row(columns, row, n, 1);
         for (int64_t r = b.row; r < b.row_end; r++) {
@@ -123,7 +123,8 @@ static int counts_work(const void *context, int64_t begin, int64_t end) {
 
 int FC_NAME(filter_counts)(const fc_filter *f, int64_t rank, const void *x, void *out, int threads) {
     if (f->x_type != FC_U8 || f->kernel_h * f->kernel_w > UINT16_MAX) return FC_NOT_MINE;
-    counts_job j = {f, x, out, rank, bands_of(f, 1, sizeof(column), TASK_BYTES, max64(LEAST_ROWS, 4 * f->kernel_h))};
+    counts_job j = {f, x, out, rank,
+                    bands_of(f, 1, sizeof(column_counts), TASK_BYTES, max64(LEAST_ROWS, 4 * f->kernel_h))};
     double numbers = (double)f->images * (double)f->height * (double)f->width * (double)f->channels;
     return fc_parallel(band_count(f, &j.b), numbers * 60, threads, counts_work, &j);
 }

@@ -1,8 +1,8 @@
 /* Means of boxes. Called through `operations.def`. Limit: the first-level cache.
  *
- * Windows of 1, 2, 4, ... pixels are put together from two of half their size, so that the time grows with the logarithm
- * of the window, and neither a rounding error nor what is not a number leaves the windows that hold it. Sums of integers
- * have no rounding errors: down the columns one row comes and one leaves. */
+ * Windows of 1, 2, 4, ... pixels are put together from two of half their size, so that the time grows with the
+ * logarithm of the window, and neither a rounding error nor what is not a number leaves the windows that hold it. Sums
+ * of integers have no rounding errors: down the columns one row comes and one leaves. */
 #include <math.h>
 #include <string.h>
 
@@ -46,8 +46,8 @@ static real *other_than(real *const *buffers, const real *a, const real *b) {
     return *buffers;
 }
 
-/* Sums of `size` numbers `step` apart, for `count` * step places: one part for each binary digit of `size`. The first of
- * three buffers has them, with size - 1 places more; all are used up, and the result is in one of them. */
+/* Sums of `size` numbers `step` apart, for `count` * step places: one part for each binary digit of `size`. The first
+ * of three buffers has them, with size - 1 places more; all are used up, and the result is in one of them. */
 static real *sum_windows(real *const *buffers, int64_t count, int64_t size, int64_t step) {
     int64_t start = 0, places = count + size - 1;
     real *x = buffers[0], *total = NULL;

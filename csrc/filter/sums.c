@@ -10,9 +10,9 @@
 #include "filter/in_order.h"
 #include "filter/rows.h"
 
-enum { PAIR = 4, SINGLE = 8 };     /* vectors of sums at once: of two rows each, of one */
-enum { PART = 64 };                /* terms that are added one after the other */
-enum { RING_BYTES = 256 << 10 };   /* what a task keeps in the second-level cache */
+enum { PAIR = 4, SINGLE = 8 };   /* vectors of sums at once: of two rows each, of one */
+enum { PART = 64 };              /* terms that are added one after the other */
+enum { RING_BYTES = 256 << 10 }; /* what a task keeps in the second-level cache */
 enum { LEAST_ROWS = 16 };
 
 /* first * x[row][offset + i] goes into the first sum, second * the same into the one below. */
@@ -35,7 +35,7 @@ typedef struct {
     bands b;
     int64_t room; /* of a row, in reals */
     int renews;
-} sums_job;
+} weighing_job;
 
 /* What is almost zero counts as zero, as in SciPy's filters. */
 static list list_terms(const fc_filter_pass *p, int64_t channels, int rows, term *terms) {
@@ -106,7 +106,8 @@ static void settle(const fc_filter_pass *p, const real *const *rows, int64_t cha
     }
 }
 
-static void finish_row(const sums_job *j, const band *b, int64_t row, real *sums, real *last, const real *const *rows) {
+static void finish_row(const weighing_job *j, const band *b, int64_t row, real *sums, real *last,
+                       const real *const *rows) {
     const fc_filter *f = j->f;
     int64_t c = f->channels, pixels = b->pixel_end - b->pixel, n = pixels * c;
     if (!j->second) {
@@ -125,7 +126,7 @@ static void finish_row(const sums_job *j, const band *b, int64_t row, real *sums
 }
 
 static int sums_work(const void *context, int64_t begin, int64_t end) {
-    const sums_job *j = context;
+    const weighing_job *j = context;
     const fc_filter *f = j->f;
     int64_t ring = f->kernel_h + 1;
     real *memory = fc_workspace(FC_OWN, (size_t)((ring + 3) * j->room) * sizeof(real));
@@ -162,7 +163,7 @@ int FC_NAME(filter_sums)(const fc_filter *f, const fc_filter_pass *first, const 
     if (first->kernel_h * first->kernel_w > FC_MOST_TAPS || (second && second->kernel_w > FC_MOST_TAPS))
         return FC_NOT_MINE;
     if (!tables_fit(f)) return FC_OUT_OF_RANGE;
-    sums_job j = {.f = f, .first = first, .second = second, .x = x, .out = out, .renews = has_constant(f)};
+    weighing_job j = {.f = f, .first = first, .second = second, .x = x, .out = out, .renews = has_constant(f)};
     int64_t taps = first->kernel_h * first->kernel_w;
     j.one = list_terms(first, f->channels, 1, terms);
     j.two = list_terms(first, f->channels, 2, terms + taps);

@@ -20,8 +20,8 @@ static void NAMED(extreme_of)(T *restrict to, const T *a, const T *b, int64_t n,
         NAMED(lesser_of)(to, a, b, n);
 }
 
-/* Of `size` elements `step` apart, for `count` * step places: the last two windows overlap. `x` has size - 1 places more
- * and is used up, `spare` is as large; the result goes to `to`. */
+/* Of `size` elements `step` apart, for `count` * step places: the last two windows overlap. `x` has size - 1 places
+ * more and is used up, `spare` is as large; the result goes to `to`. */
 static void NAMED(extrema)(T *x, T *spare, T *to, int64_t count, int64_t size, int64_t step, int largest) {
     int64_t power = 1, places = count + size - 1;
     for (; 2 * power < size; power *= 2) {
@@ -145,8 +145,7 @@ void NAMED(medians_of)(const int side, const T *const *rows, T *to, int64_t n, i
     for (int64_t i = 0; i < n; i += LENGTH) {
         V v[25];
 #pragma GCC unroll 25
-        for (int k = 0; k < side * side; k++)
-            v[k] = *(const NAMED(vector) *)(rows[k / side] + k % side * step + i);
+        for (int k = 0; k < side * side; k++) v[k] = *(const NAMED(vector) *)(rows[k / side] + k % side * step + i);
         if (side == 3) {
             MIDDLE_9(EXCHANGE)
         } else {

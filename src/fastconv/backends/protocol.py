@@ -63,7 +63,7 @@ class Backend(Protocol):
 
     @property
     def filters(self) -> Filters | None:
-        """Its own filters of pictures; None where convolutions and NumPy do them block by block (`fastconv.filtering`)."""
+        """Its own filters of pictures; None where convolutions and NumPy do them, block by block."""
         ...
 
     @property

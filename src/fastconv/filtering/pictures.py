@@ -38,6 +38,8 @@ def as_pictures(
     """Both as pictures; None where no picture fits, or where the backend has no kernels for them."""
     filters = resolve("filter", backend).filters
     axes = [axis for axis, reach in enumerate(reaches) if reach.extent]
+    if x.shape != out.shape or any(min(reach.before, reach.after) < 0 for reach in reaches):
+        return None  # a part of all windows, or more of them than there are pixels
     if filters is None or not out.size or not 1 <= len(axes) <= 2 or axes[-1] - axes[0] != len(axes) - 1:
         return None
     inner = math.prod(x.shape[axes[-1] + 1 :])

@@ -88,7 +88,7 @@ class CythonBackend:
     name = "cython"
     checks_positions = True
     lists_windows = False
-    filters = Filters()
+    filters = Filters(_engine)
 
     @property
     def instruction_set(self) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import fastconv.backends.cython._engine as _engine
 from fastconv.backends.cython.sizes import ELEMENT_TYPES
 from fastconv.problem.filtering import Weights, Window
 from fastconv.settings.threads import get_num_threads
@@ -17,7 +16,10 @@ _DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
 
 
 class Filters:
-    """See `fastconv.backends.protocol.Filters`."""
+    """See `fastconv.backends.protocol.Filters`; the engine is the compiled module."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
 
     def sums(
         self,
@@ -28,15 +30,17 @@ class Filters:
         out: Array,
         dtype: np.dtype[Any],
     ) -> bool:
-        return _engine.filter_sums(
-            _picture(window, x, out), first, second, x, out, _DTYPES[dtype], get_num_threads()
+        return bool(
+            self._engine.filter_sums(
+                _picture(window, x, out), first, second, x, out, _DTYPES[dtype], get_num_threads()
+            )
         )
 
     def means(self, window: Window, x: Array, out: Array, dtype: np.dtype[Any]) -> None:
-        _engine.filter_means(_picture(window, x, out), x, out, _DTYPES[dtype], get_num_threads())
+        self._engine.filter_means(_picture(window, x, out), x, out, _DTYPES[dtype], get_num_threads())
 
     def extrema(self, window: Window, largest: bool, x: Array, out: Array) -> None:
-        _engine.filter_extrema(_picture(window, x, out), largest, x, out, get_num_threads())
+        self._engine.filter_extrema(_picture(window, x, out), largest, x, out, get_num_threads())
 
     def network(
         self,
@@ -47,7 +51,9 @@ class Filters:
         x: Array,
         out: Array,
     ) -> None:
-        _engine.filter_network(_picture(window, x, out), offsets, exchanges, place, x, out, get_num_threads())
+        self._engine.filter_network(
+            _picture(window, x, out), offsets, exchanges, place, x, out, get_num_threads()
+        )
 
 
 def _picture(window: Window, x: Array, out: Array) -> tuple[Any, ...]:

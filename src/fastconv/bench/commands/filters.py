@@ -101,7 +101,7 @@ def _progress(text: str) -> None:
 
 
 def _lines(told: dict[str, Any], rows: Sequence[FilterRow], names: Sequence[str]) -> Iterator[str]:
-    yield f"{told['processor']}, {told['threads']} threads; times are medians, behind them how often fastconv's they are"
+    yield f"{told['processor']}, {told['threads']} threads; medians, behind them how often fastconv's they are"
     for picture in dict.fromkeys(row.picture for row in rows):
         yield ""
         yield f"{picture.size}, {picture.dtype}, {picture.colour}"
@@ -120,7 +120,8 @@ def _lines(told: dict[str, Any], rows: Sequence[FilterRow], names: Sequence[str]
         ratios = [row.seconds[name] / row.seconds["fastconv"] for row in rows if name in row.seconds]
         if ratios:
             mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-            yield f"{name}: {mean:.2f} times fastconv's time in the geometric mean of {len(ratios)}, {min(ratios):.2f} at least"
+            least = min(ratios)
+            yield f"{name}: {mean:.2f} times fastconv's time in the geometric mean, {least:.2f} at least"
     for name, why in told["left_out"].items():
         yield f"{name} is left out: {why}"
 
