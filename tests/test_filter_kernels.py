@@ -133,7 +133,7 @@ def test_results_do_not_depend_on_threads(backend):
 def test_rounding_weights_keeps_their_sum():
     for kernel in (
         ndimage.gaussian.gaussian_weights(1.0, 0, 4),
-        np.full((5, 5), 1 / 25),
+        np.outer(ndimage.gaussian.gaussian_weights(2.0, 0, 6), ndimage.gaussian.gaussian_weights(2.0, 0, 6)),
         np.random.default_rng(0).standard_normal((9, 9)),
     ):
         rounded = as_dtype(kernel, np.dtype(np.float32))

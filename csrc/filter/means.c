@@ -145,7 +145,7 @@ int FC_NAME(filter_means)(const fc_filter *f, const void *x, void *out, int thre
     double digits = FC_DOUBLE ? 0x1p53 : 0x1p24;
     j.running = f->x_type < FC_P_F32 && f->constant == (double)(int32_t)f->constant && f->kernel_h > 1 &&
                 (fabs(f->constant) + 65536) * (double)f->kernel_h < digits;
-    j.late = f->kernel_w > 1 && f->between < 0 && !has_constant(f);
+    j.late = f->kernel_w > 1 && f->rounding == FC_SATURATE && f->between < 0 && !has_constant(f);
     int64_t least = max64(LEAST_ROWS, f->kernel_h);
     if (j.running)
         j.b = bands_of(f, f->kernel_h + 4, sizeof(real), TASK_BYTES, 2 * least);

@@ -44,7 +44,12 @@ def run(
 
     while left:
         into = target(len(left) - 2) if pair is not None and len(left) > 1 else None
-        if pair is not None and into is not None and into is not source and pair(*left[:2], source, into):
+        if (
+            pair is not None
+            and into is not None
+            and into is not source
+            and pair(left[0], left[1], source, into)
+        ):
             left = left[2:]
         else:
             if into is not None and into is not out:

@@ -53,8 +53,8 @@ def as_pictures(
     else:
         pixel_axis = None
         shape = (math.prod(x.shape[: axes[0]]), x.shape[axes[0]], inner, 1)
-    pictures = _picture(x, shape), _picture(out, shape)
-    if pictures[0] is None or pictures[1] is None:
+    picture, result = _picture(x, shape), _picture(out, shape)
+    if picture is None or result is None:
         return None
     rows = Reach() if row_axis is None else reaches[row_axis]
     pixels = Reach() if pixel_axis is None else reaches[pixel_axis]
@@ -62,7 +62,7 @@ def as_pictures(
         (rows.extent + 1, pixels.extent + 1), pixels.before, _sources(shape[1], rows),
         _sources(shape[2] if pixels.extent else 0, pixels), constant,
     )  # fmt: skip
-    return Pictures(filters, *pictures, window, (row_axis, pixel_axis))
+    return Pictures(filters, picture, result, window, (row_axis, pixel_axis))
 
 
 def _picture(x: Array, shape: tuple[int, ...]) -> Array | None:

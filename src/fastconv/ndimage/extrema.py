@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, SupportsIndex
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -219,7 +220,8 @@ def _on_pictures(
     return True
 
 
-class _Extreme(NamedTuple):
+@dataclass(frozen=True)
+class _Extreme:
     """The extrema along one axis as a pass."""
 
     size: int

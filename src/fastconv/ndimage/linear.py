@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -214,7 +215,8 @@ def convolve(
     return _over_axes(input, np.asarray(weights), output, mode, cval, origin, True, axes, saturate, backend)
 
 
-class Line(NamedTuple):
+@dataclass(frozen=True)
+class Line:
     """Weights along one axis as a pass: `correlate1d`."""
 
     weights: ArrayLike
@@ -241,7 +243,7 @@ def two_lines(first: Line, second: Line, x: Array, out: Array) -> bool:
     """Both passes in a single way through the array; False where that would not give the same, or has no kernel."""
     if x.dtype.kind == "c" or out.dtype.kind == "c" or abs(first.axis - second.axis) != 1:
         return False
-    if np.iscomplexobj(first.cval) or np.iscomplexobj(first.weights) or np.iscomplexobj(second.weights):
+    if any(np.iscomplexobj(np.asarray(each)) for each in (first.cval, first.weights, second.weights)):
         return False
     cval = float(np.real(first.cval))
     reaches, kernels = [Reach()] * x.ndim, []

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, SupportsIndex
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -140,7 +141,8 @@ def _on_pictures(
     return True
 
 
-class _Mean(NamedTuple):
+@dataclass(frozen=True)
+class _Mean:
     """The means along one axis as a pass."""
 
     size: int
