@@ -29,11 +29,16 @@ static int has_f16c(void) {
 typedef int pool_function(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms,
                           int threads);
 typedef int half_function(const void *from, void *to, int64_t count, int threads);
+typedef int extrema_function(const fc_filter *f, int largest, const void *x, void *out, int threads);
+typedef int network_function(const fc_filter *f, const int64_t *offsets, int64_t count, const int32_t *exchanges,
+                             int64_t steps, int64_t place, const void *x, void *out, int threads);
 
 #define FC_ISA(name)                                                                                                   \
     extern const fc_table table_##name##_f32, table_##name##_f64;                                                      \
     extern pool_function pool_##name##_f32;                                                                            \
-    extern half_function to_floats_##name##_f32, to_halves_##name##_f32;
+    extern half_function to_floats_##name##_f32, to_halves_##name##_f32;                                               \
+    extern extrema_function filter_extrema_##name##_f32;                                                               \
+    extern network_function filter_network_##name##_f32;
 FC_ISAS
 #undef FC_ISA
 
@@ -42,6 +47,8 @@ typedef struct {
     const fc_table *tables[2]; /* FC_F32, FC_F64 */
     pool_function *pool;
     half_function *to_floats, *to_halves;
+    extrema_function *extrema;
+    network_function *network;
 } isa;
 
 #define FC_ISA(name)                                                                                                   \
@@ -49,7 +56,9 @@ typedef struct {
      {&table_##name##_f32, &table_##name##_f64},                                                                       \
      pool_##name##_f32,                                                                                                \
      to_floats_##name##_f32,                                                                                           \
-     to_halves_##name##_f32},
+     to_halves_##name##_f32,                                                                                           \
+     filter_extrema_##name##_f32,                                                                                      \
+     filter_network_##name##_f32},
 static const isa isas[] = {FC_ISAS};
 #undef FC_ISA
 
@@ -216,6 +225,17 @@ int fc_pool_run(const fc_pool *given, const void *x, void *out, int64_t *indices
         if (status != FC_NOT_MINE) return status;
     }
     return isas[selected].pool(p, x, out, indices, uniforms, threads);
+}
+
+/* ---- filters ---- */
+
+int fc_filter_extrema(const fc_filter *f, int largest, const void *x, void *out, int threads) {
+    return isas[selected].extrema(f, largest, x, out, threads);
+}
+
+int fc_filter_network(const fc_filter *f, const int64_t *offsets, int64_t count, const int32_t *exchanges,
+                      int64_t steps, int64_t place, const void *x, void *out, int threads) {
+    return isas[selected].network(f, offsets, count, exchanges, steps, place, x, out, threads);
 }
 
 /* ---- half precision ---- */

@@ -113,6 +113,44 @@ typedef struct {
 
 int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, const double *uniforms, int threads);
 
+/* ---- filters of pictures ---- */
+enum { FC_MOST_TAPS = 512, FC_MOST_NETWORK = 81 };
+enum { FC_CUT, FC_SATURATE }; /* integers of a result: towards zero and wrapped; or rounded and kept in range */
+
+/* Pictures of FC_U8, FC_I16, FC_U16, FC_P_F32 or FC_P_F64, rows of width * channels numbers next to each other, and a
+ * result of the same sizes. A window that reaches over an edge finds there what the tables say. Strides are in bytes.
+ */
+typedef struct {
+    int64_t images, height, width, channels;
+    int64_t x_image, x_row, out_image, out_row;
+    int64_t kernel_h, kernel_w;
+    int64_t before;         /* pixels that the windows of a row reach before its first one */
+    const int64_t *rows;    /* height + kernel_h - 1: where a row of the windows comes from; -1 is the constant */
+    const int64_t *columns; /* width + kernel_w - 1: the same of pixels, of which those within the row are themselves */
+    double constant;
+    int x_type, out_type;
+    int between; /* the type that rows have after the first of two passes, or -1: as they are computed */
+    int rounding;
+} fc_filter;
+
+/* A pass of weights over the windows of rows. Where sums are cut off, one that is within `doubt` of an integer is
+ * computed again in double and in the order of `order`: (row, column, second row, second column, sign of the second,
+ * or 0 where there is none), times the weight of `order_weights`. `doubt` is negative where that is not asked for. */
+typedef struct {
+    int64_t kernel_h, kernel_w;
+    const double *weights;
+    const int64_t *order;
+    const double *order_weights;
+    int64_t order_count;
+    double doubt;
+} fc_filter_pass;
+
+/* The smallest or the largest pixel of a box; the pixel that a network of `exchanges` (low, high, keeps: 1 the smaller,
+ * 2 the larger, 3 both) leaves at `place` of those at `offsets` (row, column). Both types of f are the same. */
+int fc_filter_extrema(const fc_filter *f, int largest, const void *x, void *out, int threads);
+int fc_filter_network(const fc_filter *f, const int64_t *offsets, int64_t count, const int32_t *exchanges,
+                      int64_t steps, int64_t place, const void *x, void *out, int threads);
+
 /* ---- data movement; item sizes 1, 2, 4 and 8 ---- */
 int fc_pad(const void *x, void *out, int64_t planes, int64_t height, int64_t width, int64_t inner, const int64_t *rows,
            int64_t row_count, const int64_t *columns, int64_t column_count, const void *value, int item, int threads);

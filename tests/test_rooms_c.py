@@ -14,6 +14,7 @@ ROOMS = {
     "deform": {"base", "conv", "weight_gradient"},
     "pool": {"base"},
     "move": {"base"},
+    "filter": {"base"},
     "norm": {"base"},
     "network": {"base", "conv"},
 }

@@ -14,7 +14,6 @@ if find_spec("scipy.ndimage.tests") is None:
 
 # What does not pass, and why.
 NOT_PASSING = {
-    "test_gauss03": "holds the sum of 10,000 float32 to 3e-8 of it: SciPy sums float32 in float64, fastconv in float32",
     "test_fft_nan": "wants a warning that transforms have spread a NaN: here it stays within the windows that hold it",
     "test_white_tophat03": "wants what SciPy makes of booleans that are neither 0 nor 1, but 255",
     "test_black_tophat03": "wants what SciPy makes of booleans that are neither 0 nor 1, but 255",

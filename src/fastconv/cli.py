@@ -131,6 +131,10 @@ def _with_extra(arguments: argparse.Namespace) -> int:
             from fastconv.bench.commands.training import run_training_bench
 
             return run_training_bench(arguments)
+        if arguments.filters is not None:
+            from fastconv.bench.commands.filters import run_filter_bench
+
+            return run_filter_bench(arguments)
         if arguments.shape:
             raise CommandError("--shape is that of an input of --model; that of a layer's is --x")
         from fastconv.bench.commands.run import run_bench

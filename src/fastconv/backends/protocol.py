@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple, Protocol
 
 from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.filtering import Weights, Window
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
 from fastconv.typing import Array, BackendName, Layout
@@ -48,6 +49,33 @@ class Work(NamedTuple):
     cycles: float = 0.0  # predicted, where two threads share the work; 0 where nothing predicts them
 
 
+class Filters(Protocol):
+    """Filters of pictures (images, rows, pixels, channels), whose rows lie in one piece: see `Window`.
+
+    Types are those of `picture_types`; `dtype`, float32 or float64, is what sums are computed in.
+    """
+
+    def sums(
+        self, window: Window, first: Weights, second: Weights | None, x: Array, out: Array, dtype: Any
+    ) -> bool:
+        """Weighted sums, by one kernel, or by a column and then a row; False where a kernel is too large."""
+        ...
+
+    def means(self, window: Window, x: Array, out: Array, dtype: Any) -> None:
+        """Means of boxes, along the columns first."""
+
+    def extrema(self, window: Window, largest: bool, x: Array, out: Array) -> None:
+        """The largest or the smallest number of boxes."""
+
+    def network(
+        self, window: Window, offsets: Array, exchanges: Array, place: int, x: Array, out: Array
+    ) -> None:
+        """What a sorting network leaves at `place` of the pixels at `offsets` (row, pixel) of a window.
+
+        `exchanges` are (low, high, keeps): 1 keeps the smaller one, 2 the larger, 3 both.
+        """
+
+
 class Backend(Protocol):
     """The primitives that every operation is composed from.
 
@@ -58,6 +86,11 @@ class Backend(Protocol):
     name: BackendName
     checks_positions: bool  # does `scatter_add` raise IndexError where one lies outside of its plane?
     lists_windows: bool  # do `pool` and `pool_gradient` list all windows along an axis (`Windows.tables`)?
+
+    @property
+    def filters(self) -> Filters | None:
+        """Its own filters of pictures; None where convolutions and NumPy do them, block by block."""
+        ...
 
     @property
     def instruction_set(self) -> str | None:
@@ -336,6 +369,7 @@ class NoShortcuts:
     checks_positions = False
     instruction_set = None
     lists_windows = True
+    filters = None
 
     def work(self, problem: ConvProblem, once: bool = False) -> Work:
         weights = (

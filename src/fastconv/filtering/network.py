@@ -6,12 +6,19 @@ Computer Programming, volume 3, algorithm 5.2.2M), without what the wanted eleme
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastconv.caches import kept
-from fastconv.typing import Array
+from fastconv.filtering.blocks import Reach
+from fastconv.filtering.pictures import as_pictures
+from fastconv.typing import Array, BackendName
+
+MOST_PIXELS = 81  # of a window for which a network is faster than counting or partitioning
+_MOST_COUNTED = (1 << 16) - 1  # of one whose pixels are counted
 
 
 class Exchange(NamedTuple):
@@ -48,6 +55,54 @@ def selection(count: int, rank: int) -> tuple[Exchange, ...]:
             steps.append(Exchange(low, high, low in wanted, high in wanted))
             wanted |= {low, high}
     return tuple(reversed(steps))
+
+
+class Network(NamedTuple):
+    """What is compared, and at which place the result is then."""
+
+    steps: tuple[Exchange, ...]
+    place: int
+
+
+def extreme_steps(footprint: NDArray[np.bool_], combine: np.ufunc) -> Network:
+    """The maximum or the minimum of the pixels of a footprint, one after the other."""
+    last = int(np.count_nonzero(footprint)) - 1
+    if combine is np.maximum:
+        return Network(tuple(Exchange(i, i + 1, False, True) for i in range(last)), last)
+    return Network(tuple(Exchange(i, i + 1, True, False) for i in reversed(range(last))), 0)
+
+
+def ranked_pictures(
+    x: Array,
+    footprint: NDArray[np.bool_],
+    network: Network,
+    reaches: Sequence[Reach],
+    held: Any,
+    out: Array,
+    backend: BackendName | None,
+) -> bool:
+    """The pixels that the network finds, in a single way through the array, where the backend has one.
+
+    A network without steps stands for counting, which finds the rank `place` in whole boxes of bytes.
+    """
+    count = int(np.count_nonzero(footprint))
+    if x.dtype != out.dtype or count < 2:
+        return False
+    if not network.steps and (x.dtype.itemsize > 1 or count < footprint.size or count > _MOST_COUNTED):
+        return False
+    pictures = as_pictures(x, out, reaches, float(held), backend)
+    if pictures is None:
+        return False
+    row, pixel = pictures.axes
+    corners = np.argwhere(footprint)
+    offsets = np.zeros((count, 2), np.int64)
+    for place, axis in enumerate((row, pixel)):
+        if axis is not None:
+            offsets[:, place] = corners[:, axis]
+    kept = [(step.low, step.high, step.keeps_low + 2 * step.keeps_high) for step in network.steps]
+    exchanges = np.array(kept, np.int32).reshape(-1, 3)
+    pictures.filters.network(pictures.window, offsets, exchanges, network.place, pictures.x, pictures.out)
+    return True
 
 
 def select(values: list[Array], rank: int) -> Array:

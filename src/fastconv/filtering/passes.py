@@ -14,26 +14,51 @@ from fastconv.execution.memory import empty
 from fastconv.typing import Array
 
 Pass = Callable[[Array, Array], None]  # from, into
+# Two passes in a single way through the array, if they can be had so.
+Pair = Callable[[Any, Any, Array, Array], bool]
 
 
-def run(x: Array, out: Array, passes: Sequence[Pass], between: np.dtype[Any] | None = None) -> Array:
+def run(
+    x: Array,
+    out: Array,
+    passes: Sequence[Pass],
+    between: np.dtype[Any] | None = None,
+    pair: Pair | None = None,
+) -> Array:
     """`x` through all passes into `out`; what lies between two of them has the dtype of `out`, or that one."""
     if not passes:
         with np.errstate(all="ignore"):
             out[...] = x
         return out
+    if np.may_share_memory(x, out):
+        out[...] = run(x, empty("filter", out.shape, out.dtype), passes, between, pair)
+        return out
     dtype = out.dtype if between is None else between
     spare: list[Array] = []
-    source = x
-    for left, step in zip(range(len(passes) - 1, -1, -1), passes, strict=True):
-        if not left or (left % 2 == 0 and dtype == out.dtype and not np.may_share_memory(x, out)):
-            target = out
+    source, left = x, list(passes)
+
+    def target(rest: int) -> Array:
+        if not rest or (rest % 2 == 0 and dtype == out.dtype):
+            return out
+        return spare.pop() if spare else empty("filter", out.shape, dtype)
+
+    while left:
+        into = target(len(left) - 2) if pair is not None and len(left) > 1 else None
+        if (
+            pair is not None
+            and into is not None
+            and into is not source
+            and pair(left[0], left[1], source, into)
+        ):
+            left = left[2:]
         else:
-            target = spare.pop() if spare else empty("filter", out.shape, dtype)
-        step(source, target)
+            if into is not None and into is not out:
+                spare.append(into)
+            into = target(len(left) - 1)
+            left.pop(0)(source, into)
         if source is not x and source is not out:
             spare.append(source)
-        source = target
+        source = into
     return out
 
 

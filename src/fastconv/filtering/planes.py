@@ -9,9 +9,11 @@ the engine sums over them, too.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from fastconv.caches import kept
 from fastconv.execution.memory import empty
 from fastconv.ops.conv import conv2d
 from fastconv.typing import Array, BackendName
@@ -21,12 +23,15 @@ from fastconv.typing import Array, BackendName
 _TRANSFORMS = 100
 _FAR_APART = {np.dtype(np.float32): 256.0, np.dtype(np.float64): 1e5}
 _LONG_ROW = 256
+_REST = 1e-11  # of a kernel's sum: what rounding its weights may leave
+_MOVED = 64  # sizes of weights that may be moved
+_KEPT = 512  # weights of a kernel that are rounded once for many calls
 _INTERLEAVED = 81  # weights up to which a kernel with holes is faster than planes one by one
 
 
 def correlate_block(x: Array, kernel: Array, backend: BackendName | None) -> Array:
     """The sums of all windows that lie within `x`, which is float32 or float64, as is the result."""
-    kernel = kernel.astype(x.dtype, copy=False)
+    kernel = as_dtype(kernel, x.dtype)
     algorithm = None
     if kernel.size >= _TRANSFORMS and x.size:
         x, algorithm = _safe(x)
@@ -60,6 +65,41 @@ def correlate_block(x: Array, kernel: Array, backend: BackendName | None) -> Arr
         image[:, None], weight, dilation=dilation, precision="strict", algorithm=algorithm, backend=backend
     )
     return sums.reshape(shape)
+
+
+def as_dtype(kernel: Array, dtype: np.dtype[Any]) -> Array:
+    """A kernel of that dtype, whose sum is that of the float64 one to the last digit.
+
+    Weights rounded one by one would make all of a picture brighter or darker by some 1e-8 of it, which no error of a
+    single sum shows, but the mean does. The largest ones are moved by their last digit, in pairs of equal weights.
+    """
+    if dtype == kernel.dtype or not np.all(np.isfinite(kernel)):
+        return kernel.astype(dtype, copy=False)
+    kernel = kernel.astype(np.float64, copy=False)
+    if kernel.size > _KEPT:
+        return _rounded(kernel.ravel()).reshape(kernel.shape)
+    return np.frombuffer(_rounded_before(kernel.tobytes()), np.float32).reshape(kernel.shape)
+
+
+@kept()
+def _rounded_before(kernel: bytes) -> bytes:
+    return _rounded(np.frombuffer(kernel)).tobytes()
+
+
+def _rounded(given: Array) -> Array:
+    flat = given.astype(np.float32)
+    rest = float(np.sum(given - flat))
+    bound = _REST * float(np.abs(given).sum())
+    for size in np.unique(np.abs(given))[: -_MOVED - 1 : -1]:
+        if abs(rest) <= bound:
+            break
+        alike = np.abs(given) == size
+        moved = np.nextafter(flat[alike], np.float32(math.copysign(math.inf, rest)))
+        step = float(np.sum(moved.astype(np.float64) - flat[alike]))
+        if abs(step) < 2 * abs(rest):
+            flat[alike] = moved
+            rest -= step
+    return flat
 
 
 def _over_leading(

@@ -8,21 +8,26 @@ another order can fall on the other side of an integer, so that sums next to one
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastconv.filtering.blocks import Reach, block, regions
 from fastconv.filtering.casting import cast
-from fastconv.filtering.planes import correlate_block
+from fastconv.filtering.pictures import as_pictures
+from fastconv.filtering.planes import as_dtype, correlate_block
+from fastconv.problem.filtering import Weights
 from fastconv.typing import Array, BackendName
 
 # A product: offsets into a window of the pixels that are added up first, their signs, and the weight.
 Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...], float]
+Terms = Callable[[], Sequence[Term]]  # asked for only where integers are cut off
 _EPSILON = float(np.finfo(np.float64).eps)
 _MANY = 64  # one pixel in so many next to an integer: all sums are computed again, which is faster then
 _PIECE = 1 << 16  # bytes of what is computed again at a time
+_MOST_TAPS = 400  # of a kernel whose products are added one by one; others may be transforms
+_MOST_CUT = 2.0**31  # sums that a kernel cuts off as a C cast does
 _NEAR = 1 / 256  # how far from an integer sums of bytes in float32 may be doubted; else float64 is faster
 
 
@@ -57,7 +62,7 @@ def correlate(
     reaches: Sequence[Reach],
     cval: float,
     out: Array,
-    terms: Sequence[Term],
+    terms: Terms,
     *,
     saturate: bool = False,
     backend: BackendName | None = None,
@@ -65,13 +70,89 @@ def correlate(
     """Put into `out` the sums over the windows of `x`, whose kernel has as many axes; they do not overlap in memory."""
     dtype = _sum_dtype(x.dtype, kernel, cval, out.dtype)
     check = out.dtype.kind in "biu" and not saturate and not _exact(x.dtype, kernel, cval, dtype)
+    if weigh_pictures(x, [Weighing(kernel, terms)], reaches, cval, out, saturate, backend):
+        return
     extents = [reach.extent for reach in reaches]
     for region in regions(out.shape, extents, dtype.itemsize):
         window = block(x, reaches, region, cval, dtype)
         sums = correlate_block(np.ascontiguousarray(window), kernel, backend)
         if check:
-            sums = _in_order(window, sums, kernel, terms)
+            sums = _in_order(window, sums, kernel, terms())
         out[region] = cast(sums, out.dtype, saturate)
+
+
+class Weighing(NamedTuple):
+    """A kernel with as many axes as the array, and its products in SciPy's order."""
+
+    kernel: Array
+    terms: Terms
+
+
+def weigh_pictures(
+    x: Array,
+    kernels: Sequence[Weighing],
+    reaches: Sequence[Reach],
+    cval: float,
+    out: Array,
+    saturate: bool,
+    backend: BackendName | None,
+) -> bool:
+    """The sums by one kernel, or by one along an axis and one along another, in a single way through the array.
+
+    False where the backend has no such way, or none that does as SciPy.
+    """
+    if any(each.kernel.size > _MOST_TAPS for each in kernels) or np.may_share_memory(x, out):
+        return False
+    pictures = as_pictures(x, out, reaches, cval, backend)
+    if pictures is None or (len(kernels) > 1 and None in pictures.axes):
+        return False
+    wide = np.dtype(np.float64)
+    dtypes = [_sum_dtype(x.dtype, each.kernel, cval, out.dtype) for each in kernels]
+    if saturate and len(kernels) > 1 and max(x.dtype.itemsize, out.dtype.itemsize) == 1:
+        dtypes = [np.dtype(np.float32)]
+    dtype = wide if wide in dtypes else dtypes[0]
+    doubts = [-1.0] * len(kernels)
+    between = None
+    if out.dtype.kind in "biu":
+        bound = max(_largest(x.dtype), abs(cval)) * math.prod(float(np.abs(k.kernel).sum()) for k in kernels)
+        if out.dtype.kind == "b" or not bound < _MOST_CUT:
+            return False
+        if not saturate:
+            if x.dtype.kind == "f" or (len(kernels) > 1 and x.dtype != out.dtype):
+                return False
+            between = out.dtype
+            for i, each in enumerate(kernels):
+                if not _exact(x.dtype, each.kernel, cval, dtype):
+                    doubts[i] = _doubt(dtype, each.kernel, max(_largest(x.dtype), abs(cval)))
+    elif out.dtype != dtype:
+        between = out.dtype
+    row, pixel = pictures.axes
+    if len(kernels) > 1 and row is not None and kernels[0].kernel.shape[row] == 1:
+        if max(doubts) >= 0:
+            return False  # what lies between is cut off, of the other order
+        kernels = kernels[::-1]
+    weights = [_weights(each, row, pixel, dtype, doubt) for each, doubt in zip(kernels, doubts, strict=True)]
+    window = pictures.window._replace(between=between, saturate=saturate)
+    return pictures.filters.sums(
+        window, weights[0], weights[1] if len(weights) > 1 else None, pictures.x, pictures.out, dtype
+    )
+
+
+def _weights(
+    each: Weighing, row: int | None, pixel: int | None, dtype: np.dtype[Any], doubt: float
+) -> Weights:
+    """A kernel of rows and pixels, and the order to sum in where `doubt` is not negative."""
+    kernel, places, weights = as_dtype(each.kernel, dtype).astype(np.float64), [], []
+
+    def place(offset: tuple[int, ...]) -> tuple[int, int]:
+        return 0 if row is None else offset[row], 0 if pixel is None else offset[pixel]
+
+    for offsets, signs, weight in each.terms() if doubt >= 0 else ():
+        places.append((*place(offsets[0]), *place(offsets[-1]), signs[1] if len(signs) > 1 else 0))
+        weights.append(weight)
+    shape = (1 if row is None else kernel.shape[row], 1 if pixel is None else kernel.shape[pixel])
+    order = np.array(places, np.int64).reshape(-1, 5)
+    return Weights(np.ascontiguousarray(kernel.reshape(shape)), order, np.array(weights, np.float64), doubt)
 
 
 def _largest(dtype: np.dtype[Any]) -> float:

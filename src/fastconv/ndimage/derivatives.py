@@ -10,7 +10,7 @@ import numpy as np
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
-from fastconv.ndimage.linear import correlate1d
+from fastconv.ndimage.linear import Line, correlate1d, two_lines
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["generic_gradient_magnitude", "generic_laplace", "laplace", "prewitt", "sobel"]
@@ -100,14 +100,9 @@ def _difference(
     out = read.result_array(output, x)
     modes = read.for_each(mode, x.ndim, "mode")
 
-    def step(weights: list[int], axis: int) -> passes.Pass:
-        def difference(x: Array, out: Array) -> None:
-            correlate1d(x, weights, axis, out, modes[axis], cval, backend=backend)
-
-        return difference
-
-    steps = [step([-1, 0, 1], place), *(step(across, i) for i in range(x.ndim) if i != place)]
-    return passes.run(x, out, steps)
+    steps = [Line([-1, 0, 1], place, modes[place], cval, backend=backend)]
+    steps += [Line(across, i, modes[i], cval, backend=backend) for i in range(x.ndim) if i != place]
+    return passes.run(x, out, steps, pair=two_lines)
 
 
 def laplace(

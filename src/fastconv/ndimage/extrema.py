@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -15,8 +16,10 @@ from fastconv.filtering import passes, sliding
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
+from fastconv.filtering.network import MOST_PIXELS, extreme_steps, ranked_pictures
+from fastconv.filtering.pictures import as_pictures
 from fastconv.ndimage.means import read_window
-from fastconv.typing import Array, ArrayLike
+from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["maximum_filter", "maximum_filter1d", "minimum_filter", "minimum_filter1d"]
 
@@ -31,6 +34,8 @@ def minimum_filter1d(
     mode: str = "reflect",
     cval: float = 0.0,
     origin: SupportsIndex = 0,
+    *,
+    backend: BackendName | None = None,
 ) -> Array:
     """The smallest pixel of a sliding window along one axis.
 
@@ -39,7 +44,7 @@ def minimum_filter1d(
     input : array_like
     size : int
         Pixels of the window.
-    axis, output, mode, cval, origin
+    axis, output, mode, cval, origin, backend
         As for `correlate1d`.
 
     Returns
@@ -57,7 +62,7 @@ def minimum_filter1d(
     >>> ndimage.minimum_filter1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), size=3)
     array([2, 0, 0, 0, 1, 1, 0, 0])
     """
-    return _along(input, size, axis, output, mode, cval, origin, np.minimum)
+    return _along(input, size, axis, output, mode, cval, origin, np.minimum, backend)
 
 
 def maximum_filter1d(
@@ -68,12 +73,14 @@ def maximum_filter1d(
     mode: str = "reflect",
     cval: float = 0.0,
     origin: SupportsIndex = 0,
+    *,
+    backend: BackendName | None = None,
 ) -> Array:
     """The largest pixel of a sliding window along one axis.
 
     Parameters
     ----------
-    input, size, axis, output, mode, cval, origin
+    input, size, axis, output, mode, cval, origin, backend
         As for `minimum_filter1d`.
 
     Returns
@@ -87,7 +94,7 @@ def maximum_filter1d(
     >>> ndimage.maximum_filter1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), size=3)
     array([8, 8, 8, 4, 9, 9, 9, 9])
     """
-    return _along(input, size, axis, output, mode, cval, origin, np.maximum)
+    return _along(input, size, axis, output, mode, cval, origin, np.maximum, backend)
 
 
 def minimum_filter(
@@ -100,6 +107,7 @@ def minimum_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """The smallest pixel of a sliding window.
 
@@ -110,7 +118,7 @@ def minimum_filter(
         Pixels of the window along each of `axes`.
     footprint : array_like of bool, optional
         The pixels of the window, if it is not a box; `size` is then not looked at.
-    output, cval
+    output, cval, backend
         As for `correlate1d`.
     mode, origin : scalar or sequence
         As for `correlate1d`; one value for all of `axes`, or, where the window is a box, one for each.
@@ -135,7 +143,7 @@ def minimum_filter(
            [0, 1, 2],
            [3, 4, 5]])
     """
-    return extreme_filter(input, size, footprint, None, output, mode, cval, origin, np.minimum, axes)
+    return extreme_filter(input, size, footprint, None, output, mode, cval, origin, np.minimum, axes, backend)
 
 
 def maximum_filter(
@@ -148,12 +156,13 @@ def maximum_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """The largest pixel of a sliding window.
 
     Parameters
     ----------
-    input, size, footprint, output, mode, cval, origin, axes
+    input, size, footprint, output, mode, cval, origin, axes, backend
         As for `minimum_filter`.
 
     Returns
@@ -169,7 +178,7 @@ def maximum_filter(
            [3, 4, 5],
            [6, 7, 8]])
     """
-    return extreme_filter(input, size, footprint, None, output, mode, cval, origin, np.maximum, axes)
+    return extreme_filter(input, size, footprint, None, output, mode, cval, origin, np.maximum, axes, backend)
 
 
 def _along(
@@ -181,10 +190,13 @@ def _along(
     cval: float,
     origin: SupportsIndex,
     combine: np.ufunc,
+    backend: BackendName | None,
 ) -> Array:
     x, place, count, reaches = read_window(read.real(input), size, axis, mode, origin)
     out = read.result_array(output, x)
     _check_types(x, out)
+    if _on_pictures(x, reaches, cval, out, combine, backend):
+        return out
     target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     dtype = _block_dtype(x.dtype, reaches, cval)
     for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
@@ -193,6 +205,42 @@ def _along(
     if target is not out:
         out[...] = target
     return out
+
+
+def _on_pictures(
+    x: Array, reaches: list[Reach], cval: float, out: Array, combine: np.ufunc, backend: BackendName | None
+) -> bool:
+    """The extrema of boxes in a single way through the array, where the backend has one."""
+    if x.dtype != out.dtype or _block_dtype(x.dtype, reaches, cval) != x.dtype or np.may_share_memory(x, out):
+        return False
+    pictures = as_pictures(x, out, reaches, cval, backend)
+    if pictures is None:
+        return False
+    pictures.filters.extrema(pictures.window, combine is np.maximum, pictures.x, pictures.out)
+    return True
+
+
+@dataclass(frozen=True)
+class _Extreme:
+    """The extrema along one axis as a pass."""
+
+    size: int
+    axis: int
+    mode: str
+    cval: float
+    origin: int
+    combine: np.ufunc
+    backend: BackendName | None
+
+    def __call__(self, x: Array, out: Array) -> None:
+        _along(x, self.size, self.axis, out, self.mode, self.cval, self.origin, self.combine, self.backend)
+
+
+def _two_extremes(first: _Extreme, second: _Extreme, x: Array, out: Array) -> bool:
+    reaches = [Reach()] * x.ndim
+    for each in (first, second):
+        reaches[each.axis] = read_window(x, each.size, each.axis, each.mode, each.origin)[3][each.axis]
+    return _on_pictures(x, reaches, first.cval, out, first.combine, first.backend)
 
 
 def _check_types(x: Array, out: Array) -> None:
@@ -222,6 +270,7 @@ def extreme_filter(
     origin: int | Iterable[int],
     combine: np.ufunc,
     axes: AxesLike,
+    backend: BackendName | None = None,
 ) -> Array:
     """Maxima or minima over a box, a footprint, or a footprint with heights that are added or taken off."""
     if size is not None and footprint is not None:
@@ -245,7 +294,7 @@ def extreme_filter(
     places = read.check_axes(axes, x.ndim)
     if shape is None:
         assert size is not None
-        return _box(x, size, out, mode, cval, origin, combine, places)
+        return _box(x, size, out, mode, cval, origin, combine, places, backend)
     shape = read.widen(shape, places, x.ndim)
     if heights is not None:
         if heights.ndim != len(places):
@@ -266,6 +315,9 @@ def extreme_filter(
     if heights is not None and dtype == np.bool_:
         dtype = np.dtype(np.uint8)
     held = cast(np.array(cval, np.float64), dtype)[()]
+    few = heights is None and np.count_nonzero(shape) <= MOST_PIXELS
+    if few and ranked_pictures(x, shape, extreme_steps(shape, combine), reaches, held, target, backend):
+        return _moved(target, out)
     for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
         window = block(x, reaches, region, held, dtype)
         if heights is None:
@@ -273,8 +325,12 @@ def extreme_filter(
         else:
             values = _with_heights(window, shape, heights, combine)
         target[region] = cast(values, out.dtype)
-    if target is not out:
-        out[...] = target
+    return _moved(target, out)
+
+
+def _moved(result: Array, out: Array) -> Array:
+    if result is not out:
+        out[...] = result
     return out
 
 
@@ -287,20 +343,19 @@ def _box(
     origin: int | Iterable[int],
     combine: np.ufunc,
     places: tuple[int, ...],
+    backend: BackendName | None,
 ) -> Array:
     given = [
         read.for_each(value, len(places), name)
         for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
     ]
 
-    def step(place: int, size: int, mode: str, origin: int) -> passes.Pass:
-        def extreme(x: Array, out: Array) -> None:
-            _along(x, int(size), place, out, mode, cval, origin, combine)
-
-        return extreme
-
-    steps = [step(place, *values) for place, *values in zip(places, *given, strict=True) if values[0] > 1]
-    return passes.run(x, out, steps)
+    steps = [
+        _Extreme(int(size), place, mode, cval, origin, combine, backend)
+        for place, size, mode, origin in zip(places, *given, strict=True)
+        if size > 1
+    ]
+    return passes.run(x, out, steps, pair=_two_extremes)
 
 
 def _with_heights(x: Array, footprint: NDArray[np.bool_], heights: Array, combine: np.ufunc) -> Array:

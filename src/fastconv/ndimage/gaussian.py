@@ -12,7 +12,7 @@ from fastconv.filtering import arguments as read
 from fastconv.filtering import passes
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
 from fastconv.ndimage.derivatives import generic_gradient_magnitude, generic_laplace
-from fastconv.ndimage.linear import correlate1d
+from fastconv.ndimage.linear import Line, correlate1d, two_lines
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["gaussian_filter", "gaussian_filter1d", "gaussian_gradient_magnitude", "gaussian_laplace"]
@@ -76,12 +76,17 @@ def gaussian_filter1d(
     >>> ndimage.gaussian_filter1d(np.array([0.0, 0, 1, 0, 0]), 0.5).round(3)
     array([0.   , 0.106, 0.787, 0.106, 0.   ])
     """
+    weights = _weights(sigma, order, truncate, radius)
+    return correlate1d(input, weights, axis, output, mode, cval, saturate=saturate, backend=backend)
+
+
+def _weights(sigma: SupportsFloat, order: int, truncate: float, radius: int | None) -> Array:
+    """Those that the filter along one axis correlates with."""
     spread = float(sigma)
     reach: Any = int(truncate * spread + 0.5) if radius is None else radius
     if isinstance(reach, float) or not hasattr(reach, "__index__") or operator.index(reach) < 0:
         raise ValueError(f"Radius must be a nonnegative integer, not {radius!r}")
-    weights = gaussian_weights(spread, order, operator.index(reach))[::-1]
-    return correlate1d(input, weights, axis, output, mode, cval, saturate=saturate, backend=backend)
+    return gaussian_weights(spread, order, operator.index(reach))[::-1]
 
 
 def gaussian_filter(
@@ -138,16 +143,12 @@ def gaussian_filter(
         for value, name in ((order, "order"), (sigma, "sigma"), (mode, "mode"), (radius, "radius"))
     ]
 
-    def step(place: int, order: int, sigma: float, mode: str, radius: int | None) -> passes.Pass:
-        def smooth(x: Array, out: Array) -> None:
-            gaussian_filter1d(
-                x, sigma, place, order, out, mode, cval, truncate, radius=radius, saturate=saturate, backend=backend
-            )  # fmt: skip
-
-        return smooth
-
-    steps = [step(place, *values) for place, *values in zip(places, *given, strict=True) if values[1] > 1e-15]
-    return passes.run(x, out, steps, passes.between(out.dtype, saturate))
+    steps = [
+        Line(_weights(sigma, order, truncate, radius), place, mode, cval, saturate, backend)
+        for place, order, sigma, mode, radius in zip(places, *given, strict=True)
+        if sigma > 1e-15
+    ]
+    return passes.run(x, out, steps, passes.between(out.dtype, saturate), two_lines)
 
 
 def gaussian_laplace(

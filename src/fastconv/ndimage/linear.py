@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import SupportsIndex
 
 import numpy as np
@@ -213,6 +215,65 @@ def convolve(
     return _over_axes(input, np.asarray(weights), output, mode, cval, origin, True, axes, saturate, backend)
 
 
+@dataclass(frozen=True)
+class Line:
+    """Weights along one axis as a pass: `correlate1d`."""
+
+    weights: ArrayLike
+    axis: int
+    mode: str
+    cval: complex
+    saturate: bool = False
+    backend: BackendName | None = None
+
+    def __call__(self, x: Array, out: Array) -> None:
+        correlate1d(
+            x,
+            self.weights,
+            self.axis,
+            out,
+            self.mode,
+            self.cval,
+            saturate=self.saturate,
+            backend=self.backend,
+        )
+
+
+def two_lines(first: Line, second: Line, x: Array, out: Array) -> bool:
+    """Both passes in a single way through the array; False where that would not give the same, or has no kernel."""
+    if x.dtype.kind == "c" or out.dtype.kind == "c" or abs(first.axis - second.axis) != 1:
+        return False
+    if any(np.iscomplexobj(np.asarray(each)) for each in (first.cval, first.weights, second.weights)):
+        return False
+    cval = float(np.real(first.cval))
+    reaches, kernels = [Reach()] * x.ndim, []
+    for line in (first, second):
+        kernel, reaches[line.axis] = _line(line.weights, line.axis, x.ndim, line.mode, 0)
+        kernels.append(sums.Weighing(kernel, partial(sums.terms_1d, kernel, line.axis)))
+    if second.axis < first.axis and cval and "zeros" in (reaches[first.axis].mode, reaches[second.axis].mode):
+        return False  # the first pass sees the constant, the second what the first makes of it
+    return sums.weigh_pictures(x, kernels, reaches, cval, out, first.saturate, first.backend)
+
+
+def _line(
+    weights: ArrayLike, axis: SupportsIndex, ndim: int, mode: str, origin: SupportsIndex
+) -> tuple[Array, Reach]:
+    """Weights along one axis as a kernel of all axes, and how far it reaches."""
+    kernel = np.asarray(weights, np.float64)
+    if kernel.ndim != 1 or not kernel.size:
+        raise RuntimeError(f"no filter weights given: weights has shape {kernel.shape}, needs one axis")
+    place = read.check_axis(axis, ndim)
+    shift, size = int(origin), kernel.size
+    read.check_origin(
+        shift,
+        size,
+        "Invalid origin; origin must satisfy -(len(weights) // 2) <= origin <= (len(weights)-1) // 2",
+    )
+    return kernel.reshape([size if i == place else 1 for i in range(ndim)]), reach(
+        size, shift, read.border(mode)
+    )
+
+
 def _along(
     x: Array,
     kernel: Array,
@@ -224,20 +285,10 @@ def _along(
     saturate: bool,
     backend: BackendName | None,
 ) -> None:
-    kernel = np.asarray(kernel, np.float64)
-    if kernel.ndim != 1 or not kernel.size:
-        raise RuntimeError(f"no filter weights given: weights has shape {kernel.shape}, needs one axis")
     place = read.check_axis(axis, x.ndim)
-    shift, size = int(origin), kernel.size
-    read.check_origin(
-        shift,
-        size,
-        "Invalid origin; origin must satisfy -(len(weights) // 2) <= origin <= (len(weights)-1) // 2",
-    )
     reaches = [Reach()] * x.ndim
-    reaches[place] = reach(size, shift, read.border(mode))
-    kernel = kernel.reshape([size if i == place else 1 for i in range(x.ndim)])
-    _into(x, kernel, reaches, cval, out, sums.terms_1d(kernel, place), saturate, backend)
+    kernel, reaches[place] = _line(kernel, axis, x.ndim, mode, origin)
+    _into(x, kernel, reaches, cval, out, partial(sums.terms_1d, kernel, place), saturate, backend)
 
 
 def _into(
@@ -246,7 +297,7 @@ def _into(
     reaches: list[Reach],
     cval: float,
     out: Array,
-    terms: list[sums.Term],
+    terms: sums.Terms,
     saturate: bool,
     backend: BackendName | None,
 ) -> None:
@@ -290,7 +341,7 @@ def _over_axes(
 
     def part(x: Array, kernel: Array, out: Array, cval: float) -> None:
         kernel = np.ascontiguousarray(kernel, np.float64)
-        _into(x, kernel, reaches, cval, out, sums.terms_nd(kernel), saturate, backend)
+        _into(x, kernel, reaches, cval, out, partial(sums.terms_nd, kernel), saturate, backend)
 
     out = read.result_array(output, x, complex_result=is_complex)
     if is_complex:

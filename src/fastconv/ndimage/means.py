@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import SupportsIndex
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from fastconv.filtering import passes, sliding
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
-from fastconv.typing import Array, ArrayLike
+from fastconv.filtering.pictures import as_pictures
+from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["uniform_filter", "uniform_filter1d"]
 
@@ -30,6 +32,7 @@ def uniform_filter1d(
     origin: SupportsIndex = 0,
     *,
     saturate: bool = False,
+    backend: BackendName | None = None,
 ) -> Array:
     """The mean of a sliding window along one axis.
 
@@ -38,7 +41,7 @@ def uniform_filter1d(
     input : array_like
     size : int
         Pixels of the window.
-    axis, output, mode, cval, origin, saturate
+    axis, output, mode, cval, origin, saturate, backend
         As for `correlate1d`.
 
     Returns
@@ -62,10 +65,10 @@ def uniform_filter1d(
     out = read.result_array(output, x, complex_result=is_complex)
     target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     if is_complex:
-        _means(x.real, count, place, reaches, float(np.real(cval)), target.real, saturate)
-        _means(x.imag, count, place, reaches, float(np.imag(cval)), target.imag, saturate)
+        _means(x.real, count, place, reaches, float(np.real(cval)), target.real, saturate, backend)
+        _means(x.imag, count, place, reaches, float(np.imag(cval)), target.imag, saturate, backend)
     else:
-        _means(x, count, place, reaches, float(cval), target, saturate)  # type: ignore[arg-type]
+        _means(x, count, place, reaches, float(cval), target, saturate, backend)  # type: ignore[arg-type]
     if target is not out:
         out[...] = target
     return out
@@ -86,18 +89,85 @@ def read_window(
 
 
 def _means(
-    x: Array, size: int, axis: int, reaches: list[Reach], cval: float, out: Array, saturate: bool
+    x: Array,
+    size: int,
+    axis: int,
+    reaches: list[Reach],
+    cval: float,
+    out: Array,
+    saturate: bool,
+    backend: BackendName | None,
 ) -> None:
     read.check_type(x.dtype)
     read.check_type(out.dtype)
-    narrow = np.result_type(x.dtype, np.float32) == np.float32 and cval == np.float32(cval)
-    small = x.dtype.itemsize == 1 and cval == np.rint(cval) and max(abs(cval), 256) * size < 2**24
-    enough = out.dtype == np.float32 or (small and out.dtype.kind in "biu")
-    dtype = np.dtype(np.float32 if narrow and enough else np.float64)
+    if _on_pictures(x, (size,), reaches, cval, out, saturate, backend):
+        return
+    dtype = _sum_dtype(x.dtype, size, cval, out.dtype)
     for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
         with np.errstate(all="ignore"):
             total = sliding.sums(block(x, reaches, region, cval, dtype), axis, size)
             out[region] = cast(total / dtype.type(size), out.dtype, saturate)
+
+
+def _sum_dtype(source: np.dtype[Any], size: int, cval: float, result: np.dtype[Any]) -> np.dtype[Any]:
+    narrow = np.result_type(source, np.float32) == np.float32 and cval == np.float32(cval)
+    small = source.itemsize == 1 and cval == np.rint(cval) and max(abs(cval), 256) * size < 2**24
+    enough = result == np.float32 or (small and result.kind in "biu")
+    return np.dtype(np.float32 if narrow and enough else np.float64)
+
+
+def _on_pictures(
+    x: Array,
+    sizes: tuple[int, ...],
+    reaches: list[Reach],
+    cval: float,
+    out: Array,
+    saturate: bool,
+    backend: BackendName | None,
+) -> bool:
+    """The means along one axis, or two, in a single way through the array, where the backend has one."""
+    if out.dtype.kind == "b" or (out.dtype.kind in "iu" and (x.dtype.kind == "f" or abs(cval) >= 2**31)):
+        return False
+    pictures = None if np.may_share_memory(x, out) else as_pictures(x, out, reaches, cval, backend)
+    if pictures is None or (len(sizes) > 1 and None in pictures.axes):
+        return False
+    dtype = max(_sum_dtype(x.dtype, size, cval, out.dtype) for size in sizes)
+    cut = out.dtype.kind in "iu" and not saturate
+    if cut and len(sizes) > 1 and x.dtype != out.dtype:
+        return False  # what lies between them is cut off to another dtype than the first one's
+    between = out.dtype if cut or (out.dtype == np.float32 and dtype != np.float32) else None
+    window = pictures.window._replace(between=between, saturate=saturate)
+    pictures.filters.means(window, pictures.x, pictures.out, dtype)
+    return True
+
+
+@dataclass(frozen=True)
+class _Mean:
+    """The means along one axis as a pass."""
+
+    size: int
+    axis: int
+    mode: str
+    cval: complex
+    origin: int
+    saturate: bool
+    backend: BackendName | None
+
+    def __call__(self, x: Array, out: Array) -> None:
+        uniform_filter1d(
+            x, self.size, self.axis, out, self.mode, self.cval, self.origin,
+            saturate=self.saturate, backend=self.backend,
+        )  # fmt: skip
+
+
+def _two_means(first: _Mean, second: _Mean, x: Array, out: Array) -> bool:
+    if "c" in x.dtype.kind + out.dtype.kind or np.iscomplexobj(first.cval) or second.axis - first.axis != 1:
+        return False
+    reaches = [Reach()] * x.ndim
+    for each in (first, second):
+        reaches[each.axis] = read_window(x, each.size, each.axis, each.mode, each.origin)[3][each.axis]
+    cval = float(np.real(first.cval))
+    return _on_pictures(x, (first.size, second.size), reaches, cval, out, first.saturate, first.backend)
 
 
 def uniform_filter(
@@ -110,6 +180,7 @@ def uniform_filter(
     *,
     axes: AxesLike = None,
     saturate: bool = False,
+    backend: BackendName | None = None,
 ) -> Array:
     """The mean of a sliding window along several axes.
 
@@ -118,7 +189,7 @@ def uniform_filter(
     input : array_like
     size, mode, origin : scalar or sequence
         As for `uniform_filter1d`; one value for all of `axes`, or one for each.
-    output, cval, saturate
+    output, cval, saturate, backend
         As for `uniform_filter1d`.
     axes : int or sequence of int, optional
         Those along which the window extends; all by default.
@@ -147,11 +218,9 @@ def uniform_filter(
         for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
     ]
 
-    def step(place: int, size: int, mode: str, origin: int) -> passes.Pass:
-        def mean(x: Array, out: Array) -> None:
-            uniform_filter1d(x, int(size), place, out, mode, cval, origin, saturate=saturate)
-
-        return mean
-
-    steps = [step(place, *values) for place, *values in zip(places, *given, strict=True) if values[0] > 1]
-    return passes.run(x, out, steps, passes.between(out.dtype, saturate))
+    steps = [
+        _Mean(int(size), place, mode, cval, origin, saturate, backend)
+        for place, size, mode, origin in zip(places, *given, strict=True)
+        if size > 1
+    ]
+    return passes.run(x, out, steps, passes.between(out.dtype, saturate), _two_means)

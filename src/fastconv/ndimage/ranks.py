@@ -16,13 +16,12 @@ from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
 from fastconv.filtering.blocks import block, reach, regions
 from fastconv.filtering.casting import cast
-from fastconv.filtering.network import select
+from fastconv.filtering.network import MOST_PIXELS, Network, ranked_pictures, select, selection
 from fastconv.ndimage.extrema import SizeLike, extreme_filter
-from fastconv.typing import Array, ArrayLike
+from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["median_filter", "percentile_filter", "rank_filter"]
 
-_NETWORK = 81  # pixels of a window up to which a sorting network is faster
 _NETWORK_BLOCK = 1 << 16  # bytes: so many arrays as the window has pixels lie in cache
 _WINDOWS = 1 << 22  # bytes of the windows that are partitioned at a time
 
@@ -38,6 +37,7 @@ def rank_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """The pixel of a rank among those of a sliding window, sorted.
 
@@ -46,7 +46,7 @@ def rank_filter(
     input : array_like
     rank : int
         0 is the smallest, -1 the largest.
-    size, footprint, output, mode, cval, origin, axes
+    size, footprint, output, mode, cval, origin, axes, backend
         As for `minimum_filter`.
 
     Returns
@@ -66,7 +66,9 @@ def rank_filter(
     array([2, 2, 4, 1, 4, 9, 9, 0])
     """
     place = operator.index(rank)
-    return _rank_filter(input, lambda count: place, size, footprint, output, mode, cval, origin, axes)
+    return _rank_filter(
+        input, lambda count: place, size, footprint, output, mode, cval, origin, axes, backend
+    )
 
 
 def median_filter(
@@ -79,12 +81,13 @@ def median_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """The median of a sliding window; of an even number of pixels the upper one of the middle two.
 
     Parameters
     ----------
-    input, size, footprint, output, mode, cval, origin, axes
+    input, size, footprint, output, mode, cval, origin, axes, backend
         As for `minimum_filter`.
 
     Returns
@@ -98,7 +101,9 @@ def median_filter(
     >>> ndimage.median_filter(np.array([1, 1, 90, 1, 2, 2]), size=3)
     array([1, 1, 1, 2, 2, 2])
     """
-    return _rank_filter(input, lambda count: count // 2, size, footprint, output, mode, cval, origin, axes)
+    return _rank_filter(
+        input, lambda count: count // 2, size, footprint, output, mode, cval, origin, axes, backend
+    )
 
 
 def percentile_filter(
@@ -112,6 +117,7 @@ def percentile_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """The pixel below which that part of a sliding window lies.
 
@@ -120,7 +126,7 @@ def percentile_filter(
     input : array_like
     percentile : float
         From 0 to 100; -20 is 80.
-    size, footprint, output, mode, cval, origin, axes
+    size, footprint, output, mode, cval, origin, axes, backend
         As for `minimum_filter`.
 
     Returns
@@ -141,7 +147,7 @@ def percentile_filter(
     def rank(count: int) -> int:
         return count - 1 if part == 100 else int(count * float(part) / 100.0)
 
-    return _rank_filter(input, rank, size, footprint, output, mode, cval, origin, axes)
+    return _rank_filter(input, rank, size, footprint, output, mode, cval, origin, axes, backend)
 
 
 def _rank_filter(
@@ -154,6 +160,7 @@ def _rank_filter(
     cval: float,
     origin: int | Iterable[int],
     axes: AxesLike,
+    backend: BackendName | None,
 ) -> Array:
     if size is not None and footprint is not None:
         warnings.warn("ignoring size because footprint is set", UserWarning, stacklevel=3)
@@ -178,7 +185,7 @@ def _rank_filter(
         if not isinstance(mode, str):
             mode = read.spread(read.for_each(mode, len(places), "mode"), places, x.ndim, "constant")
         combine = np.minimum if rank == 0 else np.maximum
-        return extreme_filter(x, None, window, None, output, mode, cval, origins, combine, None)
+        return extreme_filter(x, None, window, None, output, mode, cval, origins, combine, None, backend)
     border = read.one_border(mode)
     out = read.result_array(output, x)
     if x.dtype.kind not in "biuf" or out.dtype.kind not in "biuf":
@@ -188,7 +195,12 @@ def _rank_filter(
     extents = [each.extent for each in reaches]
     dtype = x.dtype.newbyteorder("=")
     held = cast(np.array(cval, np.float64), dtype)[()]
-    bound = _NETWORK_BLOCK if count <= _NETWORK else None
+    network = Network(selection(count, rank) if count <= MOST_PIXELS else (), rank)
+    if ranked_pictures(x, window, network, reaches, held, target, backend):
+        if target is not out:
+            out[...] = target
+        return out
+    bound = _NETWORK_BLOCK if count <= MOST_PIXELS else None
     for region in regions(out.shape, extents, dtype.itemsize, bound):
         values = _ranked(block(x, reaches, region, held, dtype), window, count, rank)
         target[region] = cast(values, out.dtype)
@@ -199,7 +211,7 @@ def _rank_filter(
 
 def _ranked(x: Array, window: NDArray[np.bool_], count: int, rank: int) -> Array:
     """The pixels of that rank, for every place where the window lies within `x`."""
-    if count <= _NETWORK:
+    if count <= MOST_PIXELS:
         shape = tuple(size - taps + 1 for size, taps in zip(x.shape, window.shape, strict=True))
         corners = np.argwhere(window)
         views = [

@@ -90,7 +90,7 @@ def match_template(
     shape = tuple(size - taps + 1 for size, taps in zip(values.shape, kernel.shape, strict=True))
     products = np.empty(shape)
     reaches = [Reach(0, taps - 1) for taps in kernel.shape]
-    sums.correlate(values, kernel, reaches, 0.0, products, [], backend=backend)
+    sums.correlate(values, kernel, reaches, 0.0, products, list, backend=backend)
     first, second = values, values * values
     for axis, taps in enumerate(kernel.shape):
         first, second = sliding.sums(first, axis, taps), sliding.sums(second, axis, taps)

@@ -9,6 +9,7 @@ integers as well where float64 holds every sum; all else, one product after the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,10 @@ def _real(
     """Real sums, rounded towards nothing: those of integers are integers."""
     wide = np.ascontiguousarray(kernel, np.float64)
     if out.dtype.kind not in "iu":
-        sums.correlate(x, wide, reaches, float(fill), out, sums.terms_nd(wide), backend=backend)
+        sums.correlate(x, wide, reaches, float(fill), out, partial(sums.terms_nd, wide), backend=backend)
         return
     total = empty("signal", out.shape, np.dtype(np.float64))
-    sums.correlate(x, wide, reaches, float(fill), total, [], backend=backend)
+    sums.correlate(x, wide, reaches, float(fill), total, list, backend=backend)
     np.rint(total, out=total)
     out[...] = total.astype(np.uint64 if out.dtype == np.uint64 else np.int64)
 

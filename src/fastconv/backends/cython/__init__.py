@@ -10,6 +10,7 @@ import numpy as np
 
 # Not `from fastconv.backends.cython import _engine`, which takes a missing extension for a circular import.
 import fastconv.backends.cython._engine as _engine
+from fastconv.backends.cython.filters import Filters
 from fastconv.backends.cython.sizes import LAYOUTS, pixels, places, planes, pool_arguments
 from fastconv.backends.protocol import Bounds, Segments, Update, Work
 from fastconv.caches import kept
@@ -87,6 +88,7 @@ class CythonBackend:
     name = "cython"
     checks_positions = True
     lists_windows = False
+    filters = Filters(_engine)
 
     @property
     def instruction_set(self) -> str:

@@ -33,6 +33,22 @@ cdef extern from "fastconv.h" nogil:
         int layout, type, reducer
         double power
 
+    ctypedef struct fc_filter:
+        int64_t images, height, width, channels
+        int64_t x_image, x_row, out_image, out_row
+        int64_t kernel_h, kernel_w, before
+        const int64_t *rows
+        const int64_t *columns
+        double constant
+        int x_type, out_type, between, rounding
+    ctypedef struct fc_filter_pass:
+        int64_t kernel_h, kernel_w
+        const double *weights
+        const int64_t *order
+        const double *order_weights
+        int64_t order_count
+        double doubt
+
     int fc_isa_count()
     const char *fc_isa_name(int isa)
     int fc_isa_runs_here(int isa)
@@ -80,6 +96,9 @@ cdef extern from "fastconv.h" nogil:
                   int64_t plane, int layout, int item, int threads)
     int fc_to_floats(const void *halves, void *floats, int64_t count, int threads)
     int fc_to_halves(const void *floats, void *halves, int64_t count, int threads)
+    int fc_filter_extrema(const fc_filter *f, int largest, const void *x, void *out, int threads)
+    int fc_filter_network(const fc_filter *f, const int64_t *offsets, int64_t count, const int32_t *exchanges,
+                          int64_t steps, int64_t place, const void *x, void *out, int threads)
 
     enum:
         FC_MOST_OPERANDS
@@ -271,6 +290,9 @@ cdef extern from "fastconv.h" nogil:
         int (*resample)(const void *x, const int64_t *starts, const int64_t *counts, const void *weights, void *out,
                         int64_t outer, int64_t in_size, int64_t out_size, int64_t inner, int64_t taps,
                         int threads) noexcept nogil
+        int (*filter_sums)(const fc_filter *f, const fc_filter_pass *first, const fc_filter_pass *second, const void *x,
+                           void *out, int threads) noexcept nogil
+        int (*filter_means)(const fc_filter *f, const void *x, void *out, int threads) noexcept nogil
     const fc_operations *fc_operations_of(int dtype)
     int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats,
                  int threads, double *work, double *seconds)

@@ -247,6 +247,20 @@ def resample(
     dtype: int,
     threads: int,
 ) -> None: ...
+def filter_sums(
+    picture: tuple[Any, ...], first: Any, second: Any, x: Array, out: Array, dtype: int, threads: int
+) -> bool: ...
+def filter_means(picture: tuple[Any, ...], x: Array, out: Array, dtype: int, threads: int) -> None: ...
+def filter_extrema(picture: tuple[Any, ...], largest: int, x: Array, out: Array, threads: int) -> None: ...
+def filter_network(
+    picture: tuple[Any, ...],
+    offsets: Array,
+    exchanges: Array,
+    place: int,
+    x: Array,
+    out: Array,
+    threads: int,
+) -> None: ...
 def probe(
     isa: int,
     dtype: int,

@@ -2,7 +2,7 @@
 """The door to the C kernels: unpacks arrays, releases the GIL, calls one C function."""
 
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset, strcpy
@@ -271,6 +271,7 @@ cdef class Conv:
 
 
 include "_operations.pxi"
+include "_filters.pxi"
 include "_memory.pxi"
 include "_shortcut.pxi"
 include "_network.pxi"

@@ -13,11 +13,11 @@ from fastconv.typing import Array, Layout
 # In the order of the enums of fastconv.h.
 LAYOUTS = {"NCHW": 0, "NHWC": 1}
 _REDUCERS = ("max", "sum", "power", "sample", "weighted")
-_POOL_TYPES = {
+ELEMENT_TYPES = {
     np.dtype(name): number
     for number, name in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"))
 }
-_POOL_TYPES[np.dtype(bool)] = _POOL_TYPES[np.dtype(np.uint8)]
+ELEMENT_TYPES[np.dtype(bool)] = ELEMENT_TYPES[np.dtype(np.uint8)]
 
 
 def planes(x: Array, layout: Layout) -> tuple[int, int, int]:
@@ -42,7 +42,7 @@ def pool_arguments(
     """The first arguments of the engine's `pool` and `PoolShortcut`."""
     return (
         (problem.batch, problem.channels, *problem.size), _windows(problem.rows), _windows(problem.columns),
-        LAYOUTS[problem.layout], _POOL_TYPES[problem.dtype], _REDUCERS.index(problem.reducer), problem.power,
+        LAYOUTS[problem.layout], ELEMENT_TYPES[problem.dtype], _REDUCERS.index(problem.reducer), problem.power,
     )  # fmt: skip
 
 

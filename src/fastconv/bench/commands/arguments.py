@@ -55,6 +55,7 @@ examples:
   fastconv bench --network all --batch 1,8 --json run.json --html report.html
   fastconv bench --model resnet50.onnx --shape 8,3,224,224
   fastconv bench --training all
+  fastconv bench --filters "1 MP" --threads 2
 
 networks: {", ".join(NETWORKS)}
 peers:    {", ".join(peers.PEERS)} (pip install ".[peers]")
@@ -105,6 +106,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_names("network", TRAINED),
         help=f"a training step of {', '.join(TRAINED)}, or all, beside PyTorch's; takes --batch (default: 32), "
         "--layout, --backends, --peers, --threads, --rounds and --json",
+    )
+    filters = parser.add_argument_group("filters of pictures")
+    filters.add_argument(
+        "--filters",
+        nargs="?",
+        const="all",
+        choices=("1 MP", "20 MP", "all"),
+        help="fastconv.ndimage and fastconv.signal beside SciPy, OpenCV, scikit-image and astropy, on pictures "
+        "of this size; takes --peers, --threads and --json",
     )
     how = parser.add_argument_group("how")
     how.add_argument("--backends", metavar="NAMES", type=_names("backend", (*backends.names(), "all")))

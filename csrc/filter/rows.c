@@ -1,0 +1,100 @@
+/* See rows.h. Limit: the first-level cache. */
+#include "filter/rows.h"
+
+#include "base/simd.h"
+
+#define READ(type)                                                                                                     \
+    for (int64_t i = 0; i < n; i++) to[i] = (real)((const type *)from)[first + i];                                     \
+    break
+
+/* Numbers `first`, ... of a row. */
+static void read_numbers(real *restrict to, const void *from, int64_t first, int64_t n, int type) {
+    switch (type) {
+        case FC_U8: READ(uint8_t);
+        case FC_I16: READ(int16_t);
+        case FC_U16: READ(uint16_t);
+        case FC_P_F32: READ(float);
+        default: READ(double);
+    }
+}
+
+#define WRITE(type)                                                                                                    \
+    for (int64_t i = 0; i < n; i++) ((type *)to)[i] = (type)from[i];                                                   \
+    break
+#define WRITE_INTEGER(type, low, high)                                                                                 \
+    if (f->rounding == FC_SATURATE) saturate(from, n, low, high);                                                      \
+    for (int64_t i = 0; i < n; i++) ((type *)to)[i] = (type)(int32_t)from[i];                                          \
+    break
+
+/* Rounded and in range; what is not a number becomes the lowest one. There is room for a whole vector more. */
+static void saturate(real *row, int64_t n, real low, real high) {
+    for (int64_t i = 0; i < n; i += VL)
+        store(row + i, ROUND(at_most(at_least(load(row + i), splat(low)), splat(high))));
+}
+
+void FC_NAME(filter_write_row)(char *out, const fc_filter *f, const band *b, int64_t row, real *restrict from) {
+    int64_t first = b->pixel * f->channels, n = b->pixel_end * f->channels - first;
+    void *restrict to = out + b->image * f->out_image + row * f->out_row + first * item_of(f->out_type);
+    switch (f->out_type) {
+        case FC_U8: WRITE_INTEGER(uint8_t, 0, 255);
+        case FC_I16: WRITE_INTEGER(int16_t, -32768, 32767);
+        case FC_U16: WRITE_INTEGER(uint16_t, 0, 65535);
+        case FC_P_F32: WRITE(float);
+        default: WRITE(double);
+    }
+}
+
+#define NARROW(type)                                                                                                   \
+    for (int64_t i = 0; i < n; i++) row[i] = (real)(type)(int32_t)row[i];                                              \
+    break
+
+/* What lies between two passes, as that type holds it. */
+void FC_NAME(filter_narrow)(real *row, const fc_filter *f, int64_t n) {
+    switch (f->between) {
+        case FC_U8: NARROW(uint8_t);
+        case FC_I16: NARROW(int16_t);
+        case FC_U16: NARROW(uint16_t);
+        case FC_P_F32:
+            for (int64_t i = 0; i < n; i++) row[i] = (real)(float)row[i];
+            break;
+        default: break;
+    }
+}
+
+static void fill(real *to, int64_t n, double value) {
+    for (int64_t i = 0; i < n; i++) to[i] = (real)value;
+}
+
+/* The pixels of a row, or the constant where there is none, from `first` up to `end` as the windows number them. */
+static void read_outside(real *to, const fc_filter *f, const char *from, int64_t first, int64_t end) {
+    int64_t c = f->channels;
+    for (int64_t v = first; v < end; v++, to += c) {
+        if (!from || f->columns[v] < 0)
+            fill(to, c, f->constant);
+        else
+            read_numbers(to, from, f->columns[v] * c, c, f->x_type);
+    }
+}
+
+/* Pixels `first`, ... of row `row`, both as the windows number them. */
+void FC_NAME(filter_read_row)(real *to, const fc_filter *f, const char *image, int64_t row, int64_t first,
+                              int64_t pixels) {
+    int64_t c = f->channels, end = first + pixels, source = f->rows[row];
+    if (source < 0) {
+        fill(to, pixels * c, f->constant);
+        return;
+    }
+    const char *from = image + source * f->x_row;
+    band inside = inside_row(f, first, end);
+    read_outside(to, f, from, first, inside.pixel);
+    read_numbers(to + (inside.pixel - first) * c, from, (inside.pixel - f->before) * c,
+                 (inside.pixel_end - inside.pixel) * c, f->x_type);
+    read_outside(to + (inside.pixel_end - first) * c, f, from, inside.pixel_end, end);
+}
+
+/* The second of two passes sees the constant beyond the ends of a row, not what the first made of it. */
+void FC_NAME(filter_renew_constant)(real *row, const fc_filter *f, int64_t first, int64_t pixels) {
+    band inside = inside_row(f, first, first + pixels);
+    read_outside(row, f, NULL, first, inside.pixel);
+    read_outside(row + (inside.pixel_end - first) * f->channels, f, NULL, inside.pixel_end, first + pixels);
+}

@@ -1,0 +1,177 @@
+/* Weighted sums of the windows of a picture: correlation with a small kernel, or with a column and a row one after the
+ * other. Called through `operations.def`. Limit: loads from the first-level cache; one for each weight and vector, and
+ * half as many where two rows of sums share them.
+ *
+ * Rows are converted once, with their borders, into a ring of kernel_h + 1. Two rows of sums are computed at a time, as
+ * vectors along the row: whatever the kernel, it is a list of terms, each a row of the ring, an offset into it, and two
+ * weights. A second pass, along the row, has the first one's sums as its only row. */
+#include "base/parallel.h"
+#include "base/simd.h"
+#include "filter/in_order.h"
+#include "filter/rows.h"
+
+enum { PAIR = 4, SINGLE = 8 };   /* vectors of sums at once: of two rows each, of one */
+enum { PART = 64 };              /* terms that are added one after the other */
+enum { RING_BYTES = 256 << 10 }; /* what a task keeps in the second-level cache */
+enum { LEAST_ROWS = 16 };
+
+/* first * x[row][offset + i] goes into the first sum, second * the same into the one below. */
+typedef struct {
+    int64_t row, offset;
+    real first, second;
+} term;
+
+typedef struct {
+    term *terms;
+    int64_t count;
+} list;
+
+typedef struct {
+    const fc_filter *f;
+    const fc_filter_pass *first, *second;
+    const char *x;
+    char *out;
+    list one, two, along; /* of a row of sums, of two, of a row in the second pass */
+    bands b;
+    int64_t room; /* of a row, in reals */
+    int renews;
+} weighing_job;
+
+/* What is almost zero counts as zero, as in SciPy's filters. */
+static list list_terms(const fc_filter_pass *p, int64_t channels, int rows, term *terms) {
+    list l = {terms, 0};
+    for (int64_t r = 0; r < p->kernel_h + rows - 1; r++)
+        for (int64_t c = 0; c < p->kernel_w; c++) {
+            double first = r < p->kernel_h ? p->weights[r * p->kernel_w + c] : 0,
+                   second = rows > 1 && r > 0 ? p->weights[(r - 1) * p->kernel_w + c] : 0;
+            if (first != 0 || second != 0) terms[l.count++] = (term){r, c * channels, (real)first, (real)second};
+        }
+    return l;
+}
+
+#define EACH(v, count) _Pragma("GCC unroll 8") for (int v = 0; v < count; v++)
+
+/* The sums from a + i on, and b + i below, of so many terms. */
+INLINE
+void add_pair(const term *t, int64_t count, const real *const *rows, int64_t i, vec *a, vec *b) {
+    for (; count > 0; count--, t++) {
+        const real *p = rows[t->row] + t->offset + i;
+        vec x[PAIR], first = splat(t->first), second = splat(t->second);
+        EACH(v, PAIR) x[v] = load(p + v * VL);
+        if (t->first != 0) EACH(v, PAIR) a[v] += first * x[v];
+        if (t->second != 0) EACH(v, PAIR) b[v] += second * x[v];
+    }
+}
+
+static void sum_pair(const list *l, const real *const *rows, real *a, real *b, int64_t n) {
+    for (int64_t i = 0; i < n; i += PAIR * VL)
+        for (int64_t t = 0; t < max64(l->count, 1); t += PART) {
+            vec upper[PAIR] = {{0}}, lower[PAIR] = {{0}};
+            add_pair(l->terms + t, min64(PART, l->count - t), rows, i, upper, lower);
+            if (t) {
+                EACH(v, PAIR) upper[v] += load(a + i + v * VL);
+                EACH(v, PAIR) lower[v] += load(b + i + v * VL);
+            }
+            EACH(v, PAIR) store(a + i + v * VL, upper[v]);
+            EACH(v, PAIR) store(b + i + v * VL, lower[v]);
+        }
+}
+
+static void sum_single(const list *l, const real *const *rows, real *a, int64_t n) {
+    for (int64_t i = 0; i < n; i += SINGLE * VL)
+        for (int64_t t = 0; t < max64(l->count, 1); t += PART) {
+            vec sums[SINGLE] = {{0}};
+            const term *each = l->terms + t;
+            for (int64_t left = min64(PART, l->count - t); left > 0; left--, each++) {
+                const real *p = rows[each->row] + each->offset + i;
+                vec weight = splat(each->first);
+                EACH(v, SINGLE) sums[v] += weight * load(p + v * VL);
+            }
+            if (t) EACH(v, SINGLE) sums[v] += load(a + i + v * VL);
+            EACH(v, SINGLE) store(a + i + v * VL, sums[v]);
+        }
+}
+
+/* Sums next to an integer, as they come out in order; the room of a row has a whole number of groups. */
+static void settle(const fc_filter_pass *p, const real *const *rows, int64_t channels, real *sums, int64_t n) {
+    if (p->doubt < 0) return;
+    real doubt = (real)p->doubt;
+    for (int64_t i = 0; i < n; i += GROUP) {
+        int near = 0;
+        for (int l = 0; l < GROUP; l++) {
+            real off = sums[i + l] - ROUND(sums[i + l]);
+            near |= (off < 0 ? -off : off) <= doubt;
+        }
+        if (near) FC_NAME(filter_in_order)(p, rows, channels, i, sums + i);
+    }
+}
+
+static void finish_row(const weighing_job *j, const band *b, int64_t row, real *sums, real *last,
+                       const real *const *rows) {
+    const fc_filter *f = j->f;
+    int64_t c = f->channels, pixels = b->pixel_end - b->pixel, n = pixels * c;
+    if (!j->second) {
+        settle(j->first, rows, c, sums, n);
+    } else {
+        int64_t wide = pixels + j->second->kernel_w - 1;
+        const real *only = sums;
+        settle(j->first, rows, c, sums, wide * c);
+        FC_NAME(filter_narrow)(sums, f, wide * c);
+        if (j->renews) FC_NAME(filter_renew_constant)(sums, f, b->pixel, wide);
+        sum_single(&j->along, &only, last, n);
+        settle(j->second, &only, c, last, n);
+        sums = last;
+    }
+    FC_NAME(filter_write_row)(j->out, f, b, row, sums);
+}
+
+static int sums_work(const void *context, int64_t begin, int64_t end) {
+    const weighing_job *j = context;
+    const fc_filter *f = j->f;
+    int64_t ring = f->kernel_h + 1;
+    real *memory = fc_workspace(FC_OWN, (size_t)((ring + 3) * j->room) * sizeof(real));
+    if (!memory) return FC_NO_MEMORY;
+    real *upper = memory + ring * j->room, *lower = upper + j->room, *last = lower + j->room;
+    for (int64_t task = begin; task < end; task++) {
+        band b = band_of(f, &j->b, task);
+        const char *image = j->x + b.image * f->x_image;
+        int64_t pixels = b.pixel_end - b.pixel, fetched = b.row;
+        int64_t n = (pixels + (j->second ? j->second->kernel_w - 1 : 0)) * f->channels;
+        for (int64_t row = b.row; row < b.row_end; row += 2) {
+            int status = fc_called_off();
+            if (status) return status;
+            int pair = row + 1 < b.row_end;
+            for (; fetched < row + f->kernel_h + pair; fetched++)
+                FC_NAME(filter_read_row)(memory + fetched % ring * j->room, f, image, fetched, b.pixel,
+                                         pixels + f->kernel_w - 1);
+            const real *rows[FC_MOST_TAPS + 1];
+            for (int64_t r = 0; r < ring; r++) rows[r] = memory + (row + r) % ring * j->room;
+            if (pair)
+                sum_pair(&j->two, rows, upper, lower, n);
+            else
+                sum_single(&j->one, rows, upper, n);
+            finish_row(j, &b, row, upper, last, rows);
+            if (pair) finish_row(j, &b, row + 1, lower, last, rows + 1);
+        }
+    }
+    return 0;
+}
+
+int FC_NAME(filter_sums)(const fc_filter *f, const fc_filter_pass *first, const fc_filter_pass *second, const void *x,
+                         void *out, int threads) {
+    term terms[4 * FC_MOST_TAPS + 2];
+    if (first->kernel_h * first->kernel_w > FC_MOST_TAPS || (second && second->kernel_w > FC_MOST_TAPS))
+        return FC_NOT_MINE;
+    if (!tables_fit(f)) return FC_OUT_OF_RANGE;
+    weighing_job j = {.f = f, .first = first, .second = second, .x = x, .out = out, .renews = has_constant(f)};
+    int64_t taps = first->kernel_h * first->kernel_w;
+    j.one = list_terms(first, f->channels, 1, terms);
+    j.two = list_terms(first, f->channels, 2, terms + taps);
+    if (second) j.along = list_terms(second, f->channels, 1, terms + 2 * taps + first->kernel_w);
+    j.b = bands_of(f, f->kernel_h + 1, sizeof(real), RING_BYTES, max64(LEAST_ROWS, f->kernel_h));
+    int64_t row = (j.b.pixels + f->kernel_w - 1) * f->channels;
+    j.room = round_up(row, SINGLE * VL) + round_up((f->kernel_w - 1) * f->channels, VL) + VL;
+    double numbers = (double)f->images * (double)f->height * (double)f->width * (double)f->channels;
+    double each = (double)(j.one.count + j.along.count) * 1.3 + 8;
+    return fc_parallel(band_count(f, &j.b), numbers * each / VL, threads, sums_work, &j);
+}

@@ -1,0 +1,148 @@
+"""The filters that backends have kernels for, against SciPy: sizes that cut into bands, all types, NaN, strides.
+
+Random problems with small arrays are those of test_ndimage.py.
+"""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+
+import fastconv
+from fastconv import ndimage
+from fastconv.filtering.planes import as_dtype
+
+TYPES = ["uint8", "int16", "uint16", "float32", "float64"]
+MODES = ["reflect", "mirror", "nearest", "wrap", "constant"]
+SHAPES = {
+    "grey": ((70, 83), (0, 1)),
+    "one row": ((1, 301), (0, 1)),
+    "one column": ((97, 1), (0, 1)),
+    "RGB": ((41, 37, 3), (0, 1)),
+    "stack": ((3, 33, 29), (1, 2)),
+    "wide": ((5, 4001), (0, 1)),
+    "first axis": ((37, 130), (0,)),
+    "last axis": ((37, 130), (1,)),
+    "volume": ((9, 11, 13), (0, 1, 2)),
+}
+
+
+def numbers(shape, dtype, flat=0):
+    """Numbers of the whole range, the first columns all alike: there sums lie next to integers."""
+    rng = np.random.default_rng(sum(shape))
+    if np.dtype(dtype).kind == "f":
+        x = (100 * rng.standard_normal(shape)).astype(dtype)
+    else:
+        x = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    x[:, :flat] = x[0, 0]
+    return x
+
+
+def same(ours, theirs, largest=1000.0):
+    assert ours.dtype == theirs.dtype
+    if ours.dtype.kind != "f":
+        np.testing.assert_array_equal(ours, theirs)
+        return
+    unit = 1e-6 if ours.dtype == np.float32 else 1e-13
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=unit * largest)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_filters(backend, shape, dtype, mode):
+    (sizes, axes), border = SHAPES[shape], {"mode": mode, "cval": 3.0}
+    x = numbers(sizes, dtype, flat=20)
+    kernel = np.random.default_rng(1).random((4, 3, 2)[: len(axes)])
+    kernel /= kernel.sum()
+    footprint = kernel > np.median(kernel)
+    for module_call in (
+        lambda module: module.gaussian_filter(x, 1.7, axes=axes, **border),
+        lambda module: module.sobel(x, axes[0], **border),
+        lambda module: module.correlate(x, kernel, axes=axes, **border),
+        lambda module: module.uniform_filter(x, (4, 7, 2)[: len(axes)], axes=axes, **border),
+        lambda module: module.maximum_filter(x, (6, 3, 2)[: len(axes)], axes=axes, **border),
+        lambda module: module.minimum_filter(x, footprint=footprint, axes=axes, **border),
+        lambda module: module.median_filter(x, 3, axes=axes, **border),
+    ):
+        same(module_call(ndimage), module_call(scipy.ndimage), 1e5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_medians_of_five(backend, dtype):
+    x = numbers((23, 150), dtype)
+    same(ndimage.median_filter(x, 5), scipy.ndimage.median_filter(x, 5))
+
+
+@pytest.mark.parametrize("size", [(11, 11), (9, 31), (25, 5)])
+@pytest.mark.parametrize("mode", ["reflect", "wrap", "constant"])
+def test_ranks_of_large_boxes(backend, size, mode):
+    for shape, axes in (((40, 61), (0, 1)), ((7, 300), (0, 1)), ((30, 20, 3), (0, 1))):
+        x, options = numbers(shape, "uint8"), {"size": size, "axes": axes, "mode": mode, "cval": 9}
+        same(ndimage.median_filter(x, **options), scipy.ndimage.median_filter(x, **options))
+        same(ndimage.percentile_filter(x, 20, **options), scipy.ndimage.percentile_filter(x, 20, **options))
+
+
+def test_strides_and_places_in_memory(backend):
+    whole = numbers((60, 80), "float32")
+    out = np.zeros((60, 80), np.float32)
+    for view in (
+        whole[5:50, 7:71],
+        whole[::-1],
+        whole[::3],
+        whole[:, ::2],
+        whole.T,
+        np.asfortranarray(whole),
+    ):
+        for name, size in (("gaussian_filter", 1.5), ("median_filter", 3), ("uniform_filter", 5)):
+            same(getattr(ndimage, name)(view, size), getattr(scipy.ndimage, name)(view, size))
+    expected = scipy.ndimage.gaussian_filter(whole[1:41, 2:52], 2)
+    ndimage.gaussian_filter(whole[1:41, 2:52], 2, output=out[10:50, 20:70])
+    same(out[10:50, 20:70], expected)
+    assert not out[:10].any()
+    assert not out[:, 70:].any()
+
+
+def test_a_nan_reaches_its_windows_alone(backend):
+    x = np.ones((40, 50), np.float32)
+    x[20, 30] = np.nan
+    for result, reach in (
+        (ndimage.uniform_filter(x, 5), 2),
+        (ndimage.maximum_filter(x, 7), 3),
+        (ndimage.gaussian_filter(x, 1, radius=3), 3),
+        (ndimage.correlate(x, np.ones((5, 5))), 2),
+    ):
+        expected = np.zeros(x.shape, bool)
+        expected[20 - reach : 21 + reach, 30 - reach : 31 + reach] = True
+        np.testing.assert_array_equal(np.isnan(result), expected)
+
+
+def test_results_do_not_depend_on_threads(backend):
+    x = numbers((300, 211), "float32")
+    calls = (
+        lambda: ndimage.gaussian_filter(x, 3),
+        lambda: ndimage.uniform_filter(x, 9),
+        lambda: ndimage.correlate(x, np.random.default_rng(0).random((9, 9))),
+    )
+    with fastconv.num_threads(1):
+        alone = [call() for call in calls]
+    with fastconv.num_threads(3):
+        for expected, call in zip(alone, calls, strict=True):
+            np.testing.assert_array_equal(call(), expected)
+
+
+def test_rounding_weights_keeps_their_sum():
+    for kernel in (
+        ndimage.gaussian.gaussian_weights(1.0, 0, 4),
+        np.outer(ndimage.gaussian.gaussian_weights(2.0, 0, 6), ndimage.gaussian.gaussian_weights(2.0, 0, 6)),
+        np.random.default_rng(0).standard_normal((9, 9)),
+    ):
+        rounded = as_dtype(kernel, np.dtype(np.float32))
+        sizes = np.abs(kernel).max()
+        assert abs(rounded.astype(np.float64).sum() - kernel.sum()) < 5e-9 * np.abs(kernel).sum()
+        np.testing.assert_allclose(rounded, kernel, rtol=0, atol=2e-7 * sizes)
+
+
+def test_brightness_stays(backend):
+    x = np.arange(10000, dtype=np.float32).reshape(100, 100)
+    mean = ndimage.gaussian_filter(x, 1.0).sum(dtype=np.float64) / x.sum(dtype=np.float64)
+    assert abs(mean - 1) < 1.5e-8
