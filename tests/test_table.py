@@ -47,6 +47,7 @@ def test_dir_shows_what_users_may_use_and_nothing_else():
         "nn",
         "onnx",
         "signal",
+        "sklearn",
         "tiles",
         "tuning",
         "typing",

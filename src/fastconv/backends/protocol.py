@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fastconv.problem.convolution import ConvProblem
-from fastconv.problem.filtering import Weights, Window
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
 from fastconv.typing import Array, BackendName, Layout
+
+if TYPE_CHECKING:
+    from fastconv.problem.filtering import Weights, Window
 
 Segments = tuple[int, int, int, int]  # an array as (outer, steps, groups, run), of any of these sizes
 
