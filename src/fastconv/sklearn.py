@@ -50,6 +50,7 @@ class _Estimator(_base.BaseEstimator):  # type: ignore[misc]
     """What both estimators share: options, the shape of images, the training."""
 
     _loss: str
+    shape_: tuple[int, ...]  # of an image of the training
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ class _Estimator(_base.BaseEstimator):  # type: ignore[misc]
                 size = tuple(length // 2 for length in size)
         return nn.Sequential(*parts, nn.Flatten(), nn.Dense(outputs), layout=self.layout)
 
-    def _images(self, x: Array) -> Array:
+    def _images(self, x: Any) -> Any:
         """Rows as images; what has the axes of images already stays."""
         name = type(self).__name__
         check_layout(name, self.layout)
