@@ -197,7 +197,9 @@ static void give_back(const places *s, const real *gradient, int64_t n, real *to
     for (int corner = 0; corner < 4; corner++)
         for (int64_t m = 0; m < n; m++) {
             int32_t at = s->corner[corner][m];
-            real part = times_share(gradient[m] * s->mask[m], s->share[corner][m]);
+            real share = s->share[corner][m];
+            /* What was read at an offset of NaN is no pixel's. */
+            real part = share == share ? times_share(gradient[m] * s->mask[m], share) : 0;
             if (rests)
                 ADD_PART(real, to[at], rests[at], part);
             else

@@ -249,8 +249,9 @@ def _give(
                     across += factors[12 * i + 8 + k] * pixel
                 if share != 0:
                     value += share * pixel
-                    to = unsigned(plane + corner)
-                    grad_x[to], lost[to] = add_part(grad_x[to], lost[to], slope * share)
+                    if not math.isnan(share):  # what was read at an offset of NaN is no pixel's
+                        to = unsigned(plane + corner)
+                        grad_x[to], lost[to] = add_part(grad_x[to], lost[to], slope * share)
         gains[i] += slope * down
         gains[block + i] += slope * across
         gains[2 * block + i] += given * value

@@ -109,7 +109,8 @@ def _add_gradient(
         shift[:, :, :, :, 1] += _times(corner.row * corner.column_slope, pixels)
         share = (corner.row * corner.column)[:, :, np.newaxis]
         at = start + corner.place[:, :, np.newaxis]
-        np.add.at(flat, at.ravel(), _times(share, by_tap).ravel())
+        # What was read at an offset of NaN is no pixel's.
+        np.add.at(flat, at.ravel(), _times(np.where(np.isnan(share), 0, share), by_tap).ravel())
     grad_offset[...] = shift.reshape(grad_offset.shape)
     return grad_weight
 
