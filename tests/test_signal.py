@@ -74,6 +74,19 @@ def test_planes(backend, arrays, mode, boundary, fill):
         check(name, *arrays, mode=mode, boundary=boundary, fillvalue=fill)
 
 
+@pytest.mark.parametrize("shapes", [((0, 3), (1, 1)), ((0, 3), (2, 2)), ((3, 0), (2, 2))])
+@pytest.mark.parametrize("mode", ["full", "same"])
+def test_planes_without_pixels(backend, shapes, mode):
+    """With other borders SciPy divides by zero, and the process dies."""
+    for name in ("convolve2d", "correlate2d"):
+        arrays = [np.ones(shape, np.float32) for shape in shapes]
+        expected = getattr(scipy.signal, name)(*arrays, mode)
+        for boundary in ("fill", "wrap", "symm"):
+            actual = getattr(signal, name)(*arrays, mode, boundary)
+            assert actual.dtype == expected.dtype
+            np.testing.assert_array_equal(actual, expected)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64", "complex64", "complex128"])
 def test_sepfir2d(backend, dtype):
     x, row, column = numbers(0, (9, 11), dtype), numbers(1, 5, "float32"), numbers(2, 3, "float32")

@@ -5,7 +5,7 @@ import numpy as np
 
 import fastconv
 import fastconv.autograd
-from fastconv import geometry, grad, tuning
+from fastconv import geometry, grad, ndimage, tuning
 from fastconv.typing import Layout
 
 x, w = np.ones((1, 3, 8, 8)), np.ones((4, 3, 3, 3))
@@ -73,3 +73,6 @@ fastconv.autograd.no_such_operation(x)  # no
 geometry.conv_output_size("224", 7)  # no
 first, second = geometry.conv_output_size(224, 7)  # no
 order: Layout = fastconv.get_backend()  # no
+ndimage.gaussian_filter(x, 1, mode="reflec")  # no
+ndimage.correlate(x, w, mode="symmetric")  # no
+ndimage.uniform_filter(x, 3, mode=["reflect", "mirorr"])  # no

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 import fastconv
 import fastconv.autograd
-from fastconv import geometry, grad, limits, tuning
+from fastconv import geometry, grad, limits, ndimage, tuning
 from fastconv.typing import (
     Array,
     ArrayLike,
@@ -181,3 +181,7 @@ assert_type(fastconv.config.build_config()["version"], Any)
 
 def through(image: ArrayLike, kernel: NestedNumbers, step: PairLike = 1) -> Array:
     return fastconv.conv2d(image, kernel, stride=step)
+
+
+assert_type(ndimage.gaussian_filter(x, 1, mode="grid-wrap"), Array)
+ndimage.gaussian_filter(x, 1, mode=["reflect", "wrap"], axes=(2, 3))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Iterable
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, Literal, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,7 +18,10 @@ from fastconv.execution.memory import empty
 from fastconv.typing import Array, ArrayLike, PaddingMode
 
 OutputLike: TypeAlias = "Array | DTypeLike | None"
-ModeLike: TypeAlias = "str | Iterable[str]"
+BorderName: TypeAlias = Literal[
+    "reflect", "grid-mirror", "constant", "grid-constant", "nearest", "mirror", "wrap", "grid-wrap"
+]
+ModeLike: TypeAlias = "BorderName | Iterable[BorderName]"
 AxesLike: TypeAlias = "SupportsIndex | Iterable[SupportsIndex] | None"
 
 # SciPy's names of borders, and fastconv's. Filters make no difference between SciPy's pairs of names.

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes
-from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
+from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.ndimage.linear import Line, correlate1d, two_lines
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -135,7 +135,7 @@ def laplace(
     array([ 0,  1, -2,  1,  0])
     """
 
-    def second(x: Array, axis: int, output: OutputLike, mode: str, cval: complex) -> Array:
+    def second(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
         return correlate1d(x, [1, -2, 1], axis, output, mode, cval, backend=backend)
 
     return generic_laplace(input, second, output, mode, cval, axes=axes)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sliding
-from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
+from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.network import MOST_PIXELS, extreme_steps, ranked_pictures
@@ -31,7 +31,7 @@ def minimum_filter1d(
     size: SupportsIndex,
     axis: SupportsIndex = -1,
     output: OutputLike = None,
-    mode: str = "reflect",
+    mode: BorderName = "reflect",
     cval: float = 0.0,
     origin: SupportsIndex = 0,
     *,
@@ -70,7 +70,7 @@ def maximum_filter1d(
     size: SupportsIndex,
     axis: SupportsIndex = -1,
     output: OutputLike = None,
-    mode: str = "reflect",
+    mode: BorderName = "reflect",
     cval: float = 0.0,
     origin: SupportsIndex = 0,
     *,
@@ -186,7 +186,7 @@ def _along(
     size: SupportsIndex,
     axis: SupportsIndex,
     output: OutputLike,
-    mode: str,
+    mode: BorderName,
     cval: float,
     origin: SupportsIndex,
     combine: np.ufunc,
@@ -226,7 +226,7 @@ class _Extreme:
 
     size: int
     axis: int
-    mode: str
+    mode: BorderName
     cval: float
     origin: int
     combine: np.ufunc

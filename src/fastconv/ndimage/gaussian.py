@@ -10,7 +10,7 @@ import numpy as np
 
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes
-from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
+from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.ndimage.derivatives import generic_gradient_magnitude, generic_laplace
 from fastconv.ndimage.linear import Line, correlate1d, two_lines
 from fastconv.typing import Array, ArrayLike, BackendName
@@ -40,7 +40,7 @@ def gaussian_filter1d(
     axis: SupportsIndex = -1,
     order: int = 0,
     output: OutputLike = None,
-    mode: str = "reflect",
+    mode: BorderName = "reflect",
     cval: complex = 0.0,
     truncate: float = 4.0,
     *,
@@ -186,7 +186,7 @@ def gaussian_laplace(
     x = np.asarray(input)
     spreads = _spreads(sigma, axes, x.ndim)
 
-    def second(x: Array, axis: int, output: OutputLike, mode: str, cval: complex) -> Array:
+    def second(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
         order = [2 if i == axis else 0 for i in range(x.ndim)]
         return gaussian_filter(x, spreads, order, output, mode, cval, **kwargs)
 
@@ -228,7 +228,7 @@ def gaussian_gradient_magnitude(
     x = np.asarray(input)
     spreads = _spreads(sigma, axes, x.ndim)
 
-    def first(x: Array, axis: int, output: OutputLike, mode: str, cval: complex) -> Array:
+    def first(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
         order = [1 if i == axis else 0 for i in range(x.ndim)]
         return gaussian_filter(x, spreads, order, output, mode, cval, **kwargs)
 

@@ -14,7 +14,7 @@ import numpy as np
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import sums
-from fastconv.filtering.arguments import AxesLike, OutputLike
+from fastconv.filtering.arguments import AxesLike, BorderName, OutputLike
 from fastconv.filtering.blocks import Reach, reach
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -26,7 +26,7 @@ def correlate1d(
     weights: ArrayLike,
     axis: SupportsIndex = -1,
     output: OutputLike = None,
-    mode: str = "reflect",
+    mode: BorderName = "reflect",
     cval: complex = 0.0,
     origin: SupportsIndex = 0,
     *,
@@ -92,7 +92,7 @@ def convolve1d(
     weights: ArrayLike,
     axis: SupportsIndex = -1,
     output: OutputLike = None,
-    mode: str = "reflect",
+    mode: BorderName = "reflect",
     cval: complex = 0.0,
     origin: SupportsIndex = 0,
     *,
@@ -128,7 +128,7 @@ def correlate(
     input: ArrayLike,
     weights: ArrayLike,
     output: OutputLike = None,
-    mode: str = "reflect",
+    mode: BorderName = "reflect",
     cval: complex = 0.0,
     origin: SupportsIndex | list[int] = 0,
     *,
@@ -182,7 +182,7 @@ def convolve(
     input: ArrayLike,
     weights: ArrayLike,
     output: OutputLike = None,
-    mode: str = "reflect",
+    mode: BorderName = "reflect",
     cval: complex = 0.0,
     origin: SupportsIndex | list[int] = 0,
     *,
@@ -221,7 +221,7 @@ class Line:
 
     weights: ArrayLike
     axis: int
-    mode: str
+    mode: BorderName
     cval: complex
     saturate: bool = False
     backend: BackendName | None = None
@@ -256,7 +256,7 @@ def two_lines(first: Line, second: Line, x: Array, out: Array) -> bool:
 
 
 def _line(
-    weights: ArrayLike, axis: SupportsIndex, ndim: int, mode: str, origin: SupportsIndex
+    weights: ArrayLike, axis: SupportsIndex, ndim: int, mode: BorderName, origin: SupportsIndex
 ) -> tuple[Array, Reach]:
     """Weights along one axis as a kernel of all axes, and how far it reaches."""
     kernel = np.asarray(weights, np.float64)
@@ -279,7 +279,7 @@ def _along(
     kernel: Array,
     axis: SupportsIndex,
     out: Array,
-    mode: str,
+    mode: BorderName,
     cval: float,
     origin: SupportsIndex,
     saturate: bool,
@@ -314,7 +314,7 @@ def _over_axes(
     input: ArrayLike,
     kernel: Array,
     output: OutputLike,
-    mode: str,
+    mode: BorderName,
     cval: complex,
     origin: SupportsIndex | list[int],
     turned: bool,

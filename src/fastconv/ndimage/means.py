@@ -13,7 +13,7 @@ import numpy as np
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sliding
-from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
+from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.pictures import as_pictures
@@ -27,7 +27,7 @@ def uniform_filter1d(
     size: SupportsIndex,
     axis: SupportsIndex = -1,
     output: OutputLike = None,
-    mode: str = "reflect",
+    mode: BorderName = "reflect",
     cval: complex = 0.0,
     origin: SupportsIndex = 0,
     *,
@@ -75,7 +75,7 @@ def uniform_filter1d(
 
 
 def read_window(
-    x: Array, size: SupportsIndex, axis: SupportsIndex, mode: str, origin: SupportsIndex
+    x: Array, size: SupportsIndex, axis: SupportsIndex, mode: BorderName, origin: SupportsIndex
 ) -> tuple[Array, int, int, list[Reach]]:
     """An array, the axis of its sliding window, its pixels, and how far it reaches."""
     place = read.check_axis(axis, x.ndim)
@@ -147,7 +147,7 @@ class _Mean:
 
     size: int
     axis: int
-    mode: str
+    mode: BorderName
     cval: complex
     origin: int
     saturate: bool

@@ -138,11 +138,11 @@ def _bordered(
             "Acceptable boundary flags are 'fill', 'circular' (or 'wrap'), and 'symmetric' (or 'symm'), "
             f"not {boundary!r}."
         )
-    if not x.size or not kernel.size:
-        raise ValueError(f"the shapes are {x.shape} and {kernel.shape}, but neither may be empty")
     dtype = np.result_type(x, kernel)
     fill = _fill(fillvalue, dtype)
-    starts, shape = [start for start, _ in parts], [size for _, size in parts]
+    starts, shape = [start for start, _ in parts], [max(size, 0) for _, size in parts]
+    if not x.size or not kernel.size:
+        return np.zeros(shape, dtype)
     return convolve_part(x, kernel, starts, shape, _BORDERS[str(boundary)], fill, backend)
 
 
