@@ -36,7 +36,7 @@ def drawn(count, rng):
     return x + 0.3 * rng.standard_normal(x.shape).astype(np.float32), labels
 
 
-x, y = drawn(900, np.random.default_rng(0))
+x, y = drawn(2000, np.random.default_rng(0))
 x_test, y_test = drawn(500, np.random.default_rng(1))
 
 # %%
@@ -44,9 +44,10 @@ x_test, y_test = drawn(500, np.random.default_rng(1))
 
 augment = nn.augment.chain(nn.augment.flip(), nn.augment.shift(2))
 net = nn.models.resnet20(num_classes=len(NAMES))
-EPOCHS = 7
-rate = nn.schedules.warm_up(nn.schedules.cosine(5e-3, steps=EPOCHS * 29 - 20), steps=20)
-history = net.fit(x, y, EPOCHS, 32, optimizer=nn.AdamW(rate, weight_decay=1e-2), augment=augment, rng=0)
+EPOCHS, BATCH = 8, 32
+steps = EPOCHS * -(-len(x) // BATCH)
+rate = nn.schedules.warm_up(nn.schedules.cosine(5e-3, steps=steps - 20), steps=20)
+history = net.fit(x, y, EPOCHS, BATCH, optimizer=nn.AdamW(rate, weight_decay=1e-2), augment=augment, rng=0)
 accuracy = net.evaluate(x_test, y_test)["accuracy"]
 print(f"accuracy on new images: {accuracy:.1%}")
 
