@@ -23,8 +23,8 @@ typedef struct {
 } deform_job;
 
 /* For the output pixels [at, at + n): the four corners of the place where a tap reads, their shares, and the mask. A
- * corner outside the image has share 0 and stands for one inside. One of share 0 does not count, whatever is there. At an
- * offset of NaN the sample is NaN. */
+ * corner outside the image has share 0 and stands for one inside. One of share 0 does not count, whatever is there. At
+ * an offset of NaN the sample is NaN. */
 typedef struct {
     int32_t *corner[4];
     real *share[4], *mask;
