@@ -35,6 +35,16 @@ def test_feature_maps_are_what_the_layer_gives():
     np.testing.assert_array_equal(nn.feature_maps(one, X, "body"), nn.feature_maps(one, X, "body.2"))
 
 
+def test_parts_that_are_done_in_one_pass_are_seen_apart():
+    one = nn.Sequential(nn.BatchNorm2D(), nn.Activation("relu"), nn.Residual(nn.BatchNorm2D(), activation="relu"))
+    one.build(X.shape)
+    normed = nn.feature_maps(one, X, "0")
+    assert normed.min() < 0
+    np.testing.assert_array_equal(nn.feature_maps(one, X, "1"), np.maximum(normed, 0))
+    body = nn.feature_maps(one, X, "2.0")
+    np.testing.assert_allclose(one(X), np.maximum(normed, 0) + np.maximum(body, 0), rtol=1e-12)
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_grad_cam_is_its_formula(layout):
     """With the gradient as differences of the class score."""

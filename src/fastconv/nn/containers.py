@@ -11,6 +11,7 @@ from fastconv.nn.core import Core
 from fastconv.nn.layers.dense import Activation
 from fastconv.nn.layers.norm import BatchNorm2D
 from fastconv.nn.module import Module
+from fastconv.nn.scope import SCOPE
 from fastconv.nn.symbols import Symbol
 from fastconv.typing import ActivationLike, Layout
 
@@ -63,9 +64,10 @@ def in_turn(
 ) -> Any:
     """Parts called one after the other, then a residual and an activation; `why` is said where shapes differ.
 
-    What follows batch normalisation is handed to it, which may do it in the same pass; in a graph each part is by
-    itself, and passes decide.
+    What follows batch normalisation is handed to it, which may do it in the same pass. In a graph each part is by
+    itself, and passes decide; and where the result of one of them is looked at.
     """
+    joins = SCOPE.caught is None
     waiting: BatchNorm2D | None = None
     for part in parts:
         if waiting is not None:
@@ -73,7 +75,7 @@ def in_turn(
                 x, waiting = waiting(x, None, part.name), None
                 continue
             x, waiting = waiting(x), None
-        if type(part) is BatchNorm2D and not isinstance(x, Symbol):
+        if joins and type(part) is BatchNorm2D and not isinstance(x, Symbol):
             waiting = part
         else:
             x = part(x)

@@ -9,7 +9,10 @@ import numpy as np
 from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.shape import sizes
 from fastconv.graph.operations.table import Reading, operation, upgrade
-from fastconv.typing import Array
+from fastconv.problem.padding import Border, sources
+from fastconv.typing import Array, PaddingMode
+
+_MODES: dict[str, PaddingMode] = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
 @operation("Pad", rule=shape_rules.padded)
@@ -40,26 +43,26 @@ def pad_sources(size: int, before: int, after: int, mode: str) -> Array:
     padded = size + before + after
     if padded < 0:
         raise ValueError(f"pads are {before} and {after}, which take more than there is of an axis of {size}")
-    if padded > np.iinfo(np.intp).max // 8:
+    if max(padded, abs(before), abs(after)) > np.iinfo(np.intp).max // 8:
         raise MemoryError(
             f"Pad: an axis of {size}, padded by {before} and {after}, is more than an array can hold"
         )
-    if mode == "constant":
-        places = np.arange(padded) - before
-        return np.where((places >= 0) & (places < size), places, -1)
-    left = np.arange(max(-before, 0), max(size + min(after, 0), 0))
-    if padded and not left.size:
+    if mode == "constant" or not padded:
+        return sources(Border(size, before, after), "zeros")
+    first = max(-before, 0)
+    left = max(size + min(after, 0) - first, 0)
+    if not left:
         raise ValueError(
             f"pads are {before} and {after}, mode {mode!r}: nothing is left of an axis of {size}"
         )
-    return np.pad(left, (max(before, 0), max(after, 0)), mode=mode)  # type: ignore[call-overload, no-any-return]
+    return first + sources(Border(left, max(before, 0), max(after, 0)), _MODES[mode])
 
 
-def _taken(x: Array, axis: int, sources: Array, fill: Any) -> Array:
+def _taken(x: Array, axis: int, places: Array, fill: Any) -> Array:
     if not x.shape[axis]:
-        return np.full((*x.shape[:axis], len(sources), *x.shape[axis + 1 :]), fill, x.dtype)
-    result = np.take(x, np.maximum(sources, 0), axis)
-    result[(slice(None),) * axis + (sources < 0,)] = fill
+        return np.full((*x.shape[:axis], len(places), *x.shape[axis + 1 :]), fill, x.dtype)
+    result = np.take(x, np.maximum(places, 0), axis)
+    result[(slice(None),) * axis + (places < 0,)] = fill
     return result
 
 
