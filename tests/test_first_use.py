@@ -149,3 +149,51 @@ def test_a_fork_waits_for_the_imports_of_other_threads(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_a_fork_from_within_an_import(module):
     run_python(FORKS + SAME_THREAD.format(module=module), timeout=240)
+
+
+def test_no_lock_of_the_process_is_left_to_a_fork():
+    """Each file with one has forks wait for it, or resets it in the child."""
+    with_locks = {
+        str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8")
+        for path in PACKAGE.rglob("*.py")
+        if "Lock()" in path.read_text(encoding="utf-8")
+    }
+    assert len(with_locks) > 3
+    del with_locks["tiles/running.py"]  # of one run, which no child goes on with
+    assert {
+        name
+        for name, text in with_locks.items()
+        if "forks_wait_for" not in text and "register_at_fork" not in text
+    } == set()
+
+
+HELD = """
+import os, signal, threading, time, warnings
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from fastconv import pictures
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+Image.fromarray(np.zeros((4, 5), np.uint8)).save({path!r})
+held = threading.Event()
+
+def hold():
+    with pictures._LIMIT._lock:
+        held.set()
+        time.sleep(0.3)
+
+threading.Thread(target=hold).start()
+held.wait()
+child = os.fork()
+if not child:
+    signal.alarm(5)
+    os._exit(pictures.open_picture(Path({path!r})).size != (5, 4))
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@can_fork
+def test_a_fork_while_another_thread_reads_a_picture(tmp_path):
+    pytest.importorskip("PIL")
+    run_python(HELD.format(path=str(tmp_path / "grey.png")))

@@ -36,7 +36,9 @@ def test_feature_maps_are_what_the_layer_gives():
 
 
 def test_parts_that_are_done_in_one_pass_are_seen_apart():
-    one = nn.Sequential(nn.BatchNorm2D(), nn.Activation("relu"), nn.Residual(nn.BatchNorm2D(), activation="relu"))
+    one = nn.Sequential(
+        nn.BatchNorm2D(), nn.Activation("relu"), nn.Residual(nn.BatchNorm2D(), activation="relu")
+    )
     one.build(X.shape)
     normed = nn.feature_maps(one, X, "0")
     assert normed.min() < 0

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fastconv.first_use import forks_wait_for
 
 # What Pillow raises on damaged files: each format has its own way to fail.
 DAMAGE = (
@@ -36,7 +38,8 @@ class _Limit:
     """Pillow's limit, which is the process's, is ours while any thread reads a picture."""
 
     def __init__(self) -> None:
-        self._lock, self._readers, self._before = Lock(), 0, Image.MAX_IMAGE_PIXELS
+        self._lock, self._readers, self._before = RLock(), 0, Image.MAX_IMAGE_PIXELS
+        forks_wait_for(self._lock)
 
     def __enter__(self) -> None:
         with self._lock:

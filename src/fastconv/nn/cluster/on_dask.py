@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import distributed
@@ -23,6 +23,7 @@ from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from fastconv.backends import get_backend, use_backend
+from fastconv.first_use import forks_wait_for
 from fastconv.nn.cluster import shares
 from fastconv.nn.core import Core
 from fastconv.nn.gradients import Found
@@ -147,7 +148,8 @@ class DaskStep:
 
 
 _REPLICAS: weakref.WeakKeyDictionary[Any, list[shares.Work]] = weakref.WeakKeyDictionary()
-_LOCK = Lock()
+_LOCK = RLock()
+forks_wait_for(_LOCK)
 
 
 class _Key:
