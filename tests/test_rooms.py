@@ -13,8 +13,8 @@ PACKAGE = Path(fastconv.__file__).parent
 FLOORS = [
     ["_version", "shown", "text"],
     ["typing"],
-    ["arguments", "caches", "first_use", "pictures", "pieces"],
-    ["problem", "settings"],
+    ["arguments", "caches", "first_use", "pieces"],
+    ["pictures", "problem", "settings"],
     ["backends", "geometry"],
     ["execution", "machine"],
     ["tuning"],
