@@ -5,6 +5,7 @@ more for each lower instruction set.
 """
 
 import functools
+import gc
 import os
 from contextlib import nullcontext
 
@@ -67,6 +68,7 @@ def is_slow(item):
     return any(not mark.args or implementation_of(item) in mark.args for mark in item.iter_markers("slow"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest sorts those that are not kept
 def pytest_collection_modifyitems(config, items):
     keep = [
         item
@@ -91,6 +93,12 @@ def pytest_collection_modifyitems(config, items):
     kept = set(keep)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
+
+
+def pytest_collection_finish():
+    """Spares each collection of garbage a look at all tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

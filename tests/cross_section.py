@@ -1,7 +1,9 @@
-"""Which tests of a product of parameters run by default: so many that every pair of values meets on every backend.
+"""Which tests of a product of parameters run by default: so many that every pair of values meets, twice.
 
 Most faults need one value or two together (a shape, or a shape and a layout), so that a cross-section finds them at a
-fraction of the product's time. `conftest.py` calls this; ``pytest --all`` runs the product.
+fraction of the product's time. Pairs meet in the kernels of C, and once more in NumPy or numba, which compute most
+things in the same steps; every value meets every backend and instruction set. `conftest.py` calls this; ``pytest
+--all`` runs the product.
 """
 
 import heapq
@@ -14,7 +16,8 @@ BACKEND = ("backend", "implementation")  # the parameters that say on which
 def cross_section(items):
     """Those of `items` to keep.
 
-    Every pair of values of two parameters meets on every backend, and every value meets every instruction set.
+    Every pair of values of two parameters meets on cython and on another backend, and every value meets every backend
+    and instruction set.
     """
     functions = {}
     for item in items:
@@ -63,5 +66,5 @@ def _meetings(item):
     implementation = implementation_of(item)
     values = [(name, id(value)) for name, value in _parameters(item) if name not in BACKEND]
     alone = {(implementation, value) for value in values} or {implementation}
-    backend = implementation.partition("-")[0]
-    return alone | {(backend, *pair) for pair in itertools.combinations(values, 2)}
+    in_c = implementation.startswith("cython")
+    return alone | {(in_c, *pair) for pair in itertools.combinations(values, 2)}

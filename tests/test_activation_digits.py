@@ -69,6 +69,8 @@ def share(x):
     """The normal distribution; the sum over x (x^2)^k / (1 3 5 ... (2k + 1)) has no differences."""
     if not isinstance(x, Decimal):
         return math.erfc(-x / 2**0.5) / 2
+    if abs(x) > 50:  # by so little is it 0 or 1 there, which no double shows
+        return Decimal(x > 0) - density(x) / x * (1 - 1 / (x * x))
     term = total = x
     k = 1
     while abs(term) > abs(total) * Decimal(10) ** -DIGITS:

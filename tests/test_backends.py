@@ -234,6 +234,7 @@ print(fastconv.get_backend() in ("numba", "numpy"))  # the second time without a
     assert run_python(code, FASTCONV_BACKEND=None).split() == ["refused", "warned", "True"]
 
 
+@pytest.mark.slow
 def test_numba_works_where_nothing_can_be_cached(tmp_path):
     skip_unless_available("numba")
     (tmp_path / "file").touch()

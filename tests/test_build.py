@@ -68,6 +68,7 @@ def test_compilers_older_than_the_names_of_levels(tmp_path):
     assert "Left out" not in output
 
 
+@pytest.mark.slow
 @needs_tools
 @on_x86
 def test_an_unknown_instruction_set_is_left_out(tmp_path):
@@ -112,6 +113,7 @@ def loader_of_openmp(folder):
     return loader.read_bytes()
 
 
+@pytest.mark.slow
 @needs_tools
 @pytest.mark.parametrize(
     ("refused", "options"),
@@ -132,6 +134,7 @@ def test_without_openmp(tmp_path, refused, options):
     assert b"fastconv_openmp" not in targets.stdout
 
 
+@pytest.mark.slow
 @needs_tools
 def test_openmp_is_found(tmp_path):
     status, output = configure(tmp_path)

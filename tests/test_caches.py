@@ -105,6 +105,7 @@ def convolutions(width):
     grad.conv2d_weight(x, weight.shape, x[..., 1:])
 
 
+@pytest.mark.slow("numba", "numpy")
 @pytest.mark.one_instruction_set
 @pytest.mark.parametrize(("calls", "width", "count"), [(rows, 200_000, 18), (convolutions, 4_000, 6)])
 def test_memory_does_not_grow_with_the_shapes_seen(backend, calls, width, count):

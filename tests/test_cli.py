@@ -104,11 +104,11 @@ def odd_pictures(folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in pictures}
 
 
-KINDS = ["grey.png", "grey-alpha.png", "bilevel.png", "rgba.png", "palette.png", "sixteen.png", "cmyk.jpg"]
-KINDS += ["one.png", "row.png", "tall.png", "wide.jpg"]
+KINDS = ["grey-alpha.png", "palette.png", "sixteen.png", "one.png", "wide.jpg"]
+MORE = ["grey.png", "bilevel.png", "rgba.png", "cmyk.jpg", "row.png", "tall.png"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in MORE)])
 def test_demo_on_odd_pictures(kind, tmp_path, capsys):
     picture = odd_pictures(tmp_path)[kind]
     sheet = tmp_path / "sheet of pictures.png"
@@ -219,7 +219,9 @@ def test_demo_with_an_impossible_output(output, words, tmp_path, capsys):
 
 
 @pytest.mark.skipif(not OTHERS, reason="only one backend here: nothing can disagree")
-@pytest.mark.parametrize("fault", ["value", "nan", "shape", "dtype"])
+@pytest.mark.parametrize(
+    "fault", ["value", "nan", *(pytest.param(fault, marks=pytest.mark.slow) for fault in ("shape", "dtype"))]
+)
 def test_demo_names_the_operation_on_which_backends_disagree(fault, tmp_path, capsys, monkeypatch):
     right = fastconv.max_pool2d
     liar = OTHERS[-1]

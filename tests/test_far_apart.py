@@ -12,7 +12,7 @@ from cases import CONV, TRANSPOSE
 from checks import normal, run_python
 
 
-@pytest.mark.slow("cython-avx2", "cython-baseline")
+@pytest.mark.slow("cython-avx2", "cython-baseline", "numba")
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
 def test_all(backend, request):
     """In a process of its own, which could otherwise die, run for ever or take all memory."""

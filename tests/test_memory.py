@@ -69,8 +69,7 @@ def call_everything(backend):
     print("finished")
 
 
-@pytest.mark.slow("cython-avx2")
-@pytest.mark.slow("numba")
+@pytest.mark.slow("cython-avx2", "cython-baseline", "numba", "numpy")
 @pytest.mark.skipif(sys.platform != "linux", reason="the constants of mmap are Linux's")
 def test_fences(backend):
     code = f"import test_memory; test_memory.call_everything({backend!r})"

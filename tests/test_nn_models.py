@@ -55,7 +55,22 @@ def test_what_is_missing_is_missing():
     assert {name for name in TORCHVISION if not hasattr(models, name)} == MISSING
 
 
-@pytest.mark.parametrize("name", PRESENT)
+# The others are made of the same blocks, and building one takes up to two seconds.
+QUICK = {"lenet5", "alexnet", "googlenet", "resnet18", "densenet121", "squeezenet1_1", "mobilenet_v2"} | {
+    "mobilenet_v3_small",
+    "shufflenet_v2_x1_0",
+    "efficientnet_b0",
+    "convnext_tiny",
+    "capsnet",
+    "unet",
+}
+
+
+def quick_ones(names):
+    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", quick_ones(PRESENT))
 def test_names_and_shapes_are_those_of_torchvision(name):
     net = getattr(models, name)().build((1, 3, 224, 224), init="zeros")
     state = [[path, list(array.shape)] for path, array in state_of(net).items()]
@@ -63,7 +78,7 @@ def test_names_and_shapes_are_those_of_torchvision(name):
     assert sum(array.size for array in net.parameters()) == TORCHVISION[name]["parameters"]
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("name", quick_ones(COUNTS))
 def test_parameter_counts(name):
     count, shape = COUNTS[name]
     assert getattr(models, name)().summary(shape).parameters == count

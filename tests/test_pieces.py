@@ -73,7 +73,7 @@ def arrays(result):
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("piece", [1, 7, 100, 1000])
+@pytest.mark.parametrize("piece", [pytest.param(1, marks=pytest.mark.slow), 7, 100, 1000])
 def test_pieces_change_no_result(monkeypatch, layout, piece):
     for call in calls(layout):
         whole = arrays(call())

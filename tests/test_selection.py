@@ -116,6 +116,7 @@ print(sum(sum(kernel.stats.cache_misses.values()) for kernel in (kernels.inner, 
 """
 
 
+@pytest.mark.slow
 def test_processes_at_once_compile_a_kernel_once(tmp_path):
     pytest.importorskip("numba")
     (tmp_path / "kernels.py").write_text(KERNELS)

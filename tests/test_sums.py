@@ -147,7 +147,9 @@ def test_infinity_and_nan_stay_what_they_are(backend, layout, dtype, where):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "stride"), [((90, 80), (1, 1)), ((31, 70), (2, 3)), ((40, 33), (1, 2))], ids=str
+    ("kernel", "stride"),
+    [pytest.param((90, 80), (1, 1), marks=pytest.mark.slow), ((31, 70), (2, 3)), ((40, 33), (1, 2))],
+    ids=str,
 )
 def test_gradient_of_overlapping_windows(backend, layout, dtype, kind, kernel, stride):
     shape = (1, 2, 150, 160)
@@ -351,6 +353,7 @@ def test_gradients_of_offsets_and_mask_over_many_channels(backend, dtype, kind):
     check(result[1][0, 0, :2, :3], (below - above).sum(0), (below + above).sum(0))
 
 
+@pytest.mark.slow("numpy")
 def test_threads_change_no_bit(backend, layout, dtype):
     """Of sums that are taken in parts."""
     rng = np.random.default_rng(0)

@@ -126,11 +126,10 @@ HANDLERS = {
     "make calls": interruption.UNDISTURBED,
     "fork": interruption.FORKED,
 }
+MARKS = {"fork": can_fork, "run": pytest.mark.slow}
 
 
-@pytest.mark.parametrize(
-    "what", [pytest.param(name, marks=can_fork if name == "fork" else ()) for name in HANDLERS]
-)
+@pytest.mark.parametrize("what", [pytest.param(name, marks=MARKS.get(name, ())) for name in HANDLERS])
 def test_handlers_of_signals_with_openmp(what):
     """They run amid a parallel region, of which the thread that they interrupt is a member."""
     run_with("openmp", interruption.START.format(backend="cython", threads=2) + HANDLERS[what])

@@ -52,6 +52,7 @@ def is_installed(checker: str) -> bool:
     return bool(find_spec(checker) and node)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_good_and_bad_calls(checker, tmp_path):
     if not is_installed(checker.__name__) and not os.environ.get("CI"):
