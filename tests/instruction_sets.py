@@ -42,8 +42,13 @@ def _select(name):
 
     os.environ[VARIABLE] = name
     cython.INSTRUCTION_SET = cython._select()
-    # What the package remembers of calls was chosen for the other instruction set.
-    for module in [module for key, module in sys.modules.items() if key.partition(".")[0] == "fastconv"]:
-        for value in vars(module).values():
-            if isinstance(value, functools._lru_cache_wrapper):
-                value.cache_clear()
+    for function in _remembering(len(sys.modules)):
+        function.cache_clear()
+
+
+@functools.lru_cache(maxsize=1)
+def _remembering(_modules):
+    """The package's functions that remember what was chosen for another instruction set; imports bring more."""
+    modules = [module for key, module in sys.modules.items() if key.partition(".")[0] == "fastconv"]
+    values = [value for module in modules for value in vars(module).values()]
+    return {value for value in values if isinstance(value, functools._lru_cache_wrapper)}
