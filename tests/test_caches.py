@@ -55,6 +55,7 @@ def test_caches_are_made_in_one_place():
     assert set(others) <= allowed
 
 
+@pytest.mark.slow("cython-avx2", "cython-baseline")
 def test_every_cache_is_listed_and_cleared(backend):
     everything()
     call_everything()
@@ -107,7 +108,7 @@ def convolutions(width):
 
 @pytest.mark.slow("numba", "numpy")
 @pytest.mark.one_instruction_set
-@pytest.mark.parametrize(("calls", "width", "count"), [(rows, 200_000, 18), (convolutions, 4_000, 6)])
+@pytest.mark.parametrize(("calls", "width", "count"), [(rows, 100_000, 18), (convolutions, 4_000, 6)])
 def test_memory_does_not_grow_with_the_shapes_seen(backend, calls, width, count):
     """Beyond a bound in bytes, which more shapes than that would pass."""
     calls(width)

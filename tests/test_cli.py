@@ -305,7 +305,10 @@ def test_demo_says_what_to_install_where_the_extra_is_missing(tmp_path):
 
 
 OF_CYTHON = [("FASTCONV_ISA", "sse9"), ("FASTCONV_THREADING", "tbb")]
-MISTAKES = [("FASTCONV_BACKEND", "fortran"), ("FASTCONV_NUM_THREADS", "many"), *OF_CYTHON]
+MISTAKES = [
+    ("FASTCONV_BACKEND", "fortran"),
+    *(pytest.param(*one, marks=pytest.mark.slow) for one in (("FASTCONV_NUM_THREADS", "many"), *OF_CYTHON)),
+]
 
 
 @pytest.mark.parametrize(("variable", "value"), MISTAKES)

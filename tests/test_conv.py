@@ -153,6 +153,7 @@ def test_every_algorithm_is_right_or_refuses(backend, layout, dtype):
         assert all(count for name, count in accepted.items() if name not in others[layout]), accepted
 
 
+@pytest.mark.slow("cython-avx2", "cython-baseline")
 @pytest.mark.parametrize("name", cases.LARGE)
 def test_every_algorithm_on_large_images(backend, layout, name):
     operation, problem = cases.LARGE[name]

@@ -49,7 +49,8 @@ def textbook_error(x, weight, slope, expected, options):
 
 @pytest.mark.parametrize("precision", LIMITS)
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "31x31" else ()) for name in SHAPES]
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in ("31x31", "long row") else ()) for name in SHAPES],
 )
 def test_every_kernel(layout, name, precision):
     dtype = np.dtype(np.float32)

@@ -123,6 +123,7 @@ assert all(np.array_equal(result, EXPECTED[0]) for result in beside) and len(bes
 """
 
 
+@pytest.mark.slow("numba")
 @pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_ctrl_c_ends_a_call(backend, threads):
     """All of these would take many seconds."""
@@ -153,6 +154,7 @@ assert all(map(np.array_equal, results, expected)) and count > 1
 """
 
 
+@pytest.mark.slow("numba")
 @pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_handler_may_make_calls_and_changes_no_result(backend, threads):
     run_python(START.format(backend=backend, threads=threads) + UNDISTURBED, timeout=600)
@@ -183,6 +185,7 @@ expect_success(child)
 """
 
 
+@pytest.mark.slow("numba")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 @pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_handler_that_forks(backend, threads):

@@ -89,7 +89,7 @@ def add_to_large_planes(backend, dtype):
     print("finished")
 
 
-@pytest.mark.slow("numba")
+@pytest.mark.slow("numba", "numpy")
 @pytest.mark.one_instruction_set
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sums_of_few_channels_take_little_room(backend, dtype):

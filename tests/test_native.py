@@ -50,6 +50,7 @@ def test_with_sanitizers(tmp_path):
     run_test(tmp_path / "build", "-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_C_FLAGS={SANITIZERS}")
 
 
+@pytest.mark.slow
 def test_threads_with_thread_sanitizer(tmp_path):
     """Both layers, and none of the kernels."""
     need("cc", "cmake", "make")

@@ -143,7 +143,9 @@ def test_environment(limit):
     assert limit / 2 <= kept <= limit
 
 
-@pytest.mark.parametrize("value", ["-1", "many", "1.5", "1e6"])
+@pytest.mark.parametrize(
+    "value", ["-1", *(pytest.param(value, marks=pytest.mark.slow) for value in ("many", "1.5", "1e6"))]
+)
 @pytest.mark.parametrize(
     "call", ["fastconv.get_cache_size()", "fastconv.pad2d(np.ones((1, 1, 200, 200)), 1)"]
 )

@@ -109,11 +109,13 @@ os.register_at_fork(after_in_child=in_child)
     run_with("openmp", NO_WARNING + threads.SHARED.format(backend="cython") + check + threads.FORK)
 
 
+@pytest.mark.slow
 @can_fork
 def test_forks_while_other_threads_compute_with_openmp():
     run_with("openmp", NO_WARNING + threads.SHARED.format(backend="cython") + threads.HAMMER)
 
 
+@pytest.mark.slow
 def test_python_threads_at_once_with_openmp():
     run_with("openmp", threads.SHARED.format(backend="cython") + threads.TWO_THREADS)
 

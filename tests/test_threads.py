@@ -53,7 +53,9 @@ print(warning.category.__name__, warning.filename, warning.message)
     assert int(told.split()[1]) >= 1
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "4,2", "1025"])
+@pytest.mark.parametrize(
+    "value", ["0", "two", *(pytest.param(v, marks=pytest.mark.slow) for v in ("-1", "1.5", "4,2", "1025"))]
+)
 def test_nonsense_in_the_environment_is_named(value):
     code = """
 import fastconv
@@ -225,6 +227,7 @@ assert not wrong and min(finished) > 0, (wrong, finished)
 """
 
 
+@pytest.mark.slow("numba")
 @pytest.mark.one_instruction_set
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 def test_fork(backend):
@@ -258,6 +261,7 @@ finally:
 """
 
 
+@pytest.mark.slow("numba")
 @pytest.mark.one_instruction_set
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 def test_forks_while_other_threads_compute(backend):
@@ -295,6 +299,7 @@ def test_a_fork_waits_for_the_compiler():
     run_python(code + SHARED.format(backend="numba") + COMPILING, timeout=240)
 
 
+@pytest.mark.slow("numba")
 @pytest.mark.one_instruction_set
 def test_python_threads_at_once(backend):
     run_python(SHARED.format(backend=backend) + TWO_THREADS, timeout=240)

@@ -170,7 +170,7 @@ def check_far_calls(backend):
     print("finished")
 
 
-@pytest.mark.slow("cython-avx2", "cython-baseline")
+@pytest.mark.slow("cython-avx2", "cython-baseline", "numba")
 def test_windows_far_beyond_the_image(backend):
     code = f"import test_windows; test_windows.check_far_calls({backend!r})"
     assert run_python(code, timeout=240).endswith("finished")
