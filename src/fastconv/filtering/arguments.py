@@ -127,6 +127,21 @@ def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> 
     return empty("filter", x.shape, dtype)
 
 
+def array(input: ArrayLike) -> Array:
+    """As NumPy reads it; a masked array keeps its mask."""
+    return input if isinstance(input, np.ma.MaskedArray) else np.asarray(input)
+
+
+def with_mask(out: Array, mask: Array | None, output: OutputLike) -> Array:
+    """`out`, which `result_array` made from `output`, with that mask; None is a result without masked pixels."""
+    if mask is None:
+        return output if isinstance(output, np.ndarray) else out
+    if isinstance(output, np.ma.MaskedArray):
+        output.mask = mask
+        return output
+    return np.ma.MaskedArray(out, mask)
+
+
 def check_origin(origin: int, size: int, message: str = "invalid origin") -> None:
     """A window of `size` pixels may be moved as long as it covers its own pixel."""
     if not 0 <= size // 2 + origin < size:

@@ -132,7 +132,8 @@ def minimum_filter(
     Notes
     -----
     The time of boxes grows with the logarithm of their size, that of footprints with the number of their rows.
-    A NaN reaches the windows that hold it; in SciPy that depends on where it stands in them.
+    A NaN reaches the windows that hold it; in SciPy that depends on where it stands in them. So does a masked pixel,
+    and the result is masked there.
 
     Examples
     --------
@@ -192,6 +193,11 @@ def _along(
     combine: np.ufunc,
     backend: BackendName | None,
 ) -> Array:
+    if isinstance(input, np.ma.MaskedArray):
+        data, masked = np.ma.getdata(input), np.ma.getmaskarray(input)
+        result = _along(data, size, axis, output, mode, cval, origin, combine, backend)
+        mask = _along(masked, size, axis, None, mode, 0.0, origin, np.maximum, backend)
+        return read.with_mask(result, mask, output)
     x, place, count, reaches = read_window(read.real(input), size, axis, mode, origin)
     out = read.result_array(output, x)
     _check_types(x, out)
@@ -273,6 +279,24 @@ def extreme_filter(
     backend: BackendName | None = None,
 ) -> Array:
     """Maxima or minima over a box, a footprint, or a footprint with heights that are added or taken off."""
+    if isinstance(input, np.ma.MaskedArray):
+        result = extreme_filter(
+            np.ma.getdata(input),
+            size,
+            footprint,
+            structure,
+            output,
+            mode,
+            cval,
+            origin,
+            combine,
+            axes,
+            backend,
+        )
+        flat = (
+            np.ones(np.shape(structure), bool) if footprint is None and structure is not None else footprint
+        )
+        return read.with_mask(result, masked_windows(input, size, flat, mode, origin, axes, backend), output)
     if size is not None and footprint is not None:
         warnings.warn("ignoring size because footprint is set", UserWarning, stacklevel=3)
     shape: NDArray[np.bool_] | None = None
@@ -326,6 +350,21 @@ def extreme_filter(
             values = _with_heights(window, shape, heights, combine)
         target[region] = cast(values, out.dtype)
     return _moved(target, out)
+
+
+def masked_windows(
+    x: Array,
+    size: SizeLike,
+    footprint: ArrayLike | None,
+    mode: ModeLike,
+    origin: int | Iterable[int],
+    axes: AxesLike,
+    backend: BackendName | None,
+) -> Array:
+    """Of which pixels the window holds a masked one."""
+    size = size if footprint is None else None
+    mask = np.ma.getmaskarray(x)
+    return extreme_filter(mask, size, footprint, None, None, mode, 0.0, origin, np.maximum, axes, backend)
 
 
 def _moved(result: Array, out: Array) -> Array:

@@ -9,10 +9,11 @@ from typing import Any, SupportsFloat, SupportsIndex
 import numpy as np
 
 from fastconv.filtering import arguments as read
-from fastconv.filtering import passes
+from fastconv.filtering.application import NanPolicy
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.ndimage.derivatives import generic_gradient_magnitude, generic_laplace
-from fastconv.ndimage.linear import Line, correlate1d, two_lines
+from fastconv.ndimage.linear import Line, correlate1d, line_filter
+from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["gaussian_filter", "gaussian_filter1d", "gaussian_gradient_magnitude", "gaussian_laplace"]
@@ -46,6 +47,8 @@ def gaussian_filter1d(
     *,
     radius: int | None = None,
     saturate: bool = False,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """Correlate with a Gaussian, or with a derivative of one, along one axis.
@@ -58,8 +61,8 @@ def gaussian_filter1d(
     axis : int
     order : int
         0 smooths, 1, 2, ... is that derivative.
-    output, mode, cval, saturate, backend
-        As for `correlate1d`.
+    output, mode, cval, saturate, nan_policy, progress, backend
+        As for `correlate1d`; derivatives cannot be interpolated.
     truncate : float
         The kernel ends so many standard deviations from its middle.
     radius : int, optional
@@ -77,7 +80,10 @@ def gaussian_filter1d(
     array([0.   , 0.106, 0.787, 0.106, 0.   ])
     """
     weights = _weights(sigma, order, truncate, radius)
-    return correlate1d(input, weights, axis, output, mode, cval, saturate=saturate, backend=backend)
+    return correlate1d(
+        input, weights, axis, output, mode, cval,
+        saturate=saturate, nan_policy=nan_policy, progress=progress, backend=backend,
+    )  # fmt: skip
 
 
 def _weights(sigma: SupportsFloat, order: int, truncate: float, radius: int | None) -> Array:
@@ -101,6 +107,8 @@ def gaussian_filter(
     radius: int | Iterable[int] | None = None,
     axes: AxesLike = None,
     saturate: bool = False,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """Smooth with a Gaussian, or take derivatives of the smoothed array, along several axes.
@@ -110,7 +118,7 @@ def gaussian_filter(
     input : array_like
     sigma, order, mode, radius : scalar or sequence
         As for `gaussian_filter1d`; one value for all of `axes`, or one for each.
-    output, cval, truncate, saturate, backend
+    output, cval, truncate, saturate, nan_policy, progress, backend
         As for `gaussian_filter1d`.
     axes : int or sequence of int, optional
         Those to smooth along; all by default.
@@ -135,9 +143,7 @@ def gaussian_filter(
            [29, 31, 33, 34, 36],
            [35, 37, 39, 40, 42]])
     """
-    x = np.asarray(input)
-    out = read.result_array(output, x)
-    places = read.check_axes(axes, x.ndim)
+    places = read.check_axes(axes, np.ndim(input))
     given = [
         read.for_each(value, len(places), name)
         for value, name in ((order, "order"), (sigma, "sigma"), (mode, "mode"), (radius, "radius"))
@@ -148,7 +154,8 @@ def gaussian_filter(
         for place, order, sigma, mode, radius in zip(places, *given, strict=True)
         if sigma > 1e-15
     ]
-    return passes.run(x, out, steps, passes.between(out.dtype, saturate), two_lines)
+    linear = line_filter("gaussian_filter", steps, np.ndim(input), cval, nan_policy, saturate)
+    return linear.applied(input, output, progress)
 
 
 def gaussian_laplace(
@@ -183,7 +190,7 @@ def gaussian_laplace(
     >>> ndimage.gaussian_laplace(spot, 1)[2].round(3)
     array([ 0.055, -0.096, -0.318, -0.096,  0.055])
     """
-    x = np.asarray(input)
+    x = read.array(input)
     spreads = _spreads(sigma, axes, x.ndim)
 
     def second(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
@@ -225,7 +232,7 @@ def gaussian_gradient_magnitude(
            [2.24, 2.3 , 2.24],
            [1.54, 1.63, 1.54]])
     """
-    x = np.asarray(input)
+    x = read.array(input)
     spreads = _spreads(sigma, axes, x.ndim)
 
     def first(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:

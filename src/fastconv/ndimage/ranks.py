@@ -17,7 +17,7 @@ from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
 from fastconv.filtering.blocks import block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.network import MOST_PIXELS, Network, ranked_pictures, select, selection
-from fastconv.ndimage.extrema import SizeLike, extreme_filter
+from fastconv.ndimage.extrema import SizeLike, extreme_filter, masked_windows
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["median_filter", "percentile_filter", "rank_filter"]
@@ -162,6 +162,12 @@ def _rank_filter(
     axes: AxesLike,
     backend: BackendName | None,
 ) -> Array:
+    if isinstance(input, np.ma.MaskedArray):
+        data = np.ma.getdata(input)
+        result = _rank_filter(data, rank_of, size, footprint, output, mode, cval, origin, axes, backend)
+        return read.with_mask(
+            result, masked_windows(input, size, footprint, mode, origin, axes, backend), output
+        )
     if size is not None and footprint is not None:
         warnings.warn("ignoring size because footprint is set", UserWarning, stacklevel=3)
     x = read.real(input)

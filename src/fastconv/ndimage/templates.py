@@ -68,6 +68,10 @@ def match_template(
     [5, 11]
     """
     picture, part = np.asarray(image), np.asarray(template)
+    if np.ma.isMaskedArray(image) or np.ma.isMaskedArray(template):
+        raise TypeError(
+            "match_template: image or template is a masked array, but needs a plain one: fill it first"
+        )
     if picture.ndim not in (2, 3) or part.ndim != picture.ndim:
         raise ValueError(
             f"match_template: image has {picture.ndim} axes and template {part.ndim}, but both need two or three"

@@ -120,7 +120,7 @@ def conv2d(
     >>> fastconv.conv2d(x, box, stride=2, padding="same").shape
     (1, 2, 2)
     >>> fastconv.conv2d(x[:, :1, :2], box, padding=1, padding_mode="constant", padding_value=100)
-    array([[[801., 801.]]], dtype=float32)
+    array([[[701., 701.]]], dtype=float32)
     """
     given = (
         stride,
