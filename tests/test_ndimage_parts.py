@@ -42,6 +42,15 @@ CALLS = {
     "missing": lambda mode: functools.partial(
         ndimage.gaussian_filter, sigma=1.0, mode=mode, nan_policy="interpolate"
     ),
+    "median": lambda mode: functools.partial(ndimage.median_filter, size=(3, 2, 3), mode=mode),
+    "rank of frames": lambda mode: functools.partial(
+        ndimage.rank_filter, rank=2, size=3, axes=(1, 2), mode=mode
+    ),
+    "percentile": lambda mode: functools.partial(
+        ndimage.percentile_filter, percentile=40, footprint=np.ones((4, 1, 2)), origin=(-2, 0, 0), mode=mode
+    ),
+    "maximum": lambda mode: functools.partial(ndimage.maximum_filter, size=(5, 3, 1), mode=mode, cval=1.0),
+    "minimum of a line": lambda mode: functools.partial(ndimage.minimum_filter1d, size=6, axis=0, mode=mode),
     "sobel": lambda mode: functools.partial(ndimage.sobel, axis=0, mode=mode),
 }
 
@@ -78,6 +87,21 @@ def test_memory_mapped_files(tmp_path):
     exact = scipy.ndimage.gaussian_filter(x[90:130].astype(float), 1.0)[10:30]
     assert np.abs(out[part] - exact).max() <= 0.5 + 1e-4
     assert most < 4 * parts.SLAB_BYTES
+
+
+def test_extrema_and_morphology_of_files(tmp_path, small_slabs):
+    x = np.lib.format.open_memmap(tmp_path / "in.npy", "w+", np.uint8, (50, 9, 11))
+    x[:] = np.random.default_rng(0).integers(0, 256, x.shape, dtype=np.uint8)
+    out = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", np.uint8, x.shape)
+    for name in ("maximum_filter", "grey_erosion", "grey_opening", "white_tophat", "median_filter"):
+        function = getattr(ndimage, name)
+        assert function(x, 3, output=out) is out
+        np.testing.assert_array_equal(out, function(np.array(x), 3))
+        np.testing.assert_array_equal(out, getattr(scipy.ndimage, name)(np.array(x), 3))
+    with pytest.raises(TypeError, match="progress"):
+        ndimage.median_filter(x, 3, progress=3)
+    with pytest.raises(RuntimeError, match="2, needs 3"):
+        ndimage.maximum_filter(x, footprint=np.ones((3, 3)), progress=True)
 
 
 def test_progress_is_shown(capsys):

@@ -23,10 +23,9 @@ from fastconv.filtering import sliding
 from fastconv.filtering.arguments import OutputLike
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, regions
 from fastconv.filtering.casting import cast
-from fastconv.filtering.parts import LARGE_BYTES, part, slabs, touched_regions
-from fastconv.progress import Progress, ProgressLike
-from fastconv.text import echo
-from fastconv.typing import Array, ArrayLike
+from fastconv.filtering.parts import check_progress, in_slabs, part, touched_regions, wants_parts
+from fastconv.progress import ProgressLike
+from fastconv.typing import Array
 
 NanPolicy = Literal["propagate", "omit", "interpolate"]
 Missing = NDArray[np.bool_]
@@ -122,27 +121,28 @@ class LinearFilter:
 
     def applied(
         self,
-        input: ArrayLike,
+        x: Array,
         output: OutputLike,
         progress: ProgressLike | None = None,
         *,
         complex_result: bool = False,
     ) -> Array:
-        """The filtered array, masked where `input` is; in parts where it is large or somebody wants to be told."""
-        x = input if isinstance(input, np.ndarray) else np.asarray(input)
+        """The filtered array, masked where `x` is; in parts where it is large or somebody wants to be told."""
         is_complex = complex_result or x.dtype.kind == "c"
         if is_complex and (np.ma.isMaskedArray(x) or self.nan_policy != "propagate"):
             raise TypeError(f"{self.op}: missing pixels need a real array and real weights")
-        if not (progress is None or isinstance(progress, bool) or callable(progress)):
-            raise TypeError(f"{self.op}: progress is {echo(progress)}, but needs True, False or a function")
+        check_progress(self.op, progress)
         out = read.result_array(output, np.ma.getdata(x), complex_result=is_complex)
-        mapped = isinstance(x, np.memmap) or isinstance(output, np.memmap)
-        return read.with_mask(out, _in_slabs(self, x, out, progress, mapped), output)
+        if wants_parts(x, output, progress):
+            mask = in_slabs(self.op, self.into, self.reaches[0] if x.ndim else Reach(), x, out, progress)
+        else:
+            mask = self.into(x, out)
+        return read.with_mask(out, mask, output)
 
     def _divide(self, filled: Array, missing: Missing, touched: Missing, out: Array) -> None:
         """Sums of the pixels that are there, scaled to the kernel's whole weight, where some are missing."""
         beyond, least = self._beyond, _REST * self._magnitude
-        for region in touched_regions(touched):
+        for region in touched_regions(touched, self.reaches):
             values, there = part(filled, self.reaches, region), part(missing, self.reaches, region)
             sums, weights = (empty(self.op, values.x.shape, np.dtype(np.float64)) for _ in range(2))
             self.run(values.x.astype(np.float64), sums, 0.0 if beyond else self.cval)
@@ -167,38 +167,3 @@ def _reached(missing: Missing, reaches: Sequence[Reach], combine: np.ufunc, beyo
             result[region] = sliding.extrema(window, axis, each.extent + 1, combine)
         missing = result
     return missing
-
-
-def _in_slabs(
-    linear: LinearFilter, x: Array, out: Array, progress: ProgressLike | None, mapped: bool
-) -> Missing | None:
-    large = mapped or 8 * out.size > LARGE_BYTES
-    first = linear.reaches[0] if x.ndim else Reach()
-    safe = not first.extent or not np.may_share_memory(x, out)
-    if not x.ndim or not safe or not (large or progress):
-        mask = linear.into(_plain(x), out)
-        if progress:
-            Progress(progress, 1, 1, "slabs")
-        return mask
-    parts, mask = slabs(out.shape, first), None
-    told = Progress(progress or False, 0, len(parts), "slabs")
-    along = [first, *(Reach() for _ in out.shape[1:])]
-    for count, rows in enumerate(parts, 1):
-        whole = tuple(slice(0, n) for n in out.shape[1:])
-        piece = part(_plain(x), along, (rows, *whole))
-        target = out[rows]
-        if piece.x.shape != target.shape:
-            target = empty(linear.op, piece.x.shape, out.dtype)
-        missing = linear.into(piece.x, target)
-        if target.shape != out[rows].shape:
-            out[rows] = target[piece.inner]
-        if missing is not None:
-            mask = np.zeros(out.shape, bool) if mask is None else mask
-            mask[rows] = missing[piece.inner]
-        told(count)
-    return mask
-
-
-def _plain(x: Array) -> Array:
-    """Without a class of its own, but for the mask of a masked array."""
-    return x if np.ma.isMaskedArray(x) else np.asarray(x)

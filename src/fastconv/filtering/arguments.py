@@ -22,6 +22,7 @@ BorderName: TypeAlias = Literal[
     "reflect", "grid-mirror", "constant", "grid-constant", "nearest", "mirror", "wrap", "grid-wrap"
 ]
 ModeLike: TypeAlias = "BorderName | Iterable[BorderName]"
+SizeLike: TypeAlias = int | Iterable[int] | None
 AxesLike: TypeAlias = "SupportsIndex | Iterable[SupportsIndex] | None"
 
 # SciPy's names of borders, and fastconv's. Filters make no difference between SciPy's pairs of names.
@@ -128,8 +129,8 @@ def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> 
 
 
 def array(input: ArrayLike) -> Array:
-    """As NumPy reads it; a masked array keeps its mask."""
-    return input if isinstance(input, np.ma.MaskedArray) else np.asarray(input)
+    """As NumPy reads it; a masked array keeps its mask, and one in a file is known as such."""
+    return input if isinstance(input, (np.ma.MaskedArray, np.memmap)) else np.asarray(input)
 
 
 def with_mask(out: Array, mask: Array | None, output: OutputLike) -> Array:

@@ -103,13 +103,13 @@ def _difference(
     progress: ProgressLike | None,
     backend: BackendName | None,
 ) -> Array:
-    ndim = np.ndim(input)
-    place = read.check_axis(axis, ndim)
-    modes = read.for_each(mode, ndim, "mode")
+    x = read.array(input)
+    place = read.check_axis(axis, x.ndim)
+    modes = read.for_each(mode, x.ndim, "mode")
 
     steps = [Line([-1, 0, 1], place, modes[place], cval, backend=backend)]
-    steps += [Line(across, i, modes[i], cval, backend=backend) for i in range(ndim) if i != place]
-    return line_filter(op, steps, ndim, cval, nan_policy, False).applied(input, output, progress)
+    steps += [Line(across, i, modes[i], cval, backend=backend) for i in range(x.ndim) if i != place]
+    return line_filter(op, steps, x.ndim, cval, nan_policy, False).applied(x, output, progress)
 
 
 def laplace(
@@ -201,7 +201,7 @@ def _read(
     input: ArrayLike, output: OutputLike, mode: ModeLike, axes: AxesLike
 ) -> tuple[Array, Array, tuple[int, ...], list[Any]]:
     """The array, where its derivatives are added up (masked where it is), their axes and borders."""
-    x = input if isinstance(input, np.ma.MaskedArray) else np.asarray(input)
+    x = read.array(input)
     out = read.result_array(output, np.ma.getdata(x))
     if isinstance(x, np.ma.MaskedArray):
         out = np.ma.MaskedArray(out, np.zeros(x.shape, bool))

@@ -143,7 +143,8 @@ def gaussian_filter(
            [29, 31, 33, 34, 36],
            [35, 37, 39, 40, 42]])
     """
-    places = read.check_axes(axes, np.ndim(input))
+    x = read.array(input)
+    places = read.check_axes(axes, x.ndim)
     given = [
         read.for_each(value, len(places), name)
         for value, name in ((order, "order"), (sigma, "sigma"), (mode, "mode"), (radius, "radius"))
@@ -154,8 +155,8 @@ def gaussian_filter(
         for place, order, sigma, mode, radius in zip(places, *given, strict=True)
         if sigma > 1e-15
     ]
-    linear = line_filter("gaussian_filter", steps, np.ndim(input), cval, nan_policy, saturate)
-    return linear.applied(input, output, progress)
+    linear = line_filter("gaussian_filter", steps, x.ndim, cval, nan_policy, saturate)
+    return linear.applied(x, output, progress)
 
 
 def gaussian_laplace(

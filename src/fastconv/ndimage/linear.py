@@ -94,10 +94,10 @@ def correlate1d(
     >>> ndimage.correlate1d([1, np.nan, 3, 5], [0.25, 0.5, 0.25], nan_policy="interpolate")
     array([1.        , 2.        , 3.66666667, 4.5       ])
     """
-    kernel = np.asarray(weights).conj()
-    line = Line(kernel, axis, mode, cval, saturate, backend, origin)
-    return line_filter("correlate1d", [line], np.ndim(input), cval, nan_policy, saturate).applied(
-        input, output, progress, complex_result=kernel.dtype.kind == "c"
+    x, kernel = read.array(input), np.asarray(weights).conj()
+    line = Line(kernel, read.check_axis(axis, x.ndim), mode, cval, saturate, backend, int(origin))
+    return line_filter("correlate1d", [line], x.ndim, cval, nan_policy, saturate).applied(
+        x, output, progress, complex_result=kernel.dtype.kind == "c"
     )
 
 
@@ -201,11 +201,11 @@ def correlate(
            [ 75,  81,  90,  96],
            [ 99, 105, 114, 120]])
     """
-    kernel = np.asarray(weights)
+    x, kernel = read.array(input), np.asarray(weights)
     filtered = _over_axes(
-        "correlate", input, kernel.conj(), mode, cval, origin, False, axes, saturate, nan_policy, separable, backend
+        "correlate", x.ndim, kernel.conj(), mode, cval, origin, False, axes, saturate, nan_policy, separable, backend
     )  # fmt: skip
-    return filtered.applied(input, output, progress, complex_result=kernel.dtype.kind == "c")
+    return filtered.applied(x, output, progress, complex_result=kernel.dtype.kind == "c")
 
 
 def convolve(
@@ -245,11 +245,11 @@ def convolve(
            [15, 12, 14,  7],
            [12,  3,  7,  0]])
     """
-    kernel = np.asarray(weights)
+    x, kernel = read.array(input), np.asarray(weights)
     filtered = _over_axes(
-        "convolve", input, kernel, mode, cval, origin, True, axes, saturate, nan_policy, separable, backend
+        "convolve", x.ndim, kernel, mode, cval, origin, True, axes, saturate, nan_policy, separable, backend
     )  # fmt: skip
-    return filtered.applied(input, output, progress, complex_result=kernel.dtype.kind == "c")
+    return filtered.applied(x, output, progress, complex_result=kernel.dtype.kind == "c")
 
 
 @dataclass(frozen=True)
@@ -257,12 +257,12 @@ class Line:
     """Weights along one axis as a pass."""
 
     weights: ArrayLike
-    axis: SupportsIndex
+    axis: int
     mode: BorderName
     cval: complex
     saturate: bool = False
     backend: BackendName | None = None
-    origin: SupportsIndex = 0
+    origin: int = 0
 
     def __call__(self, x: Array, out: Array) -> None:
         kernel = np.asarray(self.weights)
@@ -272,11 +272,17 @@ class Line:
             self._real_into(x, kernel, out, _real(self.cval))
 
     def _real_into(self, x: Array, kernel: Array, out: Array, cval: float) -> None:
-        place = read.check_axis(self.axis, x.ndim)
         reaches = [Reach()] * x.ndim
-        kernel, reaches[place] = _line(kernel, self.axis, x.ndim, self.mode, self.origin)
+        kernel, reaches[self.axis] = _line(kernel, self.axis, x.ndim, self.mode, self.origin)
         _into(
-            x, kernel, reaches, cval, out, partial(sums.terms_1d, kernel, place), self.saturate, self.backend
+            x,
+            kernel,
+            reaches,
+            cval,
+            out,
+            partial(sums.terms_1d, kernel, self.axis),
+            self.saturate,
+            self.backend,
         )
 
 
@@ -286,8 +292,8 @@ def line_filter(
     """Passes along different axes, one after the other, as one filter; errors in their arguments are raised here."""
     reaches = [Reach()] * ndim
     for line in lines:
-        place = read.check_axis(line.axis, ndim)
-        reaches[place] = _line(np.real(line.weights), line.axis, ndim, line.mode, line.origin)[1]
+        weights = np.asarray(line.weights).real
+        reaches[line.axis] = _line(weights, line.axis, ndim, line.mode, line.origin)[1]
 
     def run(x: Array, out: Array, cval: complex) -> None:
         given = [replace(line, cval=cval) for line in lines]
@@ -316,22 +322,19 @@ def two_lines(first: Line, second: Line, x: Array, out: Array) -> bool:
     return sums.weigh_pictures(x, kernels, reaches, cval, out, first.saturate, first.backend)
 
 
-def _line(
-    weights: ArrayLike, axis: SupportsIndex, ndim: int, mode: BorderName, origin: SupportsIndex
-) -> tuple[Array, Reach]:
+def _line(weights: ArrayLike, axis: int, ndim: int, mode: BorderName, origin: int) -> tuple[Array, Reach]:
     """Weights along one axis as a kernel of all axes, and how far it reaches."""
     kernel = np.asarray(weights, np.float64)
     if kernel.ndim != 1 or not kernel.size:
         raise RuntimeError(f"no filter weights given: weights has shape {kernel.shape}, needs one axis")
-    place = read.check_axis(axis, ndim)
-    shift, size = int(origin), kernel.size
+    size = kernel.size
     read.check_origin(
-        shift,
+        origin,
         size,
         "Invalid origin; origin must satisfy -(len(weights) // 2) <= origin <= (len(weights)-1) // 2",
     )
-    return kernel.reshape([size if i == place else 1 for i in range(ndim)]), reach(
-        size, shift, read.border(mode)
+    return kernel.reshape([size if i == axis else 1 for i in range(ndim)]), reach(
+        size, origin, read.border(mode)
     )
 
 
@@ -356,7 +359,7 @@ def _into(
 
 def _over_axes(
     op: str,
-    input: ArrayLike,
+    ndim: int,
     kernel: Array,
     mode: BorderName,
     cval: complex,
@@ -368,8 +371,7 @@ def _over_axes(
     separable: SeparableLike,
     backend: BackendName | None,
 ) -> LinearFilter:
-    """A kernel of several axes, or of lines along these, as a filter of `input`."""
-    ndim = np.ndim(input)
+    """A kernel of several axes, or of lines along these, as a filter of an array with `ndim` axes."""
     is_complex = kernel.dtype.kind == "c"
     places = read.check_axes(axes, ndim)
     kernel = read.widen(kernel if is_complex else kernel.astype(np.float64), places, ndim, "weights")

@@ -4,7 +4,6 @@
 # It takes arrays that may be complex to have no parts.
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
@@ -65,9 +64,10 @@ def uniform_filter1d(
     >>> ndimage.uniform_filter1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), size=3)
     array([4, 3, 4, 1, 4, 6, 6, 3])
     """
-    mean = _Mean(operator.index(size), axis, mode, cval, origin, saturate, backend)
-    return _mean_filter("uniform_filter1d", [mean], np.ndim(input), cval, nan_policy, saturate).applied(
-        input, output, progress
+    x = read.array(input)
+    mean = _Mean(int(size), read.check_axis(axis, x.ndim), mode, cval, int(origin), saturate, backend)
+    return _mean_filter("uniform_filter1d", [mean], x.ndim, cval, nan_policy, saturate).applied(
+        x, output, progress
     )
 
 
@@ -143,10 +143,10 @@ class _Mean:
     """The means along one axis as a pass."""
 
     size: int
-    axis: SupportsIndex
+    axis: int
     mode: BorderName
     cval: complex
-    origin: SupportsIndex
+    origin: int
     saturate: bool
     backend: BackendName | None
 
@@ -233,7 +233,8 @@ def uniform_filter(
     >>> ndimage.uniform_filter(np.arange(9.0).reshape(3, 3))[1]
     array([3.33333333, 4.        , 4.66666667])
     """
-    places = read.check_axes(axes, np.ndim(input))
+    x = read.array(input)
+    places = read.check_axes(axes, x.ndim)
     given = [
         read.for_each(value, len(places), name)
         for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
@@ -244,5 +245,5 @@ def uniform_filter(
         for place, size, mode, origin in zip(places, *given, strict=True)
         if size > 1
     ]
-    linear = _mean_filter("uniform_filter", steps, np.ndim(input), cval, nan_policy, saturate)
-    return linear.applied(input, output, progress)
+    linear = _mean_filter("uniform_filter", steps, x.ndim, cval, nan_policy, saturate)
+    return linear.applied(x, output, progress)

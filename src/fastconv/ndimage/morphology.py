@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from fastconv.filtering import arguments as read
-from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
-from fastconv.ndimage.extrema import SizeLike, extreme_filter
+from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike, SizeLike
+from fastconv.ndimage.extrema import extreme_filter
 from fastconv.typing import Array, ArrayLike
 
 __all__ = [

@@ -100,7 +100,7 @@ def separable_conv2d_gradients(
         sums = separable_conv2d(x, depthwise_weight, pointwise_weight, bias, **options)
         grad_output = _before_activation(grad_output, sums, activation)
     between, between_bound = depthwise_conv2d(x, depthwise_weight, **options).everywhere()
-    magnitudes = options | {"padding_value": abs(padding_value)}
+    magnitudes: dict[str, Any] = options | {"padding_value": abs(padding_value)}
     second = _bounded(
         conv2d_gradients(between, pointwise_weight, grad_output),
         conv2d_gradients(between_bound, np.abs(pointwise_weight), np.abs(grad_output)),
