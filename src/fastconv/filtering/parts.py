@@ -25,7 +25,7 @@ from fastconv.typing import Array
 # Filters an array into another; the mask of the result, where there is one.
 Into = Callable[[Array, Array], Array | None]
 
-_REGION = 128  # pixels along each of the last two axes
+_REGION = 256  # pixels along each of the last two axes
 SLAB_BYTES = 1 << 25  # of a slab as float64
 LARGE_BYTES = 1 << 28  # of an array as float64 that is done slab by slab
 
