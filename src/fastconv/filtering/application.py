@@ -104,12 +104,11 @@ class LinearFilter:
         shared = np.may_share_memory(data, out)
         target = empty(self.op, out.shape, out.dtype) if shared else out
         self.run(filled, target, 0.0 if beyond else self.cval)
-        touched = _reached(missing, self.reaches, np.logical_or, beyond)
-        if self.nan_policy == "interpolate":
-            self._divide(filled, missing, touched, target)
         if self.nan_policy == "propagate":
-            none = touched
+            none = _reached(missing, self.reaches, np.logical_or, beyond)
         else:
+            if self.nan_policy == "interpolate":
+                self._divide(filled, missing, target)
             none = _reached(missing, self.reaches, np.logical_and, beyond)
             if out.dtype.kind == "f":
                 target[none] = np.nan
@@ -139,9 +138,10 @@ class LinearFilter:
             mask = self.into(x, out)
         return read.with_mask(out, mask, output)
 
-    def _divide(self, filled: Array, missing: Missing, touched: Missing, out: Array) -> None:
+    def _divide(self, filled: Array, missing: Missing, out: Array) -> None:
         """Sums of the pixels that are there, scaled to the kernel's whole weight, where some are missing."""
         beyond, least = self._beyond, _REST * self._magnitude
+        touched = _reached(missing, self.reaches, np.logical_or, beyond)
         for region in touched_regions(touched, self.reaches):
             values, there = part(filled, self.reaches, region), part(missing, self.reaches, region)
             sums, weights = (empty(self.op, values.x.shape, np.dtype(np.float64)) for _ in range(2))
