@@ -27,7 +27,7 @@ Into = Callable[[Array, Array], Array | None]
 
 _REGION = 256  # pixels along each of the last two axes
 SLAB_BYTES = 1 << 25  # of a slab as float64
-LARGE_BYTES = 1 << 28  # of an array as float64 that is done slab by slab
+LARGE_BYTES = 1 << 30  # of an array as float64 that is done slab by slab
 
 
 class Part(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 from fastconv.filtering import arguments as read
 from fastconv.filtering.application import NanPolicy
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
+from fastconv.filtering.casting import cast
 from fastconv.ndimage.linear import Line, correlate1d, line_filter
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
@@ -26,6 +27,7 @@ def prewitt(
     mode: ModeLike = "reflect",
     cval: complex = 0.0,
     *,
+    saturate: bool = False,
     nan_policy: NanPolicy = "propagate",
     progress: ProgressLike | None = None,
     backend: BackendName | None = None,
@@ -38,7 +40,7 @@ def prewitt(
     axis : int
     mode : str or sequence of str
         As for `correlate1d`; one for all axes, or one for each.
-    output, cval, nan_policy, progress, backend
+    output, cval, saturate, nan_policy, progress, backend
         As for `correlate1d`; differences cannot be interpolated.
 
     Returns
@@ -54,7 +56,9 @@ def prewitt(
            [18, 18, 18],
            [ 9,  9,  9]])
     """
-    return _difference("prewitt", input, axis, output, mode, cval, [1, 1, 1], nan_policy, progress, backend)
+    return _difference(
+        "prewitt", input, axis, output, mode, cval, [1, 1, 1], saturate, nan_policy, progress, backend
+    )  # fmt: skip
 
 
 def sobel(
@@ -64,6 +68,7 @@ def sobel(
     mode: ModeLike = "reflect",
     cval: complex = 0.0,
     *,
+    saturate: bool = False,
     nan_policy: NanPolicy = "propagate",
     progress: ProgressLike | None = None,
     backend: BackendName | None = None,
@@ -72,7 +77,7 @@ def sobel(
 
     Parameters
     ----------
-    input, axis, output, mode, cval, nan_policy, progress, backend
+    input, axis, output, mode, cval, saturate, nan_policy, progress, backend
         As for `prewitt`.
 
     Returns
@@ -88,7 +93,9 @@ def sobel(
            [24, 24, 24],
            [12, 12, 12]])
     """
-    return _difference("sobel", input, axis, output, mode, cval, [1, 2, 1], nan_policy, progress, backend)
+    return _difference(
+        "sobel", input, axis, output, mode, cval, [1, 2, 1], saturate, nan_policy, progress, backend
+    )  # fmt: skip
 
 
 def _difference(
@@ -99,6 +106,7 @@ def _difference(
     mode: ModeLike,
     cval: complex,
     across: list[int],
+    saturate: bool,
     nan_policy: NanPolicy,
     progress: ProgressLike | None,
     backend: BackendName | None,
@@ -107,9 +115,9 @@ def _difference(
     place = read.check_axis(axis, x.ndim)
     modes = read.for_each(mode, x.ndim, "mode")
 
-    steps = [Line([-1, 0, 1], place, modes[place], cval, backend=backend)]
-    steps += [Line(across, i, modes[i], cval, backend=backend) for i in range(x.ndim) if i != place]
-    return line_filter(op, steps, x.ndim, cval, nan_policy, False).applied(x, output, progress)
+    steps = [Line([-1, 0, 1], place, modes[place], cval, saturate, backend)]
+    steps += [Line(across, i, modes[i], cval, saturate, backend) for i in range(x.ndim) if i != place]
+    return line_filter(op, steps, x.ndim, cval, nan_policy, saturate).applied(x, output, progress)
 
 
 def laplace(
@@ -119,13 +127,14 @@ def laplace(
     cval: complex = 0.0,
     *,
     axes: AxesLike = None,
+    saturate: bool = False,
     backend: BackendName | None = None,
 ) -> Array:
     """The sum of the second differences along all axes.
 
     Parameters
     ----------
-    input, output, mode, cval, backend
+    input, output, mode, cval, saturate, backend
         As for `prewitt`.
     axes : int or sequence of int, optional
         Those to sum over; all by default.
@@ -145,7 +154,10 @@ def laplace(
     def second(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
         return correlate1d(x, [1, -2, 1], axis, output, mode, cval, backend=backend)
 
-    return generic_laplace(input, second, output, mode, cval, axes=axes)
+    def whole(output: OutputLike) -> Array:
+        return generic_laplace(input, second, output, mode, cval, axes=axes)
+
+    return saturated(whole, input, output) if saturate else whole(output)
 
 
 def generic_laplace(
@@ -207,6 +219,16 @@ def _read(
         out = np.ma.MaskedArray(out, np.zeros(x.shape, bool))
     places = read.check_axes(axes, x.ndim)
     return x, out, places, read.for_each(mode, len(places), "mode")
+
+
+def saturated(compute: Callable[[OutputLike], Array], input: ArrayLike, output: OutputLike) -> Array:
+    """What `compute` gives into `output`, rounded and kept in range once, where its terms have been added up."""
+    out = read.result_array(output, np.ma.getdata(read.array(input)))
+    if out.dtype.kind not in "iu":
+        return compute(output)
+    wide = compute(np.float64)
+    out[...] = cast(np.ma.getdata(wide), out.dtype, True)
+    return read.with_mask(out, np.ma.getmaskarray(wide) if np.ma.isMaskedArray(wide) else None, output)
 
 
 def _take_mask(result: Array, out: Array) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from fastconv.filtering import arguments as read
 from fastconv.filtering.application import NanPolicy
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
-from fastconv.ndimage.derivatives import generic_gradient_magnitude, generic_laplace
+from fastconv.ndimage.derivatives import generic_gradient_magnitude, generic_laplace, saturated
 from fastconv.ndimage.linear import Line, correlate1d, line_filter
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
@@ -176,7 +176,7 @@ def gaussian_laplace(
     input, sigma, output, mode, cval, axes
         As for `gaussian_filter`.
     **kwargs
-        More arguments of `gaussian_filter`.
+        More arguments of `gaussian_filter`; with ``saturate=True`` the terms are added up before they are rounded.
 
     Returns
     -------
@@ -191,14 +191,17 @@ def gaussian_laplace(
     >>> ndimage.gaussian_laplace(spot, 1)[2].round(3)
     array([ 0.055, -0.096, -0.318, -0.096,  0.055])
     """
-    x = read.array(input)
+    x, saturate = read.array(input), kwargs.pop("saturate", False)
     spreads = _spreads(sigma, axes, x.ndim)
 
     def second(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
         order = [2 if i == axis else 0 for i in range(x.ndim)]
         return gaussian_filter(x, spreads, order, output, mode, cval, **kwargs)
 
-    return generic_laplace(x, second, output, mode, cval, axes=axes)
+    def whole(output: OutputLike) -> Array:
+        return generic_laplace(x, second, output, mode, cval, axes=axes)
+
+    return saturated(whole, x, output) if saturate else whole(output)
 
 
 def gaussian_gradient_magnitude(
@@ -218,7 +221,7 @@ def gaussian_gradient_magnitude(
     input, sigma, output, mode, cval, axes
         As for `gaussian_filter`.
     **kwargs
-        More arguments of `gaussian_filter`.
+        More arguments of `gaussian_filter`; with ``saturate=True`` the terms are added up before they are rounded.
 
     Returns
     -------
@@ -233,14 +236,17 @@ def gaussian_gradient_magnitude(
            [2.24, 2.3 , 2.24],
            [1.54, 1.63, 1.54]])
     """
-    x = read.array(input)
+    x, saturate = read.array(input), kwargs.pop("saturate", False)
     spreads = _spreads(sigma, axes, x.ndim)
 
     def first(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
         order = [1 if i == axis else 0 for i in range(x.ndim)]
         return gaussian_filter(x, spreads, order, output, mode, cval, **kwargs)
 
-    return generic_gradient_magnitude(x, first, output, mode, cval, axes=axes)
+    def whole(output: OutputLike) -> Array:
+        return generic_gradient_magnitude(x, first, output, mode, cval, axes=axes)
+
+    return saturated(whole, x, output) if saturate else whole(output)
 
 
 def _spreads(sigma: SupportsFloat | Iterable[float], axes: AxesLike, ndim: int) -> list[float]:
