@@ -72,14 +72,19 @@ def test_every_policy_by_its_definition(backend, shape, data, mode, cval, policy
     np.testing.assert_allclose(np.ma.getdata(result)[~gone], expected[~gone], rtol=1e-12, atol=1e-10)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("policy", ["omit", "interpolate"])
-@pytest.mark.parametrize("mode", ["constant", "nearest", "wrap"])
-def test_as_astropy(backend, mode, policy, dtype):
+@given(
+    st.lists(st.integers(7, 20), min_size=1, max_size=3),
+    st.data(),
+    st.sampled_from(["constant", "nearest", "wrap"]),
+    st.sampled_from(["omit", "interpolate"]),
+    st.sampled_from(["float32", "float64"]),
+)
+def test_as_astropy(backend, shape, data, mode, policy, dtype):
     convolution = pytest.importorskip("astropy.convolution")
-    x, missing = spotted(1, (40, 53), 0.05)
+    size = tuple(data.draw(st.sampled_from([1, 3, 5, 7])) for _ in shape)
+    x, missing = spotted(sum(shape), shape, 0.05)
     x = np.where(missing, np.nan, x).astype(dtype)
-    kernel = np.random.default_rng(2).random((5, 7))
+    kernel = np.random.default_rng(2).random(size) + 0.01
     beyond = 2.0 if policy == "interpolate" else 0.0  # astropy's value for NaN, too
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -94,7 +99,6 @@ def test_as_astropy(backend, mode, policy, dtype):
     if policy == "omit":  # astropy fills with 0, so that windows without pixels give 0
         expected = np.where(by_definition(x, missing, kernel, mode, beyond, policy)[1], np.nan, expected)
     result = ndimage.convolve(x, kernel, mode=mode, cval=beyond, nan_policy=policy)
-
     assert result.dtype == dtype
     np.testing.assert_allclose(result, expected, rtol=1e-12 if dtype == "float64" else 1e-5)
 
