@@ -75,6 +75,9 @@ CONV = {
     "reflect, grouped and strided": case(
         (1, 6, 7, 8), (4, 3, 3, 3), padding=2, stride=2, groups=2, padding_mode="reflect"
     ),
+    "constant": case(
+        (1, 3, 4, 5), (4, 3, 3, 3), padding=((4, 1), (0, 5)), padding_mode="constant", padding_value=2.5
+    ),
     "empty batch": case((0, 3, 6, 7), (4, 3, 3, 3), padding=1),
     "batch": case((5, 16, 6, 6), (16, 16, 3, 3), padding=1),
     "deep": case((1, 300, 5, 5), (20, 300, 3, 3), padding=1),
@@ -111,6 +114,9 @@ SEPARABLE = {
     "stride 2": case((2, 17, 9, 8), (17, 1, 3, 3), (5, 17, 1, 1), padding=1, stride=2),
     "multiplier": case((1, 3, 7, 8), (6, 1, 5, 5), (4, 6, 1, 1), padding="same", dilation=(1, 2)),
     "circular": case((1, 4, 5, 6), (4, 1, 3, 3), (33, 4, 1, 1), padding=1, padding_mode="circular"),
+    "constant": case(
+        (1, 4, 5, 6), (4, 1, 3, 3), (33, 4, 1, 1), padding=1, padding_mode="constant", padding_value=-3
+    ),
     "one pixel": case((1, 2, 1, 1), (2, 1, 1, 1), (3, 2, 1, 1)),
     "empty batch": case((0, 2, 4, 4), (2, 1, 3, 3), (3, 2, 1, 1)),
 }

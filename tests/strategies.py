@@ -51,6 +51,8 @@ def convolutions(draw, modes=("zeros",), spatial=2, beyond=True):
     smallest = (1, 1)
     if mode != "zeros":
         options["padding_mode"] = mode
+    if mode == "constant":
+        options["padding_value"] = draw(st.sampled_from([0, 1.5, -3]))
     if mode != "zeros" and not beyond:
         smallest = [max(axis) + 1 for axis in pads(options["padding"], (9, 9), kernel)]
     size = draw(sizes(kernel, options["stride"], options["dilation"], options["padding"], smallest))

@@ -114,6 +114,16 @@ CASES = {
         f"conv2d, {mode}": case("conv2d", arrays=CONV, padding=((2, 1), (0, 9)), padding_mode=mode)
         for mode in ("zeros", "reflect", "replicate", "circular")
     },
+    "conv2d, constant": case(
+        "conv2d", arrays=CONV, padding=((2, 1), (0, 9)), padding_mode="constant", padding_value=1.5
+    ),
+    "separable_conv2d, constant": case(
+        "separable_conv2d",
+        arrays=X | {"depthwise_weight": (4, 1, 3, 3), "pointwise_weight": (3, 4, 1, 1)},
+        padding=1,
+        padding_mode="constant",
+        padding_value=-0.5,
+    ),
     **{
         f"conv2d, {activation}": case(
             "conv2d", arrays=CONV | {"residual": (2, 3, 3, 3)}, activation=activation

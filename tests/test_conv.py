@@ -41,7 +41,7 @@ def test_every_width(backend, layout, dtype, stride):
 
 
 @given(
-    strategies.convolutions(modes=["zeros", "reflect", "replicate", "circular", "symmetric"]),
+    strategies.convolutions(modes=["zeros", "reflect", "replicate", "circular", "symmetric", "constant"]),
     strategies.layouts,
     strategies.dtypes,
     st.booleans(),
@@ -60,10 +60,11 @@ def test_random(backend, problem, layout, dtype, given_out):
 
 
 @pytest.mark.parametrize("padding", [2, (1, 3), ((0, 2),), "same", "valid", "full"], ids=str)
-@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "constant"])
 def test_conv1d(backend, layout, dtype, padding, mode):
     x, weight, bias = normal((2, 6, 19)), normal((8, 3, 4)), normal((8,))
     options = {"stride": 2, "dilation": 3, "groups": 2, "padding_mode": mode}
+    options["padding_value"] = 2.5 if mode == "constant" else 0
     along = padding[0] if padding == ((0, 2),) else padding
     expected = _conv1d_reference(x, weight, bias, along, **options)
     tolerance = DIRECT * eps(dtype) * _conv1d_reference(*map(abs, (x, weight, bias)), along, **options)
@@ -74,11 +75,11 @@ def test_conv1d(backend, layout, dtype, padding, mode):
     assert_close(actual, expected, tolerance, dtype)
 
 
-def _conv1d_reference(x, weight, bias, padding, stride, dilation, groups, padding_mode):
+def _conv1d_reference(x, weight, bias, padding, stride, dilation, groups, **mode):
     """An image with one row; a named padding pads no rows, because the kernel has one."""
     if not isinstance(padding, str):
         padding = ((0, 0), padding if isinstance(padding, tuple) else (padding, padding))
-    options = {"groups": groups, "padding_mode": padding_mode}
+    options = {"groups": groups, **mode}
     arguments = x[:, :, None], weight[:, :, None], bias, (1, stride), padding, (1, dilation)
     return reference.conv2d(*arguments, **options)[:, :, 0]
 

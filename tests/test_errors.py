@@ -107,6 +107,12 @@ ROWS = [
     ("conv2d", (X, W), {"layout": "NWHC"}, ValueError, ["layout", "'NWHC'", "NCHW", "NHWC"]),
     ("conv2d", (X, W), {"padding": "some"}, ValueError, ["padding", "'some'", "same", "valid", "full"]),
     ("conv2d", (X, W), {"padding_mode": "mirror"}, ValueError, ["padding_mode", "'mirror'", "reflect"]),
+    ("conv2d", (X, W), {"padding_value": 1}, ValueError, ["padding_value", "1", "'constant'"]),
+    ("conv2d", (X, W), {"padding_mode": "constant", "padding_value": "1"}, TypeError, ["padding_value", "number"]),
+    (
+        "conv2d", (X.astype("f4"), W.astype("f4")), {"padding": 1, "padding_mode": "constant", "padding_value": 1e39},
+        ValueError, ["padding_value", "1e+39", "float32"],
+    ),
     ("conv2d", (X, W), {"activation": "swish"}, ValueError, ["activation", "'swish'", "silu"]),
     ("conv2d", (X, W), {"activation": ("relu", 1)}, ValueError, ["activation", "relu"]),
     ("conv2d", (X, W), {"activation": ("clip", 1)}, ValueError, ["activation", "clip", "low", "high"]),

@@ -14,7 +14,7 @@ from checks import FAST, assert_close, eps, normal, to_layout, weight_to_layout
 from fastconv import grad
 from grad_checks import check_directions, solved_gradient
 
-MODES = ["zeros", "reflect", "replicate", "circular", "symmetric"]
+MODES = ["zeros", "reflect", "replicate", "circular", "constant", "symmetric"]
 
 
 @pytest.mark.parametrize("name", cases.CONV)
@@ -106,10 +106,11 @@ def test_transpose_of_one_tap_with_output_padding(backend, layout, dtype, pixels
 
 
 @pytest.mark.parametrize("padding", [2, (1, 3), ((0, 2),), "same", "valid", "full"], ids=str)
-@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "constant"])
 def test_conv1d(backend, layout, dtype, padding, mode):
     x, weight = normal((2, 6, 19)), normal((8, 3, 4))
     options = {"stride": 2, "dilation": 3, "groups": 2, "padding_mode": mode}
+    options["padding_value"] = 2.5 if mode == "constant" else 0
     along = padding[0] if padding == ((0, 2),) else padding
     if not isinstance(along, str):
         along = ((0, 0), along if isinstance(along, tuple) else (along, along))
@@ -172,6 +173,9 @@ DIFFERENCES = {
     ),
     "depthwise_conv2d": case((1, 3, 6, 7), (6, 1, 3, 3), padding="same", stride=2),
     "separable_conv2d": case((2, 3, 6, 5), (3, 1, 3, 3), (4, 3, 1, 1), padding=1, padding_mode="circular"),
+    "separable_conv2d constant": case(
+        (2, 3, 6, 5), (3, 1, 3, 3), (4, 3, 1, 1), padding=1, padding_mode="constant", padding_value=-2.5
+    ),
     "conv_transpose2d": case((2, 4, 3, 4), (4, 3, 3, 3), stride=2, padding=1, output_padding=1, groups=2),
 }
 ACTIVATIONS = [
@@ -210,7 +214,7 @@ def test_central_differences(backend, layout, name, activation):
 @given(strategies.convolutions(modes=MODES[:-1], beyond=False))  # PyTorch has no symmetric padding
 def test_torch(backend, problem):
     torch = pytest.importorskip("torch")
-    kinds = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
+    kinds = {name: name for name in MODES} | {"zeros": "constant"}
     options, x, weight = dict(problem.options), normal(problem.x), normal(problem.weights[0])
     if not len(x):
         return
@@ -219,7 +223,10 @@ def test_torch(backend, problem):
     tensors = [torch.tensor(a, requires_grad=True) for a in (x, weight, normal(weight.shape[:1]))]
     functional = torch.nn.functional
     padded = functional.pad(
-        tensors[0], (left, right, top, bottom), kinds[options.get("padding_mode", "zeros")]
+        tensors[0],
+        (left, right, top, bottom),
+        kinds[options.get("padding_mode", "zeros")],
+        options.get("padding_value"),
     )
     y = functional.conv2d(padded, *tensors[1:], rest[0], 0, rest[1], options["groups"])
     slope = normal(tuple(y.shape), seed=4)
@@ -265,7 +272,7 @@ def test_activation_torch(backend, dtype, activation):
         assert_close(actual, expected, tolerance, dtype)
 
 
-@given(strategies.convolutions(modes=MODES), strategies.layouts)
+@given(strategies.convolutions(modes=[m for m in MODES if m != "constant"]), strategies.layouts)
 @settings(max_examples=20)
 def test_adjoint(backend, problem, layout):
     """<conv(x), g> = <x, grad_x> = <weight, grad_weight>."""

@@ -211,6 +211,18 @@ def test_integers_may_be_rounded_and_kept_in_range(backend):
     x = picture(6, (30, 40), "uint8")
     exact = scipy.ndimage.gaussian_filter(x.astype(float), 1.5)
     np.testing.assert_array_equal(ndimage.gaussian_filter(x, 1.5, saturate=True), np.rint(exact))
+    for name, args in (
+        ("sobel", (0,)),
+        ("prewitt", (1,)),
+        ("laplace", ()),
+        ("gaussian_laplace", (1.2,)),
+        ("gaussian_gradient_magnitude", (1.2,)),
+    ):
+        exact = getattr(scipy.ndimage, name)(x.astype(float), *args)
+        for dtype in (np.uint8, np.int16):
+            result = getattr(ndimage, name)(x, *args, output=dtype, saturate=True)
+            info = np.iinfo(dtype)
+            np.testing.assert_array_equal(result, np.rint(exact).clip(info.min, info.max), err_msg=name)
     sharper = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]])
     exact = scipy.ndimage.correlate(x.astype(float), sharper)
     np.testing.assert_array_equal(ndimage.correlate(x, sharper, saturate=True), exact.clip(0, 255))

@@ -270,6 +270,27 @@ def test_onnx_files(tmp_path):
     np.testing.assert_allclose(y, one(X), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding_mode": "reflect"},
+        {"padding_mode": "symmetric"},
+        {"padding_mode": "constant", "padding_value": 2.0},
+        {"activation": "silu"},
+    ],
+)
+def test_layers_of_several_nodes_in_other_runtimes(tmp_path, options):
+    """Whose nodes need names of their own."""
+    runtime = pytest.importorskip("onnxruntime")
+    one = nn.Sequential(nn.Conv2D(3, 3, padding=1, **options), nn.SeparableConv2D(2, 3, padding=1, **options))
+    y, path = one(X), tmp_path / "net.onnx"
+    fastconv.onnx.save(one, path, input_shape=X.shape)
+    session = runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(
+        session.run(None, {session.get_inputs()[0].name: X})[0], y, rtol=1e-4, atol=1e-5
+    )
+
+
 def test_files(tmp_path):
     one = net("NHWC").astype("float64")
     x = np.moveaxis(X, 1, -1)

@@ -17,6 +17,7 @@ MODES = {
     "replicate": "edge",
     "circular": "wrap",
     "symmetric": "symmetric",
+    "constant": "constant",
 }
 
 

@@ -13,7 +13,7 @@ PACKAGE = Path(fastconv.__file__).parent
 FLOORS = [
     ["_version", "shown", "text"],
     ["typing"],
-    ["arguments", "caches", "first_use", "pieces"],
+    ["arguments", "caches", "first_use", "pieces", "progress"],
     ["pictures", "problem", "settings"],
     ["backends", "geometry"],
     ["execution", "machine"],

@@ -13,7 +13,7 @@ from fastconv import tiles
 from strategies import convolutions, either, layouts
 
 RNG = np.random.default_rng(0)
-MODES = ["zeros", "reflect", "replicate", "circular"]
+MODES = ["zeros", "reflect", "replicate", "circular", "symmetric", "constant"]
 sides = either(st.integers(1, 9))
 
 

@@ -52,7 +52,7 @@ __all__ = [
 __dir__ = shows(__name__)
 
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
-PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular", "symmetric"]
+PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular", "symmetric", "constant"]
 PaddingWord: TypeAlias = Literal["valid", "same", "full"]
 Precision: TypeAlias = Literal["fast", "strict"]
 BackendName: TypeAlias = Literal["cython", "numba", "numpy"]

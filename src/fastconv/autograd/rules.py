@@ -282,10 +282,22 @@ def _backward(gradient: Callable[..., Any], options: Named) -> Named:
 
 
 def _product(name: str, options: Named) -> Callable[[Any, Any], Any]:
-    """A convolution alone, as `contract` takes it."""
+    """A convolution alone, as `contract` takes it; what its padding adds is by itself, as `x` has no part in it."""
     forward, gradient = getattr(fastconv, name), getattr(grad, name)
     options = _accepted(forward, options | {"activation": None})
     back = _backward(gradient, options)
+    if options.get("padding_value"):
+        linear = _product(name, options | {"padding_mode": "zeros", "padding_value": 0.0})
+
+        def affine(x: Any, weight: Any) -> Any:
+            no_x, no_weight = (np.broadcast_to(np.zeros((), v.dtype), v.shape) for v in (x, weight))
+            of_padding = (
+                lambda g: gradient(no_x, no_weight, g, needs=(False, True, False), **back)[1],
+                lambda weight: forward(no_x, weight, **options),
+            )
+            return linear(x, weight) + contract(of_padding, weight, None)
+
+        return affine
 
     def product(x: Any, weight: Any) -> Any:
         # Stand-ins for the operand whose gradient is computed: only its shape counts.

@@ -16,9 +16,9 @@ from fastconv.backends import get_backend, use_backend
 from fastconv.dask.threads import threads_of_a_task
 from fastconv.first_use import importing
 from fastconv.nn.data import Arrays
+from fastconv.progress import Progress
 from fastconv.settings.precision import get_precision, use_precision
 from fastconv.settings.threads import num_threads
-from fastconv.tiles.progress import Progress
 from fastconv.tiles.running import run_on
 from fastconv.typing import Array
 

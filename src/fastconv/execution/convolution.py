@@ -136,7 +136,14 @@ class ConvCall:
             x = native(x, case.dtype).reshape(case.x_shape)
             if case.borders is not None:
                 x = pad_image(
-                    o.op, backend, x, case.borders, o.padding_mode, 0.0, o.layout, "the padded image"
+                    o.op,
+                    backend,
+                    x,
+                    case.borders,
+                    o.padding_mode,
+                    o.padding_value,
+                    o.layout,
+                    "the padded image",
                 )
             with memory_errors(o.op):
                 if prepare is None:

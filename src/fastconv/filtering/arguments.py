@@ -22,6 +22,7 @@ BorderName: TypeAlias = Literal[
     "reflect", "grid-mirror", "constant", "grid-constant", "nearest", "mirror", "wrap", "grid-wrap"
 ]
 ModeLike: TypeAlias = "BorderName | Iterable[BorderName]"
+SizeLike: TypeAlias = int | Iterable[int] | None
 AxesLike: TypeAlias = "SupportsIndex | Iterable[SupportsIndex] | None"
 
 # SciPy's names of borders, and fastconv's. Filters make no difference between SciPy's pairs of names.
@@ -125,6 +126,21 @@ def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> 
         warnings.warn("promoting specified output dtype to complex", stacklevel=3)
         dtype = np.promote_types(dtype, np.complex64)
     return empty("filter", x.shape, dtype)
+
+
+def array(input: ArrayLike) -> Array:
+    """As NumPy reads it; a masked array keeps its mask, and one in a file is known as such."""
+    return input if isinstance(input, (np.ma.MaskedArray, np.memmap)) else np.asarray(input)
+
+
+def with_mask(out: Array, mask: Array | None, output: OutputLike) -> Array:
+    """`out`, which `result_array` made from `output`, with that mask; None is a result without masked pixels."""
+    if mask is None:
+        return output if isinstance(output, np.ndarray) else out
+    if isinstance(output, np.ma.MaskedArray):
+        output.mask = mask
+        return output
+    return np.ma.MaskedArray(out, mask)
 
 
 def check_origin(origin: int, size: int, message: str = "invalid origin") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 from fastconv.backends import resolve
 from fastconv.execution.arrays import Result, as_array, images, native
@@ -39,6 +39,7 @@ def conv2d_input(
     groups: SupportsIndex = 1,
     *,
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     precision: Precision | None = None,
     algorithm: str | None = None,
@@ -56,7 +57,7 @@ def conv2d_input(
         That of the forward call.
     grad_output : array_like
         The gradient of the forward call's result, of its shape.
-    stride, padding, dilation, groups, padding_mode, layout
+    stride, padding, dilation, groups, padding_mode, padding_value, layout
         Those of the forward call, as for `fastconv.conv2d`.
     precision, algorithm
         Of the transposed convolution, as for `fastconv.conv_transpose2d`.
@@ -92,7 +93,7 @@ def conv2d_input(
     shape, _, _ = read_input_size(op, input_size, layout)
     array = read_weight(op, "weight", weight)
     options = ConvOptions.read(
-        op, stride, padding, dilation, groups, padding_mode, layout, None, precision, algorithm,
+        op, stride, padding, dilation, groups, padding_mode, padding_value, layout, None, precision, algorithm,
         x_name="input_size",
     )  # fmt: skip
     return one_gradient(options, shape, array, grad_output, (True, False, False), out=out, backend=backend)
@@ -108,6 +109,7 @@ def conv2d_weight(
     groups: SupportsIndex = 1,
     *,
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     precision: Precision | None = None,
     out: Array | None = None,
@@ -127,7 +129,7 @@ def conv2d_weight(
         ``(kH, kW, C_in // groups, C_out)`` with ``layout="NHWC"``.
     grad_output : array_like
         The gradient of the forward call's result, of its shape.
-    stride, padding, dilation, groups, padding_mode, layout
+    stride, padding, dilation, groups, padding_mode, padding_value, layout
         Those of the forward call, as for `fastconv.conv2d`.
     precision, out, backend
         As for `conv2d_input`.
@@ -153,7 +155,7 @@ def conv2d_weight(
     op = "grad.conv2d_weight"
     array, size = as_array(op, "x", x), read_weight_size(op, weight_size)
     options = ConvOptions.read(
-        op, stride, padding, dilation, groups, padding_mode, layout, None, precision,
+        op, stride, padding, dilation, groups, padding_mode, padding_value, layout, None, precision,
         weight_name="weight_size",
     )  # fmt: skip
     return one_gradient(options, array, size, grad_output, (False, True, False), out=out, backend=backend)
@@ -217,6 +219,7 @@ def conv2d(
     *,
     needs: NeedsLike = (True, True, True),
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     activation: ActivationLike | None = None,
     output: ArrayLike | None = None,
@@ -233,7 +236,7 @@ def conv2d(
         Those of the forward call.
     grad_output : array_like
         The gradient of the forward call's result, of its shape.
-    stride, padding, dilation, groups, padding_mode, layout
+    stride, padding, dilation, groups, padding_mode, padding_value, layout
         Those of the forward call, as for `fastconv.conv2d`.
     needs : sequence of 3 bool
         Which gradients to compute: of `x`, of `weight`, of the bias.
@@ -268,7 +271,18 @@ def conv2d(
     (array([[[-1.,  0.,  1.]]]), array([[[[3., 6.]]]]), array([2.]))
     """
     op = "grad.conv2d"
-    given = (stride, padding, dilation, groups, padding_mode, layout, None, precision, algorithm)
+    given = (
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode,
+        padding_value,
+        layout,
+        None,
+        precision,
+        algorithm,
+    )
     return all_gradients(
         op, x, weight, grad_output, given, needs, activation, output, preactivation, backend
     )  # fmt: skip
@@ -284,6 +298,7 @@ def depthwise_conv2d(
     *,
     needs: NeedsLike = (True, True, True),
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     activation: ActivationLike | None = None,
     output: ArrayLike | None = None,
@@ -300,7 +315,7 @@ def depthwise_conv2d(
         Those of the forward call.
     grad_output : array_like
         The gradient of the forward call's result, of its shape.
-    stride, padding, dilation, padding_mode, layout
+    stride, padding, dilation, padding_mode, padding_value, layout
         Those of the forward call.
     needs, activation, output, preactivation, precision, algorithm, backend
         As for `conv2d`.
@@ -326,7 +341,7 @@ def depthwise_conv2d(
            [[3., 7., 4.]]])
     """
     op = "grad.depthwise_conv2d"
-    given = (stride, padding, dilation, None, padding_mode, layout, None, precision, algorithm)
+    given = (stride, padding, dilation, None, padding_mode, padding_value, layout, None, precision, algorithm)
     return all_gradients(
         op, x, weight, grad_output, given, needs, activation, output, preactivation, backend, depthwise=True
     )  # fmt: skip

@@ -161,7 +161,14 @@ class GradientCall:
             image = native(x, case.dtype).reshape(case.x_shape)
             if case.borders is not None:
                 image = pad_image(
-                    o.op, backend, image, case.borders, o.padding_mode, 0.0, o.layout, "the padded image"
+                    o.op,
+                    backend,
+                    image,
+                    case.borders,
+                    o.padding_mode,
+                    o.padding_value,
+                    o.layout,
+                    "the padded image",
                 )
             if case.transposed:
                 backend.conv_weight_gradient(case.of_weight, grad, image, weight, None)

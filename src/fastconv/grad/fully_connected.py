@@ -75,7 +75,7 @@ def dense(
         array.reshape(rows, array.shape[-1], 1, 1),
         matrix.reshape(*matrix.shape, 1, 1),
         given.reshape(rows, shape[-1], 1, 1),
-        (1, 0, 1, 1, "zeros", "NCHW", None, None, None),
+        (1, 0, 1, 1, "zeros", 0.0, "NCHW", None, None, None),
         needs,
         activation,
         images("output", output),

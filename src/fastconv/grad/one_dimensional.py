@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 from fastconv import arguments
 from fastconv.execution.one_dimensional import (
@@ -44,6 +44,7 @@ def conv1d(
     *,
     needs: NeedsLike = (True, True, True),
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     activation: ActivationLike | None = None,
     output: ArrayLike | None = None,
@@ -60,7 +61,7 @@ def conv1d(
         Those of the forward call.
     grad_output : array_like
         The gradient of the forward call's result, of its shape.
-    stride, padding, dilation, groups, padding_mode, layout
+    stride, padding, dilation, groups, padding_mode, padding_value, layout
         Those of the forward call, as for `fastconv.conv1d`.
     needs, activation, output, preactivation, precision, algorithm, backend
         As for `conv2d`.
@@ -85,7 +86,8 @@ def conv1d(
     op = "grad.conv1d"
     check_layout(op, layout)
     options = ConvOptions.read(
-        op, *options_1d(op, stride, padding, dilation), groups, padding_mode, layout, None, precision, algorithm
+        op, *options_1d(op, stride, padding, dilation), groups, padding_mode, padding_value, layout, None, precision,
+        algorithm,
     )  # fmt: skip
     return _of_signals(
         options, x, weight, grad_output, needs, layout, activation, output, preactivation, backend
@@ -145,7 +147,7 @@ def conv_transpose1d(
     check_layout(op, layout)
     extra = (0, arguments.single(op, "output_padding", output_padding, 0))
     options = ConvOptions.read(
-        op, *options_1d(op, stride, padding, dilation), groups, "zeros", layout, None, precision, algorithm, extra
+        op, *options_1d(op, stride, padding, dilation), groups, "zeros", 0.0, layout, None, precision, algorithm, extra
     )  # fmt: skip
     return _of_signals(
         options, x, weight, grad_output, needs, layout, activation, output, preactivation, backend

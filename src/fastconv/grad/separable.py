@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import SupportsFloat
+
 import numpy as np
 
 from fastconv.backends import resolve
@@ -44,6 +46,7 @@ def separable_conv2d(
     *,
     needs: NeedsLike = (True, True, True, True),
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     activation: ActivationLike | None = None,
     output: ArrayLike | None = None,
@@ -60,7 +63,7 @@ def separable_conv2d(
         Those of the forward call.
     grad_output : array_like
         The gradient of the forward call's result, of its shape.
-    stride, padding, dilation, padding_mode, layout
+    stride, padding, dilation, padding_mode, padding_value, layout
         Those of the forward call.
     needs : sequence of 4 bool
         Which gradients to compute: of `x`, of both weights, of the bias.
@@ -93,13 +96,13 @@ def separable_conv2d(
     image, grad = as_array(op, "x", x), as_array(op, "grad_output", grad_output)
     again, first = (
         ConvOptions.read(
-            op, stride, padding, dilation, None, padding_mode, layout, None, precision, name,
+            op, stride, padding, dilation, None, padding_mode, padding_value, layout, None, precision, name,
             weight_name="depthwise_weight", depthwise=True,
         )
         for name in (None, algorithm)
     )  # fmt: skip
     second = ConvOptions.read(
-        op, 1, 0, 1, 1, "zeros", layout, None, precision, weight_name="pointwise_weight"
+        op, 1, 0, 1, 1, "zeros", 0.0, layout, None, precision, weight_name="pointwise_weight"
     )
     depthwise, pointwise = read_separable(op, depthwise_weight, pointwise_weight, layout)
     slope = read_slope(op, activation, output, preactivation, grad.shape)

@@ -40,7 +40,7 @@ def transpose_given(
     """The options in the order of `ConvOptions.read`, which takes None for that of a plain convolution."""
     if output_padding is None:
         raise TypeError(f"{op}: output_padding is None, but needs an integer or a pair")
-    return stride, padding, dilation, groups, "zeros", layout, None, precision, algorithm, output_padding
+    return stride, padding, dilation, groups, "zeros", 0.0, layout, None, precision, algorithm, output_padding
 
 
 def transpose_options(op: str, *options: Any, weight_name: str = "weight", x_name: str = "x") -> ConvOptions:

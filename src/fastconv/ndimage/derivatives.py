@@ -8,9 +8,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from fastconv.filtering import arguments as read
-from fastconv.filtering import passes
+from fastconv.filtering.application import NanPolicy
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
-from fastconv.ndimage.linear import Line, correlate1d, two_lines
+from fastconv.filtering.casting import cast
+from fastconv.ndimage.linear import Line, correlate1d, line_filter
+from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["generic_gradient_magnitude", "generic_laplace", "laplace", "prewitt", "sobel"]
@@ -25,6 +27,9 @@ def prewitt(
     mode: ModeLike = "reflect",
     cval: complex = 0.0,
     *,
+    saturate: bool = False,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """Difference of the neighbours along one axis, sum of three along the others.
@@ -35,8 +40,8 @@ def prewitt(
     axis : int
     mode : str or sequence of str
         As for `correlate1d`; one for all axes, or one for each.
-    output, cval, backend
-        As for `correlate1d`.
+    output, cval, saturate, nan_policy, progress, backend
+        As for `correlate1d`; differences cannot be interpolated.
 
     Returns
     -------
@@ -51,7 +56,9 @@ def prewitt(
            [18, 18, 18],
            [ 9,  9,  9]])
     """
-    return _difference(input, axis, output, mode, cval, [1, 1, 1], backend)
+    return _difference(
+        "prewitt", input, axis, output, mode, cval, [1, 1, 1], saturate, nan_policy, progress, backend
+    )  # fmt: skip
 
 
 def sobel(
@@ -61,13 +68,16 @@ def sobel(
     mode: ModeLike = "reflect",
     cval: complex = 0.0,
     *,
+    saturate: bool = False,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """Difference of the neighbours along one axis, sum of three along the others, the middle one twice.
 
     Parameters
     ----------
-    input, axis, output, mode, cval, backend
+    input, axis, output, mode, cval, saturate, nan_policy, progress, backend
         As for `prewitt`.
 
     Returns
@@ -83,26 +93,31 @@ def sobel(
            [24, 24, 24],
            [12, 12, 12]])
     """
-    return _difference(input, axis, output, mode, cval, [1, 2, 1], backend)
+    return _difference(
+        "sobel", input, axis, output, mode, cval, [1, 2, 1], saturate, nan_policy, progress, backend
+    )  # fmt: skip
 
 
 def _difference(
+    op: str,
     input: ArrayLike,
     axis: SupportsIndex,
     output: OutputLike,
     mode: ModeLike,
     cval: complex,
     across: list[int],
+    saturate: bool,
+    nan_policy: NanPolicy,
+    progress: ProgressLike | None,
     backend: BackendName | None,
 ) -> Array:
-    x = np.asarray(input)
+    x = read.array(input)
     place = read.check_axis(axis, x.ndim)
-    out = read.result_array(output, x)
     modes = read.for_each(mode, x.ndim, "mode")
 
-    steps = [Line([-1, 0, 1], place, modes[place], cval, backend=backend)]
-    steps += [Line(across, i, modes[i], cval, backend=backend) for i in range(x.ndim) if i != place]
-    return passes.run(x, out, steps, pair=two_lines)
+    steps = [Line([-1, 0, 1], place, modes[place], cval, saturate, backend)]
+    steps += [Line(across, i, modes[i], cval, saturate, backend) for i in range(x.ndim) if i != place]
+    return line_filter(op, steps, x.ndim, cval, nan_policy, saturate).applied(x, output, progress)
 
 
 def laplace(
@@ -112,13 +127,14 @@ def laplace(
     cval: complex = 0.0,
     *,
     axes: AxesLike = None,
+    saturate: bool = False,
     backend: BackendName | None = None,
 ) -> Array:
     """The sum of the second differences along all axes.
 
     Parameters
     ----------
-    input, output, mode, cval, backend
+    input, output, mode, cval, saturate, backend
         As for `prewitt`.
     axes : int or sequence of int, optional
         Those to sum over; all by default.
@@ -138,7 +154,10 @@ def laplace(
     def second(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
         return correlate1d(x, [1, -2, 1], axis, output, mode, cval, backend=backend)
 
-    return generic_laplace(input, second, output, mode, cval, axes=axes)
+    def whole(output: OutputLike) -> Array:
+        return generic_laplace(input, second, output, mode, cval, axes=axes)
+
+    return saturated(whole, input, output) if saturate else whole(output)
 
 
 def generic_laplace(
@@ -177,20 +196,45 @@ def generic_laplace(
     >>> ndimage.generic_laplace(np.array([0, 0, 1, 0, 0]), second)
     array([ 0,  1, -2,  1,  0])
     """
-    x = np.asarray(input)
-    out = read.result_array(output, x)
-    places = read.check_axes(axes, x.ndim)
-    modes = read.for_each(mode, len(places), "mode")
+    x, out, places, modes = _read(input, output, mode, axes)
     keywords = extra_keywords or {}
     source = x.copy() if len(places) > 1 and np.may_share_memory(x, out) else x
     for count, (place, each) in enumerate(zip(places, modes, strict=True)):
         if not count:
-            derivative2(source, place, out, each, cval, *extra_arguments, **keywords)
+            _take_mask(derivative2(source, place, out, each, cval, *extra_arguments, **keywords), out)
         else:
             out += derivative2(source, place, out.dtype, each, cval, *extra_arguments, **keywords)
     if not places:
         out[...] = x
     return out
+
+
+def _read(
+    input: ArrayLike, output: OutputLike, mode: ModeLike, axes: AxesLike
+) -> tuple[Array, Array, tuple[int, ...], list[Any]]:
+    """The array, where its derivatives are added up (masked where it is), their axes and borders."""
+    x = read.array(input)
+    out = read.result_array(output, np.ma.getdata(x))
+    if isinstance(x, np.ma.MaskedArray):
+        out = np.ma.MaskedArray(out, np.zeros(x.shape, bool))
+    places = read.check_axes(axes, x.ndim)
+    return x, out, places, read.for_each(mode, len(places), "mode")
+
+
+def saturated(compute: Callable[[OutputLike], Array], input: ArrayLike, output: OutputLike) -> Array:
+    """What `compute` gives into `output`, rounded and kept in range once, where its terms have been added up."""
+    out = read.result_array(output, np.ma.getdata(read.array(input)))
+    if out.dtype.kind not in "iu":
+        return compute(output)
+    wide = compute(np.float64)
+    out[...] = cast(np.ma.getdata(wide), out.dtype, True)
+    return read.with_mask(out, np.ma.getmaskarray(wide) if np.ma.isMaskedArray(wide) else None, output)
+
+
+def _take_mask(result: Array, out: Array) -> None:
+    """What a filter has put into `out` is masked as its result is."""
+    if isinstance(out, np.ma.MaskedArray):
+        out.mask = np.ma.getmaskarray(result)
 
 
 def generic_gradient_magnitude(
@@ -231,15 +275,12 @@ def generic_gradient_magnitude(
     >>> ndimage.generic_gradient_magnitude(np.arange(9.0).reshape(3, 3), ndimage.sobel)[1]
     array([24.33105012, 25.29822128, 24.33105012])
     """
-    x = np.asarray(input)
-    out = read.result_array(output, x)
-    places = read.check_axes(axes, x.ndim)
-    modes = read.for_each(mode, len(places), "mode")
+    x, out, places, modes = _read(input, output, mode, axes)
     keywords = extra_keywords or {}
     source = x.copy() if len(places) > 1 and np.may_share_memory(x, out) else x
     for count, (place, each) in enumerate(zip(places, modes, strict=True)):
         if not count:
-            derivative(source, place, out, each, cval, *extra_arguments, **keywords)
+            _take_mask(derivative(source, place, out, each, cval, *extra_arguments, **keywords), out)
             np.multiply(out, out, out)
         else:
             slope = derivative(source, place, out.dtype, each, cval, *extra_arguments, **keywords)

@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sliding
-from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
+from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike, SizeLike
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.network import MOST_PIXELS, extreme_steps, ranked_pictures
+from fastconv.filtering.ordered import first_reach, window_slabs
+from fastconv.filtering.parts import wants_parts
 from fastconv.filtering.pictures import as_pictures
 from fastconv.ndimage.means import read_window
+from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["maximum_filter", "maximum_filter1d", "minimum_filter", "minimum_filter1d"]
-
-SizeLike = int | Iterable[int] | None
 
 
 def minimum_filter1d(
@@ -35,6 +36,7 @@ def minimum_filter1d(
     cval: float = 0.0,
     origin: SupportsIndex = 0,
     *,
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """The smallest pixel of a sliding window along one axis.
@@ -44,7 +46,7 @@ def minimum_filter1d(
     input : array_like
     size : int
         Pixels of the window.
-    axis, output, mode, cval, origin, backend
+    axis, output, mode, cval, origin, progress, backend
         As for `correlate1d`.
 
     Returns
@@ -62,7 +64,7 @@ def minimum_filter1d(
     >>> ndimage.minimum_filter1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), size=3)
     array([2, 0, 0, 0, 1, 1, 0, 0])
     """
-    return _along(input, size, axis, output, mode, cval, origin, np.minimum, backend)
+    return _along(input, size, axis, output, mode, cval, origin, np.minimum, backend, progress)
 
 
 def maximum_filter1d(
@@ -74,13 +76,14 @@ def maximum_filter1d(
     cval: float = 0.0,
     origin: SupportsIndex = 0,
     *,
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """The largest pixel of a sliding window along one axis.
 
     Parameters
     ----------
-    input, size, axis, output, mode, cval, origin, backend
+    input, size, axis, output, mode, cval, origin, progress, backend
         As for `minimum_filter1d`.
 
     Returns
@@ -94,7 +97,7 @@ def maximum_filter1d(
     >>> ndimage.maximum_filter1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), size=3)
     array([8, 8, 8, 4, 9, 9, 9, 9])
     """
-    return _along(input, size, axis, output, mode, cval, origin, np.maximum, backend)
+    return _along(input, size, axis, output, mode, cval, origin, np.maximum, backend, progress)
 
 
 def minimum_filter(
@@ -107,6 +110,7 @@ def minimum_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """The smallest pixel of a sliding window.
@@ -118,7 +122,7 @@ def minimum_filter(
         Pixels of the window along each of `axes`.
     footprint : array_like of bool, optional
         The pixels of the window, if it is not a box; `size` is then not looked at.
-    output, cval, backend
+    output, cval, progress, backend
         As for `correlate1d`.
     mode, origin : scalar or sequence
         As for `correlate1d`; one value for all of `axes`, or, where the window is a box, one for each.
@@ -132,7 +136,8 @@ def minimum_filter(
     Notes
     -----
     The time of boxes grows with the logarithm of their size, that of footprints with the number of their rows.
-    A NaN reaches the windows that hold it; in SciPy that depends on where it stands in them.
+    A NaN reaches the windows that hold it; in SciPy that depends on where it stands in them. So does a masked pixel,
+    and the result is masked there.
 
     Examples
     --------
@@ -143,7 +148,9 @@ def minimum_filter(
            [0, 1, 2],
            [3, 4, 5]])
     """
-    return extreme_filter(input, size, footprint, None, output, mode, cval, origin, np.minimum, axes, backend)
+    return extreme_filter(
+        input, size, footprint, None, output, mode, cval, origin, np.minimum, axes, backend, progress
+    )
 
 
 def maximum_filter(
@@ -156,13 +163,14 @@ def maximum_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """The largest pixel of a sliding window.
 
     Parameters
     ----------
-    input, size, footprint, output, mode, cval, origin, axes, backend
+    input, size, footprint, output, mode, cval, origin, axes, progress, backend
         As for `minimum_filter`.
 
     Returns
@@ -178,7 +186,9 @@ def maximum_filter(
            [3, 4, 5],
            [6, 7, 8]])
     """
-    return extreme_filter(input, size, footprint, None, output, mode, cval, origin, np.maximum, axes, backend)
+    return extreme_filter(
+        input, size, footprint, None, output, mode, cval, origin, np.maximum, axes, backend, progress
+    )
 
 
 def _along(
@@ -191,7 +201,35 @@ def _along(
     origin: SupportsIndex,
     combine: np.ufunc,
     backend: BackendName | None,
+    progress: ProgressLike | None = None,
 ) -> Array:
+    array = read.array(input)
+    if wants_parts(array, output, progress):
+
+        def run(x: Array, out: Array) -> Array:
+            return _along_whole(x, size, axis, out, mode, cval, origin, combine, backend)
+
+        first = read_window(array, size, axis, mode, origin)[3][0]
+        return window_slabs("ndimage", run, first, array, output, progress)
+    return _along_whole(array, size, axis, output, mode, cval, origin, combine, backend)
+
+
+def _along_whole(
+    input: ArrayLike,
+    size: SupportsIndex,
+    axis: SupportsIndex,
+    output: OutputLike,
+    mode: BorderName,
+    cval: float,
+    origin: SupportsIndex,
+    combine: np.ufunc,
+    backend: BackendName | None,
+) -> Array:
+    if isinstance(input, np.ma.MaskedArray):
+        data, masked = np.ma.getdata(input), np.ma.getmaskarray(input)
+        result = _along_whole(data, size, axis, output, mode, cval, origin, combine, backend)
+        mask = _along_whole(masked, size, axis, None, mode, 0.0, origin, np.maximum, backend)
+        return read.with_mask(result, mask, output)
     x, place, count, reaches = read_window(read.real(input), size, axis, mode, origin)
     out = read.result_array(output, x)
     _check_types(x, out)
@@ -233,7 +271,9 @@ class _Extreme:
     backend: BackendName | None
 
     def __call__(self, x: Array, out: Array) -> None:
-        _along(x, self.size, self.axis, out, self.mode, self.cval, self.origin, self.combine, self.backend)
+        _along_whole(
+            x, self.size, self.axis, out, self.mode, self.cval, self.origin, self.combine, self.backend
+        )
 
 
 def _two_extremes(first: _Extreme, second: _Extreme, x: Array, out: Array) -> bool:
@@ -271,8 +311,56 @@ def extreme_filter(
     combine: np.ufunc,
     axes: AxesLike,
     backend: BackendName | None = None,
+    progress: ProgressLike | None = None,
 ) -> Array:
     """Maxima or minima over a box, a footprint, or a footprint with heights that are added or taken off."""
+    array = read.array(input)
+    if wants_parts(array, output, progress):
+
+        def run(x: Array, out: Array) -> Array:
+            return _extreme_whole(
+                x, size, footprint, structure, out, mode, cval, origin, combine, axes, backend
+            )
+
+        window = structure if footprint is None else footprint
+        first = first_reach(array.ndim, size, window, mode, origin, axes)
+        return window_slabs("ndimage", run, first, array, output, progress)
+    return _extreme_whole(
+        array, size, footprint, structure, output, mode, cval, origin, combine, axes, backend
+    )
+
+
+def _extreme_whole(
+    input: ArrayLike,
+    size: SizeLike,
+    footprint: ArrayLike | None,
+    structure: ArrayLike | None,
+    output: OutputLike,
+    mode: ModeLike,
+    cval: float,
+    origin: int | Iterable[int],
+    combine: np.ufunc,
+    axes: AxesLike,
+    backend: BackendName | None,
+) -> Array:
+    if isinstance(input, np.ma.MaskedArray):
+        result = _extreme_whole(
+            np.ma.getdata(input),
+            size,
+            footprint,
+            structure,
+            output,
+            mode,
+            cval,
+            origin,
+            combine,
+            axes,
+            backend,
+        )
+        flat = footprint
+        if footprint is None and structure is not None:
+            flat = np.ones_like(np.asarray(structure), bool)
+        return read.with_mask(result, masked_windows(input, size, flat, mode, origin, axes, backend), output)
     if size is not None and footprint is not None:
         warnings.warn("ignoring size because footprint is set", UserWarning, stacklevel=3)
     shape: NDArray[np.bool_] | None = None
@@ -326,6 +414,21 @@ def extreme_filter(
             values = _with_heights(window, shape, heights, combine)
         target[region] = cast(values, out.dtype)
     return _moved(target, out)
+
+
+def masked_windows(
+    x: Array,
+    size: SizeLike,
+    footprint: ArrayLike | None,
+    mode: ModeLike,
+    origin: int | Iterable[int],
+    axes: AxesLike,
+    backend: BackendName | None,
+) -> Array:
+    """Of which pixels the window holds a masked one."""
+    size = size if footprint is None else None
+    mask = np.ma.getmaskarray(x)
+    return extreme_filter(mask, size, footprint, None, None, mode, 0.0, origin, np.maximum, axes, backend)
 
 
 def _moved(result: Array, out: Array) -> Array:

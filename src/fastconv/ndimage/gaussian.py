@@ -9,10 +9,11 @@ from typing import Any, SupportsFloat, SupportsIndex
 import numpy as np
 
 from fastconv.filtering import arguments as read
-from fastconv.filtering import passes
+from fastconv.filtering.application import NanPolicy
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
-from fastconv.ndimage.derivatives import generic_gradient_magnitude, generic_laplace
-from fastconv.ndimage.linear import Line, correlate1d, two_lines
+from fastconv.ndimage.derivatives import generic_gradient_magnitude, generic_laplace, saturated
+from fastconv.ndimage.linear import Line, correlate1d, line_filter
+from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["gaussian_filter", "gaussian_filter1d", "gaussian_gradient_magnitude", "gaussian_laplace"]
@@ -46,6 +47,8 @@ def gaussian_filter1d(
     *,
     radius: int | None = None,
     saturate: bool = False,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """Correlate with a Gaussian, or with a derivative of one, along one axis.
@@ -58,8 +61,8 @@ def gaussian_filter1d(
     axis : int
     order : int
         0 smooths, 1, 2, ... is that derivative.
-    output, mode, cval, saturate, backend
-        As for `correlate1d`.
+    output, mode, cval, saturate, nan_policy, progress, backend
+        As for `correlate1d`; derivatives cannot be interpolated.
     truncate : float
         The kernel ends so many standard deviations from its middle.
     radius : int, optional
@@ -77,7 +80,10 @@ def gaussian_filter1d(
     array([0.   , 0.106, 0.787, 0.106, 0.   ])
     """
     weights = _weights(sigma, order, truncate, radius)
-    return correlate1d(input, weights, axis, output, mode, cval, saturate=saturate, backend=backend)
+    return correlate1d(
+        input, weights, axis, output, mode, cval,
+        saturate=saturate, nan_policy=nan_policy, progress=progress, backend=backend,
+    )  # fmt: skip
 
 
 def _weights(sigma: SupportsFloat, order: int, truncate: float, radius: int | None) -> Array:
@@ -101,6 +107,8 @@ def gaussian_filter(
     radius: int | Iterable[int] | None = None,
     axes: AxesLike = None,
     saturate: bool = False,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """Smooth with a Gaussian, or take derivatives of the smoothed array, along several axes.
@@ -110,7 +118,7 @@ def gaussian_filter(
     input : array_like
     sigma, order, mode, radius : scalar or sequence
         As for `gaussian_filter1d`; one value for all of `axes`, or one for each.
-    output, cval, truncate, saturate, backend
+    output, cval, truncate, saturate, nan_policy, progress, backend
         As for `gaussian_filter1d`.
     axes : int or sequence of int, optional
         Those to smooth along; all by default.
@@ -135,8 +143,7 @@ def gaussian_filter(
            [29, 31, 33, 34, 36],
            [35, 37, 39, 40, 42]])
     """
-    x = np.asarray(input)
-    out = read.result_array(output, x)
+    x = read.array(input)
     places = read.check_axes(axes, x.ndim)
     given = [
         read.for_each(value, len(places), name)
@@ -148,7 +155,8 @@ def gaussian_filter(
         for place, order, sigma, mode, radius in zip(places, *given, strict=True)
         if sigma > 1e-15
     ]
-    return passes.run(x, out, steps, passes.between(out.dtype, saturate), two_lines)
+    linear = line_filter("gaussian_filter", steps, x.ndim, cval, nan_policy, saturate)
+    return linear.applied(x, output, progress)
 
 
 def gaussian_laplace(
@@ -168,7 +176,7 @@ def gaussian_laplace(
     input, sigma, output, mode, cval, axes
         As for `gaussian_filter`.
     **kwargs
-        More arguments of `gaussian_filter`.
+        More arguments of `gaussian_filter`; with ``saturate=True`` the terms are added up before they are rounded.
 
     Returns
     -------
@@ -183,14 +191,17 @@ def gaussian_laplace(
     >>> ndimage.gaussian_laplace(spot, 1)[2].round(3)
     array([ 0.055, -0.096, -0.318, -0.096,  0.055])
     """
-    x = np.asarray(input)
+    x, saturate = read.array(input), kwargs.pop("saturate", False)
     spreads = _spreads(sigma, axes, x.ndim)
 
     def second(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
         order = [2 if i == axis else 0 for i in range(x.ndim)]
         return gaussian_filter(x, spreads, order, output, mode, cval, **kwargs)
 
-    return generic_laplace(x, second, output, mode, cval, axes=axes)
+    def whole(output: OutputLike) -> Array:
+        return generic_laplace(x, second, output, mode, cval, axes=axes)
+
+    return saturated(whole, x, output) if saturate else whole(output)
 
 
 def gaussian_gradient_magnitude(
@@ -210,7 +221,7 @@ def gaussian_gradient_magnitude(
     input, sigma, output, mode, cval, axes
         As for `gaussian_filter`.
     **kwargs
-        More arguments of `gaussian_filter`.
+        More arguments of `gaussian_filter`; with ``saturate=True`` the terms are added up before they are rounded.
 
     Returns
     -------
@@ -225,14 +236,17 @@ def gaussian_gradient_magnitude(
            [2.24, 2.3 , 2.24],
            [1.54, 1.63, 1.54]])
     """
-    x = np.asarray(input)
+    x, saturate = read.array(input), kwargs.pop("saturate", False)
     spreads = _spreads(sigma, axes, x.ndim)
 
     def first(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
         order = [1 if i == axis else 0 for i in range(x.ndim)]
         return gaussian_filter(x, spreads, order, output, mode, cval, **kwargs)
 
-    return generic_gradient_magnitude(x, first, output, mode, cval, axes=axes)
+    def whole(output: OutputLike) -> Array:
+        return generic_gradient_magnitude(x, first, output, mode, cval, axes=axes)
+
+    return saturated(whole, x, output) if saturate else whole(output)
 
 
 def _spreads(sigma: SupportsFloat | Iterable[float], axes: AxesLike, ndim: int) -> list[float]:

@@ -4,8 +4,8 @@
 # It takes arrays that may be complex to have no parts.
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -13,10 +13,12 @@ import numpy as np
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sliding
+from fastconv.filtering.application import LinearFilter, NanPolicy
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.pictures import as_pictures
+from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["uniform_filter", "uniform_filter1d"]
@@ -32,6 +34,8 @@ def uniform_filter1d(
     origin: SupportsIndex = 0,
     *,
     saturate: bool = False,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """The mean of a sliding window along one axis.
@@ -41,7 +45,7 @@ def uniform_filter1d(
     input : array_like
     size : int
         Pixels of the window.
-    axis, output, mode, cval, origin, saturate, backend
+    axis, output, mode, cval, origin, saturate, nan_policy, progress, backend
         As for `correlate1d`.
 
     Returns
@@ -60,18 +64,11 @@ def uniform_filter1d(
     >>> ndimage.uniform_filter1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), size=3)
     array([4, 3, 4, 1, 4, 6, 6, 3])
     """
-    x, place, count, reaches = read_window(np.asarray(input), size, axis, mode, origin)
-    is_complex = x.dtype.kind == "c"
-    out = read.result_array(output, x, complex_result=is_complex)
-    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-    if is_complex:
-        _means(x.real, count, place, reaches, float(np.real(cval)), target.real, saturate, backend)
-        _means(x.imag, count, place, reaches, float(np.imag(cval)), target.imag, saturate, backend)
-    else:
-        _means(x, count, place, reaches, float(cval), target, saturate, backend)  # type: ignore[arg-type]
-    if target is not out:
-        out[...] = target
-    return out
+    x = read.array(input)
+    mean = _Mean(int(size), read.check_axis(axis, x.ndim), mode, cval, int(origin), saturate, backend)
+    return _mean_filter("uniform_filter1d", [mean], x.ndim, cval, nan_policy, saturate).applied(
+        x, output, progress
+    )
 
 
 def read_window(
@@ -154,10 +151,34 @@ class _Mean:
     backend: BackendName | None
 
     def __call__(self, x: Array, out: Array) -> None:
-        uniform_filter1d(
-            x, self.size, self.axis, out, self.mode, self.cval, self.origin,
-            saturate=self.saturate, backend=self.backend,
-        )  # fmt: skip
+        x, place, count, reaches = read_window(x, self.size, self.axis, self.mode, self.origin)
+        target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
+        parts = [(x, target, self.cval)]
+        if x.dtype.kind == "c":
+            parts = [
+                (x.real, target.real, float(np.real(self.cval))),
+                (x.imag, target.imag, float(np.imag(self.cval))),
+            ]
+        for source, into, cval in parts:
+            _means(source, count, place, reaches, float(cval), into, self.saturate, self.backend)  # type: ignore[arg-type]
+        if target is not out:
+            out[...] = target
+
+
+def _mean_filter(
+    op: str, means: Sequence[_Mean], ndim: int, cval: complex, nan_policy: NanPolicy, saturate: bool
+) -> LinearFilter:
+    reaches = [Reach()] * ndim
+    for each in means:
+        _, place, _, along = read_window(np.empty((0,) * ndim), each.size, each.axis, each.mode, each.origin)
+        reaches[place] = along[place]
+
+    def run(x: Array, out: Array, cval: complex) -> None:
+        given = [replace(each, cval=cval) for each in means]
+        passes.run(x, out, given, passes.between(out.dtype, saturate), _two_means)
+
+    weights = [np.full(each.size, 1 / each.size) for each in means]
+    return LinearFilter(op, run, reaches, weights, cval, nan_policy, saturate)
 
 
 def _two_means(first: _Mean, second: _Mean, x: Array, out: Array) -> bool:
@@ -180,6 +201,8 @@ def uniform_filter(
     *,
     axes: AxesLike = None,
     saturate: bool = False,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """The mean of a sliding window along several axes.
@@ -189,7 +212,7 @@ def uniform_filter(
     input : array_like
     size, mode, origin : scalar or sequence
         As for `uniform_filter1d`; one value for all of `axes`, or one for each.
-    output, cval, saturate, backend
+    output, cval, saturate, nan_policy, progress, backend
         As for `uniform_filter1d`.
     axes : int or sequence of int, optional
         Those along which the window extends; all by default.
@@ -210,8 +233,7 @@ def uniform_filter(
     >>> ndimage.uniform_filter(np.arange(9.0).reshape(3, 3))[1]
     array([3.33333333, 4.        , 4.66666667])
     """
-    x = np.asarray(input)
-    out = read.result_array(output, x, complex_result=x.dtype.kind == "c")
+    x = read.array(input)
     places = read.check_axes(axes, x.ndim)
     given = [
         read.for_each(value, len(places), name)
@@ -223,4 +245,5 @@ def uniform_filter(
         for place, size, mode, origin in zip(places, *given, strict=True)
         if size > 1
     ]
-    return passes.run(x, out, steps, passes.between(out.dtype, saturate), _two_means)
+    linear = _mean_filter("uniform_filter", steps, x.ndim, cval, nan_policy, saturate)
+    return linear.applied(x, output, progress)

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from fastconv.filtering import arguments as read
-from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
-from fastconv.ndimage.extrema import SizeLike, extreme_filter
+from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike, SizeLike
+from fastconv.ndimage.extrema import extreme_filter
 from fastconv.typing import Array, ArrayLike
 
 __all__ = [
@@ -93,7 +93,7 @@ def grey_dilation(
     array([0, 3, 3, 3, 0])
     """
     _check(size, footprint, structure)
-    x = np.asarray(input)
+    x = read.array(input)
     places = read.check_axes(axes, x.ndim)
     if structure is not None:
         structure = np.flip(np.asarray(structure))
@@ -224,7 +224,7 @@ def morphological_gradient(
     dilated = grey_dilation(input, size, footprint, structure, None, mode, cval, origin, axes=axes)
     into = output if isinstance(output, np.ndarray) else None
     eroded = grey_erosion(input, size, footprint, structure, into, mode, cval, origin, axes=axes)
-    return np.asarray(np.subtract(dilated, eroded, out=into))
+    return _difference(dilated, eroded, into, output)
 
 
 def morphological_laplace(
@@ -257,7 +257,7 @@ def morphological_laplace(
     >>> ndimage.morphological_laplace(np.array([0, 0, 5, 5]), size=3)
     array([ 0,  5, -5,  0])
     """
-    x = np.asarray(input)
+    x = read.array(input)
     dilated = grey_dilation(x, size, footprint, structure, None, mode, cval, origin, axes=axes)
     into = output if isinstance(output, np.ndarray) else None
     source = x.copy() if into is not None and np.may_share_memory(x, into) else x
@@ -298,12 +298,12 @@ def white_tophat(
     >>> ndimage.white_tophat(np.array([0, 9, 0, 3, 3, 3, 0]), size=3)
     array([0, 9, 0, 0, 0, 0, 0])
     """
-    x = np.asarray(input)
+    x = read.array(input)
     size = _one_of(size, footprint)
     source = x.copy() if output is not None and np.may_share_memory(x, output) else x
     eroded = grey_erosion(x, size, footprint, structure, None, mode, cval, origin, axes=axes)
     opened = grey_dilation(eroded, size, footprint, structure, output, mode, cval, origin, axes=axes)
-    return _difference(source, opened, opened)
+    return _difference(source, opened, opened, output)
 
 
 def black_tophat(
@@ -336,15 +336,18 @@ def black_tophat(
     >>> ndimage.black_tophat(np.array([5, 0, 5, 2, 2, 2, 5]), size=3)
     array([0, 5, 0, 0, 0, 0, 0])
     """
-    x = np.asarray(input)
+    x = read.array(input)
     size = _one_of(size, footprint)
     source = x.copy() if output is not None and np.may_share_memory(x, output) else x
     dilated = grey_dilation(x, size, footprint, structure, None, mode, cval, origin, axes=axes)
     closed = grey_erosion(dilated, size, footprint, structure, output, mode, cval, origin, axes=axes)
-    return _difference(closed, source, closed)
+    return _difference(closed, source, closed, output)
 
 
-def _difference(a: Array, b: Array, out: Array) -> Array:
-    if a.dtype == np.bool_ and b.dtype == np.bool_:
-        return np.asarray(np.bitwise_xor(a, b, out=out))
-    return np.asarray(np.subtract(a, b, out=out))
+def _difference(a: Array, b: Array, out: Array | None, output: OutputLike) -> Array:
+    """`a` less `b`, of booleans where they differ; masked where one of them is."""
+    subtract = np.bitwise_xor if a.dtype == np.bool_ and b.dtype == np.bool_ else np.subtract
+    result = subtract(np.ma.getdata(a), np.ma.getdata(b), out=None if out is None else np.ma.getdata(out))
+    masked = np.ma.isMaskedArray(a) or np.ma.isMaskedArray(b)
+    mask = np.ma.getmaskarray(a) | np.ma.getmaskarray(b) if masked else None
+    return read.with_mask(np.asarray(result), mask, output)

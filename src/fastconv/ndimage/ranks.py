@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
-from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike
+from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike, SizeLike
 from fastconv.filtering.blocks import block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.network import MOST_PIXELS, Network, ranked_pictures, select, selection
-from fastconv.ndimage.extrema import SizeLike, extreme_filter
+from fastconv.filtering.ordered import first_reach, window_slabs
+from fastconv.filtering.parts import wants_parts
+from fastconv.ndimage.extrema import extreme_filter, masked_windows
+from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["median_filter", "percentile_filter", "rank_filter"]
@@ -37,6 +40,7 @@ def rank_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """The pixel of a rank among those of a sliding window, sorted.
@@ -46,7 +50,7 @@ def rank_filter(
     input : array_like
     rank : int
         0 is the smallest, -1 the largest.
-    size, footprint, output, mode, cval, origin, axes, backend
+    size, footprint, output, mode, cval, origin, axes, progress, backend
         As for `minimum_filter`.
 
     Returns
@@ -67,7 +71,7 @@ def rank_filter(
     """
     place = operator.index(rank)
     return _rank_filter(
-        input, lambda count: place, size, footprint, output, mode, cval, origin, axes, backend
+        input, lambda count: place, size, footprint, output, mode, cval, origin, axes, backend, progress
     )
 
 
@@ -81,13 +85,14 @@ def median_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """The median of a sliding window; of an even number of pixels the upper one of the middle two.
 
     Parameters
     ----------
-    input, size, footprint, output, mode, cval, origin, axes, backend
+    input, size, footprint, output, mode, cval, origin, axes, progress, backend
         As for `minimum_filter`.
 
     Returns
@@ -102,7 +107,7 @@ def median_filter(
     array([1, 1, 1, 2, 2, 2])
     """
     return _rank_filter(
-        input, lambda count: count // 2, size, footprint, output, mode, cval, origin, axes, backend
+        input, lambda count: count // 2, size, footprint, output, mode, cval, origin, axes, backend, progress
     )
 
 
@@ -117,6 +122,7 @@ def percentile_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """The pixel below which that part of a sliding window lies.
@@ -126,7 +132,7 @@ def percentile_filter(
     input : array_like
     percentile : float
         From 0 to 100; -20 is 80.
-    size, footprint, output, mode, cval, origin, axes, backend
+    size, footprint, output, mode, cval, origin, axes, progress, backend
         As for `minimum_filter`.
 
     Returns
@@ -147,7 +153,7 @@ def percentile_filter(
     def rank(count: int) -> int:
         return count - 1 if part == 100 else int(count * float(part) / 100.0)
 
-    return _rank_filter(input, rank, size, footprint, output, mode, cval, origin, axes, backend)
+    return _rank_filter(input, rank, size, footprint, output, mode, cval, origin, axes, backend, progress)
 
 
 def _rank_filter(
@@ -161,7 +167,37 @@ def _rank_filter(
     origin: int | Iterable[int],
     axes: AxesLike,
     backend: BackendName | None,
+    progress: ProgressLike | None,
 ) -> Array:
+    array = read.array(input)
+    if wants_parts(array, output, progress):
+
+        def run(x: Array, out: Array) -> Array:
+            return _rank_whole(x, rank_of, size, footprint, out, mode, cval, origin, axes, backend)
+
+        first = first_reach(array.ndim, size, footprint, mode, origin, axes)
+        return window_slabs("ndimage", run, first, array, output, progress)
+    return _rank_whole(array, rank_of, size, footprint, output, mode, cval, origin, axes, backend)
+
+
+def _rank_whole(
+    input: ArrayLike,
+    rank_of: Callable[[int], int],
+    size: SizeLike,
+    footprint: ArrayLike | None,
+    output: OutputLike,
+    mode: ModeLike,
+    cval: float,
+    origin: int | Iterable[int],
+    axes: AxesLike,
+    backend: BackendName | None,
+) -> Array:
+    if isinstance(input, np.ma.MaskedArray):
+        data = np.ma.getdata(input)
+        result = _rank_whole(data, rank_of, size, footprint, output, mode, cval, origin, axes, backend)
+        return read.with_mask(
+            result, masked_windows(input, size, footprint, mode, origin, axes, backend), output
+        )
     if size is not None and footprint is not None:
         warnings.warn("ignoring size because footprint is set", UserWarning, stacklevel=3)
     x = read.real(input)

@@ -7,8 +7,9 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from fastconv.filtering import sliding, sums
+from fastconv.filtering import sums
 from fastconv.filtering.blocks import Reach
+from fastconv.ndimage.means import uniform_filter
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["match_template"]
@@ -68,6 +69,10 @@ def match_template(
     [5, 11]
     """
     picture, part = np.asarray(image), np.asarray(template)
+    if np.ma.isMaskedArray(image) or np.ma.isMaskedArray(template):
+        raise TypeError(
+            "match_template: image or template is a masked array, but needs a plain one: fill it first"
+        )
     if picture.ndim not in (2, 3) or part.ndim != picture.ndim:
         raise ValueError(
             f"match_template: image has {picture.ndim} axes and template {part.ndim}, but both need two or three"
@@ -91,13 +96,22 @@ def match_template(
     products = np.empty(shape)
     reaches = [Reach(0, taps - 1) for taps in kernel.shape]
     sums.correlate(values, kernel, reaches, 0.0, products, list, backend=backend)
-    first, second = values, values * values
-    for axis, taps in enumerate(kernel.shape):
-        first, second = sliding.sums(first, axis, taps), sliding.sums(second, axis, taps)
-    spread = second - first * first / kernel.size
-    largest = float(second.max(initial=0.0))
-    lengths = np.sqrt(spread.clip(0)) * math.sqrt(float((kernel * kernel).sum()))
-    result = np.zeros(shape)
-    told = spread > largest * kernel.size * np.finfo(np.float64).eps
-    np.divide(products, lengths, out=result, where=told & (lengths > 0))
-    return result.clip(-1, 1).astype(result_dtype)
+    # A window within the image is that of the pixel in its middle.
+    within = tuple(
+        slice(taps // 2, taps // 2 + count) for taps, count in zip(kernel.shape, shape, strict=True)
+    )
+    mean, square = (
+        uniform_filter(each, kernel.shape, backend=backend)[within] for each in (values, values * values)
+    )
+    largest = float(square.max(initial=0.0))
+    np.multiply(mean, mean, out=mean)
+    variance = np.subtract(square, mean, out=mean)
+    flat = variance <= largest * kernel.size * np.finfo(np.float64).eps
+    length = math.sqrt(kernel.size * float((kernel * kernel).sum()))
+    if not length:
+        return np.zeros(shape, result_dtype)
+    np.sqrt(np.maximum(variance, 0, out=variance), out=variance)
+    variance *= length
+    variance[flat] = np.inf
+    np.divide(products, variance, out=products)
+    return products.clip(-1, 1, out=products).astype(result_dtype, copy=False)

@@ -43,6 +43,7 @@ class Exporter:
     def __init__(self, graph: Graph) -> None:
         self._names: dict[Value, str] = {}
         self._taken: set[str] = {""}
+        self._taken_by_nodes: set[str] = set()
         self._initializers: list[Record] = []
         self._domains: dict[str, int] = {}
         self._version = OPSET
@@ -69,11 +70,7 @@ class Exporter:
         name = self._names.get(value)
         if name is not None:
             return name
-        name, count = value.name, 0
-        while name in self._taken:
-            count += 1
-            name = f"{value.name or 'value'}_{count}"
-        self._taken.add(name)
+        name = _unique(value.name, self._taken)
         self._names[value] = name
         if value.is_constant:
             if value.element:
@@ -126,7 +123,7 @@ class Exporter:
         return {
             "input": ["" if value is None else self._name(value) for value in node.inputs],
             "output": ["" if value is None else self._name(value) for value in node.outputs],
-            "name": node.name,
+            "name": node.name and _unique(node.name, self._taken_by_nodes),
             "op_type": name,
             "domain": domain,
             "attribute": [self._attribute(node, key) for key in node.attributes],
@@ -147,6 +144,16 @@ class Exporter:
         elif field == "strings":
             value = [part.encode() for part in value]
         return {"name": name, "type": number, field: value}
+
+
+def _unique(wanted: str, taken: set[str]) -> str:
+    """`wanted`, with a number behind it where it is taken; it is taken from now on."""
+    name, count = wanted, 0
+    while name in taken:
+        count += 1
+        name = f"{wanted or 'value'}_{count}"
+    taken.add(name)
+    return name
 
 
 def newest(node: Node) -> list[Node]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 from fastconv.backends import resolve
 from fastconv.execution.arrays import as_array
@@ -40,6 +40,7 @@ def conv2d(
     groups: SupportsIndex = 1,
     *,
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     activation: ActivationLike | None = None,
     residual: ArrayLike | None = None,
@@ -68,8 +69,10 @@ def conv2d(
         bottom and right; ``"full"`` every window that touches the image.
     groups : int
         Channels are split into so many groups that do not see each other.
-    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
-        What the padding holds: zeros, or pixels as `pad2d` says.
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric", "constant"}
+        What the padding holds: zeros, pixels as `pad2d` says, or `padding_value`.
+    padding_value : float
+        What mode ``"constant"`` pads with, rounded as the sums' dtype does; other modes take none.
     layout : {"NCHW", "NHWC"}
     activation : str or tuple, optional
         Applied to the finished output: ``"relu"``, ``"relu6"``, ``"leaky_relu"``, ``"sigmoid"``, ``"tanh"``,
@@ -116,8 +119,21 @@ def conv2d(
             [81., 90.]]], dtype=float32)
     >>> fastconv.conv2d(x, box, stride=2, padding="same").shape
     (1, 2, 2)
+    >>> fastconv.conv2d(x[:, :1, :2], box, padding=1, padding_mode="constant", padding_value=100)
+    array([[[701., 701.]]], dtype=float32)
     """
-    given = (stride, padding, dilation, groups, padding_mode, layout, activation, precision, algorithm)
+    given = (
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode,
+        padding_value,
+        layout,
+        activation,
+        precision,
+        algorithm,
+    )
     return convolve("conv2d", x, weight, bias, residual, out, backend, given)
 
 
@@ -130,6 +146,7 @@ def depthwise_conv2d(
     dilation: PairLike = 1,
     *,
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     activation: ActivationLike | None = None,
     residual: ArrayLike | None = None,
@@ -147,7 +164,8 @@ def depthwise_conv2d(
     weight : array_like
         ``(C * M, 1, kH, kW)``; with ``layout="NHWC"`` ``(kH, kW, 1, C * M)``: `M` filters for each channel, and
         output channel ``c * M + m`` is filter `m` of channel `c`.
-    bias, stride, padding, dilation, padding_mode, layout, activation, residual, out, precision, algorithm, backend
+    bias, stride, padding, dilation, padding_mode, padding_value, layout, activation, residual, out, precision, \
+    algorithm, backend
         As for `conv2d`.
 
     Returns
@@ -168,7 +186,18 @@ def depthwise_conv2d(
     >>> fastconv.depthwise_conv2d(x, weight).ravel()
     array([ 9., 18.], dtype=float32)
     """
-    given = (stride, padding, dilation, None, padding_mode, layout, activation, precision, algorithm)
+    given = (
+        stride,
+        padding,
+        dilation,
+        None,
+        padding_mode,
+        padding_value,
+        layout,
+        activation,
+        precision,
+        algorithm,
+    )
     return convolve("depthwise_conv2d", x, weight, bias, residual, out, backend, given, depthwise=True)
 
 
@@ -182,6 +211,7 @@ def separable_conv2d(
     dilation: PairLike = 1,
     *,
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     activation: ActivationLike | None = None,
     residual: ArrayLike | None = None,
@@ -202,7 +232,7 @@ def separable_conv2d(
         ``(C_out, C * M, 1, 1)``; with ``layout="NHWC"`` ``(1, 1, C * M, C_out)``.
     bias, activation, residual, out
         As for `conv2d`; they belong to the 1x1 convolution.
-    stride, padding, dilation, padding_mode
+    stride, padding, dilation, padding_mode, padding_value
         As for `conv2d`; they belong to the depthwise convolution.
     layout, precision, algorithm, backend
         As for `conv2d`; `algorithm` is that of the depthwise convolution.
@@ -233,7 +263,8 @@ def separable_conv2d(
     array = as_array(op, "x", x)
     first = ConvOptions.read(
         op, stride, padding, dilation, None,
-        padding_mode=padding_mode, layout=layout, precision=precision, algorithm=algorithm, depthwise=True,
+        padding_mode=padding_mode, padding_value=padding_value, layout=layout,
+        precision=precision, algorithm=algorithm, depthwise=True,
     )  # fmt: skip
     second = ConvOptions.read(op, 1, 0, 1, 1, layout=layout, activation=activation, precision=precision)
     depthwise, pointwise = read_separable(op, depthwise_weight, pointwise_weight, layout)
@@ -274,6 +305,7 @@ def conv1d(
     groups: SupportsIndex = 1,
     *,
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     activation: ActivationLike | None = None,
     residual: ArrayLike | None = None,
@@ -291,7 +323,8 @@ def conv1d(
     weight : array_like
         ``(C_out, C_in // groups, k)``; channels last ``(k, C_in // groups, C_out)``.
     padding : int, (before, after), "valid", "same" or "full"
-    bias, stride, dilation, groups, padding_mode, layout, activation, residual, out, precision, algorithm, backend
+    bias, stride, dilation, groups, padding_mode, padding_value, layout, activation, residual, out, precision, \
+    algorithm, backend
         As for `conv2d`, with one spatial axis.
 
     Returns
@@ -314,7 +347,8 @@ def conv1d(
     check_layout(op, layout)
     options = ConvOptions.read(
         op, *options_1d(op, stride, padding, dilation), groups,
-        padding_mode=padding_mode, layout=layout, activation=activation, precision=precision, algorithm=algorithm,
+        padding_mode=padding_mode, padding_value=padding_value, layout=layout,
+        activation=activation, precision=precision, algorithm=algorithm,
     )  # fmt: skip
     image = expand(op, "x", x, layout)
     kernel = expand_weight(op, weight, layout)

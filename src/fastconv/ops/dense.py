@@ -66,6 +66,6 @@ def dense(
     rows, compute = math.prod(shape[:-1]), compute_dtype(dtype)
     images = native(array, compute).reshape(rows, array.shape[-1], 1, 1)
     kernels = native(matrix, compute).reshape(*matrix.shape, 1, 1)
-    given = (1, 0, 1, 1, "zeros", "NCHW", activation, None, None)
+    given = (1, 0, 1, 1, "zeros", 0.0, "NCHW", activation, None, None)
     convolve(op, images, kernels, added, None, result.buffer.reshape(rows, shape[-1], 1, 1), backend, given)
     return result.value()

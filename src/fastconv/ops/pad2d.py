@@ -36,12 +36,13 @@ def pad2d(
         ``(N, C, H, W)``, ``(N, H, W, C)`` with ``layout="NHWC"``, or one image without `N`; any real dtype.
     padding : int, pair, or pair of pairs
         Pixels on every side; ``(vertical, horizontal)``; or ``((top, bottom), (left, right))``.
-    mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
+    mode : {"zeros", "reflect", "replicate", "circular", "symmetric", "constant"}
         Where the new pixels come from: `value`; the image mirrored without its edge pixel; its edge pixel;
         its other end; or the image mirrored with its edge pixel. Sides longer than the image go on with its pattern,
         as those of `numpy.pad` do.
     value : number
-        What mode ``"zeros"`` pads with, rounded as the dtype of `x` does; integers need an integer that they can hold.
+        What modes ``"zeros"`` and ``"constant"`` pad with, rounded as the dtype of `x` does; integers need an integer
+        that they can hold.
     layout : {"NCHW", "NHWC"}
     backend : str, optional
 

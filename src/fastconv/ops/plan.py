@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, SupportsIndex
+from typing import Any, SupportsFloat, SupportsIndex
 
 from fastconv.execution.convolution import read_planned
 from fastconv.ops.plan_base import Plan
@@ -67,6 +67,7 @@ def plan_conv2d(
     *,
     input_shape: ShapeLike | None = None,
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     activation: ActivationLike | None = None,
     precision: Precision | None = None,
@@ -78,7 +79,8 @@ def plan_conv2d(
 
     Parameters
     ----------
-    weight, bias, stride, padding, dilation, groups, padding_mode, layout, activation, precision, algorithm, backend
+    weight, bias, stride, padding, dilation, groups, padding_mode, padding_value, layout, activation, precision, \
+    algorithm, backend
         As for `conv2d`. The plan keeps copies of `weight` and `bias`, and the backend chosen now.
     input_shape : tuple of int, optional
         Shape of the `x` to come: weights are prepared for it at once, and `explain` describes it.
@@ -107,7 +109,8 @@ def plan_conv2d(
     """
     options = ConvOptions.read(
         "plan_conv2d", stride, padding, dilation, groups,
-        padding_mode=padding_mode, layout=layout, activation=activation, precision=precision, algorithm=algorithm,
+        padding_mode=padding_mode, padding_value=padding_value, layout=layout,
+        activation=activation, precision=precision, algorithm=algorithm,
     )  # fmt: skip
     return Conv2dPlan(options, *read_planned(options, weight, bias, backend), input_shape, tune)
 
@@ -121,6 +124,7 @@ def plan_depthwise_conv2d(
     *,
     input_shape: ShapeLike | None = None,
     padding_mode: PaddingMode = "zeros",
+    padding_value: SupportsFloat = 0.0,
     layout: Layout = "NCHW",
     activation: ActivationLike | None = None,
     precision: Precision | None = None,
@@ -132,7 +136,8 @@ def plan_depthwise_conv2d(
 
     Parameters
     ----------
-    weight, bias, stride, padding, dilation, padding_mode, layout, activation, precision, algorithm, backend
+    weight, bias, stride, padding, dilation, padding_mode, padding_value, layout, activation, precision, \
+    algorithm, backend
         As for `depthwise_conv2d`.
     input_shape : tuple of int, optional
         As for `plan_conv2d`.
@@ -157,7 +162,8 @@ def plan_depthwise_conv2d(
     """
     options = ConvOptions.read(
         "plan_depthwise_conv2d", stride, padding, dilation, None,
-        padding_mode=padding_mode, layout=layout, activation=activation, precision=precision, algorithm=algorithm,
+        padding_mode=padding_mode, padding_value=padding_value, layout=layout,
+        activation=activation, precision=precision, algorithm=algorithm,
         depthwise=True,
     )  # fmt: skip
     return DepthwiseConv2dPlan(options, *read_planned(options, weight, bias, backend), input_shape, tune)

@@ -90,7 +90,7 @@ def conv_transpose2d(
     if output_padding is None:
         raise TypeError("conv_transpose2d: output_padding is None, but needs an integer or a pair")
     given = (
-        stride, padding, dilation, groups, "zeros", layout, activation, precision, algorithm, output_padding,
+        stride, padding, dilation, groups, "zeros", 0.0, layout, activation, precision, algorithm, output_padding,
     )  # fmt: skip
     return convolve("conv_transpose2d", x, weight, bias, residual, out, backend, given)
 

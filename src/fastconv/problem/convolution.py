@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, SupportsIndex, cast
+from typing import Any, SupportsFloat, SupportsIndex, cast
 
 import numpy as np
 
@@ -47,6 +47,7 @@ class ConvOptions:
     groups: int | None  # None: depthwise, one group for each input channel
     output_padding: Pair | None  # None: not transposed
     padding_mode: PaddingMode
+    padding_value: float
     layout: Layout
     activation: Activation | None
     precision: Precision | None
@@ -62,6 +63,7 @@ class ConvOptions:
         dilation: PairLike,
         groups: SupportsIndex | None,
         padding_mode: PaddingMode = "zeros",
+        padding_value: SupportsFloat = 0.0,
         layout: Layout = "NCHW",
         activation: ActivationLike | None = None,
         precision: Precision | None = None,
@@ -82,7 +84,7 @@ class ConvOptions:
             arguments.pair(op, "dilation", dilation, 1),
             None if depthwise else arguments.integer(op, "groups", cast(SupportsIndex, groups), 1),
             None if output_padding is None else arguments.pair(op, "output_padding", output_padding, 0),
-            arguments.choice(op, "padding_mode", padding_mode, opt.PADDING_MODES),
+            *opt.padding_fill(op, padding_mode, padding_value),
             check_layout(op, layout),
             opt.activation(op, activation),
             None if precision is None else arguments.precision(op, precision),
@@ -107,7 +109,7 @@ class ConvOptions:
             given["groups"] = self.groups
         if self.output_padding is not None:
             return given | {"output_padding": self.output_padding}
-        return given | {"padding_mode": self.padding_mode}
+        return given | {"padding_mode": self.padding_mode, "padding_value": self.padding_value}
 
     def problem(
         self,
@@ -335,13 +337,20 @@ def padding_tables(o: ConvOptions, problem: ConvProblem) -> tuple[ConvProblem, B
     """For a padding mode other than zeros: the unpadded problem, and how to pad first."""
     if o.padding_mode == "zeros" or problem.padding == (0, 0, 0, 0):
         return None
+    with np.errstate(over="ignore"):
+        if math.isfinite(o.padding_value) and not np.isfinite(problem.dtype.type(o.padding_value)):
+            raise ValueError(
+                f"{o.op}: padding_value is {o.padding_value}, which the dtype {problem.dtype} of the sums cannot hold"
+            )
     borders = _border(problem, 0), _border(problem, 1)
     stride = tuple(problem.kernel[a] if borders[a].seen else problem.stride[a] for a in (0, 1))
     dilation = tuple(1 if borders[a].seen else problem.dilation[a] for a in (0, 1))
     shape = batch_shape(o.layout, problem.batch, problem.channels, (borders[0].length, borders[1].length))
     weight = weight_shape(o.layout, problem.filters, problem.channels // problem.groups, problem.kernel)
     values = {field.name: getattr(o, field.name) for field in fields(o)}
-    changed = {"stride": stride, "dilation": dilation, "padding": (0, 0, 0, 0), "padding_mode": "zeros"}
+    changed = {
+        "stride": stride, "dilation": dilation, "padding": (0, 0, 0, 0), "padding_mode": "zeros", "padding_value": 0.0,
+    }  # fmt: skip
     inner = _equal(*(values | changed).values())
     return inner.problem(shape, weight, problem.dtype, problem.precision), borders
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, SupportsFloat, cast, get_args
 
 from fastconv.arguments import choice, integer, is_sequence, number, pair
 from fastconv.text import echo
@@ -46,6 +46,19 @@ def padding(op: str, value: PaddingLike) -> Padding:
         )
     vertical, horizontal = pair(op, "padding", cast(PairLike, value), 0)
     return vertical, vertical, horizontal, horizontal
+
+
+def padding_fill(op: str, mode: PaddingMode, value: SupportsFloat) -> tuple[PaddingMode, float]:
+    """A mode, and what mode "constant" pads with; 0 is mode "zeros", which needs no padded image."""
+    mode = choice(op, "padding_mode", mode, PADDING_MODES)
+    fill = number(op, "padding_value", value)
+    if mode != "constant":
+        if fill:
+            raise ValueError(
+                f"{op}: padding_value is {echo(value)}, but padding_mode is {mode!r}: only 'constant' takes a value"
+            )
+        return mode, 0.0
+    return ("constant", fill) if fill else ("zeros", 0.0)
 
 
 def padding_in_numbers(op: str, value: PaddingLike) -> Sides:

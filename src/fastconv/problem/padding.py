@@ -55,7 +55,7 @@ def sources(border: Border, mode: PaddingMode) -> NDArray[np.int64]:
     Sides longer than the image go on with its pattern, as those of `numpy.pad` do.
     """
     i, size = border.places(), border.size
-    if mode == "zeros":
+    if mode in ("zeros", "constant"):
         return np.where((i >= 0) & (i < size), i, -1)
     if mode == "replicate":
         return np.clip(i, 0, size - 1)

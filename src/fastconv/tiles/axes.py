@@ -102,7 +102,7 @@ class Padded:
         first, last = max(low, 0), min(high, self.size)
         if (first, last) == (low, high):
             return Cut(first, last)
-        if self.mode == "zeros" and first < last:
+        if self.mode in ("zeros", "constant") and first < last:
             return Cut(first, last, first - low, high - last)
         border = Border(self.size, -low, 0, (high - low, 1, 1, 1))
         return Cut(first, last, places=sources(border, self.mode))

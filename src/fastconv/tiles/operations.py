@@ -111,7 +111,9 @@ def _options(call: Call) -> ConvOptions:
     given = call.given
     padding = given["padding"]
     keys = {
-        key: given[key] for key in ("padding_mode", "activation", "precision", "algorithm") if key in given
+        key: given[key]
+        for key in ("padding_mode", "padding_value", "activation", "precision", "algorithm")
+        if key in given
     }
     depthwise = call.name in ("depthwise_conv2d", "separable_conv2d")
     extra = given.get("output_padding")
@@ -152,15 +154,16 @@ def _convolution(call: Call, plan: Plan | None = None) -> Network:
         Padded(n, m, d * (k - 1) + 1, s, problem.padding[2 * axis], mode)
         for axis, (n, m, k, d, s) in enumerate(rows)
     ]
-    if mode == "zeros":
-        changed: dict[str, Any] = {"padding": 0}
-    else:
-        changed = {"padding": 0, "padding_mode": "zeros"}
+    changed: dict[str, Any] = {"padding": 0}
+    if mode != "zeros":
+        changed |= {"padding_mode": "zeros", "padding_value": 0.0}
     chosen = whole_algorithm(call, plan)
     if chosen is not None:
         changed["algorithm"] = chosen
     run = _planned(call, changed) or call.calling(**changed)
-    network = call.network(tuple(rules[-len(call.axes) :]), lambda blocks, cuts: run(blocks[0]), 0.0)
+    network = call.network(
+        tuple(rules[-len(call.axes) :]), lambda blocks, cuts: run(blocks[0]), options.padding_value
+    )
     if call.name == "separable_conv2d":  # what is between its two convolutions
         network.layers[0].inner = problem.filters * weight.itemsize
     return network

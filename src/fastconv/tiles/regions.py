@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends import use_backend
+from fastconv.problem.dtypes import float_result
 from fastconv.tiles.axes import Cut, Interval, merged
 from fastconv.tiles.layers import Layer, Network
 from fastconv.typing import Array
@@ -149,6 +150,8 @@ def _block(
     block = _part(x, axes, parts)
     if fill is None:
         return block
+    if block.dtype.kind in "biu" and fill and not _holds(block.dtype, fill):
+        block = block.astype(float_result(block.dtype))  # as the convolution would before it pads
     if any(map(any, sides)):
         block = _filled(block, axes, sides, fill)
     for axis, have, cut in zip(axes, held, cuts, strict=True):
@@ -165,6 +168,11 @@ def _shift(held: list[Interval], start: int) -> int:
             return total - first
         total += stop - first
     raise AssertionError(f"pixel {start} is not in {held}")
+
+
+def _holds(dtype: np.dtype[Any], value: float) -> bool:
+    with np.errstate(invalid="ignore"):
+        return bool(np.array(value).astype(dtype) == value)
 
 
 def _filled(block: Array, axes: tuple[int, ...], sides: Sequence[tuple[int, int]], fill: float) -> Array:

@@ -14,10 +14,10 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from fastconv.arguments import integer
+from fastconv.progress import Progress
 from fastconv.settings.threads import get_num_threads, num_threads
 from fastconv.tiles.journal import Journal, fingerprint
 from fastconv.tiles.processes import on_processes
-from fastconv.tiles.progress import Progress
 from fastconv.tiles.tiled import Tile, Tiling, described, read, tiling
 from fastconv.typing import Array
 

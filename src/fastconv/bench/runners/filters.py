@@ -28,6 +28,7 @@ _SPREAD, _REACH = 2.0, 6  # of the Gaussian: 13 pixels, for all libraries
 _FILTERS = (
     "gaussian", "sobel", "kernel 3x3", "kernel 5x5", "kernel 11x11", "mean 5x5", "mean 31x31",
     "maximum 3x3", "maximum 15x15", "median 3x3", "median 5x5", "median 15x15", "large 127x127", "large 255x255",
+    "NaN 11x11", "template 31x31",
 )  # fmt: skip
 
 
@@ -65,12 +66,13 @@ def libraries(threads: int) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def filter_names(picture: Picture) -> tuple[str, ...]:
-    """Medians of many pixels are of bytes, large kernels of one plane of floats."""
+    """Medians of many pixels are of bytes, large kernels and NaN of one plane of floats, templates of one plane."""
     return tuple(
         name
         for name in _FILTERS
         if not (name == "median 15x15" and picture.dtype != "uint8")
-        and not (name.startswith("large") and (picture.dtype, picture.colour) != ("float32", "grey"))
+        and not (name.startswith(("large", "NaN")) and (picture.dtype, picture.colour) != ("float32", "grey"))
+        and not (name.startswith("template") and picture.colour != "grey")
     )
 
 
@@ -80,7 +82,11 @@ def calls_of(name: str, x: Array, found: Mapping[str, Any], threads: int) -> dic
     count = int(size.partition("x")[0]) if size else 0
     kernel = np.random.default_rng(1).random((count or 1, count or 1))
     kernel /= kernel.sum()
-    calls = {"fastconv": _scipys(ndimage, signal, kind, count, kernel, x)}
+    if kind == "NaN":  # one pixel in a hundred
+        x = np.where(np.random.default_rng(2).random(x.shape) < 0.01, x.dtype.type(np.nan), x)
+    own = _scipys(ndimage, signal, kind, count, kernel, x)
+    assert own is not None
+    calls = {"fastconv": own}
     others: dict[str, Callable[..., Call | None]] = {
         "scipy": partial(_scipys, workers=threads), "opencv": _opencvs, "skimage": _skimages, "astropy": _astropys,
     }  # fmt: skip
@@ -97,11 +103,17 @@ def calls_of(name: str, x: Array, found: Mapping[str, Any], threads: int) -> dic
 
 def _scipys(
     filters: Any, transforms: Any, kind: str, count: int, kernel: Array, x: Array, workers: int | None = None
-) -> Call:
+) -> Call | None:
     options: dict[str, Any] = {"mode": "mirror"}
     own = workers is None
     if own and x.dtype == np.uint8 and kind in ("gaussian", "kernel", "mean"):
         options["saturate"] = True  # as OpenCV
+    if kind in ("NaN", "template"):
+        if not own:
+            return None
+        if kind == "NaN":
+            return lambda: filters.convolve(x, kernel, mode="constant", nan_policy="interpolate")
+        return lambda: filters.match_template(x, _middle(x, count))
     if kind == "large":
         weights = kernel.astype(x.dtype)
         if own:
@@ -130,6 +142,12 @@ def _scipys(
     return lambda: getattr(filters, function)(x, count, axes=(0, 1), **options)
 
 
+def _middle(x: Array, count: int) -> Array:
+    """A part of a picture that is looked for in it."""
+    row, column = ((size - count) // 2 for size in x.shape)
+    return x[row : row + count, column : column + count]
+
+
 def _opencvs(cv2: Any, kind: str, count: int, kernel: Array, x: Array) -> Call | None:
     if kind == "gaussian":
         return lambda: cv2.GaussianBlur(x, (2 * _REACH + 1,) * 2, _SPREAD)
@@ -142,6 +160,11 @@ def _opencvs(cv2: Any, kind: str, count: int, kernel: Array, x: Array) -> Call |
         return lambda: cv2.dilate(x, box)
     if kind == "median":
         return lambda: cv2.medianBlur(x, count)
+    if kind == "template":
+        part = np.ascontiguousarray(_middle(x, count))
+        return lambda: cv2.matchTemplate(x, part, cv2.TM_CCOEFF_NORMED)
+    if kind == "NaN":
+        return None
     return lambda: cv2.filter2D(x, -1, kernel)
 
 
@@ -154,11 +177,18 @@ def _skimages(filters: Any, kind: str, count: int, kernel: Array, x: Array) -> C
     if kind == "median" and x.ndim == 2:
         box = np.ones((count, count), bool)
         return lambda: filters.median(x, box)
+    if kind == "template":
+        feature = importlib.import_module("skimage.feature")
+        return lambda: feature.match_template(x, _middle(x, count))
+    if kind == "maximum" and x.ndim == 2:
+        morphology = importlib.import_module("skimage.morphology")
+        box = np.ones((count, count), bool)
+        return lambda: morphology.dilation(x, box)
     return None
 
 
 def _astropys(convolution: Any, kind: str, count: int, kernel: Array, x: Array) -> Call | None:
-    if x.ndim == 3 or kind not in ("kernel", "large") or count % 2 == 0:
+    if x.ndim == 3 or kind not in ("kernel", "large", "NaN") or count % 2 == 0:
         return None
-    function = convolution.convolve if kind == "kernel" else convolution.convolve_fft
+    function = convolution.convolve_fft if kind == "large" else convolution.convolve
     return lambda: function(x, kernel, normalize_kernel=False)

@@ -10,6 +10,7 @@ from fastconv.nn.operations.conv import CONV1D, CONV2D, CONV_TRANSPOSE2D
 from fastconv.nn.scope import SCOPE
 from fastconv.problem.options import activation as read_activation
 from fastconv.problem.options import padding as read_padding
+from fastconv.problem.options import padding_fill
 from fastconv.typing import ActivationLike, PaddingLike, PaddingMode, PairLike, SingleLike
 
 
@@ -25,7 +26,9 @@ class Conv2D(Module):
     bias : bool
     activation : str or tuple, optional
         As of `fastconv.conv2d`, applied to the output (as in Keras).
-    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric", "constant"}
+    padding_value : float
+        Of mode ``"constant"``.
     init : str or callable
         How weights begin, of `nn.initialisers`; biases are 0. (PyTorch's default is another: uniform, of both.)
 
@@ -56,6 +59,7 @@ class Conv2D(Module):
         bias: bool = True,
         activation: ActivationLike | None = None,
         padding_mode: PaddingMode = "zeros",
+        padding_value: float = 0.0,
         init: Any = "he",
         **options: Any,
     ) -> None:
@@ -68,7 +72,8 @@ class Conv2D(Module):
         self.padding = padding
         self.groups = integer(name, "groups", groups, 1)
         read_activation(name, activation)
-        self.activation, self.padding_mode, self.init = activation, padding_mode, init
+        self.activation, self.init = activation, init
+        self.padding_mode, self.padding_value = padding_fill(name, padding_mode, padding_value)
         if self.filters % self.groups:
             raise ValueError(f"{name}: groups is {groups}, but needs to divide the {filters} filters")
         self.declare("weight")
@@ -85,6 +90,7 @@ class Conv2D(Module):
             dilation=self.dilation,
             groups=self.groups,
             padding_mode=self.padding_mode,
+            padding_value=self.padding_value,
             activation=self.activation,
             layout=SCOPE.layout,
         )
@@ -110,7 +116,7 @@ class DepthwiseConv2D(Module):
         As of `fastconv.conv2d`.
     depth_multiplier : int
         Outputs of each channel, as in Keras; PyTorch: a `groups` of all channels.
-    bias, activation, padding_mode, init
+    bias, activation, padding_mode, padding_value, init
         As of `Conv2D`.
 
     Examples
@@ -133,6 +139,7 @@ class DepthwiseConv2D(Module):
         bias: bool = True,
         activation: ActivationLike | None = None,
         padding_mode: PaddingMode = "zeros",
+        padding_value: float = 0.0,
         init: Any = "he",
         **options: Any,
     ) -> None:
@@ -144,7 +151,8 @@ class DepthwiseConv2D(Module):
         self.padding = padding
         self.depth_multiplier = integer(name, "depth_multiplier", depth_multiplier, 1)
         read_activation(name, activation)
-        self.activation, self.padding_mode, self.init = activation, padding_mode, init
+        self.activation, self.init = activation, init
+        self.padding_mode, self.padding_value = padding_fill(name, padding_mode, padding_value)
         self.declare("weight")
         self.declare("bias", bias)
 
@@ -163,6 +171,7 @@ class DepthwiseConv2D(Module):
             dilation=self.dilation,
             groups=channels,
             padding_mode=self.padding_mode,
+            padding_value=self.padding_value,
             activation=self.activation,
             layout=SCOPE.layout,
         )
@@ -282,6 +291,7 @@ class Conv1D(Module):
         bias: bool = True,
         activation: ActivationLike | None = None,
         padding_mode: PaddingMode = "zeros",
+        padding_value: float = 0.0,
         init: Any = "he",
         **options: Any,
     ) -> None:
@@ -293,7 +303,8 @@ class Conv1D(Module):
         self.padding = padding
         self.groups = integer(name, "groups", groups, 1)
         read_activation(name, activation)
-        self.activation, self.padding_mode, self.init = activation, padding_mode, init
+        self.activation, self.init = activation, init
+        self.padding_mode, self.padding_value = padding_fill(name, padding_mode, padding_value)
         if self.filters % self.groups:
             raise ValueError(f"{name}: groups is {groups}, but needs to divide the {filters} filters")
         self.declare("weight")
@@ -317,6 +328,7 @@ class Conv1D(Module):
             dilation=self.dilation,
             groups=self.groups,
             padding_mode=self.padding_mode,
+            padding_value=self.padding_value,
             activation=self.activation,
             layout=SCOPE.layout,
         )

@@ -26,7 +26,7 @@ class SeparableConv2D(Module):
     depth_multiplier : int
     bias : bool
         Of the second, as in Keras.
-    activation, padding_mode, init
+    activation, padding_mode, padding_value, init
         As of `Conv2D`.
 
     Examples
@@ -49,6 +49,7 @@ class SeparableConv2D(Module):
         bias: bool = True,
         activation: ActivationLike | None = None,
         padding_mode: PaddingMode = "zeros",
+        padding_value: float = 0.0,
         init: Any = "he",
         **options: Any,
     ) -> None:
@@ -61,6 +62,7 @@ class SeparableConv2D(Module):
             depth_multiplier=depth_multiplier,
             bias=False,
             padding_mode=padding_mode,
+            padding_value=padding_value,
             init=init,
         )
         self.pointwise = Conv2D(filters, 1, bias=bias, activation=activation, init=init)

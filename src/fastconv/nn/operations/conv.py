@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from fastconv.ops.dense import dense
 from fastconv.ops.transpose import conv_transpose1d, conv_transpose2d
 from fastconv.problem.options import padding as read_padding
 from fastconv.problem.options import padding_1d as read_padding_1d
-from fastconv.typing import Array
+from fastconv.problem.padding import Border, sources
+from fastconv.typing import Array, PaddingMode
 
 Function = Callable[..., Any]
 
@@ -106,7 +107,28 @@ def _numbers(value: Any, rank: int) -> tuple[int, ...]:
 
 
 # The words of ONNX for padding modes.
-MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_MODES = {
+    "zeros": "constant", "constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap",
+}  # fmt: skip
+
+
+def draw_padding(
+    drawing: Drawing, x: Symbol, sides: Sequence[tuple[int, int]], mode: PaddingMode, value: float
+) -> Symbol:
+    """Pixels before and after each of the last axes, as `pad2d` puts them."""
+    if mode in _MODES:
+        lead = (0,) * (len(x.shape) - len(sides))
+        widths = drawing.constant((*lead, *(s[0] for s in sides), *lead, *(s[1] for s in sides)))
+        fill = drawing.constant(value, x.dtype) if value and mode in ("zeros", "constant") else None
+        return drawing.node("Pad", [x, widths, fill], mode=_MODES[mode])
+    for axis, (before, after) in enumerate(sides, len(x.shape) - len(sides)):
+        size = x.shape[axis]
+        if not isinstance(size, int):
+            raise ValueError(f"padding of mode {mode!r} of an image whose size is not known")
+        if before or after:
+            places = drawing.constant(sources(Border(size, before, after), mode))
+            x = drawing.node("Gather", [x, places], axis=axis)
+    return x
 
 
 def _emit_conv(
@@ -118,7 +140,8 @@ def _emit_conv(
     layout: Any,
     activation: Any = None,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0.0,
     **options: Any,
 ) -> Symbol:
     last = is_last({"layout": layout})
@@ -128,10 +151,10 @@ def _emit_conv(
     if padding_mode != "zeros":
         if "pads" not in attributes:
             raise ValueError(f"padding of mode {padding_mode!r} of an image whose size is not known")
-        half = len(attributes["pads"]) // 2
         pads = attributes.pop("pads")
-        widths = (0, 0, *pads[:half], 0, 0, *pads[half:])
-        inner = drawing.node("Pad", [inner, drawing.constant(widths)], mode=MODES[padding_mode])
+        half = len(pads) // 2
+        sides = list(zip(pads[:half], pads[half:], strict=True))
+        inner = draw_padding(drawing, inner, sides, padding_mode, padding_value)
     y = drawing.node("Conv", [inner, weight, _maybe(drawing, bias, x)], group=groups, **attributes)
     return drawing.back(drawn(drawing, y, activation), last)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastconv import grad
 from fastconv.nn.operation import Operation, Pullback
-from fastconv.nn.operations.conv import MODES
+from fastconv.nn.operations.conv import draw_padding
 from fastconv.nn.operations.pool import pair
 from fastconv.nn.symbols import Drawing, Symbol, is_last
 from fastconv.ops.pad2d import pad2d
@@ -29,10 +29,8 @@ def _record_pad(
 def _emit_pad(drawing: Drawing, x: Symbol, *, padding: Any, mode: Any, value: float, layout: Any) -> Symbol:
     top, bottom, left, right = padding_in_numbers("pad2d", padding)
     last = is_last({"layout": layout})
-    widths = drawing.constant((0, 0, top, left, 0, 0, bottom, right))
-    fill = drawing.constant(value, x.dtype) if value and mode == "zeros" else None
-    image = drawing.images(x, last)
-    return drawing.back(drawing.node("Pad", [image, widths, fill], mode=MODES[mode]), last)
+    padded = draw_padding(drawing, drawing.images(x, last), [(top, bottom), (left, right)], mode, value)
+    return drawing.back(padded, last)
 
 
 def _run_pad(x: Array, *, padding: Any, mode: Any, value: float, layout: Any) -> Array:

@@ -32,6 +32,7 @@ def conv2d(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    padding_value: float = 0.0,
     activation: Any = None,
 ) -> Definition:
     filters, per_group, *kernel = weight.shape
@@ -45,7 +46,7 @@ def conv2d(
         values, bound = _zeros(box)
         for group, places in by_group(k // (filters // groups)):
             channels = np.arange(group * per_group, (group + 1) * per_group)
-            patch = pixels(x, n, channels, down, across).astype(np.float64)
+            patch = pixels(x, n, channels, down, across, padding_value).astype(np.float64)
             taps = weight[k[places]].astype(np.float64)
             values[:, places] = _sums(patch, taps)
             bound[:, places] = _sums(np.abs(patch), np.abs(taps))
@@ -74,10 +75,11 @@ def depthwise_conv2d(
     dilation: Any = 1,
     *,
     padding_mode: str = "zeros",
+    padding_value: float = 0.0,
     activation: Any = None,
 ) -> Definition:
     groups = x.shape[1]
-    words = {"padding_mode": padding_mode, "activation": activation}
+    words = {"padding_mode": padding_mode, "padding_value": padding_value, "activation": activation}
     return conv2d(x, weight, bias, stride, padding, dilation, groups, **words)
 
 
@@ -91,11 +93,13 @@ def separable_conv2d(
     dilation: Any = 1,
     *,
     padding_mode: str = "zeros",
+    padding_value: float = 0.0,
     activation: Any = None,
 ) -> Definition:
     spatial = depthwise_conv2d(
-        x, depthwise_weight, None, stride, padding, dilation, padding_mode=padding_mode
-    )
+        x, depthwise_weight, None, stride, padding, dilation,
+        padding_mode=padding_mode, padding_value=padding_value,
+    )  # fmt: skip
     taps = pointwise_weight[:, :, 0, 0].astype(np.float64)
 
     def at(box: Box) -> Part:
@@ -191,6 +195,7 @@ def conv1d(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    padding_value: float = 0.0,
     activation: Any = None,
 ) -> Definition:
     options: dict[str, Any] = {
@@ -198,7 +203,8 @@ def conv1d(
         "padding": row_padding(padding),
         "dilation": (1, dilation),
     }
-    options |= {"groups": groups, "padding_mode": padding_mode, "activation": activation}
+    options |= {"groups": groups, "padding_mode": padding_mode, "padding_value": padding_value}
+    options["activation"] = activation
     return without_row(conv2d(x[:, :, None], weight[:, :, None], bias, **options))
 
 

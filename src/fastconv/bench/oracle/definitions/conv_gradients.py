@@ -34,12 +34,14 @@ def conv2d_gradients(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    padding_value: float = 0.0,
     bias: Array | None = None,
     activation: Any = None,
 ) -> Gradients:
     """Those of `x`, `weight` and `bias`."""
     if activation is not None:
-        sums = conv2d(x, weight, bias, stride, padding, dilation, groups, padding_mode=padding_mode)
+        options: dict[str, Any] = {"padding_mode": padding_mode, "padding_value": padding_value}
+        sums = conv2d(x, weight, bias, stride, padding, dilation, groups, **options)
         grad_output = _before_activation(grad_output, sums, activation)
     axes = axes_of(x.shape[2:], weight.shape[2:], stride, padding, dilation)
     around = tuple((axis.before, axis.after) for axis in axes)
@@ -48,9 +50,15 @@ def conv2d_gradients(
     image = scattered(grad_output, weight, None, padded, groups)
     return (
         unpadded(image, x.shape[2:], around, padding_mode),
-        _correlated(grad_output, x, weight.shape, axes, padding_mode),
+        _correlated(grad_output, x, weight.shape, axes, padding_mode)
+        if padding_mode != "constant"
+        else _correlated(grad_output, _filled(x, around, padding_value), weight.shape, padded, "zeros"),
         conv2d_bias_gradient(grad_output),
     )
+
+
+def _filled(x: Array, around: Any, value: float) -> Array:
+    return np.pad(x.astype(np.float64), ((0, 0), (0, 0), *around), constant_values=value)
 
 
 def depthwise_conv2d_gradients(
@@ -62,10 +70,12 @@ def depthwise_conv2d_gradients(
     dilation: Any = 1,
     *,
     padding_mode: str = "zeros",
+    padding_value: float = 0.0,
     bias: Array | None = None,
     activation: Any = None,
 ) -> Gradients:
-    options: dict[str, Any] = {"padding_mode": padding_mode, "bias": bias, "activation": activation}
+    options: dict[str, Any] = {"padding_mode": padding_mode, "padding_value": padding_value}
+    options |= {"bias": bias, "activation": activation}
     return conv2d_gradients(x, weight, grad_output, stride, padding, dilation, x.shape[1], **options)
 
 
@@ -79,16 +89,18 @@ def separable_conv2d_gradients(
     dilation: Any = 1,
     *,
     padding_mode: str = "zeros",
+    padding_value: float = 0.0,
     bias: Array | None = None,
     activation: Any = None,
 ) -> Gradients:
     """Those of `x`, both weights and `bias`, by way of the image between the two convolutions."""
     options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
-    options["padding_mode"] = padding_mode
+    options |= {"padding_mode": padding_mode, "padding_value": padding_value}
     if activation is not None:
         sums = separable_conv2d(x, depthwise_weight, pointwise_weight, bias, **options)
         grad_output = _before_activation(grad_output, sums, activation)
     between, between_bound = depthwise_conv2d(x, depthwise_weight, **options).everywhere()
+    magnitudes: dict[str, Any] = options | {"padding_value": abs(padding_value)}
     second = _bounded(
         conv2d_gradients(between, pointwise_weight, grad_output),
         conv2d_gradients(between_bound, np.abs(pointwise_weight), np.abs(grad_output)),
@@ -96,7 +108,7 @@ def separable_conv2d_gradients(
     grad_between, grad_bound = second[0].everywhere()
     first = _bounded(
         depthwise_conv2d_gradients(x, depthwise_weight, grad_between, **options),
-        depthwise_conv2d_gradients(np.abs(x), np.abs(depthwise_weight), grad_bound, **options),
+        depthwise_conv2d_gradients(np.abs(x), np.abs(depthwise_weight), grad_bound, **magnitudes),
     )
     return *first[:2], *second[1:]
 
@@ -149,6 +161,7 @@ def conv1d_gradients(
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
+    padding_value: float = 0.0,
     bias: Array | None = None,
     activation: Any = None,
 ) -> Gradients:
@@ -157,7 +170,8 @@ def conv1d_gradients(
         "padding": row_padding(padding),
         "dilation": (1, dilation),
     }
-    options |= {"groups": groups, "padding_mode": padding_mode, "bias": bias, "activation": activation}
+    options |= {"groups": groups, "padding_mode": padding_mode, "padding_value": padding_value}
+    options |= {"bias": bias, "activation": activation}
     return _signals(conv2d_gradients(x[:, :, None], weight[:, :, None], grad_output[:, :, None], **options))
 
 

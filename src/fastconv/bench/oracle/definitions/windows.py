@@ -52,7 +52,7 @@ def _named(name: str, size: int, kernel: int, stride: int, dilation: int) -> Pai
 
 def source(position: Indices, size: int, mode: str = "zeros") -> Indices:
     """Which pixel of 0 ... size - 1 stands at a position of the padded axis; outside of these for the fill value."""
-    if mode == "zeros":
+    if mode in ("zeros", "constant"):
         return position
     if mode == "replicate":
         return position.clip(0, size - 1)
@@ -114,12 +114,14 @@ def axes_of(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) ->
     return rows, columns
 
 
-def pixels(x: Array, n: Indices, channels: Indices, rows: Indices, columns: Indices) -> Array:
-    """(N, C, I, kH, J, kW) of the images, channels, rows (I, kH) and columns (J, kW); zero outside of the image."""
+def pixels(
+    x: Array, n: Indices, channels: Indices, rows: Indices, columns: Indices, fill: float = 0
+) -> Array:
+    """(N, C, I, kH, J, kW) of the images, channels, rows (I, kH) and columns (J, kW); `fill` outside of the image."""
     height, width = x.shape[2:]
     place = np.ix_(n, channels, rows.clip(0, height - 1).ravel(), columns.clip(0, width - 1).ravel())
     taken: Array = x[place].reshape(len(n), len(channels), *rows.shape, *columns.shape)
-    return np.where(inside(rows, height)[:, :, None, None] & inside(columns, width), taken, x.dtype.type(0))
+    return np.where(inside(rows, height)[:, :, None, None] & inside(columns, width), taken, fill)
 
 
 def inside(index: Indices, size: int) -> Array:

@@ -6,14 +6,16 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 
+ProgressLike = bool | Callable[[int, int], object]
+
 _EVERY = 0.2  # seconds
 
 
 class Progress:
-    """Told after each tile how many are done."""
+    """Told after each part of the work how many are done; a line calls the parts `what`."""
 
-    def __init__(self, wanted: bool | Callable[[int, int], object], done: int, total: int) -> None:
-        self._wanted, self._total = wanted, total
+    def __init__(self, wanted: ProgressLike, done: int, total: int, what: str = "tiles") -> None:
+        self._wanted, self._total, self._what = wanted, total, what
         self._start, self._shown, self._before = monotonic(), 0.0, done
         self._tell(done)
 
@@ -31,7 +33,7 @@ class Progress:
         passed, left = now - self._start, ""
         if self._before < done < self._total:
             left = f", {passed * (self._total - done) / (done - self._before):.0f} s to go"
-        text = f"tiles: {done} of {self._total}, {passed:.0f} s{left}"
+        text = f"{self._what}: {done} of {self._total}, {passed:.0f} s{left}"
         sys.stderr.write(f"\r{text:<60}" + ("\n" if done == self._total else ""))
         sys.stderr.flush()
 

@@ -1,0 +1,120 @@
+"""Cuts an array into parts that a whole filter is applied to, one at a time: those of stacks and of memory-mapped
+files, and the parts of an array that missing pixels reach.
+
+Called by the linear filters (`application.py`), the extrema and the ranks. What `blocks.py` cuts is padded and seen by
+windows; a part is an array like the whole, with the neighbours that windows reach, so that any filter can be applied to
+it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from fastconv.execution.memory import empty
+from fastconv.filtering.arguments import OutputLike
+from fastconv.filtering.blocks import Reach
+from fastconv.progress import Progress, ProgressLike
+from fastconv.text import echo
+from fastconv.typing import Array
+
+# Filters an array into another; the mask of the result, where there is one.
+Into = Callable[[Array, Array], Array | None]
+
+_REGION = 256  # pixels along each of the last two axes
+SLAB_BYTES = 1 << 25  # of a slab as float64
+LARGE_BYTES = 1 << 30  # of an array as float64 that is done slab by slab
+
+
+class Part(NamedTuple):
+    """A region of an array with its neighbours, and where the region lies in it."""
+
+    x: Array
+    inner: tuple[slice, ...]
+
+
+def part(x: Array, reaches: Sequence[Reach], region: tuple[slice, ...]) -> Part:
+    """What a filter has to be applied to for that region of its result.
+
+    At an end of the array the part ends, too, and the filter finds the same border there; only the other end of an axis
+    that is wrapped round is copied to where it is seen. A view of `x` everywhere else.
+    """
+    inner = []
+    for axis, (size, each, along) in enumerate(zip(x.shape, reaches, region, strict=True)):
+        extent = each.extent  # on both sides: borders mirror pixels from the other side of a window
+        start, stop = along.start - extent, along.stop + extent
+        if each.mode == "circular" and extent and (start < 0 or stop > size):
+            x = np.take(x, np.arange(start, stop) % size, axis)
+        else:
+            start, stop = max(start, 0), min(stop, size)
+            x = x[(slice(None),) * axis + (slice(start, stop),)]
+        inner.append(slice(along.start - start, along.stop - start))
+    return Part(x, tuple(inner))
+
+
+def slabs(shape: tuple[int, ...], reach: Reach) -> list[slice]:
+    """Parts of the first axis, several times as long as windows reach along it."""
+    row = max(1, 8 * math.prod(shape[1:]))
+    length = max(1, SLAB_BYTES // row, 4 * reach.extent)
+    return [slice(start, min(start + length, shape[0])) for start in range(0, shape[0], length)]
+
+
+def touched_regions(touched: Array, reaches: Sequence[Reach]) -> Iterator[tuple[slice, ...]]:
+    """Regions that hold all that is true, several times as long as windows reach."""
+    least = [1] * max(0, touched.ndim - 2) + [_REGION] * min(2, touched.ndim)
+    steps = [max(step, 4 * each.extent) for step, each in zip(least, reaches, strict=True)]
+    counts = [range(0, n, step) for n, step in zip(touched.shape, steps, strict=True)]
+    for corner in product(*counts):
+        region = tuple(
+            slice(start, min(start + step, n))
+            for start, step, n in zip(corner, steps, touched.shape, strict=True)
+        )
+        if touched[region].any():
+            yield region
+
+
+def wants_parts(input: Array, output: OutputLike, progress: ProgressLike | None) -> bool:
+    """Is an array to be done slab by slab: a large one, one in a file, or one whose progress is to be told?"""
+    if progress or isinstance(input, np.memmap) or isinstance(output, np.memmap):
+        return True
+    return 8 * input.size > LARGE_BYTES
+
+
+def check_progress(op: str, progress: ProgressLike | None) -> None:
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise TypeError(f"{op}: progress is {echo(progress)}, but needs True, False or a function")
+
+
+def in_slabs(
+    op: str, into: Into, reach: Reach, x: Array, out: Array, progress: ProgressLike | None
+) -> Array | None:
+    """`x`, filtered into `out` slab by slab, and the mask of the result; `reach` is that along the first axis.
+
+    A result that lies where the array does is not cut where windows reach from one slab to the next.
+    """
+    x = x if np.ma.isMaskedArray(x) else np.asarray(x)
+    whole = not x.ndim or (reach.extent and np.may_share_memory(x, out))
+    parts = [slice(None)] if whole else slabs(out.shape, reach)
+    told, mask = Progress(progress or False, 0, len(parts), "slabs"), None
+    if whole:
+        mask = into(x, out)
+        told(1)
+        return mask
+    along = [reach, *(Reach() for _ in out.shape[1:])]
+    for count, rows in enumerate(parts, 1):
+        piece = part(x, along, (rows, *(slice(0, n) for n in out.shape[1:])))
+        target = out[rows]
+        if piece.x.shape != target.shape:
+            target = empty(op, piece.x.shape, out.dtype)
+        missing = into(piece.x, target)
+        if target.shape != out[rows].shape:
+            out[rows] = target[piece.inner]
+        if missing is not None:
+            mask = np.zeros(out.shape, bool) if mask is None else mask
+            mask[rows] = missing[piece.inner]
+        told(count)
+    return mask

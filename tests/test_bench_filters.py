@@ -1,0 +1,59 @@
+"""`fastconv bench --filters`: every library's call is of the same filter, and the command shows what it took."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fastconv import cli
+from fastconv.bench.commands import filters as command
+from fastconv.bench.runners import filters
+
+pytestmark = pytest.mark.one_instruction_set
+
+# What lies beyond the picture, or what it is divided by, is another thing there.
+ELSEWHERE = {(library, kind) for library in ("opencv", "skimage") for kind in ("median", "maximum")}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setitem(filters.SIZES, "1 MP", (60, 67))
+    monkeypatch.setitem(filters.SIZES, "20 MP", (40, 41))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("colour", ["grey", "RGB"])
+def test_libraries_do_the_same(small, dtype, colour):
+    found, _ = filters.libraries(1)
+    picture = filters.Picture("1 MP", dtype, colour)
+    x = picture.pixels()
+    names = [name for name in filters.filter_names(picture) if not name.startswith("large")]
+    assert names
+    for name in names:
+        calls = filters.calls_of(name, x, found, 1)
+        ours = np.asarray(calls.pop("fastconv")(), np.float64)
+        for library, call in calls.items():
+            theirs = np.asarray(call(), np.float64)
+            kind = name.partition(" ")[0]
+            inner = (slice(8, -8),) * 2 if (library, kind) in ELSEWHERE else ...
+            # Bytes are rounded by some and cut off by others, and between the passes as well.
+            near = 3.0 if dtype == "uint8" and kind in ("gaussian", "kernel", "mean") else 1e-3
+            if (library, kind) == ("astropy", "kernel"):
+                continue  # a true convolution
+            np.testing.assert_allclose(ours[inner], theirs[inner], atol=near, err_msg=f"{name}: {library}")
+
+
+def test_the_command(small, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "_PACE", command.Pace(rounds=1, least=1, block=0.0))
+    path = tmp_path / "filters.json"
+    assert cli.main(["bench", "--filters", "20 MP", "--threads", "1", "--json", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "20 MP, uint8, RGB" in shown
+    assert "1 MP, uint8" not in shown
+    told = json.loads(path.read_text())
+    named = {row["name"] for row in told["rows"]}
+    assert {"gaussian", "NaN 11x11", "template 31x31", "median 15x15"} <= named
+    assert all(seconds > 0 for row in told["rows"] for seconds in row["seconds"].values())
+    assert (
+        cli.main(["bench", "conv2d", "--filters", "1 MP"]) == 1 or "no operation" in capsys.readouterr().err
+    )
