@@ -159,8 +159,8 @@ static corner corner_of(const fft_job *j, int64_t tile) {
 }
 
 /* Loads columns [first, end) of a tile. */
-static void load_tile(const fft_job *j, const fft_axis *ay, const fft_axis *ax, const corner *at, int64_t channel,
-                      kernel_part part, int64_t first, int64_t end, real *to) {
+static NOINLINE void load_tile(const fft_job *j, const fft_axis *ay, const fft_axis *ax, const corner *at,
+                               int64_t channel, kernel_part part, int64_t first, int64_t end, real *to) {
     const fft_tiling *w = j->w;
     const operands *o = j->o;
     int64_t y0 = ay->first + at->sub_y + part.segment_y + ay->unit * (at->y + part.piece_y * w->y.taps);
@@ -188,8 +188,8 @@ static void load_tile(const fft_job *j, const fft_axis *ay, const fft_axis *ax, 
 }
 
 /* Finishes a tile's outputs in columns [first, end), those of the one half and then of the other. */
-static void store_tile(const fft_job *j, const fft_axis *ay, const fft_axis *ax, const corner *at, int64_t filter,
-                       int64_t first, int64_t end, const real *from) {
+static NOINLINE void store_tile(const fft_job *j, const fft_axis *ay, const fft_axis *ax, const corner *at,
+                                int64_t filter, int64_t first, int64_t end, const real *from) {
     const fft_tiling *w = j->w;
     const operands *o = j->o;
     vec bias = j->e->bias ? splat(((const real *)j->e->bias)[filter]) : zero();

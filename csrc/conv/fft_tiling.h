@@ -138,7 +138,7 @@ static void set_tiling(const operands *o, fft_tiling *w) {
 }
 
 /* Returns 0 where no tiles serve. */
-static int tile_fft(const fc_conv *p, const operands *o, fft_tiling *best) {
+static NOINLINE int tile_fft(const fc_conv *p, const operands *o, fft_tiling *best) {
     grid g = grid_of(p, o, 0); /* the one with the most outputs and taps */
     fft_axis y, x;
     int found = 0;

@@ -27,7 +27,8 @@ typedef struct {
     real constant;               /* the mean down a column of constants */
 } small_job;
 
-/* ---- bytes ---- */
+/* ---- bytes: where sums are float32 ---- */
+#if !FC_DOUBLE
 
 typedef uint16_t u16_vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint16_t u16_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(2), may_alias));
@@ -116,6 +117,8 @@ void bytes_along(const uint16_t *line, int64_t count, int64_t step, quotient q, 
     }
 }
 
+#endif
+
 /* What lies beyond the ends of a row of sums; `line` has them before and behind its own. */
 #define FILL_ENDS(line, f, value)                                                                                      \
     for (int64_t v = 0; v < (f)->kernel_w - 1; v++) {                                                                  \
@@ -124,6 +127,7 @@ void bytes_along(const uint16_t *line, int64_t count, int64_t step, quotient q, 
             (line)[at * (f)->channels + c] = from < 0 ? (value) : (line)[((f)->before + from) * (f)->channels + c];    \
     }
 
+#if !FC_DOUBLE
 static void add_bytes(uint16_t *sums, const uint8_t *come, const uint8_t *leave, int64_t n) {
     int64_t i = 0;
     for (; i + LANES_16 <= n; i += LANES_16) {
@@ -170,6 +174,8 @@ static int small_bytes_work(const void *context, int64_t begin, int64_t end) {
     }
     return 0;
 }
+
+#endif
 
 /* ---- reals ---- */
 
@@ -241,30 +247,33 @@ static int small_reals_work(const void *context, int64_t begin, int64_t end) {
 static int small_means(const fc_filter *f, int late, const void *x, void *out, int threads) {
     int64_t down = late || f->kernel_h == 1 ? 1 : f->kernel_h;
     small_job j = {.f = f, .x = x, .out = out, .down = down, .along = f->kernel_w * (late ? f->kernel_h : 1)};
-    int constant = has_constant(f), type = FC_DOUBLE ? FC_P_F64 : FC_P_F32;
-    int bytes = f->x_type == FC_U8 && f->out_type == FC_U8;
+    int type = FC_DOUBLE ? FC_P_F64 : FC_P_F32;
+    fc_body body = small_reals_work;
+    double each = 40; /* cycles of a vector */
     j.length = (f->width + f->kernel_w - 1) * f->channels;
     j.constant = (real)f->constant;
-    if (bytes) {
+#if !FC_DOUBLE
+    if (f->x_type == FC_U8 && f->out_type == FC_U8) {
+        body = small_bytes_work, each = 2 + 0.5 * (double)f->kernel_w;
         /* Cut off after each axis, or divided once; what a column of constants gives is then a constant. */
         int cut = f->between == FC_U8 && f->rounding != FC_SATURATE;
         if (!cut && j.down > 1 && j.along > 1) return FC_NOT_MINE;
-        if (!cut && j.down > 1) j.along = j.down, j.down = 1; /* one row of windows one pixel wide */
+        if (!cut && j.down > 1) j.along = j.down, j.down = 1; /* of windows one pixel wide */
         if (!(f->constant >= 0 && f->constant <= 255 && f->constant == (double)(int)f->constant)) return FC_NOT_MINE;
-        if (constant && !cut && f->kernel_h > 1) return FC_NOT_MINE;
+        if (has_constant(f) && !cut && f->kernel_h > 1) return FC_NOT_MINE;
         if (f->kernel_h * f->kernel_w > 256 || !quotient_of(j.down).exact || !quotient_of(j.along).exact)
             return FC_NOT_MINE;
-    } else if (f->x_type != type || f->out_type != type || (f->between >= 0 && f->between != type) ||
-               f->kernel_h > MOST_SIDE || f->kernel_w > MOST_SIDE) {
+    } else
+#endif
+        if (f->x_type != type || f->out_type != type || (f->between >= 0 && f->between != type) ||
+            f->kernel_h > MOST_SIDE || f->kernel_w > MOST_SIDE) {
         return FC_NOT_MINE;
     }
-    if (j.length * (int64_t)(bytes ? sizeof(uint16_t) : sizeof(real)) > MOST_LINE) return FC_NOT_MINE;
+    if (j.length * (int64_t)sizeof(real) > MOST_LINE) return FC_NOT_MINE;
     int64_t row = f->width * f->channels;
     j.rows = max64(ceil_div(SMALL_TASK, max64(row, 1)), 4 * f->kernel_h), j.parts = ceil_div(f->height, j.rows);
-    double numbers = (double)f->images * (double)f->height * (double)row,
-           each = bytes ? 2 + 0.5 * (double)f->kernel_w : 40;
-    return fc_parallel(f->images * j.parts, numbers * each / VL, threads, bytes ? small_bytes_work : small_reals_work,
-                       &j);
+    double numbers = (double)f->images * (double)f->height * (double)row;
+    return fc_parallel(f->images * j.parts, numbers * each / VL, threads, body, &j);
 }
 
 #endif
