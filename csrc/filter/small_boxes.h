@@ -117,17 +117,6 @@ void bytes_along(const uint16_t *line, int64_t count, int64_t step, quotient q, 
     }
 }
 
-#endif
-
-/* What lies beyond the ends of a row of sums; `line` has them before and behind its own. */
-#define FILL_ENDS(line, f, value)                                                                                      \
-    for (int64_t v = 0; v < (f)->kernel_w - 1; v++) {                                                                  \
-        int64_t at = v < (f)->before ? v : v + (f)->width, from = (f)->columns[at];                                    \
-        for (int64_t c = 0; c < (f)->channels; c++)                                                                    \
-            (line)[at * (f)->channels + c] = from < 0 ? (value) : (line)[((f)->before + from) * (f)->channels + c];    \
-    }
-
-#if !FC_DOUBLE
 static void add_bytes(uint16_t *sums, const uint8_t *come, const uint8_t *leave, int64_t n) {
     int64_t i = 0;
     for (; i + LANES_16 <= n; i += LANES_16) {
