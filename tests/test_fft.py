@@ -107,3 +107,42 @@ def test_the_workspace_follows_the_kernel_and_not_the_signal(backend):
         lines = plan.explain((1, 1, 1, width)).splitlines()
         size = next(line for line in lines if line.startswith("workspace"))
         assert int(size.split()[1].replace(",", "")) < 2**20
+
+
+# (height, width), (taps down, taps across), padding
+PLANES = {
+    "a tile of 3s and 5s": ((88, 230), (9, 31), (4, 15)),
+    "several tiles": ((300, 700), (31, 17), (15, 8)),
+    "more rows than columns": ((900, 40), (301, 9), (150, 4)),
+    "more columns than rows": ((3, 5000), (3, 1201), (1, 600)),
+    "one row of pixels, two of taps": ((1, 3000), (2, 501), (1, 0)),
+    "kernel as large as the image": ((200, 210), (200, 210), (199, 209)),
+    "kernel larger than the image": ((60, 50), (130, 120), (100, 90)),
+    "a tile that threads share": ((1040, 1100), (533, 500), (266, 250)),
+}
+
+
+@pytest.mark.parametrize("name", PLANES)
+def test_planes(backend, dtype, name):
+    """Against NumPy's transforms in float64."""
+    shape, taps, (down, across) = PLANES[name]
+    x, weight = normal(shape), normal(taps, seed=1)
+    sizes = [size + 2 * pad + tap for size, pad, tap in zip(shape, (down, across), taps, strict=True)]
+    padded = np.pad(x, ((down, down), (across, across)))
+    product = np.fft.rfft2(padded, sizes) * np.fft.rfft2(weight, sizes).conj()
+    counts = [size + 2 * pad - tap + 1 for size, pad, tap in zip(shape, (down, across), taps, strict=True)]
+    expected = np.fft.irfft2(product, sizes)[: counts[0], : counts[1]]
+    actual = fastconv.conv2d(
+        x[None].astype(dtype), weight[None, None].astype(dtype), padding=(down, across), algorithm="fft"
+    )
+    assert_near(actual[0], expected, dtype)
+
+
+@pytest.mark.usefixtures("threads_restored")
+def test_a_shared_tile_has_the_bits_of_one_thread(backend):
+    x, weight = normal((1, 1100, 1030), dtype=np.float32), normal((1, 1, 500, 533), dtype=np.float32)
+    results = []
+    for count in (1, 2):
+        fastconv.set_num_threads(count)
+        results.append(fastconv.conv2d(x, weight, padding="same", algorithm="fft"))
+    np.testing.assert_array_equal(*results)

@@ -47,28 +47,31 @@ typedef struct {
     int64_t rows, columns; /* how many count; the others are zero, as those outside the plane are */
 } fft_pixels;
 
-/* Loads points as the real or the imaginary part of a buffer. */
-static inline void load_points(const fft_pixels *s, const fourier *f, real *to) {
-    int64_t step = s->unit_x * s->pixel;
-    /* points [low, high) are inside the plane */
+/* Those columns that are inside the plane. */
+typedef struct {
+    int64_t low, high;
+} fft_inside;
+
+static inline fft_inside columns_inside(const fft_pixels *s) {
     int64_t low = max64(0, min64(s->columns, ceil_div(-min64(s->first_x, 0), s->unit_x)));
     int64_t high = s->first_x < s->width ? ceil_div(s->width - s->first_x, s->unit_x) : 0;
-    high = max64(low, min64(s->columns, high));
-    for (int64_t r = 0; r < f->rows; r++, to += f->row_step) {
-        int64_t y = s->first_y + s->unit_y * r;
-        int outside = r >= s->rows || y < 0 || y >= s->height;
-        const real *from = s->plane + (y * s->width + s->first_x) * s->pixel;
-        for (int64_t i = 0; i < f->columns; i += VL) {
-            if (outside || i + VL <= low || i >= high)
-                store(to + 2 * i, zero());
-            else if (step == 1 && i >= low && i + VL <= high)
-                store(to + 2 * i, load(from + i));
-            else if (step == 1)
-                store(to + 2 * i, load_between(from + i, max64(low - i, 0), min64(high - i, VL)));
-            else
-                for (int64_t k = 0; k < VL; k++)
-                    to[2 * i + k] = i + k >= low && i + k < high ? from[(i + k) * step] : 0;
-        }
+    return (fft_inside){low, max64(low, min64(s->columns, high))};
+}
+
+/* Loads points [first, end) of a row, vectors of them, as the real or the imaginary part of a row of a buffer. */
+static inline void load_row(const fft_pixels *s, fft_inside inside, int64_t r, int64_t first, int64_t end, real *to) {
+    int64_t step = s->unit_x * s->pixel, y = s->first_y + s->unit_y * r;
+    int64_t low = inside.low, high = r >= s->rows || y < 0 || y >= s->height ? 0 : inside.high;
+    const real *from = s->plane + (y * s->width + s->first_x) * s->pixel;
+    for (int64_t i = first; i < end; i += VL) {
+        if (i + VL <= low || i >= high)
+            store(to + 2 * i, zero());
+        else if (step == 1 && i >= low && i + VL <= high)
+            store(to + 2 * i, load(from + i));
+        else if (step == 1)
+            store(to + 2 * i, load_between(from + i, max64(low - i, 0), min64(high - i, VL)));
+        else
+            for (int64_t k = 0; k < VL; k++) to[2 * i + k] = i + k >= low && i + k < high ? from[(i + k) * step] : 0;
     }
 }
 

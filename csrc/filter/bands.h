@@ -61,6 +61,15 @@ static inline int tables_fit(const fc_filter *f) {
     return f->before >= 0 && f->before < f->kernel_w && outermost(f, 1) < f->width;
 }
 
+/* Makes the ends of a row, which lie before and behind its own numbers, from these or the constant: for what is the
+ * same whether columns are put together before or after. */
+#define FILL_ENDS(line, f, value)                                                                                      \
+    for (int64_t v = 0; v < (f)->kernel_w - 1; v++) {                                                                  \
+        int64_t at = v < (f)->before ? v : v + (f)->width, from = (f)->columns[at];                                    \
+        for (int64_t c = 0; c < (f)->channels; c++)                                                                    \
+            (line)[at * (f)->channels + c] = from < 0 ? (value) : (line)[((f)->before + from) * (f)->channels + c];    \
+    }
+
 /* Is there a constant beyond the ends of a row? */
 static inline int has_constant(const fc_filter *f) { return outermost(f, 0) < 0; }
 

@@ -9,6 +9,7 @@
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "filter/rows.h"
+#include "filter/small_boxes.h"
 
 enum { TASK_BYTES = 192 << 10 };
 enum { LEAST_ROWS = 32 };
@@ -146,6 +147,8 @@ int FC_NAME(filter_means)(const fc_filter *f, const void *x, void *out, int thre
     j.running = f->x_type < FC_P_F32 && f->constant == (double)(int32_t)f->constant && f->kernel_h > 1 &&
                 (fabs(f->constant) + 65536) * (double)f->kernel_h < digits;
     j.late = f->kernel_w > 1 && f->rounding == FC_SATURATE && f->between < 0 && !has_constant(f);
+    int status = small_means(f, j.late, x, out, threads);
+    if (status != FC_NOT_MINE) return status;
     int64_t least = max64(LEAST_ROWS, f->kernel_h);
     if (j.running)
         j.b = bands_of(f, f->kernel_h + 4, sizeof(real), TASK_BYTES, 2 * least);

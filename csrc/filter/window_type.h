@@ -33,6 +33,57 @@ static void NAMED(extrema)(T *x, T *spare, T *to, int64_t count, int64_t size, i
     NAMED(extreme_of)(to, x, x + (size - power) * step, count * step, largest);
 }
 
+typedef T NAMED(vector) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));
+typedef T NAMED(register) __attribute__((vector_size(VECTOR_BYTES)));
+typedef LANE NAMED(condition) __attribute__((vector_size(VECTOR_BYTES)));
+
+#define V NAMED(register)
+#define C NAMED(condition)
+INLINE
+V NAMED(lesser_vector)(V a, V b) {
+#ifdef LESSER
+    return LESSER(a, b);
+#else
+    return CHOSEN((a < b) | (a != a), a, b);
+#endif
+}
+INLINE
+V NAMED(greater_vector)(V a, V b) {
+#ifdef GREATER
+    return GREATER(a, b);
+#else
+    return CHOSEN((a > b) | (a != a), a, b);
+#endif
+}
+
+/* The extremes of some rows, or of shifted ones, number by number. */
+INLINE
+void NAMED(extremes)(const int largest, const T *const *rows, int64_t count, T *to, int64_t n) {
+    enum { LENGTH = VECTOR_BYTES / sizeof(T) };
+    int64_t i = 0;
+    for (; i + LENGTH <= n; i += LENGTH) {
+        V best = *(const NAMED(vector) *)(rows[0] + i);
+        for (int64_t k = 1; k < count; k++) {
+            V next = *(const NAMED(vector) *)(rows[k] + i);
+            best = largest ? NAMED(greater_vector)(best, next) : NAMED(lesser_vector)(best, next);
+        }
+        *(NAMED(vector) *)(to + i) = best;
+    }
+    for (; i < n; i++) {
+        T best = rows[0][i];
+        for (int64_t k = 1; k < count; k++)
+            best = largest ? NAMED(greater)(best, rows[k][i]) : NAMED(lesser)(best, rows[k][i]);
+        to[i] = best;
+    }
+}
+
+static void NAMED(extremes_of)(int largest, const T *const *rows, int64_t count, T *to, int64_t n) {
+    if (largest)
+        NAMED(extremes)(1, rows, count, to, n);
+    else
+        NAMED(extremes)(0, rows, count, to, n);
+}
+
 static void NAMED(read_outside)(T *to, const fc_filter *f, const T *from, int64_t first, int64_t end) {
     for (int64_t v = first; v < end; v++)
         for (int64_t c = 0; c < f->channels; c++)
@@ -51,6 +102,34 @@ static void NAMED(read_row)(T *to, const fc_filter *f, const char *image, int64_
     memcpy(to + (inside.pixel - first) * c, from + (inside.pixel - f->before) * c,
            (size_t)((inside.pixel_end - inside.pixel) * c) * sizeof(T));
     NAMED(read_outside)(to + (inside.pixel_end - first) * c, f, from, inside.pixel_end, end);
+}
+
+/* Extrema of small boxes, straight from the picture: down the columns, and along what that gives. */
+static int NAMED(small_extrema_work)(const void *context, int64_t begin, int64_t end) {
+    const window_job *j = context;
+    const fc_filter *f = j->f;
+    int64_t n = f->width * f->channels, before = f->before * f->channels;
+    T *line = fc_workspace(FC_OWN, (size_t)(2 * j->room) * sizeof(T)), *constants = line + j->room;
+    if (!line) return FC_NO_MEMORY;
+    for (int64_t i = 0; i < n; i++) constants[i] = (T)f->constant;
+    const T *rows[SMALL_SIDE], *shifted[SMALL_SIDE];
+    for (int64_t k = 0; k < f->kernel_w; k++) shifted[k] = line + k * f->channels;
+    for (int64_t task = begin; task < end; task++) {
+        band b = band_of(f, &j->b, task);
+        int status = fc_called_off();
+        if (status) return status;
+        for (int64_t row = b.row; row < b.row_end; row++) {
+            for (int64_t k = 0; k < f->kernel_h; k++) {
+                int64_t source = f->rows[row + k];
+                rows[k] = source < 0 ? constants : (const T *)(j->x + b.image * f->x_image + source * f->x_row);
+            }
+            NAMED(extremes_of)(j->largest, rows, f->kernel_h, line + before, n);
+            FILL_ENDS(line, f, (T)f->constant)
+            NAMED(extremes_of)
+            (j->largest, shifted, f->kernel_w, (T *)(j->out + b.image * f->out_image + row * f->out_row), n);
+        }
+    }
+    return 0;
 }
 
 static int NAMED(extrema_work)(const void *context, int64_t begin, int64_t end) {
@@ -110,29 +189,6 @@ static void NAMED(exchange)(T (*v)[NAMED(CHUNK)], const int32_t *steps, int64_t 
     }
 }
 
-typedef T NAMED(vector) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));
-typedef T NAMED(register) __attribute__((vector_size(VECTOR_BYTES)));
-typedef LANE NAMED(condition) __attribute__((vector_size(VECTOR_BYTES)));
-
-#define V NAMED(register)
-#define C NAMED(condition)
-INLINE
-V NAMED(lesser_vector)(V a, V b) {
-#ifdef LESSER
-    return LESSER(a, b);
-#else
-    return CHOSEN((a < b) | (a != a), a, b);
-#endif
-}
-INLINE
-V NAMED(greater_vector)(V a, V b) {
-#ifdef GREATER
-    return GREATER(a, b);
-#else
-    return CHOSEN((a > b) | (a != a), a, b);
-#endif
-}
-
 /* The medians of boxes, a vector of neighbours at a time, whose pixels all are in registers. */
 #define EXCHANGE(low, high)                                                                                            \
     {                                                                                                                  \
@@ -159,6 +215,41 @@ void NAMED(medians_of)(const int side, const T *const *rows, T *to, int64_t n, i
     }
 }
 #undef EXCHANGE
+
+INLINE
+V NAMED(middle_of)(V a, V b, V c) {
+    V less = NAMED(lesser_vector)(a, b), more = NAMED(greater_vector)(a, b);
+    return NAMED(greater_vector)(less, NAMED(lesser_vector)(more, c));
+}
+
+/* Of 3x3 numbers without NaN: each column is sorted once for the three windows that see it; the median is that of the
+ * largest first, the middle second and the smallest third one. */
+static void NAMED(medians_of_sorted)(const T *const *rows, T *sorted, int64_t room, T *to, int64_t n, int64_t step) {
+    enum { LENGTH = VECTOR_BYTES / sizeof(T) };
+    T *low = sorted, *middle = sorted + room, *high = sorted + 2 * room;
+    for (int64_t i = 0; i < n + 2 * step; i += LENGTH) {
+        V a = *(const NAMED(vector) *)(rows[0] + i), b = *(const NAMED(vector) *)(rows[1] + i),
+          c = *(const NAMED(vector) *)(rows[2] + i);
+        V less = NAMED(lesser_vector)(a, b), more = NAMED(greater_vector)(a, b), rest = NAMED(lesser_vector)(more, c);
+        *(NAMED(vector) *)(high + i) = NAMED(greater_vector)(more, c);
+        *(NAMED(vector) *)(low + i) = NAMED(lesser_vector)(less, rest);
+        *(NAMED(vector) *)(middle + i) = NAMED(greater_vector)(less, rest);
+    }
+    for (int64_t i = 0; i < n; i += LENGTH) {
+        V first = *(NAMED(vector) *)(low + i), third = *(NAMED(vector) *)(high + i);
+        for (int k = 1; k < 3; k++) {
+            first = NAMED(greater_vector)(first, *(NAMED(vector) *)(low + i + k * step));
+            third = NAMED(lesser_vector)(third, *(NAMED(vector) *)(high + i + k * step));
+        }
+        V a = *(NAMED(vector) *)(middle + i), b = *(NAMED(vector) *)(middle + i + step),
+          c = *(NAMED(vector) *)(middle + i + 2 * step);
+        V second = NAMED(middle_of)(a, b, c), found = NAMED(middle_of)(first, second, third);
+        if (n - i >= LENGTH)
+            *(NAMED(vector) *)(to + i) = found;
+        else
+            memcpy(to + i, &found, (size_t)(n - i) * sizeof(T));
+    }
+}
 #undef V
 #undef C
 
@@ -174,7 +265,7 @@ static int NAMED(network_work)(const void *context, int64_t begin, int64_t end) 
     const fc_filter *f = j->f;
     T v[FC_MOST_NETWORK][NAMED(CHUNK)] __attribute__((aligned(64)));
     int64_t c = f->channels, ring = f->kernel_h;
-    T *memory = fc_workspace(FC_OWN, (size_t)(ring * j->room) * sizeof(T));
+    T *memory = fc_workspace(FC_OWN, (size_t)((ring + 3) * j->room) * sizeof(T));
     if (!memory) return FC_NO_MEMORY;
     for (int64_t task = begin; task < end; task++) {
         band b = band_of(f, &j->b, task);
@@ -189,7 +280,10 @@ static int NAMED(network_work)(const void *context, int64_t begin, int64_t end) 
             if (j->side == 3 || j->side == 5) {
                 const T *rows[5];
                 for (int64_t r = 0; r < ring; r++) rows[r] = memory + (row + r) % ring * j->room;
-                NAMED(medians)(j->side, rows, to, n, c);
+                if (j->side == 3 && sizeof(T) <= sizeof(int16_t))
+                    NAMED(medians_of_sorted)(rows, memory + ring * j->room, j->room, to, n, c);
+                else
+                    NAMED(medians)(j->side, rows, to, n, c);
                 continue;
             }
             for (int64_t i = 0; i < n; i += NAMED(CHUNK)) {

@@ -13,6 +13,8 @@
 
 enum { TASK_BYTES = 192 << 10, RING_BYTES = 128 << 10 };
 enum { LEAST_ROWS = 32 };
+/* Of boxes that are done straight from the picture; numbers of their tasks; bytes of their rows. */
+enum { SMALL_SIDE = 7, SMALL_TASK = 128 << 10, MOST_LINE = 256 << 10 };
 enum { CHUNK_BYTES = 256 }; /* of neighbours that go through a network at once */
 
 typedef struct {
@@ -116,6 +118,13 @@ int FC_NAME(filter_extrema)(const fc_filter *f, int largest, const void *x, void
     if (!tables_fit(f)) return FC_OUT_OF_RANGE;
     window_job j = {.f = f, .x = x, .out = out, .largest = largest};
     int64_t item = item_of(f->x_type), least = max64(LEAST_ROWS, f->kernel_h);
+    int64_t length = (f->width + f->kernel_w - 1) * f->channels, row = f->width * f->channels;
+    if (max64(f->kernel_h, f->kernel_w) <= SMALL_SIDE && length * item <= MOST_LINE) {
+        int64_t rows = max64(ceil_div(SMALL_TASK, max64(row, 1)), 4);
+        j.b = (bands){rows, max64(f->width, 1), ceil_div(f->height, rows), f->width > 0};
+        j.room = round_up(length, VECTOR_BYTES) + VECTOR_BYTES;
+        return fc_parallel(band_count(f, &j.b), bytes_of(f) * 12 / VECTOR_BYTES, threads, PICK(small_extrema_work), &j);
+    }
     j.b = bands_of(f, 2 * (least + f->kernel_h), item, TASK_BYTES, least);
     j.room = round_up((j.b.pixels + f->kernel_w - 1) * f->channels, VECTOR_BYTES) + VECTOR_BYTES;
     return fc_parallel(band_count(f, &j.b), bytes_of(f) * 30 / VECTOR_BYTES, threads, PICK(extrema_work), &j);

@@ -196,7 +196,9 @@ static void load_pair(const fft_plan *w, const kernel_tile *tile, int of_image, 
                                   .rows = w->y.taps,
                                   .columns = w->x.taps};
         if (image >= o->batch) pixels.rows = 0;
-        load_points(&pixels, &w->f, to + half * VL);
+        fft_inside inside = columns_inside(&pixels);
+        for (int64_t r = 0; r < w->f.rows; r++)
+            load_row(&pixels, inside, r, 0, w->f.columns, to + half * VL + r * w->f.row_step);
     }
     FC_NAME(fourier_transform)(THERE, &w->f, to, NULL);
 }

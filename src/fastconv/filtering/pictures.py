@@ -14,6 +14,7 @@ import numpy as np
 
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Filters
+from fastconv.caches import kept_up_to
 from fastconv.filtering.blocks import Reach
 from fastconv.problem.filtering import Window, is_picture, picture_types
 from fastconv.problem.padding import Border, sources
@@ -73,5 +74,8 @@ def _picture(x: Array, shape: tuple[int, ...]) -> Array | None:
     return view if is_picture(view) and np.may_share_memory(view, x) else None
 
 
+@kept_up_to(1 << 20)
 def _sources(size: int, reach: Reach) -> Array:
-    return sources(Border(size, reach.before, reach.after), reach.mode)
+    found = sources(Border(size, reach.before, reach.after), reach.mode)
+    found.flags.writeable = False
+    return found

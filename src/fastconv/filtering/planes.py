@@ -9,12 +9,15 @@ the engine sums over them, too.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from fastconv.backends import resolve
 from fastconv.caches import kept
 from fastconv.execution.memory import empty
+from fastconv.filtering.blocks import Reach
 from fastconv.ops.conv import conv2d
 from fastconv.typing import Array, BackendName
 
@@ -25,6 +28,7 @@ _FAR_APART = {np.dtype(np.float32): 256.0, np.dtype(np.float64): 1e5}
 _LONG_ROW = 256
 _REST = 1e-11  # of a kernel's sum: what rounding its weights may leave
 _MOVED = 64  # sizes of weights that may be moved
+_SORTED = 4096  # the largest weights, among which those are
 _KEPT = 512  # weights of a kernel that are rounded once for many calls
 _INTERLEAVED = 81  # weights up to which a kernel with holes is faster than planes one by one
 
@@ -34,7 +38,7 @@ def correlate_block(x: Array, kernel: Array, backend: BackendName | None) -> Arr
     kernel = as_dtype(kernel, x.dtype)
     algorithm = None
     if kernel.size >= _TRANSFORMS and x.size:
-        x, algorithm = _safe(x)
+        algorithm = None if is_even(x) else "direct"
     axes = [axis for axis, size in enumerate(kernel.shape) if size > 1]
     if not axes:
         return x * kernel.reshape(())
@@ -67,6 +71,39 @@ def correlate_block(x: Array, kernel: Array, backend: BackendName | None) -> Arr
     return sums.reshape(shape)
 
 
+def correlate_whole(
+    x: Array, kernel: Array, reaches: Sequence[Reach], out: Array, backend: BackendName | None
+) -> bool:
+    """The sums by a large kernel over the last two axes, zeros beyond, without a copy of the array or its border.
+
+    False where the arrays are not planes of one dtype, or where the backend has no transforms in tiles.
+    """
+    if x.ndim < 2 or x.dtype != out.dtype or kernel.size < _TRANSFORMS or not has_transforms(backend):
+        return False
+    if x.shape[:-2] != out.shape[:-2] or any(reach.extent for reach in reaches[:-2]) or not out.size * x.size:
+        return False
+    if not (x.flags.c_contiguous and out.flags.c_contiguous):
+        return False
+    padding = []
+    for axis in (-2, -1):
+        reach = reaches[axis]
+        after = out.shape[axis] + reach.extent - reach.before - x.shape[axis]
+        if (reach.extent and reach.mode != "zeros") or min(reach.before, after) < 0:
+            return False
+        padding.append((reach.before, after))
+    kernel = as_dtype(kernel, x.dtype).reshape(1, 1, *kernel.shape[-2:])
+    conv2d(
+        x.reshape(-1, 1, *x.shape[-2:]), kernel, padding=(padding[0], padding[1]), precision="strict",
+        algorithm=None if is_even(x) else "direct", out=out.reshape(-1, 1, *out.shape[-2:]), backend=backend,
+    )  # fmt: skip
+    return True
+
+
+def has_transforms(backend: BackendName | None) -> bool:
+    """Whether large kernels are transforms, whose memory the engine bounds."""
+    return "fft" in resolve("filter", backend).algorithms()
+
+
 def as_dtype(kernel: Array, dtype: np.dtype[Any]) -> Array:
     """A kernel of that dtype, whose sum is that of the float64 one to the last digit.
 
@@ -90,16 +127,32 @@ def _rounded(given: Array) -> Array:
     flat = given.astype(np.float32)
     rest = float(np.sum(given - flat))
     bound = _REST * float(np.abs(given).sum())
-    for size in np.unique(np.abs(given))[: -_MOVED - 1 : -1]:
-        if abs(rest) <= bound:
-            break
-        alike = np.abs(given) == size
+    if abs(rest) <= bound:
+        return flat
+    for alike in _largest_weights(np.abs(given)):
         moved = np.nextafter(flat[alike], np.float32(math.copysign(math.inf, rest)))
         step = float(np.sum(moved.astype(np.float64) - flat[alike]))
         if abs(step) < 2 * abs(rest):
             flat[alike] = moved
             rest -= step
+        if abs(rest) <= bound:
+            break
     return flat
+
+
+def _largest_weights(magnitudes: Array) -> Iterator[Array]:
+    """Where the largest ones are, then the next, of which there may be several each."""
+    places = np.arange(magnitudes.size)
+    if magnitudes.size > _SORTED:
+        places = np.argpartition(magnitudes, -_SORTED)[-_SORTED:]
+    order = places[np.argsort(-magnitudes[places], kind="stable")]
+    sizes = magnitudes[order]
+    starts = np.flatnonzero(np.concatenate([[True], sizes[1:] != sizes[:-1]]))
+    ends = np.append(starts[1:], order.size)
+    if order.size < magnitudes.size:
+        starts, ends = starts[:-1], ends[:-1]  # of the last size, some are not here
+    for start, end in zip(starts[:_MOVED], ends, strict=False):
+        yield order[start:end]
 
 
 def _over_leading(
@@ -136,13 +189,12 @@ def _over_leading(
     return np.moveaxis(result, range(len(lead)), lead)
 
 
-def _safe(x: Array) -> tuple[Array, str | None]:
-    """`x`, wider where that is enough, and the algorithm that keeps its outliers within the windows that hold them."""
-    magnitudes = np.abs(x)
+def is_even(x: Array) -> bool:
+    """Whether no number of `x` is far larger than the others, or not finite."""
+    magnitudes = np.abs(x, out=empty("filter", x.shape, x.dtype))
     largest = float(magnitudes.max())
-    far_apart = largest / _FAR_APART[x.dtype]
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = float(magnitudes.mean(dtype=np.float64))
-    if not math.isfinite(mean):
-        return x, "direct"
-    return x, "direct" if far_apart > mean else None
+        mean = float(magnitudes.mean())
+        if not math.isfinite(mean):  # the sum, perhaps
+            mean = float(magnitudes.mean(dtype=np.float64))
+    return math.isfinite(mean) and largest / _FAR_APART[x.dtype] <= mean

@@ -16,7 +16,7 @@ import numpy as np
 from fastconv.filtering.blocks import Reach, block, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.pictures import as_pictures
-from fastconv.filtering.planes import as_dtype, correlate_block
+from fastconv.filtering.planes import as_dtype, correlate_block, correlate_whole
 from fastconv.problem.filtering import Weights
 from fastconv.typing import Array, BackendName
 
@@ -71,6 +71,8 @@ def correlate(
     dtype = _sum_dtype(x.dtype, kernel, cval, out.dtype)
     check = out.dtype.kind in "biu" and not saturate and not _exact(x.dtype, kernel, cval, dtype)
     if weigh_pictures(x, [Weighing(kernel, terms)], reaches, cval, out, saturate, backend):
+        return
+    if dtype == x.dtype and not cval and correlate_whole(x, kernel, reaches, out, backend):
         return
     extents = [reach.extent for reach in reaches]
     for region in regions(out.shape, extents, dtype.itemsize):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.caches import constant
 from fastconv.typing import Array
 
 
@@ -50,6 +51,7 @@ class Weights(NamedTuple):
     doubt: float
 
 
+@constant
 def picture_types() -> tuple[np.dtype[Any], ...]:
     """What these kernels read and write."""
     return tuple(np.dtype(name) for name in ("u1", "i2", "u2", "f4", "f8"))

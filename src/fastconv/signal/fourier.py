@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 
 from fastconv.caches import kept
+from fastconv.filtering.planes import has_transforms, is_even
 from fastconv.signal import operands as read
 from fastconv.signal.direct import convolve_part
 from fastconv.signal.operands import AxesLike, ModeLike
@@ -20,8 +21,10 @@ from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["fftconvolve", "oaconvolve"]
 
-# Along each axis, by the number of axes: the largest kernel for which the engine's tiles are faster.
-_ENGINE_TAPS = {1: 4096, 2: 128}
+# Along each axis, by the number of axes: the largest kernel that the engine takes; without its transforms, or where
+# these would carry an outlier too far, the largest of planes for which it is faster.
+_ENGINE_TAPS = {1: 4096, 2: 1024}
+_DIRECT_TAPS = 128
 
 
 def fftconvolve(
@@ -115,7 +118,7 @@ def _convolve(
     else:
         a, b = _floats(a), _floats(b)
         large, small = (a, b) if a.size >= b.size else (b, a)
-        if _suits_engine(large, small, places):
+        if _suits_engine(large, small, places, backend):
             return convolve_part(large, small, starts, shape, backend=backend)
         full = _overlap_add(large, small, places) if in_blocks else _spectral(a, b, places)
     return full[tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))].copy()
@@ -134,14 +137,16 @@ def _floats(x: Array) -> Array:
     return x.astype(np.float32) if x.dtype == np.float16 else x
 
 
-def _suits_engine(large: Array, small: Array, axes: list[int]) -> bool:
+def _suits_engine(large: Array, small: Array, axes: list[int], backend: BackendName | None) -> bool:
     if large.dtype.char not in "fd" or small.dtype.char not in "fd" or len(axes) not in _ENGINE_TAPS:
         return False
-    most = _ENGINE_TAPS[len(axes)]
-    return all(
-        (small.shape[axis] <= min(most, large.shape[axis])) if axis in axes else small.shape[axis] == 1
-        for axis in range(large.ndim)
-    )
+    for axis in range(large.ndim):
+        most = min(_ENGINE_TAPS[len(axes)], large.shape[axis]) if axis in axes else 1
+        if small.shape[axis] > most:
+            return False
+    if len(axes) == 1 or max(small.shape) <= _DIRECT_TAPS:
+        return True
+    return large.dtype == small.dtype and has_transforms(backend) and is_even(large)
 
 
 @kept()
