@@ -1,6 +1,7 @@
 """Operations tile by tile against the whole image: at every border, in every mode, whatever the tile."""
 
 import functools
+import itertools
 import pickle
 
 import numpy as np
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 import fastconv
 from fastconv import tiles
-from strategies import convolutions, either, layouts
+from fastconv.tiles.axes import Stretch, stretches_of
+from fastconv.tiles.blocks import Mosaic, Piece
+from strategies import chunked, convolutions, either, layouts
 
 RNG = np.random.default_rng(0)
 MODES = ["zeros", "reflect", "replicate", "circular"]
@@ -104,6 +107,34 @@ def test_poolings(pooling, data, layout, tile):
     same(
         functools.partial(function, **options, **more), normal(*shape), tile, function is fastconv.max_pool2d
     )
+
+
+@given(st.lists(st.integers(-1, 6), min_size=1, max_size=30))
+def test_stretches_are_all_pixels_in_their_order(places):
+    found = []
+    for count, first, step in stretches_of(np.array(places)):
+        found += [-1 if first is None else first + step * number for number in range(count)]
+    assert found == places
+
+
+@given(chunked(9), chunked(8), st.lists(st.integers(-1, 8), min_size=1, max_size=20))
+def test_blocks_are_put_together_of_any_arrays(rows, columns, places):
+    x = normal(2, 9, 8)
+    ends = [[0, *itertools.accumulate(sizes)] for sizes in (rows, columns)]
+    pieces = [
+        [Piece(a, b, number, 0) for number, (a, b) in enumerate(itertools.pairwise(along))] for along in ends
+    ]
+    arrays = {
+        (p.number, q.number): x[:, p.start : p.stop, q.start : q.stop].copy()
+        for p, q in itertools.product(*pieces)
+    }
+    mosaic = Mosaic((-2, -1), arrays, pieces)
+    np.testing.assert_array_equal(mosaic.whole(), x)
+    block = mosaic.block([stretches_of(np.array(places)), (Stretch(3, 4, -1), Stretch(2))], 7)
+    expected = np.full((2, len(places), 5), 7, np.float32)
+    real = np.array(places) >= 0
+    expected[:, real, :3] = x[:, np.array(places)[real], 4:1:-1]
+    np.testing.assert_array_equal(block, expected)
 
 
 def test_windows_beyond_the_padding_do_not_count_it():
