@@ -21,6 +21,8 @@ from fastconv.tiles.journal import fingerprint
 from fastconv.tiles.tiled import described
 from fastconv.typing import Array
 
+_MARGIN = 1.25  # so many times its size a result may keep
+
 # A chunk of the input along an axis, and the pixels of it that are needed.
 Needed = tuple[int, Piece]
 
@@ -164,5 +166,5 @@ def compute(made: Tiling, block: Block, *chunks: Array) -> Array:
     with num_threads(threads_of_a_task()):
         result = made.region(block.parts, lambda _: mosaic)
     # A view would keep all of what it was cut from, or be an input, which others have, too.
-    cut = isinstance(result.base, np.ndarray) and result.base.nbytes > result.nbytes
+    cut = isinstance(result.base, np.ndarray) and result.base.nbytes > _MARGIN * result.nbytes
     return result.copy() if cut or any(np.may_share_memory(result, chunk) for chunk in chunks) else result
