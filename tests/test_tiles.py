@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv import tiles
+from fastconv import ndimage, tiles
 from fastconv.tiles.axes import Stretch, stretches_of
 from fastconv.tiles.blocks import Mosaic, Piece
 from strategies import chunked, convolutions, either, layouts
@@ -228,6 +228,17 @@ def test_halo_and_alignment_follow_strides():
     up = functools.partial(fastconv.conv_transpose2d, weight=normal(1, 1, 4, 4), stride=4)
     assert tiles.tiling(up, (1, 1, 99, 99)).alignment == (4, 4)
     assert tiles.tiling(up, (1, 1, 999, 999)).tile == (512, 512)
+
+
+def test_a_usual_tile_has_so_many_pixels_however_many_axes():
+    pixels = 512 * 512
+    pool = functools.partial(fastconv.max_pool2d, kernel_size=1)
+    assert tiles.tiling(pool, (1, 1, 10**5, 10**5)).tile == (512, 512)
+    assert tiles.tiling(pool, (1, 1, 16, 10**5)).tile == (16, pixels // 16)
+    assert tiles.tiling(pool, (1, 1, 7, 5)).tile == (7, 5)
+    line = functools.partial(fastconv.conv1d, weight=normal(1, 1, 3))
+    assert tiles.tiling(line, (1, 1, 10**6)).tile == (pixels,)
+    assert tiles.tiling(ndimage.laplace, (900, 900, 900)).tile == (64, 64, 64)
 
 
 def test_a_tiling_can_be_pickled():

@@ -57,7 +57,7 @@ def run(
         `numpy.memmap`, arrays of zarr and h5py. The destination has the shape of the result; it is written to from one
         thread at a time, and nowhere but where a tile belongs.
     tile : int or tuple of int, optional
-        Output pixels of a tile, as for `tiling`; by default about 512, less where memory is short, of a destination
+        Output pixels of a tile, as for `tiling`; by default as there, less where memory is short, of a destination
         that has `chunks` whole ones. A journal is for one size: say it where a run may go on on another machine.
     workers : int
         Tiles that are computed at a time, each by a share of the threads of `fastconv.get_num_threads`.

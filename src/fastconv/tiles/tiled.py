@@ -23,7 +23,9 @@ from fastconv.tiles.operations import of_operation
 from fastconv.tiles.regions import AxisPlan, axis_plan, bytes_of, compute
 from fastconv.typing import Array, ShapeLike
 
-_USUAL = 512  # pixels of a tile's side
+# Output pixels of a tile, 512 x 512 of an image: a tile costs some 0.2 ms besides its pixels, which is little of a tile
+# of this size, and the arrays of larger ones leave the last cache where there are several layers (docs/tiles.md).
+_USUAL = 1 << 18
 _SMALLEST = 64  # of its longest one: below, a halo costs more than it saves
 _SHARE = 16  # of all memory, the part that a tile's arrays may take by default
 _KEPT_PLANS = 512
@@ -289,11 +291,21 @@ def _steps(network: Network, axis: int) -> dict[int, Fraction]:
 
 def _tile(tile: Any, size: tuple[int, ...], alignment: tuple[int, ...]) -> tuple[int, ...]:
     if tile is None:
-        return tuple(min(-(-_USUAL // align) * align, n) for n, align in zip(size, alignment, strict=True))
+        return _usual(size, alignment)
     given = tuple(tile) if isinstance(tile, (tuple, list)) else (tile,) * len(size)
     if len(given) != len(size):
         raise ValueError(f"tiles: tile is {tile!r}, but needs an integer or {len(size)} of them")
     return tuple(min(integer("tiles", "tile", t, 1), n) for t, n in zip(given, size, strict=True))
+
+
+def _usual(size: tuple[int, ...], alignment: tuple[int, ...]) -> tuple[int, ...]:
+    """As long in one direction as in another, but for axes that are shorter."""
+    tile, left = dict[int, int](), _USUAL
+    for axis in sorted(range(len(size)), key=size.__getitem__):
+        side, align = round(left ** (1 / (len(size) - len(tile)))), alignment[axis]
+        tile[axis] = min(-(-max(side, 1) // align) * align, size[axis])
+        left = max(left // max(tile[axis], 1), 1)
+    return tuple(tile[axis] for axis in range(len(size)))
 
 
 def tiling(
@@ -314,7 +326,8 @@ def tiling(
     input_shape : tuple of int
         Of the source; a network needs ``(N, C, H, W)`` (or ``(N, C, L)``), of any size.
     tile : int or tuple of int, optional
-        Output pixels along each spatial axis; by default about 512, less where the arrays of one tile would take more
+        Output pixels along each spatial axis; by default about 512 (of an image; as many pixels of a signal or a cube,
+        or where an axis is shorter), less where the arrays of one tile would take more
         than a sixteenth of all memory.
     dtype : dtype
         Of the source.
