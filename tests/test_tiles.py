@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import fastconv
 from fastconv import ndimage, tiles
-from fastconv.tiles.axes import Stretch, stretches_of
+from fastconv.tiles.axes import Stretch, Transposed, stretches_of
 from fastconv.tiles.blocks import Mosaic, Piece
 from strategies import chunked, convolutions, either, layouts
 
@@ -82,6 +82,21 @@ def test_transposed_convolutions_have_the_bits_of_the_whole_image(data, layout, 
         output_padding=extra, dilation=dilation, layout=layout, activation="relu", algorithm="direct",
     )  # fmt: skip
     same(op, x, tile)
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 2), st.integers(1, 9))
+def test_transposed_convolutions_read_no_more_than_they_need(stride, kernel, padding, tile):
+    rule = Transposed(9, 9 * stride + kernel - stride - 2 * padding, kernel, stride, padding)
+    for start in range(0, rule.count, tile):
+        stop = min(start + tile, rule.count)
+        needed = [
+            i for i in range(9) if i * stride - padding < stop and i * stride - padding + kernel > start
+        ]
+        cut = rule.cut(start, stop)
+        assert cut.skip >= 0
+        if kernel < stride:  # an output that no input reaches is counted from the one before it
+            needed = sorted({*needed, min((start + padding) // stride, 8)})
+        assert (cut.start, cut.stop) == (needed[0], needed[-1] + 1)
 
 
 POOLINGS = [

@@ -168,8 +168,10 @@ class Transposed:
 
     def cut(self, start: int, stop: int) -> Cut:
         """The layer is called without padding, so that its first output is that of its first input's first tap."""
-        first = max((start + self.before - self.extent + 1) // self.stride, 0)
-        first = min(first, self.size - 1)
+        place = start + self.before
+        # The first input that reaches this output; between the taps of inputs, where none does, the one before it.
+        first = min(-((self.extent - 1 - place) // self.stride), place // self.stride)
+        first = min(max(first, 0), self.size - 1)
         last = min((stop - 1 + self.before) // self.stride + 1, self.size)
         last = max(last, first + 1)
         begin = first * self.stride - self.before
