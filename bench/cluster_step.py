@@ -1,10 +1,10 @@
 """What a step of training on a cluster costs, in seconds, bytes and messages: the tables of docs/cluster.md.
 
-    python bench/cluster_step.py [--workers 1,2,4] [--steps 10] [--network small|resnet18]
+    python bench/cluster_step.py [--workers 1,2,4] [--steps 10] [--network small|resnet18] [--pixels N]
 
 Workers are processes of this machine, so that times say what the exchange costs, and nothing of a network. Bytes and
 messages are those of arrays: counted where workers send them, beside the formulas of the page. The small network has
-nearly no work, and shows the exchange; ResNet-18, on 64x64 pixels, is the usual case.
+nearly no work, and shows the exchange; ResNet-18, on 160x160 pixels, is the usual case.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def resnet(norm):
     return nn.models.resnet18(num_classes=10)
 
 
-NETWORKS = {"small": (network, 16, (False, True)), "resnet18": (resnet, 64, (True,))}
+NETWORKS = {"small": (network, 16, (False, True)), "resnet18": (resnet, 160, (True,))}
 
 
 def main():
@@ -78,11 +78,13 @@ def main():
     parser.add_argument("--workers", default="1,2,4")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--network", choices=NETWORKS, default="small")
+    parser.add_argument("--pixels", type=int)
     arguments = parser.parse_args()
-    made, size, norms = NETWORKS[arguments.network]
+    made, pixels, norms = NETWORKS[arguments.network]
+    pixels = arguments.pixels or pixels
     rng = np.random.default_rng(0)
     samples = 64 * arguments.steps
-    x, y = rng.standard_normal((samples, 3, size, size), np.float32), rng.integers(10, size=samples)
+    x, y = rng.standard_normal((samples, 3, pixels, pixels), np.float32), rng.integers(10, size=samples)
     print("| workers | step | parameters | sums | formula, each | batch norm | formula |")
     print("|---|---|---|---|---|---|---|")
     for norm in norms:

@@ -18,7 +18,7 @@ from fastconv.tiles import Tiling, tiling
 from fastconv.tiles.axes import Interval
 from fastconv.tiles.blocks import Mosaic, Piece
 from fastconv.tiles.journal import fingerprint
-from fastconv.tiles.tiled import described
+from fastconv.tiles.tiled import described, opened
 from fastconv.typing import Array
 
 _MARGIN = 1.25  # so many times its size a result may keep
@@ -49,10 +49,12 @@ def apply(op: Any, x: Any, *, algorithm: str | None = None) -> Any:
     Parameters
     ----------
     op : callable
-        As for `fastconv.tiles.tiling`: an ONNX model, a program, a graph, a plan, or a `functools.partial` of a
-        function of `fastconv` with all arguments but the array by name.
+        As for `fastconv.tiles.tiling`: a network of `fastconv.nn`, an ONNX model, a program, a graph, a plan, or a
+        `functools.partial` of a function of `fastconv` or of a filter of `fastconv.ndimage` with all arguments but
+        the array by name.
     x : dask.array.Array
-        A network needs ``(N, C, H, W)`` or ``(N, C, L)``. The channels are in one chunk; the others may be of any size.
+        A network needs ``(N, C, H, W)`` or ``(N, C, L)``. The channels are in one chunk, but for filters; all others
+        may be of any size.
     algorithm : str, optional
         For the convolutions of a network; ``"direct"`` gives the same bits whatever the chunks.
 
@@ -82,6 +84,7 @@ def apply(op: Any, x: Any, *, algorithm: str | None = None) -> Any:
         raise ValueError(
             f"fastconv.dask: x has chunks of unknown sizes {x.chunks}; needs x.compute_chunk_sizes()"
         )
+    op = opened(op, x.shape)
     made = tiling(op, x.shape, dtype=x.dtype, algorithm=algorithm)  # pyright: ignore  (dask's types)
     axes = [axis % x.ndim for axis in made.axes]
     batch = [0] if x.ndim > len(axes) + 1 else []

@@ -98,7 +98,7 @@ def of_operation(function: Any, shape: tuple[int, ...], dtype: Any) -> Network:
     if FILTERS.get(name) is function:
         return of_filter(function, given, shape)
     if name not in OPERATIONS or OPERATIONS[name].function is not function:
-        raise TypeError(f"tiles: {function!r} is no operation of fastconv, no plan, and no network")
+        raise TypeError(f"tiles: {function!r} is no operation or filter of fastconv, no plan, and no network")
     if name not in _MAKERS:
         raise refuse(name, _WHY.get(name, "an output may depend on any pixel"))
     return _MAKERS[name](Call(function, given, shape, dtype))

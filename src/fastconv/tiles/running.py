@@ -18,7 +18,7 @@ from fastconv.settings.threads import get_num_threads, num_threads
 from fastconv.tiles.journal import Journal, fingerprint
 from fastconv.tiles.processes import on_processes
 from fastconv.tiles.progress import Progress
-from fastconv.tiles.tiled import Tile, Tiling, described, read, tiling
+from fastconv.tiles.tiled import Tile, Tiling, described, opened, read, tiling
 from fastconv.typing import Array
 
 _FLUSHED_EVERY = 1.0  # seconds
@@ -113,7 +113,7 @@ def run_on(
 ) -> None:
     """`run`, in threads of this process or elsewhere."""
     source, destination = sliceable("source", source), sliceable("destination", destination)
-    chunks = _chunks(destination)
+    chunks, op = _chunks(destination), opened(op, tuple(source.shape))
     made = tiling(op, source.shape, tile, dtype=source.dtype, algorithm=algorithm)
     if tile is None and chunks is not None:
         made = tiling(op, source.shape, _whole_chunks(made, chunks), dtype=source.dtype, algorithm=algorithm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -72,6 +73,7 @@ class Tiling:
     """
 
     def __init__(self, op: Any, input_shape: ShapeLike, dtype: Any, tile: Any, algorithm: str | None) -> None:
+        op = opened(op, tuple(input_shape))
         self._made_of = op, tuple(input_shape), np.dtype(dtype), tile, algorithm
         self.input_shape = tuple(integer("tiles", "input_shape", size, 0) for size in input_shape)
         if not all(self.input_shape[1:]):
@@ -250,6 +252,12 @@ def read(source: Any, parts: tuple[tuple[slice, ...], ...]) -> Array:
     return np.concatenate(pieces, axis)
 
 
+def opened(op: Any, shape: tuple[int, ...]) -> Any:
+    """A network of `fastconv.nn` as a program, with the weights that it has now; what else there is as it is."""
+    nn = sys.modules.get("fastconv.nn")  # which takes long to load, for those who have none
+    return op.compile((1, *shape[1:])) if nn is not None and isinstance(op, nn.Module) else op
+
+
 def network_of(op: Any, shape: tuple[int, ...], dtype: Any, algorithm: str | None) -> Network:
     if isinstance(op, Graph):
         return of_graph(op, shape, None, algorithm)
@@ -321,8 +329,9 @@ def tiling(
     Parameters
     ----------
     op : callable
-        A plan (`fastconv.plan_conv2d`, ...), a `functools.partial` of a function of `fastconv` with all arguments but
-        the array by name, an ONNX model, a program, or a graph.
+        A plan (`fastconv.plan_conv2d`, ...), a `functools.partial` of a function of `fastconv` or of a filter of
+        `fastconv.ndimage` with all arguments but the array by name, a network of `fastconv.nn`, an ONNX model, a
+        program, or a graph.
     input_shape : tuple of int
         Of the source; a network needs ``(N, C, H, W)`` (or ``(N, C, L)``), of any size.
     tile : int or tuple of int, optional
