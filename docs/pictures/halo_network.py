@@ -1,10 +1,10 @@
-"""What tiles of a network that goes down by 2 and up again need of each layer, along one axis. Drawn for docs/tiles.md."""
+"""What tiles of a network that goes down by 2 and up again need of each layer, along one axis, for docs/tiles.md."""
 
 import matplotlib.pyplot as plt
 from matplotlib.patches import Polygon, Rectangle
 
 PIXELS = 24  # of the image
-# From the output back: name, pixels of its input for one of its own, and what an interval of outputs reads.
+# From the output back: name, and what an interval of outputs reads.
 LAYERS = (
     ("transposed, stride 2", lambda start, stop: (start // 2, (stop - 1) // 2 + 1)),
     ("3x3", lambda start, stop: (start - 1, stop + 1)),
@@ -29,11 +29,15 @@ def draw(theme):
             for pixel in range(min(start, 0), PIXELS // width):
                 colour = theme.quiet
                 if start <= pixel < stop:
-                    colour = theme.red if pixel < 0 else theme.blue if own[0] <= pixel < own[1] else theme.orange
+                    colour = (
+                        theme.red if pixel < 0 else theme.blue if own[0] <= pixel < own[1] else theme.orange
+                    )
                 if pixel < 0 and colour == theme.quiet:
                     continue
                 axis.add_patch(
-                    Rectangle((pixel * width, height), width, 0.7, facecolor=colour, edgecolor=theme.line, lw=0.6)
+                    Rectangle(
+                        (pixel * width, height), width, 0.7, facecolor=colour, edgecolor=theme.line, lw=0.6
+                    )
                 )
             if level:
                 upper = [max(end, 0) * WIDTHS[level - 1] for end in needed[level - 1]]
