@@ -357,12 +357,3 @@ def test_moments_of_a_share_are_those_of_its_blocks(monkeypatch, shape, axis):
         np.testing.assert_allclose(mean, np.mean(x, axis=others, dtype=np.float64), rtol=1e-13)
         variance = np.var(x, axis=others, dtype=np.float64)
         np.testing.assert_allclose(squares / count, variance, rtol=1e-9, atol=1e-12)
-
-
-def test_large_shares_are_sent_without_a_warning():
-    distributed = pytest.importorskip("distributed")
-    from fastconv.nn.cluster.on_dask import submit
-
-    with distributed.Client(processes=False, dashboard_address=None) as client, warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert submit(client, np.sum, np.ones(3_000_000)).result() == 3_000_000

@@ -84,7 +84,7 @@ def apply(op: Any, x: Any, *, algorithm: str | None = None) -> Any:
         raise ValueError(
             f"fastconv.dask: x has chunks of unknown sizes {x.chunks}; needs x.compute_chunk_sizes()"
         )
-    op = opened(op, x.shape)
+    op = opened(op, x.shape)  # pyright: ignore  (dask's types)
     made = tiling(op, x.shape, dtype=x.dtype, algorithm=algorithm)  # pyright: ignore  (dask's types)
     axes = [axis % x.ndim for axis in made.axes]
     batch = [0] if x.ndim > len(axes) + 1 else []

@@ -24,13 +24,13 @@ class Stretch(NamedTuple):
 
     Attributes
     ----------
-    count : int
+    size : int
     first : int, optional
         None: they are outside the image, and have the fill value.
     step : {-1, 0, 1}
     """
 
-    count: int
+    size: int
     first: int | None = None
     step: int = 0
 

@@ -95,8 +95,8 @@ def of_operation(function: Any, shape: tuple[int, ...], dtype: Any) -> Network:
             raise TypeError("tiles: the partial function needs its arguments by name, all but the array")
         function, given = function.func, dict(function.keywords)
     name = getattr(function, "__name__", repr(function))
-    if FILTERS.get(name) is function:
-        return of_filter(function, given, shape)
+    if name in FILTERS and FILTERS[name] is function:
+        return of_filter(FILTERS[name], given, shape)
     if name not in OPERATIONS or OPERATIONS[name].function is not function:
         raise TypeError(f"tiles: {function!r} is no operation or filter of fastconv, no plan, and no network")
     if name not in _MAKERS:

@@ -73,11 +73,11 @@ class Tiling:
     """
 
     def __init__(self, op: Any, input_shape: ShapeLike, dtype: Any, tile: Any, algorithm: str | None) -> None:
-        op = opened(op, tuple(input_shape))
-        self._made_of = op, tuple(input_shape), np.dtype(dtype), tile, algorithm
         self.input_shape = tuple(integer("tiles", "input_shape", size, 0) for size in input_shape)
         if not all(self.input_shape[1:]):
             raise TilingError(f"tiles: the source has shape {self.input_shape}: only the batch may be empty")
+        op = opened(op, self.input_shape)
+        self._made_of = op, self.input_shape, np.dtype(dtype), tile, algorithm
         self._network = network = network_of(op, self.input_shape, np.dtype(dtype), algorithm)
         self.axes, size = network.axes, network.output_size
         if network.dtype is not None and not np.can_cast(dtype, network.dtype, "safe"):
