@@ -98,7 +98,7 @@ def main():
         todo["filter"] = blur, blur
         net = nn.models.UNet(1, (4, 8, 16))
         net.build((1, 1, 64, 64), rng=0)
-        todo["network"] = net.compile((1, 1, REGION, REGION)), net.predict
+        todo["network"] = net, net.predict
         for name, (op, whole) in todo.items():
             if arguments.only in (None, name):
                 shown(name, op, whole, source, folder, arguments.workers, corner)

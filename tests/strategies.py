@@ -1,5 +1,7 @@
 """Hypothesis strategies for legal problems, small enough for the reference and odd enough to be nasty."""
 
+import itertools
+
 from hypothesis import strategies as st
 
 from cases import Case
@@ -95,3 +97,11 @@ def poolings(draw, largest_dilation=1, padded=True):
         options["dilation"] = dilation = draw(either(st.integers(1, largest_dilation)))
     size = draw(sizes(kernel, 1, dilation, padding))
     return (draw(st.integers(0, 2)), draw(st.integers(1, 5)), *size), options
+
+
+@st.composite
+def chunked(draw, size, most=6):
+    """A size in chunks."""
+    ends = draw(st.sets(st.integers(1, size - 1), max_size=most)) if size > 1 else set()
+    bounds = [0, *sorted(ends), size]
+    return tuple(b - a for a, b in itertools.pairwise(bounds))

@@ -129,6 +129,16 @@ def test_training_takes_the_threads_of_its_workers(near):
     close(one, found)
 
 
+def test_large_tasks_are_sent_without_a_warning(near):
+    from fastconv.nn.cluster.on_dask import submit
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "(?s)Sending large graph")
+        with pytest.raises(UserWarning, match="large graph"):
+            near.submit(np.sum, np.ones(3_000_000))
+        assert submit(near, np.sum, np.ones(3_000_000)).result() == 3_000_000
+
+
 def model(path):
     net = nn.Sequential(nn.Conv2D(4, 3, activation="relu"), nn.GlobalAvgPool2D(keepdims=False), nn.Dense(3))
     net.build((1, 3, 8, 8), rng=0)

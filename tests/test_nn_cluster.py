@@ -340,3 +340,20 @@ def test_a_worker_is_killed_and_the_bits_stay(client, synchronise):
     client.wait_for_workers(2, timeout=60)
     equal(whole, trained(client, callbacks=[Kill()], **options))
     assert killed
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((7, 3, 4, 5), 1), ((7, 4, 5, 3), 3), ((9, 3), 1), ((1, 3, 1, 1), 1)]
+)
+def test_moments_of_a_share_are_those_of_its_blocks(monkeypatch, shape, axis):
+    from fastconv.nn.operations import synchronised
+
+    x = (np.random.default_rng(0).normal(size=shape) + 100).astype(np.float32)
+    others = tuple(place for place in range(x.ndim) if place != axis)
+    for block in (1, 130, 1 << 18):
+        monkeypatch.setattr(synchronised, "_BLOCK", block)
+        count, mean, squares = synchronised.moments(x, axis)
+        assert (count == x.size // 3).all()
+        np.testing.assert_allclose(mean, np.mean(x, axis=others, dtype=np.float64), rtol=1e-13)
+        variance = np.var(x, axis=others, dtype=np.float64)
+        np.testing.assert_allclose(squares / count, variance, rtol=1e-9, atol=1e-12)

@@ -1,6 +1,7 @@
 """Operations tile by tile against the whole image: at every border, in every mode, whatever the tile."""
 
 import functools
+import itertools
 import pickle
 
 import numpy as np
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv import tiles
-from strategies import convolutions, either, layouts
+from fastconv import ndimage, tiles
+from fastconv.tiles.axes import Stretch, Transposed, stretches_of
+from fastconv.tiles.blocks import Mosaic, Piece
+from strategies import chunked, convolutions, either, layouts
 
 RNG = np.random.default_rng(0)
 MODES = ["zeros", "reflect", "replicate", "circular", "symmetric", "constant"]
@@ -81,6 +84,21 @@ def test_transposed_convolutions_have_the_bits_of_the_whole_image(data, layout, 
     same(op, x, tile)
 
 
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 2), st.integers(1, 9))
+def test_transposed_convolutions_read_no_more_than_they_need(stride, kernel, padding, tile):
+    rule = Transposed(9, 9 * stride + kernel - stride - 2 * padding, kernel, stride, padding)
+    for start in range(0, rule.count, tile):
+        stop = min(start + tile, rule.count)
+        needed = [
+            i for i in range(9) if i * stride - padding < stop and i * stride - padding + kernel > start
+        ]
+        cut = rule.cut(start, stop)
+        assert cut.skip >= 0
+        if kernel < stride:  # an output that no input reaches is counted from the one before it
+            needed = sorted({*needed, min((start + padding) // stride, 8)})
+        assert (cut.start, cut.stop) == (needed[0], needed[-1] + 1)
+
+
 POOLINGS = [
     (fastconv.max_pool2d, {}),
     (fastconv.max_pool2d, {"dilation": 2}),
@@ -104,6 +122,34 @@ def test_poolings(pooling, data, layout, tile):
     same(
         functools.partial(function, **options, **more), normal(*shape), tile, function is fastconv.max_pool2d
     )
+
+
+@given(st.lists(st.integers(-1, 6), min_size=1, max_size=30))
+def test_stretches_are_all_pixels_in_their_order(places):
+    found = []
+    for count, first, step in stretches_of(np.array(places)):
+        found += [-1 if first is None else first + step * number for number in range(count)]
+    assert found == places
+
+
+@given(chunked(9), chunked(8), st.lists(st.integers(-1, 8), min_size=1, max_size=20))
+def test_blocks_are_put_together_of_any_arrays(rows, columns, places):
+    x = normal(2, 9, 8)
+    ends = [[0, *itertools.accumulate(sizes)] for sizes in (rows, columns)]
+    pieces = [
+        [Piece(a, b, number, 0) for number, (a, b) in enumerate(itertools.pairwise(along))] for along in ends
+    ]
+    arrays = {
+        (p.number, q.number): x[:, p.start : p.stop, q.start : q.stop].copy()
+        for p, q in itertools.product(*pieces)
+    }
+    mosaic = Mosaic((-2, -1), arrays, pieces)
+    np.testing.assert_array_equal(mosaic.whole(), x)
+    block = mosaic.block([stretches_of(np.array(places)), (Stretch(3, 4, -1), Stretch(2))], 7)
+    expected = np.full((2, len(places), 5), 7, np.float32)
+    real = np.array(places) >= 0
+    expected[:, real, :3] = x[:, np.array(places)[real], 4:1:-1]
+    np.testing.assert_array_equal(block, expected)
 
 
 def test_windows_beyond_the_padding_do_not_count_it():
@@ -197,6 +243,17 @@ def test_halo_and_alignment_follow_strides():
     up = functools.partial(fastconv.conv_transpose2d, weight=normal(1, 1, 4, 4), stride=4)
     assert tiles.tiling(up, (1, 1, 99, 99)).alignment == (4, 4)
     assert tiles.tiling(up, (1, 1, 999, 999)).tile == (512, 512)
+
+
+def test_a_usual_tile_has_so_many_pixels_however_many_axes():
+    pixels = 512 * 512
+    pool = functools.partial(fastconv.max_pool2d, kernel_size=1)
+    assert tiles.tiling(pool, (1, 1, 10**5, 10**5)).tile == (512, 512)
+    assert tiles.tiling(pool, (1, 1, 16, 10**5)).tile == (16, pixels // 16)
+    assert tiles.tiling(pool, (1, 1, 7, 5)).tile == (7, 5)
+    line = functools.partial(fastconv.conv1d, weight=normal(1, 1, 3))
+    assert tiles.tiling(line, (1, 1, 10**6)).tile == (pixels,)
+    assert tiles.tiling(ndimage.laplace, (900, 900, 900)).tile == (64, 64, 64)
 
 
 def test_a_tiling_can_be_pickled():

@@ -1,12 +1,14 @@
 """Networks tile by tile: random chains and branches of layers against the interpreter on the whole image."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv import tiles
+from fastconv import nn, tiles
 from fastconv.graph import Interpreter
 from passes_oracle import Net
 
@@ -280,3 +282,40 @@ def test_networks_that_do_not_fit():
     two = both.graph(both("Add", both.input(1, 1, 4, 4), both.input(1, 1, 4, 4)))
     with pytest.raises(tiles.TilingError, match="2 inputs"):
         tiles.tiling(two, (1, 1, 4, 4))
+
+
+def test_networks_of_nn_are_taken_as_they_are_now():
+    net = nn.models.UNet(2, (4, 8)).build((1, 3, 32, 32), rng=0)
+    x = RNG.normal(size=(1, 3, 40, 36)).astype(np.float32)
+    whole = net.predict(x)
+    made, result = tiles.tiling(net, x.shape, 10), np.empty_like(whole)
+    tiles.run(net, x, result, tile=10)
+    np.testing.assert_allclose(result, whole, rtol=1e-4, atol=1e-5)
+    for array in net.parameters():
+        array[...] = 0
+    again = pickle.loads(pickle.dumps(made))
+    one = made[5]
+    np.testing.assert_allclose(again.compute(one, x), whole[one.write], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (
+            nn.InstanceNorm2D(),
+            "InstanceNormalization node 'last' .*mean and variance are those of the whole image",
+        ),
+        (nn.GroupNorm(2), "GroupNormalization node 'last' .*mean and variance are those of the whole image"),
+        (nn.LayerNorm((24, 20)), "node 'last' .*mean and variance are those of the whole image"),
+        (nn.GlobalAvgPool2D(), "GlobalAveragePool node 'last' .*every pixel"),
+        (nn.GlobalMaxPool2D(), "GlobalMaxPool node 'last' .*every pixel"),
+        (nn.AdaptiveAvgPool2D(3), "node 'last' .*"),
+        (nn.Sequential(nn.Flatten(), nn.Dense(3)), "node 'last.0' .*spatial axes"),
+        (nn.blocks.SE(8), "node 'last.*every pixel"),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_layers_of_nn_that_see_the_whole_image_are_refused_by_name(layer, words):
+    net = nn.Sequential({"first": nn.Conv2D(8, 3, padding=1), "last": layer})
+    with pytest.raises(tiles.TilingError, match=words):
+        tiles.tiling(net, (1, 3, 24, 20))

@@ -16,12 +16,15 @@ from fastconv.dask.threads import threads_of_a_task
 from fastconv.settings.threads import num_threads
 from fastconv.tiles import Tiling, tiling
 from fastconv.tiles.axes import Interval
+from fastconv.tiles.blocks import Mosaic, Piece
 from fastconv.tiles.journal import fingerprint
-from fastconv.tiles.tiled import described
+from fastconv.tiles.tiled import described, opened
 from fastconv.typing import Array
 
-# A chunk of the input along an axis, and the part of it that is needed.
-Piece = tuple[int, slice]
+_MARGIN = 1.25  # so many times its size a result may keep
+
+# A chunk of the input along an axis, and the pixels of it that are needed.
+Needed = tuple[int, Piece]
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,12 @@ class Block:
     ----------
     parts : list of slice
         Its place in the result, along the spatial axes.
-    pieces : list of list of slice
-        For each spatial axis, the part that is needed of each chunk it is given.
+    pieces : list of list of Piece
+        For each spatial axis, the pixels that are needed of the chunks it is given.
     """
 
     parts: list[slice]
-    pieces: list[list[slice]]
+    pieces: list[list[Piece]]
 
 
 def apply(op: Any, x: Any, *, algorithm: str | None = None) -> Any:
@@ -46,10 +49,12 @@ def apply(op: Any, x: Any, *, algorithm: str | None = None) -> Any:
     Parameters
     ----------
     op : callable
-        As for `fastconv.tiles.tiling`: an ONNX model, a program, a graph, a plan, or a `functools.partial` of a
-        function of `fastconv` with all arguments but the array by name.
+        As for `fastconv.tiles.tiling`: a network of `fastconv.nn`, an ONNX model, a program, a graph, a plan, or a
+        `functools.partial` of a function of `fastconv` or of a filter of `fastconv.ndimage` with all arguments but
+        the array by name.
     x : dask.array.Array
-        A network needs ``(N, C, H, W)`` or ``(N, C, L)``. The channels are in one chunk; the others may be of any size.
+        A network needs ``(N, C, H, W)`` or ``(N, C, L)``. The channels are in one chunk, but for filters; all others
+        may be of any size.
     algorithm : str, optional
         For the convolutions of a network; ``"direct"`` gives the same bits whatever the chunks.
 
@@ -79,6 +84,7 @@ def apply(op: Any, x: Any, *, algorithm: str | None = None) -> Any:
         raise ValueError(
             f"fastconv.dask: x has chunks of unknown sizes {x.chunks}; needs x.compute_chunk_sizes()"
         )
+    op = opened(op, x.shape)  # pyright: ignore  (dask's types)
     made = tiling(op, x.shape, dtype=x.dtype, algorithm=algorithm)  # pyright: ignore  (dask's types)
     axes = [axis % x.ndim for axis in made.axes]
     batch = [0] if x.ndim > len(axes) + 1 else []
@@ -102,7 +108,7 @@ def apply(op: Any, x: Any, *, algorithm: str | None = None) -> Any:
     return da.Array(graph, name, tuple(chunks), meta=np.empty((0,) * len(chunks), made.dtype))  # pyright: ignore  (dask's types)
 
 
-def _along(made: Tiling, axis: int, chunks: Sequence[int]) -> list[tuple[slice, list[Piece]]]:
+def _along(made: Tiling, axis: int, chunks: Sequence[int]) -> list[tuple[slice, list[Needed]]]:
     """The chunks of the result along an axis, and what each needs of those of the input."""
     ends = list(itertools.accumulate(chunks))
     count, per_pixel = made.output_shape[made.axes[axis]], made.steps[axis]
@@ -110,18 +116,18 @@ def _along(made: Tiling, axis: int, chunks: Sequence[int]) -> list[tuple[slice, 
     result = []
     for start, stop in itertools.pairwise([0, *bounds, count]):
         if start < stop:
-            result.append((slice(start, stop), _pieces(made.needs(axis, start, stop), chunks, ends)))
+            result.append((slice(start, stop), _needed(made.needs(axis, start, stop), chunks, ends)))
     return result
 
 
-def _pieces(needed: list[Interval], chunks: Sequence[int], ends: Sequence[int]) -> list[Piece]:
-    pieces = []
+def _needed(needed: list[Interval], chunks: Sequence[int], ends: Sequence[int]) -> list[Needed]:
+    pieces: list[Needed] = []
     for low, high in needed:
-        for number, (size, end) in enumerate(zip(chunks, ends, strict=True)):
+        for chunk, (size, end) in enumerate(zip(chunks, ends, strict=True)):
             start = end - size
             first, last = max(low, start), min(high, end)
             if first < last:
-                pieces.append((number, slice(first - start, last - start)))
+                pieces.append((chunk, Piece(first, last, len(pieces), first - start)))
     return pieces
 
 
@@ -129,7 +135,7 @@ def _tasks(
     name: str,
     x: Any,
     axes: list[int],
-    along: list[list[tuple[slice, list[Piece]]]],
+    along: list[list[tuple[slice, list[Needed]]]],
     batch: list[int],
     places: list[int],
     rank: int,
@@ -152,43 +158,16 @@ def _tasks(
         if batch:
             place[0] = image
         block = Block([part for part, _ in own], [[part for _, part in pieces] for _, pieces in own])
-        tasks[name, *place] = (compute, f"{name}-tiling", block, keys)
+        tasks[name, *place] = (compute, f"{name}-tiling", block, *keys)
     return tasks
 
 
-def compute(made: Tiling, block: Block, chunks: list[Array]) -> Array:
+def compute(made: Tiling, block: Block, *chunks: Array) -> Array:
     """The task."""
-
-    def reader(_: Any) -> Array:
-        return _assembled(made.axes, block.pieces, chunks)
-
+    grid = itertools.product(*(range(len(along)) for along in block.pieces))
+    mosaic = Mosaic(made.axes, dict(zip(grid, map(np.asarray, chunks), strict=True)), block.pieces)
     with num_threads(threads_of_a_task()):
-        result = made.region(block.parts, reader)
+        result = made.region(block.parts, lambda _: mosaic)
     # A view would keep all of what it was cut from, or be an input, which others have, too.
-    cut = isinstance(result.base, np.ndarray) and result.base.nbytes > result.nbytes
+    cut = isinstance(result.base, np.ndarray) and result.base.nbytes > _MARGIN * result.nbytes
     return result.copy() if cut or any(np.may_share_memory(result, chunk) for chunk in chunks) else result
-
-
-def _assembled(axes: tuple[int, ...], pieces: list[list[slice]], chunks: list[Array]) -> Array:
-    """The parts of the chunks side by side."""
-    places = list(itertools.product(*(range(len(along)) for along in pieces)))
-    parts = []
-    for place, chunk in zip(places, chunks, strict=True):
-        index: list[Any] = [slice(None)] * chunk.ndim
-        for axis, along, number in zip(axes, pieces, place, strict=True):
-            index[axis] = along[number]
-        part: Array = np.asarray(chunk)[tuple(index)]
-        parts.append(part)
-    if len(parts) == 1:
-        return parts[0]
-    ends = [[0, *itertools.accumulate(p.stop - p.start for p in along)] for along in pieces]
-    shape = list(parts[0].shape)
-    for axis, along_ends in zip(axes, ends, strict=True):
-        shape[axis] = along_ends[-1]
-    whole = np.empty(shape, parts[0].dtype)
-    for place, part in zip(places, parts, strict=True):
-        index = [slice(None)] * whole.ndim
-        for axis, along_ends, number in zip(axes, ends, place, strict=True):
-            index[axis] = slice(along_ends[number], along_ends[number + 1])
-        whole[tuple(index)] = part
-    return whole

@@ -52,6 +52,8 @@ def on_cluster(
     with importing:
         import distributed
 
+        from fastconv.nn.cluster.on_dask import submit
+
     settings = function, get_backend(), get_precision()
     waiting: list[tuple[Any, Any]] = []
     failed = 0
@@ -64,9 +66,7 @@ def on_cluster(
                 room = _FOR_EACH_THREAD * max(1, sum(client.nthreads().values()))
                 waiting += islice(tasks, max(0, room - len(running) - len(waiting)))
                 while waiting:
-                    future = client.submit(
-                        _task, sent, *settings, waiting[-1][1], retries=retries, pure=False
-                    )
+                    future = submit(client, _task, sent, *settings, waiting[-1][1], retries=retries)
                     running[future] = waiting.pop()
                 if not running:
                     return

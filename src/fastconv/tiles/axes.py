@@ -19,6 +19,22 @@ from fastconv.typing import PaddingMode
 Interval = tuple[int, int]
 
 
+class Stretch(NamedTuple):
+    """Pixels side by side that are copies of the image's: of `first` and those after it, before it, or it alone.
+
+    Attributes
+    ----------
+    size : int
+    first : int, optional
+        None: they are outside the image, and have the fill value.
+    step : {-1, 0, 1}
+    """
+
+    size: int
+    first: int | None = None
+    step: int = 0
+
+
 class Cut(NamedTuple):
     """How an interval of outputs is made.
 
@@ -27,14 +43,13 @@ class Cut(NamedTuple):
     start, stop : int
         The inputs that are read.
     before, after : int
-        The padding around them, which lies outside the image.
+        The padding that the layer itself puts around them.
     skip : int
         How many outputs come before those that are wanted.
     extra : int
         The output padding of a transposed convolution.
-    places : ndarray, optional
-        In place of the first four where pixels are not read in their order: the pixel of the image that each
-        is a copy of, -1 for the fill value.
+    padded : tuple of Stretch
+        In place of the first two where the layer is given pixels beyond the image.
     """
 
     start: int
@@ -43,12 +58,20 @@ class Cut(NamedTuple):
     after: int = 0
     skip: int = 0
     extra: int = 0
-    places: NDArray[np.int64] | None = None
+    padded: tuple[Stretch, ...] = ()
+
+    def stretches(self) -> tuple[Stretch, ...]:
+        """What the layer is given."""
+        return self.padded or (Stretch(self.stop - self.start, self.start, 1),)
 
     def reads(self) -> list[Interval]:
-        if self.places is None:
-            return [(self.start, self.stop)]
-        return intervals_of(self.places)
+        """Of fill values alone some pixel, for its channels and dtype."""
+        ends = [
+            (first, first + step * (count - 1))
+            for count, first, step in self.stretches()
+            if first is not None
+        ]
+        return merged([(min(pair), max(pair) + 1) for pair in ends]) or [(0, 1)]
 
 
 class Rule(Protocol):
@@ -102,10 +125,8 @@ class Padded:
         first, last = max(low, 0), min(high, self.size)
         if (first, last) == (low, high):
             return Cut(first, last)
-        if self.mode in ("zeros", "constant") and first < last:
-            return Cut(first, last, first - low, high - last)
         border = Border(self.size, -low, 0, (high - low, 1, 1, 1))
-        return Cut(first, last, places=sources(border, self.mode))
+        return Cut(first, last, padded=stretches_of(sources(border, self.mode)))
 
 
 @dataclass(frozen=True)
@@ -147,8 +168,10 @@ class Transposed:
 
     def cut(self, start: int, stop: int) -> Cut:
         """The layer is called without padding, so that its first output is that of its first input's first tap."""
-        first = max((start + self.before - self.extent + 1) // self.stride, 0)
-        first = min(first, self.size - 1)
+        place = start + self.before
+        # The first input that reaches this output; between the taps of inputs, where none does, the one before it.
+        first = min(-((self.extent - 1 - place) // self.stride), place // self.stride)
+        first = min(max(first, 0), self.size - 1)
         last = min((stop - 1 + self.before) // self.stride + 1, self.size)
         last = max(last, first + 1)
         begin = first * self.stride - self.before
@@ -180,14 +203,22 @@ class Scaled:
         return Cut(first * self.inputs, last * self.inputs, skip=start - first * self.outputs)
 
 
-def intervals_of(places: NDArray[np.int64]) -> list[Interval]:
-    """The intervals that cover these pixels; of fill values alone some pixel, for its channels and dtype."""
-    used = np.unique(places[places >= 0])
-    if not used.size:
-        return [(0, 1)]
-    breaks = np.flatnonzero(np.diff(used) > 1)
-    starts, ends = used[[0, *(breaks + 1)]], used[[*breaks, -1]]
-    return [(int(a), int(b) + 1) for a, b in zip(starts, ends, strict=True)]
+def stretches_of(places: NDArray[np.int64]) -> tuple[Stretch, ...]:
+    """Pixels, by the image's that each is a copy of, -1 for the fill value."""
+    apart = np.where(places < 0, -9, places)  # the image's first pixel is no neighbour of the fill value
+    steps = np.diff(apart)
+    changes = np.flatnonzero(np.diff(steps)) + 1
+    result, begin = [], 0
+    while begin < len(places):
+        step, end = 0, begin + 1
+        if end < len(places) and abs(steps[begin]) <= 1:
+            step = int(steps[begin])
+            later = changes[np.searchsorted(changes, begin, "right") :]
+            end = int(later[0]) + 1 if later.size else len(places)
+        first = int(places[begin])
+        result.append(Stretch(end - begin, first if first >= 0 else None, step))
+        begin = end
+    return tuple(result)
 
 
 def merged(intervals: list[Interval]) -> list[Interval]:

@@ -17,6 +17,7 @@ from fastconv.problem import options as opt
 from fastconv.problem.convolution import ConvOptions
 from fastconv.problem.layout import batch_shape, channel_axis, channels_last, check_layout, spatial_axes
 from fastconv.tiles.axes import Cut, Padded, Pooled, Rule, Same, Scaled, Transposed
+from fastconv.tiles.filters import FILTERS, of_filter
 from fastconv.tiles.layers import Layer, Network, Run, per_axis, refuse
 from fastconv.typing import Array, Layout
 
@@ -94,8 +95,10 @@ def of_operation(function: Any, shape: tuple[int, ...], dtype: Any) -> Network:
             raise TypeError("tiles: the partial function needs its arguments by name, all but the array")
         function, given = function.func, dict(function.keywords)
     name = getattr(function, "__name__", repr(function))
+    if name in FILTERS and FILTERS[name] is function:
+        return of_filter(FILTERS[name], given, shape)
     if name not in OPERATIONS or OPERATIONS[name].function is not function:
-        raise TypeError(f"tiles: {function!r} is no operation of fastconv, no plan, and no network")
+        raise TypeError(f"tiles: {function!r} is no operation or filter of fastconv, no plan, and no network")
     if name not in _MAKERS:
         raise refuse(name, _WHY.get(name, "an output may depend on any pixel"))
     return _MAKERS[name](Call(function, given, shape, dtype))

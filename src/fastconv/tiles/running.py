@@ -18,7 +18,7 @@ from fastconv.progress import Progress
 from fastconv.settings.threads import get_num_threads, num_threads
 from fastconv.tiles.journal import Journal, fingerprint
 from fastconv.tiles.processes import on_processes
-from fastconv.tiles.tiled import Tile, Tiling, described, read, tiling
+from fastconv.tiles.tiled import Tile, Tiling, described, opened, read, tiling
 from fastconv.typing import Array
 
 _FLUSHED_EVERY = 1.0  # seconds
@@ -57,7 +57,7 @@ def run(
         `numpy.memmap`, arrays of zarr and h5py. The destination has the shape of the result; it is written to from one
         thread at a time, and nowhere but where a tile belongs.
     tile : int or tuple of int, optional
-        Output pixels of a tile, as for `tiling`; by default about 512, less where memory is short, of a destination
+        Output pixels of a tile, as for `tiling`; by default as there, less where memory is short, of a destination
         that has `chunks` whole ones. A journal is for one size: say it where a run may go on on another machine.
     workers : int
         Tiles that are computed at a time, each by a share of the threads of `fastconv.get_num_threads`.
@@ -113,7 +113,7 @@ def run_on(
 ) -> None:
     """`run`, in threads of this process or elsewhere."""
     source, destination = sliceable("source", source), sliceable("destination", destination)
-    chunks = _chunks(destination)
+    chunks, op = _chunks(destination), opened(op, tuple(source.shape))
     made = tiling(op, source.shape, tile, dtype=source.dtype, algorithm=algorithm)
     if tile is None and chunks is not None:
         made = tiling(op, source.shape, _whole_chunks(made, chunks), dtype=source.dtype, algorithm=algorithm)

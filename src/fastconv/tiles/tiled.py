@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -23,7 +24,9 @@ from fastconv.tiles.operations import of_operation
 from fastconv.tiles.regions import AxisPlan, axis_plan, bytes_of, compute
 from fastconv.typing import Array, ShapeLike
 
-_USUAL = 512  # pixels of a tile's side
+# Output pixels of a tile, 512 x 512 of an image: a tile costs some 0.2 ms besides its pixels, which is little of a tile
+# of this size, and the arrays of larger ones leave the last cache where there are several layers (docs/tiles.md).
+_USUAL = 1 << 18
 _SMALLEST = 64  # of its longest one: below, a halo costs more than it saves
 _SHARE = 16  # of all memory, the part that a tile's arrays may take by default
 _KEPT_PLANS = 512
@@ -70,10 +73,11 @@ class Tiling:
     """
 
     def __init__(self, op: Any, input_shape: ShapeLike, dtype: Any, tile: Any, algorithm: str | None) -> None:
-        self._made_of = op, tuple(input_shape), np.dtype(dtype), tile, algorithm
         self.input_shape = tuple(integer("tiles", "input_shape", size, 0) for size in input_shape)
         if not all(self.input_shape[1:]):
             raise TilingError(f"tiles: the source has shape {self.input_shape}: only the batch may be empty")
+        op = opened(op, self.input_shape)
+        self._made_of = op, self.input_shape, np.dtype(dtype), tile, algorithm
         self._network = network = network_of(op, self.input_shape, np.dtype(dtype), algorithm)
         self.axes, size = network.axes, network.output_size
         if network.dtype is not None and not np.can_cast(dtype, network.dtype, "safe"):
@@ -248,6 +252,12 @@ def read(source: Any, parts: tuple[tuple[slice, ...], ...]) -> Array:
     return np.concatenate(pieces, axis)
 
 
+def opened(op: Any, shape: tuple[int, ...]) -> Any:
+    """A network of `fastconv.nn` as a program, with the weights that it has now; what else there is as it is."""
+    nn = sys.modules.get("fastconv.nn")  # which takes long to load, for those who have none
+    return op.compile((1, *shape[1:])) if nn is not None and isinstance(op, nn.Module) else op
+
+
 def network_of(op: Any, shape: tuple[int, ...], dtype: Any, algorithm: str | None) -> Network:
     if isinstance(op, Graph):
         return of_graph(op, shape, None, algorithm)
@@ -289,11 +299,21 @@ def _steps(network: Network, axis: int) -> dict[int, Fraction]:
 
 def _tile(tile: Any, size: tuple[int, ...], alignment: tuple[int, ...]) -> tuple[int, ...]:
     if tile is None:
-        return tuple(min(-(-_USUAL // align) * align, n) for n, align in zip(size, alignment, strict=True))
+        return _usual(size, alignment)
     given = tuple(tile) if isinstance(tile, (tuple, list)) else (tile,) * len(size)
     if len(given) != len(size):
         raise ValueError(f"tiles: tile is {tile!r}, but needs an integer or {len(size)} of them")
     return tuple(min(integer("tiles", "tile", t, 1), n) for t, n in zip(given, size, strict=True))
+
+
+def _usual(size: tuple[int, ...], alignment: tuple[int, ...]) -> tuple[int, ...]:
+    """As long in one direction as in another, but for axes that are shorter."""
+    tile, left = dict[int, int](), _USUAL
+    for axis in sorted(range(len(size)), key=size.__getitem__):
+        side, align = round(left ** (1 / (len(size) - len(tile)))), alignment[axis]
+        tile[axis] = min(-(-max(side, 1) // align) * align, size[axis])
+        left = max(left // max(tile[axis], 1), 1)
+    return tuple(tile[axis] for axis in range(len(size)))
 
 
 def tiling(
@@ -309,12 +329,14 @@ def tiling(
     Parameters
     ----------
     op : callable
-        A plan (`fastconv.plan_conv2d`, ...), a `functools.partial` of a function of `fastconv` with all arguments but
-        the array by name, an ONNX model, a program, or a graph.
+        A plan (`fastconv.plan_conv2d`, ...), a `functools.partial` of a function of `fastconv` or of a filter of
+        `fastconv.ndimage` with all arguments but the array by name, a network of `fastconv.nn`, an ONNX model, a
+        program, or a graph.
     input_shape : tuple of int
         Of the source; a network needs ``(N, C, H, W)`` (or ``(N, C, L)``), of any size.
     tile : int or tuple of int, optional
-        Output pixels along each spatial axis; by default about 512, less where the arrays of one tile would take more
+        Output pixels along each spatial axis; by default about 512 (of an image; as many pixels of a signal or a cube,
+        or where an axis is shorter), less where the arrays of one tile would take more
         than a sixteenth of all memory.
     dtype : dtype
         Of the source.

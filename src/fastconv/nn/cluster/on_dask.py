@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
@@ -47,6 +48,13 @@ class Lost(RuntimeError):
 
 # What comes of it, or of data that were sent to it alone as it came or went.
 _LOST = (Lost, CancelledError, KilledWorker, CommClosedError, TimeoutError)
+
+
+def submit(client: Any, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """A task that takes its data with it, so that it can be done again anywhere; of many bytes dask warns."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s)Sending large graph")
+        return client.submit(function, *arguments, pure=False, **options)
 
 
 class DaskStep:
@@ -125,10 +133,10 @@ class DaskStep:
             meeting = Meeting(self._hub, step, place, len(busy)) if self._hub is not None else None
             how = seeds[number], meeting, at_a_time, get_backend(), get_precision()
             where = {"workers": [addresses[place % len(addresses)]], "allow_other_workers": True}
-            futures.append(client.submit(_share, self._sent, state, given, number, *how, **where, pure=False))
+            futures.append(submit(client, _share, self._sent, state, given, number, *how, **where))
         while len(futures) > 1:
             groups = [futures[start : start + _FAN_IN] for start in range(0, len(futures), _FAN_IN)]
-            futures = [client.submit(shares.add, group, pure=False) for group in groups]
+            futures = [submit(client, shares.add, group) for group in groups]
         self._wait(futures[0], addresses)
         return futures[0].result()
 

@@ -18,6 +18,21 @@ from fastconv.ops.normalise import batch_norm
 from fastconv.problem.layout import channel_axis
 from fastconv.typing import Array
 
+_BLOCK = 1 << 18  # numbers that are looked at together
+
+
+def moments(x: Array, axis: int) -> Array:
+    """Of one share, as `merged_moments` has them; of some samples at a time, which stay in the cache meanwhile."""
+    others = tuple(place for place in range(x.ndim) if place != axis)
+    step, parts = max(1, _BLOCK * len(x) // max(1, x.size)), []
+    for start in range(0, len(x), step):
+        block = x[start : start + step].astype(np.float64)
+        mean = block.mean(axis=others, keepdims=True)
+        block -= mean
+        count = np.full(mean.size, float(block.size // mean.size))
+        parts.append(np.stack([count, mean.ravel(), np.square(block, out=block).sum(axis=others)]))
+    return merged_moments(parts)
+
 
 def merged_moments(parts: Sequence[Array]) -> Array:
     """Counts, means and sums of squared differences from these, ``(3, C)``, of all shares.
@@ -57,12 +72,9 @@ def _record(
     exchange = SCOPE.exchange
     assert exchange is not None
     axis = channel_axis(layout) % x.ndim
-    others = tuple(a for a in range(x.ndim) if a != axis)
     channels = x.shape[axis]
     count = x.size // channels
-    own_mean, own_variance = (f(x, axis=others, dtype=np.float64) for f in (np.mean, np.var))
-    own = np.stack([np.full(channels, float(count)), own_mean, own_variance * count])
-    counts, whole_mean, squares = exchange(own, merged_moments)
+    counts, whole_mean, squares = exchange(moments(x, axis), merged_moments)
     total = float(counts[0])
     if total < 2:
         raise ValueError(
@@ -88,8 +100,13 @@ def _record(
         slope_of_x = scale * sums[0] / deviation**2
         offset = scale * sums[1] / deviation - slope_of_x * whole_mean
         shape = [channels if a == axis else 1 for a in range(x.ndim)]
-        of_x = of_x - (x * slope_of_x.astype(x.dtype).reshape(shape) + offset.astype(x.dtype).reshape(shape))
-        return of_x, of_weight if needs[1] else None, of_bias if needs[2] else None
+        owed = x * slope_of_x.astype(x.dtype).reshape(shape)
+        owed += offset.astype(x.dtype).reshape(shape)
+        return (
+            np.subtract(of_x, owed, out=owed),
+            of_weight if needs[1] else None,
+            of_bias if needs[2] else None,
+        )
 
     return y, back
 
