@@ -5,8 +5,8 @@
 
 A page has the places for them: what stands between ``<!-- measured KIND FILE -->`` and ``<!-- /measured -->`` is
 replaced, for every processor that has the file. `record.py` measures, and calls this at its end. Files of whole
-networks (KIND ``models``) are ``FILE.jsonl``, with a line for each that ``fastconv bench --model NETWORK.onnx --json``
-wrote.
+networks are ``FILE.jsonl``, with a line for each that ``fastconv bench --model NETWORK.onnx --json`` wrote (KIND
+``models``), or ``--training`` (KIND ``training``).
 """
 
 import json
@@ -15,7 +15,7 @@ import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
 
 from fastconv.bench.measure.results import Results
 from fastconv.bench.report import pages
@@ -72,8 +72,8 @@ def part_of(folder, name):
 
 def of_one(kind, results, *others):
     """The lines of one processor; those of more than a sentence end with what was measured, and how."""
-    if kind == "models":
-        return list(models(results))
+    if kind in OF_NETWORKS:
+        return list(OF_NETWORKS[kind](results))
     if kind == "summary":
         return [f"{pages.machine(results)} fastconv is {pages.summary_line(results)}"]
     if kind == "short":
@@ -110,6 +110,33 @@ def models(found):
         ]
         name = Path(one["model"]).stem
         yield f"| {name} | {shapes} | {cells[0]} | {ratio:.2f} | {cells[1]} | {cells[2]} |"
+
+
+def training(found):
+    """The lines of training steps, layout by layout: times, and memory, each beside PyTorch's."""
+    first, days = found[0], sorted({one["date"][:10] for one in found})
+    yield (
+        f"Measured on {first['processor']}, {first['threads']} threads, float32, {' and '.join(days)}; PyTorch "
+        f"{first['versions']['pytorch']}. Milliseconds of a step and MB, of fastconv and PyTorch:"
+    )
+    yield from ("", "| network | batch | layout | step | PyTorch / fastconv | peak memory |")
+    yield "|---|---:|---|---:|---:|---:|"
+    ratios = {}
+    for one in found:
+        for own in (row for row in one["rows"] if not row["peer"]):
+            where = own["network"], own["batch"]
+            peer = next(row for row in one["rows"] if row["peer"] and (row["network"], row["batch"]) == where)
+            ratios.setdefault(one["layout"], []).append(own["ratio"])
+            times, peaks = (
+                " / ".join(f"{scale * row[what]:.{places}f}" for row in (own, peer))
+                for what, scale, places in (("median", 1e3, 1), ("peak_bytes", 1e-6, 0))
+            )
+            yield f"| {where[0]} | {where[1]} | {one['layout']} | {times} | {own['ratio']:.2f} | {peaks} |"
+    means = " and ".join(f"{geometric_mean(values):.2f} in {layout}" for layout, values in ratios.items())
+    yield from ("", f"The geometric mean of the ratios is {means}.")
+
+
+OF_NETWORKS = {"models": models, "training": training}
 
 
 def write_pages():

@@ -5,14 +5,18 @@
     python bench/record.py NAME --wrap "chrt -f 1"    # each measurement is the end of that command
 
 NAME is a folder of one's own choice for the processor, such as ``amd-zen4``. Each measurement is a call of ``fastconv
-bench --json`` in a process of its own; the machine should do nothing else.
+bench --json`` in a process of its own; the machine should do nothing else. Of a part of several calls each is a line of
+the file.
 """
 
 import argparse
+import json
 import os
 import shlex
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from pages import MEASURED, ROOT, write_pages
 
@@ -35,6 +39,14 @@ PARTS = {
     "ideas": "--network ideas --threads 1 --algorithms all --peers none",
     "ideas-nhwc": "--network ideas --threads 1 --layout NHWC --algorithms all --peers none",
     "threads": "--network threads --peers none --studies threading",
+    # Each of these takes less than two minutes on two cores.
+    "training": (
+        "--training lenet,resnet20,mobilenet_v2 --peers pytorch",
+        "--training unet --batch 8 --peers pytorch",
+        "--training unet --batch 32 --rounds 2 --peers pytorch",
+        "--training lenet,resnet20,mobilenet_v2 --layout NHWC --peers pytorch",
+        "--training unet --batch 8 --layout NHWC --peers pytorch",
+    ),
 }
 
 
@@ -53,22 +65,28 @@ def main():
     folder = MEASURED / arguments.name
     folder.mkdir(parents=True, exist_ok=True)
     for part in parts:
-        words = shlex.split(PARTS[part])
-        first = next(place for place, word in enumerate(words) if word.startswith("--"))
-        environment = os.environ | dict(word.split("=") for word in words[:first])
-        bench = [sys.executable, "-m", "fastconv", "bench", *words[first:]]
-        own = [
-            "--backends",
-            "cython",
-            "--rounds",
-            str(arguments.rounds),
-            "--json",
-            str(folder / f"{part}.json"),
-        ]
-        print(f"{part}: {PARTS[part]}", flush=True)
-        command = [*shlex.split(arguments.wrap), *bench, *own]
-        subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        if isinstance(PARTS[part], str):
+            measure(part, PARTS[part], folder / f"{part}.json", arguments)
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            files = [Path(scratch) / f"{place}.json" for place, _ in enumerate(PARTS[part])]
+            for words, file in zip(PARTS[part], files, strict=True):
+                measure(part, words, file, arguments)
+            lines = [json.dumps(json.loads(file.read_text(encoding="utf-8"))) for file in files]
+        (folder / f"{part}.jsonl").write_text("\n".join([*lines, ""]), encoding="utf-8")
     write_pages()
+
+
+def measure(part, words, file, arguments):
+    """One call of ``fastconv bench``, whose own words, of `PARTS`, come last."""
+    print(f"{part}: {words}", flush=True)
+    words = shlex.split(words)
+    first = next(place for place, word in enumerate(words) if word.startswith("--"))
+    environment = os.environ | dict(word.split("=") for word in words[:first])
+    bench = [sys.executable, "-m", "fastconv", "bench", "--backends", "cython"]
+    own = ["--rounds", str(arguments.rounds), "--json", str(file), *words[first:]]
+    command = [*shlex.split(arguments.wrap), *bench, *own]
+    subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

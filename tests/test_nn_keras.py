@@ -107,6 +107,13 @@ def test_by_paths_and_from_a_model():
     assert net[0].weight.shape == (2, 1, 3, 3)
 
 
+def test_a_convolution_of_one_pixel_is_a_dense_layer():
+    """As the last one of Keras's MobileNet."""
+    kernel, bias, x = draw((1, 1, 6, 4), 4, (3, 6))
+    net = nn.from_keras_weights(nn.Sequential(nn.Dense(4)).astype("float64"), [kernel, bias])
+    np.testing.assert_allclose(net(x), x @ kernel[0, 0] + bias, rtol=1e-12)
+
+
 def flat():
     return nn.Sequential(nn.Conv2D(2, 3, padding=1), nn.Flatten(), nn.Dense(3))
 

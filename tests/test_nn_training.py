@@ -448,17 +448,6 @@ def test_a_loss_that_is_not_finite_stops():
         net.fit(x, y, rng=0, debug=True)
 
 
-def test_progress_in_lines(capsys):
-    x, y = data(10)
-    net = nn.Sequential(nn.Flatten(), nn.Dense(3))
-    net.fit(x, y, 2, rng=0, progress=True)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert lines[1].startswith("epoch 2/2  loss ")
-    net.fit(x, y, 1, rng=0, progress=False)
-    assert capsys.readouterr().err == ""
-
-
 def test_fit_refuses_what_does_not_fit():
     x, y = data(10)
     net = nn.Sequential(nn.Flatten(), nn.Dense(3))

@@ -60,8 +60,9 @@ def test_recipe_adversarial(recipe):
 
 def test_recipe_grad_cam(recipe):
     ran = recipe("grad_cam")
-    assert ran["accuracy"] > 0.9
-    assert np.median(ran["distances"]) < 5
+    assert ran["accuracy"] > 0.95
+    assert set(ran["by_shape"]) == {"disc", "square", "cross"}
+    assert max(ran["by_shape"].values()) < 5  # each of them is seen where it is
 
 
 def test_recipe_vanishing_gradients(recipe):
@@ -74,6 +75,13 @@ def test_recipe_dqn(recipe):
     ran = recipe("dqn")
     assert ran["by_chance"] < 0.4
     assert ran["learned"] > ran["by_chance"] + 0.4
+    screens = ran["game"].screens()
+    assert screens.shape == (1, 210, 160, 3)
+    small = ran["preprocessed"](screens)
+    assert small.shape == (1, 1, 84, 84)
+    assert small.dtype == np.uint8
+    red, green, blue = screens[0, 5 * 30 + 5, 80]
+    assert abs(int(small[0, 0, 5 * 12 + 2, 42]) - (0.299 * red + 0.587 * green + 0.114 * blue)) < 1
 
 
 def test_recipe_unet(recipe):
@@ -89,3 +97,10 @@ def test_recipe_memory(recipe):
 
 def test_recipe_shapes(recipe):
     assert recipe("shapes")["accuracy"] >= 0.97
+
+
+def test_recipe_periodic_signal(recipe):
+    ran = recipe("periodic_signal")
+    assert ran["errors"].shape == (128,)
+    assert ran["errors"][0] < 0.1 * ran["size"]
+    assert ran["errors"][-16:].mean() < 0.4 * ran["size"]

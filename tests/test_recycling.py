@@ -334,3 +334,19 @@ assert works()
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 def test_fork():
     run_python(FORK)
+
+
+def test_what_lies_idle_makes_room_for_what_does_not_fit(pool):
+    """But for a quarter of the bound, and never for something smaller."""
+    mib = 1 << 20
+    fastconv.set_cache_size(64 * mib)
+    side = {size: (256 * size, 1024) for size in (1, 10, 24)}  # of so many MiB
+    alive = [filled(1, side[10]) for _ in range(3)]
+    assert pool() < mib
+    del alive
+    assert 30 * mib <= pool() < 31 * mib
+    one = filled(1, side[1])
+    assert 30 * mib <= pool() < 31 * mib
+    large = filled(1, side[24])
+    assert 10 * mib <= pool() < 11 * mib
+    assert (one[0, 0, 0, 0], large[0, 0, 0, 0]) == (1, 1)

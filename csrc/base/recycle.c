@@ -47,6 +47,21 @@ static void shrink(size_t bytes, size_t blocks) {
     while (pool.count && (pool.bytes > bytes || pool.count > blocks)) free(take(0));
 }
 
+/* Before fresh memory is taken: what lies idle and is no larger goes in its place, the oldest first, but for a share
+ * that calls of a few sizes in turn find again. Else a training step holds all sizes that it needs at any time. */
+static void make_room(size_t bytes) {
+    size_t freed = 0;
+    for (size_t i = 0; i < pool.count && pool.bytes > pool.limit / 4 && freed < bytes;) {
+        if (capacity(pool.block[i]) > bytes) {
+            i++;
+            continue;
+        }
+        char *block = take(i);
+        freed += capacity(block);
+        free(block);
+    }
+}
+
 static char *aligned(size_t page, size_t bytes) {
     void *block;
     return posix_memalign(&block, page, bytes) ? NULL : block;
@@ -81,6 +96,7 @@ void *fc_recycle_alloc(size_t bytes) {
             best = i;
     }
     char *block = best < pool.count ? take(best) : NULL;
+    if (!block) make_room(bytes);
     unlock();
     if (!block) block = fresh(bytes);
     return block ? block + HEADER : NULL;

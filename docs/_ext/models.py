@@ -9,13 +9,14 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-HEAD = ("network", "input", "parameters", "GFLOP", "sees", "activations", "cython", "numba", "numpy")
+BACKENDS = ("cython", "numba", "numpy")
+HEAD = ("network", "input", "parameters", "GFLOP", "sees", "activations", *BACKENDS, "torchvision")
 
 
 def rows(told):
     """Of one machine, as cells."""
     for name, entry in sorted(told["networks"].items(), key=lambda pair: pair[1]["flops"]):
-        times = (milliseconds(entry["seconds"].get(backend)) for backend in HEAD[-3:])
+        times = (milliseconds(entry["seconds"].get(backend)) for backend in BACKENDS)
         sees = "x".join(map(str, dict.fromkeys(entry["sees"])))
         yield (
             f"{{py:func}}`~fastconv.nn.models.{name}`",
@@ -25,6 +26,7 @@ def rows(told):
             sees,
             f"{entry['memory'] / 1e6:.3g} MB",
             *times,
+            f"{entry['error']:.1e}" if "error" in entry else "",
         )
 
 
@@ -40,7 +42,8 @@ class ModelsTable(SphinxDirective):
         for path in sorted((Path(self.env.srcdir) / "models").glob("*.json")):
             self.env.note_dependency(str(path))
             told = json.loads(path.read_text(encoding="utf-8"))
-            lines = [f"On an {told['processor']}, {told['threads']} threads:", ""]
+            beside = f", beside torchvision {told['torchvision']}" if "torchvision" in told else ""
+            lines = [f"On an {told['processor']}, {told['threads']} threads{beside}:", ""]
             lines += ["| " + " | ".join(HEAD) + " |", "|---|---|" + "--:|" * (len(HEAD) - 2)]
             for cells in rows(told):
                 lines.append("| " + " | ".join(cells) + " |")

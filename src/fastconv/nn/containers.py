@@ -19,6 +19,8 @@ from fastconv.typing import ActivationLike, Layout
 class _Container(Module):
     """Parts under their names, which are numbers unless they were given."""
 
+    inner = Core.inner | {"_parts"}  # `children` gives them under their own names
+
     def __init__(self, parts: tuple[Any, ...], layout: Layout | None) -> None:
         super().__init__(layout=layout)
         if len(parts) == 1 and isinstance(parts[0], Mapping):
@@ -35,7 +37,7 @@ class _Container(Module):
         for name, part in self._parts.items():
             if isinstance(part, Core):
                 yield name, part
-        yield from ((name, child) for name, child in super().children() if not name.startswith("_parts."))
+        yield from super().children()
 
     def current_parts(self) -> dict[str, Any] | None:
         """The parts by their names, where they are what it is made with: files hold these, which may have changed."""

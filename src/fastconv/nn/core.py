@@ -21,8 +21,8 @@ from fastconv.nn.traced import Traced
 from fastconv.problem.layout import channels_last, check_layout
 from fastconv.typing import Layout
 
-# Attributes that are no parts.
-_INNER = frozenset({"_parameters", "_buffers", "_frozen", "_made_with", "_record"})
+# What holds no modules: most attributes of layers, which every step of a training walks over.
+_PLAIN = frozenset({bool, int, float, str, type(None)})
 # The classes of this package by their names: what a file's structure may be made of.
 CLASSES: dict[str, type] = {}
 
@@ -43,6 +43,10 @@ class Core:
     dtype: np.dtype[Any]
     # What a subclass shows of itself, by the names of attributes.
     shown: ClassVar[tuple[str, ...]] = ()
+    # Attributes that are no parts.
+    inner: ClassVar[frozenset[str]] = frozenset(
+        {"_parameters", "_buffers", "_frozen", "_made_with", "_record"}
+    )
 
     def __init__(self, *, layout: Layout | None = None) -> None:
         state = self.__dict__
@@ -116,8 +120,9 @@ class Core:
 
     def children(self) -> Iterator[tuple[str, Core]]:
         """The modules among the attributes, also those in lists, tuples and dicts, by their paths."""
+        inner = self.inner
         for name, value in self.__dict__.items():
-            if name not in _INNER:
+            if type(value) not in _PLAIN and name not in inner:
                 yield from _modules(name, value)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Core]]:
@@ -238,8 +243,9 @@ def _modules(name: str, value: Any) -> Iterator[tuple[str, Core]]:
     if isinstance(value, Core):
         yield name, value
     elif isinstance(value, (list, tuple)):
-        for place, part in enumerate(value):
-            yield from _modules(f"{name}.{place}", part)
+        if not _PLAIN.issuperset(map(type, value)):
+            for place, part in enumerate(value):
+                yield from _modules(f"{name}.{place}", part)
     elif isinstance(value, dict):
         for key, part in value.items():
             yield from _modules(f"{name}.{key}", part)

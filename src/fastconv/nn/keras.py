@@ -27,9 +27,10 @@ def from_keras_weights(net: Module, weights: Any, *, input_shape: Any = None) ->
     """Take over the weights of a Keras model of the same layers.
 
     Kernels of convolutions are ``(kH, kW, C_in, C_out)`` there, of depthwise ones ``(kH, kW, C, multiplier)``, of
-    transposed ones ``(kH, kW, C_out, C_in)``, of dense layers ``(features, units)``; batch normalisation has gamma,
-    beta, moving mean and moving variance, in this order. What else differs belongs to the layers: Keras's epsilon of
-    batch normalisation is 1e-3, and its pooling and strides pad as ``padding="same"`` does here.
+    transposed ones ``(kH, kW, C_out, C_in)``, of dense layers ``(features, units)`` or ``(1, 1, features, units)``;
+    batch normalisation has gamma, beta, moving mean and moving variance, in this order. What else differs belongs to
+    the layers: Keras's epsilon of batch normalisation is 1e-3, and its pooling and strides pad as ``padding="same"``
+    does here.
 
     Parameters
     ----------
@@ -145,6 +146,8 @@ def _conv1d(module: Any, kernel: Array, shapes: Flattened) -> Array:
 
 
 def _dense(module: Any, kernel: Array, shapes: Flattened) -> Array:
+    if kernel.ndim == 4 and kernel.shape[:2] == (1, 1):
+        kernel = kernel[0, 0]  # Keras's MobileNet ends in a 1x1 convolution of one pixel
     _check_rank(kernel, "features, units")
     shape = shapes.get(id(module))
     return kernel.T if shape is None else _channels_first(kernel, shape).T

@@ -129,12 +129,13 @@ class Tape:
                 if slope is None:
                     continue
                 parts = pullback(slope)
+                places = [*map(id, parts)]
                 for value, part in zip(inputs, parts, strict=True):
                     if value is not None and part is not None:
                         if self._where is not None:
                             _check_finite("a gradient", part, place)
                         # What a pullback made, not what it was given, a view of that, or one array for two.
-                        alone = part is not slope and part.base is None and sum(p is part for p in parts) == 1
+                        alone = part is not slope and part.base is None and places.count(id(part)) == 1
                         value.receive(part, alone)
         finally:
             SCOPE.tracer = before

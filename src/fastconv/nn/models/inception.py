@@ -174,7 +174,8 @@ def _separable(filters: int) -> list[Module]:
 def xception(
     num_classes: int = 1000, *, attention: str | None = None, layout: Layout | None = None
 ) -> Sequential:
-    """Xception, for images of 299x299 pixels: Chollet, 2017, as Keras has it.
+    """Xception, for images of 299x299 pixels: Chollet, 2017, as Keras has it, whose weights
+    `nn.from_keras_weights` takes.
 
     Examples
     --------

@@ -23,6 +23,8 @@ class Run:
     epoch, batch, batches : int
     loss : float
         That of the last batch.
+    means : dict of str to float
+        The loss and the metrics, over the epoch's batches so far.
     stop : bool
         Set it to end the training after this epoch.
     """
@@ -31,6 +33,7 @@ class Run:
         self.net, self.optimizer, self.history, self.epochs = net, optimizer, history, epochs
         self.epoch = self.batch = self.batches = 0
         self.loss = math.nan
+        self.means: dict[str, float] = {}
         self.stop = False
 
 

@@ -175,6 +175,7 @@ class Fit:
         first = 0
         if self.checkpoint is not None and self.resume and Path(self.checkpoint).exists():
             first = go_on(self.checkpoint, *state)
+        run.epoch = first
         self.step.begin([self.order, self.layers, self.changes])
         self._tell("begin")
         try:
@@ -205,6 +206,7 @@ class Fit:
         for place, (x, y) in enumerate(feed, feed.batch):
             run.batch = place
             self._batch(x, y, totals, waiting, place == run.batches - 1)
+            run.means = totals.means()
             self._tell("batch_end")
         numbers = totals.means()
         if self.validation is not None:
