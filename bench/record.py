@@ -43,9 +43,7 @@ PARTS = {
     "training": (
         "--training lenet,resnet20,mobilenet_v2 --peers pytorch",
         "--training unet --batch 8 --peers pytorch",
-        "--training unet --batch 32 --rounds 2 --peers pytorch",
         "--training lenet,resnet20,mobilenet_v2 --layout NHWC --peers pytorch",
-        "--training unet --batch 8 --layout NHWC --peers pytorch",
     ),
 }
 

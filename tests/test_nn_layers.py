@@ -175,7 +175,12 @@ def test_initialisers(word):
     assert array.shape == (64, 32, 3, 3)
     assert array.dtype == np.float32
     fan_in, fan_out = 32 * 9, 64 * 9
-    families = {"he": 2 / fan_in, "glorot": 2 / (fan_in + fan_out), "lecun": 1 / fan_in, "orthogonal": 1 / fan_in}
+    families = {
+        "he": 2 / fan_in,
+        "glorot": 2 / (fan_in + fan_out),
+        "lecun": 1 / fan_in,
+        "orthogonal": 1 / fan_in,
+    }
     families |= {"kaiming": families["he"], "xavier": families["glorot"]}
     others = {"zeros": 0, "ones": 0, "normal": 0.01, "uniform": 0.05 / 3**0.5}
     wanted = others[word] if word in others else families[word.partition("_")[0]] ** 0.5
