@@ -1,4 +1,4 @@
-/* Random sizes and arrays for test_kernels.c and check_operations.c. */
+/* Random sizes and arrays for test_kernels.c and what it calls. */
 #include "arrays.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* Random sizes and arrays, and where their elements are. Included by test_kernels.c and check_operations.c. */
+/* Random sizes and arrays, and where their elements are. Included by test_kernels.c, check_operations.c and
+ * check_filters.c. */
 #ifndef ARRAYS_H
 #define ARRAYS_H
 
@@ -18,6 +19,9 @@ int64_t at(int layout, int64_t channels, int64_t height, int64_t width, int64_t 
 /* A random problem of pooling, and of every gradient but that of a convolution's weights: how many results are wrong.
  */
 int check_operations(void);
+
+/* Random filters of pictures: how many results are wrong. */
+int check_filters(void);
 
 /* Every half to a float and back, and every rounding: how many are wrong. */
 int check_halves(void);

@@ -1,6 +1,6 @@
-/* Every convolution kernel, the pooling and the gradients of every instruction set that runs here, against obvious
- * loops, without Python: for processors that are only at hand as an emulator. Prints a line for each instruction set;
- * exit status 1 on a failure.
+/* Every convolution kernel, the pooling, the filters and the gradients of every instruction set that runs here, against
+ * obvious loops, without Python: for processors that are only at hand as an emulator. Prints a line for each
+ * instruction set; exit status 1 on a failure.
  *
  *     test_kernels [SEED] [ROUNDS] */
 #include <math.h>
@@ -317,7 +317,7 @@ int main(int count, char **arguments) {
         for (int round = 0; round < rounds; round++)
             failures += check_conv(either_way(random_conv(2))) + check_conv(either_way(random_far_conv(2))) +
                         check_weight_gradient(random_conv(5)) + check_weight_gradient(random_far_conv(5)) +
-                        check_operations();
+                        check_operations() + check_filters();
         printf("%s: %d rounds, %d failures so far\n", fc_isa_name(isa), rounds, failures);
     }
     return failures != 0;
