@@ -27,7 +27,7 @@ def small(cases):
         name
         for name, case in cases.items()
         if 0 < np.prod(case.x) * np.prod(case.weights[0]) < 10**5
-        and "padding_value" not in case.options
+        and "padding_value" not in dict(case.options)
     ]
 
 
