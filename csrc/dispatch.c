@@ -192,7 +192,8 @@ const char *fc_gradient_name(int kernel) { return gradient_names[kernel]; }
 
 int fc_gradient_accepts(const fc_conv *p, int kernel) {
     const fc_gradient_kernel *k = gradient_of(p, kernel);
-    return k->accepts(p) && (!k->error || k->error(p) <= (p->strict ? 3 : 8));
+    // Transforms carry what is not finite, and the rounding of large numbers, to taps that do not see them.
+    return k->accepts(p) && (!k->error || (!p->strict && k->error(p) <= 8));
 }
 
 double fc_gradient_cost(const fc_conv *p, int kernel) { return gradient_of(p, kernel)->cost(p); }

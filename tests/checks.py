@@ -150,3 +150,13 @@ def limit_memory(mebibytes):
 
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + mebibytes * 2**20, resource.RLIM_INFINITY))
+
+
+def unless_refused(call, *arguments, **options):
+    """What the call returns; None where the algorithm cannot do it."""
+    try:
+        return call(*arguments, **options)
+    except ValueError as error:
+        if "which cannot do a convolution" not in str(error):
+            raise
+        return None

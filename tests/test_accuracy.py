@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from checks import DIRECT, eps, from_layout, normal, to_layout, weight_to_layout
+from checks import DIRECT, eps, from_layout, normal, to_layout, unless_refused, weight_to_layout
 from conftest import COMPILED
 
 pytestmark = pytest.mark.parametrize("backend", COMPILED, indirect=True)
@@ -113,16 +113,6 @@ def error_of_direct(problem, instruction_set):
     """On that instruction set, which is the current one. `im2col` cuts long sums, and errs less."""
     depthwise = KERNELS[problem.kernel][0] == "depthwise_conv2d"
     return error_of(problem, "direct" if depthwise else "direct_channels")
-
-
-def unless_refused(call, *arguments, **options):
-    """What the call returns; None where the algorithm cannot do it."""
-    try:
-        return call(*arguments, **options)
-    except ValueError as error:
-        if "which cannot do a convolution" not in str(error):
-            raise
-        return None
 
 
 def multiples(algorithm, precision, data):

@@ -115,6 +115,10 @@ class Backend(Protocol):
         """What `conv` does; with `once`, on weights that were prepared for one call alone."""
         ...
 
+    def transforms(self, problem: ConvProblem, once: bool = False) -> bool:
+        """Whether `conv` takes an algorithm that mixes the pixels of a tile, as Winograd's and Fourier's do."""
+        ...
+
     def explain(self, problem: ConvProblem) -> str:
         """How `conv` would do this problem, for a person."""
         ...
@@ -378,6 +382,9 @@ class NoShortcuts:
             problem.filters * (problem.channels // problem.groups) * problem.kernel[0] * problem.kernel[1]
         )
         return Work("direct", problem.flops, weights * problem.dtype.itemsize)
+
+    def transforms(self, problem: ConvProblem, once: bool = False) -> bool:
+        return False
 
     def normalise_rows(
         self,

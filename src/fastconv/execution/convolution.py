@@ -16,6 +16,7 @@ from fastconv.backends.protocol import Backend
 from fastconv.execution.arrays import Result, as_array, native
 from fastconv.execution.known_calls import Given, recall_conv, remember
 from fastconv.execution.memory import check_memory, empty, memory_errors
+from fastconv.execution.outliers import confined, mixes_pixels
 from fastconv.execution.padding import pad_image
 from fastconv.problem.case import ConvCase, find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
@@ -132,7 +133,6 @@ class ConvCall:
         """The result for `x`; `prepare` gives prepared weights where a plan holds them."""
         o, backend, case = self._o, self._backend, self._case
         if case.shape[0]:
-            problem = case.problem
             x = native(x, case.dtype).reshape(case.x_shape)
             if case.borders is not None:
                 x = pad_image(
@@ -146,14 +146,21 @@ class ConvCall:
                     "the padded image",
                 )
             with memory_errors(o.op):
-                if prepare is None:
-                    prepared = backend.prepare(problem, native(weight, case.dtype), once=True)
-                else:
-                    problem, prepared = prepare(backend, problem)
+                problem, prepared = self._prepared(x, weight, prepare)
                 backend.conv(problem, x, prepared, self._bias, self._residual, o.activation, self._buffer)
         if self._result is not None:
             return self._result.value()
         return self._own
+
+    def _prepared(self, x: Array, weight: Array, prepare: Prepare | None) -> tuple[ConvProblem, Any]:
+        """The problem as it is done for this image, and its weights."""
+        backend, problem = self._backend, self._case.problem
+        if prepare is None:
+            problem = confined(backend, problem, x, once=True)
+            return problem, backend.prepare(problem, native(weight, self._case.dtype), once=True)
+        planned, prepared = prepare(backend, problem)
+        by_sums = confined(backend, planned, x, once=False)
+        return (planned, prepared) if by_sums is planned else prepare(backend, by_sums)
 
 
 def execute(
@@ -189,6 +196,8 @@ def shortcut_of(
         return None
     shape = case.shape if case.batched else case.shape[1:]
     problem = case.problem if planned is None else planned(case.problem)
+    if mixes_pixels(backend, problem, once):
+        return None
     return backend.conv_shortcut(problem, o.activation, shape, once)
 
 

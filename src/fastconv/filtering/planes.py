@@ -21,10 +21,7 @@ from fastconv.filtering.blocks import Reach
 from fastconv.ops.conv import conv2d
 from fastconv.typing import Array, BackendName
 
-# Weights from which the engine may take transforms, whose errors one number that is much larger than the others, or
-# not finite, carries into windows that do not hold it.
-_TRANSFORMS = 100
-_FAR_APART = {np.dtype(np.float32): 256.0, np.dtype(np.float64): 1e5}
+_TRANSFORMS = 100  # weights from which the engine may take transforms
 _LONG_ROW = 256
 _REST = 1e-11  # of a kernel's sum: what rounding its weights may leave
 _MOVED = 64  # sizes of weights that may be moved
@@ -36,15 +33,12 @@ _INTERLEAVED = 81  # weights up to which a kernel with holes is faster than plan
 def correlate_block(x: Array, kernel: Array, backend: BackendName | None) -> Array:
     """The sums of all windows that lie within `x`, which is float32 or float64, as is the result."""
     kernel = as_dtype(kernel, x.dtype)
-    algorithm = None
-    if kernel.size >= _TRANSFORMS and x.size:
-        algorithm = None if is_even(x) else "direct"
     axes = [axis for axis, size in enumerate(kernel.shape) if size > 1]
     if not axes:
         return x * kernel.reshape(())
     shape = tuple(size - taps + 1 for size, taps in zip(x.shape, kernel.shape, strict=True))
     if len(axes) > 2:
-        return _over_leading(x, kernel, axes, shape, backend, algorithm)
+        return _over_leading(x, kernel, axes, shape, backend)
     inner = math.prod(x.shape[axes[-1] + 1 :])
     if 1 < inner < 16 and kernel.size > _INTERLEAVED:
         planes = np.moveaxis(x.reshape(*x.shape[: axes[-1] + 1], inner), -1, 0)
@@ -65,9 +59,7 @@ def correlate_block(x: Array, kernel: Array, backend: BackendName | None) -> Arr
         image = x.reshape(math.prod(x.shape[:first]), x.shape[first] * between, x.shape[second] * inner)
         weight = kernel.reshape(1, 1, kernel.shape[first], kernel.shape[second])
         dilation = between, inner
-    sums = conv2d(
-        image[:, None], weight, dilation=dilation, precision="strict", algorithm=algorithm, backend=backend
-    )
+    sums = conv2d(image[:, None], weight, dilation=dilation, precision="strict", backend=backend)
     return sums.reshape(shape)
 
 
@@ -94,7 +86,7 @@ def correlate_whole(
     kernel = as_dtype(kernel, x.dtype).reshape(1, 1, *kernel.shape[-2:])
     conv2d(
         x.reshape(-1, 1, *x.shape[-2:]), kernel, padding=(padding[0], padding[1]), precision="strict",
-        algorithm=None if is_even(x) else "direct", out=out.reshape(-1, 1, *out.shape[-2:]), backend=backend,
+        out=out.reshape(-1, 1, *out.shape[-2:]), backend=backend,
     )  # fmt: skip
     return True
 
@@ -161,7 +153,6 @@ def _over_leading(
     axes: list[int],
     shape: tuple[int, ...],
     backend: BackendName | None,
-    algorithm: str | None,
 ) -> Array:
     """Where the kernel extends along more than two axes: the weights along the first ones are those of channels."""
     lead, first, second = axes[:-2], *axes[-2:]
@@ -183,18 +174,7 @@ def _over_leading(
         channels = stack.reshape(math.prod(taps), batch, rest[first] * between, columns)
         sums = conv2d(
             channels.swapaxes(0, 1), weight, dilation=(between, math.prod(rest[second + 1 :])),
-            precision="strict", algorithm=algorithm, backend=backend,
+            precision="strict", backend=backend,
         )  # fmt: skip
         result[corner] = sums.reshape(left)
     return np.moveaxis(result, range(len(lead)), lead)
-
-
-def is_even(x: Array) -> bool:
-    """Whether no number of `x` is far larger than the others, or not finite."""
-    magnitudes = np.abs(x, out=empty("filter", x.shape, x.dtype))
-    largest = float(magnitudes.max())
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = float(magnitudes.mean())
-        if not math.isfinite(mean):  # the sum, perhaps
-            mean = float(magnitudes.mean(dtype=np.float64))
-    return math.isfinite(mean) and largest / _FAR_APART[x.dtype] <= mean

@@ -19,6 +19,7 @@ from fastconv.execution.arrays import Result, as_array, native
 from fastconv.execution.convolution import ConvCall, check_algorithm, read_weight
 from fastconv.execution.known_calls import Given, recall_gradients, remember
 from fastconv.execution.memory import check_memory, empty, memory_errors
+from fastconv.execution.outliers import mixes_pixels
 from fastconv.execution.padding import pad_image
 from fastconv.grad.elementwise import Slope, read_slope, times_slope
 from fastconv.grad.operands import Shape, check_grad, read_needs
@@ -264,6 +265,8 @@ def shortcut_of(
     shapes = x.shape, weight.shape, (case.grad_shape[channel_axis(o.layout)],)
     needed = tuple(shape if need else None for shape, need in zip(shapes, needs, strict=True))
     engine = resolve(o.op, backend)
+    if needs[0] and mixes_pixels(engine, case.of_input.problem, once=True):
+        return None
     return engine.gradient_shortcut(
         case.of_input.problem, case.of_weight, case.transposed, case.grad_shape, needed
     )

@@ -23,8 +23,9 @@ def get_precision() -> Precision:
     -------
     str
         ``"fast"``: any algorithm whose error stays within about 8 times that of the direct method.
-        ``"strict"``: only those within about 3 times. Both are about rounding alone: with either, a NaN or infinity
-        may reach outputs whose windows do not hold it. ``algorithm="direct"`` keeps it where it belongs.
+        ``"strict"``: only those within about 3 times; and a NaN, an infinity or a number that is far larger than the
+        others (256 times their mean, 1e5 times in float64) reaches no result but those of windows that hold it. With
+        ``"fast"`` it may, unless ``algorithm="direct"``.
 
     Examples
     --------

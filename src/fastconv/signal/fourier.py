@@ -13,7 +13,8 @@ from itertools import product
 import numpy as np
 
 from fastconv.caches import kept
-from fastconv.filtering.planes import has_transforms, is_even
+from fastconv.execution.outliers import is_even
+from fastconv.filtering.planes import has_transforms
 from fastconv.signal import operands as read
 from fastconv.signal.direct import convolve_part
 from fastconv.signal.operands import AxesLike, ModeLike

@@ -108,6 +108,9 @@ class CythonBackend:
         done = int(conv.flops(kernel)) or problem.flops
         return Work(_KERNELS[kernel], done, conv.weight_bytes(kernel), conv.cost(kernel))
 
+    def transforms(self, problem: ConvProblem, once: bool = False) -> bool:
+        return _KERNELS[_choose(problem, once).kernel] not in _DIRECT
+
     def explain(self, problem: ConvProblem) -> str:
         threads = get_num_threads()
         conv, chosen = _choose(problem)

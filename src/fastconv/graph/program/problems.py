@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
+from fastconv.backends.cython import BACKEND
+from fastconv.execution.outliers import mixes_pixels
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of, row
 from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
@@ -43,7 +46,9 @@ def problem_of(node: Node, layout: Layout) -> ConvProblem | None:
         return None
     sizes, kernel = _sizes(x), _kernel(weight)
     shape = batch_shape(layout, *sizes[:2], sizes[2:])
-    return options.problem(shape, weight_shape(layout, *kernel[:2], kernel[2:]), x.dtype, get_precision())
+    problem = options.problem(shape, weight_shape(layout, *kernel[:2], kernel[2:]), x.dtype, get_precision())
+    # A step in C does not look at its image first.
+    return replace(problem, algorithm="direct") if mixes_pixels(BACKEND, problem) else problem
 
 
 def _sizes(x: Value) -> Shape:
