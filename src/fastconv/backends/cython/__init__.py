@@ -21,7 +21,7 @@ from fastconv.problem.pooling import PoolProblem
 from fastconv.settings.cache import get_cache_size
 from fastconv.settings.threadpool import register
 from fastconv.settings.threads import get_num_threads
-from fastconv.typing import Array, Layout, ThreadingName
+from fastconv.typing import Array, BackendName, Layout, ThreadingName
 
 # In the order of the enums of fastconv.h.
 _DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
@@ -85,7 +85,7 @@ def _conv(problem: ConvProblem, once: bool = False) -> _engine.Conv:
 
 
 class CythonBackend:
-    name = "cython"
+    name: BackendName = "cython"
     checks_positions = True
     lists_windows = False
     filters = Filters(_engine)
