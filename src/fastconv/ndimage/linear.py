@@ -95,6 +95,8 @@ def correlate1d(
     array([1.        , 2.        , 3.66666667, 4.5       ])
     """
     x, kernel = read.array(input), np.asarray(weights).conj()
+    if x.dtype.kind != "c":
+        _real(cval)
     line = Line(kernel, read.check_axis(axis, x.ndim), mode, cval, saturate, backend, int(origin))
     return line_filter("correlate1d", [line], x.ndim, cval, nan_policy, saturate).applied(
         x, output, progress, complex_result=kernel.dtype.kind == "c"

@@ -303,7 +303,7 @@ def white_tophat(
     source = x.copy() if output is not None and np.may_share_memory(x, output) else x
     eroded = grey_erosion(x, size, footprint, structure, None, mode, cval, origin, axes=axes)
     opened = grey_dilation(eroded, size, footprint, structure, output, mode, cval, origin, axes=axes)
-    return _difference(source, opened, opened, output)
+    return _difference(source, opened, opened, output, where_they_differ=True)
 
 
 def black_tophat(
@@ -341,12 +341,15 @@ def black_tophat(
     source = x.copy() if output is not None and np.may_share_memory(x, output) else x
     dilated = grey_dilation(x, size, footprint, structure, None, mode, cval, origin, axes=axes)
     closed = grey_erosion(dilated, size, footprint, structure, output, mode, cval, origin, axes=axes)
-    return _difference(closed, source, closed, output)
+    return _difference(closed, source, closed, output, where_they_differ=True)
 
 
-def _difference(a: Array, b: Array, out: Array | None, output: OutputLike) -> Array:
-    """`a` less `b`, of booleans where they differ; masked where one of them is."""
-    subtract = np.bitwise_xor if a.dtype == np.bool_ and b.dtype == np.bool_ else np.subtract
+def _difference(
+    a: Array, b: Array, out: Array | None, output: OutputLike, where_they_differ: bool = False
+) -> Array:
+    """`a` less `b`; masked where one of them is. Booleans are refused, or give where they differ, as SciPy's do."""
+    booleans = where_they_differ and a.dtype == b.dtype == np.bool_
+    subtract = np.bitwise_xor if booleans else np.subtract
     result = subtract(np.ma.getdata(a), np.ma.getdata(b), out=None if out is None else np.ma.getdata(out))
     masked = np.ma.isMaskedArray(a) or np.ma.isMaskedArray(b)
     mask = np.ma.getmaskarray(a) | np.ma.getmaskarray(b) if masked else None

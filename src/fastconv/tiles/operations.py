@@ -186,7 +186,7 @@ def whole_algorithm(call: Call, plan: Plan | None = None) -> str | None:
     if call.given.get("algorithm") != "direct" or OPERATIONS[call.name].plan is None:
         return None
     made = plan or OPERATIONS[call.name].plan(**call.given)  # type: ignore[misc]
-    return str(made.algorithm((1, *call.image()[1:])))
+    return made._work((1, *call.image()[1:]), once=plan is None).algorithm
 
 
 def _transposed(call: Call, plan: Plan | None = None) -> Network:
