@@ -54,7 +54,7 @@ def imported(code: str) -> set[str]:
 def test_importing_fastconv_imports_what_a_call_needs():
     modules = imported("import fastconv")
     assert not DEFERRED & modules
-    assert len([name for name in modules if name.startswith("fastconv")]) <= 60
+    assert len([name for name in modules if name.startswith("fastconv")]) < 60
     assert len([name for name in modules if not name.startswith("fastconv")]) < 20
 
 

@@ -7,7 +7,7 @@ import fastconv
 import fastconv.nn as nn
 from checks import from_layout, normal, to_layout, unless_refused, weight_to_layout
 from fastconv import grad
-from fastconv.execution.outliers import is_even
+from fastconv.execution.convolution import is_even
 
 # Where transforms are chosen: Winograd's tiles of two and three pixels, and Fourier's.
 LAYERS = {

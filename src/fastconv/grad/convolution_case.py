@@ -16,10 +16,9 @@ from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
 from fastconv.caches import kept
 from fastconv.execution.arrays import Result, as_array, native
-from fastconv.execution.convolution import ConvCall, check_algorithm, read_weight
+from fastconv.execution.convolution import ConvCall, check_algorithm, mixes_pixels, read_weight
 from fastconv.execution.known_calls import Given, recall_gradients, remember
 from fastconv.execution.memory import check_memory, empty, memory_errors
-from fastconv.execution.outliers import mixes_pixels
 from fastconv.execution.padding import pad_image
 from fastconv.grad.elementwise import Slope, read_slope, times_slope
 from fastconv.grad.operands import Shape, check_grad, read_needs

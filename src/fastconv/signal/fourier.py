@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from fastconv.caches import kept
-from fastconv.execution.outliers import is_even
+from fastconv.execution.convolution import is_even
 from fastconv.filtering.planes import has_transforms
 from fastconv.signal import operands as read
 from fastconv.signal.direct import convolve_part

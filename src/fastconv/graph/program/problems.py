@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from fastconv.backends.cython import BACKEND
-from fastconv.execution.outliers import mixes_pixels
+from fastconv.execution.convolution import mixes_pixels
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of, row
 from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
