@@ -315,19 +315,15 @@ def extreme_filter(
 ) -> Array:
     """Maxima or minima over a box, a footprint, or a footprint with heights that are added or taken off."""
     array = read.array(input)
-    if wants_parts(array, output, progress):
 
-        def run(x: Array, out: Array) -> Array:
-            return _extreme_whole(
-                x, size, footprint, structure, out, mode, cval, origin, combine, axes, backend
-            )
+    def run(x: Array, out: OutputLike) -> Array:
+        return _extreme_whole(x, size, footprint, structure, out, mode, cval, origin, combine, axes, backend)
 
-        window = structure if footprint is None else footprint
-        first = first_reach(array.ndim, size, window, mode, origin, axes)
-        return window_slabs("ndimage", run, first, array, output, progress)
-    return _extreme_whole(
-        array, size, footprint, structure, output, mode, cval, origin, combine, axes, backend
-    )
+    if not wants_parts(array, output, progress):
+        return run(array, output)
+    window = structure if footprint is None else footprint
+    first = first_reach(array.ndim, size, window, mode, origin, axes)
+    return window_slabs("ndimage", run, first, array, output, progress)
 
 
 def _extreme_whole(

@@ -170,14 +170,14 @@ def _rank_filter(
     progress: ProgressLike | None,
 ) -> Array:
     array = read.array(input)
-    if wants_parts(array, output, progress):
 
-        def run(x: Array, out: Array) -> Array:
-            return _rank_whole(x, rank_of, size, footprint, out, mode, cval, origin, axes, backend)
+    def run(x: Array, out: OutputLike) -> Array:
+        return _rank_whole(x, rank_of, size, footprint, out, mode, cval, origin, axes, backend)
 
-        first = first_reach(array.ndim, size, footprint, mode, origin, axes)
-        return window_slabs("ndimage", run, first, array, output, progress)
-    return _rank_whole(array, rank_of, size, footprint, output, mode, cval, origin, axes, backend)
+    if not wants_parts(array, output, progress):
+        return run(array, output)
+    first = first_reach(array.ndim, size, footprint, mode, origin, axes)
+    return window_slabs("ndimage", run, first, array, output, progress)
 
 
 def _rank_whole(
