@@ -39,10 +39,10 @@ PARTS = {
     "ideas": "--network ideas --threads 1 --algorithms all --peers none",
     "ideas-nhwc": "--network ideas --threads 1 --layout NHWC --algorithms all --peers none",
     "threads": "--network threads --peers none --studies threading",
-    # Each of these takes less than two minutes on two cores.
+    # Each of these takes a few minutes at most on two cores.
     "training": (
         "--training lenet,resnet20,mobilenet_v2 --peers pytorch",
-        "--training unet --batch 8 --peers pytorch",
+        "--training unet --rounds 2 --peers pytorch",
         "--training lenet,resnet20,mobilenet_v2 --layout NHWC --peers pytorch",
     ),
 }

@@ -123,8 +123,9 @@ def _record_trained(
 
     def back(slope: Array) -> tuple[Any, ...]:
         of_residual = slope if needs[3] else None
-        of_x, totals = slope, np.zeros_like(found)  # of an empty batch
-        if x.shape[0]:
+        if not x.shape[0]:
+            of_x, totals = slope, np.zeros_like(found)
+        else:
             if needs[3] and activation is not None:
                 of_residual = empty("grad.batch_norm", x.shape, x.dtype)
             of_x = empty("grad.batch_norm", x.shape, x.dtype)
