@@ -12,6 +12,7 @@ from fastconv.graph.graph import Graph
 from fastconv.graph.interpreter import Interpreter
 from fastconv.graph.network import Network
 from fastconv.graph.passes import Applied, optimise
+from fastconv.graph.program.batches import RunInParts, images_together
 from fastconv.graph.program.explained import explained
 from fastconv.graph.program.profiled import Profile, step_times
 from fastconv.graph.program.steps import Memory, StepInfo, compiled_steps, memory_of, python_steps
@@ -33,7 +34,7 @@ class Program(Network):
     inputs, outputs : tuple of Tensor
         Their names, dtypes and shapes.
     graph : fastconv.graph.Graph
-        What runs; not to be changed.
+        What runs; not to be changed. Where a batch runs in parts, as `explain` says, that of a part.
     applied : list of fastconv.graph.passes.Applied
         What each pass did.
     """
@@ -59,11 +60,18 @@ class Program(Network):
         last = stop_after if optimize else "shapes"
         self.graph, self.applied = optimise(graph, input_shapes=shapes, stop_after=last)
         super().__init__(self.graph)
+        self._parts = 1
         if backend == "cython":
             with importing:  # not at the top: the extension may not have been built
                 from fastconv.graph.program.compiled import CompiledRun
 
-            self._runs: Any = CompiledRun(self.graph, {} if weights is None else weights)
+            together = images_together(graph, self.graph) if last is None else None
+            if together is not None:
+                self._parts = next(iter(shapes.values()))[0] // together
+                shapes = {name: (together, *shape[1:]) for name, shape in shapes.items()}
+                self.graph, self.applied = optimise(graph, input_shapes=shapes)
+            self._compiled = CompiledRun(self.graph, {} if weights is None else weights)
+            self._runs: Any = self._compiled if together is None else RunInParts(self._compiled, self._parts)
         else:
             self._runs = Interpreter(self.graph)
 
@@ -89,8 +97,8 @@ class Program(Network):
         Memory
             Bytes, by what they are for.
         """
-        arena = self._runs.arena_bytes if self._backend == "cython" else 0
-        return memory_of(self.graph, self.steps(), arena)
+        arena = self._compiled.arena_bytes if self._backend == "cython" else 0
+        return memory_of(self.graph, self.steps(), arena, self._parts)
 
     def explain(self) -> str:
         """What the passes did, every step with its cost, and memory, for a person to read.
@@ -104,8 +112,10 @@ class Program(Network):
         """
         compiled = self._backend == "cython"
         lines = explained(self.graph, self.steps(), self.applied, self.memory(), compiled)
-        layouts = self._runs.layouts if compiled else "NCHW"
+        layouts = self._compiled.layouts if compiled else "NCHW"
         setting = f"{self!r}, {counted(get_num_threads(), 'thread')}, layout {layouts}"
+        if self._parts > 1:
+            setting += f"; {self._parts} times, for a part of the batch"
         return "\n".join([setting, *lines])
 
     def profile(self, x: ArrayLike | Mapping[str, Any] | None = None, rounds: SupportsIndex = 10) -> Profile:
@@ -141,14 +151,14 @@ class Program(Network):
         return Profile(self.graph.name, self._backend, threads, times, tuple(calls), limits is not None)
 
     def steps(self) -> list[StepInfo]:
-        """What each step does, and what it costs, in the order in which they run.
+        """What each step does, and what it costs in a call, in the order in which they run.
 
         Returns
         -------
         list of StepInfo
         """
         if self._backend == "cython":
-            return compiled_steps(self._runs)
+            return compiled_steps(self._compiled, self._parts)
         return python_steps(self.graph)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ command that draws networks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -98,8 +98,8 @@ class Memory:
         return self.arena + self.results + self.weights + self.constants
 
 
-def memory_of(graph: Graph, steps: Sequence[StepInfo], arena: int) -> Memory:
-    """That of a program with these steps."""
+def memory_of(graph: Graph, steps: Sequence[StepInfo], arena: int, parts: int) -> Memory:
+    """That of a program with these steps, whose graph is that of one of so many parts of a batch."""
     packed = {id(step.node) for step in steps if step.weight_bytes}
     found: dict[int, int] = {}
 
@@ -111,7 +111,7 @@ def memory_of(graph: Graph, steps: Sequence[StepInfo], arena: int) -> Memory:
                 add(inner)
 
     add(graph)
-    results = sum(map(bytes_of, graph.outputs))
+    results = sum(map(bytes_of, graph.outputs)) * parts
     return Memory(arena, results, sum(step.weight_bytes for step in steps), sum(found.values()))
 
 
@@ -120,11 +120,21 @@ def python_steps(graph: Graph) -> list[StepInfo]:
     return [_in_python(node, 0.0) for node in graph.nodes]
 
 
-def compiled_steps(run: CompiledRun) -> list[StepInfo]:
-    """Those of a compiled graph, in the order in which they run."""
-    return [
+def compiled_steps(run: CompiledRun, parts: int) -> list[StepInfo]:
+    """Those of a compiled graph that is run for so many parts of a batch, in the order in which they run."""
+    steps = [
         _in_python(step, moved_by(step) / BYTES_A_CYCLE) if isinstance(step, Node) else _in_c(run, step)
         for step in run.steps
+    ]
+    return [
+        replace(
+            step,
+            flops=step.flops * parts,
+            operations=step.operations * parts,
+            bytes=step.bytes * parts,
+            cycles=step.cycles * parts,
+        )
+        for step in steps
     ]
 
 
