@@ -18,7 +18,7 @@ from fastconv.typing import Array
 
 @kernel
 def conv_channels(
-    start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code, out: Array,
+    start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code | None, out: Array,
     g: Geometry, slot_rows: Array, columns: Runs, expansion: Array, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
     results, together = g.groups * g.outer, g.part // g.plane
@@ -91,7 +91,7 @@ def _copy(
 @device
 def _place(
     sums: Array, start: int, image: int, row: int, column: int, pixels: int, g: Geometry, residual: Array,
-    activation: Code, out: Array,
+    activation: Code | None, out: Array,
 ) -> None:  # fmt: skip
     """Finish the sums of a row's pixels from `column` on, at once if they are neighbours in memory."""
     results, count = g.groups * g.outer, min(pixels, g.columns - column)

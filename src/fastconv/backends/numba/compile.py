@@ -61,8 +61,17 @@ def kernel(function: F) -> F:
 
 def device(function: F) -> F:
     """A function that only kernels call: compiled into each of them."""
+    return _device(function, forceinline=False)
+
+
+def inner(function: F) -> F:
+    """A `device` of so little work that a call, which pushes every number of every array, would cost as much."""
+    return _device(function, forceinline=True)
+
+
+def _device(function: F, **options: bool) -> F:
     compiled = _njit(
-        pipeline_class=InlinedCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS
+        pipeline_class=InlinedCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options, **_OPTIONS
     )(function)
     helper: F = for_any_number(compiled)
     return helper

@@ -10,7 +10,7 @@ from fastconv.backends.numba.compile import kernel, optional, read, write
 from fastconv.backends.numba.epilogue import Code, activation_code, finish
 from fastconv.backends.numba.geometry import make_passes, nanoseconds
 from fastconv.backends.numba.lines import clear, copy
-from fastconv.backends.numba.nchw import conv_nchw
+from fastconv.backends.numba.nchw import conv_nchw, conv_thin
 from fastconv.backends.numba.nhwc import conv_nhwc
 from fastconv.backends.numba.passes import covers
 from fastconv.backends.numba.phases import conv_phases
@@ -30,16 +30,16 @@ def conv(
     out: Array,
 ) -> None:
     """`weights` are those that `weights.pack` made for each pass."""
-    epilogue = optional(bias, x.dtype), optional(residual, x.dtype), activation_code(activation), write(out)
+    code = None if activation is None else activation_code(activation)
+    epilogue = optional(bias, x.dtype), optional(residual, x.dtype), code, write(out)
     if method(problem) == "phases":
         conv_phases(problem, x, weights[0], *epilogue)
         return
     if not covers(problem):
         _fill_all(problem, *epilogue)
-    # The three take the same arguments.
-    compute: Any = conv_channels if method(problem) == "channels" else conv_nhwc
-    if not problem.channels_last:
-        compute = conv_nchw
+    # All take the same arguments.
+    kernels: dict[str, Any] = {"channels": conv_channels, "thin": conv_thin}
+    compute = kernels.get(method(problem), conv_nhwc if problem.channels_last else conv_nchw)
     for p in make_passes(problem, parallel.threads_for(nanoseconds(problem))):
         tables = p.slot_rows, p.columns, p.a_rows, p.a_taps, p.b_taps
         parallel.run(
@@ -47,7 +47,9 @@ def conv(
         )  # fmt: skip
 
 
-def _fill_all(problem: ConvProblem, bias: Array, residual: Array, activation: Code, out: Array) -> None:
+def _fill_all(
+    problem: ConvProblem, bias: Array, residual: Array, activation: Code | None, out: Array
+) -> None:
     """Give every result the value that those have which no tap meets; the others are overwritten."""
     channels = problem.result_channels
     pixels = out.size // (problem.batch * channels)
@@ -64,7 +66,7 @@ def _fill(
     stop: int,
     bias: Array,
     residual: Array,
-    activation: Code,
+    activation: Code | None,
     out: Array,
     length: int,
     planes: int,

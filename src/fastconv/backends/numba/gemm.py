@@ -7,8 +7,10 @@ NCHW multiplies weights (a) by contiguous pixels (b), NHWC pixels (a) by contigu
 
 from __future__ import annotations
 
-from fastconv.backends.numba.compile import device
-from fastconv.backends.numba.simd import make_tile
+from typing import Any
+
+from fastconv.backends.numba.compile import device, inner
+from fastconv.backends.numba.simd import make_line, make_tile
 from fastconv.typing import Array
 
 # 12 accumulators and 3 operands fit in 16 registers, and hide the latency of fused multiply-add.
@@ -22,7 +24,7 @@ CHANNEL_ROWS = 4
 _TAPS = 128
 
 _tile = make_tile(TILE_ROWS, TILE_VECTORS, broadcast=True)
-_thin = make_tile(1, THIN_VECTORS, broadcast=True)
+_line = make_line(THIN_VECTORS)
 _channels = make_tile(CHANNEL_ROWS, 1, broadcast=False)
 
 
@@ -42,19 +44,18 @@ def multiply(
                 _tile(a, a_rows, row + r, a_taps, b, start, b_taps, first, last, c, to, pitch)
 
 
-@device
-def multiply_thin(
-    a: Array, a_rows: Array, row: int, rows: int, a_taps: Array,
-    b: Array, column: int, columns: int, b_taps: Array, lanes: int,
-    c: Array, pitch: int,
+@inner
+def sum_taps(
+    weights: Array, place: int, pixels: Array, at: int, taps: Array, initial: Any, count: int, target: Array,
+    start: int,
 ) -> None:  # fmt: skip
-    """The same, row by row; `lanes` is that of `THIN_VECTORS` vectors."""
-    for first in range(0, a_taps.size, _TAPS):
-        last = min(first + _TAPS, a_taps.size)
-        for r in range(rows):
-            for start in range(0, columns * lanes, lanes):
-                to = r * pitch + start
-                _thin(a, a_rows, row + r, a_taps, b, column + start, b_taps, first, last, c, to, pitch)
+    """``target[start + i]`` is `initial` and the products of a filter's weights, from `place` on, with pixels.
+
+    Its taps see pixels ``at + taps[t] + i``, for ``i < count``.
+    """
+    for first in range(0, taps.size, _TAPS):
+        last = min(first + _TAPS, taps.size)
+        _line(weights, place, pixels, at, taps, first, last, initial, count, target, start)
 
 
 @device

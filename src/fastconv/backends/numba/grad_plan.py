@@ -58,7 +58,6 @@ class Reduction(NamedTuple):
     parts: int  # into which the results of a chunk are divided: an item is one of them
     panels: int  # of results, `lanes` side by side
     lanes: int
-    channels_last: int
 
 
 class GradientPlan(NamedTuple):
@@ -117,7 +116,7 @@ def make_plan(problem: ConvProblem) -> GradientPlan:
         dots, swapped,
         Reduction(
             groups, inner, outer, *problem.size, *problem.out_size, *problem.stride, copy.pitch, copy.plane, 1,
-            copy.size, copy.band, segments, 0, units, together, chunks, parts, panels, wide, int(channels_last),
+            copy.size, copy.band, segments, 0, units, together, chunks, parts, panels, wide,
         ),
         table(copy.slot_rows), copy.columns, a_rows, chunks * parts,
         flat.size, int(flat[1] - flat[0]) if flat.size > 1 else 1, lane_at,

@@ -26,8 +26,9 @@ sum_tile = make_tile(TILE_ROWS, TILE_VECTORS, broadcast=True, in_parts=True)
 @kernel
 def tile_sums(
     start: int, stop: int, x: Array, grad: Array, sums: Array, g: Reduction, slot_rows: Array, columns: Runs,
-    a_rows: Array,
+    a_rows: Array, planar: int | None,
 ) -> None:  # fmt: skip
+    """`planar` is None for channels last: numba leaves out what is for the other layout."""
     most = g.together * g.band * g.columns
     pixels = np.empty(g.together * g.copied, x.dtype)
     clear(pixels, 0, pixels.size)
@@ -54,14 +55,14 @@ def tile_sums(
                     copied = pixels[segment * g.copied :]
                     found = _segment(
                         x, unit + segment, group, segment * g.copied, g, slot_rows, columns, copied,
-                        a_taps, places, found,
+                        a_taps, places, found, planar,
                     )  # fmt: skip
                 for p in range(0, found, BLOCK):
                     to = min(p + BLOCK, found)
                     settle_every(terms, group_sums, group_sums.size, totals, rests)
                     terms += 1
                     for index in range(low, high):
-                        _pack(grad, places, p, to, group, (index - group * own) * g.lanes, g, panel)
+                        _pack(grad, places, p, to, group, (index - group * own) * g.lanes, g, panel, planar)
                         for r in range(0, a_rows.size, TILE_ROWS):
                             at = (index - low) * size + r * g.lanes
                             sum_tile(
@@ -74,11 +75,11 @@ def tile_sums(
 @device
 def _segment(
     x: Array, unit: int, group: int, offset: int, g: Reduction, slot_rows: Array, columns: Runs, pixels: Array,
-    a_taps: Array, places: Array, found: int,
+    a_taps: Array, places: Array, found: int, planar: int | None,
 ) -> int:  # fmt: skip
     """Copy what a group reads for a segment; where its pixels are in the copies, and in `grad_output`."""
     image, row = unit // g.segments, unit % g.segments * g.band
-    if g.channels_last == 1:
+    if planar is None:
         copy_pixels(x, image, row * g.row_step, group * g.inner, g, slot_rows, columns, pixels)
         step, results = g.inner, g.groups * g.outer
         start = image * g.rows * g.columns * results
@@ -97,11 +98,12 @@ def _segment(
 
 @device
 def _pack(
-    grad: Array, places: Array, first: int, last: int, group: int, channel: int, g: Reduction, panel: Array
-) -> None:
+    grad: Array, places: Array, first: int, last: int, group: int, channel: int, g: Reduction, panel: Array,
+    planar: int | None,
+) -> None:  # fmt: skip
     """`grad_output` as (pixel, lane), from a channel of a group on; lanes beyond the group's last are not used."""
     count, channel = min(g.lanes, g.outer - channel), group * g.outer + channel
-    if g.channels_last == 1:
+    if planar is None:
         for p in range(first, last):
             copy(grad, places[p] + channel, 1, count, panel, (p - first) * g.lanes)
         return

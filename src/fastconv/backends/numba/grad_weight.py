@@ -37,16 +37,17 @@ def conv_weight_gradient(
     plan = make_plan(problem)
     g = plan.reduction
     left, right = (grad_output, x) if plan.swapped else (x, grad_output)
-    # The three take the same arguments.
+    # All take the same arguments; tiles are compiled for a layout.
     compute: Any = tile_sums
+    layout: tuple[int | None, ...] = (None if problem.channels_last else 1,)
     if plan.dots:
-        compute = channel_dots if problem.channels_last else plane_sums
+        compute, layout = channel_dots if problem.channels_last else plane_sums, ()
     sums = np.empty(g.chunks * plan.lane_at.size * plan.a_rows.size, x.dtype)
 
     def one_pass(first: int, units: int, work: float) -> None:
         parallel.run(
             compute, plan.items, work, read(left), read(right), sums, g._replace(first=first, units=units),
-            plan.slot_rows, plan.columns, plan.a_rows,
+            plan.slot_rows, plan.columns, plan.a_rows, *layout,
         )  # fmt: skip
 
     sum_units(g.units, plan.items, problem.flops / (20 if plan.dots else 80), sums, one_pass)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastconv.backends.numba.compile import device, kernel, unsigned
 from fastconv.backends.numba.epilogue import Code, finish
-from fastconv.backends.numba.gemm import TILE_ROWS, multiply, multiply_thin
+from fastconv.backends.numba.gemm import TILE_ROWS, multiply, sum_taps
 from fastconv.backends.numba.geometry import Geometry, Runs
 from fastconv.backends.numba.lines import clear, copy, inside
 from fastconv.typing import Array
@@ -21,7 +21,7 @@ from fastconv.typing import Array
 
 @kernel
 def conv_nchw(
-    start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code, out: Array,
+    start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code | None, out: Array,
     g: Geometry, slot_rows: Array, columns: Runs, a_rows: Array, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
     # Tiles read, but do not use, a little beyond the last pixel of a plane.
@@ -50,6 +50,39 @@ def conv_nchw(
         item += rows
 
 
+@kernel
+def conv_thin(
+    start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code | None, out: Array,
+    g: Geometry, slot_rows: Array, columns: Runs, _rows: Array, _taps: Array, taps: Array,
+) -> None:  # fmt: skip
+    """For groups of one or two filters: rows of results go to where they belong straight from registers."""
+    pixels = np.empty(g.inner * g.planes * g.plane + g.lanes, x.dtype)
+    clear(pixels, 0, pixels.size)
+    apart = g.out_column_step != 1
+    sums = np.empty(g.columns if apart else 0, x.dtype)
+    item = start
+    while item < stop:
+        row, rest = item % g.rows, item // g.rows
+        group, rest = rest % g.groups, rest // g.groups
+        image, first = rest % g.batch, rest // g.batch * g.part
+        rows = min(g.band, g.rows - row, stop - item)
+        plane = image * g.groups + group
+        copy_planes(x, plane * g.inner * g.height * g.width, row * g.row_step, g, slot_rows, columns, pixels)
+        lines, length = (1, rows * g.columns) if g.joined == 1 else (rows, g.columns)
+        for f in range(first, min(first + g.part, g.outer)):
+            channel = group * g.outer + f
+            value = bias[channel] if bias.size > 0 else x.dtype.type(0)
+            at = ((plane * g.outer + f) * g.out_height + g.out_row + row * g.out_row_step) * g.out_width
+            at += g.out_column
+            for line in range(lines):
+                target, to = (sums, 0) if apart else (out, at)
+                sum_taps(weight, channel * taps.size, pixels, line * g.pitch, taps, value, length, target, to)
+                if apart or residual.size > 0 or activation is not None:
+                    finish(target, to, length, residual, activation, out, at, g.out_column_step)
+                at += g.out_row_step * g.out_width
+        item += rows
+
+
 @device
 def filter_sums(
     weight: Array, a_rows: Array, group: int, first: int, filters: int, a_taps: Array,
@@ -57,20 +90,22 @@ def filter_sums(
     bias: Array, outer: int, lanes: int, thin: int, sums: Array, pitch: int,
 ) -> None:  # fmt: skip
     """Sums (filter, result) of `count` results from `position`, for `filters` of a group from `first` on."""
-    blocks = (count + lanes - 1) // lanes
-    rows = filters if thin == 1 else (filters + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
+    if thin == 1:
+        for f in range(filters):
+            channel = group * outer + first + f
+            value = bias[channel] if bias.size > 0 else pixels.dtype.type(0)
+            place = channel * b_taps.size
+            sum_taps(weight, place, pixels, position, b_taps, value, count, sums, f * pitch)
+        return
+    blocks, rows = (count + lanes - 1) // lanes, (filters + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
     for f in range(rows):
         value = bias[group * outer + first + f] if bias.size > 0 and f < filters else pixels.dtype.type(0)
         for i in range(unsigned(f * pitch), unsigned(f * pitch + blocks * lanes)):
             sums[i] = value
-    if thin == 1:
-        row = group * outer + first
-        multiply_thin(weight, a_rows, row, rows, a_taps, pixels, position, blocks, b_taps, lanes, sums, pitch)
-    else:
-        row = group * ((outer + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS) + first
-        multiply(
-            weight, a_rows, row, rows, a_taps, pixels, position, lanes, blocks, b_taps, lanes, sums, pitch
-        )  # fmt: skip
+    row = group * ((outer + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS) + first
+    multiply(
+        weight, a_rows, row, rows, a_taps, pixels, position, lanes, blocks, b_taps, lanes, sums, pitch
+    )  # fmt: skip
 
 
 @device
@@ -94,7 +129,7 @@ def copy_planes(
 
 @device
 def _place(
-    sums: Array, start: int, count: int, row: int, position: int, g: Geometry, residual: Array, activation: Code,
+    sums: Array, start: int, count: int, row: int, position: int, g: Geometry, residual: Array, activation: Code | None,
     origin: int, out: Array,
 ) -> None:  # fmt: skip
     """Finish the sums of a filter from `position` on, counted from `row`; those beyond a row's end are not used."""

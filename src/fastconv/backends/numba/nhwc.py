@@ -20,7 +20,7 @@ from fastconv.typing import Array
 
 @kernel
 def conv_nhwc(
-    start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code, out: Array,
+    start: int, stop: int, x: Array, weight: Array, bias: Array, residual: Array, activation: Code | None, out: Array,
     g: Geometry, slot_rows: Array, columns: Runs, _unused: Any, a_taps: Array, b_taps: Array,
 ) -> None:  # fmt: skip
     pixels = np.empty(slot_rows.size * g.pitch * g.plane, x.dtype)
@@ -101,7 +101,7 @@ def copy_pixels(
 
 @device
 def _place(
-    sums: Array, filters: int, position: int, count: int, g: Geometry, residual: Array, activation: Code,
+    sums: Array, filters: int, position: int, count: int, g: Geometry, residual: Array, activation: Code | None,
     image: int, channel: int, out: Array,
 ) -> None:  # fmt: skip
     """Finish the sums of `count` pixels from `position` on, together those that are neighbours in memory."""

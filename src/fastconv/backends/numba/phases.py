@@ -52,7 +52,13 @@ class PhasesShape(NamedTuple):
 
 
 def conv_phases(
-    problem: ConvProblem, x: Array, weight: Array, bias: Array, residual: Array, activation: Code, out: Array
+    problem: ConvProblem,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    residual: Array,
+    activation: Code | None,
+    out: Array,
 ) -> None:
     """`weight` is (tap, group, channel of the operand, channel of the result)."""
     inner, outer = channel_counts(problem)
@@ -82,8 +88,8 @@ def _tables(problem: ConvProblem, axis: int) -> AxisPasses:
 
 @kernel
 def _conv(
-    start: int, stop: int, x: Any, weight: Any, bias: Any, residual: Any, activation: Code, out: Any, s: PhasesShape,
-    rows: AxisPasses, columns: AxisPasses,
+    start: int, stop: int, x: Any, weight: Any, bias: Any, residual: Any, activation: Code | None, out: Any,
+    s: PhasesShape, rows: AxisPasses, columns: AxisPasses,
 ) -> None:  # fmt: skip
     sums = np.empty(s.outer, x.dtype)
     for item in range(start, stop):

@@ -73,6 +73,17 @@ class _Code:
         pointer = self._at(name, index)
         self._masked("store", name, ir.VoidType(), value, pointer, self._alignment(name), mask)
 
+    def get(self, name: str, index: Any, used: Any) -> Any:
+        """Load so many lanes, or all (None)."""
+        return self.load(name, index) if used is None else self.load_some(name, index, self.below(name, used))
+
+    def put(self, name: str, index: Any, value: Any, used: Any) -> None:
+        """Store so many lanes, or all (None)."""
+        if used is None:
+            self.store(name, index, value)
+        else:
+            self.store_some(name, index, value, self.below(name, used))
+
     def _masked(self, what: str, name: str, result: Any, *args: Any) -> Any:
         vector = self._vector(name)
         types_of = ir.FunctionType(result, [a.type for a in args])
@@ -90,16 +101,17 @@ class _Code:
 
     def splat(self, name: str, index: Any) -> Any:
         """One element in all lanes."""
-        return self._repeat(self.scalar(name, index), self._vector(name))
+        return self.repeat(self.scalar(name, index), self._vector(name))
 
     def below(self, name: str, count: Any) -> Any:
         """For each lane of a vector of `name` whether its number is below `count`."""
         lanes = ir.VectorType(count.type, self._vector(name).count)
         return self.builder.icmp_signed(
-            "<", ir.Constant(lanes, list(range(lanes.count))), self._repeat(count, lanes)
+            "<", ir.Constant(lanes, list(range(lanes.count))), self.repeat(count, lanes)
         )
 
-    def _repeat(self, value: Any, vector: Any) -> Any:
+    def repeat(self, value: Any, vector: Any) -> Any:
+        """A number in all lanes."""
         i32 = ir.IntType(32)
         empty = ir.Constant(vector, ir.Undefined)
         first = self.builder.insert_element(empty, value, ir.Constant(i32, 0))
@@ -140,6 +152,9 @@ class _RegisterSums:
                 builder.store(zero, slot)
         for total, slot in self._pairs(totals):
             builder.store(builder.load(total), slot)
+
+    def value(self, row: int, vector: int) -> Any:
+        return self._code.builder.load(self._sums[row][vector])
 
     def add_to(self, places: list[list[Any]]) -> None:
         for place, slot in self._pairs(places):
@@ -314,3 +329,62 @@ def make_sweep(combine: Callable[[Any, Any, Any, Any], Any], step: int) -> Any:
         return types.void(source, n, n, target, n), emit
 
     return intrinsic(sweep)
+
+
+_LINE_PARAMETERS = (
+    "weights", "place", "pixels", "at", "taps", "first", "last", "initial", "count", "target", "start",
+)  # fmt: skip
+
+
+def make_line(vectors: int) -> Any:
+    """A function ``line(weights, place, pixels, at, taps, first, last, initial, count, target, start)``.
+
+    For ``i < count`` it sums ``weights[place + t] * pixels[at + taps[t] + i]`` over the taps `t` from `first` to
+    `last`, and adds that to ``target[start + i]``; if `first` is 0 it puts the sum there, plus `initial`. Up to
+    `vectors` whole vectors more of pixels are read, but not used.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        typed = dict(zip(_LINE_PARAMETERS, zip(signature.args, args, strict=True), strict=True))
+        code = _Code(context, builder, {n: v for n, v in typed.items() if isinstance(v[0], types.Array)})
+        value = {n: v for n, (_, v) in typed.items()}
+        first, one = value["first"], ir.Constant(value["first"].type, 1)
+        initial = code.repeat(value["initial"], code.zero("target").type)
+        width = initial.type.count
+        begins = builder.icmp_signed("==", first, ir.Constant(first.type, 0))
+
+        def one_block(i: Any, used: Any) -> None:
+            """The results from `i` on, of which only the first `used` are wanted, where that is not None."""
+            sums = _RegisterSums(code, "target", 1, vectors)
+            at = builder.add(value["at"], i)
+            with cgutils.for_range_slice(builder, first, value["last"], one, inc=True) as (tap, _):
+                offset = builder.add(at, code.scalar("taps", tap))
+                weight = code.splat("weights", builder.add(value["place"], tap))
+                for j in range(vectors):
+                    sums.add_product(0, j, weight, code.load("pixels", code.add(offset, j * width)))
+            for j in range(vectors):
+                to = code.add(builder.add(value["start"], i), j * width)
+                own = None if used is None else code.add(used, -j * width)
+                before = cgutils.alloca_once_value(builder, initial)
+                with builder.if_then(builder.not_(begins)):
+                    builder.store(code.get("target", to, own), before)
+                code.put("target", to, builder.fadd(builder.load(before), sums.value(0, j)), own)
+
+        count = value["count"]
+        block = ir.Constant(count.type, vectors * width)
+        rest = builder.srem(count, block)
+        whole = builder.sub(count, rest)
+        with cgutils.for_range_slice(builder, ir.Constant(count.type, 0), whole, block, inc=True) as (i, _):
+            one_block(i, None)
+        with builder.if_then(builder.icmp_signed(">", rest, ir.Constant(count.type, 0))):
+            one_block(whole, rest)
+        return context.get_dummy_value()
+
+    def line(
+        typing: Any, weights: Any, place: Any, pixels: Any, at: Any, taps: Any, first: Any, last: Any,
+        initial: Any, count: Any, target: Any, start: Any,
+    ) -> Any:  # fmt: skip
+        n = types.intp
+        return types.void(weights, n, pixels, n, taps, n, n, target.dtype, n, target, n), emit
+
+    return intrinsic(line)
