@@ -182,6 +182,7 @@ def test_optimisers_at_once(backend, rule, dtype, more):
     # Channels last as NHWC stores them, a vector, one of more than a part, and one whose gradient lies otherwise.
     start = {
         "last": rng.standard_normal((3, 3, 2, 5)).astype(dtype).transpose(3, 2, 0, 1),
+        "depthwise, last": rng.standard_normal((3, 3, 1, 5)).astype(dtype).transpose(3, 2, 0, 1),
         "bias": rng.standard_normal(5).astype(dtype),
         "large": rng.standard_normal(9000).astype(dtype),
         "other": rng.standard_normal((4, 6)).astype(dtype),
@@ -208,6 +209,18 @@ def test_optimisers_at_once(backend, rule, dtype, more):
         assert one.keys() == two.keys()
         for path, array in one.items():
             np.testing.assert_allclose(array, two[path], rtol=tolerance, atol=tolerance, err_msg=path)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_kernels_of_one_channel_take_their_step_with_all_others(backend, layout):
+    """Axes of one element may have any stride."""
+    net = nn.Sequential(
+        nn.Conv2D(4, 3), nn.DepthwiseConv2D(3), nn.Conv2D(1, 1), nn.Flatten(), nn.Dense(2), layout=layout
+    )
+    net.build((2, 1, 8, 8) if layout == "NCHW" else (2, 8, 8, 1), 0)
+    weights = dict(net.named_parameters())
+    slopes = {path: weight.copy(order="K") for path, weight in weights.items()}
+    assert nn.Adam()._at_once(weights, slopes, 0.1, 1.0) == (backend == "cython")
 
 
 def test_a_class_of_ones_own_has_its_rule():

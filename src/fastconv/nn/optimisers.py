@@ -316,14 +316,22 @@ class AdamW(Adam):
         super().__init__(rate, betas, eps, weight_decay, **clipping)
 
 
+def _lie_alike(array: Array, other: Array) -> bool:
+    """Whether the elements of two arrays of one shape are in the same places; axes of one element lead nowhere."""
+    return array.strides == other.strides or all(
+        size == 1 or step == other_step
+        for size, step, other_step in zip(array.shape, array.strides, other.strides, strict=True)
+    )
+
+
 def _is_dense(array: Array) -> bool:
     """Whether it has no gaps in memory, in whatever order of its axes."""
-    return array.flags.c_contiguous or bool(np.empty_like(array).strides == array.strides)
+    return array.flags.c_contiguous or _lie_alike(np.empty_like(array), array)
 
 
 def _alike(array: Array, like: Array) -> Array:
     """The same numbers, lying in memory as another array's."""
-    if array.strides == like.strides and array.flags.aligned and array.dtype == like.dtype:
+    if _lie_alike(array, like) and array.flags.aligned and array.dtype == like.dtype:
         return array
     result = np.empty_like(like)
     result[...] = array
