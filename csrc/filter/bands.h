@@ -5,6 +5,9 @@
 #define FC_FILTER_BANDS_H
 
 #include "base/types.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 typedef struct {
     int64_t rows, pixels;   /* of a task */

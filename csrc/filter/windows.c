@@ -10,9 +10,6 @@
 #include "base/simd.h"
 #include "filter/bands.h"
 #include "filter/counts.h"
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 enum { TASK_BYTES = 192 << 10, RING_BYTES = 128 << 10 };
 enum { LEAST_ROWS = 32 };
