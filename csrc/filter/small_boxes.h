@@ -4,7 +4,7 @@
  * What lies beyond the ends of a row is a copy of sums that were computed, so that no picture is copied and no sum made
  * twice. Bytes are summed in 16 bits, which hold boxes of 256 pixels, and running down the columns; where boxes are
  * larger, in 32 bits along the rows, running, too. Divisions are multiplications, exact for all such sums. Other
- * numbers are summed in the order of sum_windows(). */
+ * numbers are summed in the order of means.c. */
 #ifndef FC_SMALL_BOXES_H
 #define FC_SMALL_BOXES_H
 
@@ -341,7 +341,8 @@ static int small_reals_work(const void *context, int64_t begin, int64_t end) {
         for (int64_t row = first; row < last; row++) {
             for (int64_t k = 0; k < f->kernel_h; k++) {
                 int64_t source = f->rows[row + k];
-                rows[k] = source < 0 ? constants : (const real *)(j->x + image * f->x_image + source * f->x_row);
+                rows[f->kernel_h - 1 - k] =
+                    source < 0 ? constants : (const real *)(j->x + image * f->x_image + source * f->x_row);
             }
             sum_any_rows(f->kernel_h, rows, j->down, line + before, n);
             FILL_ENDS(line, f, j->constant)
