@@ -33,6 +33,13 @@ static inline bands bands_of(const fc_filter *f, int64_t kept, int64_t item, int
     return (bands){rows, pixels, ceil_div(f->height, rows), ceil_div(f->width, pixels)};
 }
 
+/* Rows of which windows reach into those of the next task are read twice: tasks get several times as many as that, as
+ * long as a picture is eight of them. */
+static inline void lengthen(const fc_filter *f, bands *b) {
+    b->rows = max64(b->rows, round_up(min64(4 * f->kernel_h, f->height * b->columns / 8), 2));
+    b->parts = ceil_div(f->height, b->rows);
+}
+
 static inline band band_of(const fc_filter *f, const bands *b, int64_t task) {
     int64_t column = task % b->columns * b->pixels, row = task / b->columns % b->parts * b->rows;
     return (band){task / b->columns / b->parts, row, min64(row + b->rows, f->height), column,

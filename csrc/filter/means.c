@@ -193,7 +193,8 @@ int FC_NAME(filter_means)(const fc_filter *f, const void *x, void *out, int thre
     int status = small_means(f, j.late, x, out, threads);
     if (status != FC_NOT_MINE) return status;
     int64_t kept = j.running ? f->kernel_h + 4 : kept_in_all(f->kernel_h) + 3;
-    j.b = bands_of(f, kept, sizeof(real), TASK_BYTES, max64(LEAST_ROWS, 4 * f->kernel_h));
+    j.b = bands_of(f, kept, sizeof(real), TASK_BYTES, LEAST_ROWS);
+    lengthen(f, &j.b);
     j.room = round_up((j.b.pixels + f->kernel_w - 1) * f->channels, ABREAST * VL) + VL;
     double numbers = (double)f->images * (double)f->height * (double)f->width * (double)f->channels;
     return fc_parallel(band_count(f, &j.b), numbers * 40 / VL, threads, means_work, &j);
