@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/simd.h"
 #include "filter/rows.h"
 #include "filter/small_boxes.h"
@@ -193,7 +194,7 @@ int FC_NAME(filter_means)(const fc_filter *f, const void *x, void *out, int thre
     int status = small_means(f, j.late, x, out, threads);
     if (status != FC_NOT_MINE) return status;
     int64_t kept = j.running ? f->kernel_h + 4 : kept_in_all(f->kernel_h) + 3;
-    j.b = bands_of(f, kept, sizeof(real), TASK_BYTES, LEAST_ROWS);
+    j.b = bands_of(f, kept, sizeof(real), max64(TASK_BYTES, fc_l2_bytes() / 2), LEAST_ROWS);
     lengthen(f, &j.b);
     j.room = round_up((j.b.pixels + f->kernel_w - 1) * f->channels, ABREAST * VL) + VL;
     double numbers = (double)f->images * (double)f->height * (double)f->width * (double)f->channels;
