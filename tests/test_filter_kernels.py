@@ -73,6 +73,58 @@ def test_medians_of_five(backend, dtype):
     same(ndimage.median_filter(x, 5), scipy.ndimage.median_filter(x, 5))
 
 
+# Sums in 16 bits, loaded or running; the largest boxes whose quotients are exact in float32, and larger ones.
+@pytest.mark.parametrize(
+    "size", [(16, 15), (31, 31), (2, 40), (4, 16), (128, 128), (129, 128), (257, 16), (300, 3)]
+)
+@pytest.mark.parametrize("channels", [1, 3, 5, 17])
+def test_means_of_bytes_are_exact(backend, size, channels):
+    x = numbers((45, 61, channels), "uint8", flat=20) // 16 * 16  # many means lie half-way
+    options = {"size": size, "axes": (0, 1), "mode": "reflect"}
+    same(ndimage.uniform_filter(x, **options), scipy.ndimage.uniform_filter(x, **options))
+    before = [(taps // 2, taps - 1 - taps // 2) for taps in size]
+    sums = np.pad(x.astype(np.int64), [*before, (0, 0)], "symmetric")
+    for axis, taps in enumerate(size):
+        sums = np.lib.stride_tricks.sliding_window_view(sums, taps, axis).sum(-1)
+    means, exact = ndimage.uniform_filter(x, **options, saturate=True), sums / np.prod(size)
+    if backend != "cython":  # what lies half-way is divided after each axis
+        means[exact % 1 == 0.5] = np.rint(exact[exact % 1 == 0.5])
+    np.testing.assert_array_equal(means, np.rint(exact).astype(np.uint8))
+
+
+def test_means_are_no_less_precise_in_large_boxes(backend):
+    x = (1 + np.random.default_rng(0).random((150, 140))).astype(np.float32)
+    for size in ((31, 31), (32, 8), (1, 64), (100, 1), (9, 23)):
+        exact = ndimage.uniform_filter(x.astype(np.float64), size)
+        error = np.abs(ndimage.uniform_filter(x, size) - exact) / exact
+        assert error.max() < 4 * np.finfo(np.float32).eps
+        assert np.sqrt((error**2).mean()) < 0.75 * np.finfo(np.float32).eps
+
+
+@pytest.mark.parametrize("outlier", [np.inf, 1e30, np.nan])
+def test_an_outlier_stays_in_its_windows(backend, outlier):
+    x = np.ones((90, 80), np.float32)
+    x[40, 30] = outlier
+    expected = np.zeros(x.shape, bool)
+    expected[25:56, 15:46] = True
+    means = ndimage.uniform_filter(x, 31)
+    np.testing.assert_array_equal(means != 1, expected)
+    assert np.isnan(means[expected]).all() == np.isnan(outlier)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("width", [1, 15, 16, 17, 63, 64, 65, 129, 256, 300])
+def test_ends_of_vectors(backend, width, dtype):
+    for height in (1, 2, 7):
+        x = numbers((height, width), dtype)
+        for size in ((3, 3), (2, 1), (1, 5), (7, 4)):
+            same(ndimage.maximum_filter(x, size), scipy.ndimage.maximum_filter(x, size))
+            same(ndimage.minimum_filter(x, size), scipy.ndimage.minimum_filter(x, size))
+        for mode in ("mirror", "constant"):
+            same(ndimage.median_filter(x, 3, mode=mode), scipy.ndimage.median_filter(x, 3, mode=mode))
+        same(ndimage.sobel(x, 1), scipy.ndimage.sobel(x, 1), 1e5)
+
+
 @pytest.mark.parametrize("size", [(11, 11), (9, 31), (25, 5)])
 @pytest.mark.parametrize("mode", ["reflect", "wrap", "constant"])
 def test_ranks_of_large_boxes(backend, size, mode):

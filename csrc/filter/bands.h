@@ -5,6 +5,9 @@
 #define FC_FILTER_BANDS_H
 
 #include "base/types.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 typedef struct {
     int64_t rows, pixels;   /* of a task */
@@ -28,6 +31,13 @@ static inline bands bands_of(const fc_filter *f, int64_t kept, int64_t item, int
     pixels = ceil_div(f->width, columns);
     int64_t rows = round_up(max64(least, ceil_div(4096, pixels * f->channels)), 2);
     return (bands){rows, pixels, ceil_div(f->height, rows), ceil_div(f->width, pixels)};
+}
+
+/* Rows of which windows reach into those of the next task are read twice: tasks get several times as many as that, as
+ * long as a picture is eight of them. */
+static inline void lengthen(const fc_filter *f, bands *b) {
+    b->rows = max64(b->rows, round_up(min64(4 * f->kernel_h, f->height * b->columns / 8), 2));
+    b->parts = ceil_div(f->height, b->rows);
 }
 
 static inline band band_of(const fc_filter *f, const bands *b, int64_t task) {

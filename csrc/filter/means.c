@@ -7,12 +7,16 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/simd.h"
 #include "filter/rows.h"
 #include "filter/small_boxes.h"
 
 enum { TASK_BYTES = 192 << 10 };
 enum { LEAST_ROWS = 32 };
+enum { ABREAST = 4 };      /* vectors that are halved at once */
+enum { MOST_LEVELS = 63 }; /* of halves */
+#define EACH(v, count) _Pragma("GCC unroll 4") for (int v = 0; v < count; v++)
 
 typedef struct {
     const fc_filter *f;
@@ -87,19 +91,58 @@ static void finish_row(const means_job *j, const band *b, int64_t row, real *con
     FC_NAME(filter_write_row)(j->out, f, b, row, line);
 }
 
-/* The rows of a task, whose columns are summed all at once. */
-static void sum_columns(const means_job *j, const band *b, real *memory) {
+/* How many rows of sums of 2^level rows are kept: as far back as longer sums and whole windows need them. */
+static int64_t kept_rows(int64_t size, int level) {
+    int64_t power = (int64_t)1 << level;
+    return (2 * power <= size ? power : size & (power - 1)) + 1;
+}
+
+static int64_t kept_in_all(int64_t size) {
+    int64_t rows = 0;
+    for (int level = 0; (int64_t)1 << level <= size; level++) rows += kept_rows(size, level);
+    return rows;
+}
+
+/* Of a row: sums of twice as many rows, from those that end here and those that end `power` rows ago; and what the
+ * whole window takes of them, or NULL. */
+typedef struct {
+    const real *before, *part;
+    real *to;
+} halving;
+
+/* The newest row `x` becomes the newest of all kept ones; `whole` is the sum of what whole windows take. */
+static void halve_row(const halving *levels, int count, const real *x, int takes, real *whole, int64_t n) {
+    for (int64_t i = 0; i < n; i += ABREAST * VL) {
+        vec last[ABREAST], sum[ABREAST];
+        EACH(v, ABREAST) last[v] = load(x + i + v * VL), sum[v] = takes ? last[v] : splat(-(real)0);
+        for (const halving *l = levels; l < levels + count; l++) {
+            EACH(v, ABREAST) store(l->to + i + v * VL, last[v] += load(l->before + i + v * VL));
+            if (l->part) EACH(v, ABREAST) sum[v] += load(l->part + i + v * VL);
+        }
+        EACH(v, ABREAST) store(whole + i + v * VL, sum[v]);
+    }
+}
+
+/* The rows of a task: with each, sums of the last 2, 4, ... rows are made from those of half as many. */
+static void halve_columns(const means_job *j, const band *b, real *memory) {
     const fc_filter *f = j->f;
-    int64_t rows = b->row_end - b->row, all = j->b.rows + f->kernel_h - 1, room = j->room;
-    int64_t wide = b->pixel_end - b->pixel + f->kernel_w - 1;
-    real *const buffers[] = {memory, memory + all * room, memory + 2 * all * room};
-    real *along = memory + 3 * all * room;
-    for (int64_t row = 0; row < rows + f->kernel_h - 1; row++)
-        FC_NAME(filter_read_row)(memory + row * room, f, j->x + b->image * f->x_image, b->row + row, b->pixel, wide);
-    real *columns = sum_windows(buffers, rows, f->kernel_h, room);
-    for (int64_t row = 0; row < rows; row++) {
-        real *const line[] = {columns + row * room, along, along + room};
-        finish_row(j, b, b->row + row, line);
+    int64_t size = f->kernel_h, room = j->room, wide = b->pixel_end - b->pixel + f->kernel_w - 1,
+            n = wide * f->channels;
+    real *const line[] = {memory, memory + room, memory + 2 * room};
+    for (int64_t row = 0; row < b->row_end - b->row + size - 1; row++) {
+        real *kept = memory + 3 * room, *x = kept + row % kept_rows(size, 0) * room;
+        FC_NAME(filter_read_row)(x, f, j->x + b->image * f->x_image, b->row + row, b->pixel, wide);
+        halving levels[MOST_LEVELS];
+        int count = 0;
+        for (int64_t power = 1, taken = size & 1; 2 * power <= size; power *= 2, count++) {
+            int64_t rows = kept_rows(size, count), next = kept_rows(size, count + 1);
+            const real *before = kept + (row + 1) % rows * room; /* the oldest that is kept */
+            kept += rows * room;
+            levels[count] = (halving){before, NULL, kept + row % next * room};
+            if (size & 2 * power) levels[count].part = kept + (row + next - taken) % next * room, taken += 2 * power;
+        }
+        halve_row(levels, count, x, size & 1, line[0], n); /* of too few rows, too: nobody reads those */
+        if (row >= size - 1) finish_row(j, b, b->row + row - size + 1, line);
     }
 }
 
@@ -125,7 +168,7 @@ static void run_columns(const means_job *j, const band *b, real *memory) {
 static int means_work(const void *context, int64_t begin, int64_t end) {
     const means_job *j = context;
     const fc_filter *f = j->f;
-    int64_t kept = j->running ? f->kernel_h + 4 : 3 * (j->b.rows + f->kernel_h - 1) + 2;
+    int64_t kept = j->running ? f->kernel_h + 4 : kept_in_all(f->kernel_h) + 3;
     real *memory = fc_workspace(FC_OWN, (size_t)(kept * j->room) * sizeof(real));
     if (!memory) return FC_NO_MEMORY;
     for (int64_t task = begin; task < end; task++) {
@@ -135,7 +178,7 @@ static int means_work(const void *context, int64_t begin, int64_t end) {
         if (j->running)
             run_columns(j, &b, memory);
         else
-            sum_columns(j, &b, memory);
+            halve_columns(j, &b, memory);
     }
     return 0;
 }
@@ -146,15 +189,14 @@ int FC_NAME(filter_means)(const fc_filter *f, const void *x, void *out, int thre
     double digits = FC_DOUBLE ? 0x1p53 : 0x1p24;
     j.running = f->x_type < FC_P_F32 && f->constant == (double)(int32_t)f->constant && f->kernel_h > 1 &&
                 (fabs(f->constant) + 65536) * (double)f->kernel_h < digits;
-    j.late = f->kernel_w > 1 && f->rounding == FC_SATURATE && f->between < 0 && !has_constant(f);
+    int whole = f->rounding == FC_SATURATE || f->out_type >= FC_P_F32; /* nothing is cut off */
+    j.late = f->kernel_w > 1 && whole && f->between < 0 && !has_constant(f);
     int status = small_means(f, j.late, x, out, threads);
     if (status != FC_NOT_MINE) return status;
-    int64_t least = max64(LEAST_ROWS, f->kernel_h);
-    if (j.running)
-        j.b = bands_of(f, f->kernel_h + 4, sizeof(real), TASK_BYTES, 2 * least);
-    else
-        j.b = bands_of(f, 3 * (least + f->kernel_h), sizeof(real), TASK_BYTES, least);
-    j.room = round_up((j.b.pixels + f->kernel_w - 1) * f->channels, VL) + VL;
+    int64_t kept = j.running ? f->kernel_h + 4 : kept_in_all(f->kernel_h) + 3;
+    j.b = bands_of(f, kept, sizeof(real), max64(TASK_BYTES, fc_l2_bytes() / 2), LEAST_ROWS);
+    lengthen(f, &j.b);
+    j.room = round_up((j.b.pixels + f->kernel_w - 1) * f->channels, ABREAST * VL) + VL;
     double numbers = (double)f->images * (double)f->height * (double)f->width * (double)f->channels;
     return fc_parallel(band_count(f, &j.b), numbers * 40 / VL, threads, means_work, &j);
 }

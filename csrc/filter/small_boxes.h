@@ -2,8 +2,9 @@
  * gives. Used by means.c, whose results these are.
  *
  * What lies beyond the ends of a row is a copy of sums that were computed, so that no picture is copied and no sum made
- * twice. Bytes are summed in 16 bits, which hold boxes of 256 pixels, and running down the columns; divisions are
- * multiplications, exact for all such sums. Other numbers are summed in the order of sum_windows(). */
+ * twice. Bytes are summed in 16 bits, which hold boxes of 256 pixels, and running down the columns; where boxes are
+ * larger, in 32 bits along the rows, running, too. Divisions are multiplications, exact for all such sums. Other
+ * numbers are summed in the order of means.c. */
 #ifndef FC_SMALL_BOXES_H
 #define FC_SMALL_BOXES_H
 
@@ -14,6 +15,8 @@
 #include "filter/rows.h"
 
 enum { MOST_SIDE = 7 };                   /* of boxes of reals */
+enum { MOST_LOADED = 15 };                /* sums of bytes along a row that are not running */
+enum { MOST_PIXELS = 1 << 14 };           /* of boxes of bytes: their sums and quotients are exact in float32 */
 enum { MOST_LINE = 256 << 10 };           /* bytes of a row of sums */
 enum { SMALL_TASK = 128 << 10 };          /* numbers of a task, at least */
 enum { BYTES_OF_ROW = 2 * VECTOR_BYTES }; /* what loops may reach beyond the end of a row of sums */
@@ -72,6 +75,35 @@ u16_vec times_high(u16_vec a, uint16_t b) {
 #endif
 }
 
+typedef lane lanes_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(lane)), may_alias));
+typedef uint8_t byte_lanes __attribute__((vector_size(VECTOR_BYTES / 4)));
+typedef uint8_t byte_lanes_unaligned __attribute__((vector_size(VECTOR_BYTES / 4), aligned(1), may_alias));
+INLINE
+lanes load_lanes(const int32_t *p) { return *(const lanes_unaligned *)p; }
+#ifdef __AVX2__
+INLINE
+lanes wide_16(const uint16_t *p) {
+#ifdef __AVX512F__
+    return (lanes)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+#else
+    return (lanes)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+#endif
+}
+INLINE
+lanes permuted(lanes v, lanes index) { return (lanes)permute((vec)v, index); }
+/* 0 where the index is negative. */
+INLINE
+lanes permuted_or_zero(lanes v, lanes index) {
+#ifdef __AVX512F__
+    __mmask16 inside = _mm512_cmpge_epi32_mask((__m512i)index, _mm512_setzero_si512());
+    return (lanes)_mm512_maskz_permutexvar_epi32(inside, (__m512i)index, (__m512i)v);
+#else
+    return permuted(v, index) & (index >= 0);
+#endif
+}
+#define EACH_STEP(s, steps) _Pragma("GCC unroll 4") for (int s = 0; s < (steps); s++)
+#endif
+
 /* Quotients of sums of `size` bytes: a product with a number of 16 bits, shifted. */
 typedef struct {
     uint16_t size, factor;
@@ -117,6 +149,88 @@ void bytes_along(const uint16_t *line, int64_t count, int64_t step, quotient q, 
     }
 }
 
+/* The same of sums in 32 bits: a half is added, so that no quotient is near enough to an integer for its rounding
+ * errors to matter. */
+typedef struct {
+    vec factor, more;
+    int32_t size, half;
+    int to_even;
+} wide_quotient;
+
+static wide_quotient wide_quotient_of(int64_t size, int rounds) {
+    int32_t half = rounds ? (int32_t)size / 2 : 0;
+    return (wide_quotient){splat(1 / (real)size), splat((real)half + (real)0.5), (int32_t)size, half,
+                           rounds && size % 2 == 0};
+}
+
+INLINE
+void store_quotients(uint8_t *to, lanes sums, const wide_quotient *q, int64_t n) {
+    lanes quotients = __builtin_convertvector((__builtin_convertvector(sums, vec) + q->more) * q->factor, lanes);
+    if (q->to_even) quotients += (quotients * q->size == sums + q->half) & -(quotients & 1);
+#ifdef __AVX512F__
+    byte_lanes bytes = (byte_lanes)_mm512_cvtepi32_epi8((__m512i)quotients);
+#elif defined(__AVX2__)
+    __m256i all = (__m256i)quotients;
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+    byte_lanes bytes = (byte_lanes)_mm_cvtsi128_si64(_mm_packus_epi16(words, words));
+#elif defined(__SSE2__)
+    __m128i words = _mm_packs_epi32((__m128i)quotients, (__m128i)quotients);
+    byte_lanes bytes = (byte_lanes)_mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+#else
+    byte_lanes bytes = __builtin_convertvector(quotients, byte_lanes);
+#endif
+    if (n >= VL)
+        *(byte_lanes_unaligned *)to = bytes;
+    else
+        memcpy(to, &bytes, (size_t)n);
+}
+
+#ifdef __AVX2__
+/* Lanes of a channel are added up in steps of twice the distance, to the last vector's sums. */
+INLINE
+void run_lanes(const int steps, const uint16_t *come, const uint16_t *leave, int64_t step, const int32_t *first,
+               const wide_quotient *q, uint8_t *to, int64_t n) {
+    lanes number = lane_numbers(), last = number % (lane)step, from[4];
+    EACH_STEP(s, steps) from[s] = number - (lane)(step << s);
+    lanes before = permuted(load_lanes(first), last);
+    last += (lane)(VL - step);
+    for (int64_t i = 0; i < n; i += VL) {
+        lanes sums = wide_16(come + i) - wide_16(leave + i);
+        EACH_STEP(s, steps) sums += permuted_or_zero(sums, from[s]);
+        sums += before;
+        before = permuted(sums, last);
+        store_quotients(to + i, sums, q, n - i);
+    }
+}
+#endif
+
+/* Quotients of sums of `count` numbers, `step` apart, running: what comes, less what leaves, is added to the sum
+ * before. `line` and `sums` have room behind them. */
+static void run_along(const uint16_t *line, int64_t count, int64_t step, const wide_quotient *q, int32_t *sums,
+                      uint8_t *to, int64_t n) {
+    const uint16_t *come = line + count * step, *leave = line;
+    int64_t runs = n;
+#ifdef __AVX2__
+    if (step < VL) runs = min64(step, n);
+#endif
+    for (int64_t c = 0; c < step; c++) {
+        int32_t sum = 0;
+        for (int64_t k = 0; k < count; k++) sum += line[c + k * step];
+        sums[c] = sum;
+        for (int64_t i = c + step; i < runs; i += step) sums[i] = sum += come[i - step] - leave[i - step];
+    }
+    for (int64_t i = 0; i < runs; i += VL) store_quotients(to + i, load_lanes(sums + i), q, runs - i);
+#ifdef __AVX2__
+    to += runs, n -= runs;
+    if (step * 8 < VL)
+        run_lanes(4, come, leave, step, sums, q, to, n);
+    else if (step * 4 < VL)
+        run_lanes(3, come, leave, step, sums, q, to, n);
+    else if (step < VL)
+        run_lanes(2, come, leave, step, sums, q, to, n);
+#endif
+}
+
 static void add_bytes(uint16_t *sums, const uint8_t *come, const uint8_t *leave, int64_t n) {
     int64_t i = 0;
     for (; i + LANES_16 <= n; i += LANES_16) {
@@ -135,12 +249,15 @@ static int small_bytes_work(const void *context, int64_t begin, int64_t end) {
     const small_job *j = context;
     const fc_filter *f = j->f;
     int64_t n = f->width * f->channels, before = f->before * f->channels, room = j->length + BYTES_OF_ROW;
-    uint16_t *sums = fc_workspace(FC_OWN, (size_t)(3 * room) * sizeof(uint16_t)), *line = sums + room;
-    if (!sums) return FC_NO_MEMORY;
+    int32_t *running = fc_workspace(FC_OWN, (size_t)room * (sizeof(int32_t) + 3 * sizeof(uint16_t)));
+    if (!running) return FC_NO_MEMORY;
+    uint16_t *sums = (uint16_t *)(running + room), *line = sums + room;
     uint8_t *constants = (uint8_t *)(line + room);
     memset(constants, (int)f->constant, (size_t)n);
     memset(sums, 0, (size_t)(2 * room) * sizeof(uint16_t));
     quotient down = quotient_of(j->down), along = quotient_of(j->along);
+    int loads = along.exact && f->kernel_w <= MOST_LOADED, rounds = f->rounding == FC_SATURATE;
+    wide_quotient box = wide_quotient_of(j->along, rounds);
     for (int64_t task = begin; task < end; task++) {
         int64_t image = task / j->parts, first = task % j->parts * j->rows, last = min64(first + j->rows, f->height);
         const uint8_t *x = (const uint8_t *)j->x + image * f->x_image, *came[2];
@@ -157,8 +274,12 @@ static int small_bytes_work(const void *context, int64_t begin, int64_t end) {
             uint16_t *whole = sums;
             if (j->down > 1) divide_bytes(sums + before, down, line + before, n), whole = line;
             FILL_ENDS(whole, f, (uint16_t)j->constant)
-            bytes_along(whole, f->kernel_w, f->channels, along, f->rounding == FC_SATURATE,
-                        (uint8_t *)j->out + image * f->out_image + (row - f->kernel_h + 1) * f->out_row, n);
+            uint8_t *to = (uint8_t *)j->out + image * f->out_image + (row - f->kernel_h + 1) * f->out_row;
+            if (loads) {
+                bytes_along(whole, f->kernel_w, f->channels, along, rounds, to, n);
+            } else {
+                run_along(whole, f->kernel_w, f->channels, &box, running, to, n);
+            }
         }
     }
     return 0;
@@ -220,7 +341,8 @@ static int small_reals_work(const void *context, int64_t begin, int64_t end) {
         for (int64_t row = first; row < last; row++) {
             for (int64_t k = 0; k < f->kernel_h; k++) {
                 int64_t source = f->rows[row + k];
-                rows[k] = source < 0 ? constants : (const real *)(j->x + image * f->x_image + source * f->x_row);
+                rows[f->kernel_h - 1 - k] =
+                    source < 0 ? constants : (const real *)(j->x + image * f->x_image + source * f->x_row);
             }
             sum_any_rows(f->kernel_h, rows, j->down, line + before, n);
             FILL_ENDS(line, f, j->constant)
@@ -250,8 +372,9 @@ static int small_means(const fc_filter *f, int late, const void *x, void *out, i
         if (!cut && j.down > 1) j.along = j.down, j.down = 1; /* of windows one pixel wide */
         if (!(f->constant >= 0 && f->constant <= 255 && f->constant == (double)(int)f->constant)) return FC_NOT_MINE;
         if (has_constant(f) && !cut && f->kernel_h > 1) return FC_NOT_MINE;
-        if (f->kernel_h * f->kernel_w > 256 || !quotient_of(j.down).exact || !quotient_of(j.along).exact)
+        if (f->kernel_h > UINT16_MAX / 255 || f->kernel_h * f->kernel_w > MOST_PIXELS || !quotient_of(j.down).exact)
             return FC_NOT_MINE;
+        if (f->kernel_w > MOST_LOADED) each = 20;
     } else
 #endif
         if (f->x_type != type || f->out_type != type || (f->between >= 0 && f->between != type) ||

@@ -13,7 +13,7 @@
 enum { PAIR = 4, SINGLE = 8 };   /* vectors of sums at once: of two rows each, of one */
 enum { PART = 64 };              /* terms that are added one after the other */
 enum { RING_BYTES = 256 << 10 }; /* what a task keeps in the second-level cache */
-enum { LEAST_ROWS = 16 };
+enum { LEAST_ROWS = 32 };
 
 /* first * x[row][offset + i] goes into the first sum, second * the same into the one below. */
 typedef struct {
@@ -35,6 +35,7 @@ typedef struct {
     bands b;
     int64_t room; /* of a row, in reals */
     int renews;
+    int straight; /* sums along rows are the result as they are */
 } weighing_job;
 
 /* What is almost zero counts as zero, as in SciPy's filters. */
@@ -110,6 +111,7 @@ static void finish_row(const weighing_job *j, const band *b, int64_t row, real *
                        const real *const *rows) {
     const fc_filter *f = j->f;
     int64_t c = f->channels, pixels = b->pixel_end - b->pixel, n = pixels * c;
+    band rest = *b;
     if (!j->second) {
         settle(j->first, rows, c, sums, n);
     } else {
@@ -118,11 +120,17 @@ static void finish_row(const weighing_job *j, const band *b, int64_t row, real *
         settle(j->first, rows, c, sums, wide * c);
         FC_NAME(filter_narrow)(sums, f, wide * c);
         if (j->renews) FC_NAME(filter_renew_constant)(sums, f, b->pixel, wide);
+        if (j->straight) { /* whole groups of vectors go to the result */
+            int64_t whole = n / (SINGLE * VL * c) * (SINGLE * VL * c);
+            int64_t at = b->image * f->out_image + row * f->out_row + b->pixel * c * (int64_t)sizeof(real);
+            sum_single(&j->along, &only, (real *)(j->out + at), whole);
+            only += whole, n -= whole, rest.pixel += whole / c;
+        }
         sum_single(&j->along, &only, last, n);
         settle(j->second, &only, c, last, n);
         sums = last;
     }
-    FC_NAME(filter_write_row)(j->out, f, b, row, sums);
+    FC_NAME(filter_write_row)(j->out, f, &rest, row, sums);
 }
 
 static int sums_work(const void *context, int64_t begin, int64_t end) {
@@ -165,10 +173,12 @@ int FC_NAME(filter_sums)(const fc_filter *f, const fc_filter_pass *first, const 
     if (!tables_fit(f)) return FC_OUT_OF_RANGE;
     weighing_job j = {.f = f, .first = first, .second = second, .x = x, .out = out, .renews = has_constant(f)};
     int64_t taps = first->kernel_h * first->kernel_w;
+    j.straight = second && second->doubt < 0 && f->out_type == (FC_DOUBLE ? FC_P_F64 : FC_P_F32);
     j.one = list_terms(first, f->channels, 1, terms);
     j.two = list_terms(first, f->channels, 2, terms + taps);
     if (second) j.along = list_terms(second, f->channels, 1, terms + 2 * taps + first->kernel_w);
-    j.b = bands_of(f, f->kernel_h + 1, sizeof(real), RING_BYTES, max64(LEAST_ROWS, f->kernel_h));
+    j.b = bands_of(f, f->kernel_h + 1, sizeof(real), RING_BYTES, LEAST_ROWS);
+    lengthen(f, &j.b);
     int64_t row = (j.b.pixels + f->kernel_w - 1) * f->channels;
     j.room = round_up(row, SINGLE * VL) + round_up((f->kernel_w - 1) * f->channels, VL) + VL;
     double numbers = (double)f->images * (double)f->height * (double)f->width * (double)f->channels;

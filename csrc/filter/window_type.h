@@ -56,32 +56,58 @@ V NAMED(greater_vector)(V a, V b) {
 #endif
 }
 
-/* The extremes of some rows, or of shifted ones, number by number. */
+/* The extremes of some rows, or of shifted ones, number by number. Where there is a second result, it is that of one
+ * row further down. The last vector may overlap the one before. */
 INLINE
-void NAMED(extremes)(const int largest, const T *const *rows, int64_t count, T *to, int64_t n) {
+void NAMED(extremes)(const int largest, const int two, const T *const *rows, int64_t count, T *to, T *second,
+                     int64_t n) {
     enum { LENGTH = VECTOR_BYTES / sizeof(T) };
+#define EXTREME(a, b) (largest ? NAMED(greater_vector)(a, b) : NAMED(lesser_vector)(a, b))
+#define AT(row, v) (*(const NAMED(vector) *)((row) + i + (v) * LENGTH))
+#define EXTREMES_ABREAST(vectors)                                                                                      \
+    {                                                                                                                  \
+        V best[vectors];                                                                                               \
+        EACH(v, vectors) best[v] = AT(rows[two], v);                                                                   \
+        for (int64_t k = 1 + two; k < count; k++) {                                                                    \
+            const T *row = rows[k];                                                                                    \
+            EACH(v, vectors) best[v] = EXTREME(best[v], AT(row, v));                                                   \
+        }                                                                                                              \
+        if (two) {                                                                                                     \
+            const T *first = rows[0], *last = rows[count];                                                             \
+            EACH(v, vectors) * (NAMED(vector) *)(to + i + v * LENGTH) = EXTREME(AT(first, v), best[v]);                \
+            EACH(v, vectors) * (NAMED(vector) *)(second + i + v * LENGTH) = EXTREME(best[v], AT(last, v));             \
+        } else {                                                                                                       \
+            EACH(v, vectors) * (NAMED(vector) *)(to + i + v * LENGTH) = best[v];                                       \
+        }                                                                                                              \
+    }
     int64_t i = 0;
-    for (; i + LENGTH <= n; i += LENGTH) {
-        V best = *(const NAMED(vector) *)(rows[0] + i);
-        for (int64_t k = 1; k < count; k++) {
-            V next = *(const NAMED(vector) *)(rows[k] + i);
-            best = largest ? NAMED(greater_vector)(best, next) : NAMED(lesser_vector)(best, next);
-        }
-        *(NAMED(vector) *)(to + i) = best;
+    for (; i + ABREAST * LENGTH <= n; i += ABREAST * LENGTH) EXTREMES_ABREAST(ABREAST)
+    for (; i < n && n >= LENGTH; i += LENGTH) {
+        i = min64(i, n - LENGTH);
+        EXTREMES_ABREAST(1)
     }
     for (; i < n; i++) {
-        T best = rows[0][i];
-        for (int64_t k = 1; k < count; k++)
-            best = largest ? NAMED(greater)(best, rows[k][i]) : NAMED(lesser)(best, rows[k][i]);
-        to[i] = best;
+        for (int line = 0; line <= two; line++) {
+            T best = rows[line][i];
+            for (int64_t k = 1; k < count; k++)
+                best = largest ? NAMED(greater)(best, rows[line + k][i]) : NAMED(lesser)(best, rows[line + k][i]);
+            (line ? second : to)[i] = best;
+        }
     }
+#undef EXTREMES_ABREAST
+#undef AT
+#undef EXTREME
 }
 
-static void NAMED(extremes_of)(int largest, const T *const *rows, int64_t count, T *to, int64_t n) {
-    if (largest)
-        NAMED(extremes)(1, rows, count, to, n);
+static void NAMED(extremes_of)(int largest, const T *const *rows, int64_t count, T *to, T *second, int64_t n) {
+    if (second && largest)
+        NAMED(extremes)(1, 1, rows, count, to, second, n);
+    else if (second)
+        NAMED(extremes)(0, 1, rows, count, to, second, n);
+    else if (largest)
+        NAMED(extremes)(1, 0, rows, count, to, second, n);
     else
-        NAMED(extremes)(0, rows, count, to, n);
+        NAMED(extremes)(0, 0, rows, count, to, second, n);
 }
 
 static void NAMED(read_outside)(T *to, const fc_filter *f, const T *from, int64_t first, int64_t end) {
@@ -102,34 +128,6 @@ static void NAMED(read_row)(T *to, const fc_filter *f, const char *image, int64_
     memcpy(to + (inside.pixel - first) * c, from + (inside.pixel - f->before) * c,
            (size_t)((inside.pixel_end - inside.pixel) * c) * sizeof(T));
     NAMED(read_outside)(to + (inside.pixel_end - first) * c, f, from, inside.pixel_end, end);
-}
-
-/* Extrema of small boxes, straight from the picture: down the columns, and along what that gives. */
-static int NAMED(small_extrema_work)(const void *context, int64_t begin, int64_t end) {
-    const window_job *j = context;
-    const fc_filter *f = j->f;
-    int64_t n = f->width * f->channels, before = f->before * f->channels;
-    T *line = fc_workspace(FC_OWN, (size_t)(2 * j->room) * sizeof(T)), *constants = line + j->room;
-    if (!line) return FC_NO_MEMORY;
-    for (int64_t i = 0; i < n; i++) constants[i] = (T)f->constant;
-    const T *rows[SMALL_SIDE], *shifted[SMALL_SIDE];
-    for (int64_t k = 0; k < f->kernel_w; k++) shifted[k] = line + k * f->channels;
-    for (int64_t task = begin; task < end; task++) {
-        band b = band_of(f, &j->b, task);
-        int status = fc_called_off();
-        if (status) return status;
-        for (int64_t row = b.row; row < b.row_end; row++) {
-            for (int64_t k = 0; k < f->kernel_h; k++) {
-                int64_t source = f->rows[row + k];
-                rows[k] = source < 0 ? constants : (const T *)(j->x + b.image * f->x_image + source * f->x_row);
-            }
-            NAMED(extremes_of)(j->largest, rows, f->kernel_h, line + before, n);
-            FILL_ENDS(line, f, (T)f->constant)
-            NAMED(extremes_of)
-            (j->largest, shifted, f->kernel_w, (T *)(j->out + b.image * f->out_image + row * f->out_row), n);
-        }
-    }
-    return 0;
 }
 
 static int NAMED(extrema_work)(const void *context, int64_t begin, int64_t end) {
@@ -222,34 +220,87 @@ V NAMED(middle_of)(V a, V b, V c) {
     return NAMED(greater_vector)(less, NAMED(lesser_vector)(more, c));
 }
 
-/* Of 3x3 numbers without NaN: each column is sorted once for the three windows that see it; the median is that of the
- * largest first, the middle second and the smallest third one. */
-static void NAMED(medians_of_sorted)(const T *const *rows, T *sorted, int64_t room, T *to, int64_t n, int64_t step) {
+/* Columns of three rows are sorted, for the three windows that see each: a row of the smallest numbers, one of the
+ * middle and one of the largest, `room` apart. Where there is a second result, it is that of one row further down. Here
+ * and below, there is a whole vector at least, and the last one overlaps the one before. */
+static void NAMED(sort_columns)(const T *const *rows, T *sorted, T *second, int64_t room, int64_t n) {
     enum { LENGTH = VECTOR_BYTES / sizeof(T) };
-    T *low = sorted, *middle = sorted + room, *high = sorted + 2 * room;
-    for (int64_t i = 0; i < n + 2 * step; i += LENGTH) {
-        V a = *(const NAMED(vector) *)(rows[0] + i), b = *(const NAMED(vector) *)(rows[1] + i),
-          c = *(const NAMED(vector) *)(rows[2] + i);
-        V less = NAMED(lesser_vector)(a, b), more = NAMED(greater_vector)(a, b), rest = NAMED(lesser_vector)(more, c);
-        *(NAMED(vector) *)(high + i) = NAMED(greater_vector)(more, c);
-        *(NAMED(vector) *)(low + i) = NAMED(lesser_vector)(less, rest);
-        *(NAMED(vector) *)(middle + i) = NAMED(greater_vector)(less, rest);
+    const T *a = rows[0], *b = rows[1], *c = rows[2], *d = second ? rows[3] : a;
+    if (!second) second = sorted;
+    for (int64_t at = 0; at < n; at += LENGTH) {
+        int64_t i = min64(at, n - LENGTH);
+#define AT(row) (*(const NAMED(vector) *)((row) + i))
+        V less = NAMED(lesser_vector)(AT(b), AT(c)), more = NAMED(greater_vector)(AT(b), AT(c));
+#define SORT_IN(other, to)                                                                                             \
+    {                                                                                                                  \
+        V rest = NAMED(greater_vector)(less, AT(other));                                                               \
+        *(NAMED(vector) *)((to) + i) = NAMED(lesser_vector)(less, AT(other));                                          \
+        *(NAMED(vector) *)((to) + i + room) = NAMED(lesser_vector)(rest, more);                                        \
+        *(NAMED(vector) *)((to) + i + 2 * room) = NAMED(greater_vector)(rest, more);                                   \
     }
-    for (int64_t i = 0; i < n; i += LENGTH) {
-        V first = *(NAMED(vector) *)(low + i), third = *(NAMED(vector) *)(high + i);
-        for (int k = 1; k < 3; k++) {
-            first = NAMED(greater_vector)(first, *(NAMED(vector) *)(low + i + k * step));
-            third = NAMED(lesser_vector)(third, *(NAMED(vector) *)(high + i + k * step));
-        }
-        V a = *(NAMED(vector) *)(middle + i), b = *(NAMED(vector) *)(middle + i + step),
-          c = *(NAMED(vector) *)(middle + i + 2 * step);
-        V second = NAMED(middle_of)(a, b, c), found = NAMED(middle_of)(first, second, third);
-        if (n - i >= LENGTH)
-            *(NAMED(vector) *)(to + i) = found;
-        else
-            memcpy(to + i, &found, (size_t)(n - i) * sizeof(T));
+        SORT_IN(d, second)
+        SORT_IN(a, sorted)
+#undef SORT_IN
+#undef AT
     }
 }
+
+/* The median is that of the largest first, the middle second and the smallest third number of three sorted columns. */
+static void NAMED(medians_of_sorted)(const T *low, int64_t room, T *to, int64_t n, int64_t step) {
+    enum { LENGTH = VECTOR_BYTES / sizeof(T) };
+    const T *middle = low + room, *high = middle + room;
+    for (int64_t at = 0; at < n; at += LENGTH) {
+        int64_t i = min64(at, n - LENGTH);
+#define AT(line, k) (*(const NAMED(vector) *)((line) + i + (k) * step))
+        V first = NAMED(greater_vector)(NAMED(greater_vector)(AT(low, 0), AT(low, 1)), AT(low, 2));
+        V second = NAMED(middle_of)(AT(middle, 0), AT(middle, 1), AT(middle, 2));
+        V third = NAMED(lesser_vector)(NAMED(lesser_vector)(AT(high, 0), AT(high, 1)), AT(high, 2));
+#undef AT
+        *(NAMED(vector) *)(to + i) = NAMED(middle_of)(first, second, third);
+    }
+}
+
+/* Extrema of small boxes, and medians of 3x3 numbers without NaN, straight from the picture: down the columns, of two
+ * rows at once, and along what that gives. */
+static int NAMED(small_boxes_work)(const void *context, int64_t begin, int64_t end) {
+    const window_job *j = context;
+    const fc_filter *f = j->f;
+    const int sorts = sizeof(T) <= sizeof(int16_t) && j->side;
+    int64_t n = f->width * f->channels, before = f->before * f->channels, lines = sorts ? 3 : 1, room = j->room;
+    T *constants = fc_workspace(FC_OWN, (size_t)((2 * lines + 2) * room) * sizeof(T));
+    if (!constants) return FC_NO_MEMORY;
+    T *first = constants + room + round_up(before, VECTOR_BYTES); /* whole vectors are written */
+    for (int64_t i = 0; i < n; i++) constants[i] = (T)f->constant;
+    const T *rows[SMALL_SIDE + 1], *shifted[SMALL_SIDE];
+    for (int64_t task = begin; task < end; task++) {
+        band b = band_of(f, &j->b, task);
+        int status = fc_called_off();
+        if (status) return status;
+        for (int64_t row = b.row; row < b.row_end;) {
+            int64_t count = f->kernel_h > 1 && row + 1 < b.row_end ? 2 : 1;
+            for (int64_t k = 0; k < f->kernel_h + count - 1; k++) {
+                int64_t source = f->rows[row + k];
+                rows[k] = source < 0 ? constants : (const T *)(j->x + b.image * f->x_image + source * f->x_row);
+            }
+            T *second = count > 1 ? first + lines * room : NULL;
+            if (sorts)
+                NAMED(sort_columns)(rows, first, second, room, n);
+            else
+                NAMED(extremes_of)(j->largest, rows, f->kernel_h, first, second, n);
+            for (T *line = first - before; count-- > 0; line += lines * room, row++) {
+                T *to = (T *)(j->out + b.image * f->out_image + row * f->out_row);
+                for (int64_t l = 0; l < lines; l++) FILL_ENDS(line + l * room, f, (T)f->constant)
+                for (int64_t k = 0; k < f->kernel_w; k++) shifted[k] = line + k * f->channels;
+                if (sorts)
+                    NAMED(medians_of_sorted)(line, room, to, n, f->channels);
+                else
+                    NAMED(extremes_of)(j->largest, shifted, f->kernel_w, to, NULL, n);
+            }
+        }
+    }
+    return 0;
+}
+
 #undef V
 #undef C
 
@@ -265,7 +316,7 @@ static int NAMED(network_work)(const void *context, int64_t begin, int64_t end) 
     const fc_filter *f = j->f;
     T v[FC_MOST_NETWORK][NAMED(CHUNK)] __attribute__((aligned(64)));
     int64_t c = f->channels, ring = f->kernel_h;
-    T *memory = fc_workspace(FC_OWN, (size_t)((ring + 3) * j->room) * sizeof(T));
+    T *memory = fc_workspace(FC_OWN, (size_t)(ring * j->room) * sizeof(T));
     if (!memory) return FC_NO_MEMORY;
     for (int64_t task = begin; task < end; task++) {
         band b = band_of(f, &j->b, task);
@@ -280,10 +331,7 @@ static int NAMED(network_work)(const void *context, int64_t begin, int64_t end) 
             if (j->side == 3 || j->side == 5) {
                 const T *rows[5];
                 for (int64_t r = 0; r < ring; r++) rows[r] = memory + (row + r) % ring * j->room;
-                if (j->side == 3 && sizeof(T) <= sizeof(int16_t))
-                    NAMED(medians_of_sorted)(rows, memory + ring * j->room, j->room, to, n, c);
-                else
-                    NAMED(medians)(j->side, rows, to, n, c);
+                NAMED(medians)(j->side, rows, to, n, c);
                 continue;
             }
             for (int64_t i = 0; i < n; i += NAMED(CHUNK)) {

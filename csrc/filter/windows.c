@@ -16,6 +16,8 @@ enum { LEAST_ROWS = 32 };
 /* Of boxes that are done straight from the picture; numbers of their tasks; bytes of their rows. */
 enum { SMALL_SIDE = 7, SMALL_TASK = 128 << 10, MOST_LINE = 256 << 10 };
 enum { CHUNK_BYTES = 256 }; /* of neighbours that go through a network at once */
+enum { ABREAST = 4 };       /* vectors of extremes at once */
+#define EACH(v, count) _Pragma("GCC unroll 4") for (int v = 0; v < (count); v++)
 
 typedef struct {
     const fc_filter *f;
@@ -58,6 +60,8 @@ typedef int (*window_body)(const void *context, int64_t begin, int64_t end);
 #define OF_VECTORS(name, type, a, b) (V) _mm512_##name##_##type((__m512i)(a), (__m512i)(b))
 #elif defined(__AVX2__)
 #define OF_VECTORS(name, type, a, b) (V) _mm256_##name##_##type((__m256i)(a), (__m256i)(b))
+#elif defined(__SSE2__)
+#define OF_VECTORS(name, type, a, b) (V) _mm_##name##_##type((__m128i)(a), (__m128i)(b))
 #endif
 #define CHOSEN(condition, a, b) (V)(((condition) & (C)(a)) | (~(condition) & (C)(b)))
 
@@ -83,7 +87,10 @@ typedef int (*window_body)(const void *context, int64_t begin, int64_t end);
 #define LANE int16_t
 #define NAMED(name) name##_u16
 #define IS_NAN(value) 0
-#ifdef OF_VECTORS
+#if defined(__SSE2__) && !defined(__SSE4_1__) /* it has differences that end at 0 */
+#define LESSER(a, b) ((a) - OF_VECTORS(subs, epu16, a, b))
+#define GREATER(a, b) ((b) + OF_VECTORS(subs, epu16, a, b))
+#elif defined(OF_VECTORS)
 #define LESSER(a, b) OF_VECTORS(min, epu16, a, b)
 #define GREATER(a, b) OF_VECTORS(max, epu16, a, b)
 #endif
@@ -114,17 +121,23 @@ static double bytes_of(const fc_filter *f) {
     return (double)f->images * (double)f->height * (double)f->width * (double)(f->channels * item_of(f->x_type));
 }
 
+/* Boxes that are done straight from the picture: small ones, of rows that are not too long. */
+static int small_boxes(window_job *j, double each, int threads) {
+    const fc_filter *f = j->f;
+    int64_t length = (f->width + f->kernel_w - 1) * f->channels, row = f->width * f->channels;
+    if (max64(f->kernel_h, f->kernel_w) > SMALL_SIDE || length * item_of(f->x_type) > MOST_LINE) return FC_NOT_MINE;
+    int64_t rows = round_up(max64(ceil_div(SMALL_TASK, max64(row, 1)), 4), 2);
+    j->b = (bands){rows, max64(f->width, 1), ceil_div(f->height, rows), f->width > 0};
+    j->room = round_up(length, VECTOR_BYTES) + VECTOR_BYTES;
+    return fc_parallel(band_count(f, &j->b), bytes_of(f) * each / VECTOR_BYTES, threads, PICK(small_boxes_work), j);
+}
+
 int FC_NAME(filter_extrema)(const fc_filter *f, int largest, const void *x, void *out, int threads) {
     if (!tables_fit(f)) return FC_OUT_OF_RANGE;
     window_job j = {.f = f, .x = x, .out = out, .largest = largest};
     int64_t item = item_of(f->x_type), least = max64(LEAST_ROWS, f->kernel_h);
-    int64_t length = (f->width + f->kernel_w - 1) * f->channels, row = f->width * f->channels;
-    if (max64(f->kernel_h, f->kernel_w) <= SMALL_SIDE && length * item <= MOST_LINE) {
-        int64_t rows = max64(ceil_div(SMALL_TASK, max64(row, 1)), 4);
-        j.b = (bands){rows, max64(f->width, 1), ceil_div(f->height, rows), f->width > 0};
-        j.room = round_up(length, VECTOR_BYTES) + VECTOR_BYTES;
-        return fc_parallel(band_count(f, &j.b), bytes_of(f) * 12 / VECTOR_BYTES, threads, PICK(small_extrema_work), &j);
-    }
+    int status = small_boxes(&j, 12, threads);
+    if (status != FC_NOT_MINE) return status;
     j.b = bands_of(f, 2 * (least + f->kernel_h), item, TASK_BYTES, least);
     j.room = round_up((j.b.pixels + f->kernel_w - 1) * f->channels, VECTOR_BYTES) + VECTOR_BYTES;
     return fc_parallel(band_count(f, &j.b), bytes_of(f) * 30 / VECTOR_BYTES, threads, PICK(extrema_work), &j);
@@ -139,11 +152,15 @@ int FC_NAME(filter_network)(const fc_filter *f, const int64_t *offsets, int64_t 
         inside &= offsets[i] >= 0 && offsets[i] < (i % 2 ? f->kernel_w : f->kernel_h);
     if (!inside) return FC_OUT_OF_RANGE;
     if (!steps) return FC_NAME(filter_counts)(f, place, x, out, threads);
-    window_job j = {f,     x,     out,     bands_of(f, f->kernel_h, item_of(f->x_type), RING_BYTES, LEAST_ROWS),
-                    0,     0,     offsets, exchanges,
-                    count, steps, place,   0};
+    window_job j = {.f = f, .x = x, .out = out, .offsets = offsets, .exchanges = exchanges};
+    j.count = count, j.steps = steps, j.place = place;
     if (f->kernel_h == f->kernel_w && count == f->kernel_h * f->kernel_w && 2 * place + 1 == count)
         j.side = f->kernel_h;
+    if (j.side == 3 && item_of(f->x_type) <= 2 && f->width * f->channels * item_of(f->x_type) >= VECTOR_BYTES) {
+        int status = small_boxes(&j, 16, threads);
+        if (status != FC_NOT_MINE) return status;
+    }
+    j.b = bands_of(f, f->kernel_h, item_of(f->x_type), RING_BYTES, LEAST_ROWS);
     j.room = round_up((j.b.pixels + f->kernel_w - 1) * f->channels, CHUNK_BYTES) + 2 * CHUNK_BYTES;
     double cycles = bytes_of(f) * (double)(2 * steps + count) / VECTOR_BYTES;
     return fc_parallel(band_count(f, &j.b), cycles, threads, PICK(network_work), &j);

@@ -99,10 +99,19 @@ def ranked_pictures(
     for place, axis in enumerate((row, pixel)):
         if axis is not None:
             offsets[:, place] = corners[:, axis]
-    kept = [(step.low, step.high, step.keeps_low + 2 * step.keeps_high) for step in network.steps]
-    exchanges = np.array(kept, np.int32).reshape(-1, 3)
-    pictures.filters.network(pictures.window, offsets, exchanges, network.place, pictures.x, pictures.out)
+    pictures.filters.network(
+        pictures.window, offsets, _exchanges(network.steps), network.place, pictures.x, pictures.out
+    )
     return True
+
+
+@kept()
+def _exchanges(steps: tuple[Exchange, ...]) -> NDArray[np.int32]:
+    """The steps as kernels read them."""
+    table = [(step.low, step.high, step.keeps_low + 2 * step.keeps_high) for step in steps]
+    exchanges = np.array(table, np.int32).reshape(-1, 3)
+    exchanges.flags.writeable = False
+    return exchanges
 
 
 def select(values: list[Array], rank: int) -> Array:

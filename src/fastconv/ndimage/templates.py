@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Literal, cast
 
 import numpy as np
 
+from fastconv.execution.memory import empty
 from fastconv.filtering import sums
-from fastconv.filtering.blocks import Reach
+from fastconv.filtering.blocks import Reach, regions
 from fastconv.ndimage.means import uniform_filter
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["match_template"]
+
+_PIECE = 1 << 18  # bytes of what is divided at a time: all that takes part stays in cache
 
 
 def match_template(
@@ -87,31 +91,38 @@ def match_template(
         widths = [(first, taps - 1 - first) for first, taps in zip(before, part.shape, strict=True)]
         options: dict[str, Any] = {"constant_values": constant_values} if mode == "constant" else {}
         picture = np.pad(picture, widths, cast(Literal["constant"], mode), **options)
+    # Fresh pages cost more than what is done to them.
+    new = partial(empty, "match_template", dtype=np.dtype(np.float64))
     # Sums of squares are differences of large numbers where an image is bright: it is moved to a mean of 0.
-    values = picture.astype(np.float64)
+    values = new(picture.shape)
+    values[...] = picture
     values -= values.mean()
     kernel = part.astype(np.float64)
     kernel -= kernel.mean()
     shape = tuple(size - taps + 1 for size, taps in zip(values.shape, kernel.shape, strict=True))
-    products = np.empty(shape)
+    products = new(shape)
     reaches = [Reach(0, taps - 1) for taps in kernel.shape]
     sums.correlate(values, kernel, reaches, 0.0, products, list, backend=backend)
     # A window within the image is that of the pixel in its middle.
     within = tuple(
         slice(taps // 2, taps // 2 + count) for taps, count in zip(kernel.shape, shape, strict=True)
     )
-    mean, square = (
-        uniform_filter(each, kernel.shape, backend=backend)[within] for each in (values, values * values)
-    )
-    largest = float(square.max(initial=0.0))
-    np.multiply(mean, mean, out=mean)
-    variance = np.subtract(square, mean, out=mean)
-    flat = variance <= largest * kernel.size * np.finfo(np.float64).eps
+    mean = uniform_filter(values, kernel.shape, backend=backend)[within]
+    np.multiply(values, values, out=values)
+    square = uniform_filter(values, kernel.shape, backend=backend)[within]
+    flat = float(square.max(initial=0.0)) * kernel.size * np.finfo(np.float64).eps
     length = math.sqrt(kernel.size * float((kernel * kernel).sum()))
+    result = empty("match_template", shape, result_dtype)
     if not length:
-        return np.zeros(shape, result_dtype)
-    np.sqrt(np.maximum(variance, 0, out=variance), out=variance)
-    variance *= length
-    variance[flat] = np.inf
-    np.divide(products, variance, out=products)
-    return products.clip(-1, 1, out=products).astype(result_dtype, copy=False)
+        result.fill(0)
+        return result
+    for region in regions(shape, [0] * len(shape), products.itemsize, _PIECE):
+        average = mean[region]
+        variance = square[region] - average * average
+        without = variance <= flat
+        np.sqrt(np.maximum(variance, 0, out=variance), out=variance)
+        variance *= length
+        variance[without] = np.inf
+        np.divide(products[region], variance, out=variance)
+        result[region] = variance.clip(-1, 1, out=variance)
+    return result
