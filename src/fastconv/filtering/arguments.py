@@ -90,6 +90,14 @@ def check_axis(axis: SupportsIndex, ndim: int) -> int:
     return place % ndim
 
 
+def size_or_footprint(size: SizeLike, footprint: ArrayLike | None, level: int) -> SizeLike:
+    """The size, unless there is a footprint: said once, to who is so many calls up."""
+    if size is not None and footprint is not None:
+        warnings.warn("ignoring size because footprint is set", UserWarning, stacklevel=level)
+        return None
+    return size
+
+
 def check_type(dtype: np.dtype[Any]) -> None:
     """Filters take what SciPy's do: bool, integers, float32, float64."""
     if dtype.kind not in "biuf" or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):

@@ -14,10 +14,11 @@ import numpy as np
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sums
-from fastconv.filtering.application import LinearFilter, NanPolicy
+from fastconv.filtering.application import LinearFilter
 from fastconv.filtering.arguments import AxesLike, BorderName, OutputLike
 from fastconv.filtering.blocks import Reach, reach
 from fastconv.filtering.lines import SeparableLike, between_lines, lines_of
+from fastconv.filtering.missing import NanPolicy
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -299,7 +300,7 @@ def line_filter(
 
     def run(x: Array, out: Array, cval: complex) -> None:
         given = [replace(line, cval=cval) for line in lines]
-        passes.run(x, out, given, passes.between(out.dtype, saturate), two_lines)
+        passes.run(x, out, given, passes.between(x.dtype, out.dtype, saturate), two_lines, saturate)
 
     return LinearFilter(
         op, run, reaches, [np.asarray(line.weights) for line in lines], cval, nan_policy, saturate
