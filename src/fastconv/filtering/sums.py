@@ -18,7 +18,7 @@ from fastconv.filtering.casting import cast
 from fastconv.filtering.pictures import as_pictures
 from fastconv.filtering.planes import as_dtype, correlate_block, correlate_whole
 from fastconv.problem.filtering import Weights
-from fastconv.typing import Array, BackendName
+from fastconv.typing import Array, BackendName, Precision
 
 # A product: offsets into a window of the pixels that are added up first, their signs, and the weight.
 Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...], float]
@@ -66,18 +66,19 @@ def correlate(
     *,
     saturate: bool = False,
     backend: BackendName | None = None,
+    precision: Precision = "strict",
 ) -> None:
     """Put into `out` the sums over the windows of `x`, whose kernel has as many axes; they do not overlap in memory."""
     dtype = _sum_dtype(x.dtype, kernel, cval, out.dtype)
     check = out.dtype.kind in "biu" and not saturate and not _exact(x.dtype, kernel, cval, dtype)
     if weigh_pictures(x, [Weighing(kernel, terms)], reaches, cval, out, saturate, backend):
         return
-    if dtype == x.dtype and not cval and correlate_whole(x, kernel, reaches, out, backend):
+    if dtype == x.dtype and not cval and correlate_whole(x, kernel, reaches, out, backend, precision):
         return
     extents = [reach.extent for reach in reaches]
     for region in regions(out.shape, extents, dtype.itemsize):
         window = block(x, reaches, region, cval, dtype)
-        sums = correlate_block(np.ascontiguousarray(window), kernel, backend)
+        sums = correlate_block(np.ascontiguousarray(window), kernel, backend, precision)
         if check:
             sums = _in_order(window, sums, kernel, terms())
         out[region] = cast(sums, out.dtype, saturate)
