@@ -212,27 +212,29 @@ def _raised(
 ) -> None:
     """Dilation adds the heights before the maximum is taken, erosion takes them off before the minimum.
 
-    As in SciPy, sums have the dtype of `x`, so that those of integers wrap, all but that of the window's first pixel.
+    As in SciPy, heights and sums have the dtype of `x`, so that those of integers are cut off and wrap, all but that of
+    the window's first pixel.
     """
     _check_types(x, out)
     dtype = x.dtype.newbyteorder("=")
     if dtype == np.bool_:
         dtype = np.dtype(np.uint8)
     held = cast(np.array(cval, np.float64), dtype)[()]
-    sign = 1.0 if combine is np.maximum else -1.0
+    heights = heights if combine is np.maximum else -heights
+    steps, lowest = cast(heights, dtype), -np.inf if combine is np.maximum else np.inf
     target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
         window = block(x, reaches, region, held, dtype)
         gone = None if missing is None else block(missing, reaches, region, beyond, missing.dtype)
         result = None
-        for corner in np.argwhere(footprint):
+        for corner in map(tuple, np.argwhere(footprint)):
             place = tuple(
                 slice(step, step + part.stop - part.start) for step, part in zip(corner, region, strict=True)
             )
-            value = window[place] + sign * heights[tuple(corner)]
-            value = value if result is None else cast(value, dtype)
+            with np.errstate(all="ignore"):
+                value = window[place] + (heights if result is None else steps)[corner]
             if gone is not None:
-                value = np.where(gone[place], -sign * np.inf, value)
+                value = np.where(gone[place], lowest, value)
             result = value if result is None else combine(result, value, out=result)
         assert result is not None
         target[region] = cast(result, out.dtype)

@@ -78,7 +78,7 @@ def correlate(
     extents = [reach.extent for reach in reaches]
     for region in regions(out.shape, extents, dtype.itemsize):
         window = block(x, reaches, region, cval, dtype)
-        sums = correlate_block(np.ascontiguousarray(window), kernel, backend, precision)
+        sums = correlate_block(np.asarray(window, order="C"), kernel, backend, precision)
         if check:
             sums = _in_order(window, sums, kernel, terms())
         out[region] = cast(sums, out.dtype, saturate)

@@ -211,6 +211,7 @@ def one_axis(
     """Maxima or minima along one axis."""
     x = read.array(input)
     read.real(x)
+    cval = read.number(cval)
     _, place, _, reaches = read_window(x, size, axis, mode, origin)
     steps = [(place, reaches[place])]
     return box_filter(op, x.ndim, steps, cval, combine, nan_policy, backend).applied(x, output, progress)
@@ -250,6 +251,7 @@ def extreme_filter(
         if shape.all():
             size, shape = shape.shape, None
     read.real(x)
+    cval = read.number(cval)
     places = read.check_axes(axes, x.ndim)
     if shape is None:
         steps = _box_steps(x.ndim, places, size, mode, origin)

@@ -393,7 +393,7 @@ def _over_axes(
     lines = lines_of(op, kernel, separable)
 
     def part(x: Array, kernel: Array, out: Array, cval: float) -> None:
-        kernel = np.ascontiguousarray(kernel, np.float64)
+        kernel = np.asarray(kernel, np.float64, order="C")
         _into(x, kernel, reaches, cval, out, partial(sums.terms_nd, kernel), saturate, backend)
 
     def run(x: Array, out: Array, cval: complex) -> None:

@@ -185,6 +185,7 @@ def _rank_filter(
     x = read.array(input)
     size = read.size_or_footprint(size, footprint, 4)
     read.real(x)
+    cval = read.number(cval)
     places = read.check_axes(axes, x.ndim)
     if footprint is not None:
         window = np.asarray(footprint, bool)
@@ -238,8 +239,8 @@ class _Ranks:
     backend: BackendName | None
 
     def into(self, x: Array, out: Array, cval: float) -> None:
-        if x.dtype.kind not in "biuf" or out.dtype.kind not in "biuf":
-            raise RuntimeError(f"array type {x.dtype!r} not supported")
+        read.check_type(x.dtype)
+        read.check_type(out.dtype)
         target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
         dtype = x.dtype.newbyteorder("=")
         held = cast(np.array(cval, np.float64), dtype)[()]
