@@ -65,7 +65,7 @@ def lines_of(op: str, kernel: Array, separable: SeparableLike) -> Lines | None:
     if not (isinstance(separable, (bool, np.bool)) or separable == "auto"):
         raise ValueError(f"{op}: separable is {echo(separable)}, but needs True, False or 'auto'")
     long = sum(size > 1 for size in kernel.shape)
-    if not separable or (separable == "auto" and (long < 2 or kernel.size < _LEAST)):
+    if not separable or not kernel.ndim or (separable == "auto" and (long < 2 or kernel.size < _LEAST)):
         return None
     if kernel.dtype.kind == "c" or not np.all(np.isfinite(kernel)):
         found = None

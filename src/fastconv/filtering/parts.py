@@ -119,15 +119,20 @@ def _in_slabs(
     A result that lies where the array does is not cut where windows reach from one slab to the next.
     """
     x = x if np.ma.isMaskedArray(x) else np.asarray(x)
-    if x.ndim:
-        into(x[:0], out[:0])  # refuses what does not fit before anybody is told that work has begun
-    if not x.ndim or reach is None or (reach.extent and np.may_share_memory(x, out)):
+    if not x.ndim:
+        mask = into(x, out)
+        Progress(progress or False, 0, 1, "slabs")(1)
+        return mask
+    mask = into(x[:0], out[:0])  # refuses what does not fit before anybody is told that work has begun
+    if reach is None or (reach.extent and np.may_share_memory(x, out)):
         told = Progress(progress or False, 0, 1, "slabs")
         mask = into(x, out)
         told(1)
         return mask
+    if mask is not None:
+        mask = np.zeros(out.shape, bool)
     parts = slabs(out.shape, reach)
-    told, mask = Progress(progress or False, 0, len(parts), "slabs"), None
+    told = Progress(progress or False, 0, len(parts), "slabs")
     along = [reach, *(Reach() for _ in out.shape[1:])]
     for count, rows in enumerate(parts, 1):
         piece = part(x, along, (rows, *(slice(0, n) for n in out.shape[1:])))
@@ -137,8 +142,7 @@ def _in_slabs(
         missing = into(piece.x, target)
         if target.shape != out[rows].shape:
             out[rows] = target[piece.inner]
-        if missing is not None:
-            mask = np.zeros(out.shape, bool) if mask is None else mask
+        if mask is not None and missing is not None:
             mask[rows] = missing[piece.inner]
         told(count)
     return mask

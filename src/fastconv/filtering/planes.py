@@ -145,10 +145,11 @@ def _largest_weights(magnitudes: Array) -> Iterator[Array]:
     if magnitudes.size > _SORTED:
         places = np.argpartition(magnitudes, -_SORTED)[-_SORTED:]
     order = places[np.argsort(-magnitudes[places], kind="stable")]
+    order = order[magnitudes[order] > 0]  # a weight of 0 sees no pixel, and does not begin to
     sizes = magnitudes[order]
     starts = np.flatnonzero(np.concatenate([[True], sizes[1:] != sizes[:-1]]))
     ends = np.append(starts[1:], order.size)
-    if order.size < magnitudes.size:
+    if places.size < magnitudes.size:
         starts, ends = starts[:-1], ends[:-1]  # of the last size, some are not here
     for start, end in zip(starts[:_MOVED], ends, strict=False):
         yield order[start:end]

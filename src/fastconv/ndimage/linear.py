@@ -95,7 +95,8 @@ def correlate1d(
     >>> ndimage.correlate1d([1, np.nan, 3, 5], [0.25, 0.5, 0.25], nan_policy="interpolate")
     array([1.        , 2.        , 3.66666667, 4.5       ])
     """
-    x, kernel = read.array(input), np.asarray(weights).conj()
+    x, kernel = read.array(input), np.asarray(weights)
+    kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
     if x.dtype.kind != "c":
         _real(cval)
     line = Line(kernel, read.check_axis(axis, x.ndim), mode, cval, saturate, backend, int(origin))
@@ -205,8 +206,9 @@ def correlate(
            [ 99, 105, 114, 120]])
     """
     x, kernel = read.array(input), np.asarray(weights)
+    kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
     filtered = _over_axes(
-        "correlate", x.ndim, kernel.conj(), mode, cval, origin, False, axes, saturate, nan_policy, separable, backend
+        "correlate", x.ndim, kernel, mode, cval, origin, False, axes, saturate, nan_policy, separable, backend
     )  # fmt: skip
     return filtered.applied(x, output, progress, complex_result=kernel.dtype.kind == "c")
 

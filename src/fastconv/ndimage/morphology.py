@@ -431,23 +431,35 @@ class _Element:
             result = compute(x, out)
             return np.ma.getmaskarray(result) if np.ma.isMaskedArray(x) else None
 
-        window = self.structure if self.footprint is None else self.footprint
-        first = _first_reach(x.ndim, self.size, window, self.mode, self.axes)
+        first = _first_reach(x.ndim, self.size, self.footprint, self.structure, self.mode, self.axes)
         return apply(self.op, into, Reach(times * first.extent, 0, first.mode), x, output, progress)
 
 
 def _first_reach(
-    ndim: int, size: SizeLike, window: ArrayLike | None, mode: ModeLike, axes: AxesLike
+    ndim: int,
+    size: SizeLike,
+    footprint: ArrayLike | None,
+    structure: ArrayLike | None,
+    mode: ModeLike,
+    axes: AxesLike,
 ) -> Reach:
     """How far windows reach along the first axis; what does not fit is left to the filter to refuse."""
     places = read.check_axes(axes, ndim)
-    place = 0 if len(places) == ndim else places.index(0) if 0 in places else None
-    if place is None or not ndim:
+    if 0 not in places:
         return Reach()
-    pixels = read.for_each(size, len(places), "size") if window is None else [*np.asarray(window).shape]
+    # A window lies along the axes in the array's order; sizes are in that of `axes`, and so is a footprint that is a box.
+    window = structure if footprint is None else footprint
+    order = places
+    if window is None:
+        pixels = read.for_each(size, len(places), "size")
+    else:
+        pixels = [*np.asarray(window).shape]
+        if structure is not None or not np.asarray(footprint, bool).all():
+            order = tuple(sorted(places))
     if len(pixels) != len(places):
         return Reach()
-    return reach(int(pixels[place]), 0, read.border(read.for_each(mode, len(places), "mode")[place]))
+    border = read.border(read.for_each(mode, len(places), "mode")[places.index(0)])
+    return reach(max(1, int(pixels[order.index(0)])), 0, border)
 
 
 def _given(output: OutputLike) -> Array | None:
