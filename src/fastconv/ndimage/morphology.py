@@ -447,7 +447,7 @@ def _first_reach(
     places = read.check_axes(axes, ndim)
     if 0 not in places:
         return Reach()
-    # A window lies along the axes in the array's order; sizes are in that of `axes`, and so is a footprint that is a box.
+    # Windows lie along the axes in the order of the array; sizes, and footprints that are boxes, in that of `axes`.
     window = structure if footprint is None else footprint
     order = places
     if window is None:

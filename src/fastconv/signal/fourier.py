@@ -101,7 +101,7 @@ def _convolve(
 ) -> Array:
     a, b = read.two(in1, in2)
     if not a.ndim:
-        return np.multiply(a, b)[()]  # a scalar, as SciPy's
+        return np.asarray(a * b)[()]  # a scalar, as SciPy's
     if not a.size or not b.size:
         return np.array([])
     places = read.check_axes(a, b, axes)
@@ -114,7 +114,7 @@ def _convolve(
     if mode == "same":
         _cut_to(a.shape, places, starts, shape)
     if not places:
-        full = a * b
+        full = np.asarray(a * b)
     else:
         a, b = _floats(a), _floats(b)
         large, small = (a, b) if a.size >= b.size else (b, a)
@@ -133,7 +133,7 @@ def _cut_to(wanted: tuple[int, ...], axes: list[int], starts: list[int], shape: 
 
 
 def _floats(x: Array) -> Array:
-    if x.dtype.kind in "biu":
+    if x.dtype.kind in "biuO":
         return x.astype(np.float64)
     return x.astype(np.float32) if x.dtype == np.float16 else x
 
