@@ -147,6 +147,10 @@ def laplace(
     -------
     ndarray
 
+    Notes
+    -----
+    The window of a pixel, which missing ones reach, is a cross of itself and its neighbours along `axes`.
+
     Examples
     --------
     >>> import numpy as np

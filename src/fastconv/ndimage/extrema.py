@@ -42,6 +42,8 @@ def minimum_filter1d(
         Pixels of the window.
     axis, output, mode, cval, origin, progress, backend
         As for `correlate1d`.
+    nan_policy : {"propagate", "omit"}
+        As for `minimum_filter`.
 
     Returns
     -------
@@ -80,7 +82,7 @@ def maximum_filter1d(
 
     Parameters
     ----------
-    input, size, axis, output, mode, cval, origin, progress, backend
+    input, size, axis, output, mode, cval, origin, nan_policy, progress, backend
         As for `minimum_filter1d`.
 
     Returns
@@ -128,16 +130,25 @@ def minimum_filter(
         As for `correlate1d`; one value for all of `axes`, or, where the window is a box, one for each.
     axes : int or sequence of int, optional
         Those along which the window extends; all by default.
+    nan_policy : {"propagate", "omit"}
+        What becomes of windows with missing pixels, which are NaN and masked ones: they are missing, too; or the result
+        is that of the window's other pixels. A window without any pixel gives NaN, or 0 where the result is of
+        integers. With ``cval=nan`` the pixels beyond the array are missing for ``"omit"``. ``"interpolate"`` is refused.
 
     Returns
     -------
     ndarray
+        A masked array where `input` is one: masked are the missing pixels.
+
+    Raises
+    ------
+    ValueError, RuntimeError, TypeError
+        If an argument does not fit, of the type that SciPy raises.
 
     Notes
     -----
     The time of boxes grows with the logarithm of their size, that of footprints with the number of their rows.
-    A NaN reaches the windows that hold it; in SciPy that depends on where it stands in them. So does a masked pixel,
-    and the result is masked there.
+    A NaN reaches the windows that hold it; in SciPy that depends on where it stands in them.
 
     Examples
     --------
@@ -147,6 +158,8 @@ def minimum_filter(
     array([[0, 0, 1],
            [0, 1, 2],
            [3, 4, 5]])
+    >>> ndimage.minimum_filter([4, np.nan, 7, 5, 6], size=3, nan_policy="omit")
+    array([4., 4., 5., 5., 5.])
     """
     return extreme_filter(
         "minimum_filter", input, size, footprint, None, output, mode, cval, origin, np.minimum, axes,
@@ -172,7 +185,7 @@ def maximum_filter(
 
     Parameters
     ----------
-    input, size, footprint, output, mode, cval, origin, axes, progress, backend
+    input, size, footprint, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `minimum_filter`.
 
     Returns

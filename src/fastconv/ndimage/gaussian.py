@@ -232,6 +232,10 @@ def gaussian_gradient_magnitude(
     -------
     ndarray
 
+    Notes
+    -----
+    The array is smoothed along `axes` only. SciPy's smooths along the others, too, where `sigma` is a number.
+
     Examples
     --------
     >>> import numpy as np

@@ -257,7 +257,8 @@ def uniform_filter(
     Notes
     -----
     As in SciPy, what lies between two axes has the dtype of the result: integers are cut off after every axis. With
-    ``saturate=True`` they are rounded once, at the end.
+    ``saturate=True`` they are rounded once, at the end, and ties to even: those of integers of up to 32 bits in boxes
+    of up to 2^14 pixels, with a whole `cval`, as of the exact sums.
 
     Examples
     --------

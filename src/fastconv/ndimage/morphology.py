@@ -50,7 +50,7 @@ def grey_erosion(
 
     Parameters
     ----------
-    input, size, footprint, output, mode, cval, origin, axes
+    input, size, footprint, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `minimum_filter`.
     structure : array_like, optional
         Heights of the structuring element, taken off before the minimum is found; flat by default.
@@ -91,7 +91,7 @@ def grey_dilation(
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`; heights are added before the maximum is found.
 
     Returns
@@ -130,7 +130,7 @@ def grey_opening(
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns
@@ -169,7 +169,7 @@ def grey_closing(
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns
@@ -208,7 +208,7 @@ def morphological_gradient(
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns
@@ -252,7 +252,7 @@ def morphological_laplace(
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns
@@ -300,7 +300,7 @@ def white_tophat(
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns
@@ -344,7 +344,7 @@ def black_tophat(
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns

@@ -56,6 +56,9 @@ def rank_filter(
         0 is the smallest, -1 the largest.
     size, footprint, output, mode, cval, origin, axes, progress, backend
         As for `minimum_filter`.
+    nan_policy : {"propagate", "omit"}
+        As for `minimum_filter`; with ``"omit"`` only the smallest and the largest rank are taken, as windows that miss
+        pixels may not have others.
 
     Returns
     -------
@@ -99,6 +102,9 @@ def median_filter(
     ----------
     input, size, footprint, output, mode, cval, origin, axes, progress, backend
         As for `minimum_filter`.
+    nan_policy : {"propagate", "omit"}
+        As for `minimum_filter`. The median of an even number of pixels that are left is the upper one of the middle two
+        as well: no mean, as `numpy.nanmedian` gives.
 
     Returns
     -------
@@ -110,6 +116,8 @@ def median_filter(
     >>> from fastconv import ndimage
     >>> ndimage.median_filter(np.array([1, 1, 90, 1, 2, 2]), size=3)
     array([1, 1, 1, 2, 2, 2])
+    >>> ndimage.median_filter([3, np.nan, 5, 4, 9], size=3, nan_policy="omit")
+    array([3., 5., 5., 5., 9.])
     """
     return _rank_filter(
         "median_filter", input, lambda count: count // 2, size, footprint, output, mode, cval, origin, axes,
@@ -139,8 +147,8 @@ def percentile_filter(
     input : array_like
     percentile : float
         From 0 to 100; -20 is 80.
-    size, footprint, output, mode, cval, origin, axes, progress, backend
-        As for `minimum_filter`.
+    size, footprint, output, mode, cval, origin, axes, nan_policy, progress, backend
+        As for `minimum_filter`; that part of the pixels that are left.
 
     Returns
     -------
