@@ -93,6 +93,8 @@ def check_axis(axis: SupportsIndex, ndim: int) -> int:
 
 def number(cval: Any) -> float:
     """What lies beyond the array, where that is put in order: a real number."""
+    if type(cval) is float:
+        return cval
     if cval is None or isinstance(cval, str) or np.ndim(cval) or np.iscomplexobj(cval):
         raise TypeError(f"cval must be a real number, not {echo(cval)}")
     return float(cval)

@@ -27,18 +27,18 @@ def check_policy(op: str, nan_policy: object) -> NanPolicy:
 
 def missing_pixels(x: Array, nan_policy: NanPolicy) -> Missing | None:
     """Which pixels are missing; None where none can be."""
-    data = np.ma.getdata(x)
-    missing = np.ma.getmaskarray(x) if np.ma.isMaskedArray(x) else None
-    if nan_policy != "propagate" and data.dtype.kind == "f":
-        nan = np.isnan(data)
+    missing = np.ma.getmaskarray(x) if isinstance(x, np.ma.MaskedArray) else None
+    if nan_policy != "propagate" and x.dtype.kind == "f":
+        nan = np.isnan(np.ma.getdata(x))
         missing = nan if missing is None else nan | missing
     return missing
 
 
 def missing_beyond(reaches: Sequence[Reach], cval: complex, nan_policy: NanPolicy) -> bool:
     """Are the pixels beyond the array missing?"""
-    border = any(each.mode == "zeros" and each.extent for each in reaches)
-    return border and nan_policy != "propagate" and bool(np.isnan(cval))
+    if nan_policy == "propagate" or not np.isnan(cval):
+        return False
+    return any(each.mode == "zeros" and each.extent for each in reaches)
 
 
 def boxes_with(missing: Missing, reaches: Sequence[Reach], combine: np.ufunc, beyond: bool) -> Missing:

@@ -57,7 +57,8 @@ class OrderFilter:
 
     def into(self, x: Array, out: Array) -> Missing | None:
         """The filtered `x` into `out`; which of its pixels are missing, where `x` is masked."""
-        data, masked = np.ma.getdata(x), np.ma.isMaskedArray(x)
+        masked = isinstance(x, np.ma.MaskedArray)
+        data = np.ma.getdata(x) if masked else x
         missing = missing_pixels(x, self.nan_policy)
         beyond = missing_beyond(self.reaches, self.cval, self.nan_policy)
         if not beyond and (missing is None or not missing.any()):

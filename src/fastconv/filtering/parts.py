@@ -105,7 +105,8 @@ def apply(
     `reach` is how far it reaches along the first axis; None where that cannot be cut.
     """
     check_progress(op, progress)
-    out = read.result_array(output, np.ma.getdata(x), complex_result=complex_result)
+    data = np.ma.getdata(x) if isinstance(x, np.ma.MaskedArray) else x
+    out = read.result_array(output, data, complex_result=complex_result)
     parts = wants_parts(x, output, progress)
     mask = _in_slabs(op, into, reach, x, out, progress) if parts else into(x, out)
     return read.with_mask(out, mask, output)

@@ -13,7 +13,7 @@ from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputL
 from fastconv.filtering.blocks import Reach, reach
 from fastconv.filtering.extrema import box_filter, footprint_filter
 from fastconv.filtering.missing import NanPolicy
-from fastconv.ndimage.means import read_window
+from fastconv.ndimage.means import window_reach
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -133,7 +133,8 @@ def minimum_filter(
     nan_policy : {"propagate", "omit"}
         What becomes of windows with missing pixels, which are NaN and masked ones: they are missing, too; or the result
         is that of the window's other pixels. A window without any pixel gives NaN, or 0 where the result is of
-        integers. With ``cval=nan`` the pixels beyond the array are missing for ``"omit"``. ``"interpolate"`` is refused.
+        integers. With ``cval=nan`` the pixels beyond the array are missing for ``"omit"``. There is nothing that
+        ``"interpolate"`` could scale: it is refused.
 
     Returns
     -------
@@ -225,8 +226,7 @@ def one_axis(
     x = read.array(input)
     read.real(x)
     cval = read.number(cval)
-    _, place, _, reaches = read_window(x, size, axis, mode, origin)
-    steps = [(place, reaches[place])]
+    steps = [(read.check_axis(axis, x.ndim), window_reach(size, mode, origin))]
     return box_filter(op, x.ndim, steps, cval, combine, nan_policy, backend).applied(x, output, progress)
 
 
@@ -267,7 +267,7 @@ def extreme_filter(
     cval = read.number(cval)
     places = read.check_axes(axes, x.ndim)
     if shape is None:
-        steps = _box_steps(x.ndim, places, size, mode, origin)
+        steps = _box_steps(places, size, mode, origin)
         return box_filter(op, x.ndim, steps, cval, combine, nan_policy, backend).applied(x, output, progress)
     shape = read.widen(shape, places, x.ndim)
     if heights is not None:
@@ -290,16 +290,15 @@ def extreme_filter(
 
 
 def _box_steps(
-    ndim: int, places: tuple[int, ...], size: SizeLike, mode: ModeLike, origin: int | Iterable[int]
+    places: tuple[int, ...], size: SizeLike, mode: ModeLike, origin: int | Iterable[int]
 ) -> list[tuple[int, Reach]]:
     """The axes that a box reaches along, and how far."""
     given = [
         read.for_each(value, len(places), name)
         for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
     ]
-    blank = np.empty((0,) * ndim)
     return [
-        (place, read_window(blank, size, place, mode, origin)[3][place])
+        (place, window_reach(size, mode, origin))
         for place, size, mode, origin in zip(places, *given, strict=True)
         if size > 1
     ]

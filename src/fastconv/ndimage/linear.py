@@ -80,8 +80,8 @@ def correlate1d(
     Notes
     -----
     Sums of float32 whose result is float32 are computed in float32, all others in float64. A weight of 0 sees no pixel:
-    a NaN or an infinity under it reaches no sum. Memory-mapped files, and what is larger than 1 GiB as float64, are done
-    in parts of the first axis of some 32 MiB, whatever their length.
+    a NaN or an infinity under it reaches no sum. Memory-mapped files, and what is larger than 1 GiB as float64, are
+    done in parts of the first axis of some 32 MiB, whatever their length.
 
     References
     ----------

@@ -78,13 +78,18 @@ def read_window(
 ) -> tuple[Array, int, int, list[Reach]]:
     """An array, the axis of its sliding window, its pixels, and how far it reaches."""
     place = read.check_axis(axis, x.ndim)
+    reaches = [Reach()] * x.ndim
+    reaches[place] = window_reach(size, mode, origin)
+    return x, place, reaches[place].extent + 1, reaches
+
+
+def window_reach(size: SupportsIndex, mode: BorderName, origin: SupportsIndex) -> Reach:
+    """How far a sliding window of so many pixels reaches."""
     count = int(size)
     if count < 1:
         raise RuntimeError(f"incorrect filter size: {size}, needs 1 at least")
     read.check_origin(int(origin), count)
-    reaches = [Reach()] * x.ndim
-    reaches[place] = reach(count, int(origin), read.border(mode))
-    return x, place, count, reaches
+    return reach(count, int(origin), read.border(mode))
 
 
 def _means(

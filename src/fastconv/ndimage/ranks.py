@@ -221,16 +221,12 @@ def _rank_filter(
     reaches = [reach(pixels, shift, border) for pixels, shift in zip(window.shape, origins, strict=True)]
     ranks = _Ranks(window, count, rank, reaches, backend)
     extrema = footprint_filter(op, window, None, reaches, cval, np.maximum, nan_policy, backend)
-    if callable(which):
-        of_fewer = np.array([max(0, which(left)) for left in range(count + 1)])
-    elif nan_policy == "omit":
+    if not callable(which) and nan_policy == "omit":
         raise ValueError(
             f"{op}: nan_policy is 'omit', but rank is {rank} of {count}, which windows with fewer pixels may not have: "
             "needs the smallest or the largest, or percentile_filter"
         )
-    else:
-        of_fewer = np.full(count + 1, rank)
-    omit = partial(_without_missing, ranks, extrema, of_fewer)
+    omit = partial(_without_missing, ranks, extrema, which)
     return OrderFilter(op, reaches, ranks.into, omit, extrema.windows, cval, nan_policy).applied(
         x, output, progress
     )
@@ -266,7 +262,7 @@ class _Ranks:
 def _without_missing(
     ranks: _Ranks,
     extrema: OrderFilter,
-    of_fewer: NDArray[np.int64],
+    which: int | Callable[[int], int],
     x: Array,
     out: Array,
     cval: float,
@@ -274,6 +270,9 @@ def _without_missing(
     beyond: bool,
 ) -> None:
     """Ranks of the pixels that are there: missing ones are the last where the window is sorted."""
+    of_fewer = np.array(
+        [max(0, which(left)) if callable(which) else which for left in range(ranks.count + 1)]
+    )
     dtype = x.dtype.newbyteorder("=")
     last = worst(dtype, np.minimum)
     filled = np.where(missing, last, x)
@@ -307,12 +306,12 @@ def _ranked(x: Array, window: NDArray[np.bool_], count: int, rank: int) -> Array
             for corner in corners
         ]
         return select(views, rank)
-    windows, floats = sliding_window_view(x, window.shape), x.dtype.kind == "f"
+    windows = sliding_window_view(x, window.shape)
     result = empty("ndimage", windows.shape[: x.ndim], x.dtype)
+    spoilt = x.dtype.kind == "f" and bool(np.isnan(x).any())
     for region in regions(result.shape, [0] * x.ndim, x.itemsize * count, _WINDOWS):
         pixels = windows[region][..., window]
-        pixels.partition((rank, count - 1), axis=-1)
-        result[region] = (
-            np.where(np.isnan(pixels[..., -1]), np.nan, pixels[..., rank]) if floats else pixels[..., rank]
-        )
+        gone = np.isnan(pixels).any(-1) if spoilt else False
+        pixels.partition(rank, axis=-1)
+        result[region] = np.where(gone, np.nan, pixels[..., rank]) if spoilt else pixels[..., rank]
     return result
