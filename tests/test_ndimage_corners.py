@@ -115,6 +115,30 @@ def test_interpolated_means_of_integers_round_ties_to_even(backend):
     np.testing.assert_array_equal(result.data[count > 0], mean[count > 0])
 
 
+def test_a_flat_picture_of_integers_stays_flat(backend):
+    """Where pixels are missing: a quotient next to an integer is not cut off to the one below."""
+    mask, kernel = np.random.default_rng(0).random((40, 50)) < 0.3, [0.2, 0.25, 0.3, 0.25]
+    for value in (7, 100, 12345):
+        x = np.ma.array(np.full(mask.shape, value), mask=mask)
+        touched = ndimage.correlate1d(x, kernel).mask
+        result = ndimage.correlate1d(x, kernel, nan_policy="interpolate")
+        assert (result.data[touched & ~result.mask] == value).all()
+
+
+@pytest.mark.parametrize("dtype", [">f4", "f2", "u1", "i8"])
+def test_templates_of_every_dtype(backend, dtype):
+    feature = pytest.importorskip("skimage.feature")
+    x = (np.random.default_rng(0).random((13, 17)) * 9).astype(dtype)
+    for mode in ("mean", "reflect"):
+        native = x if dtype != "f2" else x.astype(np.float32)
+        expected = feature.match_template(
+            native.astype(native.dtype.newbyteorder("=")), native[3:8, 4:9], True, mode
+        )
+        result = ndimage.match_template(x, x[3:8, 4:9], True, mode)
+        assert result.dtype == expected.dtype
+        np.testing.assert_allclose(result, expected, atol=1e-5 if result.dtype == np.float32 else 1e-12)
+
+
 @pytest.mark.parametrize("name", ["maximum_filter", "median_filter", "grey_opening", "grey_dilation"])
 def test_a_constant_that_is_no_number(name):
     for cval in (None, "a", 1j, [1, 2]):

@@ -31,7 +31,7 @@ from fastconv.filtering.parts import apply, part, touched_regions
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array
 
-_TIE = 1e-11  # of a quotient: how far from a tie rounding may leave it
+_TIE = 1e-11  # of a quotient: how far from an integer or a tie rounding may leave it
 _REST = 1e-12  # of the sum of a kernel's magnitudes: what rounding leaves of one that is 0
 
 
@@ -152,9 +152,7 @@ class LinearFilter:
             sums, weights = sums[values.inner], weights[there.inner]
             with np.errstate(all="ignore"):
                 mean = np.where(np.abs(weights) > least, sums / weights * self.total, np.nan)
-            if (
-                self.saturate and out.dtype.kind in "iu"
-            ):  # a tie is one whatever the quotient's last digits are
+            if out.dtype.kind in "iu":  # an integer or a tie is one, whatever the quotient's last digits
                 half = np.rint(2 * mean) / 2
                 mean = np.where(np.abs(mean - half) <= _TIE * np.abs(half), half, mean)
             here = touched[region]
