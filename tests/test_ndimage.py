@@ -1,5 +1,6 @@
 """fastconv.ndimage against SciPy, on random problems, and what SciPy does not have."""
 
+import functools
 import inspect
 import warnings
 
@@ -276,19 +277,77 @@ def test_a_template_is_told_by_its_definition(backend):
     np.testing.assert_allclose(ndimage.match_template(x, template).ravel(), expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("size", [(3, 3), (2, 3), (5, 5), (4, 4), (1, 7), (9, 2), (16, 16), (31, 31)])
+PADS = {
+    "reflect": "symmetric",
+    "mirror": "reflect",
+    "nearest": "edge",
+    "wrap": "wrap",
+    "constant": "constant",
+}
+
+
+def rounded_means(x, axes, size, origin, mode, cval, dtype):
+    """Of the exact sums of whole boxes; ties to even."""
+    total, count = x.astype(np.int64), 1
+    for axis, taps, shift in zip(axes, size, origin, strict=True):
+        before = taps // 2 + shift
+        sides = [(before, taps - 1 - before) if i == axis else (0, 0) for i in range(x.ndim)]
+        beyond = {"constant_values": cval * count} if mode == "constant" else {}
+        padded = np.pad(total, sides, PADS[mode], **beyond)
+        total = np.lib.stride_tricks.sliding_window_view(padded, taps, axis).sum(-1)
+        count *= taps
+    mean = (2 * total + count) // (2 * count)
+    mean -= ((2 * total + count) % (2 * count) == 0) & (mean % 2 == 1)
+    info = np.iinfo(dtype)
+    return mean.clip(info.min, info.max).astype(dtype)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (2, 3), (5, 5), (4, 4), (1, 7), (9, 2), (16, 16), (31, 31), (1, 1)])
 @pytest.mark.parametrize("shape", [(40, 67), (33, 21, 3), (5, 300)])
 def test_means_of_bytes_are_rounded_to_the_nearest_and_ties_to_even(backend, size, shape):
-    """Of the exact mean of the whole box."""
     x = np.random.default_rng([*size, *shape]).integers(0, 256, shape, np.uint8)
-    sides = [(taps // 2, taps - 1 - taps // 2) for taps in size] + [(0, 0)] * (len(shape) - 2)
-    padded = np.pad(x.astype(np.int64), sides, mode="symmetric")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, size, (0, 1))
-    total, count = windows.sum((-2, -1)), size[0] * size[1]
-    expected = (2 * total + count) // (2 * count)
-    expected -= ((2 * total + count) % (2 * count) == 0) & (expected % 2 == 1)
-    actual = ndimage.uniform_filter(x, size, axes=(0, 1), saturate=True)
-    if backend == "cython":
+    for mode in ("reflect", "constant"):
+        actual = ndimage.uniform_filter(x, size, axes=(0, 1), mode=mode, cval=7, saturate=True)
+        expected = rounded_means(x, (0, 1), size, (0, 0), mode, 7, np.uint8)
         np.testing.assert_array_equal(actual, expected)
-    else:  # what lies between the axes is a float there, and a tie may be missed
-        assert np.abs(actual - expected.astype(np.int64)).max() <= 1
+
+
+@given(
+    windows(),
+    st.sampled_from(["bool", "uint8", "int8", "uint16", "int16", "int32"]),
+    st.sampled_from(["uint8", "int8", "uint16", "int32"]),
+    st.sampled_from(list(PADS)),
+    st.sampled_from([0, 1, -3, 1000]),
+    st.booleans(),
+)
+def test_means_of_integers_are_rounded_once(backend, problem, dtype, output, mode, cval, small):
+    """Over any axes, with any border, into any dtype; small numbers have many ties."""
+    x, axes, size, origin = problem
+    x = (x.astype(np.int64) * (1 if small else 400) % (5 if small else 1 << 20)).astype(dtype)
+    actual = ndimage.uniform_filter(x, size, output, mode, cval, origin, axes=axes, saturate=True)
+    np.testing.assert_array_equal(actual, rounded_means(x, axes, size, origin, mode, cval, output))
+
+
+def test_boxes_whose_sums_float32_does_not_hold(backend):
+    x = np.random.default_rng(0).integers(250, 256, (320, 350), np.uint8)
+    expected = rounded_means(x, (0, 1), (300, 290), (0, 0), "reflect", 0, np.uint8)
+    np.testing.assert_array_equal(ndimage.uniform_filter(x, (300, 290), saturate=True), expected)
+
+
+@given(windows(), st.sampled_from(["uint8", "int16", "uint16", "int32"]), st.sampled_from(["uint8", "int16"]))
+def test_sums_of_integers_are_rounded_once(backend, problem, dtype, output):
+    """By kernels whose products and sums are exact in float64, whatever lies between two axes."""
+    x, axes, size, origin = problem
+    x = (x.astype(np.int64) * 3000).astype(dtype)
+    lines = [np.random.default_rng(n).integers(-4, 9, n) / 8 for n in size]
+    kernel = functools.reduce(np.multiply.outer, lines)
+    options = {"axes": axes, "origin": origin}
+    exact = ndimage.correlate(x, kernel, np.float64, separable=False, **options)
+    info = np.iinfo(output)
+    for separable in (True, "auto", False):
+        result = ndimage.correlate(x, kernel, output, saturate=True, separable=separable, **options)
+        np.testing.assert_array_equal(result, np.rint(exact).clip(info.min, info.max))
+    for name in ("sobel", "prewitt"):
+        exact = getattr(ndimage, name)(x, output=np.float64)
+        result = getattr(ndimage, name)(x, output=output, saturate=True)
+        np.testing.assert_array_equal(result, exact.clip(info.min, info.max))

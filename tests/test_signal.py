@@ -112,6 +112,19 @@ def test_blocks_of_pictures(backend):
     check("fftconvolve", x[None, :40], np.stack([kernel[:7], kernel[7:14]]), axes=[1, 2])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_kernels_carry_an_outlier_no_further_than_scipys(backend, dtype):
+    """By transforms: sums would take minutes."""
+    x, kernel = numbers(0, (300, 310), dtype), numbers(1, (140, 150), dtype)
+    x[200, 100] = 1e7
+    for name in ("fftconvolve", "oaconvolve"):
+        for mode in ("same", "full", "valid"):
+            check(name, x, kernel, mode=mode)
+    x[200, 100] = np.nan
+    result = signal.fftconvolve(x, kernel)
+    assert np.isnan(result[200:340, 100:250]).all()
+
+
 def test_integers_are_exact_and_wrap(backend):
     """Where float64 does not hold the sums as well."""
     large = np.array([2**40, 3, 2**33 + 1])

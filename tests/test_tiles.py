@@ -217,6 +217,27 @@ def test_plans_half_precision_integers_and_single_images():
     same(functools.partial(fastconv.max_pool2d, kernel_size=3), RNG.integers(0, 255, (2, 9, 8)), 2)
 
 
+@pytest.mark.parametrize("value", [0.1, 1e5, 0.5, -3.0, np.nan])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "uint8"])
+def test_a_padding_value_that_the_image_does_not_hold(dtype, value):
+    """It is not rounded to the image's dtype, on tiles as on the whole."""
+    x, weight = RNG.integers(0, 9, (1, 2, 9, 8)).astype(dtype), np.full((3, 2, 3, 3), 0.25, np.float16)
+    ops = [
+        functools.partial(
+            fastconv.conv2d, weight=each, padding=2, padding_mode="constant", padding_value=value
+        )
+        for each in (weight, weight.astype(np.float32))
+    ]
+    if dtype != "uint8" and (dtype, value) != ("float16", 1e5):
+        ops.append(functools.partial(fastconv.pad2d, padding=2, mode="constant", value=value))
+    for op in ops:
+        with np.errstate(over="ignore"):
+            whole, result = op(x), tile_by_tile(op, x, 4)
+        assert result.dtype == whole.dtype
+        unit = np.finfo(whole.dtype).eps if op.func is fastconv.conv2d else 0
+        np.testing.assert_allclose(result, whole, rtol=2 * unit)
+
+
 def test_a_tile_says_what_it_reads_and_writes():
     op = functools.partial(fastconv.conv2d, weight=normal(1, 1, 5, 3), padding=(2, 1))
     made = tiles.tiling(op, (3, 1, 100, 90), (40, 30))

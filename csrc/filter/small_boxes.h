@@ -27,7 +27,7 @@ typedef struct {
     char *out;
     int64_t rows, parts, length; /* rows of a task, tasks of a picture, numbers of a row with its ends */
     int64_t down, along;         /* what columns and rows are divided by, or 1 */
-    real constant;               /* the mean down a column of constants */
+    real constant;               /* the mean down a column of constants, or its sum */
 } small_job;
 
 /* ---- bytes: where sums are float32 ---- */
@@ -362,7 +362,7 @@ static int small_means(const fc_filter *f, int late, const void *x, void *out, i
     fc_body body = small_reals_work;
     double each = 40; /* cycles of a vector */
     j.length = (f->width + f->kernel_w - 1) * f->channels;
-    j.constant = (real)f->constant;
+    j.constant = (real)(late ? f->constant * (double)f->kernel_h : f->constant);
 #if !FC_DOUBLE
     if (f->x_type == FC_U8 && f->out_type == FC_U8) {
         body = small_bytes_work, each = 2 + 0.5 * (double)f->kernel_w;

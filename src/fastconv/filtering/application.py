@@ -11,24 +11,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import reduce
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastconv import arguments
 from fastconv.execution.memory import empty
-from fastconv.filtering import arguments as read
-from fastconv.filtering import sliding
 from fastconv.filtering.arguments import OutputLike
-from fastconv.filtering.blocks import PASS_BYTES, Reach, block, regions
+from fastconv.filtering.blocks import Reach
 from fastconv.filtering.casting import cast
-from fastconv.filtering.parts import check_progress, in_slabs, part, touched_regions, wants_parts
+from fastconv.filtering.missing import (
+    Missing,
+    NanPolicy,
+    boxes_with,
+    check_policy,
+    missing_beyond,
+    missing_pixels,
+)
+from fastconv.filtering.parts import apply, part, touched_regions
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array
 
-NanPolicy = Literal["propagate", "omit", "interpolate"]
-Missing = NDArray[np.bool_]
+_TIE = 1e-11  # of a quotient: how far from an integer or a tie rounding may leave it
 _REST = 1e-12  # of the sum of a kernel's magnitudes: what rounding leaves of one that is 0
 
 
@@ -48,6 +51,8 @@ class LinearFilter:
     cval : complex
     nan_policy : {"propagate", "omit", "interpolate"}
     saturate : bool
+    windows : sequence of sequence of Reach, optional
+        The boxes that windows are put together from; the one of `reaches` by default.
     """
 
     op: str
@@ -57,9 +62,10 @@ class LinearFilter:
     cval: complex
     nan_policy: NanPolicy = "propagate"
     saturate: bool = False
+    windows: Sequence[Sequence[Reach]] = ()
 
     def __post_init__(self) -> None:
-        arguments.choice(self.op, "nan_policy", self.nan_policy, get_args(NanPolicy))
+        check_policy(self.op, self.nan_policy)
         if self.nan_policy != "propagate" and any(map(np.iscomplexobj, self.weights)):
             raise TypeError(
                 f"{self.op}: nan_policy is {self.nan_policy!r}, but needs 'propagate' of complex weights"
@@ -81,16 +87,17 @@ class LinearFilter:
     @property
     def _beyond(self) -> bool:
         """Are the pixels beyond the array missing?"""
-        border = any(each.mode == "zeros" and each.extent for each in self.reaches)
-        return border and self.nan_policy != "propagate" and bool(np.isnan(self.cval))
+        return missing_beyond(self.reaches, self.cval, self.nan_policy)
+
+    def _reached(self, missing: Missing, combine: np.ufunc) -> Missing:
+        """Of which pixels does the window hold a missing one, or nothing else?"""
+        found = (boxes_with(missing, each, combine, self._beyond) for each in self.windows or (self.reaches,))
+        return reduce(combine, found)
 
     def into(self, x: Array, out: Array) -> Missing | None:
         """The filtered `x` into `out`; which of its pixels are missing, where `x` is masked."""
         data, beyond = np.ma.getdata(x), self._beyond
-        missing = np.ma.getmaskarray(x) if np.ma.isMaskedArray(x) else None
-        if self.nan_policy != "propagate" and data.dtype.kind == "f":
-            nan = np.isnan(data)
-            missing = nan if missing is None else nan | missing
+        missing = missing_pixels(x, self.nan_policy)
         if missing is None and not beyond:
             self.run(data, out, self.cval)
             return None
@@ -99,17 +106,17 @@ class LinearFilter:
         masked = np.ma.isMaskedArray(x)
         if not beyond and not missing.any():
             self.run(data, out, self.cval)
-            return missing if masked else None
+            return np.zeros(data.shape, bool) if masked else None
         filled = np.where(missing, data.dtype.type(0), data)
         shared = np.may_share_memory(data, out)
         target = empty(self.op, out.shape, out.dtype) if shared else out
         self.run(filled, target, 0.0 if beyond else self.cval)
         if self.nan_policy == "propagate":
-            none = _reached(missing, self.reaches, np.logical_or, beyond)
+            none = self._reached(missing, np.logical_or)
         else:
             if self.nan_policy == "interpolate":
                 self._divide(filled, missing, target)
-            none = _reached(missing, self.reaches, np.logical_and, beyond)
+            none = self._reached(missing, np.logical_and)
             if out.dtype.kind == "f":
                 target[none] = np.nan
             elif not masked:
@@ -130,18 +137,13 @@ class LinearFilter:
         is_complex = complex_result or x.dtype.kind == "c"
         if is_complex and (np.ma.isMaskedArray(x) or self.nan_policy != "propagate"):
             raise TypeError(f"{self.op}: missing pixels need a real array and real weights")
-        check_progress(self.op, progress)
-        out = read.result_array(output, np.ma.getdata(x), complex_result=is_complex)
-        if wants_parts(x, output, progress):
-            mask = in_slabs(self.op, self.into, self.reaches[0] if x.ndim else Reach(), x, out, progress)
-        else:
-            mask = self.into(x, out)
-        return read.with_mask(out, mask, output)
+        reach = self.reaches[0] if x.ndim else Reach()
+        return apply(self.op, self.into, reach, x, output, progress, complex_result=is_complex)
 
     def _divide(self, filled: Array, missing: Missing, out: Array) -> None:
         """Sums of the pixels that are there, scaled to the kernel's whole weight, where some are missing."""
         beyond, least = self._beyond, _REST * self._magnitude
-        touched = _reached(missing, self.reaches, np.logical_or, beyond)
+        touched = self._reached(missing, np.logical_or)
         for region in touched_regions(touched, self.reaches):
             values, there = part(filled, self.reaches, region), part(missing, self.reaches, region)
             sums, weights = (empty(self.op, values.x.shape, np.dtype(np.float64)) for _ in range(2))
@@ -150,20 +152,8 @@ class LinearFilter:
             sums, weights = sums[values.inner], weights[there.inner]
             with np.errstate(all="ignore"):
                 mean = np.where(np.abs(weights) > least, sums / weights * self.total, np.nan)
+            if out.dtype.kind in "iu":  # an integer or a tie is one, whatever the quotient's last digits
+                half = np.rint(2 * mean) / 2
+                mean = np.where(np.abs(mean - half) <= _TIE * np.abs(half), half, mean)
             here = touched[region]
             out[region][here] = cast(mean[here], out.dtype, self.saturate)
-
-
-def _reached(missing: Missing, reaches: Sequence[Reach], combine: np.ufunc, beyond: bool) -> Missing:
-    """Of which pixels does the window hold a missing one, or nothing else?"""
-    for axis, each in enumerate(reaches):
-        if not each.extent:
-            continue
-        along = [Reach()] * missing.ndim
-        along[axis] = each
-        result = empty("filter", missing.shape, missing.dtype)
-        for region in regions(missing.shape, [other.extent for other in along], 1, PASS_BYTES):
-            window = block(missing, along, region, beyond, missing.dtype)
-            result[region] = sliding.extrema(window, axis, each.extent + 1, combine)
-        missing = result
-    return missing

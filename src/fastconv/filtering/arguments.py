@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv.execution.memory import empty
+from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, PaddingMode
 
 OutputLike: TypeAlias = "Array | DTypeLike | None"
@@ -88,6 +89,23 @@ def check_axis(axis: SupportsIndex, ndim: int) -> int:
     if not -ndim <= place < ndim:
         raise np.exceptions.AxisError(place, ndim)
     return place % ndim
+
+
+def number(cval: Any) -> float:
+    """What lies beyond the array, where that is put in order: a real number."""
+    if type(cval) is float:
+        return cval
+    if cval is None or isinstance(cval, str) or np.ndim(cval) or np.iscomplexobj(cval):
+        raise TypeError(f"cval must be a real number, not {echo(cval)}")
+    return float(cval)
+
+
+def size_or_footprint(size: SizeLike, footprint: ArrayLike | None, level: int) -> SizeLike:
+    """The size, unless there is a footprint: said once, to who is so many calls up."""
+    if size is not None and footprint is not None:
+        warnings.warn("ignoring size because footprint is set", UserWarning, stacklevel=level)
+        return None
+    return size
 
 
 def check_type(dtype: np.dtype[Any]) -> None:

@@ -72,7 +72,7 @@ def block(
         for size, reach, part in zip(x.shape, reaches, region, strict=True)
     ]
     if all(len(parts) == 1 for parts in axes):
-        return x[tuple(parts[0].source for parts in axes)].astype(dtype, copy=False)
+        return np.asarray(x[tuple(parts[0].source for parts in axes)]).astype(dtype, copy=False)
     shape = [part.stop - part.start + reach.extent for part, reach in zip(region, reaches, strict=True)]
     result = empty("filter", tuple(shape), dtype)
     for parts in product(*axes):

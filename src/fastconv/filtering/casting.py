@@ -23,7 +23,8 @@ def cast(values: Array, dtype: np.dtype[Any], saturate: bool = False) -> Array:
             info = np.iinfo(dtype)
             wide = values.astype(np.float64, copy=False) if dtype.itemsize > 2 else values
             highest = np.nextafter(float(info.max) + 1, 0) if dtype.itemsize == 8 else info.max
-            return np.asarray(np.clip(np.rint(wide), info.min, highest).astype(dtype))
+            kept = np.minimum(np.fmax(np.rint(wide), info.min), highest)  # NaN becomes the lowest number
+            return np.asarray(kept.astype(dtype))
         if dtype.kind == "b":
             return np.asarray(values.astype(np.uint8) != 0)
         if dtype == np.uint32:

@@ -5,6 +5,7 @@ Called by `correlate` and `convolve` of `fastconv.ndimage`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +20,8 @@ SeparableLike = bool | Literal["auto"]
 _LEAST = 16  # weights from which lines are faster
 # How far from lines a kernel may be, of the sum of its magnitudes: as rounding them in float64, and in float32, does.
 _EXACT, _HALF_A_DIGIT = 2e-15, 3e-8
+_DIGITS = 53  # of a float64
+_LARGE = 1 << 20  # of integers that have nothing in common, as those of random numbers
 _FORCED = 1e-6  # how far from lines a kernel may be that is said to be separable: float32 rounds to 6e-8 of each weight
 
 
@@ -51,7 +54,9 @@ def between_lines(x: np.dtype[Any], out: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _sum_dtype(x: np.dtype[Any], out: np.dtype[Any]) -> np.dtype[Any]:
-    narrow = np.result_type(x, np.float32) == np.float32 and (out == np.float32 or out.itemsize == 1)
+    narrow = np.result_type(x, np.float32) == np.float32 and (
+        out == np.float32 or x.itemsize == out.itemsize == 1
+    )
     return np.dtype(np.float32 if narrow else np.float64)
 
 
@@ -60,7 +65,7 @@ def lines_of(op: str, kernel: Array, separable: SeparableLike) -> Lines | None:
     if not (isinstance(separable, (bool, np.bool)) or separable == "auto"):
         raise ValueError(f"{op}: separable is {echo(separable)}, but needs True, False or 'auto'")
     long = sum(size > 1 for size in kernel.shape)
-    if not separable or (separable == "auto" and (long < 2 or kernel.size < _LEAST)):
+    if not separable or not kernel.ndim or (separable == "auto" and (long < 2 or kernel.size < _LEAST)):
         return None
     if kernel.dtype.kind == "c" or not np.all(np.isfinite(kernel)):
         found = None
@@ -103,11 +108,26 @@ def _split(kernel: Array, line_of: Callable[[Array], tuple[Array, Array]]) -> Li
 
 
 def _through_least(matrix: Array) -> tuple[Array, Array]:
-    """The column and the row of the least number that is not 0, the column with a 1 there."""
+    """The column and the row of the least number that is not 0, the column without what all its numbers have in common:
+    both are exact where the matrix is a product of small integers, times any number."""
     magnitudes = np.where(matrix == 0, np.inf, np.abs(matrix))
     row, column = np.unravel_index(magnitudes.argmin(), matrix.shape)
+    if not matrix[row, column]:
+        return matrix[:, column], matrix[row]
+    fractions, exponents = np.frexp(matrix[:, column])
+    shifts = exponents - exponents[fractions != 0].min()
+    integers = [
+        int(np.ldexp(fraction, _DIGITS)) << int(shift) if fraction else 0
+        for fraction, shift in zip(fractions, shifts, strict=True)
+    ]
+    common = math.gcd(*integers)
+    if max(map(abs, integers)) < _LARGE * common:
+        line = np.array([value // common for value in integers], np.float64)
+    else:
+        with np.errstate(all="ignore"):
+            line = matrix[:, column] / matrix[row, column]
     with np.errstate(all="ignore"):
-        return matrix[:, column] / (matrix[row, column] or 1.0), matrix[row]
+        return line, matrix[row] / line[row]
 
 
 def _nearest(matrix: Array) -> tuple[Array, Array]:

@@ -1,57 +1,83 @@
-"""Filters of order, extrema and ranks, slab by slab; masked arrays come out masked where windows hold a masked pixel.
+"""Applies filters of order, which are extrema and ranks, to arrays with missing pixels, to stacks and to files.
 
-Called by the extrema, the ranks and the morphology of `fastconv.ndimage`.
+Called by the extrema and the ranks of `fastconv.ndimage`, which give their filters as an `OrderFilter`: their arguments
+have been read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from fastconv.filtering import arguments as read
-from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike, SizeLike
-from fastconv.filtering.blocks import Reach, reach
-from fastconv.filtering.parts import check_progress, in_slabs
+from fastconv.filtering.arguments import OutputLike
+from fastconv.filtering.blocks import Reach
+from fastconv.filtering.missing import Missing, NanPolicy, check_policy, missing_beyond, missing_pixels
+from fastconv.filtering.parts import apply
 from fastconv.progress import ProgressLike
-from fastconv.typing import Array, ArrayLike
+from fastconv.typing import Array
 
 
-def window_slabs(
-    op: str,
-    run: Callable[[Array, Array], Array],
-    first: Reach,
-    x: Array,
-    output: OutputLike,
-    progress: ProgressLike | None,
-) -> Array:
-    """A filter of order, slab by slab; `first` is how far its windows reach along the first axis."""
-    check_progress(op, progress)
-    read.real(x)
-    out = read.result_array(output, np.ma.getdata(x))
+@dataclass(frozen=True)
+class OrderFilter:
+    """A filter of order whose arguments have been read.
 
-    def into(x: Array, out: Array) -> Array | None:
-        result = run(x, out)
-        return np.ma.getmaskarray(result) if np.ma.isMaskedArray(x) else None
+    Parameters
+    ----------
+    op : str
+    reaches : sequence of Reach
+        How far its windows reach along each axis.
+    run : callable
+        ``run(x, out, cval)`` puts the filtered `x` into `out`, which may be where `x` is.
+    omit : callable
+        ``omit(x, out, cval, missing, beyond)`` does that without the missing pixels, `beyond` saying whether those
+        beyond the array are some; windows without any other may get whatever comes.
+    windows : callable
+        ``windows(missing, combine, beyond)``: of which pixels the window holds a missing one (`numpy.maximum`), or
+        nothing else (`numpy.minimum`).
+    cval : float
+    nan_policy : {"propagate", "omit"}
+    """
 
-    return read.with_mask(out, in_slabs(op, into, first, x, out, progress), output)
+    op: str
+    reaches: Sequence[Reach]
+    run: Callable[[Array, Array, float], None]
+    omit: Callable[[Array, Array, float, Missing, bool], None]
+    windows: Callable[[Missing, np.ufunc, bool], Missing]
+    cval: float
+    nan_policy: NanPolicy = "propagate"
 
+    def __post_init__(self) -> None:
+        if check_policy(self.op, self.nan_policy) == "interpolate":
+            raise ValueError(
+                f"{self.op}: nan_policy is 'interpolate', but what is put in order has no weights to scale: "
+                "needs 'omit' or 'propagate'"
+            )
 
-def first_reach(
-    ndim: int,
-    size: SizeLike,
-    window: ArrayLike | None,
-    mode: ModeLike,
-    origin: int | Iterable[int],
-    axes: AxesLike,
-) -> Reach:
-    """How far windows reach along the first axis; what does not fit is left to the filter to refuse."""
-    places = read.check_axes(axes, ndim)
-    place = 0 if len(places) == ndim else places.index(0) if 0 in places else None
-    if place is None or not ndim:
-        return Reach()
-    pixels = read.for_each(size, len(places), "size") if window is None else [*np.asarray(window).shape]
-    if len(pixels) != len(places) or pixels[place] is None:
-        return Reach()
-    mode, shift = (read.for_each(value, len(places))[place] for value in (mode, origin))
-    return reach(int(pixels[place]), int(shift), read.border(mode))
+    def into(self, x: Array, out: Array) -> Missing | None:
+        """The filtered `x` into `out`; which of its pixels are missing, where `x` is masked."""
+        masked = isinstance(x, np.ma.MaskedArray)
+        data = np.ma.getdata(x) if masked else x
+        missing = missing_pixels(x, self.nan_policy)
+        beyond = missing_beyond(self.reaches, self.cval, self.nan_policy)
+        if not beyond and (missing is None or not missing.any()):
+            self.run(data, out, self.cval)
+            return np.zeros(data.shape, bool) if masked else None
+        if missing is None:
+            missing = np.zeros(data.shape, bool)
+        if self.nan_policy == "propagate":
+            reached = self.windows(missing, np.maximum, beyond)
+            self.run(data, out, self.cval)
+            return reached
+        none = self.windows(missing, np.minimum, beyond)
+        self.omit(data, out, self.cval, missing, beyond)
+        if out.dtype.kind == "f":
+            out[none] = np.nan
+        elif not masked:
+            out[none] = 0
+        return none if masked else None
+
+    def applied(self, x: Array, output: OutputLike, progress: ProgressLike | None = None) -> Array:
+        """The filtered array, masked where `x` is; in parts where it is large or somebody wants to be told."""
+        return apply(self.op, self.into, self.reaches[0] if x.ndim else Reach(), x, output, progress)

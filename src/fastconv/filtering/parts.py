@@ -1,9 +1,9 @@
 """Cuts an array into parts that a whole filter is applied to, one at a time: those of stacks and of memory-mapped
 files, and the parts of an array that missing pixels reach.
 
-Called by the linear filters (`application.py`), the extrema and the ranks. What `blocks.py` cuts is padded and seen by
-windows; a part is an array like the whole, with the neighbours that windows reach, so that any filter can be applied to
-it.
+Called by the linear filters (`application.py`), those of order (`ordered.py`) and what is made of either. What
+`blocks.py` cuts is padded and seen by windows; a part is an array like the whole, with the neighbours that windows
+reach, so that any filter can be applied to it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv.execution.memory import empty
+from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import OutputLike
 from fastconv.filtering.blocks import Reach
 from fastconv.progress import Progress, ProgressLike
@@ -89,21 +90,50 @@ def check_progress(op: str, progress: ProgressLike | None) -> None:
         raise TypeError(f"{op}: progress is {echo(progress)}, but needs True, False or a function")
 
 
-def in_slabs(
-    op: str, into: Into, reach: Reach, x: Array, out: Array, progress: ProgressLike | None
+def apply(
+    op: str,
+    into: Into,
+    reach: Reach | None,
+    x: Array,
+    output: OutputLike,
+    progress: ProgressLike | None,
+    *,
+    complex_result: bool = False,
+) -> Array:
+    """What `into` makes of the array, with the mask that it gives; slab by slab where that is wanted.
+
+    `reach` is how far it reaches along the first axis; None where that cannot be cut.
+    """
+    check_progress(op, progress)
+    data = np.ma.getdata(x) if isinstance(x, np.ma.MaskedArray) else x
+    out = read.result_array(output, data, complex_result=complex_result)
+    parts = wants_parts(x, output, progress)
+    mask = _in_slabs(op, into, reach, x, out, progress) if parts else into(x, out)
+    return read.with_mask(out, mask, output)
+
+
+def _in_slabs(
+    op: str, into: Into, reach: Reach | None, x: Array, out: Array, progress: ProgressLike | None
 ) -> Array | None:
-    """`x`, filtered into `out` slab by slab, and the mask of the result; `reach` is that along the first axis.
+    """`x`, filtered into `out` slab by slab, and the mask of the result.
 
     A result that lies where the array does is not cut where windows reach from one slab to the next.
     """
     x = x if np.ma.isMaskedArray(x) else np.asarray(x)
-    whole = not x.ndim or (reach.extent and np.may_share_memory(x, out))
-    parts = [slice(None)] if whole else slabs(out.shape, reach)
-    told, mask = Progress(progress or False, 0, len(parts), "slabs"), None
-    if whole:
+    if not x.ndim:
+        mask = into(x, out)
+        Progress(progress or False, 0, 1, "slabs")(1)
+        return mask
+    mask = into(x[:0], out[:0])  # refuses what does not fit before anybody is told that work has begun
+    if reach is None or (reach.extent and np.may_share_memory(x, out)):
+        told = Progress(progress or False, 0, 1, "slabs")
         mask = into(x, out)
         told(1)
         return mask
+    if mask is not None:
+        mask = np.zeros(out.shape, bool)
+    parts = slabs(out.shape, reach)
+    told = Progress(progress or False, 0, len(parts), "slabs")
     along = [reach, *(Reach() for _ in out.shape[1:])]
     for count, rows in enumerate(parts, 1):
         piece = part(x, along, (rows, *(slice(0, n) for n in out.shape[1:])))
@@ -113,8 +143,7 @@ def in_slabs(
         missing = into(piece.x, target)
         if target.shape != out[rows].shape:
             out[rows] = target[piece.inner]
-        if missing is not None:
-            mask = np.zeros(out.shape, bool) if mask is None else mask
+        if mask is not None and missing is not None:
             mask[rows] = missing[piece.inner]
         told(count)
     return mask

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.execution.memory import empty
+from fastconv.filtering.casting import cast
 from fastconv.typing import Array
 
 Pass = Callable[[Array, Array], None]  # from, into
@@ -24,11 +25,15 @@ def run(
     passes: Sequence[Pass],
     between: np.dtype[Any] | None = None,
     pair: Pair | None = None,
+    saturate: bool = False,
 ) -> Array:
-    """`x` through all passes into `out`; what lies between two of them has the dtype of `out`, or that one."""
+    """`x` through all passes into `out`; what lies between two of them has the dtype of `out`, or that one.
+
+    Without a pass `x` is copied, and kept in range where that is wanted of what passes give.
+    """
     if not passes:
         with np.errstate(all="ignore"):
-            out[...] = x
+            out[...] = cast(x, out.dtype, True) if saturate and out.dtype.kind in "iu" else x
         return out
     if np.may_share_memory(x, out):
         out[...] = run(x, empty("filter", out.shape, out.dtype), passes, between, pair)
@@ -62,8 +67,8 @@ def run(
     return out
 
 
-def between(result: np.dtype[Any], saturate: bool) -> np.dtype[Any] | None:
+def between(x: np.dtype[Any], result: np.dtype[Any], saturate: bool) -> np.dtype[Any] | None:
     """What lies between two passes where integers are rounded once, at the end; None: the dtype of the result."""
     if not saturate or result.kind not in "iu":
         return None
-    return np.dtype(np.float32 if result.itemsize == 1 else np.float64)
+    return np.dtype(np.float32 if x.itemsize == result.itemsize == 1 else np.float64)

@@ -19,7 +19,7 @@ from fastconv.caches import kept
 from fastconv.execution.memory import empty
 from fastconv.filtering.blocks import Reach
 from fastconv.ops.conv import conv2d
-from fastconv.typing import Array, BackendName
+from fastconv.typing import Array, BackendName, Precision
 
 _TRANSFORMS = 100  # weights from which the engine may take transforms
 _LONG_ROW = 256
@@ -30,20 +30,22 @@ _KEPT = 512  # weights of a kernel that are rounded once for many calls
 _INTERLEAVED = 81  # weights up to which a kernel with holes is faster than planes one by one
 
 
-def correlate_block(x: Array, kernel: Array, backend: BackendName | None) -> Array:
+def correlate_block(
+    x: Array, kernel: Array, backend: BackendName | None, precision: Precision = "strict"
+) -> Array:
     """The sums of all windows that lie within `x`, which is float32 or float64, as is the result."""
     kernel = as_dtype(kernel, x.dtype)
     axes = [axis for axis, size in enumerate(kernel.shape) if size > 1]
     if not axes:
-        return x * kernel.reshape(())
+        return np.asarray(x * kernel.reshape(()))
     shape = tuple(size - taps + 1 for size, taps in zip(x.shape, kernel.shape, strict=True))
     if len(axes) > 2:
-        return _over_leading(x, kernel, axes, shape, backend)
+        return _over_leading(x, kernel, axes, shape, backend, precision)
     inner = math.prod(x.shape[axes[-1] + 1 :])
     if 1 < inner < 16 and kernel.size > _INTERLEAVED:
         planes = np.moveaxis(x.reshape(*x.shape[: axes[-1] + 1], inner), -1, 0)
         sums = correlate_block(
-            np.ascontiguousarray(planes), kernel.reshape(1, *kernel.shape[: axes[-1] + 1]), backend
+            np.ascontiguousarray(planes), kernel.reshape(1, *kernel.shape[: axes[-1] + 1]), backend, precision
         )
         return np.moveaxis(sums, 0, -1).reshape(shape)
     if len(axes) == 1 and inner < 16:
@@ -59,12 +61,17 @@ def correlate_block(x: Array, kernel: Array, backend: BackendName | None) -> Arr
         image = x.reshape(math.prod(x.shape[:first]), x.shape[first] * between, x.shape[second] * inner)
         weight = kernel.reshape(1, 1, kernel.shape[first], kernel.shape[second])
         dilation = between, inner
-    sums = conv2d(image[:, None], weight, dilation=dilation, precision="strict", backend=backend)
+    sums = conv2d(image[:, None], weight, dilation=dilation, precision=precision, backend=backend)
     return sums.reshape(shape)
 
 
 def correlate_whole(
-    x: Array, kernel: Array, reaches: Sequence[Reach], out: Array, backend: BackendName | None
+    x: Array,
+    kernel: Array,
+    reaches: Sequence[Reach],
+    out: Array,
+    backend: BackendName | None,
+    precision: Precision = "strict",
 ) -> bool:
     """The sums by a large kernel over the last two axes, zeros beyond, without a copy of the array or its border.
 
@@ -85,7 +92,7 @@ def correlate_whole(
         padding.append((reach.before, after))
     kernel = as_dtype(kernel, x.dtype).reshape(1, 1, *kernel.shape[-2:])
     conv2d(
-        x.reshape(-1, 1, *x.shape[-2:]), kernel, padding=(padding[0], padding[1]), precision="strict",
+        x.reshape(-1, 1, *x.shape[-2:]), kernel, padding=(padding[0], padding[1]), precision=precision,
         out=out.reshape(-1, 1, *out.shape[-2:]), backend=backend,
     )  # fmt: skip
     return True
@@ -138,10 +145,11 @@ def _largest_weights(magnitudes: Array) -> Iterator[Array]:
     if magnitudes.size > _SORTED:
         places = np.argpartition(magnitudes, -_SORTED)[-_SORTED:]
     order = places[np.argsort(-magnitudes[places], kind="stable")]
+    order = order[magnitudes[order] > 0]  # a weight of 0 sees no pixel, and does not begin to
     sizes = magnitudes[order]
     starts = np.flatnonzero(np.concatenate([[True], sizes[1:] != sizes[:-1]]))
     ends = np.append(starts[1:], order.size)
-    if order.size < magnitudes.size:
+    if places.size < magnitudes.size:
         starts, ends = starts[:-1], ends[:-1]  # of the last size, some are not here
     for start, end in zip(starts[:_MOVED], ends, strict=False):
         yield order[start:end]
@@ -153,6 +161,7 @@ def _over_leading(
     axes: list[int],
     shape: tuple[int, ...],
     backend: BackendName | None,
+    precision: Precision,
 ) -> Array:
     """Where the kernel extends along more than two axes: the weights along the first ones are those of channels."""
     lead, first, second = axes[:-2], *axes[-2:]
@@ -174,7 +183,7 @@ def _over_leading(
         channels = stack.reshape(math.prod(taps), batch, rest[first] * between, columns)
         sums = conv2d(
             channels.swapaxes(0, 1), weight, dilation=(between, math.prod(rest[second + 1 :])),
-            precision="strict", backend=backend,
+            precision=precision, backend=backend,
         )  # fmt: skip
         result[corner] = sums.reshape(left)
     return np.moveaxis(result, range(len(lead)), lead)

@@ -18,7 +18,7 @@ from fastconv.filtering.casting import cast
 from fastconv.filtering.pictures import as_pictures
 from fastconv.filtering.planes import as_dtype, correlate_block, correlate_whole
 from fastconv.problem.filtering import Weights
-from fastconv.typing import Array, BackendName
+from fastconv.typing import Array, BackendName, Precision
 
 # A product: offsets into a window of the pixels that are added up first, their signs, and the weight.
 Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...], float]
@@ -66,21 +66,42 @@ def correlate(
     *,
     saturate: bool = False,
     backend: BackendName | None = None,
+    precision: Precision = "strict",
 ) -> None:
     """Put into `out` the sums over the windows of `x`, whose kernel has as many axes; they do not overlap in memory."""
     dtype = _sum_dtype(x.dtype, kernel, cval, out.dtype)
     check = out.dtype.kind in "biu" and not saturate and not _exact(x.dtype, kernel, cval, dtype)
     if weigh_pictures(x, [Weighing(kernel, terms)], reaches, cval, out, saturate, backend):
         return
-    if dtype == x.dtype and not cval and correlate_whole(x, kernel, reaches, out, backend):
+    gaps = x.dtype.kind == "f" and not kernel.all()
+    if gaps and np.isfinite(x).all() and math.isfinite(cval):
+        gaps = False
+    if (
+        dtype == x.dtype
+        and not cval
+        and not gaps
+        and correlate_whole(x, kernel, reaches, out, backend, precision)
+    ):
         return
     extents = [reach.extent for reach in reaches]
     for region in regions(out.shape, extents, dtype.itemsize):
         window = block(x, reaches, region, cval, dtype)
-        sums = correlate_block(np.ascontiguousarray(window), kernel, backend)
+        sums = correlate_block(np.asarray(window, order="C"), kernel, backend, precision)
+        if gaps:
+            sums = _seen(window, sums, kernel, backend)
         if check:
             sums = _in_order(window, sums, kernel, terms())
         out[region] = cast(sums, out.dtype, saturate)
+
+
+def _seen(window: Array, sums: Array, kernel: Array, backend: BackendName | None) -> Array:
+    """A weight of 0 sees no pixel, whatever that is, as in the kernels of pictures: 0 times NaN would be NaN."""
+    finite = np.isfinite(window)
+    if finite.all():
+        return sums
+    seen = correlate_block((~finite).astype(window.dtype), (kernel != 0).astype(np.float64), backend) > 0.5
+    clean = correlate_block(np.where(finite, window, window.dtype.type(0)), kernel, backend)
+    return np.where(np.isfinite(sums) | seen, sums, clean)
 
 
 class Weighing(NamedTuple):
@@ -218,7 +239,7 @@ def _in_order(window: Array, sums: Array, kernel: Array, terms: Sequence[Term]) 
 def _sum_terms(window: Array, shape: tuple[int, ...], terms: Sequence[Term]) -> Array:
     total = np.zeros(shape)
     for region in regions(shape, [0] * len(shape), total.itemsize, _PIECE):
-        target = total[region]
+        target = total[region] if shape else total
         for offsets, signs, weight in terms:
             values = [
                 window[

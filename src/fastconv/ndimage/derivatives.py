@@ -8,9 +8,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from fastconv.filtering import arguments as read
-from fastconv.filtering.application import NanPolicy
+from fastconv.filtering.application import LinearFilter
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
+from fastconv.filtering.blocks import Reach, reach
 from fastconv.filtering.casting import cast
+from fastconv.filtering.missing import NanPolicy
 from fastconv.ndimage.linear import Line, correlate1d, line_filter
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
@@ -128,13 +130,15 @@ def laplace(
     *,
     axes: AxesLike = None,
     saturate: bool = False,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
     """The sum of the second differences along all axes.
 
     Parameters
     ----------
-    input, output, mode, cval, saturate, backend
+    input, output, mode, cval, saturate, nan_policy, progress, backend
         As for `prewitt`.
     axes : int or sequence of int, optional
         Those to sum over; all by default.
@@ -142,6 +146,10 @@ def laplace(
     Returns
     -------
     ndarray
+
+    Notes
+    -----
+    The window of a pixel, which missing ones reach, is a cross of itself and its neighbours along `axes`.
 
     Examples
     --------
@@ -151,13 +159,27 @@ def laplace(
     array([ 0,  1, -2,  1,  0])
     """
 
+    x = read.array(input)
+    places = read.check_axes(axes, x.ndim)
+    modes = read.for_each(mode, len(places), "mode")
+    weights = [1, -2, 1]
+
     def second(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
-        return correlate1d(x, [1, -2, 1], axis, output, mode, cval, backend=backend)
+        return correlate1d(x, weights, axis, output, mode, cval, backend=backend)
 
-    def whole(output: OutputLike) -> Array:
-        return generic_laplace(input, second, output, mode, cval, axes=axes)
+    def run(x: Array, out: Array, cval: complex) -> None:
+        def whole(output: OutputLike) -> Array:
+            return generic_laplace(x, second, output, modes, cval, axes=places)
 
-    return saturated(whole, input, output) if saturate else whole(output)
+        saturated(whole, x, out) if saturate else whole(out)
+
+    # A window is a cross: lines through its pixel.
+    lines = [[Reach()] * x.ndim for _ in places]
+    for line, place, each in zip(lines, places, modes, strict=True):
+        line[place] = reach(len(weights), 0, read.border(each))
+    box = [max(line[axis] for line in lines) if lines else Reach() for axis in range(x.ndim)]
+    linear = LinearFilter("laplace", run, box, [np.array(weights)], cval, nan_policy, saturate, lines)
+    return linear.applied(x, output, progress)
 
 
 def generic_laplace(

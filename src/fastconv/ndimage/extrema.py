@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from collections.abc import Iterable
+from typing import SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
-from fastconv.filtering import passes, sliding
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike, SizeLike
-from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
-from fastconv.filtering.casting import cast
-from fastconv.filtering.network import MOST_PIXELS, extreme_steps, ranked_pictures
-from fastconv.filtering.ordered import first_reach, window_slabs
-from fastconv.filtering.parts import wants_parts
-from fastconv.filtering.pictures import as_pictures
-from fastconv.ndimage.means import read_window
+from fastconv.filtering.blocks import Reach, reach
+from fastconv.filtering.extrema import box_filter, footprint_filter
+from fastconv.filtering.missing import NanPolicy
+from fastconv.ndimage.means import window_reach
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -36,6 +29,7 @@ def minimum_filter1d(
     cval: float = 0.0,
     origin: SupportsIndex = 0,
     *,
+    nan_policy: NanPolicy = "propagate",
     progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
@@ -48,6 +42,8 @@ def minimum_filter1d(
         Pixels of the window.
     axis, output, mode, cval, origin, progress, backend
         As for `correlate1d`.
+    nan_policy : {"propagate", "omit"}
+        As for `minimum_filter`.
 
     Returns
     -------
@@ -64,7 +60,9 @@ def minimum_filter1d(
     >>> ndimage.minimum_filter1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), size=3)
     array([2, 0, 0, 0, 1, 1, 0, 0])
     """
-    return _along(input, size, axis, output, mode, cval, origin, np.minimum, backend, progress)
+    return one_axis(
+        "minimum_filter1d", input, size, axis, output, mode, cval, origin, np.minimum, nan_policy, progress, backend
+    )  # fmt: skip
 
 
 def maximum_filter1d(
@@ -76,6 +74,7 @@ def maximum_filter1d(
     cval: float = 0.0,
     origin: SupportsIndex = 0,
     *,
+    nan_policy: NanPolicy = "propagate",
     progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
@@ -83,7 +82,7 @@ def maximum_filter1d(
 
     Parameters
     ----------
-    input, size, axis, output, mode, cval, origin, progress, backend
+    input, size, axis, output, mode, cval, origin, nan_policy, progress, backend
         As for `minimum_filter1d`.
 
     Returns
@@ -97,7 +96,9 @@ def maximum_filter1d(
     >>> ndimage.maximum_filter1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), size=3)
     array([8, 8, 8, 4, 9, 9, 9, 9])
     """
-    return _along(input, size, axis, output, mode, cval, origin, np.maximum, backend, progress)
+    return one_axis(
+        "maximum_filter1d", input, size, axis, output, mode, cval, origin, np.maximum, nan_policy, progress, backend
+    )  # fmt: skip
 
 
 def minimum_filter(
@@ -110,6 +111,7 @@ def minimum_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
     progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
@@ -128,16 +130,26 @@ def minimum_filter(
         As for `correlate1d`; one value for all of `axes`, or, where the window is a box, one for each.
     axes : int or sequence of int, optional
         Those along which the window extends; all by default.
+    nan_policy : {"propagate", "omit"}
+        What becomes of windows with missing pixels, which are NaN and masked ones: they are missing, too; or the result
+        is that of the window's other pixels. A window without any pixel gives NaN, or 0 where the result is of
+        integers. With ``cval=nan`` the pixels beyond the array are missing for ``"omit"``. There is nothing that
+        ``"interpolate"`` could scale: it is refused.
 
     Returns
     -------
     ndarray
+        A masked array where `input` is one: masked are the missing pixels.
+
+    Raises
+    ------
+    ValueError, RuntimeError, TypeError
+        If an argument does not fit, of the type that SciPy raises.
 
     Notes
     -----
     The time of boxes grows with the logarithm of their size, that of footprints with the number of their rows.
-    A NaN reaches the windows that hold it; in SciPy that depends on where it stands in them. So does a masked pixel,
-    and the result is masked there.
+    A NaN reaches the windows that hold it; in SciPy that depends on where it stands in them.
 
     Examples
     --------
@@ -147,10 +159,13 @@ def minimum_filter(
     array([[0, 0, 1],
            [0, 1, 2],
            [3, 4, 5]])
+    >>> ndimage.minimum_filter([4, np.nan, 7, 5, 6], size=3, nan_policy="omit")
+    array([4., 4., 5., 5., 5.])
     """
     return extreme_filter(
-        input, size, footprint, None, output, mode, cval, origin, np.minimum, axes, backend, progress
-    )
+        "minimum_filter", input, size, footprint, None, output, mode, cval, origin, np.minimum, axes,
+        nan_policy, progress, backend,
+    )  # fmt: skip
 
 
 def maximum_filter(
@@ -163,6 +178,7 @@ def maximum_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
     progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
@@ -170,7 +186,7 @@ def maximum_filter(
 
     Parameters
     ----------
-    input, size, footprint, output, mode, cval, origin, axes, progress, backend
+    input, size, footprint, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `minimum_filter`.
 
     Returns
@@ -187,11 +203,13 @@ def maximum_filter(
            [6, 7, 8]])
     """
     return extreme_filter(
-        input, size, footprint, None, output, mode, cval, origin, np.maximum, axes, backend, progress
-    )
+        "maximum_filter", input, size, footprint, None, output, mode, cval, origin, np.maximum, axes,
+        nan_policy, progress, backend,
+    )  # fmt: skip
 
 
-def _along(
+def one_axis(
+    op: str,
     input: ArrayLike,
     size: SupportsIndex,
     axis: SupportsIndex,
@@ -200,106 +218,20 @@ def _along(
     cval: float,
     origin: SupportsIndex,
     combine: np.ufunc,
-    backend: BackendName | None,
-    progress: ProgressLike | None = None,
-) -> Array:
-    array = read.array(input)
-    if wants_parts(array, output, progress):
-
-        def run(x: Array, out: Array) -> Array:
-            return _along_whole(x, size, axis, out, mode, cval, origin, combine, backend)
-
-        first = read_window(array, size, axis, mode, origin)[3][0]
-        return window_slabs("ndimage", run, first, array, output, progress)
-    return _along_whole(array, size, axis, output, mode, cval, origin, combine, backend)
-
-
-def _along_whole(
-    input: ArrayLike,
-    size: SupportsIndex,
-    axis: SupportsIndex,
-    output: OutputLike,
-    mode: BorderName,
-    cval: float,
-    origin: SupportsIndex,
-    combine: np.ufunc,
+    nan_policy: NanPolicy,
+    progress: ProgressLike | None,
     backend: BackendName | None,
 ) -> Array:
-    if isinstance(input, np.ma.MaskedArray):
-        data, masked = np.ma.getdata(input), np.ma.getmaskarray(input)
-        result = _along_whole(data, size, axis, output, mode, cval, origin, combine, backend)
-        mask = _along_whole(masked, size, axis, None, mode, 0.0, origin, np.maximum, backend)
-        return read.with_mask(result, mask, output)
-    x, place, count, reaches = read_window(read.real(input), size, axis, mode, origin)
-    out = read.result_array(output, x)
-    _check_types(x, out)
-    if _on_pictures(x, reaches, cval, out, combine, backend):
-        return out
-    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-    dtype = _block_dtype(x.dtype, reaches, cval)
-    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
-        window = block(x, reaches, region, cval, dtype)
-        target[region] = cast(sliding.extrema(window, place, count, combine), out.dtype)
-    if target is not out:
-        out[...] = target
-    return out
-
-
-def _on_pictures(
-    x: Array, reaches: list[Reach], cval: float, out: Array, combine: np.ufunc, backend: BackendName | None
-) -> bool:
-    """The extrema of boxes in a single way through the array, where the backend has one."""
-    if x.dtype != out.dtype or _block_dtype(x.dtype, reaches, cval) != x.dtype or np.may_share_memory(x, out):
-        return False
-    pictures = as_pictures(x, out, reaches, cval, backend)
-    if pictures is None:
-        return False
-    pictures.filters.extrema(pictures.window, combine is np.maximum, pictures.x, pictures.out)
-    return True
-
-
-@dataclass(frozen=True)
-class _Extreme:
-    """The extrema along one axis as a pass."""
-
-    size: int
-    axis: int
-    mode: BorderName
-    cval: float
-    origin: int
-    combine: np.ufunc
-    backend: BackendName | None
-
-    def __call__(self, x: Array, out: Array) -> None:
-        _along_whole(
-            x, self.size, self.axis, out, self.mode, self.cval, self.origin, self.combine, self.backend
-        )
-
-
-def _two_extremes(first: _Extreme, second: _Extreme, x: Array, out: Array) -> bool:
-    reaches = [Reach()] * x.ndim
-    for each in (first, second):
-        reaches[each.axis] = read_window(x, each.size, each.axis, each.mode, each.origin)[3][each.axis]
-    return _on_pictures(x, reaches, first.cval, out, first.combine, first.backend)
-
-
-def _check_types(x: Array, out: Array) -> None:
-    read.check_type(x.dtype)
-    read.check_type(out.dtype)
-
-
-def _block_dtype(dtype: np.dtype[Any], reaches: Sequence[Reach], cval: float) -> np.dtype[Any]:
-    """That of the array, or float64 where it does not hold the constant that lies beyond."""
-    dtype = dtype.newbyteorder("=")
-    if all(each.mode != "zeros" or not each.extent for each in reaches):
-        return dtype
-    with np.errstate(all="ignore"):
-        held = cast(np.array(cval, np.float64), dtype)
-    same = held == cval or (held != held and cval != cval)
-    return dtype if same else np.dtype(np.float64)
+    """Maxima or minima along one axis."""
+    x = read.array(input)
+    read.real(x)
+    cval = read.number(cval)
+    steps = [(read.check_axis(axis, x.ndim), window_reach(size, mode, origin))]
+    return box_filter(op, x.ndim, steps, cval, combine, nan_policy, backend).applied(x, output, progress)
 
 
 def extreme_filter(
+    op: str,
     input: ArrayLike,
     size: SizeLike,
     footprint: ArrayLike | None,
@@ -310,55 +242,13 @@ def extreme_filter(
     origin: int | Iterable[int],
     combine: np.ufunc,
     axes: AxesLike,
-    backend: BackendName | None = None,
-    progress: ProgressLike | None = None,
-) -> Array:
-    """Maxima or minima over a box, a footprint, or a footprint with heights that are added or taken off."""
-    array = read.array(input)
-
-    def run(x: Array, out: OutputLike) -> Array:
-        return _extreme_whole(x, size, footprint, structure, out, mode, cval, origin, combine, axes, backend)
-
-    if not wants_parts(array, output, progress):
-        return run(array, output)
-    window = structure if footprint is None else footprint
-    first = first_reach(array.ndim, size, window, mode, origin, axes)
-    return window_slabs("ndimage", run, first, array, output, progress)
-
-
-def _extreme_whole(
-    input: ArrayLike,
-    size: SizeLike,
-    footprint: ArrayLike | None,
-    structure: ArrayLike | None,
-    output: OutputLike,
-    mode: ModeLike,
-    cval: float,
-    origin: int | Iterable[int],
-    combine: np.ufunc,
-    axes: AxesLike,
+    nan_policy: NanPolicy,
+    progress: ProgressLike | None,
     backend: BackendName | None,
 ) -> Array:
-    if isinstance(input, np.ma.MaskedArray):
-        result = _extreme_whole(
-            np.ma.getdata(input),
-            size,
-            footprint,
-            structure,
-            output,
-            mode,
-            cval,
-            origin,
-            combine,
-            axes,
-            backend,
-        )
-        flat = footprint
-        if footprint is None and structure is not None:
-            flat = np.ones_like(np.asarray(structure), bool)
-        return read.with_mask(result, masked_windows(input, size, flat, mode, origin, axes, backend), output)
-    if size is not None and footprint is not None:
-        warnings.warn("ignoring size because footprint is set", UserWarning, stacklevel=3)
+    """Maxima or minima over a box, a footprint, or a footprint with heights that are added or taken off."""
+    x = read.array(input)
+    size = read.size_or_footprint(size, footprint, 4)
     shape: NDArray[np.bool_] | None = None
     heights: Array | None = None
     if footprint is not None:
@@ -373,12 +263,12 @@ def _extreme_whole(
             raise ValueError("All-zero footprint is not supported.")
         if shape.all():
             size, shape = shape.shape, None
-    x = read.real(input)
-    out = read.result_array(output, x)
+    read.real(x)
+    cval = read.number(cval)
     places = read.check_axes(axes, x.ndim)
     if shape is None:
-        assert size is not None
-        return _box(x, size, out, mode, cval, origin, combine, places, backend)
+        steps = _box_steps(places, size, mode, origin)
+        return box_filter(op, x.ndim, steps, cval, combine, nan_policy, backend).applied(x, output, progress)
     shape = read.widen(shape, places, x.ndim)
     if heights is not None:
         if heights.ndim != len(places):
@@ -388,87 +278,27 @@ def _extreme_whole(
         heights = read.widen(heights, places, x.ndim, "structure")
         if heights.shape != shape.shape:
             raise RuntimeError(f"structure has shape {heights.shape}, but footprint has {shape.shape}")
+        if not shape.any():
+            raise ValueError("All-zero footprint is not supported.")
     origins = read.spread(read.for_each(origin, len(places), "origin"), places, x.ndim, 0)
     for shift, pixels in zip(origins, shape.shape, strict=True):
         read.check_origin(shift, pixels)
     border = read.one_border(mode)
     reaches = [reach(pixels, shift, border) for pixels, shift in zip(shape.shape, origins, strict=True)]
-    _check_types(x, out)
-    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-    dtype = x.dtype.newbyteorder("=")
-    if heights is not None and dtype == np.bool_:
-        dtype = np.dtype(np.uint8)
-    held = cast(np.array(cval, np.float64), dtype)[()]
-    few = heights is None and np.count_nonzero(shape) <= MOST_PIXELS
-    if few and ranked_pictures(x, shape, extreme_steps(shape, combine), reaches, held, target, backend):
-        return _moved(target, out)
-    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
-        window = block(x, reaches, region, held, dtype)
-        if heights is None:
-            values = sliding.extrema_within(window, shape, combine)
-        else:
-            values = _with_heights(window, shape, heights, combine)
-        target[region] = cast(values, out.dtype)
-    return _moved(target, out)
+    filtered = footprint_filter(op, shape, heights, reaches, cval, combine, nan_policy, backend)
+    return filtered.applied(x, output, progress)
 
 
-def masked_windows(
-    x: Array,
-    size: SizeLike,
-    footprint: ArrayLike | None,
-    mode: ModeLike,
-    origin: int | Iterable[int],
-    axes: AxesLike,
-    backend: BackendName | None,
-) -> Array:
-    """Of which pixels the window holds a masked one."""
-    size = size if footprint is None else None
-    mask = np.ma.getmaskarray(x)
-    return extreme_filter(mask, size, footprint, None, None, mode, 0.0, origin, np.maximum, axes, backend)
-
-
-def _moved(result: Array, out: Array) -> Array:
-    if result is not out:
-        out[...] = result
-    return out
-
-
-def _box(
-    x: Array,
-    size: int | Iterable[int],
-    out: Array,
-    mode: ModeLike,
-    cval: float,
-    origin: int | Iterable[int],
-    combine: np.ufunc,
-    places: tuple[int, ...],
-    backend: BackendName | None,
-) -> Array:
+def _box_steps(
+    places: tuple[int, ...], size: SizeLike, mode: ModeLike, origin: int | Iterable[int]
+) -> list[tuple[int, Reach]]:
+    """The axes that a box reaches along, and how far."""
     given = [
         read.for_each(value, len(places), name)
         for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
     ]
-
-    steps = [
-        _Extreme(int(size), place, mode, cval, origin, combine, backend)
+    return [
+        (place, window_reach(size, mode, origin))
         for place, size, mode, origin in zip(places, *given, strict=True)
         if size > 1
     ]
-    return passes.run(x, out, steps, pair=_two_extremes)
-
-
-def _with_heights(x: Array, footprint: NDArray[np.bool_], heights: Array, combine: np.ufunc) -> Array:
-    """Dilation adds the heights before the maximum is taken, erosion takes them off before the minimum.
-
-    As in SciPy, sums have the dtype of `x`, so that those of integers wrap, all but that of the window's first pixel.
-    """
-    shape = tuple(size - taps + 1 for size, taps in zip(x.shape, footprint.shape, strict=True))
-    sign = 1.0 if combine is np.maximum else -1.0
-    result = None
-    for corner in np.argwhere(footprint):
-        part = x[tuple(slice(step, step + size) for step, size in zip(corner, shape, strict=True))]
-        value = part + sign * heights[tuple(corner)]
-        result = value if result is None else combine(result, cast(value, x.dtype), out=result)
-    if result is None:
-        raise ValueError("All-zero footprint is not supported.")
-    return np.asarray(result)

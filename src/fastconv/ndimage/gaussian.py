@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
 
 from fastconv.filtering import arguments as read
-from fastconv.filtering.application import NanPolicy
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
+from fastconv.filtering.blocks import Reach, reach
+from fastconv.filtering.missing import NanPolicy, check_policy
+from fastconv.filtering.parts import apply
 from fastconv.ndimage.derivatives import generic_gradient_magnitude, generic_laplace, saturated
-from fastconv.ndimage.linear import Line, correlate1d, line_filter
+from fastconv.ndimage.linear import Line, line_filter
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -79,11 +81,21 @@ def gaussian_filter1d(
     >>> ndimage.gaussian_filter1d(np.array([0.0, 0, 1, 0, 0]), 0.5).round(3)
     array([0.   , 0.106, 0.787, 0.106, 0.   ])
     """
-    weights = _weights(sigma, order, truncate, radius)
-    return correlate1d(
-        input, weights, axis, output, mode, cval,
-        saturate=saturate, nan_policy=nan_policy, progress=progress, backend=backend,
-    )  # fmt: skip
+    x = read.array(input)
+    line = Line(
+        _weights(sigma, order, truncate, radius), read.check_axis(axis, x.ndim), mode, cval, saturate, backend
+    )
+    _check_orders("gaussian_filter1d", [order], nan_policy)
+    linear = line_filter("gaussian_filter1d", [line], x.ndim, cval, nan_policy, saturate)
+    return linear.applied(x, output, progress)
+
+
+def _check_orders(op: str, orders: Iterable[int], nan_policy: NanPolicy) -> None:
+    """The weights of a derivative sum to 0, or to what a sampled Gaussian leaves of that."""
+    if nan_policy == "interpolate" and any(orders):
+        raise ValueError(
+            f"{op}: nan_policy is 'interpolate', but the weights of a derivative sum to 0: needs 'omit' or 'propagate'"
+        )
 
 
 def _weights(sigma: SupportsFloat, order: int, truncate: float, radius: int | None) -> Array:
@@ -155,6 +167,7 @@ def gaussian_filter(
         for place, order, sigma, mode, radius in zip(places, *given, strict=True)
         if sigma > 1e-15
     ]
+    _check_orders("gaussian_filter", given[0], nan_policy)
     linear = line_filter("gaussian_filter", steps, x.ndim, cval, nan_policy, saturate)
     return linear.applied(x, output, progress)
 
@@ -191,17 +204,9 @@ def gaussian_laplace(
     >>> ndimage.gaussian_laplace(spot, 1)[2].round(3)
     array([ 0.055, -0.096, -0.318, -0.096,  0.055])
     """
-    x, saturate = read.array(input), kwargs.pop("saturate", False)
-    spreads = _spreads(sigma, axes, x.ndim)
-
-    def second(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
-        order = [2 if i == axis else 0 for i in range(x.ndim)]
-        return gaussian_filter(x, spreads, order, output, mode, cval, **kwargs)
-
-    def whole(output: OutputLike) -> Array:
-        return generic_laplace(x, second, output, mode, cval, axes=axes)
-
-    return saturated(whole, x, output) if saturate else whole(output)
+    return _of_derivatives(
+        "gaussian_laplace", generic_laplace, 2, input, sigma, output, mode, cval, axes, kwargs
+    )
 
 
 def gaussian_gradient_magnitude(
@@ -227,6 +232,10 @@ def gaussian_gradient_magnitude(
     -------
     ndarray
 
+    Notes
+    -----
+    The array is smoothed along `axes` only. SciPy's smooths along the others, too, where `sigma` is a number.
+
     Examples
     --------
     >>> import numpy as np
@@ -236,19 +245,49 @@ def gaussian_gradient_magnitude(
            [2.24, 2.3 , 2.24],
            [1.54, 1.63, 1.54]])
     """
-    x, saturate = read.array(input), kwargs.pop("saturate", False)
-    spreads = _spreads(sigma, axes, x.ndim)
-
-    def first(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
-        order = [1 if i == axis else 0 for i in range(x.ndim)]
-        return gaussian_filter(x, spreads, order, output, mode, cval, **kwargs)
-
-    def whole(output: OutputLike) -> Array:
-        return generic_gradient_magnitude(x, first, output, mode, cval, axes=axes)
-
-    return saturated(whole, x, output) if saturate else whole(output)
+    return _of_derivatives(
+        "gaussian_gradient_magnitude", generic_gradient_magnitude, 1, input, sigma, output, mode, cval, axes, kwargs
+    )  # fmt: skip
 
 
-def _spreads(sigma: SupportsFloat | Iterable[float], axes: AxesLike, ndim: int) -> list[float]:
-    places = read.check_axes(axes, ndim)
-    return read.spread(read.for_each(sigma, len(places), "sigma"), places, ndim, 0)
+def _of_derivatives(
+    op: str,
+    combined: Callable[..., Array],
+    order: int,
+    input: ArrayLike,
+    sigma: SupportsFloat | Iterable[float],
+    output: OutputLike,
+    mode: ModeLike,
+    cval: complex,
+    axes: AxesLike,
+    options: dict[str, Any],
+) -> Array:
+    """What is made of the derivatives of that order along each axis; `options` are those of `gaussian_filter`."""
+    x = read.array(input)
+    progress, saturate = options.pop("progress", None), options.pop("saturate", False)
+    places = read.check_axes(axes, x.ndim)
+    spreads = read.spread(read.for_each(sigma, len(places), "sigma"), places, x.ndim, 0)
+    modes = read.for_each(mode, len(places), "mode")
+    _check_orders(op, [order], check_policy(op, options.get("nan_policy", "propagate")))
+
+    def derivative(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
+        orders = [order if i == axis else 0 for i in range(x.ndim)]
+        return gaussian_filter(x, spreads, orders, output, mode, cval, **options)
+
+    def into(x: Array, out: Array) -> Array | None:
+        def whole(output: OutputLike) -> Array:
+            return combined(x, derivative, output, modes, cval, axes=places)
+
+        result = saturated(whole, x, out) if saturate else whole(out)
+        return np.ma.getmaskarray(result) if np.ma.isMaskedArray(result) else None
+
+    first = None
+    if len(set(modes)) == 1 and x.ndim and spreads[0] > 1e-15:
+        # As SciPy's, each derivative has one border for all axes.
+        radii = read.for_each(options.get("radius"), x.ndim, "radius")
+        taps = _weights(spreads[0], order, options.get("truncate", 4.0), radii[0]).size
+        first = reach(taps, 0, read.border(modes[0]))
+    elif x.ndim and spreads[0] <= 1e-15:
+        first = Reach()
+    is_complex = x.dtype.kind == "c"
+    return apply(op, into, first, x, output, progress, complex_result=is_complex)

@@ -14,10 +14,11 @@ import numpy as np
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sums
-from fastconv.filtering.application import LinearFilter, NanPolicy
+from fastconv.filtering.application import LinearFilter
 from fastconv.filtering.arguments import AxesLike, BorderName, OutputLike
 from fastconv.filtering.blocks import Reach, reach
 from fastconv.filtering.lines import SeparableLike, between_lines, lines_of
+from fastconv.filtering.missing import NanPolicy
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -78,8 +79,9 @@ def correlate1d(
 
     Notes
     -----
-    Sums of float32 whose result is float32 are computed in float32, all others in float64. Memory-mapped files, and
-    what is larger than 1 GiB as float64, are done in parts of the first axis of some 32 MiB, whatever their length.
+    Sums of float32 whose result is float32 are computed in float32, all others in float64. A weight of 0 sees no pixel:
+    a NaN or an infinity under it reaches no sum. Memory-mapped files, and what is larger than 1 GiB as float64, are
+    done in parts of the first axis of some 32 MiB, whatever their length.
 
     References
     ----------
@@ -94,7 +96,8 @@ def correlate1d(
     >>> ndimage.correlate1d([1, np.nan, 3, 5], [0.25, 0.5, 0.25], nan_policy="interpolate")
     array([1.        , 2.        , 3.66666667, 4.5       ])
     """
-    x, kernel = read.array(input), np.asarray(weights).conj()
+    x, kernel = read.array(input), np.asarray(weights)
+    kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
     if x.dtype.kind != "c":
         _real(cval)
     line = Line(kernel, read.check_axis(axis, x.ndim), mode, cval, saturate, backend, int(origin))
@@ -204,8 +207,9 @@ def correlate(
            [ 99, 105, 114, 120]])
     """
     x, kernel = read.array(input), np.asarray(weights)
+    kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
     filtered = _over_axes(
-        "correlate", x.ndim, kernel.conj(), mode, cval, origin, False, axes, saturate, nan_policy, separable, backend
+        "correlate", x.ndim, kernel, mode, cval, origin, False, axes, saturate, nan_policy, separable, backend
     )  # fmt: skip
     return filtered.applied(x, output, progress, complex_result=kernel.dtype.kind == "c")
 
@@ -299,7 +303,7 @@ def line_filter(
 
     def run(x: Array, out: Array, cval: complex) -> None:
         given = [replace(line, cval=cval) for line in lines]
-        passes.run(x, out, given, passes.between(out.dtype, saturate), two_lines)
+        passes.run(x, out, given, passes.between(x.dtype, out.dtype, saturate), two_lines, saturate)
 
     return LinearFilter(
         op, run, reaches, [np.asarray(line.weights) for line in lines], cval, nan_policy, saturate
@@ -392,7 +396,7 @@ def _over_axes(
     lines = lines_of(op, kernel, separable)
 
     def part(x: Array, kernel: Array, out: Array, cval: float) -> None:
-        kernel = np.ascontiguousarray(kernel, np.float64)
+        kernel = np.asarray(kernel, np.float64, order="C")
         _into(x, kernel, reaches, cval, out, partial(sums.terms_nd, kernel), saturate, backend)
 
     def run(x: Array, out: Array, cval: complex) -> None:

@@ -4,6 +4,7 @@
 # It takes arrays that may be complex to have no parts.
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
@@ -13,10 +14,11 @@ import numpy as np
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sliding
-from fastconv.filtering.application import LinearFilter, NanPolicy
+from fastconv.filtering.application import LinearFilter
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
+from fastconv.filtering.missing import NanPolicy
 from fastconv.filtering.pictures import as_pictures
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
@@ -76,13 +78,18 @@ def read_window(
 ) -> tuple[Array, int, int, list[Reach]]:
     """An array, the axis of its sliding window, its pixels, and how far it reaches."""
     place = read.check_axis(axis, x.ndim)
+    reaches = [Reach()] * x.ndim
+    reaches[place] = window_reach(size, mode, origin)
+    return x, place, reaches[place].extent + 1, reaches
+
+
+def window_reach(size: SupportsIndex, mode: BorderName, origin: SupportsIndex) -> Reach:
+    """How far a sliding window of so many pixels reaches."""
     count = int(size)
     if count < 1:
         raise RuntimeError(f"incorrect filter size: {size}, needs 1 at least")
     read.check_origin(int(origin), count)
-    reaches = [Reach()] * x.ndim
-    reaches[place] = reach(count, int(origin), read.border(mode))
-    return x, place, count, reaches
+    return reach(count, int(origin), read.border(mode))
 
 
 def _means(
@@ -128,7 +135,8 @@ def _on_pictures(
     pictures = None if np.may_share_memory(x, out) else as_pictures(x, out, reaches, cval, backend)
     if pictures is None or (len(sizes) > 1 and None in pictures.axes):
         return False
-    dtype = max(_sum_dtype(x.dtype, size, cval, out.dtype) for size in sizes)
+    whole = [math.prod(sizes)] if saturate else sizes
+    dtype = max(_sum_dtype(x.dtype, size, cval, out.dtype) for size in whole)
     cut = out.dtype.kind in "iu" and not saturate
     if cut and len(sizes) > 1 and x.dtype != out.dtype:
         return False  # what lies between them is cut off to another dtype than the first one's
@@ -175,10 +183,40 @@ def _mean_filter(
 
     def run(x: Array, out: Array, cval: complex) -> None:
         given = [replace(each, cval=cval) for each in means]
-        passes.run(x, out, given, passes.between(out.dtype, saturate), _two_means)
+        count = math.prod(each.size for each in means)
+        dtype = _exact_dtype(x, out.dtype, count, cval, reaches) if saturate and len(means) > 1 else None
+        if dtype is None:
+            passes.run(x, out, given, passes.between(x.dtype, out.dtype, saturate), _two_means, saturate)
+        elif len(given) > 2 or not _two_means(given[0], given[1], x, out):
+            _round_means(passes.run(x, empty(op, out.shape, dtype), given, None, _two_means), count, out)
 
     weights = [np.full(each.size, 1 / each.size) for each in means]
     return LinearFilter(op, run, reaches, weights, cval, nan_policy, saturate)
+
+
+def _exact_dtype(
+    x: Array, result: np.dtype[Any], count: int, cval: complex, reaches: Sequence[Reach]
+) -> np.dtype[Any] | None:
+    """In which means tell the sums of `count` integers that they are of; None where there are none, or too large."""
+    if x.dtype.kind not in "biu" or result.kind not in "iu":
+        return None
+    largest = 256.0**x.dtype.itemsize
+    if any(each.mode == "zeros" and each.extent for each in reaches):
+        if np.iscomplexobj(cval) or cval != np.rint(cval):
+            return None
+        largest = max(largest, abs(cval))
+    for dtype, most in ((np.float32, 2.0**17), (np.float64, 2.0**46)):
+        if largest * count <= most:
+            return np.dtype(dtype)
+    return None
+
+
+def _round_means(means: Array, count: int, out: Array) -> None:
+    """Means of `count` integers, rounded where their sums fall: those of one axis after the other may miss a tie."""
+    number = means.dtype.type(count)
+    for region in regions(out.shape, [0] * out.ndim, means.itemsize, PASS_BYTES):
+        total = np.rint(means[region] * number)
+        out[region] = cast(np.divide(total, number, out=total), out.dtype, True)
 
 
 def _two_means(first: _Mean, second: _Mean, x: Array, out: Array) -> bool:
@@ -224,7 +262,8 @@ def uniform_filter(
     Notes
     -----
     As in SciPy, what lies between two axes has the dtype of the result: integers are cut off after every axis. With
-    ``saturate=True`` they are rounded once, at the end.
+    ``saturate=True`` they are rounded once, at the end, and ties to even: those of integers of up to 32 bits in boxes
+    of up to 2^14 pixels, with a whole `cval`, as of the exact sums.
 
     Examples
     --------

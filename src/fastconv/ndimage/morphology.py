@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike, SizeLike
+from fastconv.filtering.blocks import Reach, reach
+from fastconv.filtering.missing import NanPolicy
+from fastconv.filtering.parts import apply, check_progress, wants_parts
 from fastconv.ndimage.extrema import extreme_filter
-from fastconv.typing import Array, ArrayLike
+from fastconv.progress import ProgressLike
+from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = [
     "black_tophat",
@@ -37,12 +42,15 @@ def grey_erosion(
     origin: Origin = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Grey erosion: the smallest pixel of a window, less the heights of a structuring element.
 
     Parameters
     ----------
-    input, size, footprint, output, mode, cval, origin, axes
+    input, size, footprint, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `minimum_filter`.
     structure : array_like, optional
         Heights of the structuring element, taken off before the minimum is found; flat by default.
@@ -58,8 +66,10 @@ def grey_erosion(
     >>> ndimage.grey_erosion(np.array([0, 3, 3, 3, 0]), size=3)
     array([0, 0, 3, 0, 0])
     """
-    _check(size, footprint, structure)
-    return extreme_filter(input, size, footprint, structure, output, mode, cval, origin, np.minimum, axes)
+    element = _Element.read(
+        "grey_erosion", size, footprint, structure, mode, cval, origin, axes, nan_policy, backend
+    )  # fmt: skip
+    return element.erode(read.array(input), output, progress)
 
 
 def grey_dilation(
@@ -73,12 +83,15 @@ def grey_dilation(
     origin: Origin = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Grey dilation: the largest pixel of a window that is turned round, plus the heights of a structuring element.
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`; heights are added before the maximum is found.
 
     Returns
@@ -92,33 +105,10 @@ def grey_dilation(
     >>> ndimage.grey_dilation(np.array([0, 0, 3, 0, 0]), size=3)
     array([0, 3, 3, 3, 0])
     """
-    _check(size, footprint, structure)
-    x = read.array(input)
-    places = read.check_axes(axes, x.ndim)
-    if structure is not None:
-        structure = np.flip(np.asarray(structure))
-    if footprint is not None:
-        footprint = np.flip(np.asarray(footprint))
-    given = footprint if footprint is not None else structure
-    pixels = read.for_each(size, len(places), "size") if given is None else np.shape(given)
-    if len(pixels) < len(places):
-        raise RuntimeError(f"footprint.ndim ({len(pixels)}) must match len(axes) ({len(places)})")
-    shifts = read.for_each(origin, len(places), "origin")
-    turned = [-shift - (1 - count % 2) for shift, count in zip(shifts, pixels, strict=False)]
-    return extreme_filter(x, size, footprint, structure, output, mode, cval, turned, np.maximum, axes)
-
-
-def _check(size: SizeLike, footprint: ArrayLike | None, structure: ArrayLike | None) -> None:
-    if size is None and footprint is None and structure is None:
-        raise ValueError("size, footprint, or structure must be specified")
-
-
-def _one_of(size: SizeLike, footprint: ArrayLike | None) -> SizeLike:
-    """The size, unless there is a footprint: said once, where two filters would say it twice."""
-    if size is not None and footprint is not None:
-        warnings.warn("ignoring size because footprint is set", UserWarning, stacklevel=3)
-        return None
-    return size
+    element = _Element.read(
+        "grey_dilation", size, footprint, structure, mode, cval, origin, axes, nan_policy, backend
+    )  # fmt: skip
+    return element.dilate(read.array(input), output, progress)
 
 
 def grey_opening(
@@ -132,12 +122,15 @@ def grey_opening(
     origin: Origin = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Erosion, then dilation: bright spots smaller than the window vanish.
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns
@@ -151,9 +144,10 @@ def grey_opening(
     >>> ndimage.grey_opening(np.array([0, 9, 0, 3, 3, 3, 0]), size=3)
     array([0, 0, 0, 3, 3, 3, 0])
     """
-    size = _one_of(size, footprint)
-    eroded = grey_erosion(input, size, footprint, structure, None, mode, cval, origin, axes=axes)
-    return grey_dilation(eroded, size, footprint, structure, output, mode, cval, origin, axes=axes)
+    element = _Element.read(
+        "grey_opening", size, footprint, structure, mode, cval, origin, axes, nan_policy, backend
+    )  # fmt: skip
+    return element.compound(lambda x, out: element.dilate(element.erode(x), out), input, output, progress, 2)
 
 
 def grey_closing(
@@ -167,12 +161,15 @@ def grey_closing(
     origin: Origin = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Dilation, then erosion: dark spots smaller than the window vanish.
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns
@@ -186,9 +183,10 @@ def grey_closing(
     >>> ndimage.grey_closing(np.array([5, 0, 5, 2, 2, 2, 5]), size=3)
     array([5, 5, 5, 2, 2, 2, 5])
     """
-    size = _one_of(size, footprint)
-    dilated = grey_dilation(input, size, footprint, structure, None, mode, cval, origin, axes=axes)
-    return grey_erosion(dilated, size, footprint, structure, output, mode, cval, origin, axes=axes)
+    element = _Element.read(
+        "grey_closing", size, footprint, structure, mode, cval, origin, axes, nan_policy, backend
+    )  # fmt: skip
+    return element.compound(lambda x, out: element.erode(element.dilate(x), out), input, output, progress, 2)
 
 
 def morphological_gradient(
@@ -202,12 +200,15 @@ def morphological_gradient(
     origin: Origin = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Dilation less erosion: large where pixels differ from their neighbours.
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns
@@ -221,10 +222,15 @@ def morphological_gradient(
     >>> ndimage.morphological_gradient(np.array([0, 0, 5, 5]), size=3)
     array([0, 5, 5, 0])
     """
-    dilated = grey_dilation(input, size, footprint, structure, None, mode, cval, origin, axes=axes)
-    into = output if isinstance(output, np.ndarray) else None
-    eroded = grey_erosion(input, size, footprint, structure, into, mode, cval, origin, axes=axes)
-    return _difference(dilated, eroded, into, output)
+    element = _Element.read(
+        "morphological_gradient", size, footprint, structure, mode, cval, origin, axes, nan_policy, backend
+    )  # fmt: skip
+
+    def gradient(x: Array, output: OutputLike) -> Array:
+        dilated, into = element.dilate(x), _given(output)
+        return _difference(dilated, element.erode(x, into), into, output)
+
+    return element.compound(gradient, input, _given(output), progress, 1)
 
 
 def morphological_laplace(
@@ -238,12 +244,15 @@ def morphological_laplace(
     origin: Origin = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """Dilation plus erosion, less the array twice.
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns
@@ -257,15 +266,19 @@ def morphological_laplace(
     >>> ndimage.morphological_laplace(np.array([0, 0, 5, 5]), size=3)
     array([ 0,  5, -5,  0])
     """
-    x = read.array(input)
-    dilated = grey_dilation(x, size, footprint, structure, None, mode, cval, origin, axes=axes)
-    into = output if isinstance(output, np.ndarray) else None
-    source = x.copy() if into is not None and np.may_share_memory(x, into) else x
-    result = grey_erosion(x, size, footprint, structure, into, mode, cval, origin, axes=axes)
-    result += dilated
-    result -= source
-    result -= source
-    return result
+    element = _Element.read(
+        "morphological_laplace", size, footprint, structure, mode, cval, origin, axes, nan_policy, backend
+    )  # fmt: skip
+
+    def laplace(x: Array, output: OutputLike) -> Array:
+        dilated, source = element.dilate(x), _apart(x, output)
+        result = element.erode(x, output)
+        result += dilated
+        result -= source
+        result -= source
+        return result
+
+    return element.compound(laplace, input, _given(output), progress, 1)
 
 
 def white_tophat(
@@ -279,12 +292,15 @@ def white_tophat(
     origin: Origin = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """The array less its opening: bright spots smaller than the window.
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns
@@ -298,12 +314,15 @@ def white_tophat(
     >>> ndimage.white_tophat(np.array([0, 9, 0, 3, 3, 3, 0]), size=3)
     array([0, 9, 0, 0, 0, 0, 0])
     """
-    x = read.array(input)
-    size = _one_of(size, footprint)
-    source = x.copy() if output is not None and np.may_share_memory(x, output) else x
-    eroded = grey_erosion(x, size, footprint, structure, None, mode, cval, origin, axes=axes)
-    opened = grey_dilation(eroded, size, footprint, structure, output, mode, cval, origin, axes=axes)
-    return _difference(source, opened, opened, output, where_they_differ=True)
+    element = _Element.read(
+        "white_tophat", size, footprint, structure, mode, cval, origin, axes, nan_policy, backend
+    )  # fmt: skip
+
+    def tophat(x: Array, output: OutputLike) -> Array:
+        source, opened = _apart(x, output), element.dilate(element.erode(x), output)
+        return _difference(source, opened, opened, output, where_they_differ=True)
+
+    return element.compound(tophat, input, output, progress, 2)
 
 
 def black_tophat(
@@ -317,12 +336,15 @@ def black_tophat(
     origin: Origin = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
+    progress: ProgressLike | None = None,
+    backend: BackendName | None = None,
 ) -> Array:
     """The closing of an array less the array: dark spots smaller than the window.
 
     Parameters
     ----------
-    input, size, footprint, structure, output, mode, cval, origin, axes
+    input, size, footprint, structure, output, mode, cval, origin, axes, nan_policy, progress, backend
         As for `grey_erosion`.
 
     Returns
@@ -336,12 +358,118 @@ def black_tophat(
     >>> ndimage.black_tophat(np.array([5, 0, 5, 2, 2, 2, 5]), size=3)
     array([0, 5, 0, 0, 0, 0, 0])
     """
-    x = read.array(input)
-    size = _one_of(size, footprint)
-    source = x.copy() if output is not None and np.may_share_memory(x, output) else x
-    dilated = grey_dilation(x, size, footprint, structure, None, mode, cval, origin, axes=axes)
-    closed = grey_erosion(dilated, size, footprint, structure, output, mode, cval, origin, axes=axes)
-    return _difference(closed, source, closed, output, where_they_differ=True)
+    element = _Element.read(
+        "black_tophat", size, footprint, structure, mode, cval, origin, axes, nan_policy, backend
+    )  # fmt: skip
+
+    def tophat(x: Array, output: OutputLike) -> Array:
+        source, closed = _apart(x, output), element.erode(element.dilate(x), output)
+        return _difference(closed, source, closed, output, where_they_differ=True)
+
+    return element.compound(tophat, input, output, progress, 2)
+
+
+@dataclass(frozen=True)
+class _Element:
+    """A structuring element, and how it is laid on."""
+
+    op: str
+    size: SizeLike
+    footprint: ArrayLike | None
+    structure: ArrayLike | None
+    mode: ModeLike
+    cval: float
+    origin: Origin
+    axes: AxesLike
+    nan_policy: NanPolicy
+    backend: BackendName | None
+
+    @classmethod
+    def read(cls, op: str, size: SizeLike, footprint: ArrayLike | None, *given: Any) -> _Element:
+        if size is None and footprint is None and given[0] is None:
+            raise ValueError("size, footprint, or structure must be specified")
+        return cls(op, read.size_or_footprint(size, footprint, 4), footprint, *given)
+
+    def erode(self, x: Array, output: OutputLike = None, progress: ProgressLike | None = None) -> Array:
+        return extreme_filter(
+            self.op, x, self.size, self.footprint, self.structure, output, self.mode, self.cval, self.origin,
+            np.minimum, self.axes, self.nan_policy, progress, self.backend,
+        )  # fmt: skip
+
+    def dilate(self, x: Array, output: OutputLike = None, progress: ProgressLike | None = None) -> Array:
+        places = read.check_axes(self.axes, x.ndim)
+        structure, footprint = (
+            None if each is None else np.flip(np.asarray(each)) for each in (self.structure, self.footprint)
+        )
+        given = footprint if footprint is not None else structure
+        pixels = read.for_each(self.size, len(places), "size") if given is None else given.shape
+        if len(pixels) < len(places):
+            raise RuntimeError(f"footprint.ndim ({len(pixels)}) must match len(axes) ({len(places)})")
+        shifts = read.for_each(self.origin, len(places), "origin")
+        turned = [-shift - (1 - count % 2) for shift, count in zip(shifts, pixels, strict=False)]
+        return extreme_filter(
+            self.op, x, self.size, footprint, structure, output, self.mode, self.cval, turned,
+            np.maximum, self.axes, self.nan_policy, progress, self.backend,
+        )  # fmt: skip
+
+    def compound(
+        self,
+        compute: Callable[[Array, OutputLike], Array],
+        input: ArrayLike,
+        output: OutputLike,
+        progress: ProgressLike | None,
+        times: int,
+    ) -> Array:
+        """What is made of erosions and dilations, as many as `times` one after the other; in slabs as each of them."""
+        x = read.array(input)
+        check_progress(self.op, progress)
+        if not wants_parts(x, output, progress):
+            return compute(x, output)
+        read.real(x)
+
+        def into(x: Array, out: Array) -> Array | None:
+            result = compute(x, out)
+            return np.ma.getmaskarray(result) if np.ma.isMaskedArray(x) else None
+
+        first = _first_reach(x.ndim, self.size, self.footprint, self.structure, self.mode, self.axes)
+        return apply(self.op, into, Reach(times * first.extent, 0, first.mode), x, output, progress)
+
+
+def _first_reach(
+    ndim: int,
+    size: SizeLike,
+    footprint: ArrayLike | None,
+    structure: ArrayLike | None,
+    mode: ModeLike,
+    axes: AxesLike,
+) -> Reach:
+    """How far windows reach along the first axis; what does not fit is left to the filter to refuse."""
+    places = read.check_axes(axes, ndim)
+    if 0 not in places:
+        return Reach()
+    # Windows lie along the axes in the order of the array; sizes, and footprints that are boxes, in that of `axes`.
+    window = structure if footprint is None else footprint
+    order = places
+    if window is None:
+        pixels = read.for_each(size, len(places), "size")
+    else:
+        pixels = [*np.asarray(window).shape]
+        if structure is not None or not np.asarray(footprint, bool).all():
+            order = tuple(sorted(places))
+    if len(pixels) != len(places):
+        return Reach()
+    border = read.border(read.for_each(mode, len(places), "mode")[places.index(0)])
+    return reach(max(1, int(pixels[order.index(0)])), 0, border)
+
+
+def _given(output: OutputLike) -> Array | None:
+    """The array, if it is one: as SciPy, some have no other dtype than that of what they are made of."""
+    return output if isinstance(output, np.ndarray) else None
+
+
+def _apart(x: Array, output: OutputLike) -> Array:
+    """`x`, or a copy where `output` is where it is."""
+    return x.copy() if isinstance(output, np.ndarray) and np.may_share_memory(x, output) else x
 
 
 def _difference(

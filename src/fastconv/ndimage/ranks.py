@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import SupportsIndex
 
 import numpy as np
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike, SizeLike
-from fastconv.filtering.blocks import block, reach, regions
+from fastconv.filtering.blocks import Reach, block, reach, regions
 from fastconv.filtering.casting import cast
+from fastconv.filtering.extrema import footprint_filter, worst
+from fastconv.filtering.missing import Missing, NanPolicy
 from fastconv.filtering.network import MOST_PIXELS, Network, ranked_pictures, select, selection
-from fastconv.filtering.ordered import first_reach, window_slabs
-from fastconv.filtering.parts import wants_parts
-from fastconv.ndimage.extrema import extreme_filter, masked_windows
+from fastconv.filtering.ordered import OrderFilter
+from fastconv.filtering.parts import touched_regions
+from fastconv.ndimage.extrema import extreme_filter
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -40,6 +43,7 @@ def rank_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
     progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
@@ -52,6 +56,9 @@ def rank_filter(
         0 is the smallest, -1 the largest.
     size, footprint, output, mode, cval, origin, axes, progress, backend
         As for `minimum_filter`.
+    nan_policy : {"propagate", "omit"}
+        As for `minimum_filter`; with ``"omit"`` only the smallest and the largest rank are taken, as windows that miss
+        pixels may not have others.
 
     Returns
     -------
@@ -69,10 +76,10 @@ def rank_filter(
     >>> ndimage.rank_filter(np.array([2, 8, 0, 4, 1, 9, 9, 0]), rank=1, size=3)
     array([2, 2, 4, 1, 4, 9, 9, 0])
     """
-    place = operator.index(rank)
     return _rank_filter(
-        input, lambda count: place, size, footprint, output, mode, cval, origin, axes, backend, progress
-    )
+        "rank_filter", input, operator.index(rank), size, footprint, output, mode, cval, origin, axes,
+        nan_policy, progress, backend,
+    )  # fmt: skip
 
 
 def median_filter(
@@ -85,6 +92,7 @@ def median_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
     progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
@@ -94,6 +102,9 @@ def median_filter(
     ----------
     input, size, footprint, output, mode, cval, origin, axes, progress, backend
         As for `minimum_filter`.
+    nan_policy : {"propagate", "omit"}
+        As for `minimum_filter`. The median of an even number of pixels that are left is the upper one of the middle two
+        as well: no mean, as `numpy.nanmedian` gives.
 
     Returns
     -------
@@ -105,10 +116,13 @@ def median_filter(
     >>> from fastconv import ndimage
     >>> ndimage.median_filter(np.array([1, 1, 90, 1, 2, 2]), size=3)
     array([1, 1, 1, 2, 2, 2])
+    >>> ndimage.median_filter([3, np.nan, 5, 4, 9], size=3, nan_policy="omit")
+    array([3., 5., 5., 5., 9.])
     """
     return _rank_filter(
-        input, lambda count: count // 2, size, footprint, output, mode, cval, origin, axes, backend, progress
-    )
+        "median_filter", input, lambda count: count // 2, size, footprint, output, mode, cval, origin, axes,
+        nan_policy, progress, backend,
+    )  # fmt: skip
 
 
 def percentile_filter(
@@ -122,6 +136,7 @@ def percentile_filter(
     origin: int | Iterable[int] = 0,
     *,
     axes: AxesLike = None,
+    nan_policy: NanPolicy = "propagate",
     progress: ProgressLike | None = None,
     backend: BackendName | None = None,
 ) -> Array:
@@ -132,8 +147,8 @@ def percentile_filter(
     input : array_like
     percentile : float
         From 0 to 100; -20 is 80.
-    size, footprint, output, mode, cval, origin, axes, progress, backend
-        As for `minimum_filter`.
+    size, footprint, output, mode, cval, origin, axes, nan_policy, progress, backend
+        As for `minimum_filter`; that part of the pixels that are left.
 
     Returns
     -------
@@ -153,12 +168,16 @@ def percentile_filter(
     def rank(count: int) -> int:
         return count - 1 if part == 100 else int(count * float(part) / 100.0)
 
-    return _rank_filter(input, rank, size, footprint, output, mode, cval, origin, axes, backend, progress)
+    return _rank_filter(
+        "percentile_filter", input, rank, size, footprint, output, mode, cval, origin, axes,
+        nan_policy, progress, backend,
+    )  # fmt: skip
 
 
 def _rank_filter(
+    op: str,
     input: ArrayLike,
-    rank_of: Callable[[int], int],
+    which: int | Callable[[int], int],
     size: SizeLike,
     footprint: ArrayLike | None,
     output: OutputLike,
@@ -166,41 +185,15 @@ def _rank_filter(
     cval: float,
     origin: int | Iterable[int],
     axes: AxesLike,
-    backend: BackendName | None,
+    nan_policy: NanPolicy,
     progress: ProgressLike | None,
-) -> Array:
-    array = read.array(input)
-
-    def run(x: Array, out: OutputLike) -> Array:
-        return _rank_whole(x, rank_of, size, footprint, out, mode, cval, origin, axes, backend)
-
-    if not wants_parts(array, output, progress):
-        return run(array, output)
-    first = first_reach(array.ndim, size, footprint, mode, origin, axes)
-    return window_slabs("ndimage", run, first, array, output, progress)
-
-
-def _rank_whole(
-    input: ArrayLike,
-    rank_of: Callable[[int], int],
-    size: SizeLike,
-    footprint: ArrayLike | None,
-    output: OutputLike,
-    mode: ModeLike,
-    cval: float,
-    origin: int | Iterable[int],
-    axes: AxesLike,
     backend: BackendName | None,
 ) -> Array:
-    if isinstance(input, np.ma.MaskedArray):
-        data = np.ma.getdata(input)
-        result = _rank_whole(data, rank_of, size, footprint, output, mode, cval, origin, axes, backend)
-        return read.with_mask(
-            result, masked_windows(input, size, footprint, mode, origin, axes, backend), output
-        )
-    if size is not None and footprint is not None:
-        warnings.warn("ignoring size because footprint is set", UserWarning, stacklevel=3)
-    x = read.real(input)
+    """`which` is the rank, or says which one it is among so many pixels."""
+    x = read.array(input)
+    size = read.size_or_footprint(size, footprint, 4)
+    read.real(x)
+    cval = read.number(cval)
     places = read.check_axes(axes, x.ndim)
     if footprint is not None:
         window = np.asarray(footprint, bool)
@@ -213,7 +206,7 @@ def _rank_whole(
     for shift, pixels in zip(origins, window.shape, strict=True):
         read.check_origin(shift, pixels)
     count = int(np.count_nonzero(window))
-    rank = rank_of(count)
+    rank = which(count) if callable(which) else which
     rank += count if rank < 0 else 0
     if not 0 <= rank < count:
         raise RuntimeError(f"rank not within filter footprint size: {rank}, needs one below {count}")
@@ -221,28 +214,86 @@ def _rank_whole(
         if not isinstance(mode, str):
             mode = read.spread(read.for_each(mode, len(places), "mode"), places, x.ndim, "constant")
         combine = np.minimum if rank == 0 else np.maximum
-        return extreme_filter(x, None, window, None, output, mode, cval, origins, combine, None, backend)
+        return extreme_filter(
+            op, x, None, window, None, output, mode, cval, origins, combine, None, nan_policy, progress, backend
+        )  # fmt: skip
     border = read.one_border(mode)
-    out = read.result_array(output, x)
-    if x.dtype.kind not in "biuf" or out.dtype.kind not in "biuf":
-        raise RuntimeError(f"array type {x.dtype!r} not supported")
-    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
     reaches = [reach(pixels, shift, border) for pixels, shift in zip(window.shape, origins, strict=True)]
-    extents = [each.extent for each in reaches]
-    dtype = x.dtype.newbyteorder("=")
-    held = cast(np.array(cval, np.float64), dtype)[()]
-    network = Network(selection(count, rank) if count <= MOST_PIXELS else (), rank)
-    if ranked_pictures(x, window, network, reaches, held, target, backend):
+    ranks = _Ranks(window, count, rank, reaches, backend)
+    extrema = footprint_filter(op, window, None, reaches, cval, np.maximum, nan_policy, backend)
+    if not callable(which) and nan_policy == "omit":
+        raise ValueError(
+            f"{op}: nan_policy is 'omit', but rank is {rank} of {count}, which windows with fewer pixels may not have: "
+            "needs the smallest or the largest, or percentile_filter"
+        )
+    omit = partial(_without_missing, ranks, extrema, which)
+    return OrderFilter(op, reaches, ranks.into, omit, extrema.windows, cval, nan_policy).applied(
+        x, output, progress
+    )
+
+
+@dataclass(frozen=True)
+class _Ranks:
+    """The pixels of a rank among the `count` pixels of a window."""
+
+    window: NDArray[np.bool_]
+    count: int
+    rank: int
+    reaches: Sequence[Reach]
+    backend: BackendName | None
+
+    def into(self, x: Array, out: Array, cval: float) -> None:
+        read.check_type(x.dtype)
+        read.check_type(out.dtype)
+        target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
+        dtype = x.dtype.newbyteorder("=")
+        held = cast(np.array(cval, np.float64), dtype)[()]
+        few = self.count <= MOST_PIXELS
+        network = Network(selection(self.count, self.rank) if few else (), self.rank)
+        if not ranked_pictures(x, self.window, network, self.reaches, held, target, self.backend):
+            extents = [each.extent for each in self.reaches]
+            for region in regions(out.shape, extents, dtype.itemsize, _NETWORK_BLOCK if few else None):
+                pixels = block(x, self.reaches, region, held, dtype)
+                target[region] = cast(_ranked(pixels, self.window, self.count, self.rank), out.dtype)
         if target is not out:
             out[...] = target
-        return out
-    bound = _NETWORK_BLOCK if count <= MOST_PIXELS else None
-    for region in regions(out.shape, extents, dtype.itemsize, bound):
-        values = _ranked(block(x, reaches, region, held, dtype), window, count, rank)
-        target[region] = cast(values, out.dtype)
-    if target is not out:
-        out[...] = target
-    return out
+
+
+def _without_missing(
+    ranks: _Ranks,
+    extrema: OrderFilter,
+    which: int | Callable[[int], int],
+    x: Array,
+    out: Array,
+    cval: float,
+    missing: Missing,
+    beyond: bool,
+) -> None:
+    """Ranks of the pixels that are there: missing ones are the last where the window is sorted."""
+    of_fewer = np.array(
+        [max(0, which(left)) if callable(which) else which for left in range(ranks.count + 1)]
+    )
+    dtype = x.dtype.newbyteorder("=")
+    last = worst(dtype, np.minimum)
+    filled = np.where(missing, last, x)
+    cval = float(last) if beyond else cval
+    ranks.into(filled, out, cval)
+    touched = extrema.windows(missing, np.maximum, beyond)
+    held = cast(np.array(cval, np.float64), dtype)[()]
+    bound = max(1, _WINDOWS // (ranks.count * dtype.itemsize))
+    for region in touched_regions(touched, ranks.reaches):
+        here, values = np.argwhere(touched[region]), empty("ndimage", touched[region].shape, dtype)
+        pixels = sliding_window_view(block(filled, ranks.reaches, region, held, dtype), ranks.window.shape)
+        gone = sliding_window_view(
+            block(missing, ranks.reaches, region, beyond, missing.dtype), ranks.window.shape
+        )
+        for start in range(0, len(here), bound):
+            places = tuple(here[start : start + bound].T)
+            left = ranks.count - np.count_nonzero(gone[places][:, ranks.window], axis=1)
+            windows = pixels[places][:, ranks.window]
+            windows.sort(axis=1)
+            values[places] = np.take_along_axis(windows, of_fewer[left][:, None], 1)[:, 0]
+        out[region][touched[region]] = cast(values[touched[region]], out.dtype)
 
 
 def _ranked(x: Array, window: NDArray[np.bool_], count: int, rank: int) -> Array:
@@ -257,8 +308,10 @@ def _ranked(x: Array, window: NDArray[np.bool_], count: int, rank: int) -> Array
         return select(views, rank)
     windows = sliding_window_view(x, window.shape)
     result = empty("ndimage", windows.shape[: x.ndim], x.dtype)
+    spoilt = x.dtype.kind == "f" and bool(np.isnan(x).any())
     for region in regions(result.shape, [0] * x.ndim, x.itemsize * count, _WINDOWS):
         pixels = windows[region][..., window]
+        gone = np.isnan(pixels).any(-1) if spoilt else False
         pixels.partition(rank, axis=-1)
-        result[region] = pixels[..., rank]
+        result[region] = np.where(gone, np.nan, pixels[..., rank]) if spoilt else pixels[..., rank]
     return result

@@ -85,12 +85,13 @@ def match_template(
         raise ValueError(
             f"match_template: image has shape {picture.shape}, but needs to be as large as template, {part.shape}"
         )
-    result_dtype = np.dtype(np.float32 if picture.dtype in (np.float32, np.float16) else np.float64)
+    narrow = picture.dtype.kind == "f" and picture.dtype.itemsize <= 4
+    result_dtype = np.dtype(np.float32 if narrow else np.float64)
     if pad_input:
         before = [taps // 2 for taps in part.shape]
         widths = [(first, taps - 1 - first) for first, taps in zip(before, part.shape, strict=True)]
         options: dict[str, Any] = {"constant_values": constant_values} if mode == "constant" else {}
-        picture = np.pad(picture, widths, cast(Literal["constant"], mode), **options)
+        picture = np.pad(picture.astype(np.float64), widths, cast(Literal["constant"], mode), **options)
     # Fresh pages cost more than what is done to them.
     new = partial(empty, "match_template", dtype=np.dtype(np.float64))
     # Sums of squares are differences of large numbers where an image is bright: it is moved to a mean of 0.

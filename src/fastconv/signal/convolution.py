@@ -62,7 +62,7 @@ def convolve(
     """
     x, kernel = read.two(in1, in2, "volume and kernel")
     if not x.ndim:
-        return np.multiply(x, kernel)[()]  # a scalar, as SciPy's
+        return np.asarray(x * kernel)[()]  # a scalar, as SciPy's
     read.check_mode(mode)
     if read.wants_swap(mode, x.shape, kernel.shape):
         x, kernel = kernel, x
@@ -125,7 +125,7 @@ def correlate(
     """
     x, kernel = read.two(in1, in2)
     if not x.ndim:
-        return np.multiply(x, kernel.conj())[()]
+        return np.asarray(x * np.conj(kernel))[()]
     turned = np.flip(kernel)
     return convolve(x, turned.conj() if turned.dtype.kind == "c" else turned, mode, method, backend=backend)
 

@@ -17,7 +17,7 @@ import numpy as np
 from fastconv.execution.memory import empty
 from fastconv.filtering import sums
 from fastconv.filtering.blocks import Reach, block, regions
-from fastconv.typing import Array, BackendName, PaddingMode
+from fastconv.typing import Array, BackendName, PaddingMode, Precision
 
 
 def convolve_part(
@@ -28,8 +28,12 @@ def convolve_part(
     border: PaddingMode = "zeros",
     fill: Any = 0,
     backend: BackendName | None = None,
+    precision: Precision = "strict",
 ) -> Array:
-    """What of the full convolution starts at `starts` and has that shape, in the dtype that both promote to."""
+    """What of the full convolution starts at `starts` and has that shape, in the dtype that both promote to.
+
+    `precision` is that of sums of floats.
+    """
     dtype = np.result_type(x.dtype, kernel.dtype)
     reaches = [
         Reach(taps - 1 - start, start, border) for taps, start in zip(kernel.shape, starts, strict=True)
@@ -43,7 +47,7 @@ def convolve_part(
         _real(x, turned, reaches, fill, result, backend)
     elif dtype.char in "efd":
         wide = empty("signal", result.shape, np.dtype(np.float32)) if dtype.char == "e" else result
-        _real(x, turned, reaches, fill, wide, backend)
+        _real(x, turned, reaches, fill, wide, backend, precision)
         if wide is not result:
             result[...] = wide
     elif dtype.char in "FD":
@@ -63,12 +67,19 @@ def _held(x: Array, kernel: Array, fill: Any) -> bool:
 
 
 def _real(
-    x: Array, kernel: Array, reaches: list[Reach], fill: Any, out: Array, backend: BackendName | None
+    x: Array,
+    kernel: Array,
+    reaches: list[Reach],
+    fill: Any,
+    out: Array,
+    backend: BackendName | None,
+    precision: Precision = "strict",
 ) -> None:
     """Real sums, rounded towards nothing: those of integers are integers."""
     wide = np.ascontiguousarray(kernel, np.float64)
     if out.dtype.kind not in "iu":
-        sums.correlate(x, wide, reaches, float(fill), out, partial(sums.terms_nd, wide), backend=backend)
+        terms = partial(sums.terms_nd, wide)
+        sums.correlate(x, wide, reaches, float(fill), out, terms, backend=backend, precision=precision)
         return
     total = empty("signal", out.shape, np.dtype(np.float64))
     sums.correlate(x, wide, reaches, float(fill), total, list, backend=backend)

@@ -13,17 +13,16 @@ from itertools import product
 import numpy as np
 
 from fastconv.caches import kept
-from fastconv.execution.convolution import is_even
 from fastconv.filtering.planes import has_transforms
 from fastconv.signal import operands as read
 from fastconv.signal.direct import convolve_part
 from fastconv.signal.operands import AxesLike, ModeLike
-from fastconv.typing import Array, ArrayLike, BackendName
+from fastconv.typing import Array, ArrayLike, BackendName, Precision
 
 __all__ = ["fftconvolve", "oaconvolve"]
 
-# Along each axis, by the number of axes: the largest kernel that the engine takes; without its transforms, or where
-# these would carry an outlier too far, the largest of planes for which it is faster.
+# Along each axis, by the number of axes: the largest kernel that the engine takes; without its transforms, the largest
+# of planes for which it is faster. Up to that it keeps outliers within the windows that hold them, by sums if need be.
 _ENGINE_TAPS = {1: 4096, 2: 1024}
 _DIRECT_TAPS = 128
 
@@ -102,7 +101,7 @@ def _convolve(
 ) -> Array:
     a, b = read.two(in1, in2)
     if not a.ndim:
-        return np.multiply(a, b)[()]  # a scalar, as SciPy's
+        return np.asarray(a * b)[()]  # a scalar, as SciPy's
     if not a.size or not b.size:
         return np.array([])
     places = read.check_axes(a, b, axes)
@@ -115,12 +114,13 @@ def _convolve(
     if mode == "same":
         _cut_to(a.shape, places, starts, shape)
     if not places:
-        full = a * b
+        full = np.asarray(a * b)
     else:
         a, b = _floats(a), _floats(b)
         large, small = (a, b) if a.size >= b.size else (b, a)
-        if _suits_engine(large, small, places, backend):
-            return convolve_part(large, small, starts, shape, backend=backend)
+        precision = _engine_precision(large, small, places, backend)
+        if precision is not None:
+            return convolve_part(large, small, starts, shape, backend=backend, precision=precision)
         full = _overlap_add(large, small, places) if in_blocks else _spectral(a, b, places)
     return full[tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))].copy()
 
@@ -133,21 +133,24 @@ def _cut_to(wanted: tuple[int, ...], axes: list[int], starts: list[int], shape: 
 
 
 def _floats(x: Array) -> Array:
-    if x.dtype.kind in "biu":
+    if x.dtype.kind in "biuO":
         return x.astype(np.float64)
     return x.astype(np.float32) if x.dtype == np.float16 else x
 
 
-def _suits_engine(large: Array, small: Array, axes: list[int], backend: BackendName | None) -> bool:
+def _engine_precision(
+    large: Array, small: Array, axes: list[int], backend: BackendName | None
+) -> Precision | None:
+    """That which the engine is to have; None where it is not the one to ask."""
     if large.dtype.char not in "fd" or small.dtype.char not in "fd" or len(axes) not in _ENGINE_TAPS:
-        return False
+        return None
     for axis in range(large.ndim):
         most = min(_ENGINE_TAPS[len(axes)], large.shape[axis]) if axis in axes else 1
         if small.shape[axis] > most:
-            return False
+            return None
     if len(axes) == 1 or max(small.shape) <= _DIRECT_TAPS:
-        return True
-    return large.dtype == small.dtype and has_transforms(backend) and is_even(large)
+        return "strict"
+    return "fast" if large.dtype == small.dtype and has_transforms(backend) else None
 
 
 @kept()

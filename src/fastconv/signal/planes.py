@@ -9,6 +9,7 @@ import numpy as np
 from fastconv.signal import operands as read
 from fastconv.signal.direct import convolve_part
 from fastconv.signal.operands import ModeLike
+from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName, PaddingMode
 
 __all__ = ["convolve2d", "correlate2d", "sepfir2d"]
@@ -139,11 +140,12 @@ def _bordered(
             f"not {boundary!r}."
         )
     dtype = np.result_type(x, kernel)
-    fill = _fill(fillvalue, dtype)
+    border = _BORDERS[str(boundary)]
+    fill = _fill(fillvalue, dtype) if border == "zeros" else 0  # as SciPy, which looks at it where it is seen
     starts, shape = [start for start, _ in parts], [max(size, 0) for _, size in parts]
     if not x.size or not kernel.size:
         return np.zeros(shape, dtype)
-    return convolve_part(x, kernel, starts, shape, _BORDERS[str(boundary)], fill, backend)
+    return convolve_part(x, kernel, starts, shape, border, fill, backend)
 
 
 def _fill(value: complex | ArrayLike, dtype: np.dtype[Any]) -> Any:
@@ -152,6 +154,8 @@ def _fill(value: complex | ArrayLike, dtype: np.dtype[Any]) -> Any:
         raise ValueError("`fillvalue` must be scalar or an array with one element.")
     if array.dtype.kind == "c" and dtype.kind != "c":
         raise ValueError(f"could not cast `fillvalue` directly to the output type {dtype}.")
+    if dtype.kind in "biu" and not np.all(np.isfinite(array.astype(np.complex128))):
+        raise ValueError(f"could not cast `fillvalue`, {echo(value)}, to the output type {dtype}.")
     with np.errstate(all="ignore"):
         return array.astype(dtype).reshape(())[()]
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv.execution.memory import empty
-from fastconv.problem.dtypes import float_result
+from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.tiles.axes import Interval, Stretch
 from fastconv.typing import Array
 
@@ -109,12 +109,14 @@ class Mosaic:
 
 
 def _with_room_for(fill: float | None, dtype: Any) -> Any:
-    """That of the block: integers become what the convolution would make of them before it pads."""
-    if not fill or dtype.kind not in "biu":
+    """That of the block: what does not hold the fill value becomes what the convolution would make of it before it
+    pads."""
+    wider = compute_dtype(float_result(dtype))
+    if not fill or wider == dtype:
         return dtype
-    with np.errstate(invalid="ignore"):
-        holds = np.array(fill).astype(dtype) == fill
-    return dtype if holds else float_result(dtype)
+    with np.errstate(all="ignore"):
+        holds = float(np.array(fill).astype(dtype)) == fill  # as float64: half precision would round both
+    return dtype if holds or (np.isnan(fill) and dtype.kind not in "biu") else wider
 
 
 def _index(axes: tuple[int, ...], parts: Sequence[slice], ndim: int) -> tuple[slice, ...]:

@@ -15,6 +15,7 @@ from fastconv.ops.plan_base import Plan
 from fastconv.ops.table import OPERATIONS
 from fastconv.problem import options as opt
 from fastconv.problem.convolution import ConvOptions
+from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import batch_shape, channel_axis, channels_last, check_layout, spatial_axes
 from fastconv.tiles.axes import Cut, Padded, Pooled, Rule, Same, Scaled, Transposed
 from fastconv.tiles.filters import FILTERS, of_filter
@@ -164,8 +165,12 @@ def _convolution(call: Call, plan: Plan | None = None) -> Network:
     if chosen is not None:
         changed["algorithm"] = chosen
     run = _planned(call, changed) or call.calling(**changed)
+    # A block that has room for the padding value may be wider than the image.
+    dtype = float_result(np.dtype(call.dtype), weight.dtype)
     network = call.network(
-        tuple(rules[-len(call.axes) :]), lambda blocks, cuts: run(blocks[0]), options.padding_value
+        tuple(rules[-len(call.axes) :]),
+        lambda blocks, cuts: run(blocks[0]).astype(dtype, copy=False),
+        options.padding_value,
     )
     if call.name == "separable_conv2d":  # what is between its two convolutions
         network.layers[0].inner = problem.filters * weight.itemsize
@@ -245,7 +250,11 @@ def _pad(call: Call) -> Network:
     counts = [n + a + b for n, (a, b) in zip(call.size, ((top, bottom), (left, right)), strict=True)]
     run = call.calling(padding=0)
     rules = tuple(Padded(n, m, 1, 1, a, mode) for n, m, a in zip(call.size, counts, (top, left), strict=True))
-    return call.network(rules, lambda blocks, cuts: run(blocks[0]), float(call.given["value"]))
+    fill = float(call.given["value"])
+    if compute_dtype(call.dtype) != call.dtype:
+        with np.errstate(over="ignore"):  # one that is too large is refused by the operation
+            fill = float(np.array(fill).astype(call.dtype))  # as half precision holds it
+    return call.network(rules, lambda blocks, cuts: run(blocks[0]), fill)
 
 
 def _resize(call: Call) -> Network:

@@ -1,0 +1,242 @@
+"""Extrema over boxes and footprints as filters, whose arguments have been read.
+
+Called by the extrema and the ranks of `fastconv.ndimage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv.execution.memory import empty
+from fastconv.filtering import arguments as read
+from fastconv.filtering import passes, sliding
+from fastconv.filtering.blocks import PASS_BYTES, Reach, block, regions
+from fastconv.filtering.casting import cast
+from fastconv.filtering.missing import Missing, NanPolicy
+from fastconv.filtering.network import MOST_PIXELS, extreme_steps, ranked_pictures
+from fastconv.filtering.ordered import OrderFilter
+from fastconv.filtering.pictures import as_pictures
+from fastconv.typing import Array, BackendName
+
+
+def box_filter(
+    op: str,
+    ndim: int,
+    steps: Sequence[tuple[int, Reach]],
+    cval: float,
+    combine: np.ufunc,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> OrderFilter:
+    """Extrema of boxes, along one axis after the other, as a filter."""
+    reaches = [Reach()] * ndim
+    for axis, each in steps:
+        reaches[axis] = each
+
+    def extrema(x: Array, out: Array, cval: float, combine: np.ufunc) -> None:
+        given = [_Extreme(axis, each, cval, combine, backend) for axis, each in steps]
+        passes.run(x, out, given, pair=_two_extremes)
+
+    return _filter(op, reaches, extrema, None, cval, combine, nan_policy)
+
+
+def footprint_filter(
+    op: str,
+    shape: NDArray[np.bool_],
+    heights: Array | None,
+    reaches: Sequence[Reach],
+    cval: float,
+    combine: np.ufunc,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> OrderFilter:
+    """Extrema over footprints, with heights or without, as a filter."""
+
+    def extrema(x: Array, out: Array, cval: float, combine: np.ufunc) -> None:
+        _flat(x, out, shape, reaches, cval, combine, backend)
+
+    def raised(x: Array, out: Array, cval: float, missing: Missing | None, beyond: bool) -> None:
+        assert heights is not None
+        _raised(x, out, shape, heights, reaches, cval, combine, missing, beyond)
+
+    return _filter(op, reaches, extrema, None if heights is None else raised, cval, combine, nan_policy)
+
+
+def _filter(
+    op: str,
+    reaches: Sequence[Reach],
+    extrema: Callable[[Array, Array, float, np.ufunc], None],
+    raised: Callable[[Array, Array, float, Missing | None, bool], None] | None,
+    cval: float,
+    combine: np.ufunc,
+    nan_policy: NanPolicy,
+) -> OrderFilter:
+    def run(x: Array, out: Array, cval: float) -> None:
+        if raised is not None:
+            raised(x, out, cval, None, False)
+        else:
+            extrema(x, out, cval, combine)
+
+    def omit(x: Array, out: Array, cval: float, missing: Missing, beyond: bool) -> None:
+        if raised is not None:
+            raised(x, out, cval, missing, beyond)
+            return
+        last = worst(x.dtype, combine)
+        extrema(np.where(missing, last, x), out, float(last) if beyond else cval, combine)
+
+    def windows(missing: Missing, combine: np.ufunc, beyond: bool) -> Missing:
+        result = empty(op, missing.shape, missing.dtype)
+        extrema(missing, result, float(beyond), combine)
+        return result
+
+    return OrderFilter(op, reaches, run, omit, windows, cval, nan_policy)
+
+
+def worst(dtype: np.dtype[Any], combine: np.ufunc) -> Any:
+    """A number of that dtype that is the extremum only where there is no other one; a float has it, too."""
+    if dtype.kind not in "iu":
+        return dtype.type(
+            combine is np.minimum if dtype.kind == "b" else np.inf if combine is np.minimum else -np.inf
+        )
+    info = np.iinfo(dtype)
+    if combine is np.maximum:
+        return dtype.type(info.min)
+    return dtype.type(info.max if info.bits < 64 else np.nextafter(float(info.max), 0))
+
+
+@dataclass(frozen=True)
+class _Extreme:
+    """The extrema along one axis as a pass."""
+
+    axis: int
+    reach: Reach
+    cval: float
+    combine: np.ufunc
+    backend: BackendName | None
+
+    def __call__(self, x: Array, out: Array) -> None:
+        _check_types(x, out)
+        reaches = [Reach()] * x.ndim
+        reaches[self.axis] = self.reach
+        if _on_pictures(x, reaches, self.cval, out, self.combine, self.backend):
+            return
+        target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
+        dtype = _block_dtype(x.dtype, reaches, self.cval)
+        for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
+            window = block(x, reaches, region, self.cval, dtype)
+            values = sliding.extrema(window, self.axis, self.reach.extent + 1, self.combine)
+            target[region] = cast(values, out.dtype)
+        if target is not out:
+            out[...] = target
+
+
+def _two_extremes(first: _Extreme, second: _Extreme, x: Array, out: Array) -> bool:
+    reaches = [Reach()] * x.ndim
+    for each in (first, second):
+        reaches[each.axis] = each.reach
+    return _on_pictures(x, reaches, first.cval, out, first.combine, first.backend)
+
+
+def _on_pictures(
+    x: Array,
+    reaches: Sequence[Reach],
+    cval: float,
+    out: Array,
+    combine: np.ufunc,
+    backend: BackendName | None,
+) -> bool:
+    """The extrema of boxes in a single way through the array, where the backend has one."""
+    if x.dtype != out.dtype or _block_dtype(x.dtype, reaches, cval) != x.dtype or np.may_share_memory(x, out):
+        return False
+    pictures = as_pictures(x, out, reaches, cval, backend)
+    if pictures is None:
+        return False
+    pictures.filters.extrema(pictures.window, combine is np.maximum, pictures.x, pictures.out)
+    return True
+
+
+def _check_types(x: Array, out: Array) -> None:
+    read.check_type(x.dtype)
+    read.check_type(out.dtype)
+
+
+def _block_dtype(dtype: np.dtype[Any], reaches: Sequence[Reach], cval: float) -> np.dtype[Any]:
+    """That of the array, or float64 where it does not hold the constant that lies beyond."""
+    dtype = dtype.newbyteorder("=")
+    if all(each.mode != "zeros" or not each.extent for each in reaches):
+        return dtype
+    with np.errstate(all="ignore"):
+        held = cast(np.array(cval, np.float64), dtype)
+    same = held == cval or (held != held and cval != cval)
+    return dtype if same else np.dtype(np.float64)
+
+
+def _flat(
+    x: Array,
+    out: Array,
+    shape: NDArray[np.bool_],
+    reaches: Sequence[Reach],
+    cval: float,
+    combine: np.ufunc,
+    backend: BackendName | None,
+) -> None:
+    """Extrema over a footprint."""
+    _check_types(x, out)
+    dtype = x.dtype.newbyteorder("=")
+    held = cast(np.array(cval, np.float64), dtype)[()]
+    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
+    few = np.count_nonzero(shape) <= MOST_PIXELS
+    if not (few and ranked_pictures(x, shape, extreme_steps(shape, combine), reaches, held, target, backend)):
+        for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
+            window = block(x, reaches, region, held, dtype)
+            target[region] = cast(sliding.extrema_within(window, shape, combine), out.dtype)
+    if target is not out:
+        out[...] = target
+
+
+def _raised(
+    x: Array,
+    out: Array,
+    footprint: NDArray[np.bool_],
+    heights: Array,
+    reaches: Sequence[Reach],
+    cval: float,
+    combine: np.ufunc,
+    missing: Missing | None,
+    beyond: bool,
+) -> None:
+    """Dilation adds the heights before the maximum is taken, erosion takes them off before the minimum.
+
+    As in SciPy, heights and sums have the dtype of `x`, so that those of integers are cut off and wrap, all but that of
+    the window's first pixel.
+    """
+    _check_types(x, out)
+    dtype = x.dtype.newbyteorder("=")
+    if dtype == np.bool_:
+        dtype = np.dtype(np.uint8)
+    held = cast(np.array(cval, np.float64), dtype)[()]
+    heights = heights if combine is np.maximum else -heights
+    steps, lowest = cast(heights, dtype), -np.inf if combine is np.maximum else np.inf
+    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
+    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
+        window = block(x, reaches, region, held, dtype)
+        gone = None if missing is None else block(missing, reaches, region, beyond, missing.dtype)
+        result = None
+        for corner in map(tuple, np.argwhere(footprint)):
+            place = tuple(
+                slice(step, step + part.stop - part.start) for step, part in zip(corner, region, strict=True)
+            )
+            with np.errstate(all="ignore"):
+                value = window[place] + (heights if result is None else steps)[corner]
+            if gone is not None:
+                value = np.where(gone[place], lowest, value)
+            result = value if result is None else combine(result, value, out=result)
+        assert result is not None
+        target[region] = cast(result, out.dtype)
+    if target is not out:
+        out[...] = target

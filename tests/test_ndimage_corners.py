@@ -1,0 +1,208 @@
+"""Corners of fastconv.ndimage and fastconv.signal: arrays without axes or pixels, weights of 0, odd arguments."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.signal
+
+from fastconv import ndimage, signal
+from fastconv.filtering import parts
+
+pytestmark = pytest.mark.one_instruction_set
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", "float32", "float64", "complex64"])
+def test_arrays_without_axes(backend, dtype):
+    x = np.array(43, dtype)
+    for name in ("correlate", "convolve"):
+        for weights in (2.6, np.array(3), np.array(1.0)):
+            for separable in ("auto", True, False):
+                expected = getattr(scipy.ndimage, name)(x, weights)
+                result = getattr(ndimage, name)(x, weights, separable=separable)
+                assert (result.dtype, result.shape) == (expected.dtype, ())
+                np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+KERNELS = {
+    "line": [-1.0, 0, 1],
+    "lone": [0.0, 0, 3, 0],
+    "ring": [[1.0, 2, 1], [2, 0, 2], [1, 2, 1]],
+    "corners": [[1.0, 0, 0, 2], [0, 0, 0, 0], [0, 0, 0, 0], [5, 0, 0, 1]],
+    "disk": (np.hypot(*np.mgrid[-6:7, -6:7]) < 6.2).astype(float),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_weight_of_zero_sees_no_pixel(backend, name, dtype):
+    """Whatever that is, however the array lies in memory, and by whatever way it is filtered."""
+    kernel = np.array(KERNELS[name])
+    x = np.random.default_rng(0).random((40, 50)).astype(dtype)
+    plain = x.copy()
+    x[7, 30], x[20, 20], x[25, 5] = np.nan, np.inf, -np.inf
+    finite = np.isfinite(x)
+    if kernel.ndim == 1:
+        whole = kernel[:, None]
+        calls = [lambda x, **o: ndimage.correlate1d(x, kernel, axis=0, mode="constant", **o)]
+    else:
+        whole = kernel
+        calls = [
+            lambda x, **o: ndimage.correlate(x, kernel, mode="constant", separable=False, **o),
+            lambda x, **o: signal.correlate2d(x, kernel, "valid"),
+        ]
+    seen = scipy.ndimage.correlate((~finite).astype(float), (whole != 0).astype(float), mode="constant") > 0.5
+    for call in calls:
+        expected = call(plain)
+        part = seen
+        if expected.shape != x.shape:
+            before = [n // 2 for n in whole.shape]
+            part = seen[tuple(slice(a, a + n) for a, n in zip(before, expected.shape, strict=True))]
+        shifted = np.zeros((41, 50), dtype)
+        shifted[:-1] = x
+        results = [call(x), call(np.asfortranarray(x)), call(np.repeat(x, 2, 1)[:, ::2])]
+        if expected.shape == x.shape:
+            results.append(call(x, output=np.zeros((40, 100), dtype)[:, ::2]))
+            results.append(call(shifted[:-1], output=shifted[1:]))
+        for result in results:
+            np.testing.assert_array_equal(np.isfinite(result), ~part)
+            np.testing.assert_allclose(result[~part], expected[~part], rtol=1e-5, atol=1e-5)
+
+
+def test_a_weight_of_zero_stays_one(backend):
+    """That of the second derivative of a Gaussian, one standard deviation from its middle, in float32 as well."""
+    x = np.zeros((40, 3), np.float32)
+    x[20, 1] = np.nan
+    for dtype in (np.float32, np.float64):
+        gone = np.isnan(ndimage.gaussian_filter1d(x.astype(dtype), 2.0, axis=0, order=2, mode="constant"))
+        assert np.flatnonzero(gone[:, 1]).tolist() == [i for i in range(12, 29) if abs(i - 20) != 2]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32", "float64"])
+def test_heights_that_are_no_integers(backend, dtype):
+    """Are cut off to the dtype of the array, as SciPy's, all but the first."""
+    rng = np.random.default_rng(0)
+    x, heights = rng.integers(0, 90, (20, 30)).astype(dtype), rng.random((3, 4)) * 5
+    for name in ("grey_erosion", "grey_dilation", "grey_opening", "white_tophat", "morphological_laplace"):
+        expected = getattr(scipy.ndimage, name)(x, structure=heights, mode="nearest")
+        result = getattr(ndimage, name)(x, structure=heights, mode="nearest")
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_what_is_not_a_number_is_saturated_to_the_lowest(backend):
+    for shape in ((20, 33), (3,)):
+        x = np.full(shape, 300.0)
+        x.flat[0] = np.nan
+        for dtype in (np.uint8, np.int16, np.uint32):
+            result = ndimage.gaussian_filter(x, 1.0, output=dtype, mode="constant", cval=300, saturate=True)
+            assert result.flat[0] == np.iinfo(dtype).min
+            assert result.flat[-1] == (255 if dtype is np.uint8 else 300) or shape == (3,)
+    assert ndimage.gaussian_filter(np.array([300, -4]), 0, output=np.uint8, saturate=True).tolist() == [
+        255,
+        0,
+    ]
+
+
+def test_interpolated_means_of_integers_round_ties_to_even(backend):
+    rng = np.random.default_rng(0)
+    x = np.ma.array(rng.integers(0, 9, (40, 50), np.uint8), mask=rng.random((40, 50)) < 0.3)
+    padded = [np.pad(each, 1, mode="symmetric") for each in (x.filled(0).astype(int), ~x.mask)]
+    total, count = (np.lib.stride_tricks.sliding_window_view(a, (3, 3)).sum((-2, -1)) for a in padded)
+    mean = (2 * total + count) // np.maximum(2 * count, 1)
+    mean -= ((2 * total + count) % np.maximum(2 * count, 1) == 0) & (mean % 2 == 1)
+    result = ndimage.uniform_filter(x, 3, nan_policy="interpolate", saturate=True)
+    np.testing.assert_array_equal(result.data[count > 0], mean[count > 0])
+
+
+def test_a_flat_picture_of_integers_stays_flat(backend):
+    """Where pixels are missing: a quotient next to an integer is not cut off to the one below."""
+    mask, kernel = np.random.default_rng(0).random((40, 50)) < 0.3, [0.2, 0.25, 0.3, 0.25]
+    for value in (7, 100, 12345):
+        x = np.ma.array(np.full(mask.shape, value), mask=mask)
+        touched = ndimage.correlate1d(x, kernel).mask
+        result = ndimage.correlate1d(x, kernel, nan_policy="interpolate")
+        assert (result.data[touched & ~result.mask] == value).all()
+
+
+@pytest.mark.parametrize("dtype", [">f4", "f2", "u1", "i8"])
+def test_templates_of_every_dtype(backend, dtype):
+    feature = pytest.importorskip("skimage.feature")
+    x = (np.random.default_rng(0).random((13, 17)) * 9).astype(dtype)
+    for mode in ("mean", "reflect"):
+        native = x if dtype != "f2" else x.astype(np.float32)
+        expected = feature.match_template(
+            native.astype(native.dtype.newbyteorder("=")), native[3:8, 4:9], True, mode
+        )
+        result = ndimage.match_template(x, x[3:8, 4:9], True, mode)
+        assert result.dtype == expected.dtype
+        np.testing.assert_allclose(result, expected, atol=1e-5 if result.dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("name", ["maximum_filter", "median_filter", "grey_opening", "grey_dilation"])
+def test_a_constant_that_is_no_number(name):
+    for cval in (None, "a", 1j, [1, 2]):
+        with pytest.raises(TypeError, match="cval"):
+            getattr(ndimage, name)(np.ones((4, 5)), 3, cval=cval)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "longdouble"])
+def test_dtypes_that_no_filter_takes(dtype):
+    for name in ("median_filter", "maximum_filter", "uniform_filter"):
+        for x, output in ((np.ones((4, 5), dtype), None), (np.ones((4, 5)), dtype)):
+            with pytest.raises(RuntimeError, match="not supported"):
+                getattr(ndimage, name)(x, 3, output=np.dtype(output) if output else None)
+
+
+def test_parts_of_permuted_and_empty_arrays(monkeypatch):
+    """Sizes are those of `axes` in their order; a size of 0 is none; an empty masked array stays masked."""
+    monkeypatch.setattr(parts, "SLAB_BYTES", 256)
+    x = np.random.default_rng(0).integers(0, 200, (23, 9))
+    box, cross = np.ones((1, 4)), np.array([[1, 0, 1, 1]])
+    for options in (
+        {"size": (1, 4), "axes": (1, 0)},
+        {"size": (4, 1), "axes": (1, 0), "mode": ("wrap", "nearest")},
+        {"footprint": box, "axes": (1, 0)},
+        {"footprint": cross.T, "axes": (1, 0)},
+        {"footprint": box.T, "structure": box.T, "axes": (1, 0)},
+        {"size": 0},
+        {"size": (-1, 3)},
+    ):
+        for name in ("grey_closing", "white_tophat", "morphological_gradient"):
+            function = getattr(ndimage, name)
+            by_slab = function(x, progress=lambda done, total: None, **options)
+            np.testing.assert_array_equal(by_slab, function(x, **options))
+    for name in ("uniform_filter", "maximum_filter", "grey_opening", "laplace"):
+        function, args = getattr(ndimage, name), (3,) if name != "laplace" else ()
+        result = function(np.ma.zeros((0, 4)), *args, progress=lambda done, total: None)
+        assert np.ma.isMaskedArray(result)
+        assert result.shape == (0, 4)
+
+
+def test_compound_filters_of_files_stay_in_bounded_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "SLAB_BYTES", 1 << 19)
+    shape = (1500, 48, 48)
+    x = np.lib.format.open_memmap(tmp_path / "in.npy", "w+", np.uint8, shape)
+    x[:] = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    out = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", np.uint8, shape)
+    for name in ("grey_opening", "white_tophat", "morphological_gradient"):
+        tracemalloc.start()
+        getattr(ndimage, name)(x, 3, output=out)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < x.nbytes / 4
+        np.testing.assert_array_equal(out[600:610], getattr(ndimage, name)(np.array(x[590:620]), 3)[10:20])
+
+
+def test_signals_of_objects_and_fill_values_that_nobody_sees(backend):
+    a, b = np.arange(5.0).astype(object), np.array([1.0, 2])
+    for name in ("fftconvolve", "oaconvolve"):
+        np.testing.assert_allclose(getattr(signal, name)(a, b), np.convolve(a, b).astype(float))
+    assert signal.convolve(np.array(2.5, object), np.array(2)) == 5
+    x, kernel = np.arange(12).reshape(3, 4), np.ones((2, 2), int)
+    expected = scipy.signal.convolve2d(x, kernel, boundary="symm")
+    for value in (1j, [1, 2], np.nan):
+        result = signal.convolve2d(x, kernel, boundary="symm", fillvalue=value)
+        np.testing.assert_array_equal(result, expected)
+        with pytest.raises(ValueError, match="fillvalue"):
+            signal.convolve2d(x, kernel, boundary="fill", fillvalue=value)
