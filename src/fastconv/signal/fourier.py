@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy as np
 
+from fastconv.backends import resolve
 from fastconv.caches import kept
 from fastconv.execution.convolution import is_even
 from fastconv.filtering.planes import has_transforms
@@ -147,7 +148,7 @@ def _suits_engine(large: Array, small: Array, axes: list[int], backend: BackendN
             return False
     if len(axes) == 1 or max(small.shape) <= _DIRECT_TAPS:
         return True
-    return large.dtype == small.dtype and has_transforms(backend) and is_even(large)
+    return large.dtype == small.dtype and has_transforms(backend) and is_even(resolve("fftconvolve", backend), large)
 
 
 @kept()
