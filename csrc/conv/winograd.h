@@ -353,8 +353,8 @@ static double flops(const fc_conv *p) {
 /* An upper bound of what is measured (docs/performance.md), as a multiple of the direct sum's error: the number of
  * points decides, and with few channels the direct sum errs less. */
 static double error(const fc_conv *p) {
-    static const double of_many[MOST_POINTS + 1] = {[3] = 1, [4] = 1.2, [5] = 1.6, [6] = 3.5, [7] = 3.5, [8] = 5.6};
-    static const double of_one[MOST_POINTS + 1] = {[3] = 2.5, [4] = 2.7, [5] = 5.3, [6] = 8.5, [7] = 8.8, [8] = 17.5};
+    static const double of_many[MOST_POINTS + 1] = {[3] = 1, [4] = 1.2, [5] = 1.6, [6] = 1.8, [7] = 2.2, [8] = 5.6};
+    static const double of_one[MOST_POINTS + 1] = {[3] = 2.5, [4] = 2.7, [5] = 5.3, [6] = 8.2, [7] = 8.4, [8] = 17.5};
     operands o = operands_of(p);
     grid g;
     tiling w;
