@@ -303,11 +303,16 @@ static double waiting_cycles(const tiling *w, const operands *o, int64_t togethe
     return w->points * filter_blocks(o) * (double)w->reduction * fmax(0, step - products) / rows;
 }
 
-/* What it takes to transform weights of so many bytes, which are written and read again unless they are used at once.
- * Every phase reads all the kernel's elements. */
+/* What it takes to transform weights, to so many bytes; they are written and read again unless they are used at once.
+ */
 static double once_cycles(const fc_conv *p, const tiling *w, const operands *o, double weights) {
-    double untransformed = (double)(weight_bytes_of(o) * o->groups);
-    double cycles = PACKING(0.08) * untransformed + PACKING(0.021) * weights;
+    /* Every phase reads all the kernel's elements. */
+    if (p->transposed) return weights * fc_these_costs->transform * PACKING(0.45);
+    int64_t filters = round_up(o->filters, VL), blocks = o->groups * ceil_div(o->filters, NR);
+    double taken_apart = (double)(filters * o->channels * o->elements * o->groups) * sizeof(real);
+    double shared = (double)(2 * ceil_div(blocks, 2)) / (double)blocks; /* a thread takes whole blocks */
+    double cycles =
+        shared * (PACKING(0.08) * taken_apart + PACKING(0.021) * weights) + STEPPING(12000) * (double)o->groups;
     if (w->tiles && split_of(w, o, 1, 2).once) return cycles;
     return (cycles + 0.6 * fc_stream_cycles(weights, weights)) * fc_these_costs->transform * 1.43;
 }
