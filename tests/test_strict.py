@@ -114,7 +114,14 @@ def test_networks_confine_it(backend, number):
 def test_what_is_even(backend, dtype):
     engine = fastconv.backends.resolve("test", None)
     x = normal((3, 50, 701), dtype=dtype)
-    for even in (x, x * 1e30, x / 1e30, np.zeros_like(x), np.ones(1, dtype), np.where(np.arange(701) % 2, x, 0)):
+    for even in (
+        x,
+        x * 1e30,
+        x / 1e30,
+        np.zeros_like(x),
+        np.ones(1, dtype),
+        np.where(np.arange(701) % 2, x, 0),
+    ):
         assert is_even(engine, even)
     for number in (*NUMBERS, -1e8, np.finfo(dtype).max):
         for size in (2, 7, 100_000):

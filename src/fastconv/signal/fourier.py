@@ -148,7 +148,11 @@ def _suits_engine(large: Array, small: Array, axes: list[int], backend: BackendN
             return False
     if len(axes) == 1 or max(small.shape) <= _DIRECT_TAPS:
         return True
-    return large.dtype == small.dtype and has_transforms(backend) and is_even(resolve("fftconvolve", backend), large)
+    return (
+        large.dtype == small.dtype
+        and has_transforms(backend)
+        and is_even(resolve("fftconvolve", backend), large)
+    )
 
 
 @kept()

@@ -213,7 +213,9 @@ class CythonBackend:
         name, a, b = activation or _LINEAR
         conv, kernel = _choose(problem, once)
         channels = problem.result_channels
-        return _engine.ConvShortcut(conv, kernel, ACTIVATIONS[name], a, b, channels, shape, problem.dtype, far)
+        return _engine.ConvShortcut(
+            conv, kernel, ACTIVATIONS[name], a, b, channels, shape, problem.dtype, far
+        )
 
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> _engine.PoolShortcut:
         return _engine.PoolShortcut(*pool_arguments(problem), shape, problem.dtype)
