@@ -119,8 +119,9 @@ static void inverse_tiles(const winograd_job *j, int64_t first, int64_t count, i
 
 /* At all points, the products of so many tiles and channels with weights of `width` filters, points of which lie
  * weight_step apart; sums of the channels before are gone on with. */
-static void multiply_points(const tiling *w, int64_t tiles, int64_t channels, int64_t width, const real *weights,
-                            int64_t weight_step, const real *v, int64_t v_step, real *sums, int goes_on) {
+static NOINLINE void multiply_points(const tiling *w, int64_t tiles, int64_t channels, int64_t width,
+                                     const real *weights, int64_t weight_step, const real *v, int64_t v_step,
+                                     real *sums, int goes_on) {
     static const int64_t nowhere[1] = {0};
     int64_t parts = ceil_div(tiles, MR), sum_step = sums_per_point(tiles);
     for (int point = 0; point < w->points; point++, v += v_step, weights += weight_step, sums += sum_step) {
@@ -414,8 +415,8 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 }
 
 /* `weight` is NULL where `packed` is ready. */
-static int run_grids(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
-                     int threads) {
+static NOINLINE int run_grids(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e,
+                              void *out, int threads) {
     operands o = operands_of(p);
     double cycles = all_cycles(p, cost);
     int worth = fc_worth(cycles, threads);

@@ -46,7 +46,7 @@ static int64_t weight_bytes_of(const operands *o) {
 }
 
 /* For a grid with tiles; with `once`, weights are not transformed yet. */
-static split split_of(const tiling *w, const operands *o, int once, int threads) {
+static NOINLINE split split_of(const tiling *w, const operands *o, int once, int threads) {
     int64_t tile_bytes = w->points * (w->row_step + NR) * (int64_t)sizeof(real);
     int64_t filter_blocks = ceil_div(o->filters, NR), weights = group_weights(w, o) * (int64_t)sizeof(real);
     int64_t l2 = fc_l2_bytes(), room = l2 / 4 * 3; /* for V and sums, and for weights where they stay there too */

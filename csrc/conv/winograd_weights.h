@@ -75,8 +75,8 @@ static int64_t elements_bytes(int64_t elements, int64_t channels) {
 }
 
 /* Transforms a group's block of filters for the channels [first, first + channels), to points that lie `step` apart. */
-static void transform_block(const weights_job *j, int64_t group, int64_t block, int64_t first, int64_t channels,
-                            char *memory, real *packed, int64_t step) {
+static NOINLINE void transform_block(const weights_job *j, int64_t group, int64_t block, int64_t first,
+                                     int64_t channels, char *memory, real *packed, int64_t step) {
     const tiling *w = j->w;
     operands part = *j->o;
     part.channels = channels;
