@@ -152,6 +152,33 @@ def test_errors_stay_within_the_precision(backend, algorithm, precision, data):
         assert not [(problem, most) for problem, _, most in found if not most < limit]
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "kernel"),
+    [
+        ("winograd2", "5x5"),
+        ("winograd3", "3x3"),
+        ("winograd3", "5x5"),
+        ("winograd4", "3x3"),
+        ("winograd4", "3x3 dilation 2"),
+        ("winograd4", "7x7 stride 2"),
+    ],
+)
+def test_errors_where_strict_begins_to_accept(backend, algorithm, kernel):
+    """With the fewest channels: more of them err less, relative to the direct sum."""
+    if backend != "cython":
+        pytest.skip("the other backends have no such algorithm")
+    from fastconv.backends import cython
+
+    for channels in range(1, 100):
+        problem = Problem(kernel, channels, "normal")
+        if unless_refused(problem.run, 0, np.float32, algorithm, "strict") is not None:
+            break
+    assert 1 < channels < 99
+    error, direct = error_of(problem, algorithm), error_of_direct(problem, cython.INSTRUCTION_SET)
+    assert error.rms < 3 * direct.rms
+    assert error.most < 3 * direct.most
+
+
 @pytest.mark.parametrize("precision", LIMITS)
 def test_kernels_that_cover_the_image(backend, precision):
     """`dot_products` does no others, so none of those above: it errs as the direct sum does."""

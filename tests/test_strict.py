@@ -7,7 +7,7 @@ import fastconv
 import fastconv.nn as nn
 from checks import from_layout, normal, to_layout, unless_refused, weight_to_layout
 from fastconv import grad
-from fastconv.execution.convolution import is_even
+from fastconv.execution.convolution import FAR_APART, is_even
 
 # Where transforms are chosen: Winograd's tiles of two and three pixels, and Fourier's.
 LAYERS = {
@@ -111,18 +111,40 @@ def test_networks_confine_it(backend, number):
     check(actual, even, held, number)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_what_is_even(dtype):
+def test_what_is_even(backend, dtype):
+    engine = fastconv.backends.resolve("test", None)
     x = normal((3, 50, 701), dtype=dtype)
-    assert is_even(x)
-    assert is_even(x * 1e30)
-    assert is_even(np.zeros_like(x))
-    assert is_even(np.ones(1, dtype))
-    assert is_even(np.where(np.arange(701) % 2, x, 0))
-    for number in (*NUMBERS, -1e8):
+    for even in (
+        x,
+        x * 1e30,
+        x / 1e30,
+        np.zeros_like(x),
+        np.ones(1, dtype),
+        np.where(np.arange(701) % 2, x, 0),
+    ):
+        assert is_even(engine, even)
+    for number in (*NUMBERS, -1e8, np.finfo(dtype).max):
         for size in (2, 7, 100_000):
-            for place in (0, 1, size - 1):
+            for place in (0, 1, size // 2, size - 1):
                 one = np.ones(size, dtype)
                 one[place] = number
-                assert not is_even(one), (number, size, place)
-    assert not is_even(np.array([0, 1], dtype))  # the others are nothing
+                assert not is_even(engine, one), (number, size, place)
+    assert not is_even(engine, np.array([0, 1], dtype))  # the others are nothing
+    assert not is_even(engine, np.full(1, np.nan, dtype))
+    assert is_even(engine, np.full(100_000, np.finfo(dtype).max / 2))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_even_is_the_same_in_any_order_of_the_axes_and_with_any_number_of_threads(backend, dtype):
+    """Just below and just above what is far, in arrays of more than one share."""
+    engine, far = fastconv.backends.resolve("test", None), FAR_APART[np.dtype(dtype)]
+    x = np.abs(normal((2, 3, 300, 171), dtype=dtype)) + 1
+    at = (1, 2, 299, 170)
+    x[at] = 0
+    mean = x.sum(dtype=np.float64) / (x.size - 1)
+    for factor in (0.99, 1.01):
+        x[at] = factor * far * mean
+        for view in (x, x.transpose(0, 2, 3, 1), x.T, x[:, ::-1], np.repeat(x, 2, axis=3)[..., ::2]):
+            for threads in (1, 2, 3):
+                with fastconv.num_threads(threads):
+                    assert is_even(engine, view) == (factor < 1)

@@ -11,7 +11,8 @@ void multiply_tile(const int rows, const int vectors, const int unit, const chan
 #pragma GCC unroll 16
     for (int m = 0; m < rows; m++)
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) sum[m][v] = zero();
+        for (int v = 0; v < vectors; v++)
+            sum[m][v] = !unit && t->goes_on ? load(t->sums + m * t->sums_step + v * VL) : zero();
     const real *w = t->weights;
     const int64_t step = unit ? 1 : t->pixel_step, next = unit ? t->channel_step : 1;
     const int64_t tap_weights = t->channels * vectors * VL, skipped = t->row_skipped * tap_weights;

@@ -20,6 +20,7 @@ typedef struct {
     int64_t ahead; /* the neighbour that is fetched meanwhile */
     real *sums;
     int64_t sums_step; /* from pixel to pixel */
+    int goes_on;       /* do sums begin with those that are there? Not where pixels are neighbours. */
     /* Sums that lie like results of NHWC go straight to the output, with bias and bounds. */
     const real *bias; /* or NULL */
     finish_kind kind;

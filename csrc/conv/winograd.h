@@ -23,13 +23,10 @@
 #include "conv/tiling.h"
 #include "conv/winograd_input.h"
 #include "conv/winograd_passes.h"
+#include "conv/winograd_split.h"
 #include "conv/winograd_weights.h"
 
-enum {
-    SHARED_TILES = 128,
-    SHARED_BYTES = 2 << 20, /* V for each thread */
-    MOST_GRIDS = 256,       /* each is a pass of its own */
-};
+enum { MOST_GRIDS = 256 }; /* each is a pass of its own */
 
 typedef struct {
     const tiling *w;
@@ -37,6 +34,7 @@ typedef struct {
     const fc_epilogue *e;
     const real *x, *weights;
     real *out, *shared;
+    const weights_job *once;            /* where the weights come from that are used once */
     int64_t group, first, tiles, block; /* tiles [first, first + tiles), `block` of them at a time */
     int64_t channel_parts;
     transform transforms[MOST_POINTS + 1];
@@ -119,37 +117,39 @@ static void inverse_tiles(const winograd_job *j, int64_t first, int64_t count, i
 
 /* ---- products ---- */
 
-/* The reals from point to point of the sums, as `v_per_point` gives those of V. */
-static int64_t sums_per_point(int64_t tiles) { return (tiles * NV | 1) * VL; }
-
-static int64_t scratch_reals(const tiling *w) {
-    return max64(stage_reals(w), MOST_POINTS * M * VL + M * (STRETCH * M + VL) * VL);
-}
-
-/* Does the outputs of tiles [first, first + count) and a block of filters; V begins with that of tile `first`. */
-static void multiply_tiles(const winograd_job *j, int64_t first, int64_t count, int64_t block, const real *v,
-                           int64_t v_step, real *sums, real *scratch) {
+/* At all points, the products of so many tiles and channels with weights of `width` filters, points of which lie
+ * weight_step apart; sums of the channels before are gone on with. */
+static NOINLINE void multiply_points(const tiling *w, int64_t tiles, int64_t channels, int64_t width,
+                                     const real *weights, int64_t weight_step, const real *v, int64_t v_step,
+                                     real *sums, int goes_on) {
     static const int64_t nowhere[1] = {0};
-    const tiling *w = j->w;
-    int64_t width = channel_block_width(j->o, block), sum_step = sums_per_point(count);
-    const real *weights = j->weights + j->group * group_weights(w, j->o) + block * block_weights(w);
-    int64_t parts = ceil_div(count, MR);
-    for (int point = 0; point < w->points; point++, v += v_step, weights += weights_per_point(w, width)) {
+    int64_t parts = ceil_div(tiles, MR), sum_step = sums_per_point(tiles);
+    for (int point = 0; point < w->points; point++, v += v_step, weights += weight_step, sums += sum_step) {
         channel_tile t = {.weights = weights,
                           .tap_offset = nowhere,
                           .rows = 1,
                           .columns = 1,
                           .row_offsets = 1,
-                          .channels = w->reduction,
+                          .channels = channels,
                           .pixel_step = w->row_step,
-                          .sums_step = NR};
+                          .sums_step = NR,
+                          .goes_on = goes_on};
         for (int64_t part = 0; part < parts; part++) {
-            int64_t from = count * part / parts, to = count * (part + 1) / parts;
-            t.pixels = v + from * w->row_step, t.sums = sums + point * sum_step + from * NR;
+            int64_t from = tiles * part / parts, to = tiles * (part + 1) / parts;
+            t.pixels = v + from * w->row_step, t.sums = sums + from * NR;
             FC_NAME(channel_tiles)[to - from - 1][0][width / VL - 1](&t);
         }
     }
-    inverse_tiles(j, first, count, block, sums, sum_step, scratch);
+}
+
+/* Does the outputs of tiles [first, first + count) and a block of filters; V begins with that of tile `first`. */
+static void multiply_tiles(const winograd_job *j, int64_t first, int64_t count, int64_t block, const real *v,
+                           int64_t v_step, real *sums, real *scratch) {
+    const tiling *w = j->w;
+    int64_t width = channel_block_width(j->o, block);
+    const real *weights = j->weights + j->group * group_weights(w, j->o) + block * block_weights(w);
+    multiply_points(w, count, w->reduction, width, weights, weights_per_point(w, width), v, v_step, sums, 0);
+    inverse_tiles(j, first, count, block, sums, sums_per_point(count), scratch);
 }
 
 /* Does blocks of tiles [begin, end), a thread by itself. */
@@ -192,7 +192,7 @@ static int fill_shared(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* ... then they multiply, a block of filters each. */
+/* ... then they multiply, a block of filters each, ... */
 static int multiply_shared(const void *context, int64_t begin, int64_t end) {
     const winograd_job *j = context;
     int64_t sum_reals = j->w->points * sums_per_point(j->tiles);
@@ -206,48 +206,34 @@ static int multiply_shared(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-/* How the threads split the work. */
-typedef struct {
-    int shared;
-    int64_t tiles;    /* in a block, or sharing V */
-    size_t workspace; /* of one thread */
-    double traffic;   /* bytes of weights and V that each thread moves through the outer caches */
-} split;
-
-/* For a grid with tiles. */
-static split split_of(const tiling *w, const operands *o, int threads) {
-    int64_t tile_bytes = w->points * (w->row_step + NR) * (int64_t)sizeof(real);
-    int64_t filter_blocks = ceil_div(o->filters, NR), weights = group_weights(w, o) * (int64_t)sizeof(real);
-    int64_t l2 = fc_l2_bytes(), room = l2 / 4 * 3; /* for V and sums, and for weights where they stay there too */
-    if (weights <= l2 / 2) room = max64(room - weights, l2 / 4);
-    int64_t blocks = max64(1, ceil_div(w->tiles, max64(1, room / tile_bytes)));
-    /* Blocks are small where that costs little, so that a thread on a slower core does fewer of them. */
-    if (weights <= l2 / 2) blocks = max64(blocks, min64(4 * threads, w->tiles / (2 * MR)));
-    if (w->tiles >= threads) blocks = round_up(blocks, threads);
-    split s = {.tiles = max64(1, ceil_div(w->tiles, blocks))};
-    int64_t v_bytes = w->points * w->row_step * (int64_t)sizeof(real);
-    int64_t together = min64(min64(w->tiles, SHARED_TILES), max64(1, threads * (int64_t)SHARED_BYTES / v_bytes));
-    double apart = weights <= l2 / 2 ? 0 : (double)ceil_div(blocks, threads) * (double)weights;
-    s.traffic = apart;
-    if (threads > 1 && filter_blocks >= threads && apart > 0) {
-        double rounds = (double)ceil_div(w->tiles, together), v = (double)(together * v_bytes);
-        double readings = v > (double)l2 / 2 ? (double)ceil_div(filter_blocks, threads) : 1;
-        double shared = rounds * ((double)weights / threads + (readings + 1) * v);
-        s.shared = shared < apart;
-        if (s.shared) s.traffic = shared;
+/* ... whose weights, where they are used for nothing else, are transformed just before: into L2, a part of the channels
+ * at a time, not into memory and back. */
+static int multiply_once(const void *context, int64_t begin, int64_t end) {
+    const winograd_job *j = context;
+    const tiling *w = j->w;
+    int64_t most = channels_at_once(w, j->o), sum_reals = w->points * sums_per_point(j->tiles);
+    int64_t reals = sum_reals + scratch_reals(w) + once_reals(w, j->o), v_step = v_per_point(w, j->tiles);
+    real *sums = fc_workspace(FC_OWN, (size_t)reals * sizeof(real) + (size_t)elements_bytes(j->o->elements, most));
+    if (!sums) return FC_NO_MEMORY;
+    real *scratch = sums + sum_reals, *weights = scratch + scratch_reals(w);
+    for (int64_t block = begin; block < end; block++) {
+        int64_t width = channel_block_width(j->o, block);
+        for (int64_t c = 0, n; c < j->o->channels; c += n) {
+            int status = fc_called_off();
+            if (status) return status;
+            n = min64(most, j->o->channels - c);
+            int64_t step = n * width + VL;
+            transform_block(j->once, j->group, block, c, n, (char *)(sums + reals), weights, step);
+            multiply_points(w, j->tiles, n, width, weights, step, j->shared + c, v_step, sums, c > 0);
+        }
+        inverse_tiles(j, j->first, j->tiles, block, sums, sums_per_point(j->tiles), scratch);
     }
-    if (s.shared) s.tiles = ceil_div(w->tiles, ceil_div(w->tiles, together));
-    int64_t v = w->points * v_per_point(w, s.tiles);
-    s.workspace =
-        (size_t)((s.shared ? ceil_div(v, threads) : v) + w->points * sums_per_point(s.tiles) + scratch_reals(w)) *
-        sizeof(real);
-    return s;
+    return 0;
 }
 
-static int run_grid(winograd_job *j, double cycles, int threads) {
+static int run_grid(winograd_job *j, split s, double cycles, int threads) {
     const tiling *w = j->w;
     const operands *o = j->o;
-    split s = split_of(w, o, threads);
     set_transforms(j->transforms);
     int status = 0;
     for (j->group = 0; j->group < o->groups && !status; j->group++) {
@@ -264,7 +250,9 @@ static int run_grid(winograd_job *j, double cycles, int threads) {
             int64_t stretches = ceil_div(j->tiles, j->block);
             j->channel_parts = max64(1, min64(ceil_div(o->channels, VL), ceil_div(4 * threads, stretches)));
             status = fc_parallel(stretches * j->channel_parts, cycles, threads, fill_shared, j);
-            if (!status) status = fc_parallel(ceil_div(o->filters, NR), cycles, threads, multiply_shared, j);
+            if (status) break;
+            status =
+                fc_parallel(ceil_div(o->filters, NR), cycles, threads, s.once ? multiply_once : multiply_shared, j);
         }
     }
     return status;
@@ -316,6 +304,20 @@ static double waiting_cycles(const tiling *w, const operands *o, int64_t togethe
     return w->points * filter_blocks(o) * (double)w->reduction * fmax(0, step - products) / rows;
 }
 
+/* What it takes to transform weights, to so many bytes; they are written and read again unless they are used at once.
+ */
+static double once_cycles(const fc_conv *p, const tiling *w, const operands *o, double weights) {
+    /* Every phase reads all the kernel's elements. */
+    if (p->transposed) return weights * fc_these_costs->transform * PACKING(0.45);
+    int64_t filters = round_up(o->filters, VL), blocks = o->groups * ceil_div(o->filters, NR);
+    double taken_apart = (double)(filters * o->channels * o->elements * o->groups) * sizeof(real);
+    double shared = (double)(2 * ceil_div(blocks, 2)) / (double)blocks; /* a thread takes whole blocks */
+    double cycles =
+        shared * (PACKING(0.08) * taken_apart + PACKING(0.021) * weights) + STEPPING(12000) * (double)o->groups;
+    if (w->tiles && split_of(w, o, 1, 2).once) return cycles;
+    return (cycles + 0.6 * fc_stream_cycles(weights, weights)) * fc_these_costs->transform * 1.43;
+}
+
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g;
@@ -324,7 +326,7 @@ static double cost(const fc_conv *p) {
     FOR_GRIDS(p, o, g, w) {
         double weights = (double)(group_weights(&w, &o) * o.groups) * sizeof(real);
         if (w.tiles) {
-            split s = split_of(&w, &o, 2);
+            split s = split_of(&w, &o, p->once, 2);
             double products = product_cycles(&w, &o) + waiting_cycles(&w, &o, s.tiles);
             double rest = tile_cycles(&w, &o) - product_cycles(&w, &o) + moving_cycles(&w, &o);
             double tiles = (double)(w.tiles * o.groups) / 2;
@@ -334,9 +336,7 @@ static double cost(const fc_conv *p) {
                       STEPPING(12000) * fc_these_costs->start;
         }
         if (index == 0) cycles += image_cycles(&o, 1, 1);
-        if (p->once)
-            cycles += weights * fc_these_costs->transform *
-                      (p->transposed ? PACKING(0.45) : PACKING(0.31)); /* every phase reads all the kernel's elements */
+        if (p->once) cycles += once_cycles(p, &w, &o, weights);
     }
     return cycles;
 }
@@ -353,8 +353,8 @@ static double flops(const fc_conv *p) {
 /* An upper bound of what is measured (docs/performance.md), as a multiple of the direct sum's error: the number of
  * points decides, and with few channels the direct sum errs less. */
 static double error(const fc_conv *p) {
-    static const double of_many[MOST_POINTS + 1] = {[3] = 1, [4] = 1.2, [5] = 1.6, [6] = 3.5, [7] = 3.5, [8] = 5.6};
-    static const double of_one[MOST_POINTS + 1] = {[3] = 2.5, [4] = 2.7, [5] = 5.3, [6] = 8.5, [7] = 8.8, [8] = 17.5};
+    static const double of_many[MOST_POINTS + 1] = {[3] = 1, [4] = 1.2, [5] = 1.6, [6] = 1.8, [7] = 2.2, [8] = 5.6};
+    static const double of_one[MOST_POINTS + 1] = {[3] = 2.5, [4] = 2.7, [5] = 5.3, [6] = 8.2, [7] = 8.4, [8] = 17.5};
     operands o = operands_of(p);
     grid g;
     tiling w;
@@ -381,44 +381,70 @@ static size_t workspace_bytes(const fc_conv *p, int threads) {
     tiling w;
     size_t most = 0;
     FOR_GRIDS(p, o, g, w) {
-        size_t bytes = w.tiles ? split_of(&w, &o, threads).workspace : 0;
+        size_t bytes = w.tiles ? split_of(&w, &o, p->once, threads).workspace : 0;
         if (bytes > most) most = bytes;
     }
     return most;
 }
 
+static weights_job weights_of(const fc_conv *p, const operands *o, const void *weight, void *packed) {
+    weights_job j = {.o = o, .kernel_h = p->kernel_h, .kernel_w = p->kernel_w, .weight = weight, .packed = packed};
+    set_transforms(j.transforms);
+    return j;
+}
+
+/* Of the grid that `j` names. */
+static int prepare_grid(const weights_job *j, int threads) {
+    int64_t tasks = j->o->groups * ceil_div(j->o->filters, NR);
+    return fc_parallel(tasks, (double)(group_weights(j->w, j->o) * j->o->groups), threads, transform_blocks, j);
+}
+
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
     operands o = operands_of(p);
-    weights_job j = {.o = &o, .kernel_h = p->kernel_h, .kernel_w = p->kernel_w, .weight = weight, .packed = packed};
-    set_transforms(j.transforms);
+    weights_job j = weights_of(p, &o, weight, packed);
     grid g;
     tiling w;
     int status = 0;
     FOR_GRIDS(p, o, g, w) {
         if (status) break;
         j.w = &w;
-        int64_t reals = group_weights(&w, &o) * o.groups;
-        status = fc_parallel(o.groups * ceil_div(o.filters, NR), (double)reals, threads, transform_blocks, &j);
-        j.packed += reals;
+        status = prepare_grid(&j, threads);
+        j.packed += group_weights(&w, &o) * o.groups;
     }
     return status;
 }
 
-static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
+/* `weight` is NULL where `packed` is ready. */
+static NOINLINE int run_grids(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e,
+                              void *out, int threads) {
     operands o = operands_of(p);
     double cycles = all_cycles(p, cost);
-    threads = fc_worth(cycles, threads);
-    const real *weights = packed;
+    int worth = fc_worth(cycles, threads);
+    weights_job unpacked = weights_of(p, &o, weight, packed);
     grid g;
     tiling w;
     int status = 0;
     FOR_GRIDS(p, o, g, w) {
         if (status) break;
-        winograd_job j = {.w = &w, .o = &o, .e = e, .x = x, .weights = weights, .out = out};
-        if (w.tiles) status = run_grid(&j, cycles, threads);
-        weights += group_weights(&w, &o) * o.groups;
+        unpacked.w = &w;
+        winograd_job j = {.w = &w, .o = &o, .e = e, .x = x, .weights = unpacked.packed, .out = out, .once = &unpacked};
+        if (w.tiles) {
+            split s = split_of(&w, &o, weight != NULL, worth);
+            if (weight && !s.once) status = prepare_grid(&unpacked, threads);
+            if (!status) status = run_grid(&j, s, cycles, worth);
+        }
+        unpacked.packed += group_weights(&w, &o) * o.groups;
     }
     return status;
+}
+
+static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
+    return run_grids(p, x, NULL, (void *)packed, e, out, threads);
+}
+
+static int run_once(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
+                    int threads) {
+    return run_grids(p, x, weight, packed, e, out, threads);
 }
 
 #endif

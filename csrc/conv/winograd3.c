@@ -5,4 +5,4 @@
 #include "conv/winograd.h"
 
 const fc_conv_kernel FC_NAME(winograd3) = {accepts, cost,  weight_bytes, workspace_bytes, prepare,
-                                           run_all, error, NULL,         flops,           NULL};
+                                           run_all, error, run_once,     flops,           NULL};

@@ -68,40 +68,58 @@ void filters_to_points(const int rows, const int columns, const transform *trans
     }
 }
 
+/* Where a block of filters is taken apart into the kernel's elements, of so many channels. */
+static int64_t elements_bytes(int64_t elements, int64_t channels) {
+    return round_up(elements * (int64_t)sizeof(real *), 64) +
+           (elements + 1) * (channels * NR + VL) * (int64_t)sizeof(real);
+}
+
+/* Transforms a group's block of filters for the channels [first, first + channels), to points that lie `step` apart. */
+static NOINLINE void transform_block(const weights_job *j, int64_t group, int64_t block, int64_t first,
+                                     int64_t channels, char *memory, real *packed, int64_t step) {
+    const tiling *w = j->w;
+    operands part = *j->o;
+    part.channels = channels;
+    int64_t elements = j->kernel_h * j->kernel_w, element = channels * NR + VL;
+    int64_t width = channel_block_width(&part, block), count = channels * width;
+    real **places = (real **)memory;
+    real *plain = (real *)(memory + round_up(elements * (int64_t)sizeof(real *), 64)),
+         *zeros = plain + elements * element;
+    for (int64_t e = 0; e < elements; e++) places[e] = plain + e * element;
+    memset(zeros, 0, (size_t)element * sizeof(real));
+    FC_NAME(pack_channel_block)(&part, j->kernel_h, j->kernel_w,
+                                j->weight + group * part.w_group + first * part.w_channel, block, places);
+    for (int i = 0; i < w->y.segments; i++)
+        for (int l = 0; l < w->x.segments; l++) {
+            const segment *sy = &w->y.segment[i], *sx = &w->x.segment[l];
+            int rows = taps_for(sy->points), columns = taps_for(sx->points);
+            const real *taps[MOST_TAPS][MOST_TAPS]; /* merged segments may have fewer than they could */
+            for (int r = 0; r < rows; r++)
+                for (int s = 0; s < columns; s++) {
+                    int64_t y = sy->kernel_first + r * w->y.kernel_step, x = sx->kernel_first + s * w->x.kernel_step;
+                    taps[r][s] = r < sy->taps && s < sx->taps ? places[y * j->kernel_w + x] : zeros;
+                }
+            real *to = packed + w->point[i][l] * step + w->channel[i][l] * width;
+            switch (rows == columns ? rows : 0) {
+                case 2: filters_to_points(2, 2, j->transforms, taps, count, to, step); break;
+                case 3: filters_to_points(3, 3, j->transforms, taps, count, to, step); break;
+                default: filters_to_points(rows, columns, j->transforms, taps, count, to, step);
+            }
+        }
+}
+
 static int transform_blocks(const void *context, int64_t begin, int64_t end) {
     const weights_job *j = context;
     const tiling *w = j->w;
     const operands *o = j->o;
-    int64_t elements = j->kernel_h * j->kernel_w, blocks = ceil_div(o->filters, NR);
-    int64_t room = round_up(elements * (int64_t)sizeof(real *), 64), element = o->channels * NR + VL;
-    char *memory = fc_workspace(FC_OWN, (size_t)(room + (elements + 1) * element * (int64_t)sizeof(real)));
+    int64_t blocks = ceil_div(o->filters, NR);
+    char *memory = fc_workspace(FC_OWN, (size_t)elements_bytes(o->elements, o->channels));
     if (!memory) return FC_NO_MEMORY;
-    real **places = (real **)memory, *plain = (real *)(memory + room), *zeros = plain + elements * element;
-    for (int64_t e = 0; e < elements; e++) places[e] = plain + e * element;
-    memset(zeros, 0, (size_t)element * sizeof(real));
     for (int64_t task = begin; task < end; task++) {
-        int64_t group = task / blocks, block = task % blocks, width = channel_block_width(o, block);
-        FC_NAME(pack_channel_block)(o, j->kernel_h, j->kernel_w, j->weight + group * o->w_group, block, places);
+        int64_t group = task / blocks, block = task % blocks;
         real *packed = j->packed + group * group_weights(w, o) + block * block_weights(w);
-        int64_t count = o->channels * width, step = weights_per_point(w, width);
-        for (int i = 0; i < w->y.segments; i++)
-            for (int l = 0; l < w->x.segments; l++) {
-                const segment *sy = &w->y.segment[i], *sx = &w->x.segment[l];
-                int rows = taps_for(sy->points), columns = taps_for(sx->points);
-                const real *taps[MOST_TAPS][MOST_TAPS]; /* merged segments may have fewer than they could */
-                for (int r = 0; r < rows; r++)
-                    for (int s = 0; s < columns; s++) {
-                        int64_t y = sy->kernel_first + r * w->y.kernel_step,
-                                x = sx->kernel_first + s * w->x.kernel_step;
-                        taps[r][s] = r < sy->taps && s < sx->taps ? places[y * j->kernel_w + x] : zeros;
-                    }
-                real *to = packed + w->point[i][l] * step + w->channel[i][l] * width;
-                switch (rows == columns ? rows : 0) {
-                    case 2: filters_to_points(2, 2, j->transforms, taps, count, to, step); break;
-                    case 3: filters_to_points(3, 3, j->transforms, taps, count, to, step); break;
-                    default: filters_to_points(rows, columns, j->transforms, taps, count, to, step);
-                }
-            }
+        transform_block(j, group, block, 0, o->channels, memory, packed,
+                        weights_per_point(w, channel_block_width(o, block)));
     }
     return 0;
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
 
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.options import Activation
@@ -117,6 +120,13 @@ class Backend(Protocol):
 
     def transforms(self, problem: ConvProblem, once: bool = False) -> bool:
         """Whether `conv` takes an algorithm that mixes the pixels of a tile, as Winograd's and Fourier's do."""
+        ...
+
+    def is_even(self, x: Array, far: float) -> bool:
+        """Whether all numbers are finite, and none more than `far` times as large as the others in the mean.
+
+        `x`, float32 or float64, may have any shape.
+        """
         ...
 
     def explain(self, problem: ConvProblem) -> str:
@@ -346,9 +356,17 @@ class Backend(Protocol):
         """The gradient of `softmax`, from its output."""
 
     def conv_shortcut(
-        self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool
+        self,
+        problem: ConvProblem,
+        activation: Activation | None,
+        shape: tuple[int, ...],
+        once: bool,
+        far: float = 0,
     ) -> Any:
-        """What does this very convolution on plain arrays with less ado (`execution/known_calls.py`), or None."""
+        """What does this very convolution on plain arrays with less ado (`execution/known_calls.py`), or None.
+
+        Where `far` is not 0, it leaves images that are not `is_even` to the long way.
+        """
 
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> Any:
         """What does this very pooling, without indices and random numbers, with less ado, or None."""
@@ -365,8 +383,15 @@ class Backend(Protocol):
         transposed: bool,
         grad_shape: tuple[int, ...],
         shapes: tuple[tuple[int, ...] | None, ...],
+        far: float = 0,
     ) -> Any:
-        """What gives these very gradients with less ado, or None; `shapes` are the results', None where not needed."""
+        """What gives these very gradients with less ado, or None; `shapes` are the results', None where not needed.
+
+        `far` is as in `conv_shortcut`, for the gradient of the output.
+        """
+
+
+_BLOCK = 1 << 15  # numbers looked at together
 
 
 class NoShortcuts:
@@ -406,9 +431,23 @@ class NoShortcuts:
     def train_batch_gradient(self, *arguments: Any) -> bool:
         return False
 
-    def conv_shortcut(
-        self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool
-    ) -> None:
+    def is_even(self, x: Array, far: float) -> bool:
+        """In NumPy, a block at a time that stays in the cache."""
+        flat = x.reshape(-1)
+        buffer = np.empty(min(_BLOCK, flat.size), x.dtype)
+        largest = total = 0.0
+        for start in range(0, flat.size, _BLOCK):
+            part = flat[start : start + _BLOCK]
+            magnitudes = np.abs(part, out=buffer[: part.size])
+            most = float(magnitudes.max())
+            if not math.isfinite(most):
+                return False
+            largest = max(largest, most)
+            with np.errstate(over="ignore"):
+                total += float(np.add.reduce(magnitudes, dtype=np.float64 if most > 1e30 else None))
+        return largest * (flat.size - 1) <= far * max(total - largest, 0.0) or flat.size < 2
+
+    def conv_shortcut(self, *arguments: Any, **options: Any) -> None:
         return None
 
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> None:
@@ -419,12 +458,5 @@ class NoShortcuts:
     ) -> None:
         return None
 
-    def gradient_shortcut(
-        self,
-        of_input: ConvProblem,
-        of_weight: ConvProblem,
-        transposed: bool,
-        grad_shape: tuple[int, ...],
-        shapes: tuple[tuple[int, ...] | None, ...],
-    ) -> None:
+    def gradient_shortcut(self, *arguments: Any, **options: Any) -> None:
         return None

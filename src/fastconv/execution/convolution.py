@@ -6,7 +6,6 @@ is to look at the arrays themselves.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -38,23 +37,11 @@ Prepare = Callable[[Backend, ConvProblem], tuple[ConvProblem, Any]]
 
 # A number is far from the others where it is more than so many times as large as they are in the mean.
 FAR_APART = {np.dtype(np.float32): 256.0, np.dtype(np.float64): 1e5}
-_BLOCK = 1 << 15  # numbers looked at together, which stay in the cache
 
 
-def is_even(x: Array) -> bool:
+def is_even(backend: Backend, x: Array) -> bool:
     """Whether every number of `x`, float32 or float64, is finite, and none far larger than the mean of the others."""
-    flat = x.reshape(-1)
-    buffer = np.empty(min(_BLOCK, flat.size), x.dtype)
-    largest = total = 0.0
-    for start in range(0, flat.size, _BLOCK):
-        part = flat[start : start + _BLOCK]
-        magnitudes = np.abs(part, out=buffer[: part.size])
-        most = float(magnitudes.max())
-        if not math.isfinite(most):
-            return False
-        largest = max(largest, most)
-        total += float(np.add.reduce(magnitudes, dtype=np.float64 if most > 1e30 else None))
-    return largest * (flat.size - 1) <= FAR_APART[x.dtype] * max(total - largest, 0.0) or flat.size < 2
+    return backend.is_even(x, FAR_APART[x.dtype])
 
 
 def mixes_pixels(backend: Backend, problem: ConvProblem, once: bool = False) -> bool:
@@ -64,7 +51,7 @@ def mixes_pixels(backend: Backend, problem: ConvProblem, once: bool = False) -> 
 
 def confined(backend: Backend, problem: ConvProblem, x: Array, once: bool) -> ConvProblem:
     """The problem, or the same one by sums where `x` has numbers that a transform would carry too far."""
-    if not mixes_pixels(backend, problem, once) or is_even(x):
+    if not mixes_pixels(backend, problem, once) or is_even(backend, x):
         return problem
     return replace(problem, algorithm="direct")
 
@@ -238,9 +225,8 @@ def shortcut_of(
         return None
     shape = case.shape if case.batched else case.shape[1:]
     problem = case.problem if planned is None else planned(case.problem)
-    if mixes_pixels(backend, problem, once):
-        return None
-    return backend.conv_shortcut(problem, o.activation, shape, once)
+    far = FAR_APART[problem.dtype] if mixes_pixels(backend, problem, once) else 0.0
+    return backend.conv_shortcut(problem, o.activation, shape, once, far)
 
 
 def convolve(

@@ -16,7 +16,7 @@ from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
 from fastconv.caches import kept
 from fastconv.execution.arrays import Result, as_array, native
-from fastconv.execution.convolution import ConvCall, check_algorithm, mixes_pixels, read_weight
+from fastconv.execution.convolution import FAR_APART, ConvCall, check_algorithm, mixes_pixels, read_weight
 from fastconv.execution.known_calls import Given, recall_gradients, remember
 from fastconv.execution.memory import check_memory, empty, memory_errors
 from fastconv.execution.padding import pad_image
@@ -264,8 +264,8 @@ def shortcut_of(
     shapes = x.shape, weight.shape, (case.grad_shape[channel_axis(o.layout)],)
     needed = tuple(shape if need else None for shape, need in zip(shapes, needs, strict=True))
     engine = resolve(o.op, backend)
-    if needs[0] and mixes_pixels(engine, case.of_input.problem, once=True):
-        return None
+    mixed = needs[0] and mixes_pixels(engine, case.of_input.problem, once=True)
+    far = FAR_APART[case.dtype] if mixed else 0.0
     return engine.gradient_shortcut(
-        case.of_input.problem, case.of_weight, case.transposed, case.grad_shape, needed
+        case.of_input.problem, case.of_weight, case.transposed, case.grad_shape, needed, far
     )

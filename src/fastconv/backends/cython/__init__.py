@@ -111,6 +111,9 @@ class CythonBackend:
     def transforms(self, problem: ConvProblem, once: bool = False) -> bool:
         return _KERNELS[_choose(problem, once).kernel] not in _DIRECT
 
+    def is_even(self, x: Array, far: float) -> bool:
+        return _engine.is_even(x.ravel(order="K"), far, _DTYPES[x.dtype], get_num_threads())
+
     def explain(self, problem: ConvProblem) -> str:
         threads = get_num_threads()
         conv, chosen = _choose(problem)
@@ -200,12 +203,19 @@ class CythonBackend:
         _engine.pool(*pool_arguments(problem), x, out, indices, uniforms, get_num_threads())
 
     def conv_shortcut(
-        self, problem: ConvProblem, activation: Activation | None, shape: tuple[int, ...], once: bool
+        self,
+        problem: ConvProblem,
+        activation: Activation | None,
+        shape: tuple[int, ...],
+        once: bool,
+        far: float = 0,
     ) -> _engine.ConvShortcut:
         name, a, b = activation or _LINEAR
         conv, kernel = _choose(problem, once)
         channels = problem.result_channels
-        return _engine.ConvShortcut(conv, kernel, ACTIVATIONS[name], a, b, channels, shape, problem.dtype)
+        return _engine.ConvShortcut(
+            conv, kernel, ACTIVATIONS[name], a, b, channels, shape, problem.dtype, far
+        )
 
     def pool_shortcut(self, problem: PoolProblem, shape: tuple[int, ...]) -> _engine.PoolShortcut:
         return _engine.PoolShortcut(*pool_arguments(problem), shape, problem.dtype)
@@ -229,6 +239,7 @@ class CythonBackend:
         transposed: bool,
         grad_shape: tuple[int, ...],
         shapes: tuple[tuple[int, ...] | None, ...],
+        far: float = 0,
     ) -> _engine.GradientShortcut:
         layout = of_weight.layout
         batch, channels, (height, width) = image_sizes(grad_shape, layout)
@@ -241,6 +252,7 @@ class CythonBackend:
             sums,
             shapes,
             of_weight.dtype,
+            far,
         )
 
     def scatter(self, values: Array, indices: Array, layout: Layout, out: Array) -> None:

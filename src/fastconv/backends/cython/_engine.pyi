@@ -261,6 +261,7 @@ def filter_network(
     out: Array,
     threads: int,
 ) -> None: ...
+def is_even(x: Array, far: float, dtype: int, threads: int) -> bool: ...
 def probe(
     isa: int,
     dtype: int,
@@ -283,6 +284,7 @@ class ConvShortcut:
         channels: int,
         shape: Sequence[int],
         dtype: Any,
+        far: float,
     ) -> None: ...
 
 class Settings:
@@ -307,6 +309,7 @@ class GradientShortcut:
         sums: tuple[int, int, int],
         shapes: tuple[tuple[int, ...] | None, ...],
         dtype: Any,
+        far: float,
     ) -> None: ...
 
 class PoolShortcut:

@@ -139,7 +139,7 @@ cdef inline object shape_of(array):
 
 
 cdef object finished(int status, out):
-    """`out`, or None where the long way has to say what is wrong; an interruption is no reason to go it."""
+    """`out`, or None where the call has to go the long way; an interruption is no reason to do so."""
     if status == FC_INTERRUPTED or status == FC_FORKED:
         checked(status)
     return None if status else out
@@ -153,17 +153,21 @@ cdef inline bint apart(out, array):
 
 
 cdef class ConvShortcut(Shortcut):
-    """A convolution without residual; `shape` is that of the result as the user gets it."""
+    """A convolution without residual; `shape` is that of the result as the user gets it.
+
+    Where `far` is not 0, images go the long way that are not even (`execution/convolution.py`).
+    """
 
     cdef fc_conv p
     cdef int kernel, activation
-    cdef double a, b
+    cdef double a, b, far
     cdef size_t weight_bytes
     cdef cnp.npy_intp channels
 
-    def __init__(self, Conv conv, int kernel, int activation, double a, double b, cnp.npy_intp channels, shape, dtype):
+    def __init__(self, Conv conv, int kernel, int activation, double a, double b, cnp.npy_intp channels, shape, dtype,
+                 double far):
         self.p, self.kernel, self.channels = conv.p, kernel, channels
-        self.activation, self.a, self.b = activation, a, b
+        self.activation, self.a, self.b, self.far = activation, a, b, far
         self.weight_bytes = fc_conv_weight_bytes(&self.p, kernel)
         self.p.cycles = fc_conv_cost(&self.p, kernel)
         self.set_result(shape, dtype)
@@ -186,10 +190,15 @@ cdef class ConvShortcut(Shortcut):
         elif not self.takes(out) or not apart(out, x) or not (bias is None or apart(out, bias)):
             return None
         cdef void *to = cnp.PyArray_DATA(out)
+        cdef int64_t numbers = cnp.PyArray_SIZE(x)
         e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
         e.residual, e.activation, e.a, e.b = NULL, self.activation, self.a, self.b
         cdef PyThreadState *others = let_others_run(self.p.cycles)
-        if weight == NULL:
+        if self.far:
+            status = fc_operations_of(self.p.dtype).is_even(source, numbers, self.far, threads)
+        if status:
+            pass
+        elif weight == NULL:
             status = fc_conv_run(&self.p, self.kernel, source, packed, &e, to, threads)
         else:
             status = fc_conv_run_once(&self.p, self.kernel, source, weight, packed, &e, to, threads)
@@ -328,7 +337,8 @@ cdef class RowsShortcut(Shortcut):
 
 cdef class GradientShortcut:
     """The gradients of a convolution, without an activation; `shapes` are those of the input, the weights and the bias,
-    None where it is not needed. `sums` is (batch, channels, pixels) of the output's gradient."""
+    None where it is not needed. `sums` is (batch, channels, pixels) of the output's gradient, and `far` is as in
+    `ConvShortcut`, for that array."""
 
     cdef fc_conv of_input, of_weight
     cdef int input_kernel, weight_kernel
@@ -336,15 +346,16 @@ cdef class GradientShortcut:
     cdef Shortcut grad_x, grad_weight, grad_bias
     cdef size_t weight_bytes
     cdef int64_t batch, channels, pixels
+    cdef double far
 
     def __init__(self, Conv of_input, int input_kernel, Conv of_weight, int weight_kernel, bint transposed, sums,
-                 shapes, dtype):
+                 shapes, dtype, double far):
         self.of_input, self.input_kernel = of_input.p, input_kernel
         self.of_weight, self.weight_kernel = of_weight.p, weight_kernel
         self.weight_bytes = fc_conv_weight_bytes(&self.of_input, input_kernel)
         self.of_input.cycles = fc_conv_cost(&self.of_input, input_kernel)
         self.of_weight.cycles = fc_gradient_cost(&self.of_weight, weight_kernel)
-        self.transposed = transposed
+        self.transposed, self.far = transposed, far
         self.batch, self.channels, self.pixels = sums
         self.grad_x, self.grad_weight, self.grad_bias = [shortcut_to(shape, dtype) for shape in shapes]
 
@@ -376,8 +387,12 @@ cdef class GradientShortcut:
             if packed == NULL:
                 return None
         cdef PyThreadState *others = let_others_run(self.of_input.cycles + self.of_weight.cycles)
+        if to_x != NULL and self.far:
+            status = fc_operations_of(self.of_input.dtype).is_even(
+                g, self.batch * self.channels * self.pixels, self.far, threads)
         if to_x != NULL:
-            status = fc_conv_run_once(&self.of_input, self.input_kernel, g, w, packed, &nothing, to_x, threads)
+            if status == 0:
+                status = fc_conv_run_once(&self.of_input, self.input_kernel, g, w, packed, &nothing, to_x, threads)
             fc_recycle_free(packed)
         if status == 0 and to_weight != NULL:
             # The gradient of a plain convolution's weights brings the sums along.
