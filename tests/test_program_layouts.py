@@ -21,11 +21,15 @@ def cython_alone(backend):
 
 def everything(graph):
     """All that can be made with its channels last."""
-    from fastconv.graph.program.layouts import costs_of
+    from fastconv.graph.program.layouts import costs_of, transposes_to
 
     able = costs_of(graph)
     return {
-        id(value) for node in graph.nodes if id(node) in able for value in node.outputs if value is not None
+        id(value)
+        for node in graph.nodes
+        if id(node) in able and transposes_to(node) != "NCHW"
+        for value in node.outputs
+        if value is not None
     }
 
 

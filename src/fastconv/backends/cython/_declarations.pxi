@@ -102,7 +102,7 @@ cdef extern from "fastconv.h" nogil:
 
     enum:
         FC_MOST_OPERANDS
-        FC_MOST_AXES
+        FC_MOST_AXES, FC_MOST_CHAINED
         FC_MOST_INSTRUCTIONS
         FC_MOST_TEMPORARIES
         FC_STEP_CONV
@@ -228,7 +228,9 @@ cdef extern from "fastconv.h" nogil:
         int kind, dtype
         int operands[8]
         int out
+        int64_t chained, band
         fc_step_of of
+    int64_t fc_chain_bytes(const fc_step *steps, int64_t count, int64_t band)
     int fc_network_run(const fc_step *steps, int64_t count, void *const *places, int threads, int64_t *nanoseconds)
 
     ctypedef struct fc_update:

@@ -360,6 +360,7 @@ class Memo:
     ) -> None: ...
 
 MOST_AXES: int
+MOST_CHAINED: int
 MOST_ROW_BYTES: int
 
 def elementwise_operations() -> dict[str, int]: ...

@@ -26,6 +26,7 @@ from fastconv.graph.program import (  # noqa: F401  (they fill the table)
     lower_tables,
     lower_windows,
 )
+from fastconv.graph.program.chains import Chains
 from fastconv.graph.program.layouts import made_with_channels_last
 from fastconv.graph.program.lowering import Builder, Step, Weights
 from fastconv.graph.program.memory import Kind, Places, aligned, byte_count, has_room
@@ -51,6 +52,7 @@ class CompiledRun:
         for node in graph.nodes:
             self._add(node, builder)
         self._network = builder.network
+        self._chain()
         self._constants = builder.constants
         self._groups = places.groups()
         self._offsets, self._arena_bytes = places.arena(self._touched)
@@ -93,6 +95,17 @@ class CompiledRun:
                 *(places.of(value) for value in node.outputs if value is not None),
             )
         )
+
+    def _chain(self) -> None:
+        """Let steps be done together where that pays. What they make between needs no memory, and what they read and
+        make lives as long as all of them run."""
+        for place, chain in Chains(self._network, self._places, self.steps).found():
+            self._network.chain(chain.first, chain.count, chain.band)
+            among = range(place, place + chain.count)
+            between = {self._touched[k][-1] for k in among[:-1]}
+            touched = tuple({one for k in among for one in self._touched[k]} - between)
+            for k in among:
+                self._touched[k] = touched
 
     def _extend_segment(self, first: int, last: int) -> None:
         latest = self._segments[-1] if self._segments else None

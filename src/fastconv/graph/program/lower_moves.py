@@ -28,6 +28,7 @@ from fastconv.graph.program.lowering import (
     sizes_of,
     strides_in,
     strides_of,
+    transposes_to,
 )
 from fastconv.problem.layout import channels_last
 from fastconv.problem.resize import table_of
@@ -40,6 +41,8 @@ def rearranged(b: Builder, node: Node) -> bool:
     assert x is not None
     if any(value is not None and not value.is_constant for value in node.inputs[1:]):
         return False
+    if _is_no_move(b, node):
+        return True
     operation = TABLE[node.operation]
     untouched = np.empty(sizes_of(x), x.dtype)
     constants = [None if value is None else value.constant for value in node.inputs[1:]]
@@ -49,6 +52,19 @@ def rearranged(b: Builder, node: Node) -> bool:
         results = (results,)
     pairs = [(value, view) for value, view in zip(node.outputs, results, strict=False) if value is not None]
     return add_views(b, x, untouched, pairs)
+
+
+def _is_no_move(b: Builder, node: Node) -> bool:
+    """Let what a Transpose makes be where its input is, if one of them has its channels last."""
+    x, out, turned = node.inputs[0], node.outputs[0], transposes_to(node)
+    if turned is None or x is None or out is None or x.dtype is None:
+        return False
+    if b.layout(x if turned == "NCHW" else out) != "NHWC":
+        return False
+    source, target = b.place(x, "NHWC" if turned == "NCHW" else "NCHW"), b.place(out, b.layout(out))
+    if target != b.places.of(out) or not b.places.view(out, source, 0):
+        b.add("copy", (x.dtype.itemsize, [1, prod(sizes_of(x))], [0, 1], [0, 1]), [source], target)
+    return True
 
 
 @lowers("DepthToSpace", "SpaceToDepth", "fastconv.ChannelShuffle")

@@ -272,6 +272,18 @@ def is_same_in_both(value: Value) -> bool:
     return len(shape) != 4 or shape[1] == 1 or shape[2] * shape[3] == 1
 
 
+def transposes_to(node: Node) -> Layout | None:
+    """What lies where its input does, if that is images: such with channels last of a Transpose to channels first, and
+    such with channels first of one from channels last, which has those of the file's layout last in memory."""
+    if node.operation != "Transpose":
+        return None
+    order: tuple[int, ...] = tuple(axis % 4 for axis in node.attributes.get("perm") or ())
+    return _TURNED.get(order)
+
+
+_TURNED: dict[tuple[int, ...], Layout] = {(0, 3, 1, 2): "NHWC", (0, 2, 3, 1): "NCHW"}
+
+
 def merged(
     shape: Sequence[int], strides: Sequence[Sequence[int]], least: int = 1
 ) -> tuple[list[int], list[list[int]]]:
