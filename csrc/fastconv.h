@@ -23,6 +23,9 @@ typedef struct {
     int layout, dtype, transposed, strict;
     int once;           /* are the weights prepared for this call alone? */
     int planar_weights; /* are the user's weights those of NCHW, whatever the layout? */
+    /* Of the NHWC images that the results are some channels of; 0: they are all. Kernels whose results are written by
+     * store_tile.h, winograd.h or im2col.c can do that. */
+    int64_t out_channels;
     /* The predicted cost of the kernel that runs, kept by who makes the call again and again; 0: run asks for it. */
     double cycles;
 } fc_conv;

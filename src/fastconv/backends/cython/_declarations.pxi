@@ -16,6 +16,7 @@ cdef extern from "fastconv.h" nogil:
         int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
         int64_t out_height, out_width
         int layout, dtype, transposed, strict, once, planar_weights
+        int64_t out_channels
         double cycles
     ctypedef struct fc_epilogue:
         const void *bias

@@ -94,6 +94,12 @@ cdef class Network:
         step.of.conv.epilogue.a, step.of.conv.epilogue.b = known.a, known.b
         self.held.append((packed, bias))
 
+    def widen(self, Py_ssize_t step, int64_t channels):
+        """Let a convolution's NHWC results be some channels of images of so many."""
+        if not 0 <= step < self.count or self.steps[step].kind != FC_STEP_CONV or self.steps[step].operands[1] >= 0:
+            raise ValueError("no convolution without a residual")
+        self.steps[step].of.conv.p.out_channels = channels
+
     def product(self, ConvShortcut known, int x, int weight, int packed, int out):
         """With weights that an earlier step makes; the place `packed` has room for the prepared ones."""
         cdef fc_step *step = self.add(FC_STEP_PRODUCT, known.p.dtype, (x, weight, packed), out)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fastconv.backends.cython import _engine
+import fastconv.backends.cython._engine as _engine
 from fastconv.graph.graph import Node
 from fastconv.graph.program.lowering import Step, sizes_of
 from fastconv.graph.program.memory import Kind, Places, byte_count

@@ -7,6 +7,7 @@ compiled in turn: only the choice is Python's.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import Any
@@ -44,7 +45,7 @@ class CompiledRun:
         self._places = places = Places(graph)
         last = made_with_channels_last(graph)
         self.layouts = "NCHW and NHWC" if last else "NCHW"
-        builder = Builder(places, weights, last)
+        builder = Builder(places, weights, last, _readers(graph))
         self._branches: list[CompiledRun] = []
         self._segments: list[tuple[int, int] | NodeStep] = []
         self.steps: list[Step | Node] = []
@@ -161,6 +162,12 @@ class CompiledRun:
                 if times is not None:
                     times.append(perf_counter_ns() - before)
         return [memory.array(place) for place in self._results]
+
+
+def _readers(graph: Graph) -> Counter[int]:
+    """How often each value is read, by number (`id`)."""
+    read = [value for node in graph.nodes for value in node.reads()]
+    return Counter(id(value) for value in (*read, *graph.outputs))
 
 
 class _Memory:

@@ -161,6 +161,9 @@ def joined(b: Builder, node: Node) -> bool:
         is_made_so = not value.is_constant and (b.layout(value) == layout or is_same_in_both(value))
         if in_one_piece and is_made_so and b.places.put_into(value, out, offset * item):
             continue
+        within = channels_last(layout) and axis == 1 and is_made_so and target == b.places.of(out)
+        if within and b.make_within(value, out, offset * item):
+            continue
         part = b.part(target, offset * item, value)
         b.add(
             "copy",

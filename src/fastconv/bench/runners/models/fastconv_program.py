@@ -14,7 +14,7 @@ from fastconv.typing import Array
 
 with suppress(ImportError):  # the extension may not have been built
     # The time from the file to the first result begins after the imports; the first call makes this one.
-    import fastconv.graph.program.compiled  # noqa: F401
+    import fastconv.graph.program.compiled
 
 
 class Fastconv(NetworkRunner[ModelFile]):
