@@ -18,6 +18,7 @@ from fastconv.graph.program.lowering import DTYPES, is_same_in_both, transposes_
 from fastconv.graph.program.memory import has_room
 from fastconv.graph.program.problems import problem_of
 from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.layout import channels_last
 
 # What a copy takes for each byte, in the cycles of the kernels' costs: from one layout to the other, of single
 # elements, and of rows or planes.
@@ -74,11 +75,13 @@ class _Network:
 
     def _makes_last(self, node: Node) -> bool:
         """A Transpose from channels last makes what the file says, whatever it reads."""
-        return id(node) in self._last and transposes_to(node) != "NCHW"
+        turned = transposes_to(node)
+        return id(node) in self._last and (turned is None or channels_last(turned))
 
     def _reads_last(self, node: Node) -> bool:
         """A Transpose to channels last reads what the file says, whatever it makes."""
-        return id(node) in self._last and transposes_to(node) != "NHWC"
+        turned = transposes_to(node)
+        return id(node) in self._last and (turned is None or not channels_last(turned))
 
     def _regions(self) -> Iterator[list[Node]]:
         """Of nodes that are joined by a value that one of them makes."""

@@ -30,7 +30,7 @@ from fastconv.graph.program.lowering import (
     strides_of,
     transposes_to,
 )
-from fastconv.problem.layout import channels_last
+from fastconv.problem.layout import channels_last, other_layout
 from fastconv.problem.resize import table_of
 from fastconv.typing import Array, Layout
 
@@ -59,9 +59,10 @@ def _is_no_move(b: Builder, node: Node) -> bool:
     x, out, turned = node.inputs[0], node.outputs[0], transposes_to(node)
     if turned is None or x is None or out is None or x.dtype is None:
         return False
-    if b.layout(x if turned == "NCHW" else out) != "NHWC":
+    to_last = channels_last(turned)
+    if not channels_last(b.layout(out if to_last else x)):
         return False
-    source, target = b.place(x, "NHWC" if turned == "NCHW" else "NCHW"), b.place(out, b.layout(out))
+    source, target = b.place(x, other_layout(turned)), b.place(out, b.layout(out))
     if target != b.places.of(out) or not b.places.view(out, source, 0):
         b.add("copy", (x.dtype.itemsize, [1, prod(sizes_of(x))], [0, 1], [0, 1]), [source], target)
     return True
