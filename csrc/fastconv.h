@@ -23,6 +23,9 @@ typedef struct {
     int layout, dtype, transposed, strict;
     int once;           /* are the weights prepared for this call alone? */
     int planar_weights; /* are the user's weights those of NCHW, whatever the layout? */
+    /* Of the NHWC images that the results are some channels of; 0: they are all. Kernels whose results are written by
+     * store_tile.h, winograd.h or im2col.c can do that. */
+    int64_t out_channels;
     /* The predicted cost of the kernel that runs, kept by who makes the call again and again; 0: run asks for it. */
     double cycles;
 } fc_conv;
@@ -347,11 +350,18 @@ typedef union {
     fc_step_resample resample;
 } fc_step_of;
 
-/* Operands and the result are places: numbers of the pointers that a run is given; -1 where one is missing. */
+/* Operands and the result are places: numbers of the pointers that a run is given; -1 where one is missing. Where so
+ * many steps, from this one on, are `chained`, they run together, in bands of so many rows of the last one's result. */
+enum { FC_MOST_CHAINED = 8 };
 typedef struct {
     int kind, dtype, operands[FC_MOST_OPERANDS], out;
+    int64_t chained, band;
     fc_step_of of;
 } fc_step;
+
+/* What a thread needs for such bands: bytes; -1 where these steps cannot be chained. That nobody else reads what is
+ * made between is the caller's to know. */
+int64_t fc_chain_bytes(const fc_step *steps, int64_t count, int64_t band);
 
 /* `nanoseconds`, or NULL, takes the time of each step. */
 int fc_network_run(const fc_step *steps, int64_t count, void *const *places, int threads, int64_t *nanoseconds);

@@ -154,3 +154,54 @@ def test_weights_are_rounded_once():
     graph, _ = optimise(net.graph(y))
     expected = (weight.astype(float) * (float(F4(1e30)) * float(F4(1e-30)))).astype(F4)
     np.testing.assert_array_equal(graph.nodes[0].inputs[1].constant, expected)
+
+
+# Affine steps before.
+
+
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 4, 5), (2, 4, 5, 5), (1, 4, 3, 4, 4)])
+def test_affine_steps_that_one_convolution_reads(backend, group, shape):
+    net = Net()
+    ones = (1,) * (len(shape) - 2)
+    y = net("Exp", net.input(*shape))
+    for operation, constant in (
+        ("Mul", net.normal(4, *ones)),
+        ("Add", net.normal(1, 4, *ones)),
+        ("Sub", F4(0.5)),
+    ):
+        y = net(operation, y, constant)
+    y = net("Conv", norm(net, y, 4), net.normal(6, 4 // group, *(2,) * len(ones)), group=group)
+    assert net.left(net("Softmax", y)) == ["Exp", "Conv", "Softmax"]
+
+
+def test_affine_steps_before_a_dense_layer():
+    net = Net()
+    y = net("Add", net("Mul", net("Exp", net.input(3, 5)), net.normal(5)), F4(0.5))
+    y = net("Add", net("MatMul", y, net.normal(5, 4)), net.normal(4))
+    assert net.left(net("Softmax", y)) == ["Exp", "fastconv.Dense", "Softmax"]
+
+
+@pytest.mark.parametrize("padding", [{"pads": (0, 1, 0, 0)}, {"auto_pad": "SAME_UPPER"}])
+def test_zeros_around_an_image_are_not_moved(padding):
+    """They are put around what the sum gives: a factor goes into the weights, and no more."""
+    net = Net()
+    y = net("Add", net("Exp", net.input(1, 4, 5, 5)), net.normal(4, 1, 1))
+    y = net("Conv", net("Mul", y, net.normal(4, 1, 1)), net.normal(6, 4, 2, 2), **padding)
+    assert net.left(net("Softmax", y), stop_after="epilogues") == ["Exp", "Add", "Conv", "Softmax"]
+
+
+def test_affine_steps_before_that_stay():
+    net = Net()
+    y = net("Mul", net("Exp", net.input(1, 4, 3, 3)), net.normal(4, 1, 1))
+    left = net.left(net("Conv", y, net.normal(6, 4, 1, 1)), net("Relu", y))
+    assert left == ["fastconv.Elementwise", "Conv", "Relu"]
+    net = Net()
+    y = net("Mul", net("Exp", net.input(1, 1, 3, 3)), net.normal(4, 1, 1))  # makes four channels of one
+    assert "Conv" in net.left(net("Softmax", net("Conv", y, net.normal(6, 4, 1, 1))))
+    net = Net()
+    y = net("Mul", net("Exp", net.input(1, 4, 3, 3)), net.normal(3, 1))  # along the rows
+    assert "Conv" in net.left(net("Softmax", net("Conv", y, net.normal(6, 4, 1, 1))))
+    net = Net()
+    y = net("Mul", net("Exp", net.input(1, 4, 3, 3)), np.full((4, 1, 1), np.inf, F4))
+    assert "fastconv.Elementwise" in net.left(net("Softmax", net("Conv", y, net.normal(6, 4, 1, 1))))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fastconv.graph import Graph, Interpreter, Node, Value
+from fastconv.graph.inference import infer
 from fastconv.graph.passes import optimise
 from passes_oracle import Net, agree
 
@@ -412,3 +413,17 @@ def test_a_loop_keeps_its_state(backend):
     body = Graph([count, go, state, factor], [more, new, twice], nodes)
     y, all_of_them = net("Loop", np.array(3), None, x, outputs=2, body=body, captures={"body": [x]})
     assert exactly(net, y, all_of_them) == ["Loop"]
+
+
+def test_sizes_that_no_array_has():
+    """Of images that a file declares: what follows from these is not known, or is not written down."""
+    x = Value("x", np.dtype(F4), (2**40, 2**40))
+    flat, size, y = Value("flat"), Value("size"), Value("y")
+    nodes = [
+        Node("Flatten", [x], [flat], {"axis": 0}),
+        Node("Squeeze", [flat, Value.of("axes", np.array([0]))], [y]),
+    ]
+    graph, _ = optimise(Graph([x], [y, size], [*nodes, Node("Size", [x], [size])]))
+    assert [node.operation for node in graph.nodes if node.operation == "Size"] == ["Size"]
+    with pytest.raises(ValueError, match="would have the shape"):
+        infer(nodes[0])

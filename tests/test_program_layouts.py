@@ -21,11 +21,15 @@ def cython_alone(backend):
 
 def everything(graph):
     """All that can be made with its channels last."""
-    from fastconv.graph.program.layouts import costs_of
+    from fastconv.graph.program.layouts import costs_of, transposes_to
 
     able = costs_of(graph)
     return {
-        id(value) for node in graph.nodes if id(node) in able for value in node.outputs if value is not None
+        id(value)
+        for node in graph.nodes
+        if id(node) in able and transposes_to(node) != "NCHW"
+        for value in node.outputs
+        if value is not None
     }
 
 
@@ -199,3 +203,42 @@ def test_weights_of_planes_are_packed_alike(backend, groups, channels, filters, 
         conv.prepare(chosen, pixels, both[0], 1)
         conv.prepare(chosen, planes, both[1], 1, planar=True)
         np.testing.assert_array_equal(*both)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_parts_that_convolutions_make_where_they_lie(backend, kernel, batch):
+    """But not those that have a residual, another reader, or another maker; nor the one that stands there twice."""
+    net = Net()
+    x = net.input(batch, 24, 12, 11)
+    pads = (kernel // 2,) * 4
+    one, other = (net("Relu", convolved(net, x, f, 24, kernel, pads=pads)) for f in (40, 19))
+    y = net("Concat", one, other, axis=1)
+    program = check(net, net("Softmax", convolved(net, y, 9, 59), axis=1), optimize=True)
+    copies = [step for step in program._runs.steps if step.algorithm == "copy" and not step.words]
+    assert copies == []
+    residual = net("Add", convolved(net, x, 24, 24, kernel, pads=pads), x)
+    read, twice = (convolved(net, x, 24, 24, kernel, pads=pads) for _ in range(2))
+    y = net("Concat", residual, read, twice, net("MaxPool", x, kernel_shape=(1, 1)), twice, axis=1)
+    program = check(net, net("Softmax", convolved(net, y, 9, 120), axis=1), net("Relu", read), optimize=True)
+    copies = [step for step in program._runs.steps if step.node.operation == "Concat"]
+    assert len(copies) == 5
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("optimize", [False, True])
+def test_transposes_that_are_no_steps(backend, optimize, batch):
+    net = Net()
+    x = net("Transpose", net.input(batch, 9, 7, 5), perm=(0, 3, 1, 2))
+    y = net("Transpose", net("Relu", convolved(net, x, 24, 5, 3)), perm=(0, 2, 3, 1))
+    program = check(net, net("Softmax", y), optimize=optimize)
+    assert [step for step in program._runs.steps if step.algorithm == "copy"] == []
+    net = Net()
+    x = net("Transpose", net.input(batch, 9, 7, 5), perm=(0, 3, 1, 2))
+    y = net("Transpose", convolved(net, x, 24, 5, 3), perm=(0, 2, 3, 1))
+    check(net, x, y, convolved(net, x, 7, 5), optimize=optimize)
+    net = Net()
+    x = net.input(batch, 5, 9, 7)
+    check(
+        net, net("Transpose", x, perm=(0, 2, 3, 1)), net("Transpose", x, perm=(0, 3, 1, 2)), optimize=optimize
+    )

@@ -28,8 +28,9 @@ static inline int64_t fc_steps_between(double cycles) { return cycles < 3e5 ? (i
 int fc_together(int threads, fc_body body, const void *context, double *seconds);
 
 /* This thread's scratch memory, aligned to a page, kept from call to call; NULL where there is none. A caller of
- * fc_parallel keeps what its threads share in a memory of its own, as one of them is the caller. */
-enum { FC_OWN, FC_SHARED };
+ * fc_parallel keeps what its threads share in a memory of its own, as one of them is the caller; and so does a task
+ * that makes calls, of what it keeps meanwhile. */
+enum { FC_OWN, FC_SHARED, FC_CHAIN };
 void *fc_workspace(int which, size_t bytes);
 
 /* How many threads, up to `threads`, are worth waking for work of so many cycles in all: for those who plan with that

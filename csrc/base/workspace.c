@@ -14,15 +14,15 @@
 #endif
 
 typedef struct {
-    void *memory[FC_SHARED + 1];
-    size_t bytes[FC_SHARED + 1];
+    void *memory[FC_CHAIN + 1];
+    size_t bytes[FC_CHAIN + 1];
 } workspaces;
 
 static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void release(void *value) {
-    for (int i = 0; i <= FC_SHARED; i++) free(((workspaces *)value)->memory[i]);
+    for (int i = 0; i <= FC_CHAIN; i++) free(((workspaces *)value)->memory[i]);
     free(value);
 }
 

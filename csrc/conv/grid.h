@@ -62,8 +62,9 @@ static inline operands operands_of(const fc_conv *p) {
     o.nhwc = p->layout == FC_NHWC;
     o.x_pixel = o.nhwc ? in : 1, o.x_channel = o.nhwc ? 1 : o.height * o.width;
     o.x_image = in * o.height * o.width;
-    o.out_pixel = o.nhwc ? out : 1, o.out_channel = o.nhwc ? 1 : o.out_height * o.out_width;
-    o.out_image = out * o.out_height * o.out_width;
+    int64_t wide = p->out_channels ? p->out_channels : out;
+    o.out_pixel = o.nhwc ? wide : 1, o.out_channel = o.nhwc ? 1 : o.out_height * o.out_width;
+    o.out_image = wide * o.out_height * o.out_width;
     /* The user's array is (F, C/g, kH, kW) or (kH, kW, C/g, F), F being the filters of the plain convolution. */
     int64_t per_group = p->channels / p->groups;
     o.w_nhwc = o.nhwc && !p->planar_weights;

@@ -30,6 +30,28 @@ typedef struct {
     }                                                                                                                  \
     break
 
+/* Three planes as pixels of three numbers, as the images that networks are given. */
+#ifdef __clang__
+#define PICK(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define PICK(x, y, ...) __builtin_shuffle(x, y, (quad){__VA_ARGS__})
+#endif
+typedef uint32_t quad __attribute__((vector_size(16), aligned(4), may_alias));
+
+static void copy_triples(const uint32_t *from, int64_t plane, uint32_t *to, int64_t length) {
+    int64_t i = 0;
+    for (; i + 4 <= length; i += 4, to += 12) {
+        const quad a = *(const quad *)(from + i), b = *(const quad *)(from + plane + i),
+                   c = *(const quad *)(from + 2 * plane + i);
+        const quad ab = PICK(a, b, 0, 4, 1, 5), bc = PICK(b, c, 1, 5, 2, 6), ca = PICK(c, a, 2, 7, 2, 7),
+                   last = PICK(b, c, 3, 7, 3, 7);
+        ((quad *)to)[0] = PICK(ab, c, 0, 1, 4, 2);
+        ((quad *)to)[1] = PICK(bc, a, 0, 1, 6, 2);
+        ((quad *)to)[2] = PICK(ca, last, 0, 1, 4, 5);
+    }
+    for (; i < length; i++, to += 3) to[0] = from[i], to[1] = from[plane + i], to[2] = from[2 * plane + i];
+}
+
 static void copy_rows(const char *from, int64_t from_row, int64_t from_step, char *to, int64_t to_row, int64_t to_step,
                       int64_t rows, int64_t length, int item) {
     if (from_step == 1 && to_step == 1) {
@@ -41,6 +63,10 @@ static void copy_rows(const char *from, int64_t from_row, int64_t from_step, cha
         int64_t row = from_row, to_this = to_row, count = rows;
         from_row = from_step, to_row = to_step, rows = length;
         from_step = row, to_step = to_this, length = count;
+    }
+    if (item == 4 && rows == 3 && from_step == 1 && to_step == 3 && to_row == 1) {
+        copy_triples((const uint32_t *)from, from_row, (uint32_t *)to, length);
+        return;
     }
     switch (item) {
         case 1: COPY_ROWS(uint8_t);

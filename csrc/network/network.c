@@ -1,7 +1,7 @@
 /* Runs the steps of a network one after the other, each on all threads. An entry point of fastconv.h. */
-#include <time.h>
-
+#include "base/clock.h"
 #include "fastconv.h"
+#include "network/chain.h"
 
 static int run_step(const fc_step *s, void *const *places, int threads) {
     const fc_operations *operations = fc_operations_of(s->dtype);
@@ -49,20 +49,18 @@ static int run_step(const fc_step *s, void *const *places, int threads) {
     }
 }
 
-static int64_t now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
 int fc_network_run(const fc_step *steps, int64_t count, void *const *places, int threads, int64_t *nanoseconds) {
-    int64_t before = nanoseconds ? now() : 0;
-    for (int64_t i = 0; i < count; i++) {
-        int status = run_step(&steps[i], places, threads);
+    int64_t before = nanoseconds ? now_ns() : 0;
+    for (int64_t i = 0, together; i < count; i += together) {
+        const fc_step *s = &steps[i];
+        together = s->chained > 1 ? s->chained : 1;
+        int status = together > 1 ? fc_chain_run(s, places, threads, nanoseconds ? &nanoseconds[i] : NULL)
+                                  : run_step(s, places, threads);
         if (status) return status;
         if (nanoseconds) {
-            int64_t after = now();
-            nanoseconds[i] = after - before, before = after;
+            int64_t after = now_ns();
+            if (together == 1) nanoseconds[i] = after - before;
+            before = after;
         }
     }
     return 0;

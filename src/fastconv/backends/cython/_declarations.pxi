@@ -16,6 +16,7 @@ cdef extern from "fastconv.h" nogil:
         int64_t filters, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
         int64_t out_height, out_width
         int layout, dtype, transposed, strict, once, planar_weights
+        int64_t out_channels
         double cycles
     ctypedef struct fc_epilogue:
         const void *bias
@@ -102,7 +103,7 @@ cdef extern from "fastconv.h" nogil:
 
     enum:
         FC_MOST_OPERANDS
-        FC_MOST_AXES
+        FC_MOST_AXES, FC_MOST_CHAINED
         FC_MOST_INSTRUCTIONS
         FC_MOST_TEMPORARIES
         FC_STEP_CONV
@@ -228,7 +229,9 @@ cdef extern from "fastconv.h" nogil:
         int kind, dtype
         int operands[8]
         int out
+        int64_t chained, band
         fc_step_of of
+    int64_t fc_chain_bytes(const fc_step *steps, int64_t count, int64_t band)
     int fc_network_run(const fc_step *steps, int64_t count, void *const *places, int threads, int64_t *nanoseconds)
 
     ctypedef struct fc_update:

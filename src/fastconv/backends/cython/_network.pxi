@@ -3,6 +3,7 @@
 
 
 MOST_AXES = FC_MOST_AXES
+MOST_CHAINED = FC_MOST_CHAINED
 MOST_ROW_BYTES = FC_MOST_ROW_BYTES
 
 
@@ -93,6 +94,12 @@ cdef class Network:
         step.of.conv.epilogue.a, step.of.conv.epilogue.b = known.a, known.b
         self.held.append((packed, bias))
 
+    def widen(self, Py_ssize_t step, int64_t channels):
+        """Let a convolution's NHWC results be some channels of images of so many."""
+        if not 0 <= step < self.count or self.steps[step].kind != FC_STEP_CONV or self.steps[step].operands[1] >= 0:
+            raise ValueError("no convolution without a residual")
+        self.steps[step].of.conv.p.out_channels = channels
+
     def product(self, ConvShortcut known, int x, int weight, int packed, int out):
         """With weights that an earlier step makes; the place `packed` has room for the prepared ones."""
         cdef fc_step *step = self.add(FC_STEP_PRODUCT, known.p.dtype, (x, weight, packed), out)
@@ -177,6 +184,18 @@ cdef class Network:
         r.starts, r.counts, r.weights = <int64_t *> data(starts), <int64_t *> data(counts), data(weights)
         r.taps = weights.shape[1]
         self.held.append((starts, counts, weights))
+
+    def chain_bytes(self, Py_ssize_t first, Py_ssize_t count, Py_ssize_t band):
+        """What a thread needs to do so many steps together, in bands of so many rows; -1 where they cannot be."""
+        if not 0 <= first <= first + count <= self.count:
+            raise ValueError("steps that are not there")
+        return fc_chain_bytes(self.steps + first, count, band)
+
+    def chain(self, Py_ssize_t first, Py_ssize_t count, Py_ssize_t band):
+        """Let these steps be done so; nobody else may read what they make between."""
+        if self.chain_bytes(first, count, band) < 0:
+            raise ValueError("steps that cannot be chained")
+        self.steps[first].chained, self.steps[first].band = count, band
 
     def run(self, Places places, Py_ssize_t first, Py_ssize_t last, int threads, cnp.ndarray nanoseconds):
         """Steps [first, last); `nanoseconds`, or None, takes the time of each."""

@@ -130,7 +130,7 @@ class Operation:
         """Those of the outputs, by the rule; none where there is no rule."""
         found = () if self.rule is None else self.rule(inputs, attributes)
         for known in found:
-            if known.shape is not None and any(isinstance(size, int) and size < 0 for size in known.shape):
+            if any(isinstance(size, int) and not 0 <= size <= _LARGEST for size in known.shape or ()):
                 raise ValueError(f"the result would have the shape {shape_text(known.shape)}")
         return found
 
@@ -149,6 +149,9 @@ class Operation:
             if name not in attributes and default is inspect.Parameter.empty:
                 return f"the attribute {name!r} is missing"
         return None
+
+
+_LARGEST = 2**63 - 1  # what tensors of sizes hold
 
 
 TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "Array": np.ndarray, "Body": Graph}

@@ -28,11 +28,13 @@ class _Step(NamedTuple):
 
 def affine(editor: Editor) -> None:
     """Take a chain of BatchNormalization (inference) and of sums and products with a constant for each channel together
-    in float64, and round once: into the weights and bias of a convolution or dense layer before it, else, where that
-    leaves fewer nodes or a BatchNormalization is among them, into one Mul and one Add."""
+    in float64, and round once: into the weights and bias of a convolution or dense layer before it, or of the one that
+    alone reads it (a sum only where that pads nothing), else, where that leaves fewer nodes or a BatchNormalization is
+    among them, into one Mul and one Add."""
     for node in editor.nodes():
         if node.operation in _WEIGHTED:
             _fold(node, editor)
+            _fold_before(node, editor)
         elif node.operation in _STEPS and not _follows(node, editor):
             _merge(node, editor)
 
@@ -65,6 +67,69 @@ def _fold(node: Node, editor: Editor) -> None:
     inputs = [node.inputs[0], Value.of(weight.name, scaled), Value.of(name, moved)]
     new = Node(node.operation, inputs, nodes[-1].outputs, node.attributes, name=name_of(node))
     _put(new, [node, *nodes], editor, f"{', '.join(map(told, nodes))} into {told(node)}")
+
+
+def _fold_before(node: Node, editor: Editor) -> None:
+    """The affine steps whose result a layer alone reads, into its weights; from behind, as many as can."""
+    weight, bias = given(node, 1), given(node, 2)
+    x = node.inputs[0]
+    if node not in editor or "Transpose" in node.operation or not is_float(x) or x is None:
+        return
+    if weight is None or weight.constant is None or (bias is not None and bias.constant is None):
+        return
+    if editor.maker(weight) is not None or x.dtype != weight.dtype:
+        return
+    dense = node.operation == "fastconv.Dense"
+    group = 1 if dense else attribute(node, "group")
+    channels = weight.constant.shape[1] * group
+    pads = not dense and _pads(node)
+    whole, nodes = _Step(np.ones(()), np.zeros(())), list[Node]()
+    while (maker := editor.maker(x)) is not None and editor.only_reader(x) is not None:
+        found = _step_to(maker, -1 if dense else 1)
+        if found is None or (pads and found[1].shift.any()):
+            break
+        x, step = found
+        whole = step.then(whole)
+        nodes.append(maker)
+    if not nodes:
+        return
+    scale, shift = (np.broadcast_to(part, (channels,)) for part in whole)
+    # A filter sees the channels of its group.
+    filters = len(weight.constant)
+    rows = np.arange(filters) // max(filters // group, 1)
+    seen = rows[:, None] * weight.constant.shape[1] + np.arange(weight.constant.shape[1])
+    taps = (..., *(None,) * (weight.constant.ndim - 2))
+    wide = weight.constant.astype(np.float64)
+    scaled = (wide * scale[seen][taps]).astype(weight.dtype)
+    moved = (wide * shift[seen][taps]).reshape(filters, -1).sum(axis=1)
+    if bias is not None:
+        moved = moved + bias.constant
+    moved = moved.astype(weight.dtype)
+    forget_pages(weight.constant)
+    if not (np.isfinite(moved).all() and np.isfinite(scaled).all()):
+        return
+    inputs: list[Value | None] = [x, Value.of(weight.name, scaled), bias, *node.inputs[3:]]
+    if shift.any():
+        inputs[2] = Value.of(f"{name_of(node)} bias" if bias is None else bias.name, moved)
+    new = Node(node.operation, inputs, node.outputs, node.attributes, name=name_of(node))
+    editor.replace(node, new, line=f"{', '.join(map(told, nodes[::-1]))} into {told(node)}")
+    editor.remove(*nodes)
+
+
+def _step_to(node: Node, axis: int) -> tuple[Value, _Step] | None:
+    """What an affine node reads, and does to it."""
+    for value in node.inputs:
+        if value is not None and not value.is_constant and is_float(value):
+            step = _step(node, value, axis, None)
+            return None if step is None else (value, step)
+    return None
+
+
+def _pads(node: Node) -> bool:
+    """Does a convolution see zeros around its image?"""
+    if attribute(node, "auto_pad") in ("SAME_UPPER", "SAME_LOWER"):
+        return True
+    return attribute(node, "auto_pad") != "VALID" and any(attribute(node, "pads") or ())
 
 
 def _put(new: Node, old: list[Node], editor: Editor, line: str) -> None:

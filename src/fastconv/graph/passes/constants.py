@@ -89,4 +89,7 @@ def _sizes(node: Node) -> list[Any] | None:
     if not is_known(shape) or not all(isinstance(size, int) for size in shape):
         return None
     sizes = [size for size in shape if isinstance(size, int)]
-    return [np.array(sizes if node.operation == "Shape" else math.prod(sizes), np.int64)]
+    count = math.prod(sizes)
+    if node.operation == "Size" and count > np.iinfo(np.int64).max:
+        return None  # running says so, where it comes to that
+    return [np.array(sizes if node.operation == "Shape" else count, np.int64)]

@@ -40,6 +40,9 @@ class Editor:
                 if node in self._slot_of:
                     yield node
 
+    def __contains__(self, node: Node) -> bool:
+        return node in self._slot_of
+
     def maker(self, value: Value | None) -> Node | None:
         return None if value is None else self._maker.get(value)
 

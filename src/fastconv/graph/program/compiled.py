@@ -7,6 +7,7 @@ compiled in turn: only the choice is Python's.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import Any
@@ -26,6 +27,7 @@ from fastconv.graph.program import (  # noqa: F401  (they fill the table)
     lower_tables,
     lower_windows,
 )
+from fastconv.graph.program.chains import Chains
 from fastconv.graph.program.layouts import made_with_channels_last
 from fastconv.graph.program.lowering import Builder, Step, Weights
 from fastconv.graph.program.memory import Kind, Places, aligned, byte_count, has_room
@@ -43,7 +45,7 @@ class CompiledRun:
         self._places = places = Places(graph)
         last = made_with_channels_last(graph)
         self.layouts = "NCHW and NHWC" if last else "NCHW"
-        builder = Builder(places, weights, last)
+        builder = Builder(places, weights, last, _readers(graph))
         self._branches: list[CompiledRun] = []
         self._segments: list[tuple[int, int] | NodeStep] = []
         self.steps: list[Step | Node] = []
@@ -51,6 +53,7 @@ class CompiledRun:
         for node in graph.nodes:
             self._add(node, builder)
         self._network = builder.network
+        self._chain()
         self._constants = builder.constants
         self._groups = places.groups()
         self._offsets, self._arena_bytes = places.arena(self._touched)
@@ -93,6 +96,17 @@ class CompiledRun:
                 *(places.of(value) for value in node.outputs if value is not None),
             )
         )
+
+    def _chain(self) -> None:
+        """Let steps be done together where that pays. What they make between needs no memory, and what they read and
+        make lives as long as all of them run."""
+        for place, chain in Chains(self._network, self._places, self.steps).found():
+            self._network.chain(chain.first, chain.count, chain.band)
+            among = range(place, place + chain.count)
+            between = {self._touched[k][-1] for k in among[:-1]}
+            touched = tuple({one for k in among for one in self._touched[k]} - between)
+            for k in among:
+                self._touched[k] = touched
 
     def _extend_segment(self, first: int, last: int) -> None:
         latest = self._segments[-1] if self._segments else None
@@ -148,6 +162,12 @@ class CompiledRun:
                 if times is not None:
                     times.append(perf_counter_ns() - before)
         return [memory.array(place) for place in self._results]
+
+
+def _readers(graph: Graph) -> Counter[int]:
+    """How often each value is read, by number (`id`)."""
+    read = [value for node in graph.nodes for value in node.reads()]
+    return Counter(id(value) for value in (*read, *graph.outputs))
 
 
 class _Memory:

@@ -14,10 +14,11 @@ from math import prod
 from fastconv.backends.cython import BACKEND
 from fastconv.graph.costs import bytes_of, known_shape
 from fastconv.graph.graph import Graph, Node, Value
-from fastconv.graph.program.lowering import DTYPES, is_same_in_both
+from fastconv.graph.program.lowering import DTYPES, is_same_in_both, transposes_to
 from fastconv.graph.program.memory import has_room
 from fastconv.graph.program.problems import problem_of
 from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.layout import channels_last
 
 # What a copy takes for each byte, in the cycles of the kernels' costs: from one layout to the other, of single
 # elements, and of rows or planes.
@@ -69,8 +70,18 @@ class _Network:
                 self._improve(region)
                 found.append((self._total(region), self._last & numbers))
             self._last = (self._last - numbers) | min(found, key=lambda one: one[0])[1]
-        made = (value for node in self._able if id(node) in self._last for value in node.outputs)
+        made = (value for node in self._able if self._makes_last(node) for value in node.outputs)
         return {id(value) for value in made if value is not None}
+
+    def _makes_last(self, node: Node) -> bool:
+        """A Transpose from channels last makes what the file says, whatever it reads."""
+        turned = transposes_to(node)
+        return id(node) in self._last and (turned is None or channels_last(turned))
+
+    def _reads_last(self, node: Node) -> bool:
+        """A Transpose to channels last reads what the file says, whatever it makes."""
+        turned = transposes_to(node)
+        return id(node) in self._last and (turned is None or not channels_last(turned))
 
     def _regions(self) -> Iterator[list[Node]]:
         """Of nodes that are joined by a value that one of them makes."""
@@ -115,8 +126,8 @@ class _Network:
     def _copies(self, value: Value) -> float:
         """What a value costs that is wanted in another layout than it is made in."""
         maker = self._makers.get(id(value))
-        last = maker is not None and id(maker) in self._last
-        wanted = {id(node) in self._last for node in self._readers.get(id(value), ())}
+        last = maker is not None and self._makes_last(maker)
+        wanted = {self._reads_last(node) for node in self._readers.get(id(value), ())}
         if id(value) in self._outputs:
             wanted.add(False)
         return bytes_of(value) * _OTHER_LAYOUT if wanted - {last} else 0.0
@@ -189,6 +200,13 @@ def _elementwise(node: Node, out: Value) -> tuple[float, float] | None:
     return 0.0, 0.0
 
 
+def _transposed(node: Node, out: Value) -> tuple[float, float] | None:
+    """No step at all where one side has its channels last."""
+    if transposes_to(node) is None or node.inputs[0] is None or node.inputs[0].is_constant:
+        return None
+    return bytes_of(out) * _OTHER_LAYOUT, 0.0
+
+
 Costs = Callable[[Node, Value], tuple[float, float] | None]
 _COSTS: dict[str, Costs] = {
     "Add": _elementwise,
@@ -211,6 +229,7 @@ _COSTS: dict[str, Costs] = {
     "Sub": _elementwise,
     "Sum": _elementwise,
     "Swish": _elementwise,
+    "Transpose": _transposed,
     "fastconv.ChannelShuffle": _shuffled,
     "fastconv.Conv": _convolution,
     "fastconv.ConvTranspose": _convolution,

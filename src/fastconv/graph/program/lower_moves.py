@@ -28,8 +28,9 @@ from fastconv.graph.program.lowering import (
     sizes_of,
     strides_in,
     strides_of,
+    transposes_to,
 )
-from fastconv.problem.layout import channels_last
+from fastconv.problem.layout import channels_last, other_layout
 from fastconv.problem.resize import table_of
 from fastconv.typing import Array, Layout
 
@@ -40,6 +41,8 @@ def rearranged(b: Builder, node: Node) -> bool:
     assert x is not None
     if any(value is not None and not value.is_constant for value in node.inputs[1:]):
         return False
+    if _is_no_move(b, node):
+        return True
     operation = TABLE[node.operation]
     untouched = np.empty(sizes_of(x), x.dtype)
     constants = [None if value is None else value.constant for value in node.inputs[1:]]
@@ -49,6 +52,20 @@ def rearranged(b: Builder, node: Node) -> bool:
         results = (results,)
     pairs = [(value, view) for value, view in zip(node.outputs, results, strict=False) if value is not None]
     return add_views(b, x, untouched, pairs)
+
+
+def _is_no_move(b: Builder, node: Node) -> bool:
+    """Let what a Transpose makes be where its input is, if one of them has its channels last."""
+    x, out, turned = node.inputs[0], node.outputs[0], transposes_to(node)
+    if turned is None or x is None or out is None or x.dtype is None:
+        return False
+    to_last = channels_last(turned)
+    if not channels_last(b.layout(out if to_last else x)):
+        return False
+    source, target = b.place(x, other_layout(turned)), b.place(out, b.layout(out))
+    if target != b.places.of(out) or not b.places.view(out, source, 0):
+        b.add("copy", (x.dtype.itemsize, [1, prod(sizes_of(x))], [0, 1], [0, 1]), [source], target)
+    return True
 
 
 @lowers("DepthToSpace", "SpaceToDepth", "fastconv.ChannelShuffle")
@@ -144,6 +161,9 @@ def joined(b: Builder, node: Node) -> bool:
             continue
         is_made_so = not value.is_constant and (b.layout(value) == layout or is_same_in_both(value))
         if in_one_piece and is_made_so and b.places.put_into(value, out, offset * item):
+            continue
+        within = channels_last(layout) and axis == 1 and is_made_so and target == b.places.of(out)
+        if within and b.make_within(value, out, offset * item):
             continue
         part = b.part(target, offset * item, value)
         b.add(

@@ -7,7 +7,7 @@ Python.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeVar
@@ -56,11 +56,16 @@ class Step:
     words: str = ""
 
 
-class Builder:
-    """The steps so far, and the places of values. Those in `last` are made with their channels last."""
+# Their results may be some channels of larger images of NHWC.
+_WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
 
-    def __init__(self, places: Places, weights: Weights, last: set[int]) -> None:
-        self.places = places
+
+class Builder:
+    """The steps so far, and the places of values. Those in `last` are made with their channels last; `readers` says how
+    often each is read, by the network's caller, too."""
+
+    def __init__(self, places: Places, weights: Weights, last: set[int], readers: Mapping[int, int]) -> None:
+        self.places, self._readers = places, readers
         self.weights, self._last = weights, last
         self._twins: dict[int, int] = {}
         self.network = _engine.Network()
@@ -166,6 +171,21 @@ class Builder:
         what = value.dtype.itemsize, sizes, from_strides, to_strides
         self.add("copy", what, [source], target, words=f"to {layout}")
 
+    def make_within(self, value: Value, whole: Value, offset: int) -> bool:
+        """Let a convolution make its NHWC images where they are some channels of larger ones, so many bytes from the
+        start; False where it cannot, or somebody else reads them."""
+        number = self.places.of(value)
+        place = next((k for k, step in enumerate(self.steps) if step.out == number), None)
+        if place is None or self._readers.get(id(value)) != 1:
+            return False
+        step = self.steps[place]
+        if step.algorithm not in _WIDE or len(step.reads) > 1 or "Conv" not in step.node.operation:
+            return False
+        if not self.places.put_into(value, whole, offset):
+            return False
+        self.network.widen(place, sizes_of(whole)[1])
+        return True
+
     def part(self, whole: int, offset: int, like: Value) -> int:
         """What lies so many bytes from the start of a place."""
         return self.places.part(Value("", like.dtype, like.shape), whole, offset)
@@ -270,6 +290,18 @@ def is_same_in_both(value: Value) -> bool:
     """Does a value lie in memory alike in both layouts?"""
     shape = sizes_of(value)
     return len(shape) != 4 or shape[1] == 1 or shape[2] * shape[3] == 1
+
+
+def transposes_to(node: Node) -> Layout | None:
+    """What lies where its input does, if that is images: such with channels last of a Transpose to channels first, and
+    such with channels first of one from channels last, which has those of the file's layout last in memory."""
+    if node.operation != "Transpose":
+        return None
+    order: tuple[int, ...] = tuple(axis % 4 for axis in node.attributes.get("perm") or ())
+    return _TURNED.get(order)
+
+
+_TURNED: dict[tuple[int, ...], Layout] = {(0, 3, 1, 2): "NHWC", (0, 2, 3, 1): "NCHW"}
 
 
 def merged(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import fastconv
@@ -10,6 +11,10 @@ import fastconv.onnx
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.runners.models.network import ModelFile, NetworkRunner
 from fastconv.typing import Array
+
+with suppress(ImportError):  # the extension may not have been built
+    # The time from the file to the first result begins after the imports; the first call makes this one.
+    import fastconv.graph.program.compiled
 
 
 class Fastconv(NetworkRunner[ModelFile]):
