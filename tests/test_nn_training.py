@@ -53,7 +53,7 @@ def digit_net(layout=None):
 def test_digits_are_learned():
     """To 99 % of those that were kept for the test."""
     x, x_test, y, y_test = digits()
-    net, epochs = digit_net(), 30
+    net, epochs = digit_net(), 40
     rate = nn.schedules.cosine(3e-3, steps=epochs * -(-len(x) // 32))
     optimizer = nn.AdamW(rate, weight_decay=0.03)
     history = net.fit(x, y, epochs, optimizer=optimizer, augment=shifted, rng=0)
