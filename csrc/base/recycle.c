@@ -3,11 +3,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/pages.h"
 #include "fastconv.h"
 
-enum { MOST_BLOCKS = 64, HEADER = 64, PAGE = 4096, HUGE_PAGE = 2 << 20 };
+enum { MOST_BLOCKS = 64, HEADER = 64 };
 
 /* The blocks, oldest first. A block's capacity stands in the cache line before what the user sees. */
 static struct {
@@ -62,24 +62,16 @@ static void make_room(size_t bytes) {
     }
 }
 
-static char *aligned(size_t page, size_t bytes) {
-    void *block;
-    return posix_memalign(&block, page, bytes) ? NULL : block;
-}
-
 static char *fresh(size_t bytes) {
-    size_t page = bytes >= HUGE_PAGE ? HUGE_PAGE : PAGE;
+    size_t page = bytes >= FC_HUGE_PAGE ? FC_HUGE_PAGE : FC_PAGE;
     if (bytes > SIZE_MAX - page) return NULL;
-    bytes = (bytes + PAGE - 1) / PAGE * PAGE; /* what does not fill a huge page lies in small ones */
-    char *block = aligned(page, bytes);
+    bytes = (bytes + FC_PAGE - 1) / FC_PAGE * FC_PAGE; /* what does not fill a huge page lies in small ones */
+    char *block = fc_pages(page, bytes);
     if (!block) {
         fc_recycle_clear();
-        block = aligned(page, bytes);
+        block = fc_pages(page, bytes);
     }
     if (!block) return NULL;
-#ifdef MADV_HUGEPAGE
-    if (page == HUGE_PAGE) madvise(block, bytes, MADV_HUGEPAGE);
-#endif
     memcpy(block, &bytes, sizeof bytes);
     return block;
 }
@@ -91,7 +83,7 @@ void *fc_recycle_alloc(size_t bytes) {
     size_t best = pool.count;
     for (size_t i = 0; i < pool.count; i++) {
         size_t has = capacity(pool.block[i]);
-        if (has >= bytes && (has <= PAGE || has / 2 <= bytes) &&
+        if (has >= bytes && (has <= FC_PAGE || has / 2 <= bytes) &&
             (best == pool.count || has <= capacity(pool.block[best])))
             best = i;
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pages.h"
 #include "base/parallel.h"
 
 /* Workspaces are new each time, no larger than asked for, and full of NaN: for a checker of memory to see what is
@@ -12,6 +13,10 @@
 #ifndef FC_CHECKED
 #define FC_CHECKED 0
 #endif
+
+/* Small pages may lie so that a half of L2 is not used: a strided 3x3 convolution, whose tiles fill most of it, took
+ * 0.8 to 1.9 ms, from run to run, and 0.8 in a huge page. */
+enum { LEAST_HUGE = 256 << 10 };
 
 typedef struct {
     void *memory[FC_CHAIN + 1];
@@ -41,9 +46,9 @@ void *fc_workspace(int which, size_t bytes) {
     if (own->bytes[which] < bytes || FC_CHECKED) {
         free(own->memory[which]);
         own->bytes[which] = 0;
-        size_t unit = FC_CHECKED ? 64 : 4096;
+        size_t unit = FC_CHECKED ? 64 : bytes < LEAST_HUGE ? FC_PAGE : FC_HUGE_PAGE;
         bytes = (bytes + unit - 1) & ~(unit - 1);
-        own->memory[which] = aligned_alloc(unit, bytes);
+        own->memory[which] = fc_pages(unit, bytes);
         if (!own->memory[which]) return NULL;
         own->bytes[which] = bytes;
         if (FC_CHECKED) memset(own->memory[which], 0xff, bytes);
