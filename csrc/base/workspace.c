@@ -15,7 +15,7 @@
 #endif
 
 /* Small pages may lie so that a half of L2 is not used: a strided 3x3 convolution, whose tiles fill most of it, took
- * 0.8 to 1.9 ms, from run to run, and 0.8 in a huge page. */
+ * 0.8 ms in half of all processes and 1.5 in the others, and takes 0.8 to 0.9 in a huge page. */
 enum { LEAST_HUGE = 256 << 10 };
 
 typedef struct {

@@ -10,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 from math import prod
-from typing import Any
-
-import numpy as np
 
 from fastconv.graph.graph import Graph, Value
 
@@ -151,9 +148,3 @@ class Places:
                 at = max(at, end)
             offsets[root] = at
         return offsets, max((offsets[root] + sizes[root] for root in offsets), default=0)
-
-
-def aligned(size: int) -> Any:
-    """Bytes that start on a cache line."""
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    return memory[-memory.ctypes.data % _ALIGNMENT :][:size]
