@@ -190,8 +190,8 @@ int FC_NAME(filter_means)(const fc_filter *f, const void *x, void *out, int thre
     int exact = f->constant == (double)(int32_t)f->constant; /* what columns of it sum to is exact, too */
     j.running =
         f->x_type < FC_P_F32 && exact && f->kernel_h > 1 && (fabs(f->constant) + 65536) * (double)f->kernel_h < digits;
-    int whole = f->rounding == FC_SATURATE || f->out_type >= FC_P_F32; /* nothing is cut off */
-    j.late = f->kernel_w > 1 && whole && f->between < 0 && (exact || !has_constant(f));
+    /* Floats are divided along each axis, as by one filter after the other. */
+    j.late = f->kernel_w > 1 && f->rounding == FC_SATURATE && f->between < 0 && (exact || !has_constant(f));
     int status = small_means(f, j.late, x, out, threads);
     if (status != FC_NOT_MINE) return status;
     int64_t kept = j.running ? f->kernel_h + 4 : kept_in_all(f->kernel_h) + 3;
