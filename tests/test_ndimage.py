@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastconv import ndimage
+from test_ndimage_missing import PADS
 
 MODES = ["reflect", "mirror", "nearest", "wrap", "constant", "grid-mirror", "grid-wrap", "grid-constant"]
 DTYPES = ["bool", "uint8", "int8", "uint16", "int32", "uint64", "float32", "float64"]
@@ -275,15 +276,6 @@ def test_a_template_is_told_by_its_definition(backend):
         np.corrcoef(window.ravel(), template.ravel())[0, 1] for window in windows.reshape(-1, *template.shape)
     ]
     np.testing.assert_allclose(ndimage.match_template(x, template).ravel(), expected, atol=2e-5)
-
-
-PADS = {
-    "reflect": "symmetric",
-    "mirror": "reflect",
-    "nearest": "edge",
-    "wrap": "wrap",
-    "constant": "constant",
-}
 
 
 def rounded_means(x, axes, size, origin, mode, cval, dtype):

@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 
 from fastconv import ndimage
 from fastconv.filtering import parts
+from test_ndimage_missing import PADS
 
-PADS = {
-    "reflect": "symmetric",
-    "mirror": "reflect",
-    "nearest": "edge",
-    "wrap": "wrap",
-    "constant": "constant",
-}
 GREY = [name for name in ndimage.__all__ if name.startswith(("grey", "morph", "white", "black"))]
 RANKS = {
     "median_filter": lambda count: count // 2,

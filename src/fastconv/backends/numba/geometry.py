@@ -48,7 +48,6 @@ class Geometry(NamedTuple):
     part: int  # filters of a group that an item computes, or lanes of a block of pixels ("channels")
     parts: int
     lanes: int  # of the blocks that a tile computes
-    thin: int  # 1 for the "thin" method
 
 
 class Runs(NamedTuple):
@@ -100,7 +99,7 @@ def _geometry(problem: ConvProblem, row: AxisPass, column: AxisPass, **rest: int
         problem.batch, problem.groups, inner, outer, *operand,
         row.results, column.results, row.step, column.step,
         *result, row.start, row.stride, column.start, column.stride,
-        thin=int(method(problem) == "thin"), **rest,
+        **rest,
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def conv_nchw(
             count = min(g.block, length - p)
             filter_sums(
                 weight, a_rows, group, first, filters, a_taps, pixels, p, count, b_taps,
-                bias, g.outer, g.lanes, g.thin, sums, g.block,
+                bias, g.outer, g.lanes, 0, sums, g.block,
             )  # fmt: skip
             for f in range(filters):
                 origin = (plane * g.outer + first + f) * g.out_height * g.out_width
@@ -89,7 +89,10 @@ def filter_sums(
     pixels: Array, position: int, count: int, b_taps: Array,
     bias: Array, outer: int, lanes: int, thin: int, sums: Array, pitch: int,
 ) -> None:  # fmt: skip
-    """Sums (filter, result) of `count` results from `position`, for `filters` of a group from `first` on."""
+    """Sums (filter, result) of `count` results from `position`, for `filters` of a group from `first` on.
+
+    `thin` is 1 where the weights are packed for groups of one or two filters.
+    """
     if thin == 1:
         for f in range(filters):
             channel = group * outer + first + f
