@@ -71,6 +71,43 @@ def test_transposed_rows_spread_every_value(backend, layout, dtype, stride):
     assert_near(actual if layout == "NCHW" else actual.mT, expected, dtype)
 
 
+# Along each axis: pixels, taps, stride, padding, dilation. Phases may have one output or one tap fewer than others.
+TRANSPOSED = {
+    "the first outputs are not of the first tap": ((45, 15, 2, 1, 1), (45, 15, 2, 1, 1)),
+    "phases end apart": ((51, 11, 3, 4, 1), (20, 8, 5, 3, 1)),
+    "some phases have one tap": ((64, 3, 2, 0, 3), (64, 31, 2, 0, 1)),
+    "some phases have one tap, of a wide stride": ((150, 9, 5, 6, 7), (50, 30, 4, 0, 3)),
+    "dilated": ((70, 13, 3, 5, 4), (90, 40, 2, 9, 5)),
+    "fewer outputs than subimages": ((2, 60, 2, 145, 5), (60, 35, 3, 4, 4)),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_every_phase_of_a_transposed_convolution(backend, layout, dtype, name):
+    pixels, taps, stride, padding, dilation = zip(*TRANSPOSED[name], strict=True)
+    x, weight = normal((2, 1, *pixels)), normal((1, 2, *taps))
+    last = [(n - 1) * s for n, s in zip(pixels, stride, strict=True)]
+    sums = np.zeros((2, 2, *(a + (t - 1) * d + 1 for a, t, d in zip(last, taps, dilation, strict=True))))
+    for at in np.ndindex(*taps):
+        windows = (
+            slice(i * d, i * d + a + 1, s) for i, d, a, s in zip(at, dilation, last, stride, strict=True)
+        )
+        sums[:, :, *windows] += x * weight[0, :, *at, None, None]
+    expected = sums[:, :, *(slice(p, n - p) for p, n in zip(padding, sums.shape[2:], strict=True))]
+    if layout == "NHWC":
+        x, weight, expected = (
+            x.transpose(0, 2, 3, 1),
+            weight.transpose(2, 3, 1, 0),
+            expected.transpose(0, 2, 3, 1),
+        )
+    x, weight = np.ascontiguousarray(x, dtype), np.ascontiguousarray(weight, dtype)
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "layout": layout}
+    for algorithm in (None, "fft"):
+        actual = np.full(expected.shape, np.nan, dtype)  # what is not written shows
+        fastconv.conv_transpose2d(x, weight, algorithm=algorithm, out=actual, **options)
+        assert_near(actual, expected, dtype)
+
+
 def test_a_plan_takes_images_of_any_size(backend, dtype):
     """The tiles follow the image, and with them the form of the weights."""
     weight = normal((2, 1, 1, 50))

@@ -29,11 +29,6 @@ typedef struct {
     real *buffer; /* what they do them in */
 } fft_job;
 
-static void axes_of(const fft_job *j, int64_t index, fft_axis *y, fft_axis *x) {
-    grid g = grid_of(j->p, j->o, index);
-    fft_axis_of(y, &g.y), fft_axis_of(x, &g.x);
-}
-
 /* Which segments and pieces a part of the kernel is. */
 typedef struct {
     int64_t segment_y, piece_y, segment_x, piece_x;
@@ -72,7 +67,7 @@ static int load_taps(const fft_job *j, int64_t task, int64_t first, int64_t end,
     int64_t i = task % w->reduction, filter = task / w->reduction, all = o->groups * o->filters, any = 0;
     kernel_part part = part_of(w, i % w->parts);
     fft_axis y, x;
-    axes_of(j, filter / all, &y, &x);
+    axes_of_grid(j->p, o, filter / all, &y, &x);
     const real *from = j->weight + filter % all / o->filters * o->w_group + filter % o->filters * o->w_filter +
                        i / w->parts * o->w_channel;
     real scale = 1 / (real)(w->f.rows * w->f.columns);
@@ -260,7 +255,7 @@ static fft_task task_of(const fft_job *j, int64_t task) {
     fft_task t = {.group = group % o->groups, .k0 = block * w->together, .at = corner_of(j, task % all)};
     t.filters = min64(w->together, o->filters - t.k0);
     t.weights = j->packed + (group * o->filters + t.k0) * w->kernel_reals;
-    axes_of(j, group / o->groups, &t.y, &t.x);
+    axes_of_grid(j->p, o, group / o->groups, &t.y, &t.x);
     return t;
 }
 

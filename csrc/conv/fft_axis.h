@@ -18,10 +18,11 @@ typedef struct {
     int64_t first, unit, subimages, segments, taps, kernel_first, kernel_step;
 } fft_axis;
 
-/* Returns 0 where that cannot be done. */
-static inline int fft_axis_of(fft_axis *w, const axis *a) {
-    int64_t first = a->first, distance = a->tap_step, kernel_first = a->kernel_first, kernel_step = a->kernel_step;
-    if (a->taps == 1) distance = 1;
+/* `longest` is the phase with the most taps, of a plain convolution `a` itself: where a phase has one tap, it has the
+ * subimages that the others have. Returns 0 where that cannot be done. */
+static inline int fft_axis_of(fft_axis *w, const axis *a, const axis *longest) {
+    int64_t first = a->first, kernel_first = a->kernel_first, kernel_step = a->kernel_step;
+    int64_t distance = longest->taps > 1 ? longest->tap_step : 1;
     if (distance < 0) {
         first += (a->taps - 1) * distance, kernel_first += (a->taps - 1) * kernel_step;
         distance = -distance, kernel_step = -kernel_step;

@@ -137,12 +137,18 @@ static void set_tiling(const operands *o, fft_tiling *w) {
     w->cycles = fft_cycles(o, w);
 }
 
+static int axes_of_grid(const fc_conv *p, const operands *o, int64_t index, fft_axis *y, fft_axis *x) {
+    grid g = grid_of(p, o, index), longest = grid_of(p, o, 0);
+    return fft_axis_of(y, &g.y, &longest.y) && fft_axis_of(x, &g.x, &longest.x);
+}
+
 /* Returns 0 where no tiles serve. */
 static NOINLINE int tile_fft(const fc_conv *p, const operands *o, fft_tiling *best) {
-    grid g = grid_of(p, o, 0); /* the one with the most outputs and taps */
     fft_axis y, x;
     int found = 0;
-    if (!fft_axis_of(&y, &g.y) || !fft_axis_of(&x, &g.x)) return 0;
+    if (!axes_of_grid(p, o, 0, &y, &x)) return 0; /* the one with the most taps */
+    if (p->transposed) /* every phase is a grid; that of output 0 has the most outputs */
+        y.count = ceil_div(o->out_height, p->stride_h), x.count = ceil_div(o->out_width, p->stride_w);
     for (int rows_folded = 0; rows_folded < 2; rows_folded++) {
         fft_sizes of_y, of_x;
         if (!rows_folded && y.taps > 1) continue;

@@ -132,7 +132,7 @@ static int plan_of(const fc_conv *p, fft_plan *best) {
     fft_axis ay, ax;
     int64_t least_y, most_y, least_x, most_x;
     int found = 0;
-    if (!fft_axis_of(&ay, &y) || !fft_axis_of(&ax, &x)) return 0;
+    if (!fft_axis_of(&ay, &y, &y) || !fft_axis_of(&ax, &x, &x)) return 0;
     sizes_of(&ay, &least_y, &most_y), sizes_of(&ax, &least_x, &most_x);
     fft_plan w = {.o = operands_of(p)};
     for (int64_t points_y = least_y; points_y <= most_y; points_y *= 2)
