@@ -147,7 +147,7 @@ static NOINLINE int tile_fft(const fc_conv *p, const operands *o, fft_tiling *be
     fft_axis y, x;
     int found = 0;
     if (!axes_of_grid(p, o, 0, &y, &x)) return 0; /* the one with the most taps */
-    if (p->transposed) /* every phase is a grid; that of output 0 has the most outputs */
+    if (p->transposed)                            /* every phase is a grid; that of output 0 has the most outputs */
         y.count = ceil_div(o->out_height, p->stride_h), x.count = ceil_div(o->out_width, p->stride_w);
     for (int rows_folded = 0; rows_folded < 2; rows_folded++) {
         fft_sizes of_y, of_x;
