@@ -1,7 +1,9 @@
 /* Random sizes and arrays for test_kernels.c and what it calls. */
 #include "arrays.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fastconv.h"
 
@@ -28,6 +30,17 @@ void *fill(int64_t count, int dtype) {
             ((double *)array)[i] = uniform();
     }
     return array;
+}
+
+void forget(void *array, int64_t count, int dtype) { memset(array, 0xff, (size_t)count * (dtype == FC_F32 ? 4 : 8)); }
+
+double largest_error(const void *array, const double *want, int64_t count, int dtype) {
+    double largest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double error = fabs(get(array, dtype, i) - want[i]);
+        if (!(error <= largest)) largest = isnan(error) ? INFINITY : error;
+    }
+    return largest;
 }
 
 /* Position of (n, c, y, x) in an image batch. */

@@ -67,8 +67,6 @@ static fc_conv random_conv(int largest_batch) {
                  .layout = (int)pick(0, 1),
                  .dtype = (int)pick(0, 1)};
     int depthwise = pick(0, 3) == 0;
-    if (pick(0, 29) == 0)
-        p.kernel_h = pick(5, 20), p.kernel_w = pick(5, 70), p.stride_h = p.stride_w = p.dilation_h = p.dilation_w = 1;
     if (depthwise) p.kernel_h = p.kernel_w = 2 * pick(1, 3) + 1, p.stride_h = p.stride_w = pick(1, 2), p.dilation_h = 1;
     p.channels = p.groups * (depthwise ? 1 : pick(1, 9));
     p.filters = p.groups * (depthwise ? pick(1, 2) : pick(0, 1) ? pick(1, 9) : pick(10, 40));
@@ -113,6 +111,21 @@ static fc_conv random_far_conv(int largest_batch) {
     return p;
 }
 
+/* A kernel that is large, or long, of few channels. */
+static fc_conv random_large_conv(int largest_batch) {
+    fc_conv p = random_conv(largest_batch);
+    int row = (int)pick(0, 1);
+    p.groups = pick(1, 2), p.channels = p.groups * pick(1, 2), p.filters = p.groups * pick(1, 3);
+    p.kernel_h = row ? pick(1, 3) : pick(5, 20), p.kernel_w = pick(5, 70);
+    p.stride_h = pick(1, 5), p.stride_w = pick(1, 5), p.dilation_h = pick(1, 3), p.dilation_w = pick(1, 3);
+    if (pick(0, 1)) p.stride_h = p.stride_w = p.dilation_h = p.dilation_w = 1;
+    p.pad_top = pick(0, p.dilation_h * p.kernel_h - 1), p.pad_left = pick(0, p.dilation_w * p.kernel_w - 1);
+    p.out_height = pick(1, 20), p.out_width = pick(1, 60);
+    p.height = (p.out_height - 1) * p.stride_h + p.dilation_h * (p.kernel_h - 1) + 1 - p.pad_top - pick(0, 2);
+    p.width = (p.out_width - 1) * p.stride_w + p.dilation_w * (p.kernel_w - 1) + 1 - p.pad_left - pick(0, 2);
+    return p;
+}
+
 static fc_conv either_way(fc_conv p) {
     p.transposed = pick(0, 2) == 0;
     return p;
@@ -142,13 +155,13 @@ static int check_conv(fc_conv p) {
         void *packed = aligned_alloc(64, (fc_conv_weight_bytes(&p, kernel) + 127) & ~(size_t)63);
         int threads = (int)pick(1, 3);
         int status = fc_conv_workspace_bytes(&p, kernel, threads) > 64 << 20;
+        forget(out, results, p.dtype);
         if (pick(0, 1))
             status = fc_conv_run_once(&p, kernel, x, w, packed, &e, out, threads);
         else
             status =
                 fc_conv_prepare(&p, kernel, w, packed, threads) | fc_conv_run(&p, kernel, x, packed, &e, out, threads);
-        double worst = 0;
-        for (int64_t i = 0; i < results; i++) worst = fmax(worst, fabs(get(out, p.dtype, i) - want[i]));
+        double worst = largest_error(out, want, results, p.dtype);
         if (status || !(worst <= tolerance)) {
             printf(
                 "%s: error %g (status %d), x %ldx%ldx%ldx%ld, %ld filters, kernel %ldx%ld, groups %ld, layout %d, "
@@ -264,12 +277,11 @@ static int check_weight_gradient(fc_conv p) {
     for (int kernel = 0; kernel < fc_gradient_count(); kernel++) {
         if (!fc_gradient_accepts(&p, kernel)) continue;
         int with_bias = (int)pick(0, 1);
+        forget(out, weights, p.dtype), forget(again, weights, p.dtype), forget(bias, p.filters, p.dtype);
         int status = fc_gradient_run(&p, kernel, x, gradient, out, with_bias ? bias : NULL, 1);
         status |= fc_gradient_run(&p, kernel, x, gradient, again, NULL, (int)pick(2, 4));
-        double worst = 0;
-        for (int64_t i = 0; i < weights; i++) worst = fmax(worst, fabs(get(out, p.dtype, i) - want[i]));
-        for (int64_t k = 0; k < p.filters && with_bias; k++)
-            worst = fmax(worst, fabs(get(bias, p.dtype, k) - want_bias[k]));
+        double worst = largest_error(out, want, weights, p.dtype);
+        if (with_bias) worst = fmax(worst, largest_error(bias, want_bias, p.filters, p.dtype));
         int same = memcmp(out, again, (size_t)weights * (p.dtype == FC_F32 ? 4 : 8)) == 0;
         if (status || !(worst <= tolerance) || !same) {
             printf(
@@ -316,6 +328,7 @@ int main(int count, char **arguments) {
         failures += check_probes(isa) + check_few_pixels() + check_long_sums_of_small_images() + check_halves();
         for (int round = 0; round < rounds; round++)
             failures += check_conv(either_way(random_conv(2))) + check_conv(either_way(random_far_conv(2))) +
+                        check_conv(either_way(random_large_conv(2))) + check_weight_gradient(random_large_conv(2)) +
                         check_weight_gradient(random_conv(5)) + check_weight_gradient(random_far_conv(5)) +
                         check_operations() + check_filters();
         printf("%s: %d rounds, %d failures so far\n", fc_isa_name(isa), rounds, failures);
