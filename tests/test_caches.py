@@ -158,3 +158,30 @@ def test_bytes_of():
     assert caches.bytes_of(view) >= 8000
     assert caches.bytes_of((view, [view, {"a": view}])) >= 24000
     assert caches.bytes_of(3) < 100
+
+
+def test_known_calls_are_told_apart_by_their_options(backend):
+    """Lists that were changed, and numbers that are equal but mean something else."""
+    x, w = np.ones((1, 1, 4, 4), np.float32), np.ones((1, 1, 1, 1), np.float32)
+    padding = [1, 1]
+    for _ in range(3):
+        assert fastconv.conv2d(x, w, padding=padding).shape == (1, 1, 6, 6)
+    padding[0] = 0
+    for _ in range(3):
+        assert fastconv.conv2d(x, w, padding=padding).shape == (1, 1, 4, 6)
+    for value in (0.0, -0.0, 1.0, 1, float("nan"), float("nan"), 2, 2.0, -0.0, 0.0, 0):
+        for _ in range(2):
+            y = fastconv.conv2d(x, w, padding=1, padding_mode="constant", padding_value=value)
+            np.testing.assert_array_equal(y[0, 0, 0], np.full(6, value, np.float32))
+    for _ in range(2):
+        assert fastconv.conv2d(x, w, stride=1).shape == (1, 1, 4, 4)
+        for wrong in (1.0, "1"):
+            with pytest.raises(TypeError):
+                fastconv.conv2d(x, w, stride=wrong)
+    shapes = [(1, 1, 4, 4), (1, 4, 4), (2, 1, 4, 4), (1, 1, 4, 4), (1, 1, 4, 5)]
+    for shape in shapes:
+        for dtype in ("float32", "float64", "float32"):
+            result = fastconv.max_pool2d(np.ones(shape, dtype), 1)
+            assert (result.shape, result.dtype) == (shape, dtype)
+    for precision in ("fast", "strict", "fast"):
+        assert fastconv.conv2d(x, w, precision=precision).sum() == 16

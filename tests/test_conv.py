@@ -116,6 +116,34 @@ def test_repeated_calls_give_the_same_bits(backend, layout):
     np.testing.assert_array_equal(problem.run(layout, np.float32), problem.run(layout, np.float32))
 
 
+@pytest.mark.parametrize(
+    "algorithm", ["direct_pixels", "direct_channels", "winograd2", "winograd3", "winograd4"]
+)
+def test_a_call_gives_the_bits_of_a_plan(backend, layout, dtype, algorithm):
+    """However the weights of a call are prepared: few filters by each thread for itself, others in parts."""
+    if (algorithm, layout) == ("direct_pixels", "NHWC"):
+        algorithm = "direct_channels"
+    rng = np.random.default_rng(7)
+    for batch, channels, filters, size, kernel in (
+        (1, 70, 5, 9, 3),
+        (3, 40, 17, 7, 3),
+        (1, 96, 40, 7, 3),
+        (9, 33, 2, 5, 1),
+    ):
+        x = to_layout(rng.standard_normal((batch, channels, size, size)).astype(dtype), layout)
+        weight = weight_to_layout(
+            rng.standard_normal((filters, channels, kernel, kernel)).astype(dtype), layout
+        )
+        options = {"padding": kernel // 2, "layout": layout}
+        if fastconv.get_backend() == "cython":
+            options["algorithm"] = algorithm if kernel > 1 else "direct_channels"
+        with fastconv.num_threads(1):
+            expected = fastconv.plan_conv2d(weight, **options)(x)
+        for threads in (1, 2, 3):
+            with fastconv.num_threads(threads):
+                np.testing.assert_array_equal(fastconv.conv2d(x, weight, **options), expected)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["several panels", "3x3 stride 2", "1x1", "groups", "depthwise", "5x5"])
 @pytest.mark.parametrize("where", ["x", "weight"])

@@ -1,5 +1,7 @@
-"""The kernels that walk: gradients of depthwise convolution's weights, and of its input at a stride of 2, on shapes
-where rows, columns, lanes and images end early. Small integers, whose sums are exact."""
+"""The kernels that walk: gradients of depthwise convolution's weights, and of its input, on shapes where rows, columns,
+lanes and images end early. Small integers, whose sums are exact."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -144,7 +146,7 @@ def input_gradient(x, weight, grad_output, padding):
     return expected
 
 
-@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("kernel", [2, 3, 4, 5])
 def test_input_at_stride_2(backend, layout, dtype, kernel):
     for name, (images, height, width, padding, channels) in SHAPES.items():
         out = outputs((height, width), padding, kernel, 2)
@@ -161,9 +163,10 @@ def test_input_at_stride_2(backend, layout, dtype, kernel):
         np.testing.assert_array_equal(from_layout(actual, layout), expected, name)
 
 
-@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("kernel", [2, 3, 4, 5, 7])
 def test_transposed_with_all_that_follows(backend, layout, dtype, kernel):
     """Bias, residual and activation; a NaN reaches the outputs that see it, and infinity no others."""
+    algorithm = None if kernel == 7 and layout == "NCHW" else "depthwise_transposed"
     for channels, height, width in ((5, 3, 20), (35, 9, 4)):
         x = integers((2, channels, height, width), dtype)
         weight, bias = integers((channels, 1, kernel, kernel), dtype, 1), integers((channels,), dtype, 2)
@@ -177,8 +180,41 @@ def test_transposed_with_all_that_follows(backend, layout, dtype, kernel):
             expected = np.where(expected < 0, 0, expected)
             arrays = to_layout(x, layout), weight_to_layout(weight, layout), bias
             options |= {"residual": to_layout(residual, layout), "activation": "relu", "layout": layout}
-            actual = fastconv.conv_transpose2d(*arrays, algorithm="depthwise_transposed", **options)
+            actual = fastconv.conv_transpose2d(*arrays, algorithm=algorithm, **options)
             np.testing.assert_array_equal(from_layout(actual, layout), expected)
+
+
+@pytest.mark.parametrize("layout", ["NHWC"], indirect=True)
+def test_transposed_by_any_kernel_at_any_stride(backend, layout, dtype):
+    """Also kernels smaller than the stride, whose outputs are bias alone in part, and 1-D ones."""
+    cases = [((3, 3), (3, 3)), ((4, 4), (4, 4)), ((8, 8), (4, 4)), ((1, 9), (1, 2)), ((9, 1), (3, 1))]
+    cases += [((6, 7), (2, 2)), ((2, 3), (5, 4)), ((5, 2), (1, 3)), ((4, 4), (2, 2)), ((1, 1), (2, 3))]
+    for (kernel, stride), channels, size in itertools.product(
+        cases, (1, 3, 16, 21, 40), ((1, 1), (2, 3), (3, 7), (4, 8), (3, 13), (2, 30))
+    ):
+        x = integers((2, channels, *size), dtype)
+        weight, bias = integers((channels, 1, *kernel), dtype, 1), integers((channels,), dtype, 2)
+        whole = np.zeros(
+            (2, channels, *((n - 1) * s + k for n, s, k in zip(size, stride, kernel, strict=True)))
+        )
+        for y, at in np.ndindex(*size):
+            rows, columns = (slice(s * i, s * i + k) for s, i, k in zip(stride, (y, at), kernel, strict=True))
+            whole[:, :, rows, columns] += x[:, :, y, at, None, None] * weight[:, 0]
+        for top, bottom, left, right in ((0, 0, 0, 0), (1, 0, 2, 1), (0, 3, 0, 4), (5, 1, 3, 9)):
+            if top + bottom >= whole.shape[2] or left + right >= whole.shape[3]:
+                continue
+            cut = whole[:, :, top : whole.shape[2] - bottom, left : whole.shape[3] - right]
+            actual = fastconv.conv_transpose2d(
+                guarded(to_layout(x, layout)),
+                guarded(weight_to_layout(weight, layout)),
+                bias,
+                stride=stride,
+                padding=((top, bottom), (left, right)),
+                groups=channels,
+                layout=layout,
+                algorithm="depthwise_transposed",
+            )
+            np.testing.assert_array_equal(from_layout(actual, layout), cut + bias[:, None, None])
 
 
 def test_bits_of_inputs_do_not_depend_on_the_number_of_threads(backend, layout, dtype):
@@ -209,13 +245,9 @@ def test_what_walks_is_chosen(backend, layout):
         problem = options.problem(x.shape, weight.shape, np.dtype(np.float32), "fast")
         conv = cython._conv(problem)
         assert _engine.gradients()[conv.choose_gradient()] == "gradient_depthwise"
-    plan = fastconv.plan_conv_transpose2d(
-        weight_to_layout(np.ones((96, 1, 3, 3), np.float32), layout),
-        stride=2,
-        padding=1,
-        output_padding=1,
-        groups=96,
-        layout=layout,
-    )
     shape = to_layout(np.empty((1, 96, 56, 56), bool), layout).shape
-    assert plan.algorithm(shape) == "depthwise_transposed"
+    walked = [(2, 2), (3, 2), (4, 2), (5, 2)]
+    for kernel, stride in walked if layout == "NCHW" else [*walked, (3, 3), (7, 2), (8, 4)]:
+        weight = weight_to_layout(np.ones((96, 1, kernel, kernel), np.float32), layout)
+        options = {"stride": stride, "padding": (kernel - 1) // 2, "groups": 96, "layout": layout}
+        assert fastconv.plan_conv_transpose2d(weight, **options).algorithm(shape) == "depthwise_transposed"

@@ -14,4 +14,9 @@ static inline int beyond_l2(int64_t reals) { return reals * (int64_t)sizeof(real
 enum { BAND_ROWS = 16 };
 static inline int64_t band_rows(int beyond, int64_t rows) { return beyond ? BAND_ROWS : rows; }
 
+/* Can tiles ask, with each step, for a part of the memory that their results will go to? All at once, the requests
+ * would hold up the pixels. Without enough registers, or for a few steps, that takes longer than it saves. */
+#define FETCHES (MR > 6)
+enum { STEPS_TO_FETCH = 48 };
+
 #endif

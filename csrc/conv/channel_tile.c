@@ -1,5 +1,6 @@
 /* The register tile of channel_tile.h, instantiated for every number of pixels, and its packing of weights. Called by
  * direct_channels.c and by Winograd's algorithm (winograd.h, winograd_weights.h). */
+#include "base/bands.h"
 #include "base/simd.h"
 #include "conv/channel_tile.h"
 #include "conv/grid.h"
@@ -17,6 +18,8 @@ void multiply_tile(const int rows, const int vectors, const int unit, const chan
     const int64_t step = unit ? 1 : t->pixel_step, next = unit ? t->channel_step : 1;
     const int64_t tap_weights = t->channels * vectors * VL, skipped = t->row_skipped * tap_weights;
     const int64_t *offset = t->tap_offset, ahead = t->ahead;
+    const real *result = t->sums;
+    int64_t to_fetch = !unit && t->fetches ? rows : 0;
     for (int64_t row = t->rows; row > 0; row--, offset += t->row_offsets, w += skipped)
         for (int64_t tap = 0; tap < t->columns; tap++) {
             const real *p[(MR + 2) / 3];
@@ -28,6 +31,10 @@ void multiply_tile(const int rows, const int vectors, const int unit, const chan
                 for (int v = 0; v < vectors; v++) weight[v] = load(w + v * VL);
                 for (int v = 0; v < vectors; v++) __builtin_prefetch(w + (64 * vectors + v) * VL);
                 if (unit && ahead) __builtin_prefetch(p[0] + ahead);
+                if (FETCHES && !unit && to_fetch) {
+                    for (int v = 0; v < vectors; v++) __builtin_prefetch(result + v * VL, 1);
+                    result += t->sums_step, to_fetch--;
+                }
                 w += vectors * VL;
 #pragma GCC unroll 16
                 for (int m = 0; m < rows; m++) {

@@ -25,7 +25,7 @@ typedef struct {
     const real *bias; /* or NULL */
     finish_kind kind;
     bounds between;
-    int finished;
+    int finished, fetches; /* the latter: bands.h */
 } channel_tile;
 
 typedef void channel_tile_function(const channel_tile *t);

@@ -1,21 +1,31 @@
-/* Transposed depthwise convolution of stride 2, which is the gradient of a depthwise convolution's input, by square
- * kernels of 3 and 5. Called through `kernels.def`.
+/* Transposed depthwise convolution, which is the gradient of a depthwise convolution's input: at a stride of 2 by
+ * square kernels of 2 to 5, and of NHWC images at any stride by any kernel (depthwise_places.h). Called through
+ * `kernels.def`.
  *
- * Tiling: the input is walked down row by row, as in depthwise_walk.h: down the plane with lanes over pixels of a row
- * (NCHW), along a row with lanes over channels (NHWC). Rows that are still seen stay in registers. Each row finishes
- * two rows of outputs; across the walk, even and odd outputs have a sum each, and where lanes are pixels both are
- * zipped. No product with the zeros between the input's pixels is computed, and no phase is stored by itself. Rows
- * outside the image are left out; pixels beside it are never loaded. Limit: the bandwidth of the level where the
+ * Tiling of the former: the input is walked down row by row, as in depthwise_walk.h: down the plane with lanes over
+ * pixels of a row (NCHW), along a row with lanes over channels (NHWC). Rows that are still seen stay in registers. Each
+ * row finishes two rows of outputs; across the walk, even and odd outputs have a sum each, and where lanes are pixels
+ * both are zipped. No product with the zeros between the input's pixels is computed, and no phase is stored by itself.
+ * Rows outside the image are left out; pixels beside it are never loaded. Limit: the bandwidth of the level where the
  * outputs go. */
+#include <math.h>
+
 #include "base/edge.h"
 #include "base/parallel.h"
 #include "base/processor.h"
 #include "base/simd.h"
+#include "conv/depthwise_places.h"
 #include "conv/epilogue.h"
 #include "conv/grid.h"
 #include "conv/kernel.h"
 
 enum { MOST_SEEN = 3, SHORT_ROWS = 32 };
+/* The largest kernel whose weights the registers hold. */
+#if MR > 6
+enum { MOST_KEPT = 4 };
+#else
+enum { MOST_KEPT = 3 };
+#endif
 
 /* Two vectors of outputs across the walk: NCHW, neighbouring lanes in turn; NHWC, of neighbouring rows. */
 typedef struct {
@@ -48,18 +58,19 @@ void finish_outputs(const output_rows *w, int64_t at, vec sum, int64_t n) {
 
 INLINE
 void walk_outputs(const int K, const int odd_pad, const int planes, const output_rows *w, const output_column *c) {
-    const int seen = (K + 1) / 2;
-    vec weights[3 * 3], pixel[MOST_SEEN][MOST_SEEN];
-    if (K == 3)
-#pragma GCC unroll 9
+    /* Rows of the image that a row sees, and vectors of each; are the weights kept in registers? */
+    const int seen = (K + 1) / 2, across = (K + odd_pad + 1) / 2, kept = K <= MOST_KEPT;
+    vec weights[4 * 4], pixel[MOST_SEEN][MOST_SEEN];
+    if (kept)
+#pragma GCC unroll 16
         for (int i = 0; i < K * K; i++) weights[i] = planes ? splat(w->weights[i]) : load(w->weights + i * VL);
 #pragma GCC unroll 4
     for (int d = 0; d < seen; d++)
 #pragma GCC unroll 4
-        for (int i = 0; i < seen; i++) pixel[d][i] = zero();
+        for (int i = 0; i < across; i++) pixel[d][i] = zero();
     lane_mask inside[MOST_SEEN];
 #pragma GCC unroll 4
-    for (int i = 0; i < seen; i++) inside[i] = c->inside[i];
+    for (int i = 0; i < across; i++) inside[i] = c->inside[i];
     /* Row `row` of the image is the last one that rows 2 * row - pad and the next one of outputs see. */
     int64_t first = floor_div(w->begin + w->pad, 2), last = floor_div(w->end - 1 + w->pad, 2);
     for (int64_t base = max64(0, first - seen + 1) / seen * seen; base <= last; base += seen) {
@@ -70,7 +81,7 @@ void walk_outputs(const int K, const int odd_pad, const int planes, const output
             if (row < w->height) {
                 const real *at = w->x + row * w->x_row + c->x;
 #pragma GCC unroll 4
-                for (int i = 0; i < seen; i++) pixel[q][i] = load_edge(at - i * w->x_across, inside[i]);
+                for (int i = 0; i < across; i++) pixel[q][i] = load_edge(at - i * w->x_across, inside[i]);
             }
             if (row < first) continue;
             vec sum[2][2];
@@ -85,7 +96,7 @@ void walk_outputs(const int K, const int odd_pad, const int planes, const output
 #pragma GCC unroll 8
                     for (int s = 0; s < K; s++) {
                         const int o = (s + odd_pad) % 2, i = odd_pad - (o + odd_pad - s) / 2, number = r * K + s;
-                        vec weight = K == 3   ? weights[number]
+                        vec weight = kept     ? weights[number]
                                      : planes ? splat(w->weights[number])
                                               : load(w->weights + number * VL);
                         sum[b][o] += weight * pixel[(q - d + seen) % seen][i];
@@ -112,16 +123,19 @@ void walk_outputs(const int K, const int odd_pad, const int planes, const output
 typedef void output_walker(const output_rows *w, const output_column *c);
 #define WALK(name, K, odd_pad, planes)                                                                                 \
     static void name(const output_rows *w, const output_column *c) { walk_outputs(K, odd_pad, planes, w, c); }
-WALK(walk_outputs_3_even, 3, 0, 1)
-WALK(walk_outputs_3_odd, 3, 1, 1)
-WALK(walk_outputs_5_even, 5, 0, 1)
-WALK(walk_outputs_5_odd, 5, 1, 1)
-WALK(walk_outputs_3_channels, 3, 0, 0)
-WALK(walk_outputs_5_channels, 5, 0, 0)
+#define WALKS(K)                                                                                                       \
+    WALK(walk_outputs_##K##_even, K, 0, 1)                                                                             \
+    WALK(walk_outputs_##K##_odd, K, 1, 1)                                                                              \
+    WALK(walk_outputs_##K##_channels, K, 0, 0)
+#define WALKERS(K) {walk_outputs_##K##_even, walk_outputs_##K##_odd, walk_outputs_##K##_channels}
+WALKS(2)
+WALKS(3)
+WALKS(4)
+WALKS(5)
 
-/* [kernel / 2 - 1][is the padding odd?], NCHW */
-static output_walker *const plane_walkers[2][2] = {{walk_outputs_3_even, walk_outputs_3_odd},
-                                                   {walk_outputs_5_even, walk_outputs_5_odd}};
+/* [kernel - 2][NCHW: is the padding odd? NHWC: CHANNELS] */
+enum { CHANNELS = 2 };
+static output_walker *const walkers[4][3] = {WALKERS(2), WALKERS(3), WALKERS(4), WALKERS(5)};
 
 typedef struct {
     const fc_conv *p;
@@ -175,7 +189,7 @@ static int work_planes(const void *context, int64_t begin, int64_t end) {
             int status = fc_called_off();
             if (status) return status;
             w.end = min64(last, w.begin + rows);
-            for (int64_t n = 0; n < count; n++) plane_walkers[p->kernel_h / 2 - 1][odd_pad](&w, &columns[n]);
+            for (int64_t n = 0; n < count; n++) walkers[p->kernel_h - 2][odd_pad](&w, &columns[n]);
         }
     }
     return 0;
@@ -214,18 +228,48 @@ static int work_lines(const void *context, int64_t begin, int64_t end) {
                 c.inside[i] = mask_between(0, row - i >= 0 && row - i < p->out_height ? lanes : 0);
             w.weights = j->weights + k * p->kernel_h * p->kernel_w;
             w.bias = j->e->bias ? load_up_to((const real *)j->e->bias + k, lanes) : zero();
-            (p->kernel_h == 3 ? walk_outputs_3_channels : walk_outputs_5_channels)(&w, &c);
+            walkers[p->kernel_h - 2][CHANNELS](&w, &c);
         }
+    }
+    return 0;
+}
+
+/* Tasks are (image, row of outputs). */
+static int work_places(const void *context, int64_t begin, int64_t end) {
+    const transposed_job *j = context;
+    const fc_conv *p = j->p;
+    places_tile t = {.weights = j->weights,
+                     .channels = p->channels,
+                     .line = p->out_width * p->channels,
+                     .kernel_w = p->kernel_w,
+                     .elements = p->kernel_h * p->kernel_w,
+                     .stride_h = p->stride_h,
+                     .stride_w = p->stride_w,
+                     .e = j->e};
+    t.kind = finish_kind_of(j->e, &t.between);
+    int64_t size = p->out_height * t.line, out_size = p->height * p->width * p->channels;
+    const real *residual = j->e->residual;
+    for (int64_t task = begin; task < end; task++) {
+        int status = fc_called_off();
+        if (status) return status;
+        int64_t image = task / p->height;
+        do_row_of_places(p, &t, j->x + image * size, j->out + image * out_size,
+                         residual ? residual + image * out_size : NULL, task % p->height);
     }
     return 0;
 }
 
 /* ---- the kernel's interface ---- */
 
-static int accepts(const fc_conv *p) {
+/* Is it one of the kernels that walk? */
+static int walked(const fc_conv *p) {
     int64_t k = p->kernel_h;
-    return p->transposed && p->groups == p->channels && p->filters == p->channels && k == p->kernel_w &&
-           (k == 3 || k == 5) && p->stride_h == 2 && p->stride_w == 2 && p->dilation_h == 1 && p->dilation_w == 1;
+    return k == p->kernel_w && k >= 2 && k <= 5 && p->stride_h == 2 && p->stride_w == 2;
+}
+
+static int accepts(const fc_conv *p) {
+    return p->transposed && p->groups == p->channels && p->filters == p->channels && p->dilation_h == 1 &&
+           p->dilation_w == 1 && (walked(p) || (p->layout == FC_NHWC && (p->stride_h > 1 || p->stride_w > 1)));
 }
 
 static double cost(const fc_conv *p) {
@@ -233,6 +277,14 @@ static double cost(const fc_conv *p) {
     int64_t along = p->layout == FC_NCHW ? p->width : p->channels, unit = p->layout == FC_NCHW ? 2 * VL : VL;
     double outputs = (double)(p->batch * p->channels * p->height * p->width);
     double waste = (double)round_up(along, unit) / (double)along, taps = (double)(p->kernel_h * p->kernel_w);
+    if (!walked(p)) {
+        taps /= (double)(p->stride_h * p->stride_w); /* that an output takes */
+        double seen = ceil((double)p->kernel_w / (double)p->stride_w);
+        double rows = (double)(p->batch * p->height * ceil_div(p->channels, VL));
+        double alone = rows * fmin(2 * seen - 1, (double)p->out_width + seen - 1) * (double)p->stride_w;
+        return outputs * waste / VL * (MOVING(2) + PRODUCT_CYCLES * 0.65 * taps) +
+               alone * (STEPPING(4) + PRODUCT_CYCLES * taps) + image_cycles(&o, 1, 1) + STEPPING(400);
+    }
     double walks = (double)(p->batch * (p->layout == FC_NCHW ? p->channels * ceil_div(p->width, unit)
                                                              : row_pairs(p) * ceil_div(p->channels, unit)));
     return outputs * waste / VL * (3 + PRODUCT_CYCLES * 0.4 * taps) + STEPPING(15) * walks + image_cycles(&o, 1, 1) +
@@ -251,11 +303,19 @@ static size_t workspace_bytes(const fc_conv *p, int threads) {
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
     (void)threads;
-    int64_t kernel = p->kernel_h, taps = kernel * kernel;
+    int64_t kernel = p->kernel_h, taps = kernel * p->kernel_w;
     const real *from = weight;
     real *to = packed;
     if (p->layout == FC_NCHW) {
         copy_reals(to, from, p->channels * taps);
+        return 0;
+    }
+    if (!walked(p)) {
+        for (int64_t k = 0; k < p->channels; k += VL)
+            for (int64_t t = 0, first = p->channels < VL ? 0 : min64(k, p->channels - VL); t < taps; t++, to += VL) {
+                store(to, zero());
+                element_weights(p, from, t, first, min64(VL, p->channels), to);
+            }
         return 0;
     }
     for (int64_t k = 0; k < p->channels; k += VL)
@@ -270,6 +330,7 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
     transposed_job j = {.p = p, .e = e, .x = x, .weights = packed, .out = out};
     double cycles = all_cycles(p, cost);
     threads = fc_worth(cycles, threads);
+    if (!walked(p)) return fc_parallel(p->batch * p->height, cycles, threads, work_places, &j);
     if (p->layout == FC_NHWC) return fc_parallel(p->batch * row_pairs(p), cycles, threads, work_lines, &j);
     int64_t planes = p->batch * p->channels;
     j.parts = planes < 4 * threads ? min64(ceil_div(p->height, 4), ceil_div(4 * threads, planes)) : 1;

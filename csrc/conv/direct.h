@@ -13,7 +13,7 @@
 #include "conv/strip.h"
 
 /* A strip shares a core's L2 cache with a panel of weights; a whole image may lie beyond it. */
-enum { STRIP_BYTES = 320 << 10, IMAGE_BYTES = 5 << 19 };
+enum { STRIP_BYTES = 320 << 10, IMAGE_BYTES = 5 << 19, OWN_BLOCK_BYTES = 2 << 20 };
 
 typedef struct direct_job direct_job;
 typedef struct weight_packing weight_packing;
@@ -301,7 +301,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
         int64_t together = bytes <= 384 << 10 && !f->block_by_block(o) && !j->unpacked ? high - low : 1;
         for (int64_t first = low; first < high; first += together) {
             if (j->unpacked) {
-                pack_own(j, first, own, places);
+                if (blocks > 1 || task == begin) pack_own(j, first, own, places);
                 p.own_weights = own;
             }
             do_strip(j, &p, source, first, first + together, scratch);
@@ -460,10 +460,15 @@ static int run_job(direct_job *j, const fc_conv *p, double cycles, int threads) 
     grid g = whole_grid(p);
     strips s;
     threads = fc_worth(cycles, threads);
-    if (j->unpacked && (o->groups > 1 || o->batch > 1 || filter_parts(j->f, o, &g, threads) == 1)) return FC_NOT_MINE;
+    /* The only block of filters would be packed by one thread, while the other waits, and then fetches it from there.
+     */
+    int64_t block = j->f->padded_filters(o) * o->channels * o->elements * (int64_t)sizeof(real);
+    int own = o->groups == 1 && j->f->blocks(o).count == 1 && block <= OWN_BLOCK_BYTES;
+    int parts = o->groups == 1 && o->batch == 1 && filter_parts(j->f, o, &g, threads) > 1;
+    if (j->unpacked && !own && !parts) return FC_NOT_MINE;
     if (plan_family(j->f, o, &g, threads, &s, &j->filter_parts)) return FC_NO_MEMORY;
     int status = FC_NOT_MINE;
-    if (!j->unpacked || s.strips_y * s.strips_x == 1) {
+    if (!j->unpacked || o->batch * s.strips_y * s.strips_x <= (own ? 4 * threads : 1)) {
         const grid_place only = {s.tap_offset, 0};
         j->s = &s, j->rows = &s.g.y, j->columns = &s.g.x, j->grids = &only;
         int one = s.g.y.out_step == 1 && s.g.x.out_step == 1;

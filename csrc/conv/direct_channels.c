@@ -7,6 +7,7 @@
  * the FMAs. */
 #include <math.h>
 
+#include "base/bands.h"
 #include "base/kernel_costs.h"
 #include "base/parallel.h"
 #include "base/processor.h"
@@ -34,6 +35,7 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
     /* Neighbouring outputs of a row, or of a phase of it: */
     if (o->out_channel == 1 && r.outputs == p->count * o->phase_columns && filters == vectors * VL) {
         t.kind = finish_kind_of(j->e, &t.between), t.finished = t.kind != FINISH_CALL, t.bias = bias;
+        t.fetches = t.finished && beyond_l2(o->out_image) && o->channels * p->rows * p->tap_columns >= STEPS_TO_FETCH;
         t.sums_step = t.finished ? p->phases * o->out_pixel : t.sums_step;
     }
     for (int64_t i = 0; i < p->phases; i++) {

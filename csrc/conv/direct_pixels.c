@@ -29,7 +29,9 @@ typedef struct {
     const int64_t *tap_offset;
     int64_t rows, columns, row_taps; /* taps that count, and all of a kernel's row */
     int64_t channels, channel_step;
-    int64_t ahead; /* pixels that are fetched meanwhile */
+    int64_t ahead;        /* pixels that are fetched meanwhile */
+    const real *results;  /* or NULL: what will be asked for meanwhile, one row with each step, ... */
+    int64_t results_step; /* ... from filter to filter */
     real *sums;
     int64_t sums_step; /* from filter to filter */
     /* Whole tiles whose rows are contiguous go straight to the output, bias and ReLU included. */
@@ -46,6 +48,8 @@ void multiply_tile(const int filters, const int vectors, const pixel_tile *t) {
         for (int v = 0; v < vectors; v++) sum[k][v] = zero();
     const real *w = t->weights;
     const int64_t ahead = t->ahead;
+    const real *result = t->results;
+    int64_t to_fetch = result ? filters : 0;
     const int64_t skipped = (t->row_taps - t->columns) * t->channels * filters;
     const int64_t *offset = t->tap_offset;
     for (int64_t row = t->rows; row > 0; row--, offset += t->row_taps, w += skipped)
@@ -58,6 +62,11 @@ void multiply_tile(const int filters, const int vectors, const pixel_tile *t) {
                 if (ahead)
 #pragma GCC unroll 4
                     for (int v = 0; v < vectors; v++) __builtin_prefetch(p + ahead + v * VL);
+                if (FETCHES && to_fetch) {
+#pragma GCC unroll 4
+                    for (int v = 0; v < vectors; v++) __builtin_prefetch(result + v * VL, 1);
+                    result += t->results_step, to_fetch--;
+                }
 #pragma GCC unroll 16
                 for (int k = 0; k < filters; k++) {
                     vec weight = splat(w[k]);
@@ -192,17 +201,24 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
         copy = room, t.channel_step = own;
     }
     pixel_stretch r = first_stretch(j, p);
-    if (beyond_l2(o->out_image) && !block_by_block(o)) fetch_results(j, p, &r, filters);
+    const real *results = NULL;
+    if (beyond_l2(o->out_image) && !block_by_block(o)) {
+        if (!FETCHES || r.count < p->count || e->residual)
+            fetch_results(j, p, &r, filters);
+        else
+            results = j->out + p->image * o->out_image + p->filter * o->out_channel + r.out_pixel;
+    }
     if (r.count == own && o->phase_columns == 1 && !e->residual &&
         (e->activation == FC_LINEAR || e->activation == FC_RELU)) {
         t.finished = 1, t.relu = e->activation == FC_RELU;
         t.bias = e->bias ? (const real *)e->bias + p->filter : NULL;
     }
+    t.results_step = o->out_channel;
     for (int64_t i = 0; i < phases; i++) {
         tile_input in = input_of(j, p, p->phase + i, &grid, source);
         t.pixels = copy ? copy : in.pixels, t.tap_offset = copy ? nowhere : in.tap_offset;
         t.weights = in.weights, t.rows = in.rows, t.columns = in.columns, t.row_taps = in.row_taps;
-        t.sums = scratch + i * own;
+        t.sums = scratch + i * own, t.results = results ? results + i * own : NULL;
         if (t.finished) {
             t.sums = j->out + p->image * o->out_image + p->filter * o->out_channel + r.out_pixel;
             t.sums_step = o->out_channel;

@@ -37,6 +37,8 @@ typedef struct {
     const weights_job *once;            /* where the weights come from that are used once */
     int64_t group, first, tiles, block; /* tiles [first, first + tiles), `block` of them at a time */
     int64_t channel_parts;
+    int64_t shares; /* of the blocks of tiles, which are the tasks */
+    int own;        /* does each transform the weights for itself? */
     transform transforms[MOST_POINTS + 1];
 } winograd_job;
 
@@ -152,19 +154,26 @@ static void multiply_tiles(const winograd_job *j, int64_t first, int64_t count, 
     inverse_tiles(j, first, count, block, sums, sums_per_point(count), scratch);
 }
 
-/* Does blocks of tiles [begin, end), a thread by itself. */
+/* Does shares [begin, end) of the blocks of tiles, a thread by itself. */
 static int do_blocks(const void *context, int64_t begin, int64_t end) {
-    const winograd_job *j = context;
+    winograd_job own = *(const winograd_job *)context, *j = &own;
     const tiling *w = j->w;
     int64_t v_step = v_per_point(w, j->block), v_reals = w->points * v_step,
             sum_reals = w->points * sums_per_point(j->block);
-    real *v = fc_workspace(FC_OWN, (size_t)(v_reals + sum_reals + scratch_reals(w)) * sizeof(real));
+    int64_t reals = v_reals + sum_reals + scratch_reals(w), weights = j->own ? group_weights(w, j->o) : 0;
+    size_t elements = j->own ? (size_t)elements_bytes(j->o->elements, j->o->channels) : 0;
+    real *v = fc_workspace(FC_OWN, (size_t)(reals + weights) * sizeof(real) + elements);
     if (!v) return FC_NO_MEMORY;
     real *sums = v + v_reals, *scratch = sums + sum_reals;
+    if (j->own) {
+        int64_t step = weights_per_point(w, channel_block_width(j->o, 0));
+        transform_block(j->once, 0, 0, 0, j->o->channels, (char *)(v + reals + weights), v + reals, step);
+        j->weights = v + reals;
+    }
     winograd_input in = input_of(j);
-    for (int64_t task = begin; task < end; task++) {
-        int64_t first = task * j->block, count = min64(j->block, w->tiles - first);
-        if (count <= 0) break;
+    int64_t blocks = ceil_div(w->tiles, j->block), last = blocks * end / j->shares;
+    for (int64_t i = blocks * begin / j->shares; i < last; i++) {
+        int64_t first = i * j->block, count = min64(j->block, w->tiles - first);
         transform_tiles(&in, first, count, 0, ceil_div(j->o->channels, VL), v, v_step, scratch);
         for (int64_t block = 0; block < ceil_div(j->o->filters, NR); block++) {
             int status = fc_called_off(); /* a block may be the first to touch hundreds of megabytes */
@@ -234,12 +243,14 @@ static int multiply_once(const void *context, int64_t begin, int64_t end) {
 static int run_grid(winograd_job *j, split s, double cycles, int threads) {
     const tiling *w = j->w;
     const operands *o = j->o;
+    j->own = s.own;
     set_transforms(j->transforms);
     int status = 0;
     for (j->group = 0; j->group < o->groups && !status; j->group++) {
         if (!s.shared) {
             j->block = s.tiles;
-            status = fc_parallel(ceil_div(w->tiles, s.tiles), cycles, threads, do_blocks, j);
+            j->shares = s.own ? min64(threads, ceil_div(w->tiles, s.tiles)) : ceil_div(w->tiles, s.tiles);
+            status = fc_parallel(j->shares, cycles, threads, do_blocks, j);
             continue;
         }
         j->shared = fc_workspace(FC_SHARED, (size_t)(w->points * v_per_point(w, s.tiles)) * sizeof(real));
@@ -314,7 +325,10 @@ static double once_cycles(const fc_conv *p, const tiling *w, const operands *o, 
     double shared = (double)(2 * ceil_div(blocks, 2)) / (double)blocks; /* a thread takes whole blocks */
     double cycles =
         shared * (PACKING(0.08) * taken_apart + PACKING(0.021) * weights) + STEPPING(12000) * (double)o->groups;
-    if (w->tiles && split_of(w, o, 1, 2).once) return cycles;
+    if (w->tiles) {
+        split s = split_of(w, o, 1, 2);
+        if (s.once || s.own) return cycles;
+    }
     return (cycles + 0.6 * fc_stream_cycles(weights, weights)) * fc_these_costs->transform * 1.43;
 }
 
@@ -430,7 +444,7 @@ static NOINLINE int run_grids(const fc_conv *p, const void *x, const void *weigh
         winograd_job j = {.w = &w, .o = &o, .e = e, .x = x, .weights = unpacked.packed, .out = out, .once = &unpacked};
         if (w.tiles) {
             split s = split_of(&w, &o, weight != NULL, worth);
-            if (weight && !s.once) status = prepare_grid(&unpacked, threads);
+            if (weight && !s.once && !s.own) status = prepare_grid(&unpacked, threads);
             if (!status) status = run_grid(&j, s, cycles, worth);
         }
         unpacked.packed += group_weights(&w, &o) * o.groups;

@@ -16,6 +16,7 @@ enum {
     SHARED_BYTES = 2 << 20, /* V for each thread */
     ONCE_BYTES = 320 << 10, /* transformed weights that are used at once, ... */
     LEAST_AT_ONCE = 32,     /* ... of so many channels at least: their sums go through memory */
+    OWN_BYTES = 5 << 19,    /* transformed weights that each thread has of its own */
 };
 
 /* The reals from point to point of the sums, as `v_per_point` gives those of V. */
@@ -36,6 +37,7 @@ static int64_t once_reals(const tiling *w, const operands *o) { return w->points
 /* How the threads split the work. */
 typedef struct {
     int shared, once; /* do they share V; are weights transformed as they are used? */
+    int own;          /* does each transform the only block of filters for itself? */
     int64_t tiles;    /* in a block, or sharing V */
     size_t workspace; /* of one thread */
     double traffic;   /* bytes of weights and V that each thread moves through the outer caches */
@@ -51,7 +53,7 @@ static NOINLINE split split_of(const tiling *w, const operands *o, int once, int
     int64_t filter_blocks = ceil_div(o->filters, NR), weights = group_weights(w, o) * (int64_t)sizeof(real);
     int64_t l2 = fc_l2_bytes(), room = l2 / 4 * 3; /* for V and sums, and for weights where they stay there too */
     if (weights <= l2 / 2) room = max64(room - weights, l2 / 4);
-    int64_t blocks = max64(1, ceil_div(w->tiles, max64(1, room / tile_bytes)));
+    int64_t blocks_needed = max64(1, ceil_div(w->tiles, max64(1, room / tile_bytes))), blocks = blocks_needed;
     /* Blocks are small where that costs little, so that a thread on a slower core does fewer of them. */
     if (weights <= l2 / 2) blocks = max64(blocks, min64(4 * threads, w->tiles / (2 * MR)));
     if (w->tiles >= threads) blocks = round_up(blocks, threads);
@@ -75,6 +77,10 @@ static NOINLINE split split_of(const tiling *w, const operands *o, int once, int
         s.shared = s.once = 1;
         s.traffic = (double)weight_bytes_of(o) / threads + (double)(2 * together * v_bytes);
     }
+    /* A block of filters is transformed by one thread. The other would wait, and then fetch the weights from its cache,
+     * which takes longer than to transform them, too. */
+    s.own = once && one && o->groups == 1 && filter_blocks == 1 && blocks_needed <= 4 * threads && weights <= OWN_BYTES;
+    if (s.own) s.tiles = ceil_div(w->tiles, min64(w->tiles, round_up(blocks_needed, threads)));
     if (s.shared) s.tiles = ceil_div(w->tiles, ceil_div(w->tiles, together));
     int64_t v = w->points * v_per_point(w, s.tiles);
     int64_t reals = (s.shared ? ceil_div(v, threads) : v) + w->points * sums_per_point(s.tiles) + scratch_reals(w);
@@ -82,6 +88,7 @@ static NOINLINE split split_of(const tiling *w, const operands *o, int once, int
     if (s.once)
         s.workspace +=
             (size_t)once_reals(w, o) * sizeof(real) + (size_t)elements_bytes(o->elements, channels_at_once(w, o));
+    if (s.own) s.workspace += (size_t)weights + (size_t)elements_bytes(o->elements, o->channels);
     return s;
 }
 

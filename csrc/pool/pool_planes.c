@@ -105,6 +105,22 @@ vec partial_of_plane(const int sum, const real *x, int64_t n) {
         combine(sum, __builtin_shufflevector(v[i], v[i + (s)], LANES(BUTTERFLY_LOW, s, 0)),                            \
                 __builtin_shufflevector(v[i], v[i + (s)], LANES(BUTTERFLY_HIGH, s, 0)));
 
+/* Those of VL small planes side by side, whose loads need not wait for each other's sums. */
+INLINE
+void partials(const int sum, const real *x, int64_t n, vec *block) {
+    int64_t at = 0;
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) block[i] = neutral(sum);
+    for (; at + VL <= n; at += VL)
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++) block[i] = combine(sum, block[i], load(x + i * n + at));
+    if (at == n) return;
+    const lane_mask rest = mask_between(0, n - at);
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++)
+        block[i] = combine(sum, block[i], load_masked_or(x + i * n + at, rest, neutral(sum)));
+}
+
 INLINE
 int whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end) {
     const fc_pool *p = j->p;
@@ -112,8 +128,11 @@ int whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end)
     for (int64_t plane = begin; plane < end; plane += VL) {
         vec block[VL];
         int64_t count = min64(VL, end - plane);
-        for (int64_t i = 0; i < VL; i++)
-            block[i] = i < count ? partial_of_plane(sum, j->x + (plane + i) * n, n) : zero();
+        if (count == VL && n <= VL * PART_TERMS)
+            partials(sum, j->x + plane * n, n, block);
+        else
+            for (int64_t i = 0; i < VL; i++)
+                block[i] = i < count ? partial_of_plane(sum, j->x + (plane + i) * n, n) : zero();
 #if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 8
         FOLD(block, 8)
 #endif

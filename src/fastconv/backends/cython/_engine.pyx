@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """The door to the C kernels: unpacks arrays, releases the GIL, calls one C function."""
 
-from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.math cimport INFINITY, signbit
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset, strcpy

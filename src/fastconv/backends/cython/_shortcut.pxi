@@ -40,10 +40,33 @@ cdef object plain(value):
     raise ValueError
 
 
+cdef bint is_fixed(value):
+    """Can it not change? Then what is known of it holds for the same object, whatever it is equal to."""
+    kind = type(value)
+    if kind is tuple:
+        for item in <tuple> value:
+            if not is_fixed(item):
+                return False
+        return True
+    return kind is float or kind is int or kind is str or value is None
+
+
 cdef tuple spelled(tuple given):
     """The key of options as they were given; None where they are of kinds that no key is made of."""
-    if can_key(given):
-        return given
+    cdef Py_ssize_t i
+    cdef uint64_t floats = 0
+    cdef double number
+    for i in range(len(given)):
+        value = given[i]
+        if type(value) is float:
+            number = value
+            if number == 0 and signbit(number) or number != number:
+                break
+            floats |= <uint64_t> 1 << i  # 1.0 is another key than 1
+        elif not can_key(value):
+            break
+    else:
+        return given if floats == 0 else (given, floats)
     try:
         return plain(given)
     except ValueError:
@@ -82,9 +105,6 @@ cdef class Settings:
 
     def __init__(self, backend, precision, threads, limit):
         self.backend, self.precision, self.threads, self.limit = backend, precision, threads, limit
-
-    cdef tuple of_call(self, backend):
-        return in_force(self.backend) if backend is None else backend, in_force(self.precision)
 
     cdef int most_threads(self) except -1:
         cdef int wanted = in_force(self.threads), most = self.limit.most
@@ -206,6 +226,18 @@ cdef class ConvShortcut(Shortcut):
         return finished(status, out)
 
 
+cdef bint has_shape(array, tuple shape):
+    cdef Py_ssize_t axis
+    if array is None or shape is None:
+        return array is None and shape is None
+    if len(shape) != cnp.PyArray_NDIM(array):
+        return False
+    for axis in range(len(shape)):
+        if <cnp.npy_intp> shape[axis] != cnp.PyArray_DIM(array, axis):
+            return False
+    return True
+
+
 cdef class PlannedCall:
     """A call of a plan that is known: the shape and the precision it is known by, and its prepared weights."""
 
@@ -220,15 +252,9 @@ cdef class PlannedCall:
         self.problem = problem
 
     cdef bint is_of(self, array, str precision):
-        cdef Py_ssize_t axis
         if self.precision is not precision and self.precision != precision:
             return False
-        if self.shortcut.typenum != cnp.PyArray_TYPE(array) or len(self.shape) != cnp.PyArray_NDIM(array):
-            return False
-        for axis in range(len(self.shape)):
-            if <cnp.npy_intp> self.shape[axis] != cnp.PyArray_DIM(array, axis):
-                return False
-        return True
+        return self.shortcut.typenum == cnp.PyArray_TYPE(array) and has_shape(array, self.shape)
 
 
 cdef class PlanCalls:
@@ -406,11 +432,33 @@ cdef class GradientShortcut:
         return finished(status, (grad_x, grad_weight, grad_bias))
 
 
+cdef class KnownCall:
+    """A call that is known; `given` are its options where they cannot change."""
+
+    cdef str op, backend, precision
+    cdef tuple given, x, second, third  # the arrays' shapes; None where they were left out
+    cdef int typenum
+    cdef object shortcut
+
+    cdef bint is_of(self, str op, tuple given, backend, precision, int typenum, x, second, third):
+        cdef Py_ssize_t i
+        if self.given is None or self.op is not op or self.backend is not backend or self.precision is not precision:
+            return False
+        if self.typenum != typenum or len(self.given) != len(given):
+            return False
+        for i in range(len(given)):
+            if self.given[i] is not given[i]:
+                return False
+        return has_shape(x, self.x) and has_shape(second, self.second) and has_shape(third, self.third)
+
+
 cdef class Memo:
-    """Shortcuts by operation, options, settings and shapes; forgets all where there are too many."""
+    """Shortcuts by operation, options, settings and shapes; forgets all where there are too many. The last one is looked
+    at first."""
 
     cdef dict known
     cdef Settings settings
+    cdef KnownCall latest
 
     def __init__(self, Settings settings):
         self.known, self.settings = {}, settings
@@ -420,18 +468,37 @@ cdef class Memo:
 
     def clear(self):
         self.known.clear()
+        self.latest = None
+
+    cdef object find(self, str op, x, second, third, tuple given, backend):
+        """The shortcut of a call with such arrays, or None where it has to go the long way."""
+        cdef int typenum
+        cdef KnownCall call = self.latest
+        if not is_plain(x, -1):
+            return None
+        typenum = cnp.PyArray_TYPE(x)
+        if not (second is None or is_plain(second, typenum)) or not (third is None or is_plain(third, typenum)):
+            return None
+        if backend is None:
+            backend = in_force(self.settings.backend)
+        precision = in_force(self.settings.precision)
+        if call is None or not call.is_of(op, given, backend, precision, typenum, x, second, third):
+            given = spelled(given)
+            if given is None or type(backend) is not str:
+                return None
+            call = self.known.get(
+                (op, given, backend, precision, typenum, x.shape, shape_of(second), shape_of(third)))
+            if call is None:
+                return None
+            self.latest = call
+        return call.shortcut
 
     def recall_conv(self, str op, x, weight, bias, out, tuple given, backend):
         """The result, or None where the call has to go the long way."""
-        cdef tuple settings = self.settings.of_call(backend)
-        given = spelled(given)
-        if given is None or not is_plain(x, -1) or not is_plain(weight, cnp.PyArray_TYPE(x)) or not can_key(settings):
+        cdef ConvShortcut shortcut = self.find(op, x, weight, None, given, backend)
+        if shortcut is None or not shortcut.fits(bias):
             return None
-        found = self.known.get((op, given, settings, x.shape, weight.shape, cnp.PyArray_TYPE(x)))
-        if found is None:
-            return None
-        cdef ConvShortcut shortcut = <ConvShortcut> found
-        if not shortcut.fits(bias) or not (out is None or type(out) is cnp.ndarray and apart(out, weight)):
+        if not (out is None or type(out) is cnp.ndarray and apart(out, weight)):
             return None
         cdef void *packed = fc_recycle_alloc(shortcut.weight_bytes)
         if packed == NULL:
@@ -442,50 +509,34 @@ cdef class Memo:
             fc_recycle_free(packed)
 
     def recall_pool(self, str op, x, out, tuple given, backend):
-        cdef tuple settings = self.settings.of_call(backend)
-        given = spelled(given)
-        if given is None or not is_plain(x, -1) or not can_key(settings):
-            return None
-        found = self.known.get((op, given, settings, x.shape, cnp.PyArray_TYPE(x)))
-        return None if found is None else (<PoolShortcut> found).run(x, out, self.settings.most_threads())
+        cdef PoolShortcut shortcut = self.find(op, x, None, None, given, backend)
+        return None if shortcut is None else shortcut.run(x, out, self.settings.most_threads())
 
     def recall_rows(self, str op, x, weight, bias, out, tuple given, backend):
         """The result of what is done row by row; weight and bias may be None."""
-        cdef tuple settings = self.settings.of_call(backend)
-        given = spelled(given)
-        if given is None or not is_plain(x, -1) or not can_key(settings):
-            return None
-        cdef int typenum = cnp.PyArray_TYPE(x)
-        if not (weight is None or is_plain(weight, typenum)) or not (bias is None or is_plain(bias, typenum)):
-            return None
-        found = self.known.get((op, given, settings, x.shape, shape_of(weight), shape_of(bias), typenum))
-        if found is None:
-            return None
-        return (<RowsShortcut> found).run(x, weight, bias, out, self.settings.most_threads())
+        cdef RowsShortcut shortcut = self.find(op, x, weight, bias, given, backend)
+        return None if shortcut is None else shortcut.run(x, weight, bias, out, self.settings.most_threads())
 
     def recall_gradient(self, str op, x, weight, gradient, tuple given, backend):
         """The gradients."""
-        cdef tuple settings = self.settings.of_call(backend)
-        given = spelled(given)
-        if given is None or not is_plain(x, -1) or not can_key(settings):
-            return None
-        cdef int typenum = cnp.PyArray_TYPE(x)
-        if not is_plain(weight, typenum) or not is_plain(gradient, typenum):
-            return None
-        found = self.known.get((op, given, settings, x.shape, weight.shape, gradient.shape, typenum))
-        if found is None:
-            return None
-        return (<GradientShortcut> found).run(x, weight, gradient, self.settings.most_threads())
+        cdef GradientShortcut shortcut = self.find(op, x, weight, gradient, given, backend)
+        return None if shortcut is None else shortcut.run(x, weight, gradient, self.settings.most_threads())
 
-    def remember(self, shortcut, str op, tuple given, backend, *arrays):
+    def remember(self, shortcut, str op, tuple given, backend, x, second=None, third=None):
         """Keep `shortcut` for calls with arrays like these."""
-        cdef tuple settings = self.settings.of_call(backend)
-        given = spelled(given)
-        if given is None or not can_key(settings):
+        cdef KnownCall call = KnownCall()
+        if backend is None:
+            backend = in_force(self.settings.backend)
+        key = spelled(given)
+        if key is None or type(backend) is not str:
             return
-        if not all([array is None or is_plain(array, -1) for array in arrays]):
-            return
+        for array in (x, second, third):
+            if array is not None and not is_plain(array, -1):
+                return
         if len(self.known) >= MOST_SHORTCUTS:
-            self.known.clear()
-        shapes = [shape_of(array) for array in arrays]
-        self.known[(op, given, settings, *shapes, cnp.PyArray_TYPE(arrays[0]))] = shortcut
+            self.clear()
+        call.op, call.given, call.shortcut = op, given if is_fixed(given) else None, shortcut
+        call.backend, call.precision = backend, in_force(self.settings.precision)
+        call.typenum = cnp.PyArray_TYPE(x)
+        call.x, call.second, call.third = x.shape, shape_of(second), shape_of(third)
+        self.known[(op, key, backend, call.precision, call.typenum, call.x, call.second, call.third)] = call
