@@ -5,15 +5,19 @@
 #include "base/exponential.h"
 #include "base/simd.h"
 
+/* Nothing in between is larger than the result, and -infinity does not meet 0. A sixth, times 6, rounds to 1. */
+INLINE
+vec hard_swish(vec x) {
+    vec gate = at_most(at_least(x + splat(3), zero()), splat(6));
+    return at_least(x, splat(-3)) * (gate * splat((real)1 / 6));
+}
+
 /* Comparisons are written so that NaN stays NaN. */
 static NOINLINE vec activate(vec x, const fc_epilogue *e) {
-    vec gate;
     switch (e->activation) {
         case FC_CLIP: return at_most(at_least(x, splat((real)e->a)), splat((real)e->b));
         case FC_LEAKY_RELU: return choose(x < zero(), x * splat((real)e->a), x);
-        case FC_HARDSWISH: /* nothing in between is larger than the result, and -infinity does not meet 0 */
-            gate = at_most(at_least(x + splat(3), zero()), splat(6));
-            return at_least(x, splat(-3)) * (gate / splat(6));
+        case FC_HARDSWISH: return hard_swish(x);
         case FC_SIGMOID: return sigmoid(x);
         case FC_SILU: return silu(x);
         case FC_TANH: return hyperbolic_tangent(x);
@@ -21,11 +25,12 @@ static NOINLINE vec activate(vec x, const fc_epilogue *e) {
     }
 }
 
-/* Adds the bias and applies the activation; a ReLU, the usual one, takes no call. */
+/* Adds the bias and applies the activation; those of many layers take no call. */
 INLINE
 vec finished(vec x, vec bias, const fc_epilogue *e) {
     x += bias;
     if (e->activation == FC_RELU) return at_least(x, zero());
+    if (e->activation == FC_HARDSWISH) return hard_swish(x);
     return e->activation ? activate(x, e) : x;
 }
 
