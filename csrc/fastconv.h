@@ -13,7 +13,18 @@ enum { FC_MOST_THREADS = 1024 }; /* of one call; settings/threads.py allows as m
 enum { FC_NOT_MINE = -1, FC_NO_MEMORY = 1, FC_OUT_OF_RANGE, FC_NOT_TOGETHER, FC_INTERRUPTED, FC_FORKED, FC_OVERFLOW };
 enum { FC_NCHW, FC_NHWC };
 enum { FC_F32, FC_F64 };
-enum { FC_LINEAR, FC_RELU, FC_CLIP, FC_LEAKY_RELU, FC_SIGMOID, FC_TANH, FC_SILU, FC_HARDSWISH, FC_GELU };
+enum {
+    FC_LINEAR,
+    FC_RELU,
+    FC_CLIP,
+    FC_LEAKY_RELU,
+    FC_SIGMOID,
+    FC_TANH,
+    FC_SILU,
+    FC_HARDSWISH,
+    FC_GELU,
+    FC_SCALED_HARDSWISH /* times a, plus b; of networks' convolutions only */
+};
 
 /* A convolution; with `transposed`, its input gradient: x then has the shape of its output, out that of its input. */
 typedef struct {

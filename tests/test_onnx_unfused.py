@@ -35,6 +35,12 @@ def same(net, output, path):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_scaled_hardswish(tmp_path):
+    net = Net()
+    y = net("HardSwish", weighted(net, "Conv"))
+    same(net, net("Softmax", net("Add", net("Mul", y, F4(1.5)), F4(-0.25))), tmp_path / "model.onnx")
+
+
 ACTIVATIONS = {
     "Relu": {},
     "Sigmoid": {},

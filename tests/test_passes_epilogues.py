@@ -8,6 +8,8 @@ import math
 import numpy as np
 import pytest
 
+from fastconv.graph import Interpreter
+from fastconv.graph.program import Program
 from passes_oracle import Net, same_results, weighted
 
 # The kernels are those of other tests.
@@ -110,3 +112,53 @@ def test_other_sums_are_no_residuals():
     net = Net()
     y = net("Relu", net("Conv", net.input(2, 4, 5, 5), net.normal(4, 4, 1, 1)))
     assert net.left(net("Add", y, net.input(2, 4, 5, 5))) == ["fastconv.Conv", "Add"]
+
+
+def scaled(net, *steps, operation="HardSwish"):
+    y = net(operation, weighted(net, "Conv"))
+    for step, constant in steps:
+        y = net(step, *((constant, y) if step == "Sub" else (y, constant)))
+    return y
+
+
+@pytest.mark.parametrize(
+    ("steps", "numbers"),
+    [
+        ([("Mul", F4(1.5))], (1.5, 0)),
+        ([("Add", np.full((1,), -0.25, F4))], (1, -0.25)),
+        ([("Mul", F4(1.5)), ("Add", F4(-0.25))], (1.5, -0.25)),
+    ],
+)
+def test_a_scaled_hardswish(backend, steps, numbers):
+    """A Softmax, which is no layer, reads it."""
+    net = Net()
+    graph = net.graph(net("Softmax", scaled(net, *steps)))
+    node = same_results(graph, net.arrays).nodes[0]
+    assert (node.operation, node.attributes["affine"]) == ("fastconv.Conv", numbers)
+    shapes = {value.name: array.shape for value, array in zip(net.inputs, net.arrays, strict=True)}
+    program = Program(graph, shapes, backend)
+    (expected,) = Interpreter(graph)(*net.arrays)
+    np.testing.assert_allclose(program(net.arrays[0]), expected, rtol=1e-5)
+    words = " + ".join(["hardswish", *["Mul"] * (numbers[0] != 1), *["Add"] * (numbers[1] != 0)])
+    assert any(step.operation.endswith(words) for step in program.steps())
+
+
+def test_what_is_no_scaled_hardswish():
+    net = Net()
+    y = scaled(net, ("Mul", np.arange(6, dtype=F4).reshape(6, 1, 1)))
+    assert net.left(net("Softmax", y)) == ["fastconv.Conv", "Mul", "Softmax"]
+    net = Net()
+    y = scaled(net, ("Mul", F4(2)), operation="Relu")
+    assert net.left(net("Softmax", y)) == ["fastconv.Conv", "Mul", "Softmax"]
+    net = Net()
+    y = scaled(net)
+    assert net.left(net("Softmax", y), net("Mul", y, F4(2))) == ["fastconv.Conv", "Softmax", "Mul"]
+    net = Net()
+    assert net.left(scaled(net, ("Sub", F4(2)))) == ["fastconv.Conv", "Sub"]
+
+
+def test_a_sum_and_then_a_product():
+    """In their order: the product is a step of its own."""
+    net = Net()
+    left = net.left(net("Softmax", scaled(net, ("Add", F4(2)), ("Mul", F4(3)))))
+    assert left[0] == "fastconv.Conv"

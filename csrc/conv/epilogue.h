@@ -5,15 +5,32 @@
 #include "base/exponential.h"
 #include "base/simd.h"
 
+/* A division takes as long as a short reduction. With a sixth in two parts a fused product and sum is as exact. */
+INLINE
+vec sixth_of(vec x) {
+#if defined(__FMA__) || defined(__aarch64__)
+    vec rest = x * splat((real)(1 / 6.0L - (real)1 / 6));
+    PIN(rest); /* this is the product that may be rounded */
+    return x * splat((real)1 / 6) + rest;
+#else
+    return x / splat(6);
+#endif
+}
+
+/* Nothing in between is larger than the result, and -infinity does not meet 0. */
+INLINE
+vec hard_swish(vec x) {
+    vec gate = at_most(at_least(x + splat(3), zero()), splat(6));
+    return at_least(x, splat(-3)) * sixth_of(gate);
+}
+
 /* Comparisons are written so that NaN stays NaN. */
 static NOINLINE vec activate(vec x, const fc_epilogue *e) {
-    vec gate;
     switch (e->activation) {
         case FC_CLIP: return at_most(at_least(x, splat((real)e->a)), splat((real)e->b));
         case FC_LEAKY_RELU: return choose(x < zero(), x * splat((real)e->a), x);
-        case FC_HARDSWISH: /* nothing in between is larger than the result, and -infinity does not meet 0 */
-            gate = at_most(at_least(x + splat(3), zero()), splat(6));
-            return at_least(x, splat(-3)) * (gate / splat(6));
+        case FC_HARDSWISH: return hard_swish(x);
+        case FC_SCALED_HARDSWISH: return hard_swish(x) * splat((real)e->a) + splat((real)e->b);
         case FC_SIGMOID: return sigmoid(x);
         case FC_SILU: return silu(x);
         case FC_TANH: return hyperbolic_tangent(x);
@@ -21,11 +38,12 @@ static NOINLINE vec activate(vec x, const fc_epilogue *e) {
     }
 }
 
-/* Adds the bias and applies the activation; a ReLU, the usual one, takes no call. */
+/* Adds the bias and applies the activation; those of many layers take no call. */
 INLINE
 vec finished(vec x, vec bias, const fc_epilogue *e) {
     x += bias;
     if (e->activation == FC_RELU) return at_least(x, zero());
+    if (e->activation == FC_HARDSWISH) return hard_swish(x);
     return e->activation ? activate(x, e) : x;
 }
 

@@ -27,6 +27,8 @@ static void copy_strided(char *to, int64_t to_step, const char *from, int64_t fr
 
 /* ---- pad ---- */
 
+enum { NEIGHBOURS = 8 }; /* of fewer pixels a call of memcpy takes longer than copying them one by one */
+
 typedef struct {
     const char *x;
     char *out;
@@ -41,6 +43,26 @@ static void fill(char *to, const char *value, int64_t count, int item) {
     for (int64_t i = 0; i < count; i++) memcpy(to + i * item, value, (size_t)item);
 }
 
+/* Copies columns [i, count) of a row of the result one by one, up to one from outside or a stretch of neighbours, and
+ * returns where that begins. */
+static int64_t copy_single(const pad_job *j, char *to, const char *row, int64_t i) {
+    const int64_t *from = j->columns, count = j->column_count;
+#define COPY(type)                                                                                                     \
+    for (; i < count && from[i] >= 0 &&                                                                                \
+           !(i + NEIGHBOURS <= count && from[i + NEIGHBOURS - 1] - from[i] == NEIGHBOURS - 1);                         \
+         i++)                                                                                                          \
+    ((type *)to)[i] = ((const type *)row)[from[i]]
+    switch (j->inner == 1 ? j->item : 0) {
+        case 1: COPY(uint8_t); break;
+        case 2: COPY(uint16_t); break;
+        case 4: COPY(uint32_t); break;
+        case 8: COPY(uint64_t); break;
+        default: break;
+    }
+#undef COPY
+    return i;
+}
+
 /* Tasks are rows of the output; a pixel is `inner` elements. */
 static int pad_work(const void *context, int64_t begin, int64_t end) {
     const pad_job *j = context;
@@ -52,8 +74,12 @@ static int pad_work(const void *context, int64_t begin, int64_t end) {
             fill(to, j->value, j->column_count * j->inner, j->item);
             continue;
         }
+        if (task > begin && task % j->row_count && source == j->rows[task % j->row_count - 1]) {
+            memcpy(to, to - j->column_count * pixel, (size_t)(j->column_count * pixel));
+            continue;
+        }
         const char *row = j->x + (plane * j->height + source) * j->width * pixel;
-        for (int64_t i = 0; i < j->column_count;) {
+        for (int64_t i = 0; (i = copy_single(j, to, row, i)) < j->column_count;) {
             /* Neighbouring columns are one copy. */
             int64_t first = j->columns[i], n = 1;
             if (first < 0) {

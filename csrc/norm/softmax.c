@@ -12,7 +12,7 @@
 typedef struct {
     const real *x, *gradient; /* for the gradients x is the forward call's output */
     real *out;
-    int64_t count, inner, strips;
+    int64_t outer, count, inner, strips;
     int logarithm;
 } softmax_job;
 
@@ -150,12 +150,32 @@ static void softmax_gradient_strip(const real *gradient, const real *y, real *ou
         }
 }
 
-/* Tasks are rows, or (outer, strip). */
+/* So few terms make a short row, most of a vector of which would be empty. */
+enum { SHORT = VL / 2 < 2 ? 2 : VL / 2, SHORT_ROWS = STRIP * VL };
+
+/* Short rows that follow on each other, at most SHORT_ROWS: side by side they fill vectors. */
+static void softmax_short_rows(const real *x, real *out, int64_t count, int64_t rows, int logarithm) {
+    real beside[SHORT * SHORT_ROWS];
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t c = 0; c < count; c++) beside[c * SHORT_ROWS + row] = x[row * count + c];
+    softmax_strip(beside, beside, count, SHORT_ROWS, rows, logarithm);
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t c = 0; c < count; c++) out[row * count + c] = beside[c * SHORT_ROWS + row];
+}
+
+static int has_short_rows(const softmax_job *j) { return j->inner == 1 && !j->gradient && j->count <= SHORT; }
+
+/* Tasks are rows, SHORT_ROWS of short ones, or (outer, strip). */
 static int softmax_work(const void *context, int64_t begin, int64_t end) {
     const softmax_job *j = context;
     for (int64_t task = begin; task < end; task++) {
         int status = fc_called_off();
         if (status) return status;
+        if (has_short_rows(j)) {
+            int64_t row = task * SHORT_ROWS, at = row * j->count;
+            softmax_short_rows(j->x + at, j->out + at, j->count, min64(SHORT_ROWS, j->outer - row), j->logarithm);
+            continue;
+        }
         int64_t first = task % j->strips * STRIP * VL, at = task / j->strips * j->count * j->inner + first;
         int64_t n = min64(STRIP * VL, j->inner - first);
         if (j->inner == 1 && j->gradient)
@@ -172,8 +192,9 @@ static int softmax_work(const void *context, int64_t begin, int64_t end) {
 
 static int run(const void *x, const void *gradient, void *out, int64_t outer, int64_t count, int64_t inner,
                int logarithm, int threads) {
-    softmax_job j = {x, gradient, out, count, inner, ceil_div(inner, STRIP * VL), logarithm};
-    return fc_parallel(outer * j.strips, 2.0 * (double)outer * (double)(count * inner), threads, softmax_work, &j);
+    softmax_job j = {x, gradient, out, outer, count, inner, ceil_div(inner, STRIP * VL), logarithm};
+    int64_t tasks = has_short_rows(&j) ? ceil_div(outer, SHORT_ROWS) : outer * j.strips;
+    return fc_parallel(tasks, 2.0 * (double)outer * (double)(count * inner), threads, softmax_work, &j);
 }
 
 int FC_NAME(softmax)(const void *x, void *out, int64_t outer, int64_t count, int64_t inner, int logarithm,

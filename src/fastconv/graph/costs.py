@@ -93,6 +93,8 @@ def words_of(node: Node) -> str:
         parts.append("Add")
     if activation := node.attributes.get("activation"):
         parts.append(str(activation))
+    factor, addend = node.attributes.get("affine") or (1.0, 0.0)
+    parts += ["Mul"] * (factor != 1) + ["Add"] * (addend != 0)
     return " + ".join(parts)
 
 

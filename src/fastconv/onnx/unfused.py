@@ -27,7 +27,8 @@ def unfused(node: Node) -> list[Node] | None:
 
 def _layer(node: Node) -> list[Node]:
     """Conv and ConvTranspose."""
-    attributes = {key: value for key, value in node.attributes.items() if not key.startswith("activation")}
+    fused = "activation", "activation_params", "affine"
+    attributes = {key: value for key, value in node.attributes.items() if key not in fused}
     name = node.operation.removeprefix("fastconv.")
     chain = _Chain(node, Node(name, node.inputs[:3], [], attributes, name=node.name))
     if len(node.inputs) > 3:
@@ -74,6 +75,10 @@ class _Chain:
             self.then("LeakyRelu", alpha=parameters[0])
         elif word:
             self.then(_NAMES[word])
+        for operation, number in zip(
+            ("Mul", "Add"), self._fused.attributes.get("affine") or (), strict=False
+        ):
+            self.then(operation, Value.of("number", np.array(number, self._dtype)))
         self._nodes[-1].outputs.extend(self._fused.outputs)
         return self._nodes
 

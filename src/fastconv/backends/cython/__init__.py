@@ -28,7 +28,18 @@ _DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
 ACTIVATIONS = {
     name: number
     for number, name in enumerate(
-        ("linear", "relu", "clip", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "gelu")
+        (
+            "linear",
+            "relu",
+            "clip",
+            "leaky_relu",
+            "sigmoid",
+            "tanh",
+            "silu",
+            "hardswish",
+            "gelu",
+            "scaled_hardswish",
+        )
     )
 }
 _LINEAR = Activation("linear")

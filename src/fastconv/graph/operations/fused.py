@@ -25,7 +25,19 @@ from fastconv.problem.options import activation as read_activation
 from fastconv.typing import Array
 
 
-@operation("fastconv.Conv", rule=convolved, prepare=planned)
+def _planned_fused(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> Callable[..., Any] | None:
+    run, affine = planned(inputs, attributes), attributes.get("affine")
+    return run if run is None or affine is None else lambda *values: _scaled(run(*values), affine)
+
+
+def _scaled(y: Array, affine: tuple[float, ...]) -> Array:
+    """In place: a layer's result is its own."""
+    y *= affine[0]
+    y += affine[1]
+    return y
+
+
+@operation("fastconv.Conv", rule=convolved, prepare=_planned_fused)
 def fused_convolution(
     x: Array,
     weight: Array,
@@ -34,6 +46,7 @@ def fused_convolution(
     *,
     activation: str = "",
     activation_params: tuple[float, ...] | None = None,
+    affine: tuple[float, ...] | None = None,
     auto_pad: AutoPad = "NOTSET",
     dilations: tuple[int, ...] | None = None,
     group: int = 1,
@@ -41,10 +54,12 @@ def fused_convolution(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Any:
-    """A convolution with what follows it: the sum with an array of the output's shape, and an activation."""
+    """A convolution with what follows it: the sum with an array of the output's shape, an activation, and the product
+    and the sum with the numbers of `affine`."""
     given = {"auto_pad": auto_pad, "dilations": dilations, "pads": pads, "strides": strides}
     function = activation_of({"activation": activation, "activation_params": activation_params})
-    return convolve(x, weight, bias, Windows.of(weight.shape[2:], given), group, function, residual)
+    y = convolve(x, weight, bias, Windows.of(weight.shape[2:], given), group, function, residual)
+    return y if affine is None else _scaled(y, affine)
 
 
 @operation("fastconv.ConvTranspose", rule=transposed_type, prepare=planned_transposed)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.passes.editor import Editor, name_of, told
-from fastconv.graph.passes.matching import attribute, given, is_float, number, same_shape
+from fastconv.graph.passes.matching import attribute, given, is_float, number, same_shape, with_number
 
 _Activation = tuple[str, tuple[float, ...]]
 _FUSED = {
@@ -20,17 +20,21 @@ _FUSED = {
 
 
 def epilogues(editor: Editor) -> None:
-    """Take the activation that alone reads a convolution or dense layer into it, and the sum with an array of the same
-    shape into a convolution."""
+    """Take the activation that alone reads a convolution or dense layer into it; the sum with an array of the same
+    shape into a convolution; and the product with a number and the sum with one that follow a HardSwish, as before
+    each depthwise layer of PP-LCNetV3, whose zeros around the image keep it from taking the sum."""
     for node in editor.nodes():
         fused = _FUSED.get(node.operation)
-        if fused is None or node.attributes.get("activation") or not is_float(node.outputs[0]):
+        if fused is None or not is_float(node.outputs[0]):
             continue
         current = Node(fused, node.inputs, node.outputs, node.attributes, name=name_of(node))
         taken = [node]
-        if fused == "fastconv.Conv" and given(node, 3) is None:
-            current = _with_residual(current, taken, editor)
-        current = _with_activation(current, taken, editor)
+        if not node.attributes.get("activation"):
+            if fused == "fastconv.Conv" and given(node, 3) is None:
+                current = _with_residual(current, taken, editor)
+            current = _with_activation(current, taken, editor)
+        if fused == "fastconv.Conv" and current.attributes.get("activation") == "hardswish":
+            current = _with_affine(current, taken, editor)
         if len(taken) > 1:
             editor.replace(taken[-1], current, line=f"{', '.join(map(told, taken[1:]))} into {told(node)}")
             editor.remove(*taken[:-1])
@@ -64,6 +68,21 @@ def _with_activation(node: Node, taken: list[Node], editor: Editor) -> Node:
         node.attributes | {"activation": word} | ({"activation_params": parameters} if parameters else {})
     )
     return Node(node.operation, node.inputs, reader.outputs, attributes, name=node.name)
+
+
+def _with_affine(node: Node, taken: list[Node], editor: Editor) -> Node:
+    factor, addend = node.attributes.get("affine") or (1.0, 0.0)
+    for operation in ("Mul", "Add"):
+        output = node.outputs[0]
+        reader = editor.only_reader(output)
+        found = with_number(reader, output) if reader is not None and reader.operation == operation else None
+        if reader is None or found is None or (operation == "Mul" and addend):
+            continue
+        taken.append(reader)
+        factor, addend = (factor * found[1], addend) if operation == "Mul" else (factor, addend + found[1])
+        attributes = node.attributes | {"affine": (factor, addend)}
+        node = Node(node.operation, node.inputs, reader.outputs, attributes, name=node.name)
+    return node
 
 
 def _word(word: str) -> Callable[[Node, Value], _Activation]:

@@ -1,4 +1,4 @@
-"""What moves numbers, and what normalises or resamples them, as steps in C. Fills the table of `lowering.py`.
+"""What moves numbers, and what normalises them, as steps in C. Fills the table of `lowering.py`.
 
 How the elements of a result lie in the input is asked of NumPy: the operation runs on memory that nobody touches, and
 what comes out is a view of it, with strides.
@@ -13,7 +13,6 @@ import numpy as np
 
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
-from fastconv.graph.operations.resize import axes_of, inputs_of
 from fastconv.graph.operations.shape import to_depth, to_space
 from fastconv.graph.program.lowering import (
     MOST_AXES,
@@ -31,7 +30,6 @@ from fastconv.graph.program.lowering import (
     transposes_to,
 )
 from fastconv.problem.layout import channels_last, other_layout
-from fastconv.problem.resize import table_of
 from fastconv.typing import Array, Layout
 
 
@@ -206,52 +204,4 @@ def local_response_norm(b: Builder, node: Node) -> bool:
     sizes = shape[0], shape[1], prod(shape[2:])
     what = dtype, sizes, a["size"], a["alpha"], a["beta"], a["bias"]
     b.add("local_response_norm", what, [b.place(x)], b.place(out))
-    return True
-
-
-@lowers("Resize")
-def resize(b: Builder, node: Node) -> bool:
-    """Axis by axis, what makes the image smaller first."""
-    x, out, dtype = node.inputs[0], node.outputs[0], dtype_of(node)
-    assert x is not None
-    assert out is not None
-    a = attributes_of(node)
-    places_mode = a["coordinate_transformation_mode"]
-    given = [None if value is None else value.constant for value in (*node.inputs[1:], None, None, None)]
-    if (
-        dtype is None
-        or places_mode == "tf_crop_and_resize"
-        or not prod(sizes_of(x))
-        or not prod(sizes_of(out))
-    ):
-        return False
-    if any(value is not None and not value.is_constant for value in node.inputs[2:]):
-        return False
-    shape = sizes_of(x)
-    axes = axes_of(shape, a["axes"], given[1], given[2], None, a["keep_aspect_ratio_policy"])
-    changing = sorted((axis.count / axis.size, number) for number, axis in axes.items() if axis.changes)
-    if not changing:
-        untouched = np.empty(shape, x.dtype)
-        return add_views(b, x, untouched, [(out, untouched)])
-    source = b.place(x)
-    for place, (_, number) in enumerate(changing):
-        axis = axes[number]
-        how = (
-            a["mode"],
-            a["nearest_mode"],
-            a["cubic_coeff_a"],
-            bool(a["antialias"]),
-            bool(a["exclude_outside"]),
-        )
-        index, weights = inputs_of(axis, axis.places(places_mode), *how)
-        taps = table_of(index, np.ones(index.shape) if weights is None else weights)
-        sizes = prod(shape[:number]), axis.size, axis.count, prod(shape[number + 1 :])
-        shape = (*shape[:number], axis.count, *shape[number + 1 :])
-        last = place == len(changing) - 1
-        target = b.place(out) if last else b.scratch(shape, x.dtype)
-        tables = np.ascontiguousarray(taps.starts), np.ascontiguousarray(taps.counts)
-        what = dtype, sizes, *tables, np.ascontiguousarray(taps.weights, x.dtype)
-        flops = 2 * prod(shape) * taps.weights.shape[1]
-        b.add("resample", what, [source], target, flops=flops)
-        source = target
     return True

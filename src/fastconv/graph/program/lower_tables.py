@@ -1,4 +1,4 @@
-"""What takes elements from places that are known before a run: padding, gathering, tiling. Fills the table of
+"""What takes elements from places that are known before a run: padding, gathering, tiling, resizing. Fills the table of
 `lowering.py`.
 
 Along each axis there is a table of sources, -1 for a value that is no element; a step does two axes that follow on each
@@ -14,9 +14,19 @@ import numpy as np
 
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.pad import pad_sources
+from fastconv.graph.operations.resize import axes_of, inputs_of
 from fastconv.graph.operations.shape import sizes
 from fastconv.graph.program.lower_moves import add_views
-from fastconv.graph.program.lowering import Builder, attributes_of, axis_of, given, lowers, sizes_of
+from fastconv.graph.program.lowering import (
+    Builder,
+    attributes_of,
+    axis_of,
+    dtype_of,
+    given,
+    lowers,
+    sizes_of,
+)
+from fastconv.problem.resize import table_of
 from fastconv.typing import Array
 
 _ITEMS = (1, 2, 4, 8)
@@ -92,6 +102,51 @@ def tile(b: Builder, node: Node) -> bool:
     apart = untouched.reshape([size for each in shape for size in (1, each)])
     whole = [size for count, each in zip(counts, shape, strict=True) for size in (count, each)]
     return add_views(b, x, untouched, [(out, np.broadcast_to(apart, whole))])
+
+
+@lowers("Resize")
+def resize(b: Builder, node: Node) -> bool:
+    """Axis by axis, what makes the image smaller first; where each output is an input, by tables of these."""
+    x, out, dtype = node.inputs[0], node.outputs[0], dtype_of(node)
+    assert x is not None
+    assert out is not None
+    a = attributes_of(node)
+    places_mode = a["coordinate_transformation_mode"]
+    known = [None if value is None else value.constant for value in (*node.inputs[1:], None, None, None)]
+    if places_mode == "tf_crop_and_resize" or not prod(sizes_of(x)) or not prod(sizes_of(out)):
+        return False
+    if any(value is not None and not value.is_constant for value in node.inputs[2:]):
+        return False
+    shape = sizes_of(x)
+    axes = axes_of(shape, a["axes"], known[1], known[2], None, a["keep_aspect_ratio_policy"])
+    changing = sorted((axis.count / axis.size, number) for number, axis in axes.items() if axis.changes)
+    how = (
+        a["mode"],
+        a["nearest_mode"],
+        a["cubic_coeff_a"],
+        bool(a["antialias"]),
+        bool(a["exclude_outside"]),
+    )
+    seen = {number: inputs_of(axes[number], axes[number].places(places_mode), *how) for _, number in changing}
+    if all(weights is None for _, weights in seen.values()):
+        return _add_tables(b, x, out, {number: index[:, 0] for number, (index, _) in seen.items()}, 0)
+    if dtype is None:
+        return False
+    source = b.place(x)
+    for place, (_, number) in enumerate(changing):
+        axis = axes[number]
+        index, weights = seen[number]
+        taps = table_of(index, np.ones(index.shape) if weights is None else weights)
+        sizes = prod(shape[:number]), axis.size, axis.count, prod(shape[number + 1 :])
+        shape = (*shape[:number], axis.count, *shape[number + 1 :])
+        last = place == len(changing) - 1
+        target = b.place(out) if last else b.scratch(shape, x.dtype)
+        tables = np.ascontiguousarray(taps.starts), np.ascontiguousarray(taps.counts)
+        what = dtype, sizes, *tables, np.ascontiguousarray(taps.weights, x.dtype)
+        flops = 2 * prod(shape) * taps.weights.shape[1]
+        b.add("resample", what, [source], target, flops=flops)
+        source = target
+    return True
 
 
 def _add_tables(b: Builder, x: Value, out: Value, tables: dict[int, Array], fill: Any) -> bool:

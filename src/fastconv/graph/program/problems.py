@@ -27,11 +27,14 @@ def image(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def activation(node: Node) -> Activation | None:
     """What a node does to its sums."""
+    if affine := node.attributes.get("affine"):
+        return Activation("scaled_hardswish", *affine)
     return ConvOptions.read(node.operation, 1, 0, 1, 1, activation=activation_of(node.attributes)).activation
 
 
-def problem_of(node: Node, layout: Layout) -> ConvProblem | None:
-    """What a node of a convolution does, on images of that layout; None where the kernels cannot."""
+def problem_of(node: Node, layout: Layout, algorithm: str | None = None) -> ConvProblem | None:
+    """What a node of a convolution does, on images of that layout, and by that algorithm where one is given; None where
+    the kernels cannot."""
     x, weight = node.inputs[0], node.inputs[1]
     assert x is not None
     assert weight is not None
@@ -47,6 +50,8 @@ def problem_of(node: Node, layout: Layout) -> ConvProblem | None:
     sizes, kernel = _sizes(x), _kernel(weight)
     shape = batch_shape(layout, *sizes[:2], sizes[2:])
     problem = options.problem(shape, weight_shape(layout, *kernel[:2], kernel[2:]), x.dtype, get_precision())
+    if algorithm is not None:
+        problem = replace(problem, algorithm=algorithm)
     # A step in C does not look at its image first.
     return replace(problem, algorithm="direct") if mixes_pixels(BACKEND, problem) else problem
 
