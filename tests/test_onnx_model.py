@@ -76,7 +76,7 @@ def test_sources_that_are_none(tmp_path):
     [
         ({}, ValueError, r"needs inputs \['x'\], but got \[\]"),
         ({"x": X, "z": X}, ValueError, "but got"),
-        (None, ValueError, "needs a dict of its 1 inputs"),
+        (None, ValueError, r"needs its inputs \['x'\], by name"),
         (X[:, :2], ValueError, r"'x' has shape \(2, 2, 12, 12\), but needs \('N', 3, 12, 12\)"),
         (X[0], ValueError, "shape"),
         (X.astype(np.float64), TypeError, "'x' is float64, but needs float32"),

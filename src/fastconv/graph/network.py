@@ -43,7 +43,8 @@ class Network:
         Parameters
         ----------
         x : array_like, or dict of str to array_like, or sequence of array_like
-            The input, or all of them by name or, where there are several, in their order. An array of another dtype is converted where nothing is lost.
+            The input, or all of them by name or, where there are several, in their order. An array of another dtype is
+            converted where nothing is lost.
         out : ndarray, or dict of str to ndarray, optional
             Where to put the output, or those that it names; of their shapes and dtypes, not overlapping an input.
 
@@ -87,7 +88,7 @@ class Network:
         if len(names) > 1 and isinstance(x, (list, tuple)) and len(x) == len(names):
             return [*x]
         if len(names) != 1 or x is None:
-            raise ValueError(f"{self._word}: needs its {len(names)} inputs {names}, by name or in that order")
+            raise ValueError(f"{self._word}: needs its inputs {names}, by name or in that order")
         return [x]
 
     def _targets(self, out: Any, arrays: list[Any]) -> Mapping[str, Array]:

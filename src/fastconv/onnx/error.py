@@ -1,10 +1,12 @@
-"""The one error of this room, and where in a file it is: every other module here raises it."""
+"""The one error of this room, with where in a file it is: every other module here raises it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fastconv.graph.error import ModelError
+
+__all__ = ["ModelError", "Path", "model_error", "told"]
 
 # The way from the file's root to a field: (way to the parent, field, place in a repeated field or None).
 Path = tuple[Any, str, int | None]

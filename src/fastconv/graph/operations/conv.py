@@ -54,7 +54,7 @@ def convolved(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> lis
     if x.shape is None or weight.shape is None or not all(isinstance(k, int) for k in weight.shape):
         return [Type(x.dtype)]
     group, channels = attributes.get("group", 1), (x.shape[1], weight.shape[1])
-    if all(isinstance(count, int) for count in channels) and channels[0] != channels[1] * group:  # type: ignore[operator]
+    if all(isinstance(count, int) for count in channels) and channels[0] != channels[1] * group:
         raise ValueError(f"{channels[0]} channels, but {group} groups of {channels[1]}")
     windows = Windows.of(weight.shape[2:], attributes)
     return [Type(x.dtype, (x.shape[0], weight.shape[0], *windows.shape(x.shape[2:])))]

@@ -210,8 +210,8 @@ class Builder:
         words: str = "",
         elements: Sequence[int] = (),
     ) -> None:
-        """One step of the network; `elements` are the numbers of those that it reads and makes, where `reach.py` does not know them; `as_list` where it takes its operands so, `work` where a backend tells it, `words`
-        where it does not do what its node does."""
+        """One step of the network; `as_list` where it takes its operands so, `work` where a backend tells it, `words`
+        where it does not do what its node does, `elements` (read and made) where `reach.py` does not know them."""
         self._check_reach(kind, what, [*reads, out], elements)
         operands = [list(reads)] if as_list else list(reads)
         getattr(self.network, kind)(*what, *operands, out)

@@ -1,5 +1,5 @@
-"""How far the steps in C read and write, from the numbers that they are given. Used by `lowering.py`, which lets none go
-beyond the memory of what it touches, however wrong a number is that came so far.
+"""How far the steps in C read and write, from the numbers that they are given. Used by `lowering.py`, which lets none
+go beyond the memory of what it touches, however wrong a number is that came so far.
 """
 
 from __future__ import annotations
