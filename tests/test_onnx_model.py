@@ -76,7 +76,7 @@ def test_sources_that_are_none(tmp_path):
     [
         ({}, ValueError, r"needs inputs \['x'\], but got \[\]"),
         ({"x": X, "z": X}, ValueError, "but got"),
-        (None, ValueError, "needs a dict of its 1 inputs"),
+        (None, ValueError, r"needs its inputs \['x'\], by name"),
         (X[:, :2], ValueError, r"'x' has shape \(2, 2, 12, 12\), but needs \('N', 3, 12, 12\)"),
         (X[0], ValueError, "shape"),
         (X.astype(np.float64), TypeError, "'x' is float64, but needs float32"),
@@ -236,7 +236,7 @@ def test_an_error_names_the_node():
     )
     with pytest.raises(ValueError, match="reshape") as caught:
         load(data)({"x": np.zeros(4, np.float32), "shape": np.array([3])})
-    assert caught.value.__notes__ == ["in Reshape node 'the one'"]
+    assert str(caught.value).startswith("graph.node[0]: Reshape node 'the one': ")
 
 
 def test_planned_and_not_planned_agree(backend):
@@ -290,8 +290,8 @@ def test_fused_convolutions(backend, activation, parameters, function):
 
 
 def test_a_fused_activation_that_is_not_known():
-    made = node("FusedConv", ["x", "x"], ["y"], domain="com.microsoft", activation="HardSigmoid")
-    with pytest.raises(ModelError, match="the activation 'HardSigmoid'"):
+    made = node("FusedConv", ["x", "x"], ["y"], domain="com.microsoft", activation="Mish")
+    with pytest.raises(ModelError, match="the activation 'Mish'"):
         load(model([made], {"x": (FLOAT, None)}, {"y": (FLOAT, None)}, opsets=MICROSOFT))
 
 

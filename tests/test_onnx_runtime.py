@@ -293,3 +293,39 @@ def test_half_pixels_of_old_resizes(size, count, optimize):
     x = np.arange(size, dtype=np.float32).reshape(1, 1, 1, size)
     theirs = runtime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
     np.testing.assert_array_equal(load(data, optimize=optimize)(x), theirs)
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_corners_of_images_that_grow_by_broken_factors(mode, optimize):
+    """As PyTorch exports Upsample(scale_factor=1.5, align_corners=True): 5 elements become 7, the last is the last."""
+    runtime = pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(7)
+    for factors in ((1.5, 1.5), (1.3, 2.7), (2.0, 1.1), (1.0, 3.3)):
+        resize = node(
+            "Resize", ["x", "", "scales"], ["y"], mode=mode, coordinate_transformation_mode="align_corners"
+        )
+        constants = {"scales": np.array([1, 1, *factors], np.float32)}
+        data = model(
+            [resize], {"x": (TensorProto.FLOAT, [1, 2, 5, 5])}, {"y": (TensorProto.FLOAT, None)}, constants
+        )
+        x = rng.normal(size=(1, 2, 5, 5)).astype(np.float32)
+        theirs = runtime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+        result = load(data, optimize=optimize)(x)
+        np.testing.assert_allclose(result, theirs, rtol=1e-4, atol=1e-4)
+        assert result[..., -1, -1] == pytest.approx(x[..., -1, -1], rel=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_bounds_of_recurrent_layers(kind, gates):
+    """Long enough for an LSTM's cells to grow beyond them."""
+    runtime = pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(8)
+    shapes = {"w": (1, 5 * gates, 3), "r": (1, 5 * gates, 5), "b": (1, 10 * gates)}
+    constants = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    made = node(kind, ["x", "w", "r", "b"], ["y"], hidden_size=5, clip=0.5)
+    x = 4 * rng.normal(size=(30, 2, 3)).astype(np.float32)
+    kinds = {"x": (TensorProto.FLOAT, x.shape)}, {"y": (TensorProto.FLOAT, None)}
+    data = model([made], *kinds, constants)
+    theirs = runtime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    np.testing.assert_allclose(load(data)(x), theirs, atol=1e-5)

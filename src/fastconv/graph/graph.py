@@ -68,6 +68,8 @@ class Node:
         Numbers, strings, tuples of these, arrays, and graphs.
     captures : dict
         For each attribute that is a graph, what is given to its last inputs.
+    place : str
+        Where the file has it, or what it was made of; for errors.
     """
 
     operation: str
@@ -76,6 +78,7 @@ class Node:
     attributes: dict[str, Any] = field(default_factory=dict)
     captures: dict[str, list[Value]] = field(default_factory=dict)
     name: str = ""
+    place: str = ""
 
     def reads(self) -> Iterator[Value]:
         """All values that it reads, those for its graphs too."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends import get_backend
+from fastconv.graph.error import errors_of
 from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.operations import TABLE
 from fastconv.typing import BackendName
@@ -127,20 +128,15 @@ class NodeStep:
 
     def run(self, values: list[Any], backend: BackendName) -> None:
         inputs = [values[slot] for slot in self.inputs]
-        try:
-            self._operation.check_forms(inputs)
+        with errors_of(self._node):
+            self._operation.check(inputs, self._node.attributes)
             if self.bodies:
                 result = self._operation.run(*inputs, **self._attributes | self._bound(values))
             elif self._operation.prepare is not None:
                 result = self._function(backend)(*inputs)
             else:
                 result = self._operation.run(*inputs, **self._attributes)
-        except OverflowError as error:  # NumPy's, of an axis or a size that no array has
-            raise ValueError(f"{self._node}: {error}") from error
-        except Exception as error:
-            error.add_note(f"in {self._node}")
-            raise
-        self._store(result, values)
+            self._store(result, values)
         for slot in self.frees:
             values[slot] = None
 
@@ -169,9 +165,7 @@ class NodeStep:
     def _store(self, result: Any, values: list[Any]) -> None:
         results = result if isinstance(result, tuple) else (result,)
         if len(results) < len(self.outputs) and any(self.outputs[len(results) :]):
-            raise ValueError(
-                f"{self._node}: it makes {len(results)} outputs, but {len(self.outputs)} are wanted"
-            )
+            raise ValueError(f"it makes {len(results)} outputs, but {len(self.outputs)} are wanted")
         for slot, value in zip(self.outputs, results, strict=False):  # more may be offered than are wanted
             if slot != NOTHING:
                 values[slot] = value if isinstance(value, (np.ndarray, list)) else np.asarray(value)

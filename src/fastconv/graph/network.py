@@ -42,8 +42,9 @@ class Network:
 
         Parameters
         ----------
-        x : array_like, or dict of str to array_like
-            The input, or all of them by name. An array of another dtype is converted where nothing is lost.
+        x : array_like, or dict of str to array_like, or sequence of array_like
+            The input, or all of them by name or, where there are several, in their order. An array of another dtype is
+            converted where nothing is lost.
         out : ndarray, or dict of str to ndarray, optional
             Where to put the output, or those that it names; of their shapes and dtypes, not overlapping an input.
 
@@ -84,8 +85,10 @@ class Network:
             return [x[name] for name in names]
         if x is None and not names:
             return []
+        if len(names) > 1 and isinstance(x, (list, tuple)) and len(x) == len(names):
+            return [*x]
         if len(names) != 1 or x is None:
-            raise ValueError(f"{self._word}: needs a dict of its {len(names)} inputs {names}")
+            raise ValueError(f"{self._word}: needs its inputs {names}, by name or in that order")
         return [x]
 
     def _targets(self, out: Any, arrays: list[Any]) -> Mapping[str, Array]:

@@ -1,8 +1,12 @@
-"""The one error of this room, and where in a file it is: every other module here raises it."""
+"""The one error of this room, with where in a file it is: every other module here raises it."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from fastconv.graph.error import ModelError
+
+__all__ = ["ModelError", "Path", "model_error", "told"]
 
 # The way from the file's root to a field: (way to the parent, field, place in a repeated field or None).
 Path = tuple[Any, str, int | None]
@@ -15,13 +19,6 @@ def told(path: Path | None) -> str:
         path, name, place = path
         parts.append(name if place is None else f"{name}[{place}]")
     return ".".join(reversed(parts))
-
-
-class ModelError(ValueError):
-    """An ONNX file that cannot be read or run here; the message says where, and what was found.
-
-    Raised by `load`. A subclass of `ValueError`.
-    """
 
 
 def model_error(text: str, path: Path | None = None, offset: int | None = None) -> ModelError:

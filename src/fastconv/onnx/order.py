@@ -42,15 +42,18 @@ def _sorted(nodes: Sequence[Record], needs: list[set[int]], path: Path) -> list[
 
 
 def names_read(node: Record) -> set[str]:
-    """All names that a node reads, and those that its graphs may read of the graph around them."""
-    found: set[str] = set()
-    pending = [node]
-    while pending:
-        record = pending.pop()
-        found.update(record.get("input", ()))
-        for attribute in record.get("attribute", ()):
-            graph = attribute.get("g")
-            if graph is not None:
-                pending += graph.get("node", ())
-                found.update(info.get("name", "") for info in graph.get("output", ()))
+    """All names that a node reads, and those that its graphs read of the graph around them: names that a graph gives
+    to values of its own are no names of others within it."""
+    found = set(node.get("input", ()))
+    for attribute in node.get("attribute", ()):
+        graph = attribute.get("g")
+        if graph is not None:
+            found |= _captured(graph)
     return found
+
+
+def _captured(graph: Record) -> set[str]:
+    nodes = graph.get("node", ())
+    read = {info.get("name", "") for info in graph.get("output", ())}.union(*map(names_read, nodes))
+    own = {info.get("name", "") for part in ("input", "initializer") for info in graph.get(part, ())}
+    return read - own.union(*(node.get("output", ()) for node in nodes))

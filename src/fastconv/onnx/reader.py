@@ -10,7 +10,7 @@ from fastconv.graph.graph import Graph, Node, Size, Value
 from fastconv.graph.inference import infer
 from fastconv.graph.operations import NEWEST, OLDEST, Reading, read
 from fastconv.onnx.attributes import attribute_value
-from fastconv.onnx.error import Path, model_error
+from fastconv.onnx.error import Path, model_error, told
 from fastconv.onnx.external import Folder
 from fastconv.onnx.functions import Function, Functions
 from fastconv.onnx.order import ordered
@@ -170,17 +170,27 @@ class Reader:
             return
         own = domain in _OWN_DOMAINS
         version = scope.versions.get("" if own else domain)
-        told = f"{kind if own else f'{domain}.{kind}'} of operator set {version}, node {name!r}"
+        title = f"{kind if own else f'{domain}.{kind}'} of operator set {version}, node {name!r}"
         if version is None:
-            raise model_error(f"{told}: the model does not say which version of {domain!r} it uses", path, at)
+            raise model_error(
+                f"{title}: the model does not say which version of {domain!r} it uses", path, at
+            )
         reading = Reading(kind if own else f"{domain}.{kind}", inputs, attributes, len(names))
         try:
             read(reading, version)
             outputs = [Value(name) if name else None for name in names]
-            node = Node(reading.operation, reading.inputs, list(outputs), reading.attributes, captures, name)
+            node = Node(
+                reading.operation,
+                reading.inputs,
+                list(outputs),
+                reading.attributes,
+                captures,
+                name,
+                told(path),
+            )
             infer(node)
         except _REFUSALS as error:
-            raise model_error(f"{told}: {error}", path, at) from error
+            raise model_error(f"{title}: {error}", path, at) from error
         if reading.operation == "Constant":
             outputs = [Value.of(names[0], reading.attributes["value"])] if names else []
         else:

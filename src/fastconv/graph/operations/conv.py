@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.graph.graph import Value
+from fastconv.graph.graph import Size, Value
 from fastconv.graph.operations.table import Type, operation
 from fastconv.graph.operations.windows import AutoPad, Pads, Windows
 from fastconv.ops.conv import conv2d
@@ -49,10 +49,30 @@ def convolved(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> lis
     x, weight = inputs[:2]
     assert x is not None
     assert weight is not None
+    if weight.shape is not None:
+        check_kernel(weight.shape, attributes)
     if x.shape is None or weight.shape is None or not all(isinstance(k, int) for k in weight.shape):
         return [Type(x.dtype)]
+    group, channels = attributes.get("group", 1), (x.shape[1], weight.shape[1])
+    if all(isinstance(count, int) for count in channels) and channels[0] != channels[1] * group:
+        raise ValueError(f"{channels[0]} channels, but {group} groups of {channels[1]}")
     windows = Windows.of(weight.shape[2:], attributes)
     return [Type(x.dtype, (x.shape[0], weight.shape[0], *windows.shape(x.shape[2:])))]
+
+
+def check_kernel(weight: tuple[Size, ...], attributes: dict[str, Any]) -> None:
+    """The kernel that an attribute says is that of the weights, and there are groups."""
+    kernel, group = attributes.get("kernel_shape"), attributes.get("group", 1)
+    if len(weight) < 3:
+        raise ValueError(f"weights of {len(weight)} axes")
+    if kernel and any(
+        isinstance(own, int) and own != size for own, size in zip(weight[2:], kernel, strict=False)
+    ):
+        raise ValueError(f"kernel_shape is {kernel}, but the weights have the shape {weight}")
+    if kernel and len(kernel) != len(weight) - 2:
+        raise ValueError(f"kernel_shape is {kernel}, but the weights have {len(weight)} axes")
+    if group < 1:
+        raise ValueError(f"{group} groups")
 
 
 def constants(inputs: Sequence[Value | None]) -> tuple[Any, Any] | None:

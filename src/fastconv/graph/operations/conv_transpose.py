@@ -9,7 +9,16 @@ import numpy as np
 
 from fastconv.backends.numpy.activations import apply
 from fastconv.graph.graph import Size, Value
-from fastconv.graph.operations.conv import MOST_PLANS, activation_of, as_before, as_image, constants, row
+from fastconv.graph.operations.conv import (
+    MOST_PLANS,
+    activation_of,
+    as_before,
+    as_image,
+    check_kernel,
+    constants,
+    row,
+)
+from fastconv.graph.operations.shape_rules import of_length
 from fastconv.graph.operations.table import Type, operation
 from fastconv.graph.operations.windows import AutoPad, Pads, Windows, split
 from fastconv.ops.plan import ConvTranspose2dPlan, plan_conv_transpose2d
@@ -25,6 +34,9 @@ def transposed_padding(
     rank = len(sizes)
     more = tuple(attributes.get("output_padding") or (0,) * rank)
     shape = attributes.get("output_shape")
+    of_length("output paddings", more, rank)
+    if shape is not None and len(shape) != rank + 2:
+        of_length("output sizes", shape, rank)
     if shape is not None:
         shape = tuple(shape)[-rank:]
     elif windows.pads is None:
@@ -88,9 +100,13 @@ def transposed_type(inputs: Sequence[Value | None], attributes: dict[str, Any]) 
     assert x is not None
     assert weight is not None
     shape = weight.shape
+    if shape is not None:
+        check_kernel(shape, attributes)
     if x.shape is None or shape is None or not all(isinstance(size, int) for size in shape[1:]):
         return [Type(x.dtype)]
     kernel: Any = shape[2:]
+    if len(x.shape) != len(shape):
+        raise ValueError(f"weights of {len(shape)} axes for {len(x.shape)} axes")
     windows, filters = Windows.of(kernel, attributes), shape[1]
     assert isinstance(filters, int)
     sizes: list[Size] = [None] * len(kernel)

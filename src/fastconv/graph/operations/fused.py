@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fastconv.graph.graph import Value
+from fastconv.graph.operations.activations import hard_sigmoid
 from fastconv.graph.operations.control import Body
 from fastconv.graph.operations.conv import activation_of, convolve, convolved, planned
 from fastconv.graph.operations.conv_transpose import convolve_transposed, planned_transposed, transposed_type
@@ -162,9 +163,34 @@ _FUSED: dict[str, tuple[str, tuple[float, ...]]] = {
 }
 
 
+@operation("com.microsoft.FusedConv", rule=convolved)
+def with_hard_sigmoid(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    residual: Array | None = None,
+    *,
+    activation: Literal["HardSigmoid"],
+    activation_params: tuple[float, ...] | None = None,
+    auto_pad: AutoPad = "NOTSET",
+    dilations: tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Any:
+    """Of ONNX Runtime's activations the one that is none of the library's."""
+    given = {"auto_pad": auto_pad, "dilations": dilations, "pads": pads, "strides": strides}
+    y = convolve(x, weight, bias, Windows.of(weight.shape[2:], given), group, None, residual)
+    return hard_sigmoid(y, **dict(zip(("alpha", "beta"), activation_params or (), strict=False)))
+
+
 @upgrade("com.microsoft.FusedConv", to=ALWAYS)
 def fused_by_onnx_runtime(reading: Reading) -> None:
-    name = reading.attributes.pop("activation", "")
+    name = reading.attributes.get("activation", "")
+    if name == "HardSigmoid":
+        return
+    reading.attributes.pop("activation", None)
     if name not in _FUSED:
         reading.refuse(f"the activation {name!r}")
     word, defaults = _FUSED[name]

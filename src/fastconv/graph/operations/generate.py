@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastconv.graph.elements import ELEMENTS
+from fastconv.graph.graph import Value
 from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.shape import sizes
-from fastconv.graph.operations.table import ALWAYS, Reading, operation, upgrade
+from fastconv.graph.operations.table import ALWAYS, Reading, Type, operation, upgrade
 from fastconv.typing import Array
 
 
@@ -29,17 +31,16 @@ def one_value(reading: Reading) -> None:
                 reading.attributes["value"] = np.array(reading.attributes.pop(key), dtype)
 
 
-@operation("ConstantOfShape", rule=shape_rules.filled)
+@operation("ConstantOfShape", rule=shape_rules.filled, grows=True)
 def constant_of_shape(shape: Array, *, value: Array | None = None) -> Any:
     fill = np.zeros(1, np.float32) if value is None else value
     return np.full(sizes(shape), fill.ravel()[0], fill.dtype)
 
 
-@operation("Range", rule=shape_rules.in_a_row)
+@operation("Range", rule=shape_rules.in_a_row, grows=True)
 def range_of(start: Array, limit: Array, delta: Array, *, stash_type: int = 1) -> Any:
     first, step = start.item(), delta.item()
-    count = max(int(np.ceil((limit.item() - first) / step)), 0)
-    return (first + np.arange(count) * step).astype(start.dtype)
+    return (first + np.arange(shape_rules.steps_of(first, limit.item(), step)) * step).astype(start.dtype)
 
 
 @operation("EyeLike", rule=shape_rules.of_type("dtype"))
@@ -56,16 +57,22 @@ def _cosines(size: Array, periodic: int, output_datatype: int, terms: tuple[floa
     return np.asarray(result).astype(ELEMENTS[output_datatype].dtype)
 
 
-@operation("HannWindow")
+def _window(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    size = shape_rules.integers(inputs, 0)
+    dtype = ELEMENTS[attributes.get("output_datatype", 1)].dtype
+    return [Type(dtype, (size[0] if size else None,))]
+
+
+@operation("HannWindow", rule=_window, grows=True)
 def hann_window(size: Array, *, output_datatype: int = 1, periodic: int = 1) -> Any:
     return _cosines(size, periodic, output_datatype, (0.5, -0.5))
 
 
-@operation("HammingWindow")
+@operation("HammingWindow", rule=_window, grows=True)
 def hamming_window(size: Array, *, output_datatype: int = 1, periodic: int = 1) -> Any:
     return _cosines(size, periodic, output_datatype, (25 / 46, -21 / 46))
 
 
-@operation("BlackmanWindow")
+@operation("BlackmanWindow", rule=_window, grows=True)
 def blackman_window(size: Array, *, output_datatype: int = 1, periodic: int = 1) -> Any:
     return _cosines(size, periodic, output_datatype, (0.42, -0.5, 0.08))

@@ -137,7 +137,7 @@ def compress(x: Array, condition: Array, *, axis: int | None = None) -> Any:
     return np.compress(condition, x, axis)
 
 
-@operation("OneHot", rule=shape_rules.one_hot)
+@operation("OneHot", rule=shape_rules.one_hot, grows=True)
 def one_hot(indices: Array, depth: Array, values: Array, *, axis: int = -1) -> Any:
     count = int(depth.item())
     places = indices.astype(np.int64)

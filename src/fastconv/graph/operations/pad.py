@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from fastconv.graph.graph import Value
 from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.shape import sizes
-from fastconv.graph.operations.table import Reading, operation, upgrade
+from fastconv.graph.operations.table import Reading, Type, operation, upgrade
 from fastconv.problem.padding import Border, sources
 from fastconv.typing import Array, PaddingMode
 
 _MODES: dict[str, PaddingMode] = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
-@operation("Pad", rule=shape_rules.padded)
+@operation("Pad", rule=shape_rules.padded, grows=True)
 def pad(
     x: Array,
     pads: Array,
@@ -41,8 +43,6 @@ def pad(
 def pad_sources(size: int, before: int, after: int, mode: str) -> Array:
     """Which of `size` elements each place of the padded axis holds; -1 for the value."""
     padded = size + before + after
-    if padded < 0:
-        raise ValueError(f"pads are {before} and {after}, which take more than there is of an axis of {size}")
     if max(padded, abs(before), abs(after)) > np.iinfo(np.intp).max // 8:
         raise MemoryError(
             f"Pad: an axis of {size}, padded by {before} and {after}, is more than an array can hold"
@@ -73,7 +73,17 @@ def pads_are_an_input(reading: Reading) -> None:
     reading.to_input("value", 2, np.float32 if x is None or x.dtype is None else x.dtype)
 
 
-@operation("CenterCropPad")
+def _centred(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    x, wanted = shape_rules.first(inputs), shape_rules.integers(inputs, 1)
+    if x.shape is None or wanted is None:
+        return [Type(x.dtype)]
+    axes = attributes.get("axes")
+    axes = range(len(x.shape)) if axes is None else axes
+    shape_rules.of_length("sizes", wanted, len(axes))
+    return [shape_rules.changed(x, dict(zip(axes, wanted, strict=True)))]
+
+
+@operation("CenterCropPad", rule=_centred, grows=True)
 def center_crop_pad(x: Array, shape: Array, *, axes: tuple[int, ...] | None = None) -> Any:
     """Cut off, or add zeros, on both sides alike; the odd element is at the end."""
     for axis, wanted in zip(range(x.ndim) if axes is None else axes, sizes(shape), strict=True):

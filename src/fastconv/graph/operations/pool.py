@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.execution.memory import check_memory
 from fastconv.graph.graph import Value
+from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.conv import as_image, row
 from fastconv.graph.operations.shape import sizes
 from fastconv.graph.operations.table import Type, operation
@@ -54,7 +56,7 @@ def _views(x: Array, windows: Windows, fill: Any) -> Any:
     return views[index]
 
 
-@operation("MaxPool", rule=_pooled)
+@operation("MaxPool", rule=_pooled, grows=True)
 def max_pool(
     x: Array,
     *,
@@ -96,7 +98,7 @@ def max_pool(
     return values.reshape(shape), places.reshape(shape)
 
 
-@operation("AveragePool", rule=_pooled)
+@operation("AveragePool", rule=_pooled, grows=True)
 def average_pool(
     x: Array,
     *,
@@ -144,7 +146,7 @@ def _divisors(windows: Windows, spatial: tuple[int, ...], with_padding: bool) ->
     return result
 
 
-@operation("LpPool", rule=_pooled)
+@operation("LpPool", rule=_pooled, grows=True)
 def lp_pool(
     x: Array,
     *,
@@ -198,7 +200,26 @@ def _planes(x: Array) -> Array:
     )
 
 
-@operation("MaxUnpool")
+def _unpooled_shape(shape: tuple[int, ...], attributes: dict[str, Any]) -> tuple[int, ...]:
+    windows, spatial = Windows.of(attributes["kernel_shape"], attributes), shape[2:]
+    axes = zip(spatial, windows.strides, windows.kernel, windows.padding(spatial), strict=True)
+    return (*shape[:2], *((n - 1) * s + k - sum(pad) for n, s, k, pad in axes))
+
+
+def _unpooled(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    x, wanted = shape_rules.first(inputs), shape_rules.integers(inputs, 2)
+    if x.shape is None or (wanted is None and shape_rules.is_given(inputs, 2)):
+        return [Type(x.dtype)]
+    known = tuple(size for size in x.shape if isinstance(size, int))
+    if len(known) < len(x.shape):
+        Windows.of(attributes["kernel_shape"], attributes).shape(x.shape[2:])
+        return [Type(x.dtype)]
+    shape = _unpooled_shape(known, attributes)
+    shape_rules.of_length("output sizes", wanted, len(shape))
+    return [Type(x.dtype, shape if wanted is None else tuple(wanted))]
+
+
+@operation("MaxUnpool", rule=_unpooled, grows=True)
 def max_unpool(
     x: Array,
     indices: Array,
@@ -209,9 +230,8 @@ def max_unpool(
     strides: tuple[int, ...] | None = None,
 ) -> Any:
     """Indices count through an array of the size that pooling had by default, the first part of a larger one."""
-    windows = Windows.of(kernel_shape, {"pads": pads, "strides": strides})
-    axes = zip(x.shape[2:], windows.strides, windows.kernel, windows.padding(x.shape[2:]), strict=True)
-    shape = (*x.shape[:2], *((n - 1) * s + k - sum(pad) for n, s, k, pad in axes))
+    shape = _unpooled_shape(x.shape, {"kernel_shape": kernel_shape, "pads": pads, "strides": strides})
+    check_memory("MaxUnpool", shape, x.dtype.itemsize)
     count = math.prod(shape)
     if indices.size and (indices.min() < 0 or indices.max() >= count):
         raise ValueError(
@@ -226,7 +246,22 @@ def max_unpool(
     return np.pad(result, [(0, large - small) for large, small in zip(wanted, shape, strict=True)])
 
 
-@operation("Col2Im")
+def _image_of_columns(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    x, size, kernel = (
+        shape_rules.first(inputs),
+        shape_rules.integers(inputs, 1),
+        shape_rules.integers(inputs, 2),
+    )
+    if size is None or kernel is None:
+        return [Type(x.dtype)]
+    Windows.of(kernel, attributes).shape(tuple(size))
+    channels = None if x.shape is None else x.shape[1]
+    parts = math.prod(kernel)
+    known = channels // parts if isinstance(channels, int) else None
+    return [Type(x.dtype, (None if x.shape is None else x.shape[0], known, *size))]
+
+
+@operation("Col2Im", rule=_image_of_columns, grows=True)
 def columns_to_image(
     x: Array,
     image_shape: Array,

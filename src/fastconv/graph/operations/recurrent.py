@@ -12,6 +12,7 @@ from fastconv.graph.graph import Value
 from fastconv.graph.operations import activations, arithmetic
 from fastconv.graph.operations.quantised import dynamic_quantize, matmul_integer
 from fastconv.graph.operations.shape import sizes
+from fastconv.graph.operations.shape_rules import of_length
 from fastconv.graph.operations.table import ALWAYS, Reading, Type, operation, upgrade
 from fastconv.typing import Array
 
@@ -45,26 +46,27 @@ class _Activations:
     alpha: tuple[float, ...] | None
     beta: tuple[float, ...] | None
     names: tuple[str, ...] | None
+    clipped: int = 2  # of each direction's functions: not that of an LSTM's cell, as in ONNX Runtime
 
     def functions(self, directions: int) -> list[list[Function]]:
         """Those of each direction."""
-        alphas, betas = list(self.alpha or ()), list(self.beta or ())
+        alphas, betas, each = list(self.alpha or ()), list(self.beta or ()), len(self.defaults)
         made = [
-            self._function(name.lower(), alphas, betas) for name in self.names or self.defaults * directions
+            self._function(name.lower(), alphas, betas, self.clip if place % each < self.clipped else None)
+            for place, name in enumerate(self.names or self.defaults * directions)
         ]
-        each = len(self.defaults)
         return [made[d * each : (d + 1) * each] for d in range(directions)]
 
-    def _function(self, name: str, alphas: list[float], betas: list[float]) -> Function:
+    @staticmethod
+    def _function(name: str, alphas: list[float], betas: list[float], limit: float | None) -> Function:
         function = _ACTIVATIONS[name]
         given: dict[str, float] = {}
         if name in _WITH_ALPHA and alphas:
             given["alpha"] = alphas.pop(0)
         if name in _WITH_BETA and betas:
             given["beta"] = betas.pop(0)
-        if self.clip is None:
+        if limit is None:
             return lambda x: function(x, **given)
-        limit = self.clip
         return lambda x: function(np.clip(x, -limit, limit), **given)
 
 
@@ -130,7 +132,11 @@ def _recurrent(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> li
     if x.shape is None:
         return [Type(x.dtype)] * 3
     directions = 2 if attributes.get("direction") == "bidirectional" else 1
-    hidden, (first, second, _) = attributes["hidden_size"], x.shape
+    hidden, r = attributes["hidden_size"], inputs[2]
+    if r is not None and r.shape is not None and hidden not in r.shape and None not in r.shape:
+        raise ValueError(f"hidden_size is {hidden}, but the weights of the state have the shape {r.shape}")
+    of_length("axes of the input", x.shape, 3)
+    first, second, _ = x.shape
     if attributes.get("layout", 0):
         state = Type(x.dtype, (first, directions, hidden))
         return [Type(x.dtype, (first, second, directions, hidden)), state, state]
@@ -138,7 +144,7 @@ def _recurrent(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> li
     return [Type(x.dtype, (first, directions, second, hidden)), state, state]
 
 
-@operation("RNN", rule=_recurrent)
+@operation("RNN", rule=_recurrent, grows=True)
 def rnn(
     x: Array,
     w: Array,
@@ -165,7 +171,7 @@ def rnn(
     return layer.run(step, [layer.x @ weight.T for weight in w], layer.initial(initial_h))
 
 
-@operation("GRU", rule=_recurrent)
+@operation("GRU", rule=_recurrent, grows=True)
 def gru(
     x: Array,
     w: Array,
@@ -227,7 +233,7 @@ def _long_short(
     return layer.run(step, given, *map(layer.initial, states))
 
 
-@operation("LSTM", rule=_recurrent)
+@operation("LSTM", rule=_recurrent, grows=True)
 def lstm(
     x: Array,
     w: Array,
@@ -255,7 +261,7 @@ def lstm(
     return _long_short(layer, given, lambda d, h: h @ r[d].T, b, p, (initial_h, initial_c), input_forget)
 
 
-@operation("com.microsoft.DynamicQuantizeLSTM", rule=_recurrent)
+@operation("com.microsoft.DynamicQuantizeLSTM", rule=_recurrent, grows=True)
 def quantised_lstm(
     x: Array,
     w: Array,

@@ -45,6 +45,8 @@ class Axis:
         out = np.arange(self.count, dtype=np.float32)
         length = self.scale * self.size
         if mode == "align_corners":
+            # Where images grow, PyTorch and ONNX Runtime count whole elements; where they shrink, ONNX's tests do not.
+            length = np.float32(self.count) if self.scale > 1 else length
             return out * 0 if length == 1 else out * (self.size - 1) / (length - 1)
         if mode == "asymmetric":
             return out / self.scale
@@ -134,7 +136,7 @@ def _resized(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list
     return [shape_rules.changed(x, new)]
 
 
-@operation("Resize", rule=_resized)
+@operation("Resize", rule=_resized, grows=True)
 def resize(
     x: Array,
     roi: Array | None = None,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastconv.graph.graph import Value
+from fastconv.graph.operations import shape_rules
 from fastconv.graph.operations.resize import cubic_kernel
 from fastconv.graph.operations.shape import sizes
 from fastconv.graph.operations.table import Reading, Type, operation, upgrade
@@ -94,7 +95,14 @@ def modes_have_short_names(reading: Reading) -> None:
     reading.attributes["mode"] = names.get(mode, mode)
 
 
-@operation("AffineGrid")
+def _grid(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    theta, size = shape_rules.first(inputs), shape_rules.integers(inputs, 1)
+    if theta.shape is None or size is None:
+        return [Type(theta.dtype)]
+    return [Type(theta.dtype, (theta.shape[0], *size[2:], len(size) - 2))]
+
+
+@operation("AffineGrid", rule=_grid, grows=True)
 def affine_grid(theta: Array, size: Array, *, align_corners: int = 0) -> Any:
     spatial = sizes(size)[2:]
     lines = []
@@ -116,7 +124,7 @@ def _aligned(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list
     return [Type(x.dtype, (count, channels, *size))]
 
 
-@operation("RoiAlign", rule=_aligned)
+@operation("RoiAlign", rule=_aligned, grows=True)
 def roi_align(
     x: Array,
     rois: Array,

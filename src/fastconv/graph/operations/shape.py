@@ -86,7 +86,10 @@ def _transposed(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> l
     assert x is not None
     if x.shape is None:
         return [Type(x.dtype)]
-    order = attributes.get("perm") or range(len(x.shape))[::-1]
+    rank = len(x.shape)
+    order = attributes.get("perm") or range(rank)[::-1]
+    if sorted(axis + rank if axis < 0 else axis for axis in order) != [*range(rank)]:
+        raise ValueError(f"perm is {order}, but there are {rank} axes")
     return [Type(x.dtype, tuple(x.shape[axis] for axis in order))]
 
 
@@ -117,6 +120,8 @@ def _joined(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[
     known = [shape for shape in shapes if shape is not None]
     if len(known) < len(shapes) or not known[0]:
         return [Type(first.dtype)]
+    if len({*map(len, known)}) > 1:
+        raise ValueError(f"arrays of {', '.join(str(len(shape)) for shape in known)} axes")
     axis = attributes["axis"] % len(known[0])
     along = [shape[axis] for shape in known]
     whole = sum(size for size in along if isinstance(size, int))
@@ -174,12 +179,12 @@ def size_of(x: Array) -> Any:
     return np.array(x.size, np.int64)
 
 
-@operation("Expand", rule=shape_rules.expanded)
+@operation("Expand", rule=shape_rules.expanded, grows=True)
 def expand(x: Array, shape: Array) -> Any:
     return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(sizes(shape))))
 
 
-@operation("Tile", rule=shape_rules.tiled)
+@operation("Tile", rule=shape_rules.tiled, grows=True)
 def tile(x: Array, repeats: Array) -> Any:
     return np.tile(x, sizes(repeats))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,12 @@ def integers(inputs: Inputs, place: int) -> list[int] | None:
         if dtype.kind not in "iu":
             raise TypeError(f"input {place} is {dtype}, but needs integers")
     return constant(inputs, place)
+
+
+def of_length(what: str, values: Sequence[Any] | None, count: int) -> None:
+    """Refuse attributes or inputs that are not as many as the axes that they are for."""
+    if values is not None and len(values) != count:
+        raise ValueError(f"{len(values)} {what}, but it takes {count}")
 
 
 def is_given(inputs: Inputs, place: int) -> bool:
@@ -106,6 +113,7 @@ def tiled(inputs: Inputs, attributes: Attributes) -> list[Type]:
     x, repeats = first(inputs), integers(inputs, 1)
     if x.shape is None or repeats is None:
         return [Type(x.dtype)]
+    of_length("repeats", repeats, len(x.shape))
     sizes = zip(x.shape, repeats, strict=True)
     return [Type(x.dtype, tuple(size * times if isinstance(size, int) else None for size, times in sizes))]
 
@@ -121,6 +129,8 @@ def sliced(inputs: Inputs, attributes: Attributes) -> list[Type]:
         return [Type(x.dtype, (None,) * len(x.shape))]
     if starts is None or ends is None or steps is None:
         return [changed(x, dict.fromkeys(axes, None))]
+    for what, values in (("starts", starts), ("ends", ends), ("steps", steps)):
+        of_length(what, values, len(axes))
     new: dict[int, Size] = {}
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         size = x.shape[axis]
@@ -204,7 +214,16 @@ def filled(inputs: Inputs, attributes: Attributes) -> list[Type]:
 
 def in_a_row(inputs: Inputs, attributes: Attributes) -> list[Type]:
     """Range."""
-    return [Type(first(inputs).dtype, (None,))]
+    given = [constant(inputs, place) for place in range(3)]
+    known = [numbers[0] for numbers in given if numbers]
+    return [Type(first(inputs).dtype, (steps_of(*known) if len(known) == len(given) else None,))]
+
+
+def steps_of(start: float, limit: float, delta: float) -> int:
+    """How many steps of `delta` begin before the limit."""
+    if not delta:
+        raise ValueError("delta is 0")
+    return max(math.ceil((limit - start) / delta), 0)
 
 
 def of_type(attribute: str) -> Any:
@@ -240,11 +259,17 @@ def padded(inputs: Inputs, attributes: Attributes) -> list[Type]:
         return [Type(x.dtype)]
     axes = integers(inputs, 3) if is_given(inputs, 3) else list(range(len(x.shape)))
     assert axes is not None
+    of_length("pads", pads, 2 * len(axes))
     new: dict[int, Size] = dict.fromkeys(axes, None)
     for place, axis in enumerate(axes):
         size = x.shape[axis]
         if pads is not None and isinstance(size, int):
-            new[axis] = size + pads[place] + pads[place + len(axes)]
+            before, after = pads[place], pads[place + len(axes)]
+            if size + before + after < 0:
+                raise ValueError(
+                    f"pads are {before} and {after}, which take more than there is of an axis of {size}"
+                )
+            new[axis] = size + before + after
     return [changed(x, new)]
 
 

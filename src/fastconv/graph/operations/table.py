@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args
 
 import numpy as np
 
+from fastconv.execution.memory import check_memory
 from fastconv.graph.graph import Graph, Size, Value
 from fastconv.text import echo, shape_text
 
@@ -79,6 +80,8 @@ class Operation:
         The types of what it makes, where they follow from the types of what it is given.
     prepare : callable or None
         For inputs that are constants: the function to call in place of `run`.
+    grows : bool
+        Whether what it makes may be much larger than what it is given: `rule` says how large before it runs.
     upgrades : list of (int, callable)
         How a node of a lower operator set than the number becomes one of that set.
     """
@@ -87,6 +90,7 @@ class Operation:
     run: Callable[..., Any]
     rule: Rule | None = None
     prepare: Prepare | None = None
+    grows: bool = False
     upgrades: list[tuple[int, Callable[[Reading], None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -110,11 +114,24 @@ class Operation:
             for p in parameters
             if p.kind is not kinds.KEYWORD_ONLY
         ]
+        self._axes_input = next((k for k, p in enumerate(inputs) if p.name in ("axis", "axes")), None)
+        self._axes_attribute = next((name for name in ("axis", "axes") if name in self.attributes), None)
         self._forms = [form for _, form in forms]
         self._more = next((form for many, form in forms if many), "")
         self.counts_outputs = any(p.name == "outputs" for p in parameters)
 
-    def check_forms(self, inputs: Sequence[Any]) -> None:
+    def check(self, inputs: Sequence[Any], attributes: dict[str, Any]) -> None:
+        """Raise what arrays show to be wrong before any work is done: sequences or axes that there are not, more than
+        memory can hold."""
+        self._check_forms(inputs)
+        self._check_axes(inputs, attributes, lambda array: array)
+        if self.grows:
+            given = [None if array is None else Value.of("", array) for array in inputs]
+            for known in self.types(given, attributes):
+                if known.dtype is not None and known.shape is not None and None not in known.shape:
+                    check_memory(self.name, known.shape, known.dtype.itemsize)  # type: ignore[arg-type]
+
+    def _check_forms(self, inputs: Sequence[Any]) -> None:
         """Sequences where it takes these, and arrays where it takes those."""
         for place, value in enumerate(inputs):
             form = self._forms[place] if place < len(self._forms) else self._more
@@ -126,8 +143,37 @@ class Operation:
                 )
                 raise TypeError(f"{self.name}: input {place} is {found}, but needs {wanted}")
 
+    def _check_axes(
+        self, inputs: Sequence[Any], attributes: dict[str, Any], constant: Callable[[Any], Any]
+    ) -> None:
+        """The axes that an attribute or an input says are there, each once; `constant` gives an input's numbers, None
+        where they are not known."""
+        if self._axes_attribute is None and self._axes_input is None:
+            return
+        place = self._axes_input
+        if place is None:
+            assert self._axes_attribute is not None
+            axes = attributes.get(self._axes_attribute, self.attributes[self._axes_attribute])
+            axes = (axes,) if isinstance(axes, int) else axes
+        else:
+            value = inputs[place] if place < len(inputs) else None
+            array = None if value is None else constant(value)
+            axes = None if array is None else [int(axis) for axis in array.ravel()]
+        first = inputs[0] if inputs else None
+        shape = getattr(first, "shape", None)
+        if not axes or shape is None or self.name in _AXES_OF_OTHERS:
+            return
+        rank = len(shape) + {"OneHot": 1, "Unsqueeze": len(axes)}.get(self.name, 0)
+        most = rank if self.name == "Flatten" else rank - 1
+        for axis in axes:
+            if not -rank <= axis <= most:
+                raise ValueError(f"axis {axis}, but there are {rank} axes")
+        if len({axis % max(rank, 1) for axis in axes}) < len(axes):
+            raise ValueError(f"axes {', '.join(map(str, axes))}, but each may be there once")
+
     def types(self, inputs: Sequence[Value | None], attributes: dict[str, Any]) -> Sequence[Type]:
         """Those of the outputs, by the rule; none where there is no rule."""
+        self._check_axes(inputs, attributes, lambda value: value.constant)
         found = () if self.rule is None else self.rule(inputs, attributes)
         for known in found:
             if any(isinstance(size, int) and not 0 <= size <= _LARGEST for size in known.shape or ()):
@@ -152,6 +198,8 @@ class Operation:
 
 
 _LARGEST = 2**63 - 1  # what tensors of sizes hold
+# Operations whose axis is that of another input than the first, or of none where a scale is one number.
+_AXES_OF_OTHERS = {"DequantizeLinear", "QuantizeLinear"}
 
 
 TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "Array": np.ndarray, "Body": Graph}
@@ -187,12 +235,14 @@ TABLE: dict[str, Operation] = {}
 RETIRED: dict[str, list[tuple[int, Callable[[Reading], None]]]] = {}
 
 
-def operation(*names: str, rule: Rule | None = None, prepare: Prepare | None = None) -> Callable[[F], F]:
+def operation(
+    *names: str, rule: Rule | None = None, prepare: Prepare | None = None, grows: bool = False
+) -> Callable[[F], F]:
     """Put a function into the table, under these names (with the domain in front where it is not ONNX's own)."""
 
     def add(run: F) -> F:
         for name in names:
-            TABLE[name] = Operation(name, run, rule, prepare)
+            TABLE[name] = Operation(name, run, rule, prepare, grows)
         return run
 
     return add

@@ -47,9 +47,14 @@ class Windows:
 
     def padding(self, sizes: tuple[int, ...]) -> Pads:
         """Before and after each axis."""
+        self._check_axes(sizes)
         if self.pads is not None:
             return self.pads
         return tuple(map(self._same, sizes, self.strides, self.extents))
+
+    def _check_axes(self, sizes: tuple[Size, ...]) -> None:
+        if len(sizes) != len(self.kernel):
+            raise ValueError(f"windows of {len(self.kernel)} axes for {len(sizes)} spatial axes")
 
     def _same(self, size: int, stride: int, extent: int) -> tuple[int, int]:
         total = max((-(size // -stride) - 1) * stride + extent - size, 0)
@@ -66,6 +71,7 @@ class Windows:
 
     def shape(self, sizes: tuple[Size, ...]) -> tuple[Size, ...]:
         """The same where some sizes may not be known: of a symbol, the symbol or a formula that has it in it."""
+        self._check_axes(sizes)
         return tuple(self._along(axis, size) for axis, size in enumerate(sizes))
 
     def _along(self, axis: int, size: Size) -> Size:

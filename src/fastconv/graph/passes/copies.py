@@ -31,6 +31,7 @@ def copied(graph: Graph) -> Graph:
             },
             {name: [old(value) for value in given] for name, given in node.captures.items()},
             node.name,
+            node.place,
         )
         for node in graph.nodes
     ]

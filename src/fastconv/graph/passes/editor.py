@@ -77,6 +77,7 @@ class Editor:
         self._leave(node)
         slot[place : place + 1] = new
         for added in new:
+            added.place = added.place or node.place
             self._enter(added, slot)
             learn(added)
         self.say(line)

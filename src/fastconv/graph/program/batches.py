@@ -70,10 +70,12 @@ def images_together(general: Graph, graph: Graph) -> int | None:
     graph : Graph
         The same, optimised for a batch of one size.
     """
-    first = known_shape(graph.inputs[0]) if graph.inputs else None
-    if not first or first[0] < 2:
+    shapes = [known_shape(value) for value in graph.inputs]
+    batches = {shape[0] if shape else 0 for shape in shapes}
+    # What has one image is the same for all: a file may call both sizes by one name.
+    if len(batches) != 1 or min(batches) < 2:
         return None
-    batch = first[0]
+    batch = batches.pop()
     steps = [
         sum(bytes_of(value) for value in (*node.reads(), *node.outputs) if value and not value.is_constant)
         for node in graph.nodes

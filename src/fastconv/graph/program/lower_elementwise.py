@@ -183,6 +183,7 @@ class _Cut:
 
     def __init__(self, nodes: Sequence[Node], dtype: np.dtype[Any]) -> None:
         self._nodes, self._dtype = nodes, dtype
+        self._order = {id(node): place for place, node in enumerate(nodes)}
         self._makers = {id(node.outputs[0]): node for node in nodes}
         self._made: set[int] = set()  # by chains that are done
         self._done: list[tuple[Chain, Value, str]] = []
@@ -225,11 +226,11 @@ class _Cut:
         found, waiting = set[int](), [value]
         while waiting:
             node = self._makers.get(id(waiting.pop()))
-            if node is None or id(node) in found:
+            if node is None or self._order[id(node)] in found:
                 continue
-            found.add(id(node))
+            found.add(self._order[id(node)])
             waiting += [v for v in node.inputs if v is not None and id(v) not in self._made]
-        return [node for node in self._nodes if id(node) in found]
+        return [self._nodes[place] for place in sorted(found)]
 
     def _chain(self, result: Value) -> tuple[Chain, str]:
         nodes = self._behind(result)

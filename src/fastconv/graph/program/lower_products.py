@@ -121,7 +121,9 @@ def _add_product(b: Builder, node: Node, one: tuple[int, Shape], other: tuple[in
     shortcut = BACKEND.conv_shortcut(problem, None, problem.result_shape, True)
     work = BACKEND.work(problem, once=True)
     packed = b.scratch((max(work.weight_bytes, 1),), np.uint8)
-    b.add("product", [shortcut], [right, left, packed], out, work=work._replace(weight_bytes=0))
+    elements = prod(image), filters * inner, work.weight_bytes, prod(problem.result_shape)
+    work = work._replace(weight_bytes=0)
+    b.add("product", [shortcut], [right, left, packed], out, work=work, elements=elements)
     return True
 
 

@@ -31,7 +31,10 @@ def add_convolution(
     """The step of a problem, whose weights are those of NCHW; `reads` are the image and the residual."""
     shortcut = BACKEND.conv_shortcut(problem, function, problem.result_shape, once=False)
     known = None if bias is None else read_bias(problem.op, bias, problem.result_channels, problem.dtype)
-    b.add("conv", (shortcut, b.prepared(problem, weight), known), reads, out, work=BACKEND.work(problem))
+    made = prod(problem.result_shape)
+    read = prod(problem.output_shape if problem.transposed else problem.input_shape)
+    what, work = (shortcut, b.prepared(problem, weight), known), BACKEND.work(problem)
+    b.add("conv", what, reads, out, work=work, elements=(read, made, made))
 
 
 @lowers("Conv", "ConvTranspose", "fastconv.Conv", "fastconv.ConvTranspose")
@@ -65,7 +68,8 @@ def _pool(b: Builder, node: Node, windows: tuple[Any, Any], reducer: Reducer) ->
     problem = PoolProblem(shape[0], shape[1], (shape[2], shape[3]), layout, x.dtype, *windows, reducer)
     batch, channels, height, width = image(sizes_of(y))
     shortcut = BACKEND.pool_shortcut(problem, batch_shape(layout, batch, channels, (height, width)))
-    b.add("pool", [shortcut], [b.place(x, layout)], b.place(y, layout), algorithm="pool")
+    elements = prod(shape), prod(problem.result_shape)
+    b.add("pool", [shortcut], [b.place(x, layout)], b.place(y, layout), algorithm="pool", elements=elements)
     return True
 
 

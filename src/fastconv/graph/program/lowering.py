@@ -17,10 +17,13 @@ import numpy as np
 import fastconv.backends.cython._engine as _engine
 from fastconv.backends.cython import BACKEND
 from fastconv.backends.protocol import Work
+from fastconv.execution.memory import check_memory
+from fastconv.graph.error import errors_of
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
 from fastconv.graph.pages import aligned, forget_pages
-from fastconv.graph.program.memory import Kind, Places, has_room
+from fastconv.graph.program.memory import Kind, Places, byte_count, has_room
+from fastconv.graph.program.reach import reach, whole
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import batch_shape, channels_last, other_layout
 from fastconv.typing import Array, Layout
@@ -87,13 +90,12 @@ class Builder:
         values = [value for value in (*node.reads(), *node.outputs) if value is not None]
         if lowering is None or not all(map(has_room, values)) or not _are_as_inferred(node):
             return False
-        try:
+        with errors_of(node):
+            for value in node.outputs:
+                if value is not None:
+                    assert value.dtype is not None
+                    check_memory(node.operation, sizes_of(value), value.dtype.itemsize)
             done = lowering(self, node)
-        except OverflowError as error:  # NumPy's, of an axis or a size that no array has
-            raise ValueError(f"{node}: {error}") from error
-        except Exception as error:
-            error.add_note(f"in {node}")
-            raise
         for value in node.outputs if done else ():
             if value is not None and self._is_copied_out(value):
                 self._copy(value, self._twins[id(value)], self.places.of(value), "NCHW")
@@ -213,9 +215,11 @@ class Builder:
         work: Work | None = None,
         as_list: bool = False,
         words: str = "",
+        elements: Sequence[int] = (),
     ) -> None:
         """One step of the network; `as_list` where it takes its operands so, `work` where a backend tells it, `words`
-        where it does not do what its node does."""
+        where it does not do what its node does, `elements` (read and made) where `reach.py` does not know them."""
+        self._check_reach(kind, what, [*reads, out], elements)
         operands = [list(reads)] if as_list else list(reads)
         getattr(self.network, kind)(*what, *operands, out)
         read = tuple(place for place in reads if place >= 0)
@@ -224,6 +228,25 @@ class Builder:
         self.steps.append(
             Step(self._node, work.algorithm, read, out, work.flops, work.weight_bytes, work.cycles, words)
         )
+
+    def _check_reach(
+        self, kind: str, what: Sequence[Any], touched: Sequence[int], elements: Sequence[int]
+    ) -> None:
+        """Whatever numbers a node and its lowering gave: no kernel goes beyond the memory of what it touches."""
+        places = self.places
+        if elements:
+            spans = [whole(places.item(place), count) for place, count in zip(touched, elements, strict=True)]
+        else:
+            spans = reach(kind, what)
+        for place, (first, end) in zip(touched, spans, strict=True):
+            if place < 0:
+                continue
+            root, offset = places.root(place)
+            if first + offset < 0 or end + offset > byte_count(places.values[root]):
+                raise ValueError(
+                    f"a step of {kind} would touch bytes {first + offset} to {end + offset} of "
+                    f"{byte_count(places.values[root])}"
+                )
 
 
 def _are_as_inferred(node: Node) -> bool:

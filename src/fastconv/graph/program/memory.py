@@ -81,6 +81,11 @@ class Places:
             place, offset = parent[0], offset + parent[1]
         return place, offset
 
+    def item(self, place: int) -> int:
+        """The bytes of an element; 0 where there is no place."""
+        dtype = self.values[place].dtype if place >= 0 else None
+        return 0 if dtype is None else dtype.itemsize
+
     def part(self, value: Value, of: int, offset: int) -> int:
         """A new place within another, so many bytes from its start."""
         number = self.add(value, Kind.ARENA)
