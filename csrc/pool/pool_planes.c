@@ -117,8 +117,7 @@ void partials(const int sum, const real *x, int64_t n, vec *block) {
     if (at == n) return;
     const lane_mask rest = mask_between(0, n - at);
 #pragma GCC unroll 16
-    for (int i = 0; i < VL; i++)
-        block[i] = combine(sum, block[i], load_masked_or(x + i * n + at, rest, neutral(sum)));
+    for (int i = 0; i < VL; i++) block[i] = combine(sum, block[i], load_masked_or(x + i * n + at, rest, neutral(sum)));
 }
 
 INLINE
