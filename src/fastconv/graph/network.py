@@ -134,7 +134,7 @@ def _read(word: str, tensor: Tensor, given: Any) -> Any:
         if not np.can_cast(array.dtype, tensor.dtype, "safe"):
             raise TypeError(f"{word}: input {tensor.name!r} is {array.dtype}, but needs {tensor.dtype}")
         array = array.astype(tensor.dtype)
-    if tensor.shape is not None and not _fits(array.shape, tensor.shape):
+    if array.shape != tensor.shape and tensor.shape is not None and not _fits(array.shape, tensor.shape):
         raise ValueError(f"{word}: input {tensor.name!r} has shape {array.shape}, but needs {tensor.shape}")
     return array
 

@@ -27,6 +27,7 @@ from fastconv.graph.program import (  # noqa: F401  (they fill the table)
     lower_tables,
     lower_windows,
 )
+from fastconv.graph.program.budget import smaller_forms
 from fastconv.graph.program.chains import Chains
 from fastconv.graph.program.layouts import made_with_channels_last
 from fastconv.graph.program.lowering import Builder, Step, Weights
@@ -47,7 +48,7 @@ class CompiledRun:
         self._places = places = Places(graph)
         last = made_with_channels_last(graph)
         self.layouts = "NCHW and NHWC" if last else "NCHW"
-        builder = Builder(places, weights, last, _readers(graph))
+        builder = Builder(places, weights, last, _readers(graph), smaller_forms(graph))
         self._branches: list[CompiledRun] = []
         self._segments: list[tuple[int, int] | NodeStep] = []
         self.steps: list[Step | Node] = []
@@ -194,12 +195,12 @@ class _Memory:
         self.pointers = _engine.Places(len(places))
         self._places, self._groups = places, groups
         self._held: dict[int, Any] = {}
+        self._lent: list[int] = []  # the roots whose memory belongs to the caller, or to a step in Python
         self._own = _arena(size)
         for root, offset in offsets.items():
             self._bind(root, self._own[offset : offset + byte_count(places.values[root])])
         for place, constant in constants.items():
             self._bind(place, constant)
-        self._lasting = {*self._held}
         self._values: list[Any] = [None] * (len(places) + 1)
 
     def _bind(self, root: int, array: Any) -> None:
@@ -209,12 +210,15 @@ class _Memory:
 
     def give(self, root: int, array: Any) -> None:
         """Let a group have the memory of an array."""
-        value = self._places.values[root]
+        self._lent.append(root)
         if isinstance(array, list) or np.asarray(array).dtype == object:
             self._held[root] = array  # only Python steps read such
             return
-        array = np.require(array, requirements=["C", "A"])
-        if has_room(value) and (value.shape != array.shape or value.dtype != array.dtype):
+        if type(array) is not np.ndarray or not array.flags.carray:
+            array = np.require(array, requirements=["C", "A"])
+        value = self._places.values[root]
+        fits = value.shape == array.shape and value.dtype == array.dtype
+        if not fits and has_room(value):
             raise ValueError(
                 f"the value {value.name!r} is {array.dtype} {array.shape}, "
                 f"but its graph says {value.dtype} {value.shape}"
@@ -256,7 +260,8 @@ class _Memory:
 
     def forget(self) -> None:
         """Let go of what belongs to the caller."""
-        for root in [root for root in self._held if root not in self._lasting]:
-            del self._held[root]
+        for root in self._lent:
+            self._held.pop(root, None)
             for place, _ in self._groups[root]:
                 self.pointers.bind(place, None, 0)
+        self._lent.clear()

@@ -44,7 +44,7 @@ def convolution(b: Builder, node: Node) -> bool:
     if residual is not None and (residual.dtype, residual.shape) != (out.dtype, out.shape):
         return False
     layout = b.layout(out)
-    problem = problem_of(node, layout)
+    problem = problem_of(node, layout, b.forms.get(id(node)))
     if problem is None:
         return False
     reads = [b.place(x, layout), -1 if residual is None else b.place(residual, layout)]

@@ -62,10 +62,17 @@ _WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
 
 class Builder:
     """The steps so far, and the places of values. Those in `last` are made with their channels last; `readers` says how
-    often each is read, by the network's caller, too."""
+    often each is read, by the network's caller, too; `forms` which convolutions have an algorithm of their own."""
 
-    def __init__(self, places: Places, weights: Weights, last: set[int], readers: Mapping[int, int]) -> None:
-        self.places, self._readers = places, readers
+    def __init__(
+        self,
+        places: Places,
+        weights: Weights,
+        last: set[int],
+        readers: Mapping[int, int],
+        forms: Mapping[int, str],
+    ) -> None:
+        self.places, self._readers, self.forms = places, readers, forms
         self.weights, self._last = weights, last
         self._twins: dict[int, int] = {}
         self.network = _engine.Network()
