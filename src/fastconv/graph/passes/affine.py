@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -81,7 +82,9 @@ def _fold_before(node: Node, editor: Editor) -> None:
         return
     dense = node.operation == "fastconv.Dense"
     group = 1 if dense else attribute(node, "group")
-    channels = weight.constant.shape[1] * group
+    (filters, each), taps = weight.constant.shape[:2], prod(weight.constant.shape[2:])
+    if group < 1 or filters % group:
+        return
     pads = not dense and _pads(node)
     whole, nodes = _Step(np.ones(()), np.zeros(())), list[Node]()
     while (maker := editor.maker(x)) is not None and editor.only_reader(x) is not None:
@@ -93,24 +96,22 @@ def _fold_before(node: Node, editor: Editor) -> None:
         nodes.append(maker)
     if not nodes:
         return
-    scale, shift = (np.broadcast_to(part, (channels,)) for part in whole)
     # A filter sees the channels of its group.
-    filters = len(weight.constant)
-    rows = np.arange(filters) // max(filters // group, 1)
-    seen = rows[:, None] * weight.constant.shape[1] + np.arange(weight.constant.shape[1])
-    taps = (..., *(None,) * (weight.constant.ndim - 2))
-    wide = weight.constant.astype(np.float64)
-    scaled = (wide * scale[seen][taps]).astype(weight.dtype)
-    moved = (wide * shift[seen][taps]).reshape(filters, -1).sum(axis=1)
-    if bias is not None:
-        moved = moved + bias.constant
-    moved = moved.astype(weight.dtype)
+    groups = weight.constant.reshape(group, filters // group, each, taps)
+    scale, shift = (np.broadcast_to(part, (group * each,)).reshape(group, 1, each, 1) for part in whole)
+    scaled = np.multiply(groups, scale, out=np.empty_like(groups, order="C"), casting="same_kind")
+    inputs: list[Value | None] = [x, None, bias, *node.inputs[3:]]
+    moved = np.zeros(())
+    if shift.any():
+        moved = (groups * shift).reshape(filters, each * taps).sum(axis=1)
+        if bias is not None:
+            moved = moved + bias.constant
+        moved = moved.astype(weight.dtype)
+        inputs[2] = Value.of(f"{name_of(node)} bias" if bias is None else bias.name, moved)
     forget_pages(weight.constant)
     if not (np.isfinite(moved).all() and np.isfinite(scaled).all()):
         return
-    inputs: list[Value | None] = [x, Value.of(weight.name, scaled), bias, *node.inputs[3:]]
-    if shift.any():
-        inputs[2] = Value.of(f"{name_of(node)} bias" if bias is None else bias.name, moved)
+    inputs[1] = Value.of(weight.name, scaled.reshape(weight.constant.shape))
     new = Node(node.operation, inputs, node.outputs, node.attributes, name=name_of(node))
     editor.replace(node, new, line=f"{', '.join(map(told, nodes[::-1]))} into {told(node)}")
     editor.remove(*nodes)

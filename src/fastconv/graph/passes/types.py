@@ -12,11 +12,22 @@ _REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, AssertionError
 
 def learn(node: Node) -> int:
     """Write what follows from the types of a node's inputs into its outputs; how many of these are known better."""
+    if all(map(_is_whole, node.outputs)):
+        return 0
     try:
         types = TABLE[node.operation].types(node.inputs, node.attributes)
     except _REFUSALS:
         return 0
     return sum(refine(output, known) for output, known in zip(node.outputs, types, strict=False) if output)
+
+
+def _is_whole(value: Value | None) -> bool:
+    """Is nothing left to learn?"""
+    if value is None:
+        return True
+    if value.dtype is None or value.shape is None:
+        return False
+    return all(isinstance(size, int) for size in value.shape)
 
 
 def refine(value: Value, known: Type) -> bool:

@@ -60,6 +60,10 @@ class _Network:
                 if value is not None:
                     self._readers.setdefault(id(value), []).append(node)
         self._able = [node for node in graph.nodes if id(node) in self._costs]
+        turned = {id(node): transposes_to(node) for node in self._able}
+        self._makes_as_said = {number for number, to in turned.items() if to and not channels_last(to)}
+        self._reads_as_said = {number for number, to in turned.items() if to and channels_last(to)}
+        self._sizes: dict[int, float] = {}
 
     def solved(self) -> set[int]:
         for region in self._regions():
@@ -75,13 +79,11 @@ class _Network:
 
     def _makes_last(self, node: Node) -> bool:
         """A Transpose from channels last makes what the file says, whatever it reads."""
-        turned = transposes_to(node)
-        return id(node) in self._last and (turned is None or channels_last(turned))
+        return id(node) in self._last and id(node) not in self._makes_as_said
 
     def _reads_last(self, node: Node) -> bool:
         """A Transpose to channels last reads what the file says, whatever it makes."""
-        turned = transposes_to(node)
-        return id(node) in self._last and (turned is None or not channels_last(turned))
+        return id(node) in self._last and id(node) not in self._reads_as_said
 
     def _regions(self) -> Iterator[list[Node]]:
         """Of nodes that are joined by a value that one of them makes."""
@@ -125,12 +127,16 @@ class _Network:
 
     def _copies(self, value: Value) -> float:
         """What a value costs that is wanted in another layout than it is made in."""
-        maker = self._makers.get(id(value))
+        number = id(value)
+        maker = self._makers.get(number)
         last = maker is not None and self._makes_last(maker)
-        wanted = {self._reads_last(node) for node in self._readers.get(id(value), ())}
-        if id(value) in self._outputs:
-            wanted.add(False)
-        return bytes_of(value) * _OTHER_LAYOUT if wanted - {last} else 0.0
+        if not (last and number in self._outputs) and all(
+            self._reads_last(node) == last for node in self._readers.get(number, ())
+        ):
+            return 0.0
+        if number not in self._sizes:
+            self._sizes[number] = bytes_of(value) * _OTHER_LAYOUT
+        return self._sizes[number]
 
 
 def _images(values: list[Value | None]) -> Iterator[Value]:
