@@ -538,3 +538,19 @@ def test_what_only_the_shapes_allow_is_fused_too(backend):
     np.testing.assert_allclose(loaded(X), load(data, optimize=False)(X), rtol=1e-5, atol=1e-5)
     (program,) = loaded._programs.values()
     assert [one.operation for one in program.graph.nodes] == ["Resize", "fastconv.Conv"]
+
+
+def test_programs_share_what_they_make_of_constants(backend):
+    """From the second on; the first one of a single image is made without, and goes."""
+    loaded = fastconv.onnx.load(classifier(), backend=backend)
+    given = [np.random.default_rng(n).normal(size=(n, 3, 12, 12)).astype(np.float32) for n in (1, 2, 3, 1)]
+    results = [loaded(x) for x in given]
+    assert len(loaded._programs) == 3
+    constants = [
+        {id(value.constant) for node in program.graph.nodes for value in node.reads() if value.is_constant}
+        for program in loaded._programs.values()
+    ]
+    assert len(set.intersection(*constants)) > 2
+    for x, result in zip(given, results, strict=True):
+        plain = fastconv.onnx.load(classifier(), backend=backend, optimize=False)(x)
+        np.testing.assert_allclose(result, plain, rtol=1e-4, atol=1e-5)

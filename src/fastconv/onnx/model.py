@@ -22,8 +22,8 @@ class Model(Network):
     """A network that was read from an ONNX file. Made by `load`.
 
     It runs on the current backend or the one that it was loaded for, optimised for the shapes that it is called with:
-    a program is made for each set of shapes, at the first call with these, and a few are kept. Several threads
-    may call it, and it can be pickled.
+    a program is made for each set of shapes, at the first call with these, and a few are kept (the very first only
+    until there is a second). Several threads may call it, and it can be pickled.
 
     Attributes
     ----------
@@ -63,21 +63,29 @@ class Model(Network):
         key = tuple(shapes.values()), backend, get_precision()
         program = self._programs.get(key)
         if program is None:
-            program = Program(self._optimised(), shapes, backend, weights=self._weights)
+            alone = not self._programs and all(shape[:1] in ((), (1,)) for shape in shapes.values())
+            graph = self.graph if alone and self._general is None else self._shared()
+            program = Program(graph, shapes, backend, weights=self._weights)
             if len(self._programs) >= _MOST_PROGRAMS:
-                self._programs.clear()
-                self._weights.clear()
+                self._forget()
             program = self._programs.setdefault(key, program)
         return program._run(arrays)
 
-    def _optimised(self) -> Graph:
+    def _shared(self) -> Graph:
         """The graph for any shapes: its constants are made once for all programs.
 
-        Without regions of elementwise nodes, which would hide what passes find when they know the shapes.
+        Not for a single image before there is a second program: many models see one set of shapes, and start sooner
+        without. What the first program made of the constants is its own; it goes, and would share them when it is made
+        again. Without regions of elementwise nodes, which would hide what passes find when they know the shapes.
         """
         if self._general is None:
             self._general = optimise(self.graph, stop_after="epilogues")[0]
+            self._forget()
         return self._general
+
+    def _forget(self) -> None:
+        self._programs.clear()
+        self._weights.clear()
 
     def compile(
         self,
