@@ -2,6 +2,7 @@
 #ifndef FC_CLOCK_H
 #define FC_CLOCK_H
 
+#include <sched.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -23,6 +24,13 @@ static inline void relax(void) {
         __asm__ volatile("yield");
 #endif
     }
+}
+
+/* The same in a loop, which lets the system run another thread of this core from time to time: it may be the one that
+ * is waited for. */
+static inline void wait_a_turn(unsigned *turns) {
+    relax();
+    if (++*turns % 32 == 0) sched_yield();
 }
 
 #endif

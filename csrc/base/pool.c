@@ -47,6 +47,7 @@ static void *worker(void *number) {
     int self = (int)(intptr_t)number;
     unsigned seen = atomic_load(&pool.jobs);
     int64_t since = now_ns();
+    unsigned turns = 0;
     for (;;) {
         if (work_on_any(self)) {
             since = now_ns();
@@ -56,7 +57,7 @@ static void *worker(void *number) {
         if (jobs != seen) {
             seen = jobs, since = now_ns();
         } else if (now_ns() - since < SPIN_NS) {
-            relax();
+            wait_a_turn(&turns);
         } else {
             pthread_mutex_lock(&pool.mutex);
             atomic_fetch_add(&pool.sleepers, 1);

@@ -75,9 +75,10 @@ int fc_work_on(slot *s, int home) {
 
 int fc_finish(slot *s) {
     int64_t since = now_ns();
+    unsigned turns = 0;
     while (atomic_load(&s->done) < s->count) {
         if (now_ns() - since < JOIN_SPIN_NS) {
-            relax();
+            wait_a_turn(&turns);
             continue;
         }
         pthread_mutex_lock(&ends);
