@@ -55,7 +55,7 @@ def convolve(
     Warns
     -----
     RuntimeWarning
-        If transforms have carried a NaN or an infinity through the result.
+        If the first or the middle result of transforms is NaN or infinite.
 
     Notes
     -----
