@@ -57,3 +57,37 @@ def test_the_command(small, capsys, tmp_path, monkeypatch):
     assert (
         cli.main(["bench", "conv2d", "--filters", "1 MP"]) == 1 or "no operation" in capsys.readouterr().err
     )
+
+
+def test_how_far_it_is_is_told(small, capsys, monkeypatch):
+    """A line for each step where nobody looks at a terminal, and the libraries that are asked for."""
+    monkeypatch.setattr(command, "_PACE", command.Pace(rounds=1, least=1, block=0.0))
+    assert cli.main(["bench", "--filters", "20 MP", "--threads", "1", "--peers", "skimage,scipy"]) == 0
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    count = len(lines)
+    assert lines[0] == f"1 of {count}: gaussian, uint8 grey, 20 MP"
+    assert lines[-1].startswith(f"{count} of {count}: ")
+    assert "opencv" not in out
+
+
+def test_a_bar_on_a_terminal(small, capsys, monkeypatch):
+    monkeypatch.setattr(command, "_PACE", command.Pace(rounds=1, least=1, block=0.0))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert cli.main(["bench", "--filters", "20 MP", "--threads", "1", "--peers", "none"]) == 0
+    assert "template 31x31, float32 grey, 20 MP" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"), [(["--filters"], "pytorch"), (["--network", "tiny"], "astropy")]
+)
+def test_libraries_that_cannot_do_this(capsys, arguments, name):
+    assert cli.main(["bench", *arguments, "--peers", name]) != 0
+    assert f"--peers has {name}" in capsys.readouterr().err
+
+
+def test_an_unknown_library_is_told_all_names(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["bench", "--filters", "--peers", "scikit"])
+    said = capsys.readouterr().err
+    assert all(name in said for name in ("skimage", "astropy", "opencv", "pytorch"))

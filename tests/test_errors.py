@@ -249,3 +249,13 @@ def test_keyword_only_arguments_are():
 def test_what_would_fit_is_said(x, weight, options, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         fastconv.conv2d(np.ones(x), np.ones(weight), **options)
+
+
+@pytest.mark.parametrize(
+    ("layout", "said"), [("NCHW", "x[None] is a signal of one channel"), ("NHWC", "x[..., None] is a signal")]
+)
+def test_a_signal_without_channels_is_told_the_line_that_does_it(layout, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        fastconv.conv1d(np.ones(9), np.ones((1, 1, 3)), layout=layout)
+    x, weight = (np.ones(9), np.ones((3, 1, 1) if layout == "NHWC" else (1, 1, 3)))
+    fastconv.conv1d(x[..., None] if layout == "NHWC" else x[None], weight, layout=layout)

@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastconv import ndimage
-from test_ndimage_missing import PADS
+from test_ndimage_missing import GREY, PADS
 
 MODES = ["reflect", "mirror", "nearest", "wrap", "constant", "grid-mirror", "grid-wrap", "grid-constant"]
 DTYPES = ["bool", "uint8", "int8", "uint16", "int32", "uint64", "float32", "float64"]
 RANKS = ["rank_filter", "median_filter", "percentile_filter"]
-GREY = [name for name in ndimage.__all__ if name.startswith(("grey", "morph", "white", "black"))]
 
 pytestmark = pytest.mark.one_instruction_set
 
@@ -228,6 +227,19 @@ def test_integers_may_be_rounded_and_kept_in_range(backend):
     sharper = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]])
     exact = scipy.ndimage.correlate(x.astype(float), sharper)
     np.testing.assert_array_equal(ndimage.correlate(x, sharper, saturate=True), exact.clip(0, 255))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "int64", "float64"])
+@pytest.mark.parametrize("largest", [3, 2**12, 2**30])
+def test_integers_that_transforms_sum_are_not_cut_off_below(backend, dtype, largest):
+    """Large kernels are transforms in one backend, whose 4.999 would become 4."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, min(np.iinfo(dtype).max if dtype != "float64" else 2**60, 2**16), (60, 70)).astype(
+        dtype
+    )
+    kernel = rng.integers(-largest, largest + 1, (15, 16))
+    expected = scipy.ndimage.correlate(x, kernel, output=np.int64)
+    np.testing.assert_array_equal(ndimage.correlate(x, kernel, output=np.int64), expected)
 
 
 @pytest.mark.parametrize(

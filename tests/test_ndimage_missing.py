@@ -16,6 +16,7 @@ PADS = {
     "wrap": "wrap",
     "constant": "constant",
 }
+GREY = [name for name in ndimage.__all__ if name.startswith(("grey", "morph", "white", "black"))]
 POLICIES = ["propagate", "omit", "interpolate"]
 
 pytestmark = pytest.mark.one_instruction_set
@@ -209,3 +210,26 @@ def test_integers_and_results_that_are_given():
 def test_errors(call, error, said):
     with pytest.raises(error, match=said):
         call(np.ones((4, 5)))
+
+
+@pytest.mark.parametrize("name", ["correlate", "convolve", "correlate1d", "convolve1d"])
+def test_masked_weights_are_refused(name):
+    shape = (3,) if name.endswith("1d") else (3, 3)
+    weights = np.ma.array(np.ones(shape), mask=False)
+    weights[..., 0] = np.ma.masked
+    with pytest.raises(ValueError, match="weights has masked elements"):
+        getattr(ndimage, name)(np.ones((5, 6)), weights)
+    weights.mask = False
+    np.testing.assert_array_equal(
+        getattr(ndimage, name)(np.ones((5, 6)), weights), np.full((5, 6), weights.size)
+    )
+
+
+@pytest.mark.parametrize("name", ["median_filter", "maximum_filter", *GREY])
+@pytest.mark.parametrize("argument", ["footprint", "structure"])
+def test_masked_windows_are_refused(name, argument):
+    if argument == "structure" and name in ("median_filter", "maximum_filter"):
+        pytest.skip("has no structure")
+    window = np.ma.array(np.ones((3, 3)), mask=np.eye(3))
+    with pytest.raises(ValueError, match=f"{argument} has masked elements"):
+        getattr(ndimage, name)(np.ones((5, 6)), **{argument: window})

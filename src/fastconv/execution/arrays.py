@@ -36,7 +36,7 @@ def _from_protocol(op: str, name: str, value: ArrayLike | None) -> Array:
         raise TypeError(f"{op}: {name} is {kind.__name__}, but needs an array")
     array: Array | None = None
     try:
-        if not _holds_masks(value):
+        if not holds_masks(value):
             if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
                 array = np.from_dlpack(value)  # type: ignore[arg-type]
             else:
@@ -50,14 +50,14 @@ def _from_protocol(op: str, name: str, value: ArrayLike | None) -> Array:
     return _plain(array)
 
 
-def _holds_masks(value: Any) -> bool:
+def holds_masks(value: Any) -> bool:
     """Is it a sequence with a masked array or value in it, however deep?"""
     if not issubclass(type(value), Sequence) or issubclass(type(value), (str, bytes, bytearray, memoryview)):
         return False
     kinds = set(map(type, value))  # mostly one: numbers need not be looked at one by one
     if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
         return True
-    return any(issubclass(kind, Sequence) for kind in kinds) and any(map(_holds_masks, value))
+    return any(issubclass(kind, Sequence) for kind in kinds) and any(map(holds_masks, value))
 
 
 def _plain(array: Array) -> Array:

@@ -43,8 +43,12 @@ def expand(op: str, name: str, value: ArrayLike | None, layout: Layout) -> Array
     if array.ndim not in (2, 3):
         axes = "N, L, C" if channels_last(layout) else "N, C, L"
         wanted = f"({axes}) or unbatched ({axes[3:]})"
+        hint = ""
+        if array.ndim == 1:
+            line = f"{name}[..., None]" if channels_last(layout) else f"{name}[None]"
+            hint = f"; {line} is a signal of one channel, and fastconv.ndimage.correlate1d takes arrays as they are"
         raise ValueError(
-            f"{op}: {name} has {array.ndim} dimensions (shape {array.shape}), but needs {wanted}"
+            f"{op}: {name} has {array.ndim} dimensions (shape {array.shape}), but needs {wanted}{hint}"
         )
     return np.expand_dims(array, spatial_axes(layout)[0])
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastconv.execution.arrays import holds_masks
 from fastconv.execution.memory import empty
 from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, PaddingMode
@@ -149,6 +150,18 @@ def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> 
 def array(input: ArrayLike) -> Array:
     """As NumPy reads it; a masked array keeps its mask, and one in a file is known as such."""
     return input if isinstance(input, (np.ma.MaskedArray, np.memmap)) else np.asarray(input)
+
+
+def unmasked(name: str, value: ArrayLike, instead: str) -> Array:
+    """As NumPy reads it; refused where a mask hides elements of it. `instead` ends the sentence."""
+    if np.ma.is_masked(value) or holds_masks(value):
+        raise ValueError(f"{name} has masked elements, whose mask would be lost: fill it first {instead}")
+    return np.asarray(value)
+
+
+def window(name: str, value: ArrayLike) -> Array:
+    """Weights or a footprint, of which no element is missing."""
+    return unmasked(name, value, "with what the element is to count")
 
 
 def with_mask(out: Array, mask: Array | None, output: OutputLike) -> Array:

@@ -21,7 +21,7 @@ from fastconv.filtering.blocks import Reach
 from fastconv.ops.conv import conv2d
 from fastconv.typing import Array, BackendName, Precision
 
-_TRANSFORMS = 100  # weights from which the engine may take transforms
+TRANSFORMS = 100  # weights from which the engine may take transforms
 _LONG_ROW = 256
 _REST = 1e-11  # of a kernel's sum: what rounding its weights may leave
 _MOVED = 64  # sizes of weights that may be moved
@@ -77,7 +77,7 @@ def correlate_whole(
 
     False where the arrays are not planes of one dtype, or where the backend has no transforms in tiles.
     """
-    if x.ndim < 2 or x.dtype != out.dtype or kernel.size < _TRANSFORMS or not has_transforms(backend):
+    if x.ndim < 2 or x.dtype != out.dtype or kernel.size < TRANSFORMS or not has_transforms(backend):
         return False
     if x.shape[:-2] != out.shape[:-2] or any(reach.extent for reach in reaches[:-2]) or not out.size * x.size:
         return False
@@ -101,6 +101,15 @@ def correlate_whole(
 def has_transforms(backend: BackendName | None) -> bool:
     """Whether large kernels are transforms, whose memory the engine bounds."""
     return "fft" in resolve("filter", backend).algorithms()
+
+
+def transform_error(size: int, taps: int, length: int) -> float:
+    """The most by which transforms in float64 of arrays of `size` and `taps` numbers, none above 1, may err.
+
+    For a convolution by transforms of `length` numbers (C. Percival, "Rapid multiplication modulo the sum and
+    difference of highly composite numbers", Mathematics of Computation, 2003).
+    """
+    return 12 * max(1.0, math.log2(length)) * 2.0**-53 * math.sqrt(size * taps)
 
 
 def as_dtype(kernel: Array, dtype: np.dtype[Any]) -> Array:

@@ -16,7 +16,13 @@ import numpy as np
 from fastconv.filtering.blocks import Reach, block, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.pictures import as_pictures
-from fastconv.filtering.planes import as_dtype, correlate_block, correlate_whole
+from fastconv.filtering.planes import (
+    TRANSFORMS,
+    as_dtype,
+    correlate_block,
+    correlate_whole,
+    transform_error,
+)
 from fastconv.problem.filtering import Weights
 from fastconv.typing import Array, BackendName, Precision
 
@@ -73,6 +79,9 @@ def correlate(
     check = out.dtype.kind in "biu" and not saturate and not _exact(x.dtype, kernel, cval, dtype)
     if weigh_pictures(x, [Weighing(kernel, terms)], reaches, cval, out, saturate, backend):
         return
+    transformed = out.dtype.kind in "biu" and not saturate and not check and kernel.size >= TRANSFORMS
+    if transformed:
+        dtype = np.dtype(np.float64)
     gaps = x.dtype.kind == "f" and not kernel.all()
     if gaps and np.isfinite(x).all() and math.isfinite(cval):
         gaps = False
@@ -91,6 +100,8 @@ def correlate(
             sums = _seen(window, sums, kernel, backend)
         if check:
             sums = _in_order(window, sums, kernel, terms())
+        if transformed:
+            sums = _whole(window, sums, kernel, terms)
         out[region] = cast(sums, out.dtype, saturate)
 
 
@@ -212,6 +223,14 @@ def _sum_dtype(source: np.dtype[Any], kernel: Array, cval: float, result: np.dty
 def _doubt(dtype: np.dtype[Any], kernel: Array, largest: float) -> float:
     """By how much a sum of such pixels may differ from the same in another order."""
     return float(np.finfo(dtype).eps) * largest * float(np.abs(kernel).sum()) * (kernel.size + 2)
+
+
+def _whole(window: Array, sums: Array, kernel: Array, terms: Terms) -> Array:
+    """Sums that are integers, by transforms, without what these add and a cast would cut off."""
+    error = transform_error(window.size, 1, window.size) * float(np.linalg.norm(kernel))
+    if error * float(np.abs(window).max(initial=0)) < 0.5:
+        return np.rint(sums)
+    return _sum_terms(window, sums.shape, terms())
 
 
 def _in_order(window: Array, sums: Array, kernel: Array, terms: Sequence[Term]) -> Array:

@@ -252,9 +252,9 @@ def extreme_filter(
     shape: NDArray[np.bool_] | None = None
     heights: Array | None = None
     if footprint is not None:
-        shape = np.asarray(footprint, bool)
+        shape = read.window("footprint", footprint).astype(bool)
     if structure is not None:
-        heights = np.asarray(structure, np.float64)
+        heights = read.window("structure", structure).astype(np.float64)
         shape = np.ones(heights.shape, bool) if shape is None else shape
     elif shape is None and size is None:
         raise RuntimeError("no footprint provided: needs size or footprint")

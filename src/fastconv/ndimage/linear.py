@@ -96,7 +96,7 @@ def correlate1d(
     >>> ndimage.correlate1d([1, np.nan, 3, 5], [0.25, 0.5, 0.25], nan_policy="interpolate")
     array([1.        , 2.        , 3.66666667, 4.5       ])
     """
-    x, kernel = read.array(input), np.asarray(weights)
+    x, kernel = read.array(input), read.window("weights", weights)
     kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
     if x.dtype.kind != "c":
         _real(cval)
@@ -138,7 +138,7 @@ def convolve1d(
     >>> ndimage.convolve1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), weights=[1, 3])
     array([14, 24,  4, 13, 12, 36, 27,  0])
     """
-    kernel = np.asarray(weights)[::-1]
+    kernel = read.window("weights", weights)[::-1]
     shift = -int(origin) - (1 - kernel.shape[0] % 2)
     if kernel.dtype.kind == "c":
         kernel = kernel.conj()
@@ -206,7 +206,7 @@ def correlate(
            [ 75,  81,  90,  96],
            [ 99, 105, 114, 120]])
     """
-    x, kernel = read.array(input), np.asarray(weights)
+    x, kernel = read.array(input), read.window("weights", weights)
     kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
     filtered = _over_axes(
         "correlate", x.ndim, kernel, mode, cval, origin, False, axes, saturate, nan_policy, separable, backend
@@ -251,7 +251,7 @@ def convolve(
            [15, 12, 14,  7],
            [12,  3,  7,  0]])
     """
-    x, kernel = read.array(input), np.asarray(weights)
+    x, kernel = read.array(input), read.window("weights", weights)
     filtered = _over_axes(
         "convolve", x.ndim, kernel, mode, cval, origin, True, axes, saturate, nan_policy, separable, backend
     )  # fmt: skip
@@ -330,7 +330,7 @@ def two_lines(first: Line, second: Line, x: Array, out: Array) -> bool:
 
 def _line(weights: ArrayLike, axis: int, ndim: int, mode: BorderName, origin: int) -> tuple[Array, Reach]:
     """Weights along one axis as a kernel of all axes, and how far it reaches."""
-    kernel = np.asarray(weights, np.float64)
+    kernel = read.window("weights", weights).astype(np.float64, copy=False)
     if kernel.ndim != 1 or not kernel.size:
         raise RuntimeError(f"no filter weights given: weights has shape {kernel.shape}, needs one axis")
     size = kernel.size

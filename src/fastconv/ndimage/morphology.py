@@ -399,7 +399,8 @@ class _Element:
     def dilate(self, x: Array, output: OutputLike = None, progress: ProgressLike | None = None) -> Array:
         places = read.check_axes(self.axes, x.ndim)
         structure, footprint = (
-            None if each is None else np.flip(np.asarray(each)) for each in (self.structure, self.footprint)
+            None if each is None else np.flip(read.window(name, each))
+            for name, each in (("structure", self.structure), ("footprint", self.footprint))
         )
         given = footprint if footprint is not None else structure
         pixels = read.for_each(self.size, len(places), "size") if given is None else given.shape

@@ -196,7 +196,7 @@ def _rank_filter(
     cval = read.number(cval)
     places = read.check_axes(axes, x.ndim)
     if footprint is not None:
-        window = np.asarray(footprint, bool)
+        window = read.window("footprint", footprint).astype(bool)
     elif size is None:
         raise RuntimeError("no footprint or filter size provided: needs size or footprint")
     else:

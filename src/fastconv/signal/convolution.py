@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from fastconv.signal import operands as read
 from fastconv.signal.direct import convolve_part
 from fastconv.signal.fourier import fftconvolve
+from fastconv.signal.integers import bits_of_transforms, convolve_integers
 from fastconv.signal.operands import MethodLike, ModeLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -42,17 +44,23 @@ def convolve(
     Returns
     -------
     ndarray
-        Of the dtype that both promote to; integers are exact, and wrap.
+        Of the dtype that both promote to. Integers are exact by each method, however large, and wrap as those of
+        their dtype do.
 
     Raises
     ------
     ValueError
-        If shapes or options do not fit.
+        If shapes or options do not fit, or elements are masked.
 
     Warns
     -----
     RuntimeWarning
-        If transforms have carried a NaN or an infinity through the result.
+        If the first or the middle result of transforms is NaN or infinite.
+
+    Notes
+    -----
+    SciPy's transforms give the lowest number of a dtype for integers that it cannot hold. Here large integers are split
+    into groups of bits, each of which is transformed.
 
     Examples
     --------
@@ -72,10 +80,10 @@ def convolve(
         return _direct(x, kernel, mode, backend)
     if method != "fft":
         raise ValueError(f"Acceptable method flags are 'auto', 'direct', or 'fft', not {method!r}.")
-    result = fftconvolve(x, kernel, mode, backend=backend)
     dtype = np.result_type(x, kernel)
-    if dtype.kind in "iu":
-        result = np.rint(result)
+    if dtype.kind in "biu" and x.size and kernel.size:
+        return _integers(x, kernel, mode, dtype, backend)
+    result = fftconvolve(x, kernel, mode, backend=backend)
     if result.size and not np.isfinite(result.ravel()[[0, result.size // 2]]).all():
         warnings.warn(
             "Use of fft convolution on input with NAN or inf results in NAN or inf output. "
@@ -83,8 +91,22 @@ def convolve(
             RuntimeWarning,
             stacklevel=2,
         )
-    with np.errstate(invalid="ignore"):
-        return result.astype(dtype)
+    return result.astype(dtype, copy=False)
+
+
+def _integers(
+    x: Array, kernel: Array, mode: ModeLike, dtype: np.dtype[Any], backend: BackendName | None
+) -> Array:
+    """By transforms."""
+    length = math.prod(a + b - 1 for a, b in zip(x.shape, kernel.shape, strict=True))
+    bits = bits_of_transforms(x.size, kernel.size, length)
+
+    def convolve(part: Array, weights: Array, _: int) -> Array:
+        return fftconvolve(part, weights, mode, backend=backend)  # integers where no axis is transformed
+
+    if dtype.kind == "b":
+        return convolve(x, kernel, 0) > 0.5
+    return convolve_integers(x, kernel, 0, bits, dtype, convolve)
 
 
 def _direct(x: Array, kernel: Array, mode: str, backend: BackendName | None) -> Array:
@@ -125,9 +147,8 @@ def correlate(
     """
     x, kernel = read.two(in1, in2)
     if not x.ndim:
-        return np.asarray(x * np.conj(kernel))[()]
-    turned = np.flip(kernel)
-    return convolve(x, turned.conj() if turned.dtype.kind == "c" else turned, mode, method, backend=backend)
+        return np.asarray(x * read.conjugate(kernel))[()]
+    return convolve(x, np.flip(read.conjugate(kernel)), mode, method, backend=backend)
 
 
 def correlation_lags(in1_len: int, in2_len: int, mode: ModeLike = "full") -> Array:
@@ -198,12 +219,15 @@ def choose_conv_method(
     >>> signal.choose_conv_method(np.ones(5), np.ones(3))
     'direct'
     """
-    x, kernel = np.asarray(in1), np.asarray(in2)
+    x, kernel = read.array("in1", in1), read.array("in2", in2)
+    read.check_mode(mode)
     if measure:
         times = {name: _seconds(x, kernel, mode, name) for name in ("fft", "direct")}
         return ("fft" if times["fft"] < times["direct"] else "direct"), times
     kinds = x.dtype.kind, kernel.dtype.kind
-    if not x.size or not kernel.size or any(kind not in "biufc" for kind in kinds) or kinds == ("b", "b"):
+    if x.ndim != kernel.ndim or not x.size or not kernel.size:
+        return "direct"
+    if any(kind not in "biufc" for kind in kinds) or kinds == ("b", "b"):
         return "direct"
     if any(array.dtype.char in "gG" for array in (x, kernel)):
         return "direct"

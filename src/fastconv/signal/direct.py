@@ -1,7 +1,7 @@
 """The textbook sum of a convolution of two arrays, in any dtype, with any border, any part of the full result.
 
-Called by `convolve`, `correlate` and their two-dimensional kin. Floats and complex numbers are summed by the engine,
-integers as well where float64 holds every sum; all else, one product after the other in its own dtype.
+Called by `convolve`, `correlate` and their two-dimensional kin. Floats, complex numbers and integers are summed by the
+engine; all else, one product after the other in its own dtype.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -17,6 +17,7 @@ import numpy as np
 from fastconv.execution.memory import empty
 from fastconv.filtering import sums
 from fastconv.filtering.blocks import Reach, block, regions
+from fastconv.signal.integers import bits_of_sums, convolve_integers
 from fastconv.typing import Array, BackendName, PaddingMode, Precision
 
 
@@ -29,12 +30,13 @@ def convolve_part(
     fill: Any = 0,
     backend: BackendName | None = None,
     precision: Precision = "strict",
+    dtype: np.dtype[Any] | None = None,
 ) -> Array:
-    """What of the full convolution starts at `starts` and has that shape, in the dtype that both promote to.
+    """What of the full convolution starts at `starts` and has that shape.
 
-    `precision` is that of sums of floats.
+    `precision` is that of sums of floats; the dtype is the one that both promote to where none is given.
     """
-    dtype = np.result_type(x.dtype, kernel.dtype)
+    dtype = np.result_type(x.dtype, kernel.dtype) if dtype is None else dtype
     reaches = [
         Reach(taps - 1 - start, start, border) for taps, start in zip(kernel.shape, starts, strict=True)
     ]
@@ -43,27 +45,35 @@ def convolve_part(
     if dtype.kind == "b":
         _real(x, turned, reaches, fill, count := empty("signal", result.shape, np.dtype(np.float64)), backend)
         return np.asarray(count > 0.5)
-    if dtype.kind in "iu" and _held(x, turned, fill):
-        _real(x, turned, reaches, fill, result, backend)
-    elif dtype.char in "efd":
+    if dtype.kind in "iu":
+        return _integers(x, turned, reaches, fill, result, backend)
+    if dtype.char in "efd":
         wide = empty("signal", result.shape, np.dtype(np.float32)) if dtype.char == "e" else result
         _real(x, turned, reaches, fill, wide, backend, precision)
         if wide is not result:
             result[...] = wide
     elif dtype.char in "FD":
-        _complex(x, turned, reaches, fill, result, backend)
+        _complex(x, turned, reaches, fill, result, backend, precision)
     else:
         _products(x, turned, reaches, fill, result)
     return result
 
 
-def _held(x: Array, kernel: Array, fill: Any) -> bool:
-    """Whether float64 holds every sum of products of these integers."""
-    if not x.size or not kernel.size:
-        return True
-    largest = [max(-int(array.min()), int(array.max()), 0) for array in (x, kernel)]
-    count = min(x.size, kernel.size) if not fill else kernel.size
-    return max(largest[0], abs(int(fill))) * largest[1] * count < 2**53
+def _integers(
+    x: Array, kernel: Array, reaches: list[Reach], fill: Any, out: Array, backend: BackendName | None
+) -> Array:
+    """Every tap sees a pixel where there are some beyond the array."""
+    seen = any(reach.mode != "zeros" for reach in reaches) or bool(fill)
+    taps = kernel.size if seen else max(1, min(x.size, kernel.size))
+    total = empty("signal", out.shape, np.dtype(np.float64))
+
+    def convolve(part: Array, weights: Array, beyond: int) -> Array:
+        _real(part, weights, reaches, beyond, total, backend)
+        return total
+
+    bits = bits_of_sums(taps, kernel, out.shape, backend)
+    out[...] = convolve_integers(x, kernel, int(fill), bits, out.dtype, convolve)
+    return out
 
 
 def _real(
@@ -75,24 +85,22 @@ def _real(
     backend: BackendName | None,
     precision: Precision = "strict",
 ) -> None:
-    """Real sums, rounded towards nothing: those of integers are integers."""
     wide = np.ascontiguousarray(kernel, np.float64)
-    if out.dtype.kind not in "iu":
-        terms = partial(sums.terms_nd, wide)
-        sums.correlate(x, wide, reaches, float(fill), out, terms, backend=backend, precision=precision)
-        return
-    total = empty("signal", out.shape, np.dtype(np.float64))
-    sums.correlate(x, wide, reaches, float(fill), total, list, backend=backend)
-    np.rint(total, out=total)
-    out[...] = total.astype(np.uint64 if out.dtype == np.uint64 else np.int64)
+    terms = partial(sums.terms_nd, wide)
+    sums.correlate(x, wide, reaches, float(fill), out, terms, backend=backend, precision=precision)
 
 
 def _complex(
-    x: Array, kernel: Array, reaches: list[Reach], fill: Any, out: Array, backend: BackendName | None
+    x: Array,
+    kernel: Array,
+    reaches: list[Reach],
+    fill: Any,
+    out: Array,
+    backend: BackendName | None,
+    precision: Precision,
 ) -> None:
     """Four real convolutions, two where one operand is real."""
-    parts = out.real.dtype
-    scratch = empty("signal", out.shape, parts)
+    scratch = empty("signal", out.shape, out.real.dtype)
     for target, pairs in (
         (out.real, ((x.real, kernel.real, np.real(fill), 1), (x.imag, kernel.imag, np.imag(fill), -1))),
         (out.imag, ((x.real, kernel.imag, np.real(fill), 1), (x.imag, kernel.real, np.imag(fill), 1))),
@@ -103,12 +111,12 @@ def _complex(
                 continue
             if not np.iscomplexobj(x) and not beyond and not a.any():
                 continue
-            _real(a.astype(parts, copy=False), b, reaches, beyond, scratch, backend)
+            _real(a, b, reaches, beyond, scratch, backend, precision)
             (np.add if sign > 0 else np.subtract)(target, scratch, out=target)
 
 
 def _products(x: Array, kernel: Array, reaches: list[Reach], fill: Any, out: Array) -> None:
-    """One product after the other, in the dtype of `out`: integers wrap, objects do what they do."""
+    """One product after the other, in the dtype of `out`: objects do what they do."""
     kernel = kernel.astype(out.dtype)
     for region in regions(out.shape, [reach.extent for reach in reaches], out.dtype.itemsize):
         window = block(x, reaches, region, fill, out.dtype)

@@ -1,7 +1,8 @@
 """Convolution by Fourier transforms: `fftconvolve`, and in blocks `oaconvolve`.
 
-Real arrays whose smaller one is a kernel of moderate size go to the engine, which has its own transforms in tiles;
-the answer is the same.
+Arrays whose smaller one is a kernel of moderate size go to the engine, which has transforms in tiles of its own; the
+answer is the same. A NaN or an infinity reaches the windows that hold it, no others: transforms see 0 in its place, and
+what these windows give is NaN.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 
+from fastconv.backends import resolve
 from fastconv.caches import kept
-from fastconv.filtering.planes import has_transforms
 from fastconv.signal import operands as read
 from fastconv.signal.direct import convolve_part
 from fastconv.signal.operands import AxesLike, ModeLike
@@ -21,10 +23,13 @@ from fastconv.typing import Array, ArrayLike, BackendName, Precision
 
 __all__ = ["fftconvolve", "oaconvolve"]
 
-# Along each axis, by the number of axes: the largest kernel that the engine takes; without its transforms, the largest
-# of planes for which it is faster. Up to that it keeps outliers within the windows that hold them, by sums if need be.
+# Along each axis, by the number of axes: the largest kernel that the engine takes, which has transforms of its own.
 _ENGINE_TAPS = {1: 4096, 2: 1024}
-_DIRECT_TAPS = 128
+_STRICT_TAPS = (
+    128  # of two axes: up to that, rounding errors of an outlier stay within the windows that hold it
+)
+# Of more axes, and of backends without transforms: the weights for which sums are faster.
+_MOST_WEIGHTS = {"cython": 1000, "numba": 500, "numpy": 64}
 
 
 def fftconvolve(
@@ -55,7 +60,14 @@ def fftconvolve(
     Raises
     ------
     ValueError
-        If shapes, axes or the mode do not fit.
+        If shapes, axes or the mode do not fit, or elements are masked.
+
+    Notes
+    -----
+    A NaN or an infinity reaches the results whose window holds it, no others; where transforms are taken these are NaN.
+    An outlier raises the rounding errors of these results only where sums are taken: with the "cython" backend for
+    kernels of up to 128 pixels a side in two axes, 4096 in one, 1000 weights in more; elsewhere those of a tile, or of
+    the whole result.
 
     Examples
     --------
@@ -113,16 +125,50 @@ def _convolve(
         starts[axis], shape[axis] = read.part(mode, a.shape[axis], b.shape[axis])
     if mode == "same":
         _cut_to(a.shape, places, starts, shape)
+    cut = tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))
     if not places:
-        full = np.asarray(a * b)
+        return np.asarray(a * b)[cut].copy()
+    large, small = (a, b) if a.size >= b.size else (b, a)
+    dtype = np.result_type(_float_dtype(a), _float_dtype(b))
+    precision = _engine_precision(large, small, dtype, places, backend)
+    large, small = (x.astype(dtype) if x.dtype.kind == "O" else x for x in (large, small))
+    # Strict sums keep what is no number within its windows, but for that of a kernel, which meets the zeros beyond.
+    unknown = None if precision == "strict" else _unknown(large), _unknown(small)
+    large, small = _without(large, unknown[0]), _without(small, unknown[1])
+    if precision is not None:
+        result = convolve_part(large, small, starts, shape, backend=backend, precision=precision, dtype=dtype)
     else:
-        a, b = _floats(a), _floats(b)
-        large, small = (a, b) if a.size >= b.size else (b, a)
-        precision = _engine_precision(large, small, places, backend)
-        if precision is not None:
-            return convolve_part(large, small, starts, shape, backend=backend, precision=precision)
-        full = _overlap_add(large, small, places) if in_blocks else _spectral(a, b, places)
-    return full[tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))].copy()
+        a, b = large.astype(dtype, copy=False), small.astype(dtype, copy=False)
+        result = (_overlap_add if in_blocks else _spectral)(a, b, places)[cut].copy()
+    for mask, other in zip(unknown, (small, large), strict=True):
+        if mask is not None:
+            for axis, (start, size) in enumerate(zip(starts, shape, strict=True)):
+                taps = other.shape[axis] if axis in places else 1
+                if axis in places or mask.shape[axis] > 1:
+                    mask = _held_by_windows(mask, axis, taps, start, size)
+            np.copyto(result, np.nan, where=mask)
+    return result
+
+
+def _unknown(x: Array) -> Array | None:
+    """Where there is no number; None where there are numbers only."""
+    if x.dtype.kind not in "fc":
+        return None
+    finite = np.isfinite(x)
+    return None if finite.all() else ~finite
+
+
+def _without(x: Array, unknown: Array | None) -> Array:
+    return x if unknown is None else np.where(unknown, x.dtype.type(0), x)
+
+
+def _held_by_windows(mask: Array, axis: int, taps: int, start: int, size: int) -> Array:
+    """Which of the windows along an axis, from `start` of the full convolution on, hold something of the mask."""
+    zero = np.zeros_like(mask, np.intp, shape=[1 if i == axis else n for i, n in enumerate(mask.shape)])
+    count = np.concatenate([zero, np.cumsum(mask, axis)], axis)
+    last = np.arange(start + 1, start + size + 1)
+    first, last = (np.clip(ends, 0, mask.shape[axis]) for ends in (last - taps, last))
+    return np.asarray(count.take(last, axis) != count.take(first, axis))
 
 
 def _cut_to(wanted: tuple[int, ...], axes: list[int], starts: list[int], shape: list[int]) -> None:
@@ -132,25 +178,27 @@ def _cut_to(wanted: tuple[int, ...], axes: list[int], starts: list[int], shape: 
             starts[axis], shape[axis] = (shape[axis] - size) // 2, size
 
 
-def _floats(x: Array) -> Array:
+def _float_dtype(x: Array) -> np.dtype[Any]:
+    """That in which it is transformed."""
     if x.dtype.kind in "biuO":
-        return x.astype(np.float64)
-    return x.astype(np.float32) if x.dtype == np.float16 else x
+        return np.dtype(np.float64)
+    return np.dtype(np.float32) if x.dtype == np.float16 else x.dtype
 
 
 def _engine_precision(
-    large: Array, small: Array, axes: list[int], backend: BackendName | None
+    large: Array, small: Array, dtype: np.dtype[Any], axes: list[int], backend: BackendName | None
 ) -> Precision | None:
     """That which the engine is to have; None where it is not the one to ask."""
-    if large.dtype.char not in "fd" or small.dtype.char not in "fd" or len(axes) not in _ENGINE_TAPS:
+    if dtype.char not in "fdFD" or "O" in (large.dtype.kind, small.dtype.kind):
         return None
+    most = _ENGINE_TAPS.get(len(axes), large.size)
     for axis in range(large.ndim):
-        most = min(_ENGINE_TAPS[len(axes)], large.shape[axis]) if axis in axes else 1
-        if small.shape[axis] > most:
+        if small.shape[axis] > (min(most, large.shape[axis]) if axis in axes else 1):
             return None
-    if len(axes) == 1 or max(small.shape) <= _DIRECT_TAPS:
-        return "strict"
-    return "fast" if large.dtype == small.dtype and has_transforms(backend) else None
+    engine = resolve("filter", backend)
+    if len(axes) > 2 or "fft" not in engine.algorithms():
+        return "strict" if small.size <= _MOST_WEIGHTS[engine.name] else None
+    return "strict" if len(axes) == 1 or max(small.shape) <= _STRICT_TAPS else "fast"
 
 
 @kept()

@@ -9,8 +9,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, SupportsIndex, TypeAlias
 
-import numpy as np
-
+from fastconv.filtering.arguments import unmasked
 from fastconv.typing import Array, ArrayLike
 
 ModeLike: TypeAlias = Literal["full", "same", "valid"]
@@ -18,9 +17,19 @@ MethodLike: TypeAlias = Literal["auto", "direct", "fft"]
 AxesLike: TypeAlias = "SupportsIndex | Iterable[SupportsIndex] | None"
 
 
+def array(name: str, value: ArrayLike) -> Array:
+    """As NumPy reads it, without a mask that hides something."""
+    return unmasked(name, value, "or take fastconv.ndimage.convolve, which leaves masked pixels out")
+
+
+def conjugate(x: Array) -> Array:
+    """What is real stays what it is: NumPy's `conj` makes an int8 of bool."""
+    return x.conj() if x.dtype.kind == "c" else x
+
+
 def two(in1: ArrayLike, in2: ArrayLike, names: str = "in1 and in2") -> tuple[Array, Array]:
     """Both as arrays, with as many axes."""
-    a, b = np.asarray(in1), np.asarray(in2)
+    a, b = array("in1", in1), array("in2", in2)
     if a.ndim != b.ndim:
         raise ValueError(f"{names} should have the same dimensionality: they have {a.ndim} and {b.ndim} axes")
     return a, b

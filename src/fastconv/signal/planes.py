@@ -110,7 +110,7 @@ def correlate2d(
     swapped = read.wants_swap(mode, x.shape, kernel.shape)
     if swapped:
         x, kernel = kernel, x
-    kernel = np.flip(kernel.conj() if kernel.dtype.kind == "c" else kernel)
+    kernel = np.flip(read.conjugate(kernel))
     parts = [read.part(mode, size, taps) for size, taps in zip(x.shape, kernel.shape, strict=True)]
     if mode == "same":
         parts = [(taps // 2, size) for size, taps in zip(x.shape, kernel.shape, strict=True)]
@@ -119,7 +119,7 @@ def correlate2d(
 
 
 def _two(in1: ArrayLike, in2: ArrayLike, mode: object, name: str) -> tuple[Array, Array]:
-    x, kernel = np.asarray(in1), np.asarray(in2)
+    x, kernel = read.array("in1", in1), read.array("in2", in2)
     if x.ndim != 2 or kernel.ndim != 2:
         raise ValueError(f"{name} inputs must both be 2-D arrays: they have {x.ndim} and {kernel.ndim} axes")
     read.check_mode(mode)
@@ -143,7 +143,7 @@ def _bordered(
     border = _BORDERS[str(boundary)]
     fill = _fill(fillvalue, dtype) if border == "zeros" else 0  # as SciPy, which looks at it where it is seen
     starts, shape = [start for start, _ in parts], [max(size, 0) for _, size in parts]
-    if not x.size or not kernel.size:
+    if not kernel.size or not (x.size or fill):
         return np.zeros(shape, dtype)
     return convolve_part(x, kernel, starts, shape, border, fill, backend)
 
@@ -154,8 +154,15 @@ def _fill(value: complex | ArrayLike, dtype: np.dtype[Any]) -> Any:
         raise ValueError("`fillvalue` must be scalar or an array with one element.")
     if array.dtype.kind == "c" and dtype.kind != "c":
         raise ValueError(f"could not cast `fillvalue` directly to the output type {dtype}.")
-    if dtype.kind in "biu" and not np.all(np.isfinite(array.astype(np.complex128))):
-        raise ValueError(f"could not cast `fillvalue`, {echo(value)}, to the output type {dtype}.")
+    if dtype.kind in "biu":
+        try:
+            number = array.item()
+            whole = number if isinstance(number, int) else int(complex(number).real)
+            return dtype.type(whole)  # refuses what is out of range
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(
+                f"could not cast `fillvalue`, {echo(value)}, to the output type {dtype}."
+            ) from None
     with np.errstate(all="ignore"):
         return array.astype(dtype).reshape(())[()]
 
@@ -199,7 +206,7 @@ def sepfir2d(
            [1., 2., 1.],
            [0., 1., 3.]])
     """
-    x, row, column = np.asarray(input), np.asarray(hrow), np.asarray(hcol)
+    x, row, column = read.array("input", input), read.array("hrow", hrow), read.array("hcol", hcol)
     if x.ndim != 2 or row.ndim != 1 or column.ndim != 1:
         raise ValueError(
             "sepfir2d: input needs two axes, hrow and hcol one: "

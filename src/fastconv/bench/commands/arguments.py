@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +19,7 @@ from fastconv.bench.layers.networks import APART, NETWORKS, SINGLE_IMAGE, networ
 from fastconv.bench.layers.settings import Dtype, Mode, Settings
 from fastconv.bench.runners import peers
 from fastconv.bench.runners.backend import UNFOLD
+from fastconv.bench.runners.filters import LIBRARIES
 from fastconv.commands.error import CommandError
 from fastconv.commands.model_arguments import add_shape, whole
 from fastconv.settings.threads import MOST_THREADS
@@ -59,6 +60,7 @@ examples:
 
 networks: {", ".join(NETWORKS)}
 peers:    {", ".join(peers.PEERS)} (pip install ".[peers]")
+          with --filters: {", ".join(LIBRARIES)}
 
 Shapes are in the order of NCHW, whatever the layout: --x N,C,H,W and --w
 filters,channels per group,kH,kW (for conv_transpose2d channels,filters,kH,kW).
@@ -121,7 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--peers",
         metavar="NAMES",
-        type=_names("peer", (*peers.PEERS, "all", "none")),
+        type=_names("peer", (*dict.fromkeys((*peers.PEERS, *LIBRARIES)), "all", "none")),
         help="other libraries (default: all that are installed)",
     )
     how.add_argument(
@@ -299,6 +301,21 @@ def _batches(text: str) -> tuple[int, ...]:
     if min(values) < 1:
         raise argparse.ArgumentTypeError(f"needs at least 1 image, got {text!r}")
     return tuple(dict.fromkeys(values))
+
+
+def chosen_peers(arguments: argparse.Namespace, known: Collection[str]) -> Sequence[str] | None:
+    """The names that ``--peers`` gives, of those that can be measured here; None for all of these."""
+    names: Sequence[str] | None = arguments.peers
+    if names is not None and len(names) > 1 and {"all", "none"} & set(names):
+        raise CommandError(f"--peers is {','.join(names)}, but all and none stand alone")
+    if names is None or names == ("all",):
+        return None
+    if names == ("none",):
+        return ()
+    for name in names:
+        if name not in known:
+            raise CommandError(f"--peers has {name}, which cannot do this: choose from {', '.join(known)}")
+    return names
 
 
 def _names(what: str, known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:

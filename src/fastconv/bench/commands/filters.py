@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 import fastconv
+from fastconv.bench.commands.arguments import chosen_peers
 from fastconv.bench.measure.timer import Pace, Timer
-from fastconv.bench.runners.filters import Picture, calls_of, filter_names, libraries, pictures
+from fastconv.bench.runners.filters import LIBRARIES, Picture, calls_of, filter_names, libraries, pictures
 from fastconv.commands.error import CommandError
 from fastconv.commands.files import check_target, writing
 from fastconv.commands.printable import printable
@@ -56,22 +62,20 @@ def run_filter_bench(arguments: argparse.Namespace) -> int:
         check_target("--json", arguments.json)
     threads = arguments.threads or fastconv.get_num_threads()
     found, missing = libraries(threads)
-    wanted = None if arguments.peers in (None, ("all",)) else arguments.peers
+    wanted = chosen_peers(arguments, LIBRARIES)
     found = {name: module for name, module in found.items() if wanted is None or name in wanted}
+    chosen = [picture for picture in pictures() if arguments.filters in ("all", picture.size)]
     rows = []
-    with fastconv.num_threads(threads):
-        for picture in pictures():
-            if arguments.filters not in ("all", picture.size):
-                continue
+    with fastconv.num_threads(threads), _progress(sum(len(filter_names(each)) for each in chosen)) as show:
+        for picture in chosen:
             x = picture.pixels()
             for name in filter_names(picture):
-                _progress(f"{name}, {picture.dtype} {picture.colour}, {picture.size}")
+                show(f"{name}, {picture.dtype} {picture.colour}, {picture.size}")
                 calls = calls_of(name, x, found, threads)
                 for call in calls.values():
                     call()
                 samples = Timer(calls, _PACE).run()
                 rows.append(FilterRow(name, picture, {who: median(times) for who, times in samples.items()}))
-    _progress("")
     told = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "processor": processor_name(),
@@ -94,10 +98,20 @@ def _package(module: Any) -> Any:
     return sys.modules[module.__name__.partition(".")[0]]
 
 
-def _progress(text: str) -> None:
-    """On one line, for people who wait."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """What is shown on standard error of each of so many steps before it: a bar, or a line where it is no terminal."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        count = itertools.count(1)
+        yield lambda text: console.print(f"{next(count)} of {total}: {text}", soft_wrap=True)
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    # Drawn between the steps only: a thread that draws would be measured, too.
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        done = itertools.count()
+        yield lambda text: bar.update(task, completed=next(done), description=text, refresh=True)
 
 
 def _lines(told: dict[str, Any], rows: Sequence[FilterRow], names: Sequence[str]) -> Iterator[str]:

@@ -19,12 +19,14 @@ import numpy as np
 
 import fastconv
 from fastconv import backends
+from fastconv.bench.commands.arguments import chosen_peers
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.measure.timer import side_by_side
 from fastconv.bench.oracle.check import AGREEMENT
 from fastconv.bench.runners.apart import ApartRunner
 from fastconv.bench.runners.models import libraries, own_runner
 from fastconv.bench.runners.models.network import Found, ModelFile
+from fastconv.bench.runners.peers import PEERS
 from fastconv.bench.runners.runner import PreparedLayer
 from fastconv.commands.error import CommandError
 from fastconv.commands.files import check_target, writing
@@ -90,7 +92,7 @@ def run_model_bench(arguments: argparse.Namespace) -> int:
     model = open_model(arguments.model, names[0])
     arrays = random_inputs(model, input_shapes(model, arguments.shape))
     settings = Settings(threads=arguments.threads or fastconv.get_num_threads(), rounds=arguments.rounds)
-    peers, versions, missing = libraries(chosen_peers(arguments))
+    peers, versions, missing = libraries(chosen_peers(arguments, PEERS))
     runners = [*map(own_runner, names), *peers]
     try:
         path = str(arguments.model.resolve())
@@ -191,11 +193,6 @@ def chosen_backends(arguments: argparse.Namespace) -> Sequence[Any]:
     for name in names:
         backends.load(name)
     return tuple(names)
-
-
-def chosen_peers(arguments: argparse.Namespace) -> Sequence[str] | None:
-    names: Sequence[str] | None = arguments.peers
-    return None if names in (None, ("all",)) else () if names == ("none",) else names
 
 
 def show_progress(text: str) -> None:

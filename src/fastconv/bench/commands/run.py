@@ -18,7 +18,7 @@ from rich.text import Text
 
 import fastconv
 from fastconv import backends
-from fastconv.bench.commands.arguments import USUAL_STUDIES, chosen_layers
+from fastconv.bench.commands.arguments import USUAL_STUDIES, chosen_layers, chosen_peers
 from fastconv.bench.layers.layer import Layer
 from fastconv.bench.layers.settings import Settings
 from fastconv.bench.measure.results import ONE_LAYER, Results
@@ -37,6 +37,7 @@ from fastconv.bench.report.tables import (
     settings_lines,
 )
 from fastconv.bench.runners.backend import UNFOLD, BackendRunner
+from fastconv.bench.runners.peers import PEERS
 from fastconv.commands.error import CommandError
 from fastconv.commands.files import check_target, writing
 from fastconv.commands.printable import printable
@@ -94,7 +95,7 @@ def _measure(arguments: argparse.Namespace, console: Console) -> tuple[Results, 
         if arguments.operation is not None:
             _try(jobs[0].layer, names[0], settings)
         limits, warning = _limits(live, threads)
-        session = Session(settings, names, _peers(arguments), limits, _algorithms(arguments))
+        session = Session(settings, names, chosen_peers(arguments, PEERS), limits, _algorithms(arguments))
         session.results.warnings += map(printable, warning)
         bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -198,13 +199,6 @@ def _algorithms(arguments: argparse.Namespace) -> Sequence[str]:
         UNFOLD,
         *(name for name in fastconv.algorithms("cython") if name != "direct"),
     )  # which stands for others
-
-
-def _peers(arguments: argparse.Namespace) -> Sequence[str] | None:
-    names: Sequence[str] | None = arguments.peers
-    if names is not None and len(names) > 1 and {"all", "none"} & set(names):
-        raise CommandError(f"--peers is {','.join(names)}, but all and none stand alone")
-    return None if names in (None, ("all",)) else () if names == ("none",) else names
 
 
 def _try(layer: Layer, backend: BackendName, settings: Settings) -> None:

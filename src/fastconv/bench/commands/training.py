@@ -15,8 +15,10 @@ from functools import partial
 from typing import Any
 
 import fastconv
-from fastconv.bench.commands.model import OF_LAYERS, chosen_backends, chosen_peers, is_wrong, measured
+from fastconv.bench.commands.arguments import chosen_peers
+from fastconv.bench.commands.model import OF_LAYERS, chosen_backends, is_wrong, measured
 from fastconv.bench.layers.settings import Settings
+from fastconv.bench.runners.peers import PEERS
 from fastconv.bench.runners.training import NETWORKS, Asked, own_runner, pytorch_runner
 from fastconv.commands.error import CommandError
 from fastconv.commands.files import check_target, writing
@@ -52,7 +54,7 @@ def run_training_bench(arguments: argparse.Namespace) -> int:
         raise CommandError("--training knows the shapes of its networks: --shape is not for it")
     if arguments.json:
         check_target("--json", arguments.json)
-    own, peers = chosen_backends(arguments), chosen_peers(arguments)
+    own, peers = chosen_backends(arguments), chosen_peers(arguments, PEERS)
     settings = Settings(
         layout=arguments.layout,
         threads=arguments.threads or fastconv.get_num_threads(),
