@@ -16,6 +16,7 @@ import numpy as np
 
 import fastconv.backends.cython._engine as _engine
 from fastconv.execution.memory import empty
+from fastconv.graph.error import ModelError
 from fastconv.graph.graph import Graph, Node
 from fastconv.graph.interpreter import Interpreter, NodeStep
 from fastconv.graph.program import (  # noqa: F401  (they fill the table)
@@ -215,7 +216,7 @@ class _Memory:
             return
         array = np.require(array, requirements=["C", "A"])
         if has_room(value) and (value.shape != array.shape or value.dtype != array.dtype):
-            raise ValueError(
+            raise ModelError(
                 f"the value {value.name!r} is {array.dtype} {array.shape}, "
                 f"but its graph says {value.dtype} {value.shape}"
             )
