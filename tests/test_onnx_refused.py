@@ -370,3 +370,23 @@ def test_chains_are_cut_in_time_that_grows_with_their_length():
         return Counted.seen
 
     assert seen(800) < 2.5 * seen(400)
+
+
+@pytest.mark.parametrize("optimize", BOTH)
+def test_what_a_file_says_of_its_results_is_not_true(optimize):
+    """The steps' own types count; that the file lies is said."""
+    data = model([node("Relu", ["x"], ["y"])], {"x": (FLOAT, ["N", 3])}, {"y": (FLOAT, ["M", 4])})
+    result = None
+    try:
+        result = load(data, optimize=optimize)(np.ones((2, 3), np.float32))
+    except ModelError as error:
+        assert "y" in str(error)
+    assert result is None or result.shape == (2, 3)
+
+
+def test_a_permutation_of_other_axes_than_there_are():
+    """Of an input whose rank only the call shows, behind a node that keeps elements in their order."""
+    nodes = [node("Transpose", ["x"], ["a"], perm=[0, 3, 1, 2]), node("Flatten", ["a"], ["y"])]
+    loaded = load(model(nodes, {"x": (FLOAT, None)}, {"y": (FLOAT, None)}))
+    with pytest.raises(ModelError, match=r"graph.node\[0\]: Transpose"):
+        loaded(np.ones((1, 2, 1), np.float32))

@@ -107,6 +107,9 @@ def transposed_type(inputs: Sequence[Value | None], attributes: dict[str, Any]) 
     kernel: Any = shape[2:]
     if len(x.shape) != len(shape):
         raise ValueError(f"weights of {len(shape)} axes for {len(x.shape)} axes")
+    counts = x.shape[1], shape[0]
+    if all(isinstance(count, int) for count in counts) and counts[0] != counts[1]:
+        raise ValueError(f"{counts[0]} channels, but weights for {counts[1]}")
     windows, filters = Windows.of(kernel, attributes), shape[1]
     assert isinstance(filters, int)
     sizes: list[Size] = [None] * len(kernel)

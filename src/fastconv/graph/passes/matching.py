@@ -71,10 +71,12 @@ def integers(value: Value | None) -> list[int] | None:
 
 
 def order_of(node: Node | None) -> tuple[int, ...] | None:
-    """The permutation of a Transpose."""
+    """The permutation of a Transpose; None where it is not known, or none of its input's axes."""
     if node is None or node.operation != "Transpose" or node.inputs[0] is None:
         return None
     order, shape = node.attributes.get("perm"), node.inputs[0].shape
     if order is None:
         return None if shape is None else tuple(range(len(shape)))[::-1]
+    if shape is not None and len(shape) != len(order):
+        return None  # running says so
     return tuple(axis % len(order) for axis in order)

@@ -16,6 +16,7 @@ import numpy as np
 
 import fastconv.backends.cython._engine as _engine
 from fastconv.execution.memory import empty
+from fastconv.graph.error import ModelError
 from fastconv.graph.graph import Graph, Node
 from fastconv.graph.interpreter import Interpreter, NodeStep
 from fastconv.graph.program import (  # noqa: F401  (they fill the table)
@@ -219,7 +220,7 @@ class _Memory:
         value = self._places.values[root]
         fits = value.shape == array.shape and value.dtype == array.dtype
         if not fits and has_room(value):
-            raise ValueError(
+            raise ModelError(
                 f"the value {value.name!r} is {array.dtype} {array.shape}, "
                 f"but its graph says {value.dtype} {value.shape}"
             )

@@ -88,9 +88,11 @@ class Builder:
         self._node = node
         lowering = LOWERINGS.get(node.operation)
         values = [value for value in (*node.reads(), *node.outputs) if value is not None]
-        if lowering is None or not all(map(has_room, values)) or not _are_as_inferred(node):
+        if lowering is None or not all(map(has_room, values)):
             return False
         with errors_of(node):
+            if not _are_as_inferred(node):
+                return False
             for value in node.outputs:
                 if value is not None:
                     assert value.dtype is not None

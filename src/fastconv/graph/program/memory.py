@@ -7,6 +7,7 @@ parts of a concatenation lie in it. A group's root has the memory, and every oth
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from enum import Enum
 from math import prod
@@ -139,13 +140,14 @@ class Places:
         sizes = {root: -(-byte_count(self.values[root]) // _ALIGNMENT) * _ALIGNMENT for root in waiting}
         waiting.sort(key=lambda root: (-sizes[root], lives[root]))
         offsets: dict[int, int] = {}
+        living: defaultdict[int, set[int]] = defaultdict(set)  # of those that are placed, by time
         for root in waiting:
             first, last = lives[root]
-            taken = sorted(
-                (offsets[other], offsets[other] + sizes[other])
-                for other in offsets
-                if lives[other][0] <= last and first <= lives[other][1]
-            )
+            times = range(first, last + 1)
+            others = set().union(*(living[time] for time in times))
+            taken = sorted((offsets[other], offsets[other] + sizes[other]) for other in others)
+            for time in times:
+                living[time].add(root)
             at = 0
             for begin, end in taken:
                 if begin - at >= sizes[root]:

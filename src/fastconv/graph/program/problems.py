@@ -8,6 +8,7 @@ from typing import Any
 
 from fastconv.backends.cython import BACKEND
 from fastconv.execution.convolution import mixes_pixels
+from fastconv.graph.error import errors_of
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of, row
 from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
@@ -35,6 +36,11 @@ def activation(node: Node) -> Activation | None:
 def problem_of(node: Node, layout: Layout, algorithm: str | None = None) -> ConvProblem | None:
     """What a node of a convolution does, on images of that layout, and by that algorithm where one is given; None where
     the kernels cannot."""
+    with errors_of(node):
+        return _problem_of(node, layout, algorithm)
+
+
+def _problem_of(node: Node, layout: Layout, algorithm: str | None) -> ConvProblem | None:
     x, weight = node.inputs[0], node.inputs[1]
     assert x is not None
     assert weight is not None
