@@ -29,9 +29,11 @@ def add_convolution(
     out: int,
 ) -> None:
     """The step of a problem, whose weights are those of NCHW; `reads` are the image and the residual."""
+    problem = b.planned(problem, weight)
     shortcut = BACKEND.conv_shortcut(problem, function, problem.result_shape, once=False)
     known = None if bias is None else read_bias(problem.op, bias, problem.result_channels, problem.dtype)
-    b.add("conv", (shortcut, b.prepared(problem, weight), known), reads, out, work=BACKEND.work(problem))
+    what = shortcut, b.prepared(problem, weight), known
+    b.add("conv", what, reads, out, work=BACKEND.work(problem), problem=problem)
 
 
 @lowers("Conv", "ConvTranspose", "fastconv.Conv", "fastconv.ConvTranspose")

@@ -6,8 +6,6 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from fastconv.backends.cython import BACKEND
-from fastconv.execution.convolution import mixes_pixels
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of, row
 from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
@@ -47,8 +45,12 @@ def problem_of(node: Node, layout: Layout) -> ConvProblem | None:
     sizes, kernel = _sizes(x), _kernel(weight)
     shape = batch_shape(layout, *sizes[:2], sizes[2:])
     problem = options.problem(shape, weight_shape(layout, *kernel[:2], kernel[2:]), x.dtype, get_precision())
-    # A step in C does not look at its image first.
-    return replace(problem, algorithm="direct") if mixes_pixels(BACKEND, problem) else problem
+    return of_a_step(problem)
+
+
+def of_a_step(problem: ConvProblem) -> ConvProblem:
+    """The problem for a step in C, which does not look at its image first: strict ones are sums."""
+    return replace(problem, algorithm="direct") if problem.precision == "strict" else problem
 
 
 def _sizes(x: Value) -> Shape:
