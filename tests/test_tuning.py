@@ -12,7 +12,7 @@ from checks import normal, to_layout, weight_to_layout
 from conftest import skip_unless_available
 from fastconv import tuning
 from fastconv.tuning import choice, race
-from tuned import WEIGHT, X, content, conv_plan, image, predicted
+from tuned import X, content, conv_plan, image, predicted
 
 pytestmark = pytest.mark.usefixtures("tuning_file")
 
