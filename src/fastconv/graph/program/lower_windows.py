@@ -15,7 +15,7 @@ from fastconv.graph.program.problems import activation, image, problem_of
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import batch_shape
 from fastconv.problem.options import Activation
-from fastconv.problem.pooling import PoolProblem, Reducer, adaptive, sliding
+from fastconv.problem.pooling import PoolProblem, Reducer, adaptive, sliding, some_jump
 from fastconv.typing import Array
 
 
@@ -87,7 +87,9 @@ def pooling(b: Builder, node: Node) -> bool:
         return False
     windows, size = row(given_windows), image(shape)[2:]
     padding = windows.padding(size)
-    rules = {"count_padding": bool(attributes_of(node)["count_include_pad"])} if average else {}
+    rules = (
+        {"count_padding": bool(attributes_of(node)["count_include_pad"])} if average else {"may_jump": True}
+    )
     both = [
         sliding(
             node.operation, ("height", "width")[a], size[a], windows.kernel[a], windows.strides[a], padding[a],
@@ -95,6 +97,8 @@ def pooling(b: Builder, node: Node) -> bool:
         )
         for a in (0, 1)
     ]  # fmt: skip
+    if any(map(some_jump, both)):
+        return False
     return _pool(b, node, (both[0], both[1]), "sum" if average else "max")
 
 
