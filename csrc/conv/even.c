@@ -39,7 +39,7 @@ typedef struct {
     operands o;
     blocks_axis y, x_axis;
     int64_t each, bands; /* rows of blocks at a time, and how often that is for a part */
-    int summed;          /* are channels added up first? */
+    int summed, in_rows; /* are channels added up first? and the rows of blocks of what has one channel? */
     magnitudes *found;   /* in each band of each part */
 } even_job;
 
@@ -78,25 +78,48 @@ static double sum_of_block(const real *x, int64_t rows, int64_t row, int64_t pix
     return (double)sum_of_lanes(sums[0] + sums[1]);
 }
 
-/* The blocks in rows [from, to) of blocks. `x` has the rows of a part from `top` on. */
+/* The same of each number of a row of one-channel pixels by itself, to `sums`. */
+static void sum_rows(const real *x, int64_t rows, int64_t row, int64_t n, real *sums, vec scale, vec *most) {
+    for (int64_t i = 0; i < n; i += VL) {
+        vec sum = zero();
+        for (int64_t r = 0; r < rows; r++) {
+            vec a = absolute(load_up_to(x + r * row + i, n - i));
+            *most = at_least(a, *most), sum += a * scale;
+        }
+        store_up_to(sums + i, sum, n - i);
+    }
+}
+
+/* The blocks in rows [from, to) of blocks. `x` has the rows of a part from `top` on, of pixels of `run` numbers that
+ * are `pixel` apart; `sums` has room for a row of such of one. */
 static void look_at_blocks(const even_job *j, const real *x, int64_t top, int64_t from, int64_t to, int64_t pixel,
-                           int64_t run, vec scale, vec *most, magnitudes *found) {
+                           int64_t run, real *sums, vec scale, vec *most, magnitudes *found) {
+    const blocks_axis *ax = &j->x_axis;
     int64_t row = j->o.width * pixel, height, width, rows, columns;
+    double least = INFINITY, all = 0;
     for (int64_t fy = 0; fy < j->y.step; fy++) {
         int64_t end = min64(to, blocks_of(&j->y, fy, &height, &rows));
-        for (int64_t b = from; b < end; b++)
-            for (int64_t fx = 0; fx < j->x_axis.step; fx++) {
-                int64_t across = blocks_of(&j->x_axis, fx, &width, &columns);
-                int64_t y = fy + j->y.step * min64(b * height, rows - height) - top;
+        for (int64_t b = from; b < end; b++) {
+            const real *top_row = x + (fy + j->y.step * min64(b * height, rows - height) - top) * row;
+            if (sums) sum_rows(top_row, height, j->y.step * row, j->o.width, sums, scale, most);
+            for (int64_t fx = 0; fx < ax->step; fx++) {
+                int64_t across = blocks_of(ax, fx, &width, &columns);
+                double each = 1 / (double)(height * width * j->o.channels);
                 for (int64_t c = 0; c < across; c++) {
-                    int64_t first = fx + j->x_axis.step * min64(c * width, columns - width);
-                    double mean = sum_of_block(x + y * row + first * pixel, height, j->y.step * row, width,
-                                               j->x_axis.step * pixel, run, scale, most) /
-                                  (double)(height * width * j->o.channels);
-                    found->least = mean < found->least ? mean : found->least, found->sum += mean;
+                    int64_t first = fx + ax->step * min64(c * width, columns - width);
+                    double sum = 0;
+                    if (sums)
+                        for (int64_t i = 0; i < width; i++) sum += (double)sums[first + i * ax->step];
+                    else
+                        sum = sum_of_block(top_row + first * pixel, height, j->y.step * row, width, ax->step * pixel,
+                                           run, scale, most);
+                    sum *= each;
+                    least = sum < least ? sum : least, all += sum;
                 }
             }
+        }
     }
+    found->least = least, found->sum = all;
 }
 
 /* Adds the scaled magnitudes of n numbers of every channel of a part to `sums`. */
@@ -134,16 +157,15 @@ static int even_work(const void *context, int64_t begin, int64_t end) {
         vec most = zero(), ignored = zero();
         int status = fc_called_off();
         if (status) return status;
-        *found = (magnitudes){0, INFINITY, 0};
+        int64_t n = j->summed ? (bottom - top) * o->width : 0;
+        real *sums = j->in_rows ? fc_workspace(FC_OWN, (size_t)(n + o->width) * sizeof(real)) : NULL;
+        if (j->in_rows && !sums) return FC_NO_MEMORY;
         if (j->summed) {
-            int64_t n = (bottom - top) * o->width;
-            real *sums = fc_workspace(FC_OWN, (size_t)n * sizeof(real));
-            if (!sums) return FC_NO_MEMORY;
             add_channels(j, x, n, sums, &most);
-            look_at_blocks(j, sums, top, from, to, 1, 1, splat(1), &ignored, found);
+            look_at_blocks(j, sums, top, from, to, 1, 1, sums + n, splat(1), &ignored, found);
         } else {
             int64_t run = o->nhwc ? o->channels : 1;
-            look_at_blocks(j, x, top, from, to, o->x_pixel, run, splat(SCALE), &most, found);
+            look_at_blocks(j, x, top, from, to, o->x_pixel, run, sums, splat(SCALE), &most, found);
         }
         real largest = 0;
         for (int l = 0; l < VL; l++) largest = most[l] > largest ? most[l] : largest;
@@ -157,9 +179,11 @@ int FC_NAME(is_even)(const fc_conv *p, const void *x, double far, int threads) {
     j.y = blocks_along(j.o.height, p->kernel_h, p->dilation_h, p->stride_h, p->transposed);
     j.x_axis = blocks_along(j.o.width, p->kernel_w, p->dilation_w, p->stride_w, p->transposed);
     j.summed = !j.o.nhwc && j.o.channels > 1;
+    j.in_rows = j.summed || j.o.x_pixel == 1;
     int64_t parts = j.o.batch * j.o.groups, in_a_row = j.y.step * j.y.block * j.o.width;
     int64_t count = ceil_div(ceil_div(j.o.height, j.y.step), j.y.block);
     j.each = max64(1, BAND_BYTES / ((int64_t)sizeof(real) * in_a_row * (j.summed ? 1 : j.o.channels)));
+    j.bands = ceil_div(count, j.each), j.each = ceil_div(count, j.bands);
     j.bands = ceil_div(count, j.each);
     int64_t tasks = parts * j.bands;
     j.found = fc_workspace(FC_SHARED, (size_t)tasks * sizeof(magnitudes));
