@@ -127,17 +127,21 @@ double fc_conv_flops(const fc_conv *p, int kernel) {
     return kernel_of(p, kernel)->flops ? kernel_of(p, kernel)->flops(p) : 0;
 }
 
-/* The number of threads has no say: results must not depend on it. */
-int fc_conv_choose(const fc_conv *p) {
+/* The cheapest of `count` kernels that accept a problem. The number of threads has no say: results must not depend on
+ * it. */
+static int cheapest(const fc_conv *p, int count, int (*accepts)(const fc_conv *p, int kernel),
+                    double (*cost)(const fc_conv *p, int kernel)) {
     int best = -1;
     double least = 0;
-    for (int k = 0; k < fc_conv_kernel_count(); k++) {
-        if (!fc_conv_accepts(p, k)) continue;
-        double cost = fc_conv_cost(p, k);
-        if (best < 0 || cost < least) best = k, least = cost;
+    for (int k = 0; k < count; k++) {
+        if (!accepts(p, k)) continue;
+        double own = cost(p, k);
+        if (best < 0 || own < least) best = k, least = own;
     }
     return best;
 }
+
+int fc_conv_choose(const fc_conv *p) { return cheapest(p, fc_conv_kernel_count(), fc_conv_accepts, fc_conv_cost); }
 
 size_t fc_conv_weight_bytes(const fc_conv *p, int kernel) { return kernel_of(p, kernel)->weight_bytes(p); }
 
@@ -199,14 +203,7 @@ int fc_gradient_accepts(const fc_conv *p, int kernel) {
 double fc_gradient_cost(const fc_conv *p, int kernel) { return gradient_of(p, kernel)->cost(p); }
 
 int fc_gradient_choose(const fc_conv *p) {
-    int best = -1;
-    double least = 0;
-    for (int k = 0; k < fc_gradient_count(); k++) {
-        if (!fc_gradient_accepts(p, k)) continue;
-        double cost = fc_gradient_cost(p, k);
-        if (best < 0 || cost < least) best = k, least = cost;
-    }
-    return best;
+    return cheapest(p, fc_gradient_count(), fc_gradient_accepts, fc_gradient_cost);
 }
 
 int fc_gradient_run(const fc_conv *p, int kernel, const void *x, const void *gradient, void *weights, void *bias,

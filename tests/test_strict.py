@@ -7,7 +7,8 @@ import fastconv
 import fastconv.nn as nn
 from checks import from_layout, normal, to_layout, unless_refused, weight_to_layout
 from fastconv import grad
-from fastconv.execution.convolution import FAR_APART, is_even
+from fastconv.execution.convolution import FAR_APART
+from fastconv.problem.convolution import ConvOptions
 
 # Where transforms are chosen: Winograd's tiles of two and three pixels, and Fourier's.
 LAYERS = {
@@ -111,40 +112,158 @@ def test_networks_confine_it(backend, number):
     check(actual, even, held, number)
 
 
-def test_what_is_even(backend, dtype):
-    engine = fastconv.backends.resolve("test", None)
-    x = normal((3, 50, 701), dtype=dtype)
-    for even in (
-        x,
-        x * 1e30,
-        x / 1e30,
-        np.zeros_like(x),
-        np.ones(1, dtype),
-        np.where(np.arange(701) % 2, x, 0),
-    ):
-        assert is_even(engine, even)
-    for number in (*NUMBERS, -1e8, np.finfo(dtype).max):
-        for size in (2, 7, 100_000):
-            for place in (0, 1, size // 2, size - 1):
-                one = np.ones(size, dtype)
-                one[place] = number
-                assert not is_even(engine, one), (number, size, place)
-    assert not is_even(engine, np.array([0, 1], dtype))  # the others are nothing
-    assert not is_even(engine, np.full(1, np.nan, dtype))
-    assert is_even(engine, np.full(100_000, np.finfo(dtype).max / 2))
+# ---- clusters ----
+
+CLUSTERS = {
+    "columns": np.s_[..., :2],
+    "rows": np.s_[..., -3:, :],
+    "corner": np.s_[..., :5, -4:],
+    "spots": np.s_[..., ::9, ::8],
+    "one channel": np.s_[:, 2, :, 7:9],
+    "one image": np.s_[0],
+    "columns of one image": np.s_[1, ..., :2],
+    "all but columns": np.s_[..., 6:],
+}
+CLUSTERED = {
+    "3x3": ((2, 64, 29, 30), (64, 64, 3, 3), {"padding": 1}),
+    "3x3, dilated": ((2, 32, 29, 30), (64, 32, 3, 3), {"padding": 2, "dilation": 2}),
+    "groups": ((2, 64, 24, 26), (64, 32, 3, 3), {"padding": 1, "groups": 2}),
+    "9x9": ((2, 4, 60, 61), (3, 4, 9, 9), {"padding": 4}),
+    "depthwise 17x17": ((2, 3, 60, 61), (3, 1, 17, 17), {"padding": 8, "groups": 3}),
+}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_even_is_the_same_in_any_order_of_the_axes_and_with_any_number_of_threads(backend, dtype):
-    """Just below and just above what is far, in arrays of more than one share."""
-    engine, far = fastconv.backends.resolve("test", None), FAR_APART[np.dtype(dtype)]
-    x = np.abs(normal((2, 3, 300, 171), dtype=dtype)) + 1
-    at = (1, 2, 299, 170)
-    x[at] = 0
-    mean = x.sum(dtype=np.float64) / (x.size - 1)
-    for factor in (0.99, 1.01):
-        x[at] = factor * far * mean
-        for view in (x, x.transpose(0, 2, 3, 1), x.T, x[:, ::-1], np.repeat(x, 2, axis=3)[..., ::2]):
-            for threads in (1, 2, 3):
-                with fastconv.num_threads(threads):
-                    assert is_even(engine, view) == (factor < 1)
+@pytest.mark.parametrize("rest", [1.0, 0.0])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("name", CLUSTERED)
+def test_clusters_are_confined(backend, layout, dtype, name, cluster, rest):
+    """Beside them there are ordinary numbers, or zeros: windows that hold none of a cluster see nothing of it."""
+    x_shape, weight_shape, options = CLUSTERED[name]
+    factor = 1e6 if dtype == "float32" else 1e13
+    x = np.full(x_shape, rest)
+    x[CLUSTERS[cluster]] = factor
+    x = (x * normal(x_shape)).astype(dtype)
+    weight = normal(weight_shape, 1, dtype=dtype)
+    exact = fastconv.conv2d(np.float64(x), np.float64(weight), **options, backend="numpy")
+    scale = fastconv.conv2d(np.abs(x), np.abs(weight), **options, backend="numpy", algorithm="direct")
+    ours, ours_x = weight_to_layout(weight, layout), to_layout(x, layout)
+    options = {**options, "layout": layout, "precision": "strict"}
+    plan = fastconv.plan_conv2d(ours, **options)
+    calls = [lambda a=a: unless_refused(fastconv.conv2d, ours_x, ours, **options, algorithm=a) for a in (
+        None, *(a for a in fastconv.algorithms() if a.startswith(("winograd", "fft")))
+    )]  # fmt: skip
+    # Where the rest of the image is as large throughout, a transform may be taken.
+    for call in (*calls, lambda: plan(ours_x), lambda: plan(ours_x)):
+        actual = call()
+        if actual is not None:
+            off = np.abs(from_layout(actual, layout) - exact)
+            assert np.all(off <= 40 * np.finfo(dtype).eps * scale)
+
+
+def test_clusters_in_gradients_are_confined(backend, layout):
+    slope, weight = normal((1, 64, 30, 29), dtype="float32"), normal((64, 64, 3, 3), 1, dtype="float32")
+    slope[..., :2] *= 1e6
+    shape, ours = to_layout(slope, layout).shape, weight_to_layout(weight, layout)
+    options = {"padding": 1, "layout": layout}
+    exact = grad.conv2d_input(shape, np.float64(ours), np.float64(to_layout(slope, layout)), **options)
+    for _ in range(2):
+        actual = grad.conv2d_input(shape, ours, to_layout(slope, layout), **options, precision="strict")
+        assert np.abs(from_layout(actual - exact, layout))[..., 3:].max() < 1e-3
+
+
+# ---- what is even ----
+
+
+def problem_of(shape, weight, layout, dtype, transposed=False, **options):
+    """The problem of images of a shape, which is that of NCHW."""
+    given = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, **options}
+    if transposed:
+        given["output_padding"] = 0
+    options = ConvOptions.read("test", **given, layout=layout)
+    shape, kernel = (
+        to_layout(np.empty(shape), layout).shape,
+        weight_to_layout(np.empty(weight), layout).shape,
+    )
+    return options.problem(shape, kernel, np.dtype(dtype), "strict")
+
+
+def least_block(x, groups, taps, step):
+    """The largest number over the least mean of a block, by definition; the worst of all images and groups."""
+    worst = 0.0
+    for part in np.abs(np.float64(x)).reshape(len(x) * groups, -1, *x.shape[2:]):
+        means = []
+        for fy, fx in np.ndindex(*(min(s, n) for s, n in zip(step, part.shape[1:], strict=True))):
+            phase = part[:, fy :: step[0], fx :: step[1]]
+            block = [min((k + 1) // 2, n) for k, n in zip(taps, phase.shape[1:], strict=True)]
+            starts = [
+                {min(i, n - b) for i in range(0, n, b)} for b, n in zip(block, phase.shape[1:], strict=True)
+            ]
+            means += [
+                phase[:, y : y + block[0], x : x + block[1]].mean() for y in starts[0] for x in starts[1]
+            ]
+        worst = max(worst, part.max() / min(means))
+    return worst
+
+
+EVEN = {
+    "3x3": ((3, 5, 33, 17), (4, 5, 3, 3), {}, (3, 3), (1, 1)),
+    "few pixels": ((2, 70, 3, 2), (4, 70, 7, 7), {"padding": 3}, (7, 7), (1, 1)),
+    "one channel": ((2, 1, 150, 99), (1, 1, 9, 8), {"padding": "same"}, (9, 8), (1, 1)),
+    "many rows": ((1, 20, 301, 40), (2, 20, 4, 2), {"stride": 2}, (4, 2), (1, 1)),
+    "dilation": ((1, 18, 31, 34), (2, 18, 3, 5), {"dilation": (4, 3)}, (3, 5), (4, 3)),
+    "groups": ((2, 12, 20, 33), (12, 4, 5, 5), {"groups": 3}, (5, 5), (1, 1)),
+    "depthwise": ((2, 3, 40, 51), (3, 1, 7, 7), {"groups": 3}, (7, 7), (1, 1)),
+    "transposed": ((2, 6, 20, 21), (6, 4, 8, 7), {"stride": (2, 1)}, (4, 7), (1, 1)),
+    "transposed, dilated": ((1, 6, 20, 21), (6, 4, 6, 6), {"stride": (2, 3), "dilation": (4, 2)}, (6, 2), (2, 2)),
+}  # fmt: skip
+
+
+def engine_of(backend):
+    if backend != "cython":
+        pytest.skip("takes no transforms")
+    return fastconv.backends.load("cython")
+
+
+@pytest.mark.parametrize("name", EVEN)
+def test_even_is_what_the_definition_says(backend, layout, dtype, name):
+    """Just below and just above what is far, with any number of threads."""
+    engine = engine_of(backend)
+    shape, weight, options, taps, step = EVEN[name]
+    problem = problem_of(shape, weight, layout, dtype, "transposed" in name, **options)
+    rng = np.random.default_rng(3)
+    for place in np.ndindex(2, 2):
+        x = (rng.random(shape) + 0.1).astype(dtype)
+        x[..., -4:, -3:] *= (0.01, 1)[place[0]]
+        x[:1, ..., :2, :] *= (0.02, 1)[place[1]]
+        x[tuple(rng.integers(0, shape))] *= 50
+        far = least_block(x, problem.groups, taps, step)
+        for threads in (1, 2, 3):
+            with fastconv.num_threads(threads):
+                assert not engine.is_even(problem, to_layout(x, layout), 0.999 * far)
+                assert engine.is_even(problem, to_layout(x, layout), 1.001 * far)
+
+
+def test_what_is_even(backend, layout, dtype):
+    engine = engine_of(backend)
+    shape = 2, 8, 40, 51
+    problem = problem_of(shape, (8, 8, 3, 3), layout, dtype)
+
+    def is_even(x):
+        return engine.is_even(problem, to_layout(x.astype(dtype), layout), FAR_APART[np.dtype(dtype)])
+
+    x = normal(shape, dtype=dtype)
+    most = np.finfo(dtype).max
+    for even in (x, x * 1e30, x / 1e30, np.maximum(x, 0), 0 * x, 0 * x + 1, 0 * x + most / 2):
+        assert is_even(even)
+    for number in (*NUMBERS, -1e8, most):
+        for place in ((0, 0, 0, 0), (1, 7, 39, 50), (0, 3, 20, 49), (1, 0, 39, 0)):
+            one = np.ones(shape, dtype)
+            one[place] = number
+            assert not is_even(one), (number, place)
+    for part in (np.s_[0, :, 4:9, 3:8], np.s_[..., :2], np.s_[1, :, -2:, -2:]):
+        some = x.copy()
+        some[part] = 0
+        assert not is_even(some)
+    apart = x.copy()
+    apart[0] *= 1e-7 if dtype == "float32" else 1e-14  # another image is nobody's window
+    assert is_even(apart)

@@ -12,7 +12,7 @@ from checks import normal, to_layout, weight_to_layout
 from conftest import skip_unless_available
 from fastconv import tuning
 from fastconv.tuning import choice, race
-from tuned import WEIGHT, X, content, conv_plan, image, predicted
+from tuned import X, content, conv_plan, image, predicted
 
 pytestmark = pytest.mark.usefixtures("tuning_file")
 
@@ -100,12 +100,16 @@ def test_a_given_algorithm_leaves_less_to_choose(races):
 
 
 @pytest.mark.parametrize("name", ["numba", "numpy"])
-def test_backends_with_one_algorithm_have_nothing_to_choose(name, races, tuning_file):
+@pytest.mark.parametrize("kind", PLANS)
+def test_backends_with_one_algorithm_cannot_be_tuned(name, kind, races, tuning_file):
     skip_unless_available(name)
-    x, weight = image(), normal(WEIGHT, dtype=np.float32)
-    plan = fastconv.plan_conv2d(weight, padding=1, tune=True, backend=name, input_shape=X)
-    np.testing.assert_array_equal(plan(x), fastconv.plan_conv2d(weight, padding=1, backend=name)(x))
-    assert plan.explain().splitlines()[-1] == "tune: not measured: there is nothing to choose"
+    make, shape, options = PLANS[kind]
+    words = f"{make.__name__}: tune is True, but the {name} backend has one algorithm"
+    with pytest.raises(ValueError, match=words):
+        make(normal(shape), tune=True, backend=name, **options)
+    with fastconv.use_backend(name), pytest.raises(ValueError, match=words):
+        make(normal(shape), tune=True, **options)
+    make(normal(shape), tune=False, backend=name, **options)
     assert not races.entrants
     assert not tuning_file.exists()
 

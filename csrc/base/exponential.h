@@ -96,8 +96,6 @@ vec polynomial(const real *series, const int count, vec x) {
 #define POLYNOMIAL(series, x) polynomial(series, sizeof(series) / sizeof *(series), x)
 
 INLINE
-vec absolute(vec x) { return (vec)((lanes)x & ~(lanes)splat((real)-0.0)); }
-INLINE
 vec with_sign(vec size, vec x) { return (vec)((lanes)size | ((lanes)x & (lanes)splat((real)-0.0))); }
 
 /* For x - coarse - fine - least: gives exp(r) - 1, and 2^(n + scale) in `power`; `near` is about that number, and

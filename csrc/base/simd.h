@@ -71,6 +71,9 @@ vec zero(void) { return (vec){0}; }
 INLINE
 vec choose(lanes condition, vec yes, vec no) { return (vec)((condition & (lanes)yes) | (~condition & (lanes)no)); }
 
+INLINE
+vec absolute(vec x) { return (vec)((lanes)x & ~(lanes)splat((real)-0.0)); }
+
 /* The larger, or the smaller; what is not a number stays, and so does a zero's sign. */
 INLINE
 vec at_least(vec x, vec low) {

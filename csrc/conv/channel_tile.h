@@ -2,8 +2,8 @@
  * and winograd.h; the kernels for the gradient of weights have blocks of the same width.
  *
  * Register tile: MR pixels x NV vectors of channels (AVX-512: 14 x 32 floats). Every step of the reduction over (tap,
- * channel) broadcasts MR pixels and multiplies them with NV vectors of weights, [tap][channel][NR]. No partial sum
- * leaves the registers. */
+ * channel) broadcasts MR pixels and multiplies them with NV vectors of weights, [tap][channel][NR]. Sums stay in the
+ * registers to the end of it; where a caller splits it, they go on from memory once for each part (`goes_on`). */
 #ifndef FC_CHANNEL_TILE_H
 #define FC_CHANNEL_TILE_H
 

@@ -430,5 +430,12 @@ static int64_t weight_form(const fc_conv *given) {
     return by_planes(&plain);
 }
 
-const fc_conv_kernel FC_NAME(depthwise) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all,
-                                           NULL,    NULL, NULL,         weight_form};
+const fc_conv_kernel FC_NAME(depthwise) = {
+    .accepts = accepts,
+    .cost = cost,
+    .weight_bytes = weight_bytes,
+    .workspace_bytes = workspace_bytes,
+    .prepare = prepare,
+    .run = run_all,
+    .weight_form = weight_form,
+};

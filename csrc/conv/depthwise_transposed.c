@@ -338,4 +338,10 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
 }
 
 const fc_conv_kernel FC_NAME(depthwise_transposed) = {
-    accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL, NULL, NULL, NULL};
+    .accepts = accepts,
+    .cost = cost,
+    .weight_bytes = weight_bytes,
+    .workspace_bytes = workspace_bytes,
+    .prepare = prepare,
+    .run = run_all,
+};

@@ -152,5 +152,12 @@ static int run_once(const fc_conv *p, const void *x, const void *weight, void *p
     return family_run_once(&channels, p, x, weight, packed, e, out, all_cycles(p, cost), threads);
 }
 
-const fc_conv_kernel FC_NAME(direct_channels) = {accepts,  cost, weight_bytes, workspace_bytes, prepare, run_all, NULL,
-                                                 run_once, NULL, NULL};
+const fc_conv_kernel FC_NAME(direct_channels) = {
+    .accepts = accepts,
+    .cost = cost,
+    .weight_bytes = weight_bytes,
+    .workspace_bytes = workspace_bytes,
+    .prepare = prepare,
+    .run = run_all,
+    .run_once = run_once,
+};

@@ -165,5 +165,10 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
     return fc_parallel(ceil_div(o.batch, j.images) * o.groups * j.blocks, all_cycles(p, cost), threads, do_blocks, &j);
 }
 
-const fc_conv_kernel FC_NAME(dot_products) = {accepts, cost, weight_bytes, workspace_bytes, NULL, run, NULL,
-                                              NULL,    NULL, NULL};
+const fc_conv_kernel FC_NAME(dot_products) = {
+    .accepts = accepts,
+    .cost = cost,
+    .weight_bytes = weight_bytes,
+    .workspace_bytes = workspace_bytes,
+    .run = run,
+};

@@ -449,5 +449,14 @@ static double error(const fc_conv *p) {
     return 1.3 * (transforms + sqrt((double)(w.reduction - 1) / 6)) / sqrt(terms / 6);
 }
 
-const fc_conv_kernel FC_NAME(fft) = {accepts, cost,  weight_bytes, workspace_bytes, prepare,
-                                     run,     error, NULL,         flops,           weight_form};
+const fc_conv_kernel FC_NAME(fft) = {
+    .accepts = accepts,
+    .cost = cost,
+    .weight_bytes = weight_bytes,
+    .workspace_bytes = workspace_bytes,
+    .prepare = prepare,
+    .run = run,
+    .error = error,
+    .flops = flops,
+    .weight_form = weight_form,
+};

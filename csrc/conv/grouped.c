@@ -89,5 +89,11 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
     return run_nhwc(&j, cycles, fc_worth(cycles, threads));
 }
 
-const fc_conv_kernel FC_NAME(grouped) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run_all, NULL,
-                                         NULL,    NULL, NULL};
+const fc_conv_kernel FC_NAME(grouped) = {
+    .accepts = accepts,
+    .cost = cost,
+    .weight_bytes = weight_bytes,
+    .workspace_bytes = workspace_bytes,
+    .prepare = prepare,
+    .run = run_all,
+};

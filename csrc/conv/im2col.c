@@ -178,7 +178,7 @@ static int64_t elements_before(int64_t kernel, int64_t phases, int64_t phase) {
 }
 
 /* The weights of a grid and group, in the order of direct.h: grid after grid, group after group, block after block. */
-static const real *weights_of(const job *j, const grid *g, int64_t group) {
+static const real *group_weights(const job *j, const grid *g, int64_t group) {
     const fc_conv *p = j->p;
     const operands *o = j->o;
     int64_t padded = round_up(o->filters, VL), before = 0;
@@ -194,7 +194,7 @@ static int multiply_panel(const job *j, const grid *g, int64_t group, int64_t fi
     static const int64_t nowhere[1] = {0};
     const operands *o = j->o;
     int64_t all = o->channels * grid_taps(g), tiles = ceil_div(count, MR);
-    const real *weights = weights_of(j, g, group);
+    const real *weights = group_weights(j, g, group);
     for (int64_t block = low; block < high; block++) {
         int64_t width = channel_block_width(o, block);
         channel_tile t = {.weights = weights + block * NR * all + from * width,
@@ -310,5 +310,11 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
     return fc_parallel(tasks, cycles, threads, do_panels, &j);
 }
 
-const fc_conv_kernel FC_NAME(im2col) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run, NULL,
-                                        NULL,    NULL, NULL};
+const fc_conv_kernel FC_NAME(im2col) = {
+    .accepts = accepts,
+    .cost = cost,
+    .weight_bytes = weight_bytes,
+    .workspace_bytes = workspace_bytes,
+    .prepare = prepare,
+    .run = run,
+};

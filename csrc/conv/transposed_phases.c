@@ -276,5 +276,11 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
     return fc_parallel(w.o.batch * w.rows * w.parts, all_cycles(p, cost), threads, work, &j);
 }
 
-const fc_conv_kernel FC_NAME(transposed_phases) = {accepts, cost, weight_bytes, workspace_bytes, prepare, run, NULL,
-                                                   NULL,    NULL, NULL};
+const fc_conv_kernel FC_NAME(transposed_phases) = {
+    .accepts = accepts,
+    .cost = cost,
+    .weight_bytes = weight_bytes,
+    .workspace_bytes = workspace_bytes,
+    .prepare = prepare,
+    .run = run,
+};

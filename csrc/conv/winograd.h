@@ -401,7 +401,7 @@ static size_t workspace_bytes(const fc_conv *p, int threads) {
     return most;
 }
 
-static weights_job weights_of(const fc_conv *p, const operands *o, const void *weight, void *packed) {
+static weights_job preparation_of(const fc_conv *p, const operands *o, const void *weight, void *packed) {
     weights_job j = {.o = o, .kernel_h = p->kernel_h, .kernel_w = p->kernel_w, .weight = weight, .packed = packed};
     set_transforms(j.transforms);
     return j;
@@ -415,7 +415,7 @@ static int prepare_grid(const weights_job *j, int threads) {
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
     operands o = operands_of(p);
-    weights_job j = weights_of(p, &o, weight, packed);
+    weights_job j = preparation_of(p, &o, weight, packed);
     grid g;
     tiling w;
     int status = 0;
@@ -434,7 +434,7 @@ static NOINLINE int run_grids(const fc_conv *p, const void *x, const void *weigh
     operands o = operands_of(p);
     double cycles = all_cycles(p, cost);
     int worth = fc_worth(cycles, threads);
-    weights_job unpacked = weights_of(p, &o, weight, packed);
+    weights_job unpacked = preparation_of(p, &o, weight, packed);
     grid g;
     tiling w;
     int status = 0;

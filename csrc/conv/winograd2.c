@@ -4,5 +4,14 @@
 #include "conv/kernel.h"
 #include "conv/winograd.h"
 
-const fc_conv_kernel FC_NAME(winograd2) = {accepts, cost,  weight_bytes, workspace_bytes, prepare,
-                                           run_all, error, run_once,     flops,           NULL};
+const fc_conv_kernel FC_NAME(winograd2) = {
+    .accepts = accepts,
+    .cost = cost,
+    .weight_bytes = weight_bytes,
+    .workspace_bytes = workspace_bytes,
+    .prepare = prepare,
+    .run = run_all,
+    .error = error,
+    .run_once = run_once,
+    .flops = flops,
+};

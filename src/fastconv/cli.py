@@ -34,7 +34,7 @@ examples:
   fastconv bench                         times, beside other libraries
   fastconv bench --model MODEL.onnx      a whole network's
   fastconv bench --network resnet50 --html report.html
-  fastconv tune --network resnet50       measure which kernels are fastest, for plans
+  fastconv tune MODEL.onnx               measure which of its kernels are fastest
   fastconv info                          version, build, processor, backends
   fastconv info --measure                peaks of arithmetic and bandwidths of this machine
 
@@ -300,7 +300,7 @@ COMMANDS = {
     ),
     "bench": Command("time layers or a model, beside other libraries", _add_bench, _with_extra),
     "tune": Command(
-        "measure which kernels are fastest for layers, and remember it for plans", _add_tune, _with_extra
+        "measure which kernels are fastest for layers or a model, and remember it", _add_tune, _with_extra
     ),
     "info": Command(
         "print version, build, processor, threads, backends and the machine's measured limits",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, overload
 
 import numpy as np
@@ -17,7 +18,7 @@ from fastconv.execution.known_calls import Given, remember
 from fastconv.execution.memory import check_memory, empty, memory_errors
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
-from fastconv.problem.layout import channel_axis, check_layout, plane_size
+from fastconv.problem.layout import channel_axis, check_layout, plane_size, spatial_axes
 from fastconv.problem.pooling import PoolProblem, Reducer, SlidingWindows, Windows, axis_padding, sliding
 from fastconv.typing import Array, ArrayLike, BackendName, Indices, Layout, PaddingLike, PairLike
 
@@ -92,6 +93,25 @@ def sliding_windows(
     return rows, columns
 
 
+def with_borders(
+    op: str, array: Array, layout: Layout, windows: tuple[SlidingWindows, SlidingWindows]
+) -> tuple[Array, tuple[SlidingWindows, SlidingWindows]]:
+    """Images with the padding of a maximum around them, and the same windows in these: none is empty there."""
+    pads, within = [(0, 0)] * array.ndim, []
+    for axis, w in zip(spatial_axes(layout), windows, strict=True):
+        before = -w.first
+        after = max(0, w.first + (w.count - 1) * w.stride + w.extent - w.size)
+        pads[axis] = before, after
+        size = before + w.size + after
+        within.append(replace(w, size=size, first=0, counted=(0, size)))
+    shape = tuple(n + sum(sides) for n, sides in zip(array.shape, pads, strict=True))
+    check_memory(op, shape, array.itemsize, "the padded image")
+    kind = array.dtype.kind
+    lowest = False if kind == "b" else np.iinfo(array.dtype).min if kind in "iu" else -np.inf
+    with memory_errors(op):
+        return np.pad(array, pads, constant_values=lowest), (within[0], within[1])
+
+
 def check_windows(op: str, engine: Backend, problem: PoolProblem) -> None:
     """Refuse a pooling whose windows are too many for a backend that lists them."""
     if engine.lists_windows:
@@ -115,6 +135,7 @@ def pool(
     power: float = 1.0,
     uniforms: Array | None = None,
     given: Given | None = None,
+    padded_from: Array | None = None,
 ) -> Array: ...
 @overload
 def pool(
@@ -131,6 +152,7 @@ def pool(
     power: float = 1.0,
     uniforms: Array | None = None,
     given: Given | None = None,
+    padded_from: Array | None = None,
 ) -> Array | tuple[Array, Indices]: ...
 def pool(
     op: str,
@@ -146,8 +168,10 @@ def pool(
     power: float = 1.0,
     uniforms: Array | None = None,
     given: Given | None = None,
+    padded_from: Array | None = None,
 ) -> Array | tuple[Array, Indices]:
-    """`given` are the call's options as the user wrote them, where `recall` may find it again by them."""
+    """`given` are the call's options as the user wrote them, where `recall` may find it again by them; `padded_from`
+    is the user's array where `array` is not."""
     engine = resolve(op, backend)
     return_indices = arguments.flag(op, "return_indices", return_indices)
     dtype = array.dtype.newbyteorder("=") if reducer == "max" else float_result(array.dtype)
@@ -157,7 +181,7 @@ def pool(
     shape = problem.result_shape
     if return_indices:
         check_memory(op, shape, dtype.itemsize + 8, "the result with its indices")
-    result = Result(op, shape, dtype, out, array, batched=batched)
+    result = Result(op, shape, dtype, out, array, padded_from, batched=batched)
     indices = empty(op, shape, np.dtype(np.int64), "the array of indices") if return_indices else None
     check_windows(op, engine, problem)
     if problem.batch:

@@ -297,13 +297,15 @@ class Module(Stateful):
         """
         return export.drawn(self, "graph", input_shape)[0]
 
-    def compile(self, input_shape: Any, *, optimize: bool = True) -> Program:
+    def compile(self, input_shape: Any, *, optimize: bool = True, tune: bool = False) -> Program:
         """Make the network ready to run for inputs of one shape: fused, its memory planned.
 
         Parameters
         ----------
         input_shape : tuple of int
         optimize : bool
+        tune : bool
+            Take the kernels that were measured to be the fastest, as `fastconv.onnx.Model.compile` says.
 
         Returns
         -------
@@ -321,7 +323,7 @@ class Module(Stateful):
         graph = self.graph(input_shape)
         shapes = export.shapes_of("compile", input_shape)
         frozen = _with_own_constants(graph)
-        return Program(frozen, shapes, get_backend(), optimize=optimize)
+        return Program(frozen, shapes, get_backend(), optimize=optimize, tune=tune)
 
     def summary(self, input_shape: Any) -> Summary:
         """What each layer gives, holds, costs and sees.

@@ -93,6 +93,7 @@ class Model(Network):
         *,
         optimize: bool = True,
         stop_after: str | None = None,
+        tune: bool = False,
     ) -> Program:
         """Make the network ready to run for one set of shapes.
 
@@ -104,6 +105,11 @@ class Model(Network):
             Whether nodes are fused and simplified; without, the program runs the file's nodes one by one.
         stop_after : str, optional
             The last pass that runs, of `fastconv.graph.passes.PASSES`: to find the one that changed a result.
+        tune : bool
+            Take the kernels that were measured to be the fastest, as `fastconv.plan_conv2d` does, for the convolutions
+            and dense layers with constant weights that run in C. What `fastconv.tuning` does not hold yet is measured
+            now, for up to half a second each. Results then depend on the tuning file, and on nothing else. An error
+            with the ``numba`` and ``numpy`` backends, which have one algorithm each.
 
         Returns
         -------
@@ -112,10 +118,12 @@ class Model(Network):
         Raises
         ------
         ValueError
-            If a shape is missing or does not fit, or there is no such pass.
+            If a shape is missing or does not fit, there is no such pass, or the backend cannot be tuned.
         """
         backend = self._backend or get_backend()
-        return Program(self.graph, input_shapes or {}, backend, optimize=optimize, stop_after=stop_after)
+        return Program(
+            self.graph, input_shapes or {}, backend, optimize=optimize, stop_after=stop_after, tune=tune
+        )
 
     def summary(self) -> str:
         """List the nodes, with what is known of their outputs, and their constants.

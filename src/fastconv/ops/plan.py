@@ -88,7 +88,7 @@ def plan_conv2d(
         Take the kernel that was measured to be the fastest, instead of the one of the least predicted cost. What
         `fastconv.tuning` does not hold yet is measured once, for up to half a second for each new shape of `x` (that of
         `input_shape` at once), and remembered on disk. Kernels round differently: results then depend on the tuning
-        file, and on nothing else. The ``numba`` and ``numpy`` backends have one algorithm, and nothing to measure.
+        file, and on nothing else. An error with the ``numba`` and ``numpy`` backends, which have one algorithm each.
 
     Returns
     -------

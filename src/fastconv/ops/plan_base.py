@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,10 @@ class Plan:
         self._calls = plan_calls()
         # What measuring said, for the problems that came; None where the plan is not tuned.
         tune = arguments.flag(options.op, "tune", tune)
+        if tune:
+            with importing:
+                from fastconv.tuning.choice import check_choice
+            check_choice(options.op, self._backend)
         self._choices: dict[ConvProblem, Choice] | None = {} if tune else None
         self._input_shape = None if input_shape is None else self._full_shape(input_shape)
         if self._input_shape is not None:
@@ -90,7 +95,7 @@ class Plan:
         if choice is None:
             with importing:
                 from fastconv.tuning.choice import choose
-            choice = choose(self._backend, problem, native(self._weight, problem.dtype))
+            choice = choose(self._backend, problem, partial(native, self._weight, problem.dtype))
             if len(self._choices) >= _MOST_KNOWN:
                 self._choices.clear()
             choice = self._choices.setdefault(problem, choice)

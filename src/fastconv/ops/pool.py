@@ -14,11 +14,11 @@ from fastconv.backends import resolve
 from fastconv.execution.arrays import Result, native
 from fastconv.execution.known_calls import recall_pool
 from fastconv.execution.memory import memory_errors
-from fastconv.execution.pooling import AXES, pool, read, read_indices, sliding_windows
+from fastconv.execution.pooling import AXES, pool, read, read_indices, sliding_windows, with_borders
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import batch_shape, channel_axis, plane_size
-from fastconv.problem.pooling import SlidingWindows
+from fastconv.problem.pooling import SlidingWindows, some_jump
 from fastconv.text import echo
 from fastconv.typing import (
     Array,
@@ -82,9 +82,10 @@ def max_pool2d(
     stride : int or pair, optional
         By default `kernel_size`.
     padding : int, pair, ((top, bottom), (left, right)), "valid", "same" or "full"
-        Pixels around the image, which never win; every window must hold a pixel of the image.
+        Pixels around the image, which never win; no window may be beyond the image.
     dilation : int or pair
-        Distance of a window's pixels.
+        Distance of a window's pixels. A window with pixels before and behind the image, and none in it, gives what
+        nothing is below, minus infinity with floats; with `return_indices` it is an error.
     ceil_mode : bool
         Round the output's size up: a last window may reach beyond the padding where it starts before its end.
     return_indices : bool
@@ -119,7 +120,13 @@ def max_pool2d(
         if known is not None:
             return known
     array, batched, size = read(op, x, layout)
-    windows = sliding_windows(op, size, kernel_size, stride, padding, dilation, ceil_mode)
+    # Which pixel would be the maximum of none?
+    windows = sliding_windows(
+        op, size, kernel_size, stride, padding, dilation, ceil_mode, may_jump=not return_indices
+    )
+    if any(map(some_jump, windows)):
+        padded, within = with_borders(op, array, layout, windows)
+        return pool(op, padded, batched, layout, within, "max", out=out, backend=backend, padded_from=array)
     return pool(
         op, array, batched, layout, windows, "max",
         out=out, backend=backend, return_indices=return_indices, given=given,

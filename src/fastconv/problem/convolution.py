@@ -176,6 +176,10 @@ class ConvProblem:
         return self.input_shape if self.transposed else self.output_shape
 
     @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        return weight_shape(self.layout, self.filters, self.channels // self.groups, self.kernel)
+
+    @property
     def result_channels(self) -> int:
         return self.channels if self.transposed else self.filters
 
@@ -346,7 +350,7 @@ def padding_tables(o: ConvOptions, problem: ConvProblem) -> tuple[ConvProblem, B
     stride = tuple(problem.kernel[a] if borders[a].seen else problem.stride[a] for a in (0, 1))
     dilation = tuple(1 if borders[a].seen else problem.dilation[a] for a in (0, 1))
     shape = batch_shape(o.layout, problem.batch, problem.channels, (borders[0].length, borders[1].length))
-    weight = weight_shape(o.layout, problem.filters, problem.channels // problem.groups, problem.kernel)
+    weight = problem.weight_shape
     values = {field.name: getattr(o, field.name) for field in fields(o)}
     changed = {
         "stride": stride, "dilation": dilation, "padding": (0, 0, 0, 0), "padding_mode": "zeros", "padding_value": 0.0,

@@ -45,7 +45,7 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SlidingWindows:
-    """Windows of one size at regular distances; each holds a pixel of the image.
+    """Windows of one size at regular distances; each holds a pixel of the image, unless they `may_jump`.
 
     Window `o` has the pixels ``first + o * stride + i * step`` for ``i < kernel``, as far as they are in the image.
 
@@ -225,8 +225,12 @@ def sliding(
     dilation: int = 1,
     ceil_mode: bool = False,
     count_padding: bool = True,
+    may_jump: bool = False,
 ) -> SlidingWindows:
-    """Windows of one size at regular distances, with PyTorch's rules for padding and `ceil_mode`."""
+    """Windows of one size at regular distances, with PyTorch's rules for padding and `ceil_mode`.
+
+    With `may_jump`, the pixels of a dilated window may lie before and behind the image, and none in it.
+    """
     if padding == "same":
         padding = same_sides(size, kernel, stride, dilation)
     elif padding == "valid":
@@ -244,7 +248,7 @@ def sliding(
     # An average counts padding, but not what ceil_mode lets a window reach beyond the padding.
     counted = (-before, size + after) if count_padding else (0, size)
     windows = SlidingWindows(size, count, kernel, stride, -before, dilation, counted)
-    if some_are_empty(windows):
+    if some_are_beyond(windows) or (some_jump(windows) and not may_jump):
         raise ValueError(
             f"{op}: padding {padding} along the {axis} leaves a window of {kernel} with nothing but padding; "
             "needs less padding"
@@ -252,10 +256,13 @@ def sliding(
     return windows
 
 
-def some_are_empty(w: SlidingWindows) -> bool:
-    """Does a window hold nothing but padding?"""
-    if w.first + (w.count - 1) * w.stride >= w.size or w.first + w.extent <= 0:
-        return True
+def some_are_beyond(w: SlidingWindows) -> bool:
+    """Does a window begin behind the image, or end before it?"""
+    return w.first + (w.count - 1) * w.stride >= w.size or w.first + w.extent <= 0
+
+
+def some_jump(w: SlidingWindows) -> bool:
+    """Of windows that none is beyond the image: does one hold nothing but padding?"""
     if w.step <= w.size or w.first >= 0:
         return False
     # A window that starts in front of the image and whose pixels are farther apart than that is large may miss it.

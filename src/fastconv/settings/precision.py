@@ -23,9 +23,9 @@ def get_precision() -> Precision:
     -------
     str
         ``"fast"``: any algorithm whose error stays within about 8 times that of the direct method.
-        ``"strict"``: only those within about 3 times; and a NaN, an infinity or a number that is far larger than the
-        others (256 times their mean, 1e5 times in float64) reaches no result but those of windows that hold it. With
-        ``"fast"`` it may, unless ``algorithm="direct"``.
+        ``"strict"``: only those within about 3 times; and a NaN or an infinity reaches no result but those of windows
+        that hold it, nor do outliers, numbers that are far larger than the others there, alone or in clusters
+        (docs/performance.md says how far). With ``"fast"`` they may, unless ``algorithm="direct"``.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """The kernel that was measured to be the fastest: from the tuning file, or measured now and put there.
 
-Called by plans with ``tune=True`` and by ``fastconv tune``.
+Called by plans and programs with ``tune=True`` and by ``fastconv tune``.
 """
 
 from __future__ import annotations
@@ -48,10 +48,23 @@ class Choice(NamedTuple):
     told: str
 
 
+def check_choice(op: str, backend: Backend) -> None:
+    """Refuse to tune for a backend that has nothing to choose from."""
+    if len(backend.algorithms()) < 2:
+        raise ValueError(
+            f"{op}: tune is True, but the {backend.name} backend has one algorithm, and nothing to measure: "
+            "tune is for the cython backend"
+        )
+
+
 def choose(
-    backend: Backend, problem: ConvProblem, weight: Array, seconds: float = SECONDS, again: bool = False
+    backend: Backend,
+    problem: ConvProblem,
+    weight: Callable[[], Array],
+    seconds: float = SECONDS,
+    again: bool = False,
 ) -> Choice:
-    """The choice for a problem and its weights; with `again`, what the file says is measured anew.
+    """The choice for a problem; with `again`, what the file says is measured anew. `weight` makes its weights.
 
     What is measured counts only where it can be kept: otherwise the next process might choose another kernel, whose
     results are rounded differently.
@@ -69,7 +82,7 @@ def choose(
                 # Another process may have measured it while this one waited.
                 entry = None if again else _usable(entries.get(key), names)
                 if entry is None:
-                    times = measure(backend, problem, weight, names[:MOST_CANDIDATES], seconds)
+                    times = measure(backend, problem, weight(), names[:MOST_CANDIDATES], seconds)
                     entry = entries[key] = _entry(key, times)
         except NotKept as reason:
             if not isinstance(reason, ReadOnly):

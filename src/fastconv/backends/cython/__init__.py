@@ -122,8 +122,8 @@ class CythonBackend:
     def transforms(self, problem: ConvProblem, once: bool = False) -> bool:
         return _KERNELS[_choose(problem, once).kernel] not in _DIRECT
 
-    def is_even(self, x: Array, far: float) -> bool:
-        return _engine.is_even(x.ravel(order="K"), far, _DTYPES[x.dtype], get_num_threads())
+    def is_even(self, problem: ConvProblem, x: Array, far: float) -> bool:
+        return bool(_choose(problem).conv.is_even(x, far, get_num_threads()))
 
     def explain(self, problem: ConvProblem) -> str:
         threads = get_num_threads()

@@ -246,7 +246,7 @@ cdef extern from "fastconv.h" nogil:
 
     # One function for each line of operations.def.
     ctypedef struct fc_operations:
-        int (*is_even)(const void *x, int64_t count, double far, int threads) noexcept nogil
+        int (*is_even)(const fc_conv *p, const void *x, double far, int threads) noexcept nogil
         int (*deform_conv)(const fc_conv *p, const void *x, const void *offset, const void *mask, int64_t offset_groups,
                            const void *weight, const void *bias, void *out, int threads) noexcept nogil
         int (*deform_conv_gradient)(const fc_conv *p, const void *x, const void *offset, const void *mask,

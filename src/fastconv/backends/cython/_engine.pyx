@@ -161,6 +161,16 @@ cdef class Conv:
     def error(self, int kernel):
         return fc_conv_error(&self.p, kernel)
 
+    def is_even(self, cnp.ndarray x, double far, int threads):
+        cdef int status
+        cdef void *source = data(x)
+        with nogil:
+            status = fc_operations_of(self.p.dtype).is_even(&self.p, source, far, threads)
+        if status == FC_NOT_MINE:
+            return False
+        checked(status)
+        return True
+
     def flops(self, int kernel):
         return fc_conv_flops(&self.p, kernel)
 

@@ -351,18 +351,6 @@ def resample(cnp.ndarray x, cnp.ndarray starts, cnp.ndarray counts, cnp.ndarray 
     checked(status)
 
 
-def is_even(cnp.ndarray x, double far, int dtype, int threads):
-    cdef int status
-    cdef void *source = data(x)
-    cdef int64_t count = cnp.PyArray_SIZE(x)
-    with nogil:
-        status = fc_operations_of(dtype).is_even(source, count, far, threads)
-    if status == FC_NOT_MINE:
-        return False
-    checked(status)
-    return True
-
-
 def probe(int isa, int dtype, int kind, cnp.ndarray memory, int64_t stride, int64_t size, int64_t repeats, int threads):
     """(work, seconds) of `fc_probe`, which has the kinds."""
     cdef int status

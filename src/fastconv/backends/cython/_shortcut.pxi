@@ -210,12 +210,11 @@ cdef class ConvShortcut(Shortcut):
         elif not self.takes(out) or not apart(out, x) or not (bias is None or apart(out, bias)):
             return None
         cdef void *to = cnp.PyArray_DATA(out)
-        cdef int64_t numbers = cnp.PyArray_SIZE(x)
         e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
         e.residual, e.activation, e.a, e.b = NULL, self.activation, self.a, self.b
         cdef PyThreadState *others = let_others_run(self.p.cycles)
         if self.far:
-            status = fc_operations_of(self.p.dtype).is_even(source, numbers, self.far, threads)
+            status = fc_operations_of(self.p.dtype).is_even(&self.p, source, self.far, threads)
         if status:
             pass
         elif weight == NULL:
@@ -414,8 +413,7 @@ cdef class GradientShortcut:
                 return None
         cdef PyThreadState *others = let_others_run(self.of_input.cycles + self.of_weight.cycles)
         if to_x != NULL and self.far:
-            status = fc_operations_of(self.of_input.dtype).is_even(
-                g, self.batch * self.channels * self.pixels, self.far, threads)
+            status = fc_operations_of(self.of_input.dtype).is_even(&self.of_input, g, self.far, threads)
         if to_x != NULL:
             if status == 0:
                 status = fc_conv_run_once(&self.of_input, self.input_kernel, g, w, packed, &nothing, to_x, threads)

@@ -90,7 +90,14 @@ exit status:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
-    layer = add_layers(parser, OPERATIONS)
+    parser.add_argument(
+        "operation",
+        metavar="OPERATION",
+        nargs="?",
+        choices=OPERATIONS,
+        help=f"one of {', '.join(OPERATIONS)}",
+    )
+    layer = add_layers(parser)
     layer.add_argument("--kernel-size", metavar="N[,N]", type=_pair, help="of pooling")
     layer.add_argument("--no-bias", action="store_true", help="as image filters have none")
     model = parser.add_argument_group("a whole network")
@@ -158,15 +165,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--compare", metavar="FILE", type=Path, help="an earlier --json to compare with")
 
 
-def add_layers(parser: argparse.ArgumentParser, operations: tuple[str, ...]) -> argparse._ArgumentGroup:
-    """Add what says which layers; returns the group of what a single one is described by."""
-    parser.add_argument(
-        "operation",
-        metavar="OPERATION",
-        nargs="?",
-        choices=operations,
-        help=f"one of {', '.join(operations)}",
-    )
+def add_layers(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add what says which layers, but for the operation; returns the group of what a single one is described by."""
     layer = parser.add_argument_group("one layer")
     layer.add_argument("--x", metavar="N,C,H,W", type=_shape, help="shape of the input")
     layer.add_argument("--w", metavar="K,C,H,W", type=_shape, help="shape of the weights")

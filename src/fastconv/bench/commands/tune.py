@@ -1,4 +1,4 @@
-"""``fastconv tune``: measures the kernels of layers, shows what came of it, and keeps, shares and forgets it.
+"""``fastconv tune``: measures the kernels of layers and models, shows what came of it; keeps, shares and forgets it.
 
 Called by `fastconv.cli`; needs the ``bench`` extra.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich import box
@@ -20,15 +21,19 @@ from rich.text import Text
 import fastconv
 from fastconv import backends, tuning
 from fastconv.bench.commands.arguments import chosen_layers, one_layer
-from fastconv.bench.commands.tune_arguments import OPERATIONS
-from fastconv.bench.layers.layer import Layer, to_layout
+from fastconv.bench.commands.tune_arguments import OPERATIONS, is_file
+from fastconv.bench.layers.layer import Layer
 from fastconv.commands.error import CommandError
+from fastconv.commands.model_arguments import Shape
+from fastconv.commands.model_file import as_command_error, input_shapes, open_model
 from fastconv.commands.printable import printable
+from fastconv.graph.program import Program
 from fastconv.problem.case import find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.layout import batch_shape, weight_shape
 from fastconv.text import ABSENT, digits, duration
 from fastconv.tuning.choice import choose
+from fastconv.tuning.entries import in_words
 
 WIDTH = 100  # of text that is piped or logged
 
@@ -51,17 +56,23 @@ def run_tune(arguments: argparse.Namespace) -> int:
     measures = arguments.operation is not None or arguments.network is not None
     if not (measures or arguments.clear or arguments.merge or arguments.list or arguments.export):
         raise CommandError(
-            "needs an operation, such as `fastconv tune conv2d`, --network, --list, --export, --merge or --clear"
+            "needs an operation, such as `fastconv tune conv2d`, or a model, or --network, --list, --export, --merge "
+            "or --clear"
         )
     if arguments.export and arguments.export.is_dir():
         raise CommandError(f"--export needs a file name, but {arguments.export} is a folder")
-    one_layer(arguments)  # refuses a shape that has no operation
-    problems = _problems(arguments) if measures else []
+    if arguments.operation in (None, *OPERATIONS):
+        if arguments.shape:
+            raise CommandError("--shape is that of an input of a model; that of a layer's is --x")
+        one_layer(arguments)  # refuses a shape that has no operation
+        rows = _of_layers(arguments) if measures else []
+    else:
+        rows = _of_model(arguments)
     console = Console(width=None if Console().is_terminal else WIDTH, highlight=False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            _do(arguments, problems, console)
+            _do(arguments, rows, console)
         except (OSError, ValueError) as error:
             raise CommandError(str(error)) from None
         finally:
@@ -70,7 +81,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _do(arguments: argparse.Namespace, problems: list[tuple[Layer, ConvProblem]], console: Console) -> None:
+def _do(arguments: argparse.Namespace, rows: list[Row], console: Console) -> None:
     def say(words: str, path: Path) -> None:
         console.print(f"{words} {printable(str(path.resolve()))}", soft_wrap=True, markup=False)
 
@@ -80,9 +91,9 @@ def _do(arguments: argparse.Namespace, problems: list[tuple[Layer, ConvProblem]]
     if arguments.merge:
         here = tuning.load(arguments.merge)
         say(f"Added {here} of this machine:", arguments.merge)
-    if problems:
+    if rows:
         with fastconv.num_threads(arguments.threads or fastconv.get_num_threads()):
-            console.print(_measured(arguments, problems), "")
+            console.print(_measured(arguments, rows), "")
         say("Kept in", tuning.location())
     if arguments.list:
         console.print(_listed(tuning.entries()), "")
@@ -91,16 +102,63 @@ def _do(arguments: argparse.Namespace, problems: list[tuple[Layer, ConvProblem]]
         say("Exported:", arguments.export)
 
 
-def _problems(arguments: argparse.Namespace) -> list[tuple[Layer, ConvProblem]]:
+class Row(NamedTuple):
+    """A problem that is measured: its layers' name, and what it is."""
+
+    name: str
+    words: str
+    problem: ConvProblem
+
+
+def _of_layers(arguments: argparse.Namespace) -> list[Row]:
     """The convolutions that the arguments name."""
     try:
         return [
-            (layer, _problem(layer, arguments))
+            Row(layer.name, str(layer), _problem(layer, arguments))
             for _, layer, _ in chosen_layers(arguments)
             if layer.operation in OPERATIONS
         ]
     except (ValueError, TypeError) as error:
         raise CommandError(str(error)) from None
+
+
+def _of_model(arguments: argparse.Namespace) -> list[Row]:
+    """The different problems of a model's layers, as it is compiled: it chooses their layouts."""
+    refused = {
+        **dict.fromkeys(
+            ("x", "w", "stride", "padding", "dilation", "groups", "output_padding", "network", "batch")
+        ),
+        **{"layout": "NCHW", "dtype": "float32"},
+    }
+    for name, usual in refused.items():
+        if getattr(arguments, name) != usual:
+            raise CommandError(f"--{name.replace('_', '-')} is for layers, not for a model")
+    with fastconv.use_backend("cython"), fastconv.use_precision(arguments.precision):
+        program = _program(arguments.operation, arguments.shape)
+    problems: dict[str, ConvProblem] = {}
+    names: dict[str, list[str]] = {}
+    for name, problem in program.convolutions():
+        words = in_words(problem)
+        problems.setdefault(words, problem)
+        names.setdefault(words, []).append(printable(name))
+    return [
+        Row(alike[0] if len(alike) == 1 else f"{alike[0]} and {len(alike) - 1} more", words, problems[words])
+        for words, alike in names.items()
+    ]
+
+
+def _program(model: str, shape: list[tuple[str | None, Shape]]) -> Program:
+    path = Path(model)
+    if is_file(model):
+        loaded = open_model(path, "cython")
+        with as_command_error(path):
+            return loaded.compile(input_shapes(loaded, shape))
+    if len(shape) != 1 or shape[0][0] is not None:
+        raise CommandError(f"{model} needs one --shape, that of its input, such as --shape 1,3,224,224")
+    from fastconv.nn import models  # not before: it takes a while
+
+    with as_command_error(path):
+        return getattr(models, model)().compile(shape[0][1])  # type: ignore[no-any-return]
 
 
 def _problem(layer: Layer, arguments: argparse.Namespace) -> ConvProblem:
@@ -119,17 +177,17 @@ def _problem(layer: Layer, arguments: argparse.Namespace) -> ConvProblem:
     return find_case(options, arguments.precision, x, dtype, weight, dtype).problem
 
 
-def _measured(arguments: argparse.Namespace, problems: list[tuple[Layer, ConvProblem]]) -> Table:
-    """One row per layer: what is fastest, and what would be taken without measuring."""
+def _measured(arguments: argparse.Namespace, rows: list[Row]) -> Table:
+    """What is fastest, and what would be taken without measuring."""
     backend = backends.load("cython")
     table = _table("The fastest kernels, and those of the least predicted cost")
     for heading in ("layer", "fastest", "time", "predicted", "takes, times"):
         number = "time" in heading
         table.add_column(heading, justify="right" if number else "left", no_wrap=number, overflow="fold")
-    for layer, problem in problems:
-        weight = to_layout("weight", np.ones(layer.shapes["weight"], problem.dtype), problem.layout)
+    for layer, words, problem in rows:
+        weight = partial(np.ones, problem.weight_shape, problem.dtype)
         _, entry, told = choose(backend, problem, weight, arguments.seconds, arguments.again)
-        name = Text.assemble((layer.name, "bold"), f"\n{layer}")
+        name = Text.assemble((layer, "bold"), f"\n{words}")
         predicted = backend.algorithm(problem)
         if entry is None and len(backend.candidates(problem)) > 1:
             raise CommandError(told)

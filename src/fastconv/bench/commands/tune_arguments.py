@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from pathlib import Path
 
 from fastconv.bench.commands.arguments import add_arrays, add_layers
+from fastconv.commands.model_arguments import add_shape
 from fastconv.tuning.choice import SECONDS
 
 # Those that have plans.
@@ -13,14 +15,17 @@ OPERATIONS = ("conv2d", "depthwise_conv2d", "conv_transpose2d")
 MOST_SECONDS = 3600.0
 
 DESCRIPTION = """\
-Measures which kernel is the fastest for a layer, and remembers it for plans that
-are made with tune=True. What is known is not measured again.
+Measures which kernel is the fastest for a layer, or for the layers of a model, and
+remembers it for plans and compiled networks that are made with tune=True. What is
+known is not measured again.
 """
 
 EPILOG = """\
 examples:
   fastconv tune conv2d --x 1,64,56,56 --w 64,64,3,3 --padding 1
-  fastconv tune --network resnet50 --batch 1,8 --layout NHWC
+  fastconv tune MODEL.onnx --shape 8,3,224,224
+  fastconv tune resnet50 --shape 1,3,224,224     a network of fastconv.nn.models
+  fastconv tune --network resnet50 --batch 1,8 --layout NHWC     layers for plans
   fastconv tune --list
   fastconv tune --export kernels.json    and, on machines like this one:
   fastconv tune --merge kernels.json
@@ -41,7 +46,15 @@ exit status:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
-    add_layers(parser, OPERATIONS)
+    parser.add_argument(
+        "operation",
+        metavar="OPERATION|MODEL",
+        nargs="?",
+        type=_operation,
+        help=f"one of {', '.join(OPERATIONS)}; or an ONNX file, or a network of fastconv.nn.models",
+    )
+    add_layers(parser)
+    add_shape(parser.add_argument_group("a model"))
     parser.set_defaults(no_bias=True)  # it changes nothing
     how = parser.add_argument_group("how")
     add_arrays(how)
@@ -63,6 +76,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     file.add_argument("--list", action="store_true", help="show what is known of this machine, at the end")
     file.add_argument("--export", metavar="FILE", type=Path, help="write all that is known, at the end")
+
+
+def _operation(text: str) -> str:
+    if text in OPERATIONS or is_file(text) or text in _models():
+        return text
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is none of {', '.join(OPERATIONS)}, no file that ends in .onnx, and no network of "
+        "fastconv.nn.models"
+    )
+
+
+def is_file(text: str) -> bool:
+    """Is it an ONNX file that is meant?"""
+    return text.endswith(".onnx")
+
+
+def _models() -> list[str]:
+    """The functions that make a network."""
+    from fastconv.nn import models  # which takes a while
+
+    return [name for name in models.__all__ if not inspect.isclass(getattr(models, name))]
 
 
 def _seconds(text: str) -> float:

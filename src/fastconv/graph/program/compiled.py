@@ -8,7 +8,7 @@ compiled in turn: only the choice is Python's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter_ns
 from typing import Any
 
@@ -31,8 +31,9 @@ from fastconv.graph.program import (  # noqa: F401  (they fill the table)
 from fastconv.graph.program.budget import smaller_forms
 from fastconv.graph.program.chains import Chains
 from fastconv.graph.program.layouts import made_with_channels_last
-from fastconv.graph.program.lowering import Builder, Step, Weights
+from fastconv.graph.program.lowering import Builder, Step, Tuned, Weights
 from fastconv.graph.program.memory import Kind, Places, byte_count, has_room
+from fastconv.problem.convolution import ConvProblem
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array
 
@@ -45,11 +46,13 @@ class CompiledRun:
     Every run under way has an arena of its own; those of runs that ended are kept for the next.
     """
 
-    def __init__(self, graph: Graph, weights: Weights) -> None:
+    def __init__(self, graph: Graph, weights: Weights, tuned: Tuned = None) -> None:
         self._places = places = Places(graph)
         last = made_with_channels_last(graph)
         self.layouts = "NCHW and NHWC" if last else "NCHW"
-        builder = Builder(places, weights, last, _readers(graph), smaller_forms(graph))
+        self._tuned = tuned
+        forms = {} if tuned else smaller_forms(graph)  # what was measured is taken, whatever its weights
+        builder = Builder(places, weights, last, _readers(graph), forms, tuned)
         self._branches: list[CompiledRun] = []
         self._segments: list[tuple[int, int] | NodeStep] = []
         self.steps: list[Step | Node] = []
@@ -88,7 +91,9 @@ class CompiledRun:
             node,
             slots,
             lambda value, _: places.of(value) + 1,
-            lambda graph: CompiledRun(graph, builder.weights) if compiled else Interpreter(graph),
+            lambda graph: (
+                CompiledRun(graph, builder.weights, self._tuned) if compiled else Interpreter(graph)
+            ),
         )
         if compiled:
             self._branches += step.bodies.values()
@@ -123,6 +128,14 @@ class CompiledRun:
     def arena_bytes(self) -> int:
         """Of a run under way, its branches' own with them."""
         return self._arena_bytes + sum(branch.arena_bytes for branch in self._branches)
+
+    def problems(self) -> Iterator[tuple[str, ConvProblem]]:
+        """Of the steps with weights: what they make, and how."""
+        for step in self.steps:
+            if isinstance(step, Step) and step.problem is not None:
+                yield self._places.values[step.out].name, step.problem
+        for branch in self._branches:
+            yield from branch.problems()
 
     def __call__(self, *arrays: Any) -> list[Any]:
         return self._call(arrays, None)

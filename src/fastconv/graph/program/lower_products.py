@@ -26,6 +26,7 @@ from fastconv.graph.program.lowering import (
     sizes_of,
     strides_of,
 )
+from fastconv.graph.program.problems import of_a_step
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.layout import batch_shape, channels_last, weight_shape
 from fastconv.settings.precision import get_precision
@@ -76,7 +77,7 @@ def add_dense(
             batch_shape(layout, batch, inputs, (1, pixels)),
             weight_shape(layout, filters, inputs, (1, 1)),
         )
-        return options(layout).problem(shape, kernel, weight.dtype, get_precision())
+        return of_a_step(options(layout).problem(shape, kernel, weight.dtype, get_precision()))
 
     layouts: tuple[Layout, Layout] = ("NCHW", "NHWC")
     cheapest = min(map(problem, layouts), key=lambda one: BACKEND.work(one).cycles)

@@ -15,7 +15,7 @@ from fastconv.graph.program.problems import activation, image, problem_of
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import batch_shape
 from fastconv.problem.options import Activation
-from fastconv.problem.pooling import PoolProblem, Reducer, adaptive, sliding
+from fastconv.problem.pooling import PoolProblem, Reducer, adaptive, sliding, some_jump
 from fastconv.typing import Array
 
 
@@ -29,12 +29,13 @@ def add_convolution(
     out: int,
 ) -> None:
     """The step of a problem, whose weights are those of NCHW; `reads` are the image and the residual."""
+    problem = b.planned(problem, weight)
     shortcut = BACKEND.conv_shortcut(problem, function, problem.result_shape, once=False)
     known = None if bias is None else read_bias(problem.op, bias, problem.result_channels, problem.dtype)
     made = prod(problem.result_shape)
     read = prod(problem.output_shape if problem.transposed else problem.input_shape)
     what, work = (shortcut, b.prepared(problem, weight), known), BACKEND.work(problem)
-    b.add("conv", what, reads, out, work=work, elements=(read, made, made))
+    b.add("conv", what, reads, out, work=work, problem=problem, elements=(read, made, made))
 
 
 @lowers("Conv", "ConvTranspose", "fastconv.Conv", "fastconv.ConvTranspose")
@@ -89,7 +90,9 @@ def pooling(b: Builder, node: Node) -> bool:
         return False
     windows, size = row(given_windows), image(shape)[2:]
     padding = windows.padding(size)
-    rules = {"count_padding": bool(attributes_of(node)["count_include_pad"])} if average else {}
+    rules = (
+        {"count_padding": bool(attributes_of(node)["count_include_pad"])} if average else {"may_jump": True}
+    )
     both = [
         sliding(
             node.operation, ("height", "width")[a], size[a], windows.kernel[a], windows.strides[a], padding[a],
@@ -97,6 +100,8 @@ def pooling(b: Builder, node: Node) -> bool:
         )
         for a in (0, 1)
     ]  # fmt: skip
+    if any(map(some_jump, both)):
+        return False
     return _pool(b, node, (both[0], both[1]), "sum" if average else "max")
 
 

@@ -30,6 +30,8 @@ from fastconv.typing import Array, Layout
 
 # Those of a network, prepared, and arrays made of its constants, by what they are made of, each with its source.
 Weights = dict[Any, tuple[Array, Array]]
+# The same problem, by the algorithm that was measured to be the fastest; None: by the predicted one.
+Tuned = Callable[[ConvProblem, Array], ConvProblem] | None
 MOST_AXES = _engine.MOST_AXES
 DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
 
@@ -47,6 +49,8 @@ class Step:
         Predicted; 0 where nothing predicts them.
     words : str
         What it does, where that is not what the node does.
+    problem : ConvProblem or None
+        Of a convolution or dense layer, as it is to be done.
     """
 
     node: Node
@@ -57,6 +61,7 @@ class Step:
     weight_bytes: int = 0
     cycles: float = 0.0
     words: str = ""
+    problem: ConvProblem | None = None
 
 
 # Their results may be some channels of larger images of NHWC.
@@ -65,7 +70,8 @@ _WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
 
 class Builder:
     """The steps so far, and the places of values. Those in `last` are made with their channels last; `readers` says how
-    often each is read, by the network's caller, too; `forms` which convolutions have an algorithm of their own."""
+    often each is read, by the network's caller, too; `forms` which convolutions have an algorithm of their own; `tuned`
+    is what measuring said of problems."""
 
     def __init__(
         self,
@@ -74,8 +80,9 @@ class Builder:
         last: set[int],
         readers: Mapping[int, int],
         forms: Mapping[int, str],
+        tuned: Tuned,
     ) -> None:
-        self.places, self._readers, self.forms = places, readers, forms
+        self.places, self._readers, self.forms, self._tuned = places, readers, forms, tuned
         self.weights, self._last = weights, last
         self._twins: dict[int, int] = {}
         self.network = _engine.Network()
@@ -102,6 +109,10 @@ class Builder:
             if value is not None and self._is_copied_out(value):
                 self._copy(value, self._twins[id(value)], self.places.of(value), "NCHW")
         return done
+
+    def planned(self, problem: ConvProblem, weight: Array) -> ConvProblem:
+        """The problem as it is to be done, with weights of NCHW."""
+        return problem if self._tuned is None else self._tuned(problem, weight)
 
     def prepared(self, problem: ConvProblem, weight: Array) -> Array:
         """Weights of NCHW in the form that the problem's kernel takes; programs of the network share them."""
@@ -218,9 +229,11 @@ class Builder:
         as_list: bool = False,
         words: str = "",
         elements: Sequence[int] = (),
+        problem: ConvProblem | None = None,
     ) -> None:
         """One step of the network; `as_list` where it takes its operands so, `work` where a backend tells it, `words`
-        where it does not do what its node does, `elements` (read and made) where `reach.py` does not know them."""
+        where it does not do what its node does, `elements` (read and made) where `reach.py` does not know them,
+        `problem` where it has weights."""
         self._check_reach(kind, what, [*reads, out], elements)
         operands = [list(reads)] if as_list else list(reads)
         getattr(self.network, kind)(*what, *operands, out)
@@ -228,7 +241,17 @@ class Builder:
         assert self._node is not None
         work = work or Work(algorithm or kind, flops, 0)
         self.steps.append(
-            Step(self._node, work.algorithm, read, out, work.flops, work.weight_bytes, work.cycles, words)
+            Step(
+                self._node,
+                work.algorithm,
+                read,
+                out,
+                work.flops,
+                work.weight_bytes,
+                work.cycles,
+                words,
+                problem,
+            )
         )
 
     def _check_reach(

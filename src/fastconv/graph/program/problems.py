@@ -6,8 +6,6 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from fastconv.backends.cython import BACKEND
-from fastconv.execution.convolution import mixes_pixels
 from fastconv.graph.error import errors_of
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of, row
@@ -58,8 +56,12 @@ def _problem_of(node: Node, layout: Layout, algorithm: str | None) -> ConvProble
     problem = options.problem(shape, weight_shape(layout, *kernel[:2], kernel[2:]), x.dtype, get_precision())
     if algorithm is not None:
         problem = replace(problem, algorithm=algorithm)
-    # A step in C does not look at its image first.
-    return replace(problem, algorithm="direct") if mixes_pixels(BACKEND, problem) else problem
+    return of_a_step(problem)
+
+
+def of_a_step(problem: ConvProblem) -> ConvProblem:
+    """The problem for a step in C, which does not look at its image first: strict ones are sums."""
+    return replace(problem, algorithm="direct") if problem.precision == "strict" else problem
 
 
 def _sizes(x: Value) -> Shape:

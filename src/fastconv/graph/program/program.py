@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, SupportsIndex
 
-from fastconv.arguments import integer
-from fastconv.backends import use_backend
+from fastconv.arguments import flag, integer
+from fastconv.backends import load, use_backend
 from fastconv.first_use import importing
 from fastconv.graph.graph import Graph
 from fastconv.graph.interpreter import Interpreter
@@ -18,8 +18,10 @@ from fastconv.graph.program.profiled import Profile, step_times
 from fastconv.graph.program.steps import Memory, StepInfo, compiled_steps, memory_of, python_steps
 from fastconv.limits import cached_limits
 from fastconv.machine.stopwatch import stopwatch
+from fastconv.problem.convolution import ConvProblem
 from fastconv.settings.threads import get_num_threads
 from fastconv.text import counted
+from fastconv.tuning.choice import check_choice
 from fastconv.typing import ArrayLike, BackendName, ShapeLike
 
 
@@ -49,10 +51,12 @@ class Program(Network):
         *,
         optimize: bool = True,
         stop_after: str | None = None,
+        tune: bool = False,
         weights: dict[Any, Any] | None = None,
     ) -> None:
         """`weights` are those that the programs of one network share, prepared."""
-        self._made_of = graph, dict(input_shapes), backend, optimize, stop_after
+        tune = flag("compile", "tune", tune)
+        self._made_of = graph, dict(input_shapes), backend, optimize, stop_after, tune
         self._backend: BackendName = backend
         shapes = {name: tuple(map(int, shape)) for name, shape in input_shapes.items()}
         self.applied: list[Applied]
@@ -60,7 +64,9 @@ class Program(Network):
         last = stop_after if optimize else "shapes"
         self.graph, self.applied = optimise(graph, input_shapes=shapes, stop_after=last)
         super().__init__(self.graph)
-        self._parts = 1
+        self._parts, self._choices = 1, None
+        if tune:
+            check_choice("compile", load(backend))
         if backend == "cython":
             with importing:  # not at the top: the extension may not have been built
                 from fastconv.graph.program.compiled import CompiledRun
@@ -70,7 +76,11 @@ class Program(Network):
                 self._parts = next(iter(shapes.values()))[0] // together
                 shapes = {name: (together, *shape[1:]) for name, shape in shapes.items()}
                 self.graph, self.applied = optimise(graph, input_shapes=shapes)
-            self._compiled = CompiledRun(self.graph, {} if weights is None else weights)
+            if tune:
+                with importing:
+                    from fastconv.graph.program.tuned import Choices
+                self._choices = Choices()
+            self._compiled = CompiledRun(self.graph, {} if weights is None else weights, self._choices)
             self._runs: Any = self._compiled if together is None else RunInParts(self._compiled, self._parts)
         else:
             self._runs = Interpreter(self.graph)
@@ -108,7 +118,8 @@ class Program(Network):
         str
             A line for each step: what it makes, its operation with what was fused, algorithm, floating-point operations
             by the textbook, bytes read and written, the share of the predicted time, and whether it runs in C. On
-            ``numpy`` and ``numba`` there are no algorithms, and nothing is predicted.
+            ``numpy`` and ``numba`` there are no algorithms, and nothing is predicted. At the end, of a program that was
+            tuned, how many steps that concerns.
         """
         compiled = self._backend == "cython"
         lines = explained(self.graph, self.steps(), self.applied, self.memory(), compiled)
@@ -116,7 +127,13 @@ class Program(Network):
         setting = f"{self!r}, {counted(get_num_threads(), 'thread')}, layout {layouts}"
         if self._parts > 1:
             setting += f"; {self._parts} times, for a part of the batch"
-        return "\n".join([setting, *lines])
+        told = () if self._choices is None else self._choices.told()
+        return "\n".join([setting, *lines, *told])
+
+    def convolutions(self) -> list[tuple[str, ConvProblem]]:
+        """The steps in C that have weights, for ``fastconv tune``: what they make, and the problem, of a part of the
+        batch where it runs in parts."""
+        return [*self._compiled.problems()]
 
     def profile(self, x: ArrayLike | Mapping[str, Any] | None = None, rounds: SupportsIndex = 10) -> Profile:
         """Time every step.
@@ -174,5 +191,6 @@ def _remade(
     backend: BackendName,
     optimize: bool,
     stop_after: str | None,
+    tune: bool = False,
 ) -> Program:
-    return Program(graph, shapes, backend, optimize=optimize, stop_after=stop_after)
+    return Program(graph, shapes, backend, optimize=optimize, stop_after=stop_after, tune=tune)
