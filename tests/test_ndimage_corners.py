@@ -206,3 +206,50 @@ def test_signals_of_objects_and_fill_values_that_nobody_sees(backend):
         np.testing.assert_array_equal(result, expected)
         with pytest.raises(ValueError, match="fillvalue"):
             signal.convolve2d(x, kernel, boundary="fill", fillvalue=value)
+
+
+ARGUMENTS = {
+    "correlate": (np.ones((3, 3)),), "convolve": (np.ones((3, 3)),), "correlate1d": ([1, 2, 3],),
+    "convolve1d": ([1, 2, 3],), "gaussian_filter": (1.0,), "gaussian_filter1d": (1.0,), "gaussian_laplace": (1.0,),
+    "gaussian_gradient_magnitude": (1.0,), "generic_laplace": (ndimage.sobel,), "sobel": (), "prewitt": (),
+    "generic_gradient_magnitude": (ndimage.sobel,), "laplace": (), "percentile_filter": (30, 3), "rank_filter": (4, 3),
+}  # fmt: skip
+WITH_OUTPUT = [name for name in ndimage.__all__ if name != "match_template"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("name", WITH_OUTPUT)
+def test_a_result_that_may_not_be_written_to_stays_as_it_is(backend, tmp_path, name, dtype):
+    """An array, one of a file that is open for reading, a masked one; where windows hold a missing pixel as well."""
+    x = np.random.default_rng(0).integers(0, 200, (20, 21)).astype(dtype)
+    np.save(tmp_path / "out.npy", np.zeros_like(x))
+    frozen = np.zeros_like(x)
+    frozen.flags.writeable = False
+    out_of_file = np.load(tmp_path / "out.npy", mmap_mode="r")
+    for out in (frozen, out_of_file, np.ma.array(frozen, copy=False), np.broadcast_to(x[:1], x.shape)):
+        before = np.array(out)
+        for source in (x, np.ma.array(x, mask=x > 190)):
+            with pytest.raises(ValueError, match="output is read-only"):
+                getattr(ndimage, name)(source, *ARGUMENTS.get(name, (3,)), output=out)
+        np.testing.assert_array_equal(np.array(out), before)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "uint16", "int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("output", [None, "uint8", "int16", "float32", "float64"])
+def test_nothing_is_cut_off_or_rounded_between_the_lines_of_a_kernel(backend, dtype, output):
+    """By kernels whose products and sums are exact in float64, however they are laid on."""
+    rng = np.random.default_rng(0)
+    kernels = [np.multiply.outer([1, 2, 1], [1, 2, 1]) / 16, np.full((2, 8), 0.25), np.full((4, 4, 2), 1 / 32)]
+    for kernel in kernels:
+        shape = (30, 40) if kernel.ndim == 2 else (9, 10, 11)
+        x = rng.integers(0, 2 if dtype == "bool" else 120, shape).astype(dtype)
+        if x.dtype.kind == "f":
+            x /= 64  # what lies between two lines has more digits than float32 where that may not round it
+        for mode in ("reflect", "constant"):
+            expected = scipy.ndimage.correlate(x, kernel, output, mode, 3.0)
+            result = ndimage.correlate(x, kernel, output, mode, 3.0, separable=True)
+            np.testing.assert_array_equal(result, expected)
+    large = (rng.integers(1, 1 << 20, (30, 40)) << 10) + rng.integers(0, 1 << 10, (30, 40))
+    for wide in (large.astype("i4"), large + 0.25):
+        expected = scipy.ndimage.correlate(wide, kernels[0], "float32")
+        np.testing.assert_array_equal(ndimage.correlate(wide, kernels[0], "float32", separable=True), expected)

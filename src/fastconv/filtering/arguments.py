@@ -131,6 +131,8 @@ def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> 
         array = np.asarray(output)
         if array.shape != x.shape:
             raise RuntimeError(f"output shape not correct: it has {array.shape}, needs {x.shape}")
+        if not array.flags.writeable:
+            raise ValueError("output is read-only, but needs to be writeable")
         if complex_result and array.dtype.kind != "c":
             raise RuntimeError("output must have complex dtype")
         return array

@@ -119,10 +119,12 @@ def weigh_pictures(
     out: Array,
     saturate: bool,
     backend: BackendName | None,
+    whole: bool = False,
 ) -> bool:
     """The sums by one kernel, or by one along an axis and one along another, in a single way through the array.
 
-    False where the backend has no such way, or none that does as SciPy.
+    What lies between two kernels has the dtype of the result, as SciPy's, or where they are `whole`, lines of a single
+    one, that of the sums. False where the backend has no such way, or none that does as SciPy.
     """
     if any(each.kernel.size > _MOST_TAPS for each in kernels) or np.may_share_memory(x, out):
         return False
@@ -141,13 +143,13 @@ def weigh_pictures(
         if out.dtype.kind == "b" or not bound < _MOST_CUT:
             return False
         if not saturate:
-            if x.dtype.kind == "f" or (len(kernels) > 1 and x.dtype != out.dtype):
+            if x.dtype.kind == "f" or (len(kernels) > 1 and (whole or x.dtype != out.dtype)):
                 return False
             between = out.dtype
             for i, each in enumerate(kernels):
                 if not _exact(x.dtype, each.kernel, cval, dtype):
                     doubts[i] = _doubt(dtype, each.kernel, max(_largest(x.dtype), abs(cval)))
-    elif out.dtype != dtype:
+    elif out.dtype != dtype and not whole:
         between = out.dtype
     row, pixel = pictures.axes
     if len(kernels) > 1 and row is not None and kernels[0].kernel.shape[row] == 1:

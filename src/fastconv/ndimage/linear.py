@@ -310,8 +310,11 @@ def line_filter(
     )
 
 
-def two_lines(first: Line, second: Line, x: Array, out: Array) -> bool:
-    """Both passes in a single way through the array; False where that would not give the same, or has no kernel."""
+def two_lines(first: Line, second: Line, x: Array, out: Array, whole: bool = False) -> bool:
+    """Both passes in a single way through the array; False where that would not give the same, or has no kernel.
+
+    `whole` lines are those of one kernel: nothing is rounded between them.
+    """
     if x.dtype.kind == "c" or out.dtype.kind == "c" or abs(first.axis - second.axis) != 1:
         return False
     if any(np.iscomplexobj(np.asarray(each)) for each in (first.cval, first.weights, second.weights)):
@@ -325,7 +328,7 @@ def two_lines(first: Line, second: Line, x: Array, out: Array) -> bool:
         kernels.append(sums.Weighing(kernel, partial(sums.terms_1d, kernel, line.axis)))
     if second.axis < first.axis and cval and "zeros" in (reaches[first.axis].mode, reaches[second.axis].mode):
         return False  # the first pass sees the constant, the second what the first makes of it
-    return sums.weigh_pictures(x, kernels, reaches, cval, out, first.saturate, first.backend)
+    return sums.weigh_pictures(x, kernels, reaches, cval, out, first.saturate, first.backend, whole)
 
 
 def _line(weights: ArrayLike, axis: int, ndim: int, mode: BorderName, origin: int) -> tuple[Array, Reach]:
@@ -407,7 +410,8 @@ def _over_axes(
                 Line(weights, axis, mode, beyond, saturate, backend, origins[axis])
                 for axis, weights, beyond in lines.with_constants(_real(cval))
             ]
-            passes.run(x, out, steps, between_lines(x.dtype, out.dtype), two_lines)
+            between = between_lines(x.dtype, out.dtype, saturate)
+            passes.run(x, out, steps, between, partial(two_lines, whole=True))
         else:
             part(x, kernel, out, _real(cval))
 
