@@ -253,3 +253,44 @@ def test_nothing_is_cut_off_or_rounded_between_the_lines_of_a_kernel(backend, dt
     for wide in (large.astype("i4"), large + 0.25):
         expected = scipy.ndimage.correlate(wide, kernels[0], "float32")
         np.testing.assert_array_equal(ndimage.correlate(wide, kernels[0], "float32", separable=True), expected)
+
+
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf, 1e18])
+def test_what_is_no_number_leaves_other_integers_as_they_are(backend, spoilt):
+    """Sums next to an integer fall on the side that SciPy's fall on, whatever other pixels there are."""
+    x = np.round(np.random.default_rng(0).random((50, 50)) * 10)
+    x[25, 25] = spoilt
+    kernel = np.full((3, 3), 0.1)
+    far = np.ones(x.shape, bool)
+    far[22:29, 22:29] = False
+    for name, args in (
+        ("correlate", (kernel,)),
+        ("convolve", (kernel[:, :2],)),
+        ("correlate1d", ([0.1, 0.3, 0.1],)),
+        ("correlate1d", ([0.1, 0.3, -0.1],)),
+        ("uniform_filter1d", (5,)),
+        ("gaussian_filter", (0.7,)),
+    ):
+        for output in ("int32", "uint8"):
+            expected = getattr(scipy.ndimage, name)(x, *args, output=output)
+            result = getattr(ndimage, name)(x, *args, output=output)
+            if name == "uniform_filter1d":  # SciPy's carries what is no number to the end of the line
+                far[22:29] = False
+            np.testing.assert_array_equal(result[far], expected[far])
+
+
+@pytest.mark.parametrize("size", [41, 64])
+def test_large_kernels_of_bytes_cut_off_as_scipy_does(size):
+    """Also where many sums lie next to an integer, or a few."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (150, 170), np.uint8)
+    for kernel in (
+        np.full((size, size), 1 / 4096),
+        rng.integers(0, 9, (size, size)) / 128,
+        rng.random((size, size)) * 30,
+    ):
+        for output in (np.uint8, np.int32):
+            expected = scipy.ndimage.correlate(x, kernel, output)
+            np.testing.assert_array_equal(ndimage.correlate(x, kernel, output), expected)
+            again = ndimage.correlate(x[:, :, None], kernel[:, :, None], output)
+            np.testing.assert_array_equal(again[:, :, 0], expected)

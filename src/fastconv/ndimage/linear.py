@@ -353,7 +353,7 @@ def _into(
     reaches: list[Reach],
     cval: float,
     out: Array,
-    terms: sums.Terms,
+    terms: Callable[[], sums.Terms],
     saturate: bool,
     backend: BackendName | None,
 ) -> None:

@@ -103,7 +103,7 @@ def match_template(
     shape = tuple(size - taps + 1 for size, taps in zip(values.shape, kernel.shape, strict=True))
     products = new(shape)
     reaches = [Reach(0, taps - 1) for taps in kernel.shape]
-    sums.correlate(values, kernel, reaches, 0.0, products, list, backend=backend)
+    sums.correlate(values, kernel, reaches, 0.0, products, partial(sums.terms_nd, kernel), backend=backend)
     # A window within the image is that of the pixel in its middle.
     within = tuple(
         slice(taps // 2, taps // 2 + count) for taps, count in zip(kernel.shape, shape, strict=True)

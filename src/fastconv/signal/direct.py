@@ -77,12 +77,12 @@ def _real(
 ) -> None:
     """Real sums, rounded towards nothing: those of integers are integers."""
     wide = np.ascontiguousarray(kernel, np.float64)
+    terms = partial(sums.terms_nd, wide)
     if out.dtype.kind not in "iu":
-        terms = partial(sums.terms_nd, wide)
         sums.correlate(x, wide, reaches, float(fill), out, terms, backend=backend, precision=precision)
         return
     total = empty("signal", out.shape, np.dtype(np.float64))
-    sums.correlate(x, wide, reaches, float(fill), total, list, backend=backend)
+    sums.correlate(x, wide, reaches, float(fill), total, terms, backend=backend)
     np.rint(total, out=total)
     out[...] = total.astype(np.uint64 if out.dtype == np.uint64 else np.int64)
 
