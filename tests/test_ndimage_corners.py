@@ -294,3 +294,32 @@ def test_large_kernels_of_bytes_cut_off_as_scipy_does(size):
             np.testing.assert_array_equal(ndimage.correlate(x, kernel, output), expected)
             again = ndimage.correlate(x[:, :, None], kernel[:, :, None], output)
             np.testing.assert_array_equal(again[:, :, 0], expected)
+
+
+@pytest.mark.parametrize("name", ["sobel", "prewitt", "laplace"])
+@pytest.mark.parametrize("shape", [(40, 51), (61, 300), (9, 40, 3), (7, 8, 90)])
+def test_differences_of_a_bright_picture_lose_no_digits(backend, name, shape):
+    """The difference comes first, whichever axis it is along: what it leaves is exact in float32, as are its sums."""
+    x = (np.random.default_rng(0).random(shape) + 1000).astype(np.float32)
+    for options in [{}] if name == "laplace" else [{"axis": axis} for axis in range(len(shape))]:
+        for mode in ("reflect", "wrap"):
+            exact = getattr(scipy.ndimage, name)(x.astype(float), mode=mode, **options)
+            result = getattr(ndimage, name)(x, mode=mode, **options)
+            assert result.dtype == np.float32
+            np.testing.assert_array_equal(result, exact.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(40, 51), (33, 500), (4, 3), (30, 20, 3)])
+def test_derivatives_along_rows_with_every_border(backend, shape, dtype):
+    """The constant beyond is seen by the second pass, too, not what the first one makes of it."""
+    x = np.random.default_rng(0).integers(0, 255, shape).astype(dtype)
+    for name in ("sobel", "prewitt"):
+        for axis in range(len(shape)):
+            for mode in ("reflect", "constant", "wrap", ("nearest", "constant", "mirror")[: len(shape)]):
+                expected = getattr(scipy.ndimage, name)(x, axis, mode=mode, cval=7)
+                result = getattr(ndimage, name)(x, axis, mode=mode, cval=7)
+                np.testing.assert_array_equal(result, expected)
+                rounded = getattr(ndimage, name)(x, axis, np.int16, mode, 7, saturate=True)
+                exact = getattr(scipy.ndimage, name)(x.astype(float), axis, mode=mode, cval=7)
+                np.testing.assert_array_equal(rounded, exact.clip(-32768, 32767))

@@ -164,10 +164,6 @@ def weigh_pictures(
     elif out.dtype != dtype and not whole:
         between = out.dtype
     row, pixel = pictures.axes
-    if len(kernels) > 1 and row is not None and kernels[0].kernel.shape[row] == 1:
-        if max(doubts) >= 0:
-            return False  # what lies between is cut off, of the other order
-        kernels = kernels[::-1]
     weights = [_weights(each, row, pixel, dtype, doubt) for each, doubt in zip(kernels, doubts, strict=True)]
     window = pictures.window._replace(between=between, saturate=saturate)
     return pictures.filters.sums(

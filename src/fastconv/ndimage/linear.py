@@ -326,8 +326,6 @@ def two_lines(first: Line, second: Line, x: Array, out: Array, whole: bool = Fal
     for line in (first, second):
         kernel, reaches[line.axis] = _line(line.weights, line.axis, x.ndim, line.mode, line.origin)
         kernels.append(sums.Weighing(kernel, partial(sums.terms_1d, kernel, line.axis)))
-    if second.axis < first.axis and cval and "zeros" in (reaches[first.axis].mode, reaches[second.axis].mode):
-        return False  # the first pass sees the constant, the second what the first makes of it
     return sums.weigh_pictures(x, kernels, reaches, cval, out, first.saturate, first.backend, whole)
 
 
