@@ -239,7 +239,11 @@ def test_a_result_that_may_not_be_written_to_stays_as_it_is(backend, tmp_path, n
 def test_nothing_is_cut_off_or_rounded_between_the_lines_of_a_kernel(backend, dtype, output):
     """By kernels whose products and sums are exact in float64, however they are laid on."""
     rng = np.random.default_rng(0)
-    kernels = [np.multiply.outer([1, 2, 1], [1, 2, 1]) / 16, np.full((2, 8), 0.25), np.full((4, 4, 2), 1 / 32)]
+    kernels = [
+        np.multiply.outer([1, 2, 1], [1, 2, 1]) / 16,
+        np.full((2, 8), 0.25),
+        np.full((4, 4, 2), 1 / 32),
+    ]
     for kernel in kernels:
         shape = (30, 40) if kernel.ndim == 2 else (9, 10, 11)
         x = rng.integers(0, 2 if dtype == "bool" else 120, shape).astype(dtype)
@@ -252,7 +256,9 @@ def test_nothing_is_cut_off_or_rounded_between_the_lines_of_a_kernel(backend, dt
     large = (rng.integers(1, 1 << 20, (30, 40)) << 10) + rng.integers(0, 1 << 10, (30, 40))
     for wide in (large.astype("i4"), large + 0.25):
         expected = scipy.ndimage.correlate(wide, kernels[0], "float32")
-        np.testing.assert_array_equal(ndimage.correlate(wide, kernels[0], "float32", separable=True), expected)
+        np.testing.assert_array_equal(
+            ndimage.correlate(wide, kernels[0], "float32", separable=True), expected
+        )
 
 
 @pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf, 1e18])

@@ -132,13 +132,19 @@ class LinearFilter:
         progress: ProgressLike | None = None,
         *,
         complex_result: bool = False,
+        room: int | None = None,
     ) -> Array:
-        """The filtered array, masked where `x` is; in parts where it is large or somebody wants to be told."""
+        """The filtered array, masked where `x` is; in parts where it is large or somebody wants to be told.
+
+        `room` is that of `apply`; missing pixels take some, too.
+        """
         is_complex = complex_result or x.dtype.kind == "c"
         if is_complex and (np.ma.isMaskedArray(x) or self.nan_policy != "propagate"):
             raise TypeError(f"{self.op}: missing pixels need a real array and real weights")
         reach = self.reaches[0] if x.ndim else Reach()
-        return apply(self.op, self.into, reach, x, output, progress, complex_result=is_complex)
+        if self.nan_policy != "propagate" or np.ma.isMaskedArray(x):
+            room = 8
+        return apply(self.op, self.into, reach, x, output, progress, complex_result=is_complex, room=room)
 
     def _divide(self, filled: Array, missing: Missing, out: Array) -> None:
         """Sums of the pixels that are there, scaled to the kernel's whole weight, where some are missing."""

@@ -31,10 +31,15 @@ def gaussian_weights(sigma: float, order: int, radius: int) -> Array:
     if not order:
         return np.asarray(weights)
     # The derivative is a polynomial times the Gaussian: each step maps q to q' - q * x / sigma^2.
-    polynomial = np.polynomial.Polynomial([1.0])
+    polynomial = np.ones(1)
     for _ in range(order):
-        polynomial = polynomial.deriv() - polynomial * np.polynomial.Polynomial([0.0, 1 / (sigma * sigma)])
-    return np.asarray(polynomial(x.astype(float)) * weights)
+        slope = polynomial[1:] * np.arange(1, polynomial.size)
+        polynomial = np.concatenate([[0.0], polynomial * (-1 / (sigma * sigma))])
+        polynomial[: slope.size] += slope
+    values = np.zeros(x.shape)
+    for coefficient in polynomial[::-1]:
+        values = values * x + coefficient
+    return values * weights
 
 
 def gaussian_filter1d(
@@ -290,4 +295,5 @@ def _of_derivatives(
     elif x.ndim and spreads[0] <= 1e-15:
         first = Reach()
     is_complex = x.dtype.kind == "c"
-    return apply(op, into, first, x, output, progress, complex_result=is_complex)
+    room = 8 if saturate else x.itemsize
+    return apply(op, into, first, x, output, progress, complex_result=is_complex, room=room)

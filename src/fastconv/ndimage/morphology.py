@@ -12,7 +12,7 @@ from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike, SizeLike
 from fastconv.filtering.blocks import Reach, reach
 from fastconv.filtering.missing import NanPolicy
-from fastconv.filtering.parts import apply, check_progress, wants_parts
+from fastconv.filtering.parts import apply, check_progress, slab_numbers
 from fastconv.ndimage.extrema import extreme_filter
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
@@ -423,7 +423,7 @@ class _Element:
         """What is made of erosions and dilations, as many as `times` one after the other; in slabs as each of them."""
         x = read.array(input)
         check_progress(self.op, progress)
-        if not wants_parts(x, output, progress):
+        if slab_numbers(x, output, progress, x.itemsize) is None:
             return compute(x, output)
         read.real(x)
 
@@ -432,7 +432,8 @@ class _Element:
             return np.ma.getmaskarray(result) if np.ma.isMaskedArray(x) else None
 
         first = _first_reach(x.ndim, self.size, self.footprint, self.structure, self.mode, self.axes)
-        return apply(self.op, into, Reach(times * first.extent, 0, first.mode), x, output, progress)
+        along = Reach(times * first.extent, 0, first.mode)
+        return apply(self.op, into, along, x, output, progress, room=x.itemsize)
 
 
 def _first_reach(
