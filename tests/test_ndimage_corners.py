@@ -329,3 +329,44 @@ def test_derivatives_along_rows_with_every_border(backend, shape, dtype):
                 rounded = getattr(ndimage, name)(x, axis, np.int16, mode, 7, saturate=True)
                 exact = getattr(scipy.ndimage, name)(x.astype(float), axis, mode=mode, cval=7)
                 np.testing.assert_array_equal(rounded, exact.clip(-32768, 32767))
+
+
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf, 1e8, 1e12, 1e100, -1e30])
+@pytest.mark.parametrize("taps", [(5, 6), (31, 31)])
+def test_templates_beside_what_is_no_number(backend, monkeypatch, spoilt, taps):
+    """Windows that do not hold it are found as they are without it, whole or strip by strip."""
+    x = np.random.default_rng(0).random((120, 150)) * 100
+    x[60:100, 60:100] = 7  # of one colour
+    template = x[5 : 5 + taps[0], 80 : 80 + taps[1]].copy()
+    expected = ndimage.match_template(x, template)
+    windows = np.lib.stride_tricks.sliding_window_view(x, taps)
+    assert (expected[(windows.std((-2, -1)) == 0)] == 0).all()
+    x[30, 20] = x[31, 40] = spoilt
+    held = np.zeros(x.shape, bool)
+    held[30, 20] = held[31, 40] = True
+    held = np.lib.stride_tricks.sliding_window_view(held, taps).any((-2, -1))
+    for strip in (1 << 21, 1 << 14):
+        monkeypatch.setattr("fastconv.ndimage.templates._STRIP", strip)
+        result = ndimage.match_template(x, template)
+        np.testing.assert_allclose(result[~held], expected[~held], atol=1e-9)
+        if not np.isfinite(spoilt):
+            assert np.isnan(result[held]).all()
+        elif abs(spoilt) < 1e50:
+            assert (np.abs(result[held]) <= 1).all()
+
+
+def test_templates_of_large_images_take_little_memory(backend):
+    x = np.random.default_rng(0).random((3000, 1000), np.float32)
+    tracemalloc.start()
+    result = ndimage.match_template(x, x[100:120, 200:230])
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < result.nbytes + (48 << 20)
+    assert np.unravel_index(result.argmax(), result.shape) == (100, 200)
+
+
+def test_templates_are_real():
+    x = np.ones((9, 9))
+    for image, template in ((x * 1j, x[:3, :3]), (x, x[:3, :3] * 1j)):
+        with pytest.raises(TypeError, match=r"match_template: (image|template) is complex128"):
+            ndimage.match_template(image, template)

@@ -39,7 +39,7 @@ def gaussian_weights(sigma: float, order: int, radius: int) -> Array:
     values = np.zeros(x.shape)
     for coefficient in polynomial[::-1]:
         values = values * x + coefficient
-    return values * weights
+    return np.asarray(values * weights)
 
 
 def gaussian_filter1d(
