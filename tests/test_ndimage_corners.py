@@ -370,3 +370,71 @@ def test_templates_are_real():
     for image, template in ((x * 1j, x[:3, :3]), (x, x[:3, :3] * 1j)):
         with pytest.raises(TypeError, match=r"match_template: (image|template) is complex128"):
             ndimage.match_template(image, template)
+
+
+INTEGER = "must be an integer"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda n, x: n.correlate(x, np.ones((3, 3)), origin=0.5), TypeError, "origin " + INTEGER),
+        (lambda n, x: n.convolve(x, np.ones((3, 3)), origin="a"), TypeError, "origin " + INTEGER),
+        (lambda n, x: n.correlate1d(x, [1, 2, 3], origin=0.5), TypeError, "origin " + INTEGER),
+        (lambda n, x: n.convolve1d(x, [1, 2], origin="a"), TypeError, "origin " + INTEGER),
+        (lambda n, x: n.uniform_filter(x, 3, origin=0.5), TypeError, "origin " + INTEGER),
+        (lambda n, x: n.uniform_filter1d(x, 3, origin=0.5), TypeError, "origin " + INTEGER),
+        (lambda n, x: n.maximum_filter(x, 3, origin=0.5), TypeError, "origin " + INTEGER),
+        (lambda n, x: n.median_filter(x, 3, origin=0.5), TypeError, "origin " + INTEGER),
+        (lambda n, x: n.grey_dilation(x, 3, origin=0.5), TypeError, "origin " + INTEGER),
+        (lambda n, x: n.uniform_filter1d(x, 1.5), TypeError, "size " + INTEGER),
+        (lambda n, x: n.maximum_filter1d(x, 2.5), TypeError, "size " + INTEGER),
+        (lambda n, x: n.maximum_filter(x, 3, origin=2), ValueError, "origin is 2, but needs -1 to 1"),
+        (lambda n, x: n.correlate(x, np.ones((3, 3)), cval="a"), TypeError, "cval"),
+        (lambda n, x: n.correlate(x, np.ones((3, 3)), cval=1j), TypeError, "cval"),
+        (lambda n, x: n.correlate(x, np.ones((3, 3)) * 1j, cval=1j), ValueError, "cval"),
+        (lambda n, x: n.correlate1d(x, [1, 2], cval=1j), TypeError, "cval"),
+        (lambda n, x: n.uniform_filter(x, 3, cval=1j), TypeError, "cval"),
+        (lambda n, x: n.gaussian_filter(x, 1, cval="a"), TypeError, "cval"),
+        (lambda n, x: n.sobel(x, cval="a"), TypeError, "cval"),
+        (lambda n, x: n.laplace(x, cval="a"), TypeError, "cval"),
+        (lambda n, x: n.percentile_filter(x, np.nan, 3), ValueError, "percentile is nan"),
+        (lambda n, x: n.rank_filter(x, -10, 3), RuntimeError, "rank is -10, but needs -9 to 8"),
+        (lambda n, x: n.gaussian_filter(x, "a"), TypeError, "sigma must be a real number, not 'a'"),
+        (lambda n, x: n.gaussian_filter1d(x, "a"), ValueError, "sigma must be a real number, not 'a'"),
+        (lambda n, x: n.gaussian_filter(x, np.inf), OverflowError, "sigma is inf"),
+        (lambda n, x: n.gaussian_filter1d(x, np.nan), ValueError, "sigma is nan"),
+        (lambda n, x: n.uniform_filter(x, 3, axes=(1, 1)), ValueError, "axes must be unique, but are 1, 1"),
+        (
+            lambda n, x: n.uniform_filter(x, 3, axes=5),
+            ValueError,
+            "axis: 5 is out of range: axes needs -2 to 1",
+        ),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(call, error, said):
+    """And the types of the errors are SciPy's."""
+    x = np.ones((4, 5))
+    with pytest.raises(error):
+        call(scipy.ndimage, x)
+    with pytest.raises(error, match=said):
+        call(ndimage, x)
+
+
+def test_what_is_no_array_of_numbers_is_refused():
+    for x in ("abc", b"abc", np.array(["2020-01-01"], "M8[D]"), np.array(5, "m8[s]")):
+        with pytest.raises(RuntimeError, match="not supported"):
+            ndimage.gaussian_filter(x, 1 if np.ndim(x) == 0 else 0)
+    for name, args in (("gaussian_filter", (1,)), ("gaussian_laplace", (1,)), ("laplace", ()), ("sobel", ())):
+        with pytest.raises(TypeError, match=f"{name}: saturate is 'yes'"):
+            getattr(ndimage, name)(np.ones((4, 5)), *args, saturate="yes")
+
+
+def test_saturation_reaches_the_ends_of_wide_integers(backend):
+    for dtype in (np.int64, np.uint64, np.int32, np.uint8):
+        info = np.iinfo(dtype)
+        for shape in ((30, 40), (3,)):
+            for value, end in ((1e30, info.max), (-1e30, info.min), (np.inf, info.max), (5.5, 6)):
+                x = np.full(shape, value)
+                result = ndimage.correlate1d(x, [1.0], output=dtype, saturate=True)
+                assert (result == end).all()

@@ -98,9 +98,8 @@ def correlate1d(
     """
     x, kernel = read.array(input), np.asarray(weights)
     kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
-    if x.dtype.kind != "c":
-        _real(cval)
-    line = Line(kernel, read.check_axis(axis, x.ndim), mode, cval, saturate, backend, int(origin))
+    place, shift = read.check_axis(axis, x.ndim), read.integer(origin, "origin")
+    line = Line(kernel, place, mode, cval, saturate, backend, shift)
     return line_filter("correlate1d", [line], x.ndim, cval, nan_policy, saturate).applied(
         x, output, progress, complex_result=kernel.dtype.kind == "c"
     )
@@ -139,7 +138,7 @@ def convolve1d(
     array([14, 24,  4, 13, 12, 36, 27,  0])
     """
     kernel = np.asarray(weights)[::-1]
-    shift = -int(origin) - (1 - kernel.shape[0] % 2)
+    shift = -read.integer(origin, "origin") - (1 - kernel.shape[0] % 2)
     if kernel.dtype.kind == "c":
         kernel = kernel.conj()
     return correlate1d(
@@ -382,7 +381,8 @@ def _over_axes(
     is_complex = kernel.dtype.kind == "c"
     places = read.check_axes(axes, ndim)
     kernel = read.widen(kernel if is_complex else kernel.astype(np.float64), places, ndim, "weights")
-    origins = read.spread(read.for_each(origin, len(places), "origin"), places, ndim, 0)
+    given = [read.integer(each, "origin") for each in read.for_each(origin, len(places), "origin")]
+    origins = read.spread(given, places, ndim, 0)
     if turned:
         kernel = np.flip(kernel)
         origins = [-shift - (1 - size % 2) for shift, size in zip(origins, kernel.shape, strict=True)]

@@ -405,7 +405,7 @@ class _Element:
         pixels = read.for_each(self.size, len(places), "size") if given is None else given.shape
         if len(pixels) < len(places):
             raise RuntimeError(f"footprint.ndim ({len(pixels)}) must match len(axes) ({len(places)})")
-        shifts = read.for_each(self.origin, len(places), "origin")
+        shifts = [read.integer(each, "origin") for each in read.for_each(self.origin, len(places), "origin")]
         turned = [-shift - (1 - count % 2) for shift, count in zip(shifts, pixels, strict=False)]
         return extreme_filter(
             self.op, x, self.size, footprint, structure, output, self.mode, self.cval, turned,
