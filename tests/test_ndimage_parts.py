@@ -182,3 +182,56 @@ def test_lines_of_what_is_none(backend):
         ndimage.correlate(x, kernel, separable="always")
     with pytest.raises(ValueError, match="complex"):
         ndimage.correlate(x, kernel * 1j, separable=True)
+
+
+ROOMY = {
+    "laplace": ((), {}),
+    "gaussian_laplace": ((1.0,), {}),
+    "gaussian_gradient_magnitude": ((1.0,), {}),
+    "grey_opening": ((5,), {}),
+    "grey_closing": ((), {"footprint": [[0, 1, 0], [1, 1, 1]]}),
+    "white_tophat": ((5,), {}),
+    "black_tophat": ((), {"structure": [[1, 2], [3, 0], [0, 1]]}),
+    "morphological_gradient": ((4,), {}),
+    "morphological_laplace": ((5,), {}),
+    "gaussian_filter": ((2.0,), {"nan_policy": "interpolate"}),
+    "uniform_filter": ((5,), {"nan_policy": "omit"}),
+    "maximum_filter": ((5,), {"nan_policy": "omit"}),
+    "median_filter": ((3,), {"nan_policy": "omit"}),
+}
+
+
+@pytest.mark.parametrize("kind", ["float32", "uint8", "saturated", "masked"])
+@pytest.mark.parametrize("name", ROOMY)
+def test_filters_that_make_arrays_of_their_own_work_in_bounded_memory(monkeypatch, name, kind):
+    """And give what they give of the whole, whatever borders there are; the result where the array is, too."""
+    args, options = ROOMY[name]
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 99, (2500, 300)).astype("float32" if kind == "float32" else "uint8")
+    if kind == "float32" and "nan_policy" in options:
+        x[rng.random(x.shape) < 0.001] = np.nan
+    if kind == "masked":
+        x = np.ma.array(x, mask=rng.random(x.shape) < 0.001)
+    if kind == "saturated":
+        if "filter" in name or name.startswith(("grey", "white", "black", "morph")):
+            pytest.skip("nothing is saturated there")
+        options = options | {"saturate": True}
+    function = functools.partial(getattr(ndimage, name), **options)
+    modes = ["reflect", "wrap", "constant"]
+    whole = [function(x, *args, mode=mode) for mode in modes]
+    monkeypatch.setattr(parts, "ROOM_BYTES", 1 << 15)
+    for mode, expected in zip(modes, whole, strict=True):
+        result = function(x, *args, mode=mode)
+        assert type(result) is type(expected)
+        np.testing.assert_array_equal(np.ma.getmaskarray(result), np.ma.getmaskarray(expected))
+        np.testing.assert_array_equal(np.ma.getdata(result), np.ma.getdata(expected))
+    place = x.copy()
+    function(place, *args, output=place)
+    np.testing.assert_array_equal(np.ma.getdata(place), np.ma.getdata(whole[0]))
+    out = np.ma.zeros(x.shape, x.dtype) if kind == "masked" else np.zeros_like(x)
+    function(x, *args, output=out)
+    tracemalloc.start()
+    function(x, *args, output=out)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < (7 << 18) + (2.2 * x.size if kind == "masked" else 0)  # the masks are those of the whole

@@ -4,7 +4,9 @@
  *
  * Rows are converted once, with their borders, into a ring of kernel_h + 1. Two rows of sums are computed at a time, as
  * vectors along the row: whatever the kernel, it is a list of terms, each a row of the ring, an offset into it, and two
- * weights. A second pass, along the row, has the first one's sums as its only row. */
+ * weights. A pass along the row has one row only: the sums of the pass before or, where it comes first, what has been
+ * read, in whose place its sums go into the ring. The order matters: what a difference leaves of a bright picture is
+ * small, and its sums lose no digits; the difference of sums does. */
 #include "base/parallel.h"
 #include "base/simd.h"
 #include "filter/in_order.h"
@@ -28,14 +30,15 @@ typedef struct {
 
 typedef struct {
     const fc_filter *f;
-    const fc_filter_pass *first, *second;
+    const fc_filter_pass *down, *across; /* the whole kernel, or a column; a row, or NULL */
     const char *x;
     char *out;
-    list one, two, along; /* of a row of sums, of two, of a row in the second pass */
+    list one, two, along; /* of a row of sums, of two, of a row in the pass across */
     bands b;
     int64_t room; /* of a row, in reals */
+    int early;    /* the pass across comes first */
     int renews;
-    int straight; /* sums along rows are the result as they are */
+    int straight; /* the last pass gives the result as it is: whole groups of vectors go there */
 } weighing_job;
 
 /* What is almost zero counts as zero, as in SciPy's filters. */
@@ -107,29 +110,52 @@ static void settle(const fc_filter_pass *p, const real *const *rows, int64_t cha
     }
 }
 
+/* A row of the ring. Beyond the picture it is the constant, which the second pass sees as it is. */
+static void fetch_row(const weighing_job *j, const band *b, int64_t row, real *to, real *spare) {
+    const fc_filter *f = j->f;
+    const char *image = j->x + b->image * f->x_image;
+    int64_t pixels = b->pixel_end - b->pixel, n = pixels * f->channels;
+    int sums = j->early && f->rows[row] >= 0;
+    const real *only = spare;
+    FC_NAME(filter_read_row)(sums ? spare : to, f, image, row, b->pixel, pixels + f->kernel_w - 1);
+    if (!sums) return;
+    sum_single(&j->along, &only, to, n);
+    settle(j->across, &only, f->channels, to, n);
+    FC_NAME(filter_narrow)(to, f, n);
+}
+
+static int64_t whole_groups(const weighing_job *j, int64_t n) {
+    int64_t group = SINGLE * VL * j->f->channels;
+    return j->straight ? n / group * group : 0;
+}
+
+static real *result_at(const weighing_job *j, const band *b, int64_t row) {
+    const fc_filter *f = j->f;
+    return (real *)(j->out + b->image * f->out_image + row * f->out_row) + b->pixel * f->channels;
+}
+
+/* A row of sums down the columns, of which the first `done` are results already. */
 static void finish_row(const weighing_job *j, const band *b, int64_t row, real *sums, real *last,
-                       const real *const *rows) {
+                       const real *const *rows, int64_t done) {
     const fc_filter *f = j->f;
     int64_t c = f->channels, pixels = b->pixel_end - b->pixel, n = pixels * c;
-    band rest = *b;
-    if (!j->second) {
-        settle(j->first, rows, c, sums, n);
+    if (!j->across || j->early) {
+        settle(j->down, rows, c, sums, n - done);
     } else {
-        int64_t wide = pixels + j->second->kernel_w - 1;
+        int64_t wide = pixels + j->across->kernel_w - 1;
         const real *only = sums;
-        settle(j->first, rows, c, sums, wide * c);
+        settle(j->down, rows, c, sums, wide * c);
         FC_NAME(filter_narrow)(sums, f, wide * c);
         if (j->renews) FC_NAME(filter_renew_constant)(sums, f, b->pixel, wide);
-        if (j->straight) { /* whole groups of vectors go to the result */
-            int64_t whole = n / (SINGLE * VL * c) * (SINGLE * VL * c);
-            int64_t at = b->image * f->out_image + row * f->out_row + b->pixel * c * (int64_t)sizeof(real);
-            sum_single(&j->along, &only, (real *)(j->out + at), whole);
-            only += whole, n -= whole, rest.pixel += whole / c;
-        }
-        sum_single(&j->along, &only, last, n);
-        settle(j->second, &only, c, last, n);
+        done = whole_groups(j, n);
+        if (done) sum_single(&j->along, &only, result_at(j, b, row), done);
+        only += done;
+        sum_single(&j->along, &only, last, n - done);
+        settle(j->across, &only, c, last, n - done);
         sums = last;
     }
+    band rest = *b;
+    rest.pixel += done / c;
     FC_NAME(filter_write_row)(j->out, f, &rest, row, sums);
 }
 
@@ -142,24 +168,31 @@ static int sums_work(const void *context, int64_t begin, int64_t end) {
     real *upper = memory + ring * j->room, *lower = upper + j->room, *last = lower + j->room;
     for (int64_t task = begin; task < end; task++) {
         band b = band_of(f, &j->b, task);
-        const char *image = j->x + b.image * f->x_image;
         int64_t pixels = b.pixel_end - b.pixel, fetched = b.row;
-        int64_t n = (pixels + (j->second ? j->second->kernel_w - 1 : 0)) * f->channels;
+        int64_t n = (pixels + (j->across && !j->early ? f->kernel_w - 1 : 0)) * f->channels;
         for (int64_t row = b.row; row < b.row_end; row += 2) {
             int status = fc_called_off();
             if (status) return status;
             int pair = row + 1 < b.row_end;
             for (; fetched < row + f->kernel_h + pair; fetched++)
-                FC_NAME(filter_read_row)(memory + fetched % ring * j->room, f, image, fetched, b.pixel,
-                                         pixels + f->kernel_w - 1);
+                fetch_row(j, &b, fetched, memory + fetched % ring * j->room, last);
             const real *rows[FC_MOST_TAPS + 1];
             for (int64_t r = 0; r < ring; r++) rows[r] = memory + (row + r) % ring * j->room;
+            int64_t done = j->across && !j->early ? 0 : whole_groups(j, n);
+            if (done) {
+                real *to = result_at(j, &b, row);
+                if (pair)
+                    sum_pair(&j->two, rows, to, result_at(j, &b, row + 1), done);
+                else
+                    sum_single(&j->one, rows, to, done);
+                for (int64_t r = 0; r < ring; r++) rows[r] += done;
+            }
             if (pair)
-                sum_pair(&j->two, rows, upper, lower, n);
+                sum_pair(&j->two, rows, upper, lower, n - done);
             else
-                sum_single(&j->one, rows, upper, n);
-            finish_row(j, &b, row, upper, last, rows);
-            if (pair) finish_row(j, &b, row + 1, lower, last, rows + 1);
+                sum_single(&j->one, rows, upper, n - done);
+            finish_row(j, &b, row, upper, last, rows, done);
+            if (pair) finish_row(j, &b, row + 1, lower, last, rows + 1, done);
         }
     }
     return 0;
@@ -168,15 +201,19 @@ static int sums_work(const void *context, int64_t begin, int64_t end) {
 int FC_NAME(filter_sums)(const fc_filter *f, const fc_filter_pass *first, const fc_filter_pass *second, const void *x,
                          void *out, int threads) {
     term terms[4 * FC_MOST_TAPS + 2];
-    if (first->kernel_h * first->kernel_w > FC_MOST_TAPS || (second && second->kernel_w > FC_MOST_TAPS))
+    if (first->kernel_h * first->kernel_w > FC_MOST_TAPS ||
+        (second && second->kernel_h * second->kernel_w > FC_MOST_TAPS))
         return FC_NOT_MINE;
     if (!tables_fit(f)) return FC_OUT_OF_RANGE;
-    weighing_job j = {.f = f, .first = first, .second = second, .x = x, .out = out, .renews = has_constant(f)};
-    int64_t taps = first->kernel_h * first->kernel_w;
-    j.straight = second && second->doubt < 0 && f->out_type == (FC_DOUBLE ? FC_P_F64 : FC_P_F32);
-    j.one = list_terms(first, f->channels, 1, terms);
-    j.two = list_terms(first, f->channels, 2, terms + taps);
-    if (second) j.along = list_terms(second, f->channels, 1, terms + 2 * taps + first->kernel_w);
+    int early = second && first->kernel_h == 1;
+    const fc_filter_pass *down = early ? second : first, *across = early ? first : second;
+    weighing_job j = {.f = f, .down = down, .across = across, .x = x, .out = out, .early = early};
+    int64_t taps = down->kernel_h * down->kernel_w;
+    j.renews = has_constant(f);
+    j.straight = (second ? second : first)->doubt < 0 && f->out_type == (FC_DOUBLE ? FC_P_F64 : FC_P_F32);
+    j.one = list_terms(down, f->channels, 1, terms);
+    j.two = list_terms(down, f->channels, 2, terms + taps);
+    if (across) j.along = list_terms(across, f->channels, 1, terms + 2 * taps + down->kernel_w);
     j.b = bands_of(f, f->kernel_h + 1, sizeof(real), RING_BYTES, LEAST_ROWS);
     lengthen(f, &j.b);
     int64_t row = (j.b.pixels + f->kernel_w - 1) * f->channels;

@@ -16,6 +16,7 @@ from functools import reduce
 import numpy as np
 
 from fastconv.execution.memory import empty
+from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import OutputLike
 from fastconv.filtering.blocks import Reach
 from fastconv.filtering.casting import cast
@@ -29,10 +30,16 @@ from fastconv.filtering.missing import (
 )
 from fastconv.filtering.parts import apply, part, touched_regions
 from fastconv.progress import ProgressLike
+from fastconv.text import echo
 from fastconv.typing import Array
 
 _TIE = 1e-11  # of a quotient: how far from an integer or a tie rounding may leave it
 _REST = 1e-12  # of the sum of a kernel's magnitudes: what rounding leaves of one that is 0
+
+
+def check_saturate(op: str, saturate: object) -> None:
+    if not isinstance(saturate, (bool, np.bool)):
+        raise TypeError(f"{op}: saturate is {echo(saturate)}, but needs True or False")
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ class LinearFilter:
 
     def __post_init__(self) -> None:
         check_policy(self.op, self.nan_policy)
+        check_saturate(self.op, self.saturate)
         if self.nan_policy != "propagate" and any(map(np.iscomplexobj, self.weights)):
             raise TypeError(
                 f"{self.op}: nan_policy is {self.nan_policy!r}, but needs 'propagate' of complex weights"
@@ -132,13 +140,21 @@ class LinearFilter:
         progress: ProgressLike | None = None,
         *,
         complex_result: bool = False,
+        room: int | None = None,
     ) -> Array:
-        """The filtered array, masked where `x` is; in parts where it is large or somebody wants to be told."""
+        """The filtered array, masked where `x` is; in parts where it is large or somebody wants to be told.
+
+        `room` is that of `apply`; missing pixels take some, too.
+        """
         is_complex = complex_result or x.dtype.kind == "c"
         if is_complex and (np.ma.isMaskedArray(x) or self.nan_policy != "propagate"):
             raise TypeError(f"{self.op}: missing pixels need a real array and real weights")
         reach = self.reaches[0] if x.ndim else Reach()
-        return apply(self.op, self.into, reach, x, output, progress, complex_result=is_complex)
+        if not is_complex and not any(map(np.iscomplexobj, self.weights)):
+            read.number(self.cval)
+        if self.nan_policy != "propagate" or np.ma.isMaskedArray(x):
+            room = 8
+        return apply(self.op, self.into, reach, x, output, progress, complex_result=is_complex, room=room)
 
     def _divide(self, filled: Array, missing: Missing, out: Array) -> None:
         """Sums of the pixels that are there, scaled to the kernel's whole weight, where some are missing."""

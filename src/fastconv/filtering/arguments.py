@@ -77,10 +77,10 @@ def check_axes(axes: AxesLike, ndim: int) -> tuple[int, ...]:
     places = tuple(operator.index(axis) for axis in axes)
     for axis in places:
         if not -ndim <= axis < ndim:
-            raise ValueError(f"specified axis: {axis} is out of range")
+            raise ValueError(f"specified axis: {axis} is out of range: axes needs -{ndim} to {ndim - 1}")
     places = tuple(axis % ndim for axis in places)
     if len(set(places)) != len(places):
-        raise ValueError("axes must be unique")
+        raise ValueError(f"axes must be unique, but are {', '.join(map(str, places))}")
     return places
 
 
@@ -125,6 +125,8 @@ def real(x: ArrayLike) -> Array:
 
 def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> Array:
     """Where a filter of `x` puts its result: `output` itself, or an array of that dtype, of that of `x` by default."""
+    if x.dtype.kind in "SUVmM":
+        raise RuntimeError(f"array type {x.dtype!r} not supported")
     if output is None:
         dtype = np.promote_types(x.dtype, np.complex64) if complex_result else x.dtype.newbyteorder("=")
         return empty("filter", x.shape, dtype)
@@ -132,6 +134,8 @@ def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> 
         array = np.asarray(output)
         if array.shape != x.shape:
             raise RuntimeError(f"output shape not correct: it has {array.shape}, needs {x.shape}")
+        if not array.flags.writeable:
+            raise ValueError("output is read-only, but needs to be writeable")
         if complex_result and array.dtype.kind != "c":
             raise RuntimeError("output must have complex dtype")
         return array
@@ -174,10 +178,18 @@ def with_mask(out: Array, mask: Array | None, output: OutputLike) -> Array:
     return np.ma.MaskedArray(out, mask)
 
 
-def check_origin(origin: int, size: int, message: str = "invalid origin") -> None:
+def integer(value: Any, name: str) -> int:
+    """An argument that is a whole number."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {echo(value)}") from None
+
+
+def check_origin(origin: Any, size: int, message: str = "invalid origin") -> None:
     """A window of `size` pixels may be moved as long as it covers its own pixel."""
-    if not 0 <= size // 2 + origin < size:
-        raise ValueError(message)
+    if not 0 <= size // 2 + integer(origin, "origin") < size:
+        raise ValueError(f"{message}: origin is {origin}, but needs {-(size // 2)} to {(size - 1) // 2}")
 
 
 def spread(values: list[Any], axes: tuple[int, ...], ndim: int, filling: Any) -> list[Any]:

@@ -24,7 +24,10 @@ def cast(values: Array, dtype: np.dtype[Any], saturate: bool = False) -> Array:
             wide = values.astype(np.float64, copy=False) if dtype.itemsize > 2 else values
             highest = np.nextafter(float(info.max) + 1, 0) if dtype.itemsize == 8 else info.max
             kept = np.minimum(np.fmax(np.rint(wide), info.min), highest)  # NaN becomes the lowest number
-            return np.asarray(kept.astype(dtype))
+            whole = np.asarray(kept.astype(dtype))
+            if dtype.itemsize == 8:  # no float64 is the largest number
+                whole = np.where(np.rint(wide) > highest, dtype.type(info.max), whole)
+            return whole
         if dtype.kind == "b":
             return np.asarray(values.astype(np.uint8) != 0)
         if dtype == np.uint32:

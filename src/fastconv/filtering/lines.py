@@ -48,9 +48,10 @@ class Lines:
             cval *= float(weights.sum())
 
 
-def between_lines(x: np.dtype[Any], out: np.dtype[Any]) -> np.dtype[Any]:
-    """What lies between two lines: nothing is rounded or cut off there but sums."""
-    return _sum_dtype(x, out)
+def between_lines(x: np.dtype[Any], out: np.dtype[Any], saturate: bool) -> np.dtype[Any]:
+    """What lies between two lines: nothing is rounded or cut off there but sums, those that are cut off in the end as
+    little as can be."""
+    return _sum_dtype(x, out) if saturate or out.kind == "f" else np.dtype(np.float64)
 
 
 def _sum_dtype(x: np.dtype[Any], out: np.dtype[Any]) -> np.dtype[Any]:

@@ -80,4 +80,7 @@ class OrderFilter:
 
     def applied(self, x: Array, output: OutputLike, progress: ProgressLike | None = None) -> Array:
         """The filtered array, masked where `x` is; in parts where it is large or somebody wants to be told."""
-        return apply(self.op, self.into, self.reaches[0] if x.ndim else Reach(), x, output, progress)
+        room = 8 if self.nan_policy != "propagate" or np.ma.isMaskedArray(x) else None
+        return apply(
+            self.op, self.into, self.reaches[0] if x.ndim else Reach(), x, output, progress, room=room
+        )

@@ -20,6 +20,7 @@ from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import OutputLike
 from fastconv.filtering.blocks import Reach
 from fastconv.progress import Progress, ProgressLike
+from fastconv.settings.threads import get_num_threads
 from fastconv.text import echo
 from fastconv.typing import Array
 
@@ -29,6 +30,9 @@ Into = Callable[[Array, Array], Array | None]
 _REGION = 256  # pixels along each of the last two axes
 SLAB_BYTES = 1 << 25  # of a slab as float64
 LARGE_BYTES = 1 << 30  # of an array as float64 that is done slab by slab
+# For each thread, of a slab of what makes arrays of its own as large as what it filters.
+ROOM_BYTES = 3 << 20
+_SEVERAL = 4  # slabs from which such an array is done slab by slab
 
 
 class Part(NamedTuple):
@@ -57,10 +61,10 @@ def part(x: Array, reaches: Sequence[Reach], region: tuple[slice, ...]) -> Part:
     return Part(x, tuple(inner))
 
 
-def slabs(shape: tuple[int, ...], reach: Reach) -> list[slice]:
-    """Parts of the first axis, several times as long as windows reach along it."""
-    row = max(1, 8 * math.prod(shape[1:]))
-    length = max(1, SLAB_BYTES // row, 4 * reach.extent)
+def slabs(shape: tuple[int, ...], reach: Reach, numbers: int) -> list[slice]:
+    """Parts of the first axis of so many numbers, several times as long as windows reach along it."""
+    row = max(1, math.prod(shape[1:]))
+    length = max(1, numbers // row, 4 * reach.extent)
     return [slice(start, min(start + length, shape[0])) for start in range(0, shape[0], length)]
 
 
@@ -78,11 +82,21 @@ def touched_regions(touched: Array, reaches: Sequence[Reach]) -> Iterator[tuple[
             yield region
 
 
-def wants_parts(input: Array, output: OutputLike, progress: ProgressLike | None) -> bool:
-    """Is an array to be done slab by slab: a large one, one in a file, or one whose progress is to be told?"""
+def slab_numbers(
+    input: Array, output: OutputLike, progress: ProgressLike | None, room: int | None = None
+) -> int | None:
+    """How many numbers a slab has where an array is to be done slab by slab, else None.
+
+    So are a large one, one in a file, one whose progress is to be told; and one of which what filters it makes others
+    with so many bytes of `room` for each number.
+    """
+    if room is not None and input.size * room > _SEVERAL * ROOM_BYTES:
+        numbers = ROOM_BYTES * get_num_threads() // room
+        if input.size > _SEVERAL * numbers:
+            return numbers
     if progress or isinstance(input, np.memmap) or isinstance(output, np.memmap):
-        return True
-    return 8 * input.size > LARGE_BYTES
+        return SLAB_BYTES // 8
+    return SLAB_BYTES // 8 if 8 * input.size > LARGE_BYTES else None
 
 
 def check_progress(op: str, progress: ProgressLike | None) -> None:
@@ -99,21 +113,29 @@ def apply(
     progress: ProgressLike | None,
     *,
     complex_result: bool = False,
+    room: int | None = None,
 ) -> Array:
     """What `into` makes of the array, with the mask that it gives; slab by slab where that is wanted.
 
-    `reach` is how far it reaches along the first axis; None where that cannot be cut.
+    `reach` is how far it reaches along the first axis; None where that cannot be cut. `room` is how many bytes for each
+    number the arrays have that it makes itself, where it does.
     """
     check_progress(op, progress)
     data = np.ma.getdata(x) if isinstance(x, np.ma.MaskedArray) else x
     out = read.result_array(output, data, complex_result=complex_result)
-    parts = wants_parts(x, output, progress)
-    mask = _in_slabs(op, into, reach, x, out, progress) if parts else into(x, out)
+    numbers = slab_numbers(x, output, progress, room)
+    mask = into(x, out) if numbers is None else _in_slabs(op, into, reach, x, out, progress, numbers)
     return read.with_mask(out, mask, output)
 
 
 def _in_slabs(
-    op: str, into: Into, reach: Reach | None, x: Array, out: Array, progress: ProgressLike | None
+    op: str,
+    into: Into,
+    reach: Reach | None,
+    x: Array,
+    out: Array,
+    progress: ProgressLike | None,
+    numbers: int,
 ) -> Array | None:
     """`x`, filtered into `out` slab by slab, and the mask of the result.
 
@@ -132,16 +154,20 @@ def _in_slabs(
         return mask
     if mask is not None:
         mask = np.zeros(out.shape, bool)
-    parts = slabs(out.shape, reach)
+    parts = slabs(out.shape, reach, numbers)
     told = Progress(progress or False, 0, len(parts), "slabs")
     along = [reach, *(Reach() for _ in out.shape[1:])]
     for count, rows in enumerate(parts, 1):
         piece = part(x, along, (rows, *(slice(0, n) for n in out.shape[1:])))
-        target = out[rows]
-        if piece.x.shape != target.shape:
+        first = rows.start - piece.inner[0].start
+        if first >= 0 and first + len(piece.x) <= len(out):
+            # The neighbours' results are wrong: those of the slab before are put back, others are still to come.
+            before = out[first : rows.start].copy()
+            missing = into(piece.x, out[first : first + len(piece.x)])
+            out[first : rows.start] = before
+        else:  # wrapped round
             target = empty(op, piece.x.shape, out.dtype)
-        missing = into(piece.x, target)
-        if target.shape != out[rows].shape:
+            missing = into(piece.x, target)
             out[rows] = target[piece.inner]
         if mask is not None and missing is not None:
             mask[rows] = missing[piece.inner]

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastconv.filtering.blocks import Reach, block, regions
 from fastconv.filtering.casting import cast
@@ -26,40 +29,48 @@ from fastconv.filtering.planes import (
 from fastconv.problem.filtering import Weights
 from fastconv.typing import Array, BackendName, Precision
 
-# A product: offsets into a window of the pixels that are added up first, their signs, and the weight.
-Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...], float]
-Terms = Callable[[], Sequence[Term]]  # asked for only where integers are cut off
+
+class Terms(NamedTuple):
+    """Products in the order in which SciPy adds them up.
+
+    Each is the pixel at `first` in a window, plus that at `second` times `signs` where this is not 0, times its weight.
+    """
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    signs: NDArray[np.intp]
+    weights: Array
+
+
 _EPSILON = float(np.finfo(np.float64).eps)
 _MANY = 64  # one pixel in so many next to an integer: all sums are computed again, which is faster then
-_PIECE = 1 << 16  # bytes of what is computed again at a time
+_PIECE = 1 << 16  # bytes of what is computed again at a time, where that is all
+_FEW_WINDOWS = 1 << 22  # bytes of windows whose sums are computed again at a time
 _MOST_TAPS = 400  # of a kernel whose products are added one by one; others may be transforms
 _MOST_CUT = 2.0**31  # sums that a kernel cuts off as a C cast does
 _NEAR = 1 / 256  # how far from an integer sums of bytes in float32 may be doubted; else float64 is faster
 
 
-def terms_nd(kernel: Array) -> list[Term]:
-    """The products in the order of SciPy's filters of several axes, which leave out weights that are almost zero."""
-    return [
-        ((place,), (1,), float(weight)) for place, weight in np.ndenumerate(kernel) if abs(weight) > _EPSILON
-    ]
+def terms_nd(kernel: Array) -> Terms:
+    """Those of SciPy's filters of several axes, which leave out weights that are almost zero."""
+    seen = np.abs(kernel) > _EPSILON
+    places = np.argwhere(seen)
+    return Terms(places, places, np.zeros(len(places), np.intp), kernel[seen])
 
 
-def terms_1d(kernel: Array, axis: int) -> list[Term]:
-    """The products in the order of SciPy's filters of one axis: both halves of a (anti)symmetric kernel together."""
+def terms_1d(kernel: Array, axis: int) -> Terms:
+    """Those of SciPy's filters of one axis: both halves of a (anti)symmetric kernel together."""
     weights = kernel.ravel()
     count, half = weights.size, weights.size // 2
-
-    def place(tap: int) -> tuple[int, ...]:
-        return (0,) * axis + (tap,) + (0,) * (kernel.ndim - axis - 1)
-
-    for sign in (1, -1):
-        mirrored = weights[half + 1 :] - sign * weights[:half][::-1] if count % 2 else np.ones(1)
-        if np.all(np.abs(mirrored) <= _EPSILON):
-            pairs = [
-                ((place(tap), place(count - 1 - tap)), (1, sign), float(weights[tap])) for tap in range(half)
-            ]
-            return [((place(half),), (1,), float(weights[half])), *pairs]
-    return [((place(tap),), (1,), float(weights[tap])) for tap in (count - 1, *range(count - 1))]
+    first = second = np.array([count - 1, *range(count - 1)])
+    signs = np.zeros(count, np.intp)
+    for sign in (1, -1) if count % 2 else ():
+        if np.all(np.abs(weights[half + 1 :] - sign * weights[:half][::-1]) <= _EPSILON):
+            first, signs = np.array([half, *range(half)]), np.array([0, *[sign] * half])
+            second = count - 1 - first
+            break
+    along = np.arange(kernel.ndim) == axis
+    return Terms(first[:, None] * along, second[:, None] * along, signs, weights[first])
 
 
 def correlate(
@@ -68,7 +79,7 @@ def correlate(
     reaches: Sequence[Reach],
     cval: float,
     out: Array,
-    terms: Terms,
+    terms: Callable[[], Terms],
     *,
     saturate: bool = False,
     backend: BackendName | None = None,
@@ -93,15 +104,16 @@ def correlate(
     ):
         return
     extents = [reach.extent for reach in reaches]
+    order = cache(terms)  # of a large kernel it takes longer than the sums
     for region in regions(out.shape, extents, dtype.itemsize):
         window = block(x, reaches, region, cval, dtype)
         sums = correlate_block(np.asarray(window, order="C"), kernel, backend, precision)
         if gaps:
             sums = _seen(window, sums, kernel, backend)
         if check:
-            sums = _in_order(window, sums, kernel, terms())
+            sums = _in_order(window, sums, kernel, order)
         if transformed:
-            sums = _whole(window, sums, kernel, terms)
+            sums = _whole(window, sums, kernel, order)
         out[region] = cast(sums, out.dtype, saturate)
 
 
@@ -116,10 +128,10 @@ def _seen(window: Array, sums: Array, kernel: Array, backend: BackendName | None
 
 
 class Weighing(NamedTuple):
-    """A kernel with as many axes as the array, and its products in SciPy's order."""
+    """A kernel with as many axes as the array, and its products in SciPy's order, for where integers are cut off."""
 
     kernel: Array
-    terms: Terms
+    terms: Callable[[], Terms]
 
 
 def weigh_pictures(
@@ -130,10 +142,12 @@ def weigh_pictures(
     out: Array,
     saturate: bool,
     backend: BackendName | None,
+    whole: bool = False,
 ) -> bool:
     """The sums by one kernel, or by one along an axis and one along another, in a single way through the array.
 
-    False where the backend has no such way, or none that does as SciPy.
+    What lies between two kernels has the dtype of the result, as SciPy's, or where they are `whole`, lines of a single
+    one, that of the sums. False where the backend has no such way, or none that does as SciPy.
     """
     if any(each.kernel.size > _MOST_TAPS for each in kernels) or np.may_share_memory(x, out):
         return False
@@ -152,19 +166,15 @@ def weigh_pictures(
         if out.dtype.kind == "b" or not bound < _MOST_CUT:
             return False
         if not saturate:
-            if x.dtype.kind == "f" or (len(kernels) > 1 and x.dtype != out.dtype):
+            if x.dtype.kind == "f" or (len(kernels) > 1 and (whole or x.dtype != out.dtype)):
                 return False
             between = out.dtype
             for i, each in enumerate(kernels):
                 if not _exact(x.dtype, each.kernel, cval, dtype):
                     doubts[i] = _doubt(dtype, each.kernel, max(_largest(x.dtype), abs(cval)))
-    elif out.dtype != dtype:
+    elif out.dtype != dtype and not whole:
         between = out.dtype
     row, pixel = pictures.axes
-    if len(kernels) > 1 and row is not None and kernels[0].kernel.shape[row] == 1:
-        if max(doubts) >= 0:
-            return False  # what lies between is cut off, of the other order
-        kernels = kernels[::-1]
     weights = [_weights(each, row, pixel, dtype, doubt) for each, doubt in zip(kernels, doubts, strict=True)]
     window = pictures.window._replace(between=between, saturate=saturate)
     return pictures.filters.sums(
@@ -176,17 +186,17 @@ def _weights(
     each: Weighing, row: int | None, pixel: int | None, dtype: np.dtype[Any], doubt: float
 ) -> Weights:
     """A kernel of rows and pixels, and the order to sum in where `doubt` is not negative."""
-    kernel, places, weights = as_dtype(each.kernel, dtype).astype(np.float64), [], []
-
-    def place(offset: tuple[int, ...]) -> tuple[int, int]:
-        return 0 if row is None else offset[row], 0 if pixel is None else offset[pixel]
-
-    for offsets, signs, weight in each.terms() if doubt >= 0 else ():
-        places.append((*place(offsets[0]), *place(offsets[-1]), signs[1] if len(signs) > 1 else 0))
-        weights.append(weight)
+    kernel = as_dtype(each.kernel, dtype).astype(np.float64)
     shape = (1 if row is None else kernel.shape[row], 1 if pixel is None else kernel.shape[pixel])
-    order = np.array(places, np.int64).reshape(-1, 5)
-    return Weights(np.ascontiguousarray(kernel.reshape(shape)), order, np.array(weights, np.float64), doubt)
+    order, weights = np.zeros((0, 5), np.int64), np.zeros(0)
+    if doubt >= 0:
+        terms = each.terms()
+        order = np.zeros((len(terms.weights), 5), np.int64)
+        for column, (offsets, axis) in enumerate(product((terms.first, terms.second), (row, pixel))):
+            if axis is not None:
+                order[:, column] = offsets[:, axis]
+        order[:, 4], weights = terms.signs, np.ascontiguousarray(terms.weights, np.float64)
+    return Weights(np.ascontiguousarray(kernel.reshape(shape)), order, weights, doubt)
 
 
 def _largest(dtype: np.dtype[Any]) -> float:
@@ -225,57 +235,66 @@ def _doubt(dtype: np.dtype[Any], kernel: Array, largest: float) -> float:
     return float(np.finfo(dtype).eps) * largest * float(np.abs(kernel).sum()) * (kernel.size + 2)
 
 
-def _whole(window: Array, sums: Array, kernel: Array, terms: Terms) -> Array:
+def _whole(window: Array, sums: Array, kernel: Array, order: Callable[[], Terms]) -> Array:
     """Sums that are integers, by transforms, without what these add and a cast would cut off."""
     error = transform_error(window.size, 1, window.size) * float(np.linalg.norm(kernel))
     if error * float(np.abs(window).max(initial=0)) < 0.5:
         return np.rint(sums)
-    return _sum_terms(window, sums.shape, terms())
+    return _sum_terms(window, sums.shape, order())
 
 
-def _in_order(window: Array, sums: Array, kernel: Array, terms: Sequence[Term]) -> Array:
+def _in_order(window: Array, sums: Array, kernel: Array, order: Callable[[], Terms]) -> Array:
     """`sums`, with those that lie next to an integer as they come out in SciPy's order, in float64."""
     with np.errstate(all="ignore"):
-        doubtful = np.abs(sums - np.rint(sums)) <= _doubt(window.dtype, kernel, float(np.abs(window).max()))
+        sizes = np.abs(window)
+        largest = float(sizes.max())
+        if np.isnan(largest):  # sums that hold one are not doubted; others are, as far as their own pixels go
+            largest = float(np.fmax.reduce(sizes, axis=None, initial=0.0))
+        doubtful = np.abs(sums - np.rint(sums)) <= _doubt(window.dtype, kernel, largest)
         count = int(np.count_nonzero(doubtful))
         if not count:
             return sums
         if count * _MANY > sums.size:
-            return _sum_terms(window, sums.shape, terms)
-        places = np.unravel_index(np.flatnonzero(doubtful), doubtful.shape)
-        exact = np.zeros(count)
-        for offsets, signs, weight in terms:
-            values = [
-                window[tuple(place + step for place, step in zip(places, offset, strict=True))]
-                for offset in offsets
-            ]
-            exact += _signed(values, signs) * weight
+            return _sum_terms(window, sums.shape, order())
         sums = sums.astype(np.float64)
-        sums[places] = exact
+        sums[doubtful] = _sum_terms_at(window, np.argwhere(doubtful), order())
         return sums
 
 
-def _sum_terms(window: Array, shape: tuple[int, ...], terms: Sequence[Term]) -> Array:
+def _sum_terms_at(window: Array, places: NDArray[np.intp], terms: Terms) -> Array:
+    """The sums of the windows that begin at these places."""
+    exact = np.zeros(len(places))
+    if not terms.weights.size:
+        return exact
+    flat = window.ravel()
+    steps = np.array([math.prod(window.shape[axis + 1 :]) for axis in range(window.ndim)], np.intp)
+    starts, first = places @ steps, terms.first @ steps
+    paired = terms.signs != 0
+    second, signs = (terms.second @ steps)[paired], terms.signs[paired]
+    count = max(1, _FEW_WINDOWS // (8 * first.size))
+    for start in range(0, starts.size, count):
+        corners = starts[start : start + count, None]
+        values = flat[corners + first].astype(np.float64, copy=False)
+        values[:, paired] += signs * flat[corners + second].astype(np.float64, copy=False)
+        values *= terms.weights
+        exact[start : start + count] = np.add.accumulate(values, axis=1)[:, -1]  # one after the other
+    return exact
+
+
+def _sum_terms(window: Array, shape: tuple[int, ...], terms: Terms) -> Array:
     total = np.zeros(shape)
     for region in regions(shape, [0] * len(shape), total.itemsize, _PIECE):
         target = total[region] if shape else total
-        for offsets, signs, weight in terms:
-            values = [
-                window[
-                    tuple(
-                        slice(part.start + step, part.stop + step)
-                        for part, step in zip(region, offset, strict=True)
-                    )
-                ]
-                for offset in offsets
-            ]
-            target += _signed(values, signs) * weight
+
+        def seen(offset: NDArray[np.intp], region: tuple[slice, ...] = region) -> Array:
+            places = (
+                slice(part.start + step, part.stop + step) for part, step in zip(region, offset, strict=True)
+            )
+            return window[tuple(places)].astype(np.float64, copy=False)
+
+        for first, second, sign, weight in zip(*terms, strict=True):
+            values = seen(first)
+            if sign:
+                values = values + seen(second) if sign > 0 else values - seen(second)
+            target += values * weight
     return total
-
-
-def _signed(values: list[Array], signs: tuple[int, ...]) -> Array:
-    """What a weight multiplies, in float64."""
-    if len(values) == 1:
-        return values[0].astype(np.float64, copy=False)
-    combine = np.add if signs[1] > 0 else np.subtract
-    return np.asarray(combine(*values, dtype=np.float64))

@@ -179,7 +179,7 @@ def laplace(
         line[place] = reach(len(weights), 0, read.border(each))
     box = [max(line[axis] for line in lines) if lines else Reach() for axis in range(x.ndim)]
     linear = LinearFilter("laplace", run, box, [np.array(weights)], cval, nan_policy, saturate, lines)
-    return linear.applied(x, output, progress)
+    return linear.applied(x, output, progress, room=8 if saturate else x.itemsize)
 
 
 def generic_laplace(
@@ -308,7 +308,7 @@ def generic_gradient_magnitude(
             slope = derivative(source, place, out.dtype, each, cval, *extra_arguments, **keywords)
             out += slope * slope
     if places:
-        np.sqrt(out, out, casting="unsafe")
+        np.sqrt(np.ma.getdata(out), np.ma.getdata(out), casting="unsafe")
     else:
         out[...] = x
     return out

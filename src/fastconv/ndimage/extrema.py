@@ -298,7 +298,7 @@ def _box_steps(
         for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
     ]
     return [
-        (place, window_reach(size, mode, origin))
+        (place, window_reach(int(size), mode, origin))
         for place, size, mode, origin in zip(places, *given, strict=True)
         if size > 1
     ]

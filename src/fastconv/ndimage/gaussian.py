@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any, SupportsFloat, SupportsIndex
@@ -9,6 +10,7 @@ from typing import Any, SupportsFloat, SupportsIndex
 import numpy as np
 
 from fastconv.filtering import arguments as read
+from fastconv.filtering.application import check_saturate
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.filtering.blocks import Reach, reach
 from fastconv.filtering.missing import NanPolicy, check_policy
@@ -16,6 +18,7 @@ from fastconv.filtering.parts import apply
 from fastconv.ndimage.derivatives import generic_gradient_magnitude, generic_laplace, saturated
 from fastconv.ndimage.linear import Line, line_filter
 from fastconv.progress import ProgressLike
+from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["gaussian_filter", "gaussian_filter1d", "gaussian_gradient_magnitude", "gaussian_laplace"]
@@ -31,10 +34,15 @@ def gaussian_weights(sigma: float, order: int, radius: int) -> Array:
     if not order:
         return np.asarray(weights)
     # The derivative is a polynomial times the Gaussian: each step maps q to q' - q * x / sigma^2.
-    polynomial = np.polynomial.Polynomial([1.0])
+    polynomial = np.ones(1)
     for _ in range(order):
-        polynomial = polynomial.deriv() - polynomial * np.polynomial.Polynomial([0.0, 1 / (sigma * sigma)])
-    return np.asarray(polynomial(x.astype(float)) * weights)
+        slope = polynomial[1:] * np.arange(1, polynomial.size)
+        polynomial = np.concatenate([[0.0], polynomial * (-1 / (sigma * sigma))])
+        polynomial[: slope.size] += slope
+    values = np.zeros(x.shape)
+    for coefficient in polynomial[::-1]:
+        values = values * x + coefficient
+    return np.asarray(values * weights)
 
 
 def gaussian_filter1d(
@@ -100,7 +108,13 @@ def _check_orders(op: str, orders: Iterable[int], nan_policy: NanPolicy) -> None
 
 def _weights(sigma: SupportsFloat, order: int, truncate: float, radius: int | None) -> Array:
     """Those that the filter along one axis correlates with."""
-    spread = float(sigma)
+    try:
+        spread = float(sigma)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"sigma must be a real number, not {echo(sigma)}") from None
+    if radius is None and not math.isfinite(truncate * spread):
+        kind = OverflowError if math.isinf(truncate * spread) else ValueError
+        raise kind(f"sigma is {sigma} and truncate {truncate}, but both need to be finite")
     reach: Any = int(truncate * spread + 0.5) if radius is None else radius
     if isinstance(reach, float) or not hasattr(reach, "__index__") or operator.index(reach) < 0:
         raise ValueError(f"Radius must be a nonnegative integer, not {radius!r}")
@@ -162,6 +176,9 @@ def gaussian_filter(
         for value, name in ((order, "order"), (sigma, "sigma"), (mode, "mode"), (radius, "radius"))
     ]
 
+    for each in given[1]:
+        if isinstance(each, str):
+            raise TypeError(f"sigma must be a real number, not {echo(each)}")
     steps = [
         Line(_weights(sigma, order, truncate, radius), place, mode, cval, saturate, backend)
         for place, order, sigma, mode, radius in zip(places, *given, strict=True)
@@ -265,6 +282,7 @@ def _of_derivatives(
     """What is made of the derivatives of that order along each axis; `options` are those of `gaussian_filter`."""
     x = read.array(input)
     progress, saturate = options.pop("progress", None), options.pop("saturate", False)
+    check_saturate(op, saturate)
     places = read.check_axes(axes, x.ndim)
     spreads = read.spread(read.for_each(sigma, len(places), "sigma"), places, x.ndim, 0)
     modes = read.for_each(mode, len(places), "mode")
@@ -290,4 +308,5 @@ def _of_derivatives(
     elif x.ndim and spreads[0] <= 1e-15:
         first = Reach()
     is_complex = x.dtype.kind == "c"
-    return apply(op, into, first, x, output, progress, complex_result=is_complex)
+    room = 8 if saturate else x.itemsize
+    return apply(op, into, first, x, output, progress, complex_result=is_complex, room=room)

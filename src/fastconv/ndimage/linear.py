@@ -98,9 +98,8 @@ def correlate1d(
     """
     x, kernel = read.array(input), read.window("weights", weights)
     kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
-    if x.dtype.kind != "c":
-        _real(cval)
-    line = Line(kernel, read.check_axis(axis, x.ndim), mode, cval, saturate, backend, int(origin))
+    place, shift = read.check_axis(axis, x.ndim), read.integer(origin, "origin")
+    line = Line(kernel, place, mode, cval, saturate, backend, shift)
     return line_filter("correlate1d", [line], x.ndim, cval, nan_policy, saturate).applied(
         x, output, progress, complex_result=kernel.dtype.kind == "c"
     )
@@ -139,7 +138,7 @@ def convolve1d(
     array([14, 24,  4, 13, 12, 36, 27,  0])
     """
     kernel = read.window("weights", weights)[::-1]
-    shift = -int(origin) - (1 - kernel.shape[0] % 2)
+    shift = -read.integer(origin, "origin") - (1 - kernel.shape[0] % 2)
     if kernel.dtype.kind == "c":
         kernel = kernel.conj()
     return correlate1d(
@@ -310,8 +309,11 @@ def line_filter(
     )
 
 
-def two_lines(first: Line, second: Line, x: Array, out: Array) -> bool:
-    """Both passes in a single way through the array; False where that would not give the same, or has no kernel."""
+def two_lines(first: Line, second: Line, x: Array, out: Array, whole: bool = False) -> bool:
+    """Both passes in a single way through the array; False where that would not give the same, or has no kernel.
+
+    `whole` lines are those of one kernel: nothing is rounded between them.
+    """
     if x.dtype.kind == "c" or out.dtype.kind == "c" or abs(first.axis - second.axis) != 1:
         return False
     if any(np.iscomplexobj(np.asarray(each)) for each in (first.cval, first.weights, second.weights)):
@@ -323,9 +325,7 @@ def two_lines(first: Line, second: Line, x: Array, out: Array) -> bool:
     for line in (first, second):
         kernel, reaches[line.axis] = _line(line.weights, line.axis, x.ndim, line.mode, line.origin)
         kernels.append(sums.Weighing(kernel, partial(sums.terms_1d, kernel, line.axis)))
-    if second.axis < first.axis and cval and "zeros" in (reaches[first.axis].mode, reaches[second.axis].mode):
-        return False  # the first pass sees the constant, the second what the first makes of it
-    return sums.weigh_pictures(x, kernels, reaches, cval, out, first.saturate, first.backend)
+    return sums.weigh_pictures(x, kernels, reaches, cval, out, first.saturate, first.backend, whole)
 
 
 def _line(weights: ArrayLike, axis: int, ndim: int, mode: BorderName, origin: int) -> tuple[Array, Reach]:
@@ -350,7 +350,7 @@ def _into(
     reaches: list[Reach],
     cval: float,
     out: Array,
-    terms: sums.Terms,
+    terms: Callable[[], sums.Terms],
     saturate: bool,
     backend: BackendName | None,
 ) -> None:
@@ -381,7 +381,8 @@ def _over_axes(
     is_complex = kernel.dtype.kind == "c"
     places = read.check_axes(axes, ndim)
     kernel = read.widen(kernel if is_complex else kernel.astype(np.float64), places, ndim, "weights")
-    origins = read.spread(read.for_each(origin, len(places), "origin"), places, ndim, 0)
+    given = [read.integer(each, "origin") for each in read.for_each(origin, len(places), "origin")]
+    origins = read.spread(given, places, ndim, 0)
     if turned:
         kernel = np.flip(kernel)
         origins = [-shift - (1 - size % 2) for shift, size in zip(origins, kernel.shape, strict=True)]
@@ -407,7 +408,8 @@ def _over_axes(
                 Line(weights, axis, mode, beyond, saturate, backend, origins[axis])
                 for axis, weights, beyond in lines.with_constants(_real(cval))
             ]
-            passes.run(x, out, steps, between_lines(x.dtype, out.dtype), two_lines)
+            between = between_lines(x.dtype, out.dtype, saturate)
+            passes.run(x, out, steps, between, partial(two_lines, whole=True))
         else:
             part(x, kernel, out, _real(cval))
 

@@ -67,7 +67,10 @@ def uniform_filter1d(
     array([4, 3, 4, 1, 4, 6, 6, 3])
     """
     x = read.array(input)
-    mean = _Mean(int(size), read.check_axis(axis, x.ndim), mode, cval, int(origin), saturate, backend)
+    shift = read.integer(origin, "origin")
+    mean = _Mean(
+        read.integer(size, "size"), read.check_axis(axis, x.ndim), mode, cval, shift, saturate, backend
+    )
     return _mean_filter("uniform_filter1d", [mean], x.ndim, cval, nan_policy, saturate).applied(
         x, output, progress
     )
@@ -85,11 +88,11 @@ def read_window(
 
 def window_reach(size: SupportsIndex, mode: BorderName, origin: SupportsIndex) -> Reach:
     """How far a sliding window of so many pixels reaches."""
-    count = int(size)
+    count = read.integer(size, "size")
     if count < 1:
         raise RuntimeError(f"incorrect filter size: {size}, needs 1 at least")
-    read.check_origin(int(origin), count)
-    return reach(count, int(origin), read.border(mode))
+    read.check_origin(origin, count)
+    return reach(count, read.integer(origin, "origin"), read.border(mode))
 
 
 def _means(

@@ -12,7 +12,7 @@ from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike, SizeLike
 from fastconv.filtering.blocks import Reach, reach
 from fastconv.filtering.missing import NanPolicy
-from fastconv.filtering.parts import apply, check_progress, wants_parts
+from fastconv.filtering.parts import apply, check_progress, slab_numbers
 from fastconv.ndimage.extrema import extreme_filter
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
@@ -406,7 +406,7 @@ class _Element:
         pixels = read.for_each(self.size, len(places), "size") if given is None else given.shape
         if len(pixels) < len(places):
             raise RuntimeError(f"footprint.ndim ({len(pixels)}) must match len(axes) ({len(places)})")
-        shifts = read.for_each(self.origin, len(places), "origin")
+        shifts = [read.integer(each, "origin") for each in read.for_each(self.origin, len(places), "origin")]
         turned = [-shift - (1 - count % 2) for shift, count in zip(shifts, pixels, strict=False)]
         return extreme_filter(
             self.op, x, self.size, footprint, structure, output, self.mode, self.cval, turned,
@@ -424,7 +424,7 @@ class _Element:
         """What is made of erosions and dilations, as many as `times` one after the other; in slabs as each of them."""
         x = read.array(input)
         check_progress(self.op, progress)
-        if not wants_parts(x, output, progress):
+        if slab_numbers(x, output, progress, x.itemsize) is None:
             return compute(x, output)
         read.real(x)
 
@@ -433,7 +433,8 @@ class _Element:
             return np.ma.getmaskarray(result) if np.ma.isMaskedArray(x) else None
 
         first = _first_reach(x.ndim, self.size, self.footprint, self.structure, self.mode, self.axes)
-        return apply(self.op, into, Reach(times * first.extent, 0, first.mode), x, output, progress)
+        along = Reach(times * first.extent, 0, first.mode)
+        return apply(self.op, into, along, x, output, progress, room=x.itemsize)
 
 
 def _first_reach(

@@ -161,6 +161,8 @@ def percentile_filter(
     >>> ndimage.percentile_filter(np.array([2, 8, 0, 4, 1, 9, 9, 0]), percentile=100, size=3)
     array([8, 8, 8, 4, 9, 9, 9, 9])
     """
+    if percentile != percentile:
+        raise ValueError("percentile is nan, but needs to be a number from -100 to 100")
     part = percentile + 100.0 if percentile < 0 else percentile
     if not 0 <= part <= 100:
         raise RuntimeError(f"invalid percentile: {percentile}, needs one from -100 to 100")
@@ -209,7 +211,10 @@ def _rank_filter(
     rank = which(count) if callable(which) else which
     rank += count if rank < 0 else 0
     if not 0 <= rank < count:
-        raise RuntimeError(f"rank not within filter footprint size: {rank}, needs one below {count}")
+        given = rank if callable(which) else which
+        raise RuntimeError(
+            f"rank not within filter footprint size: rank is {given}, but needs {-count} to {count - 1}"
+        )
     if rank in (0, count - 1):
         if not isinstance(mode, str):
             mode = read.spread(read.for_each(mode, len(places), "mode"), places, x.ndim, "constant")
