@@ -98,6 +98,8 @@ def correlate1d(
     """
     x, kernel = read.array(input), read.window("weights", weights)
     kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
+    if kernel.dtype.kind == "c" and x.dtype.kind != "c":
+        _real(cval)
     place, shift = read.check_axis(axis, x.ndim), read.integer(origin, "origin")
     line = Line(kernel, place, mode, cval, saturate, backend, shift)
     return line_filter("correlate1d", [line], x.ndim, cval, nan_policy, saturate).applied(

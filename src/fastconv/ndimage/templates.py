@@ -134,7 +134,7 @@ def _match(x: Array, kernel: Array, length: float, out: Array, backend: BackendN
     values -= middle
     apart = np.zeros(0)
     far: tuple[Array, ...] = ()
-    if not max(-float(values.min()), float(values.max())) <= _FAR * size:
+    if not max(middle - float(x.min()), float(x.max()) - middle) <= _FAR * size:
         far = np.nonzero(~(np.abs(values) <= _FAR * size))
         apart = values[far] if far[0].size <= _FEW else apart
     if apart.size:
