@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
+
+from fastconv.graph.graph import Node
 
 
 class ModelError(ValueError):
@@ -14,17 +14,24 @@ class ModelError(ValueError):
     """
 
 
-@contextmanager
-def errors_of(node: Any) -> Iterator[None]:
+class errors_of:
     """Within it, whatever a node raises becomes a `ModelError` that names it, with its place in the file; that of a
     node within its graphs, and what memory cannot hold, stay what they are."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except MemoryError as error:
-        error.add_note(f"in {node}")
-        raise
-    except Exception as error:
+
+    __slots__ = ("_node",)
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+        if not isinstance(error, Exception) or isinstance(error, ModelError):
+            return
+        node = self._node
+        if isinstance(error, MemoryError):
+            error.add_note(f"in {node}")
+            return
         where = f"{node.place}: " if node.place else ""
-        raise ModelError(f"{where}{node}: {error or type(error).__name__}") from error
+        raise ModelError(f"{where}{node}: {str(error) or type(error).__name__}") from error

@@ -73,7 +73,7 @@ def load(source: Source, *, backend: BackendName | None = None, optimize: bool =
     >>> fastconv.onnx.load(b"\x3a\x05")
     Traceback (most recent call last):
         ...
-    fastconv.onnx.error.ModelError: onnx: byte 0: field 7 of ModelProto ends at byte 7, beyond its message's end at 2
+    fastconv.graph.error.ModelError: onnx: byte 0: field 7 of ModelProto ends at byte 7, beyond its message's end at 2
     """
     if backend is not None:
         resolve("load", backend)

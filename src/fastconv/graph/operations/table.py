@@ -116,6 +116,8 @@ class Operation:
         ]
         self._axes_input = next((k for k, p in enumerate(inputs) if p.name in ("axis", "axes")), None)
         self._axes_attribute = next((name for name in ("axis", "axes") if name in self.attributes), None)
+        of_first = self.name not in _AXES_OF_OTHERS
+        self._has_axes = of_first and (self._axes_input, self._axes_attribute) != (None, None)
         self._forms = [form for _, form in forms]
         self._more = next((form for many, form in forms if many), "")
         self.counts_outputs = any(p.name == "outputs" for p in parameters)
@@ -124,7 +126,8 @@ class Operation:
         """Raise what arrays show to be wrong before any work is done: sequences or axes that there are not, more than
         memory can hold."""
         self._check_forms(inputs)
-        self._check_axes(inputs, attributes, lambda array: array)
+        if self._has_axes:
+            self._check_axes(inputs, attributes, lambda array: array)
         if self.grows:
             given = [None if array is None else Value.of("", array) for array in inputs]
             for known in self.types(given, attributes):
@@ -148,8 +151,6 @@ class Operation:
     ) -> None:
         """The axes that an attribute or an input says are there, each once; `constant` gives an input's numbers, None
         where they are not known."""
-        if self._axes_attribute is None and self._axes_input is None:
-            return
         place = self._axes_input
         if place is None:
             assert self._axes_attribute is not None
@@ -161,7 +162,7 @@ class Operation:
             axes = None if array is None else [int(axis) for axis in array.ravel()]
         first = inputs[0] if inputs else None
         shape = getattr(first, "shape", None)
-        if not axes or shape is None or self.name in _AXES_OF_OTHERS:
+        if not axes or shape is None:
             return
         rank = len(shape) + {"OneHot": 1, "Unsqueeze": len(axes)}.get(self.name, 0)
         most = rank if self.name == "Flatten" else rank - 1
@@ -173,7 +174,8 @@ class Operation:
 
     def types(self, inputs: Sequence[Value | None], attributes: dict[str, Any]) -> Sequence[Type]:
         """Those of the outputs, by the rule; none where there is no rule."""
-        self._check_axes(inputs, attributes, lambda value: value.constant)
+        if self._has_axes:
+            self._check_axes(inputs, attributes, lambda value: value.constant)
         found = () if self.rule is None else self.rule(inputs, attributes)
         for known in found:
             if any(isinstance(size, int) and not 0 <= size <= _LARGEST for size in known.shape or ()):
