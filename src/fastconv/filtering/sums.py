@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -40,6 +40,17 @@ class Terms(NamedTuple):
     second: NDArray[np.intp]
     signs: NDArray[np.intp]
     weights: Array
+
+
+class _Order:
+    """Terms that are made when they are first asked for: those of a large kernel take longer than its sums."""
+
+    def __init__(self, make: Callable[[], Terms]) -> None:
+        self._make = make
+
+    @cached_property
+    def terms(self) -> Terms:
+        return self._make()
 
 
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -104,7 +115,7 @@ def correlate(
     ):
         return
     extents = [reach.extent for reach in reaches]
-    order = cache(terms)  # of a large kernel it takes longer than the sums
+    order = _Order(terms)
     for region in regions(out.shape, extents, dtype.itemsize):
         window = block(x, reaches, region, cval, dtype)
         sums = correlate_block(np.asarray(window, order="C"), kernel, backend, precision)
@@ -235,15 +246,15 @@ def _doubt(dtype: np.dtype[Any], kernel: Array, largest: float) -> float:
     return float(np.finfo(dtype).eps) * largest * float(np.abs(kernel).sum()) * (kernel.size + 2)
 
 
-def _whole(window: Array, sums: Array, kernel: Array, order: Callable[[], Terms]) -> Array:
+def _whole(window: Array, sums: Array, kernel: Array, order: _Order) -> Array:
     """Sums that are integers, by transforms, without what these add and a cast would cut off."""
     error = transform_error(window.size, 1, window.size) * float(np.linalg.norm(kernel))
     if error * float(np.abs(window).max(initial=0)) < 0.5:
         return np.rint(sums)
-    return _sum_terms(window, sums.shape, order())
+    return _sum_terms(window, sums.shape, order.terms)
 
 
-def _in_order(window: Array, sums: Array, kernel: Array, order: Callable[[], Terms]) -> Array:
+def _in_order(window: Array, sums: Array, kernel: Array, order: _Order) -> Array:
     """`sums`, with those that lie next to an integer as they come out in SciPy's order, in float64."""
     with np.errstate(all="ignore"):
         sizes = np.abs(window)
@@ -255,9 +266,9 @@ def _in_order(window: Array, sums: Array, kernel: Array, order: Callable[[], Ter
         if not count:
             return sums
         if count * _MANY > sums.size:
-            return _sum_terms(window, sums.shape, order())
+            return _sum_terms(window, sums.shape, order.terms)
         sums = sums.astype(np.float64)
-        sums[doubtful] = _sum_terms_at(window, np.argwhere(doubtful), order())
+        sums[doubtful] = _sum_terms_at(window, np.argwhere(doubtful), order.terms)
         return sums
 
 
