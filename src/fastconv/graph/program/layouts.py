@@ -60,9 +60,9 @@ class _Network:
                 if value is not None:
                     self._readers.setdefault(id(value), []).append(node)
         self._able = [node for node in graph.nodes if id(node) in self._costs]
-        turned = {id(node): transposes_to(node) for node in self._able}
-        self._makes_as_said = {number for number, to in turned.items() if to and not channels_last(to)}
-        self._reads_as_said = {number for number, to in turned.items() if to and channels_last(to)}
+        turned = {id(node): channels_last(to) for node in self._able if (to := transposes_to(node))}
+        self._makes_as_said = {number for number, to_last in turned.items() if not to_last}
+        self._reads_as_said = {number for number, to_last in turned.items() if to_last}
         self._sizes: dict[int, float] = {}
 
     def solved(self) -> set[int]:
