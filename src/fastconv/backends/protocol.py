@@ -121,9 +121,10 @@ class Backend(Protocol):
 
     def is_even(self, problem: ConvProblem, x: Array, far: float) -> bool:
         """Whether transforms of `x`, the images, would keep every number where it matters: all are finite, and none is
-        more than `far` times as large as those of any window of its image and group in the mean.
+        more than `far` times as large as all numbers of a window of its image and group.
 
-        It asks more: the mean is that of blocks, all channels of a group in half a window's rows and columns.
+        It asks more: windows are cut into blocks, all channels of a group in half a window's rows and columns. But
+        blocks of zeros count only where they are more than half of the blocks.
         """
         ...
 
