@@ -54,6 +54,8 @@ LENGTHS = [
     ("Transpose", {"perm": [0, 0]}, (5, 2), None),
     ("Transpose", {"perm": [0, 2]}, (5, 2), None),
     ("Slice", {}, (5, 2), {"starts": np.array([0, 0]), "ends": np.array([1])}),
+    ("BatchNormalization", {}, (2, 3, 4, 4), {name: np.ones(3 - (name == "m"), np.float32) for name in "sbmv"}),
+    ("BatchNormalization", {}, (2, 3, 4, 4), {name: np.ones((3, 1), np.float32) for name in "sbmv"}),
     ("Col2Im", {}, (1, 4, 9), {"size": np.array([4, 4]), "block": np.array([2, 2, 2])}),
 ]  # fmt: skip
 AXES = [
@@ -101,6 +103,12 @@ def test_lengths_and_axes_that_do_not_fit_at_the_call(case, backend):
             with pytest.raises(ModelError, match=rf"graph.node\[0\]: {kind}") as caught:
                 loaded(np.ones(shape, np.float32))
         assert str(caught.value).count("graph.node") == 1
+
+
+def test_statistics_of_other_channels_than_there_are():
+    vectors = {name: np.ones(4, np.float32) for name in "sbmv"}
+    with pytest.raises(ModelError, match=r"graph.node\[0\]: BatchNormalization.*\(2, 3, 4, 4\)"):
+        load(single("BatchNormalization", {}, (2, 3, 4, 4), vectors))
 
 
 def test_a_flatten_after_all_axes():

@@ -35,8 +35,8 @@ Prepare = Callable[[Backend, ConvProblem], tuple[ConvProblem, Any]]
 # Winograd's transforms and Fourier's mix the pixels of a tile: such a number, or the rounding of it, reaches results of
 # windows that do not hold it. Sums do not. So a strict convolution looks at its image before it takes a transform.
 
-# A number is far from those of a window where it is more than so many times as large as any of them. Photographs, normal
-# noise and activations have none.
+# A number is far from those of a window where it is more than so many times as large as any of them. Photographs,
+# normal noise and activations have none.
 FAR_APART = {np.dtype(np.float32): 256.0, np.dtype(np.float64): 1e5}
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastconv.graph.elements import ELEMENTS
+from fastconv.graph.graph import Value
 from fastconv.graph.operations.rules import same
-from fastconv.graph.operations.table import Reading, operation, upgrade
+from fastconv.graph.operations.table import Reading, Type, operation, upgrade
 from fastconv.ops import normalise
 from fastconv.ops.norm import local_response_norm
 from fastconv.typing import Array
@@ -22,7 +24,20 @@ def _channels(values: Array, x: Array) -> Array:
     return values.reshape((-1,) + (1,) * (x.ndim - 2))
 
 
-@operation("BatchNormalization", rule=same)
+def _by_channel(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+    """The type of the first input, for whose channels each other has a number."""
+    x, *vectors = inputs
+    shapes = [value.shape for value in vectors if value is not None and value.shape is not None]
+    counts = {count for shape in shapes for count in shape if isinstance(count, int)}
+    if x is not None and x.shape is not None:
+        counts |= {count for count in x.shape[1:2] if isinstance(count, int)}
+    if len(counts) > 1 or any(len(shape) != 1 for shape in shapes):
+        seen = x and x.shape
+        raise ValueError(f"x has the shape {seen}, and its vectors {', '.join(map(str, shapes))}")
+    return same(inputs, attributes)
+
+
+@operation("BatchNormalization", rule=_by_channel)
 def batch_norm(
     x: Array,
     scale: Array,
