@@ -68,7 +68,7 @@ def test_how_far_it_is_is_told(small, capsys, monkeypatch):
     count = len(lines)
     assert lines[0] == f"1 of {count}: gaussian, uint8 grey, 20 MP"
     assert lines[-1].startswith(f"{count} of {count}: ")
-    assert "opencv" not in out
+    assert "opencv" not in out  # nor as one that is missing
 
 
 def test_a_bar_on_a_terminal(small, capsys, monkeypatch):

@@ -63,7 +63,9 @@ def run_filter_bench(arguments: argparse.Namespace) -> int:
     threads = arguments.threads or fastconv.get_num_threads()
     found, missing = libraries(threads)
     wanted = chosen_peers(arguments, LIBRARIES)
-    found = {name: module for name, module in found.items() if wanted is None or name in wanted}
+    if wanted is not None:
+        found = {name: module for name, module in found.items() if name in wanted}
+        missing = {name: why for name, why in missing.items() if name in wanted}
     chosen = [picture for picture in pictures() if arguments.filters in ("all", picture.size)]
     rows = []
     with fastconv.num_threads(threads), _progress(sum(len(filter_names(each)) for each in chosen)) as show:
