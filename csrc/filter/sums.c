@@ -205,7 +205,7 @@ int FC_NAME(filter_sums)(const fc_filter *f, const fc_filter_pass *first, const 
         (second && second->kernel_h * second->kernel_w > FC_MOST_TAPS))
         return FC_NOT_MINE;
     if (!tables_fit(f)) return FC_OUT_OF_RANGE;
-    int early = second && first->kernel_h == 1;
+    int early = second && (first->kernel_w > 1 || second->kernel_h > 1);
     const fc_filter_pass *down = early ? second : first, *across = early ? first : second;
     weighing_job j = {.f = f, .down = down, .across = across, .x = x, .out = out, .early = early};
     int64_t taps = down->kernel_h * down->kernel_w;
