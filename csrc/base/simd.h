@@ -44,6 +44,8 @@ typedef lane lanes __attribute__((vector_size(VECTOR_BYTES)));
 
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
+/* Of what runs once for a plan, not for each image: small rather than fast. */
+#define COLD __attribute__((cold))
 
 /* GCC 12 has Clang's shuffle of constant lanes; before, it has one that takes the lanes as a vector. */
 #if !defined(__clang__) && __GNUC__ < 12

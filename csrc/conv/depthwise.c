@@ -25,8 +25,10 @@
 /* The width of a register tile, which the number of registers limits. */
 #if MR > 6
 #define MOST_VECTORS 4
+#define WIDTHS_BAND(f, R) f(R, 1) f(R, 2) f(R, 4)
 #else
 #define MOST_VECTORS 2
+#define WIDTHS_BAND(f, R) f(R, 1) f(R, 2)
 #endif
 
 enum { BAND_BYTES = 96 << 10 };
@@ -189,17 +191,16 @@ void sum_band(const int R, const int V, const band_tile *t) {
         }
 }
 
-#define BAND(R)                                                                                                        \
-    static void band_##R##_1(const band_tile *t) { sum_band(R, 1, t); }                                                \
-    static void band_##R##_2(const band_tile *t) { sum_band(R, 2, t); }                                                \
-    static void band_##R##_4(const band_tile *t) { sum_band(R, MOST_VECTORS, t); }
-#define BANDS(R) {band_##R##_1, band_##R##_2, band_##R##_4}
-BAND(1)
-BAND(2)
-BAND(4)
+#define BAND(R, V)                                                                                                     \
+    static void band_##R##_##V(const band_tile *t) { sum_band(R, V, t); }
+#define BAND_ENTRY(R, V) band_##R##_##V,
+WIDTHS_BAND(BAND, 1)
+WIDTHS_BAND(BAND, 2)
+WIDTHS_BAND(BAND, 4)
 
 /* [rows / 2][vectors / 2] */
-static void (*const bands[3][3])(const band_tile *) = {BANDS(1), BANDS(2), BANDS(4)};
+static void (*const bands[3][3])(const band_tile *) = {
+    {WIDTHS_BAND(BAND_ENTRY, 1)}, {WIDTHS_BAND(BAND_ENTRY, 2)}, {WIDTHS_BAND(BAND_ENTRY, 4)}};
 
 /* How many output rows share input rows; 1 where these are interleaved. */
 static int64_t rows_together(const grid *g) { return g->y.step > 1 || g->y.taps < 2 ? 1 : g->y.taps < 4 ? 2 : 4; }
@@ -289,7 +290,7 @@ static job_nhwc job_nhwc_of(const fc_conv *p) {
 
 /* ---- the kernel's interface ---- */
 
-static int accepts(const fc_conv *given) {
+static COLD int accepts(const fc_conv *given) {
     fc_conv plain, *p = &plain;
     if (!as_plain(given, p) || p->groups != p->channels || (given->transposed && p->filters != p->channels)) return 0;
     if (p->layout == FC_NHWC) return p->filters == p->channels && (tiled(p) || walked(p) || ring_fits(p));
@@ -298,7 +299,7 @@ static int accepts(const fc_conv *given) {
     return !reads_in_place(&g, &o); /* vectors would read beyond the image */
 }
 
-static double cost(const fc_conv *given) {
+static COLD double cost(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width),
            taps = (double)(p->kernel_h * p->kernel_w);
@@ -325,7 +326,7 @@ static double cost(const fc_conv *given) {
     return vectors * (MOVING(15) + (shared ? 0.63 : 2.5) * taps) + STEPPING(130) * planes + moved;
 }
 
-static size_t weight_bytes(const fc_conv *given) {
+static COLD size_t weight_bytes(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
     int vectors = p->layout == FC_NHWC || by_planes(p);
     int64_t filters = is_inner(p) ? p->channels * VL : vectors ? round_up(p->filters, VL) : p->filters;
@@ -342,7 +343,7 @@ static int plan_bands(const fc_conv *p, const operands *o, int threads, strips *
     return status;
 }
 
-static size_t workspace_bytes(const fc_conv *given, int threads) {
+static COLD size_t workspace_bytes(const fc_conv *given, int threads) {
     const fc_conv plain = plain_of(given), *p = &plain;
     if (by_planes(p)) return planes_bytes(p);
     if (walked(p)) return columns_bytes(p);

@@ -267,12 +267,12 @@ static int walked(const fc_conv *p) {
     return k == p->kernel_w && k >= 2 && k <= 5 && p->stride_h == 2 && p->stride_w == 2;
 }
 
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     return p->transposed && p->groups == p->channels && p->filters == p->channels && p->dilation_h == 1 &&
            p->dilation_w == 1 && (walked(p) || (p->layout == FC_NHWC && (p->stride_h > 1 || p->stride_w > 1)));
 }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     int64_t along = p->layout == FC_NCHW ? p->width : p->channels, unit = p->layout == FC_NCHW ? 2 * VL : VL;
     double outputs = (double)(p->batch * p->channels * p->height * p->width);
@@ -291,12 +291,12 @@ static double cost(const fc_conv *p) {
            STEPPING(400);
 }
 
-static size_t weight_bytes(const fc_conv *p) {
+static COLD size_t weight_bytes(const fc_conv *p) {
     int64_t filters = p->layout == FC_NCHW ? p->channels : round_up(p->channels, VL);
     return (size_t)(filters * p->kernel_h * p->kernel_w) * sizeof(real);
 }
 
-static size_t workspace_bytes(const fc_conv *p, int threads) {
+static COLD size_t workspace_bytes(const fc_conv *p, int threads) {
     (void)threads;
     return columns_bytes(p);
 }

@@ -103,12 +103,12 @@ static const family channels = {.tile_pixels = tile_pixels,
                                 .do_tile = do_tile,
                                 .pack_block = pack_block};
 
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     (void)p;
     return 1;
 }
 
-static size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, p); }
+static COLD size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, p); }
 
 /* Cycles of one step of the reduction: its products, unless the sums' latency or the weights' way from L2 or from
  * beyond takes longer. */
@@ -119,7 +119,7 @@ static double step_cycles(const operands *o, double pixels) {
                                                   : fmax(4, weights / fc_this_processor->l2));
 }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
     double rest = (double)(o.filters % NR), blocks = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.58 : 0);
@@ -137,7 +137,7 @@ static double cost(const fc_conv *p) {
     return cycles + STEPPING(400);
 }
 
-static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&channels, p, threads); }
+static COLD size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&channels, p, threads); }
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
     return family_prepare(&channels, p, weight, packed, threads);

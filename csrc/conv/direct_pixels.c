@@ -273,11 +273,11 @@ static const family pixels = {.tile_pixels = tile_pixels,
                               .do_tile = do_tile,
                               .pack_block = pack_block};
 
-static int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
+static COLD int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
 
-static size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p); }
+static COLD size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p); }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
     double filters = (double)o.filters, width = (double)tile_pixels(&o), count = (double)blocks(&o).count;
@@ -304,7 +304,7 @@ static double cost(const fc_conv *p) {
     return cycles + STEPPING(400);
 }
 
-static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&pixels, p, threads); }
+static COLD size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&pixels, p, threads); }
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
     return family_prepare(&pixels, p, weight, packed, threads);

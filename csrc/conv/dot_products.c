@@ -127,17 +127,17 @@ static int do_blocks(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     return p->layout == FC_NCHW && !p->transposed && p->kernel_h == p->height && p->kernel_w == p->width &&
            p->out_height == 1 && p->out_width == 1 && p->pad_top == 0 && p->pad_left == 0 &&
            (p->dilation_h == 1 || p->kernel_h == 1) && (p->dilation_w == 1 || p->kernel_w == 1);
 }
 
-static size_t weight_bytes(const fc_conv *p) {
+static COLD size_t weight_bytes(const fc_conv *p) {
     return (size_t)(p->filters * (p->channels / p->groups) * p->kernel_h * p->kernel_w) * sizeof(real);
 }
 
-static size_t workspace_bytes(const fc_conv *p, int threads) {
+static COLD size_t workspace_bytes(const fc_conv *p, int threads) {
     (void)p, (void)threads;
     return 0;
 }
@@ -147,7 +147,7 @@ static int64_t panel_images(const operands *o) {
     return max64(1, ceil_div(o->batch, ceil_div(o->batch, fitting)));
 }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     double length = (double)(o.channels * o.elements), panels = (double)ceil_div(o.batch, panel_images(&o));
     double tiles = (double)(o.groups * ceil_div(o.batch, EDGE) * ceil_div(o.filters, EDGE));

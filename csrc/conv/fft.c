@@ -350,7 +350,7 @@ static int shared_back(const void *context, int64_t begin, int64_t end) {
 
 /* ---- the kernel ---- */
 
-static size_t weight_bytes(const fc_conv *p) {
+static COLD size_t weight_bytes(const fc_conv *p) {
     operands o = operands_of(p);
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 0;
@@ -364,7 +364,7 @@ static int64_t weight_form(const fc_conv *p) {
 }
 
 /* Products of frequencies, a complex multiply-add each, and transforms, by the usual count. */
-static double flops(const fc_conv *p) {
+static COLD double flops(const fc_conv *p) {
     operands o = operands_of(p);
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 0;
@@ -373,20 +373,20 @@ static double flops(const fc_conv *p) {
     return (double)(w.grids * o.groups * o.batch * w.tiles) * (transforms * transform + products * points);
 }
 
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     operands o = operands_of(p);
     fft_tiling w;
     if (p->kernel_h < 5 && p->kernel_w < 5) return 0;
     return grids_cover(p, &o) && tile_fft(p, &o, &w);
 }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     fft_tiling w;
     return tile_fft(p, &o, &w) ? w.cycles + (p->once ? cycles_of_weights(&o, &w) : 0) : 0;
 }
 
-static size_t workspace_bytes(const fc_conv *p, int threads) {
+static COLD size_t workspace_bytes(const fc_conv *p, int threads) {
     operands o = operands_of(p);
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 0;
@@ -439,7 +439,7 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
 
 /* In units of roundoff, relative to the root of the mean square: a plain sum of n random terms errs by sqrt(n / 6),
  * also the sum of products; the transforms err by a quarter for each doubling, and half more. */
-static double error(const fc_conv *p) {
+static COLD double error(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = grid_of(p, &o, 0);
     fft_tiling w;

@@ -116,7 +116,7 @@ static double cycles_of_weights(const operands *o, const fft_tiling *w) {
     return kernels * (cycles_of_transform(w->f.rows * w->f.columns) + vectors * MOVING(51)) / 2 + (double)w->roots * 2;
 }
 
-static void set_tiling(const operands *o, fft_tiling *w) {
+static COLD void set_tiling(const operands *o, fft_tiling *w) {
     w->area = w->f.rows * w->f.row_step;
     w->grids = o->grid_rows * o->grid_columns;
     w->parts = w->y.segments * w->y.pieces * w->x.segments * w->x.pieces;

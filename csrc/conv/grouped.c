@@ -15,13 +15,13 @@ static int64_t groups_together(const operands *o) { return VL / max64(o->channel
 
 static int64_t blocks(const operands *o) { return ceil_div(o->groups, groups_together(o)); }
 
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     operands o = operands_of(p);
     fc_conv plain;
     return p->layout == FC_NHWC && as_plain(p, &plain) && p->groups > 1 && groups_together(&o) > 0 && ring_fits(&plain);
 }
 
-static double cost(const fc_conv *given) {
+static COLD double cost(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
     double tiles = (double)(p->batch * p->out_height * ceil_div(p->out_width, PIXELS) * blocks(&o));
@@ -32,7 +32,7 @@ static double cost(const fc_conv *given) {
     return tiles * (sums + MOVING(23) * PIXELS) / 2 + image_cycles(&o, 1, 1) + STEPPING(400);
 }
 
-static size_t weight_bytes(const fc_conv *p) {
+static COLD size_t weight_bytes(const fc_conv *p) {
     operands o = operands_of(p);
     return (size_t)(blocks(&o) * p->kernel_h * p->kernel_w * o.channels * VL) * sizeof(real);
 }
@@ -47,7 +47,7 @@ static job_nhwc job_of(const fc_conv *p, const operands *o) {
                       .blocks = blocks(o)};
 }
 
-static size_t workspace_bytes(const fc_conv *given, int threads) {
+static COLD size_t workspace_bytes(const fc_conv *given, int threads) {
     const fc_conv plain = plain_of(given), *p = &plain;
     (void)threads;
     operands o = operands_of(p);

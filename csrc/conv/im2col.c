@@ -247,10 +247,10 @@ static int do_panels(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-static size_t weight_bytes(const fc_conv *p) { return FC_NAME(direct_channels).weight_bytes(p); }
+static COLD size_t weight_bytes(const fc_conv *p) { return FC_NAME(direct_channels).weight_bytes(p); }
 
 /* Every phase needs a matrix. */
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     operands o = operands_of(p);
     return grids_cover(p, &o);
 }
@@ -270,7 +270,7 @@ static double copy_cycles(const fc_conv *p, const operands *o, const grid *g, co
     return pieces * (STEPPING(210) + taps * (STEPPING(23) + (double)o->channels * row));
 }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
     cutting c = cut_matrix(p, &o, 2);
@@ -291,7 +291,7 @@ static double cost(const fc_conv *p) {
     return cycles + image_cycles(&o, 1, 1) + STEPPING(420);
 }
 
-static size_t workspace_bytes(const fc_conv *p, int threads) {
+static COLD size_t workspace_bytes(const fc_conv *p, int threads) {
     operands o = operands_of(p);
     cutting c = cut_matrix(p, &o, threads);
     return cutting_bytes(&c);

@@ -39,7 +39,7 @@ static inline int points_for(int64_t taps) { return taps == 1 ? M : M + (int)tap
 static inline int taps_for(int points) { return points - M + 1; }
 
 /* Tiles an axis; returns 0 where that cannot be done. */
-static int tile_axis(tiled_axis *w, const axis *a) {
+static COLD int tile_axis(tiled_axis *w, const axis *a) {
     int64_t taps = a->taps, distance = a->tap_step, first = a->first, kernel_first = a->kernel_first;
     int64_t kernel_step = a->kernel_step;
     if (taps < 1) return 0;
@@ -97,7 +97,7 @@ typedef struct {
     int64_t row_step;        /* from tile to tile of transformed input */
 } tiling;
 
-static void set_tiling(tiling *w, int64_t channels, int merged) {
+static COLD void set_tiling(tiling *w, int64_t channels, int merged) {
     int pairs = w->y.segments * w->x.segments;
     give_points(&w->y, merged), give_points(&w->x, merged);
     w->merged = merged, w->points = 0;

@@ -31,7 +31,7 @@ typedef struct {
     int64_t pixel_step, channel_step, pitch;        /* of packed pixels; reals of a packed row, or of a channel's */
 } phases_plan;
 
-static phases_plan plan_of(const fc_conv *p) {
+static COLD phases_plan plan_of(const fc_conv *p) {
     phases_plan w = {.o = operands_of(p),
                      .stride_h = p->stride_h,
                      .stride_w = p->stride_w,
@@ -224,7 +224,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
 
 /* ---- the kernel's interface ---- */
 
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     if (!p->transposed || p->groups > 1 || p->dilation_h > 1 || p->dilation_w > 1 || p->kernel_h % p->stride_h ||
         p->kernel_w % p->stride_w)
         return 0;
@@ -232,12 +232,12 @@ static int accepts(const fc_conv *p) {
     return scratch_reals(&w) * sizeof(real) <= MOST_BYTES;
 }
 
-static size_t weight_bytes(const fc_conv *p) {
+static COLD size_t weight_bytes(const fc_conv *p) {
     phases_plan w = plan_of(p);
     return (size_t)(w.filters * w.stride_h * lanes_packed(&w) * steps(&w)) * sizeof(real);
 }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     phases_plan w = plan_of(p);
     const operands *o = &w.o;
     double places = (double)(o->batch * w.rows), tiles = places * (double)w.parts * ceil((double)w.part / MR);
@@ -257,7 +257,7 @@ static double cost(const fc_conv *p) {
     return cycles + image_cycles(o, 1, 1) + STEPPING(400);
 }
 
-static size_t workspace_bytes(const fc_conv *p, int threads) {
+static COLD size_t workspace_bytes(const fc_conv *p, int threads) {
     (void)threads;
     phases_plan w = plan_of(p);
     return scratch_reals(&w) * sizeof(real) + (size_t)(w.row_taps * w.column_taps) * sizeof(int64_t);

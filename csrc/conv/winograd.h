@@ -277,7 +277,7 @@ static int run_grid(winograd_job *j, split s, double cycles, int threads) {
     for (int64_t index = 0; index < (o).grid_rows * (o).grid_columns; index++)                                         \
         if (((g) = grid_of(p, &(o), index)), tile_grid(&(w), &(g), &(o)))
 
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     operands o = operands_of(p);
     grid g;
     tiling w;
@@ -332,7 +332,7 @@ static double once_cycles(const fc_conv *p, const tiling *w, const operands *o, 
     return (cycles + 0.6 * fc_stream_cycles(weights, weights)) * fc_these_costs->transform * 1.43;
 }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g;
     tiling w;
@@ -355,7 +355,7 @@ static double cost(const fc_conv *p) {
     return cycles;
 }
 
-static double flops(const fc_conv *p) {
+static COLD double flops(const fc_conv *p) {
     operands o = operands_of(p);
     grid g;
     tiling w;
@@ -366,7 +366,7 @@ static double flops(const fc_conv *p) {
 
 /* An upper bound of what is measured (docs/performance.md), as a multiple of the direct sum's error: the number of
  * points decides, and with few channels the direct sum errs less. */
-static double error(const fc_conv *p) {
+static COLD double error(const fc_conv *p) {
     static const double of_many[MOST_POINTS + 1] = {[3] = 1, [4] = 1.2, [5] = 1.6, [6] = 1.8, [7] = 2.2, [8] = 5.6};
     static const double of_one[MOST_POINTS + 1] = {[3] = 2.5, [4] = 2.7, [5] = 5.3, [6] = 8.2, [7] = 8.4, [8] = 17.5};
     operands o = operands_of(p);
@@ -380,7 +380,7 @@ static double error(const fc_conv *p) {
     return most;
 }
 
-static size_t weight_bytes(const fc_conv *p) {
+static COLD size_t weight_bytes(const fc_conv *p) {
     operands o = operands_of(p);
     grid g;
     tiling w;
@@ -389,7 +389,7 @@ static size_t weight_bytes(const fc_conv *p) {
     return (size_t)reals * sizeof(real);
 }
 
-static size_t workspace_bytes(const fc_conv *p, int threads) {
+static COLD size_t workspace_bytes(const fc_conv *p, int threads) {
     operands o = operands_of(p);
     grid g;
     tiling w;

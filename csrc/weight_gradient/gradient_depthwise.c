@@ -51,7 +51,7 @@ static const gradient_walker *walker_of(const fc_conv *p) {
     return gradient_walker_of(p);
 }
 
-static depthwise_plan plan_of(const fc_conv *p) {
+static COLD depthwise_plan plan_of(const fc_conv *p) {
     depthwise_plan w = {.o = operands_of(p),
                         .kernel_h = p->kernel_h,
                         .kernel_w = p->kernel_w,
@@ -425,7 +425,7 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
 
 /* ---- the kernel ---- */
 
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     if (p->channels != p->groups) return 0;
     if (walker_of(p)) return 1;
     if (!is_compact(p->height, p->out_height, p->kernel_h, p->stride_h, p->dilation_h) ||
@@ -435,7 +435,7 @@ static int accepts(const fc_conv *p) {
     return ((w.lines + 1) * w.pitch + w.seen + w.kernel_h * w.kernel_w * VL) * (int64_t)sizeof(real) <= MOST_BYTES;
 }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     depthwise_plan w = plan_of(p);
     const operands *o = &w.o;
     if (w.walker) {

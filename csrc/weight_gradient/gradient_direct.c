@@ -61,7 +61,7 @@ typedef struct {
     int joined;          /* are the taps of a row neighbours? */
 } direct_plan;
 
-static direct_plan plan_of(const fc_conv *p) {
+static COLD direct_plan plan_of(const fc_conv *p) {
     direct_plan w = {.o = operands_of(p), .taps = p->kernel_h * p->kernel_w};
     const operands *o = &w.o;
     int64_t pixels = o->out_height * o->out_width, most = STEP_BYTES / ((NR + MR) * (int64_t)sizeof(real));
@@ -484,12 +484,12 @@ static int join_shares(const void *context, int64_t begin, int64_t end) {
     return 0;
 }
 
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     (void)p;
     return 1;
 }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     direct_plan w = plan_of(p);
     const operands *o = &w.o;
     double pixels = (double)(o->batch * o->out_height * o->out_width * o->groups),

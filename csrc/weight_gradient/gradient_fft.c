@@ -126,7 +126,7 @@ static double cycles_of(const fft_plan *w) {
 }
 
 /* Makes the plan of the least predicted cost; returns 0 where there is none. */
-static int plan_of(const fc_conv *p, fft_plan *best) {
+static COLD int plan_of(const fc_conv *p, fft_plan *best) {
     axis y = plain_axis(p->kernel_h, p->out_height, p->dilation_h, p->pad_top, p->stride_h);
     axis x = plain_axis(p->kernel_w, p->out_width, p->dilation_w, p->pad_left, p->stride_w);
     fft_axis ay, ax;
@@ -301,20 +301,20 @@ static int work(const void *context, int64_t begin, int64_t end) {
 
 /* ---- the kernel ---- */
 
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     fft_plan w;
     if (p->kernel_h < 5 && p->kernel_w < 5) return 0;
     return plan_of(p, &w);
 }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     fft_plan w;
     return plan_of(p, &w) ? w.cycles : 0;
 }
 
 /* As in fft.c, in units of roundoff relative to the root of the mean square; no more than PART_TERMS parts are added
  * plainly. */
-static double error(const fc_conv *p) {
+static COLD double error(const fc_conv *p) {
     fft_plan w;
     if (!plan_of(p, &w)) return 1;
     double terms = (double)(w.o.batch * w.o.out_height * w.o.out_width);

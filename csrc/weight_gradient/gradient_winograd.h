@@ -51,7 +51,7 @@ typedef struct {
 } winograd_plan;
 
 /* Makes the plan; returns 0 where the convolution cannot be tiled. */
-static int plan_of(const fc_conv *p, winograd_plan *s) {
+static COLD int plan_of(const fc_conv *p, winograd_plan *s) {
     memset(s, 0, sizeof *s);
     s->o = operands_of(p), s->taps = p->kernel_h * p->kernel_w;
     operands *o = &s->o, *g = &s->g;
@@ -381,14 +381,14 @@ static int run_shared(const winograd_gradient *g, double cycles, int threads) {
 
 /* ---- the kernel ---- */
 
-static int accepts(const fc_conv *p) {
+static COLD int accepts(const fc_conv *p) {
     winograd_plan s;
     if (!plan_of(p, &s)) return 0;
     if (max64(stage_reals(&s.w), gradient_stage(&s.w)) * (int64_t)sizeof(real) > STAGE_BYTES) return 0;
     return s.w.y.most_points > M || s.w.x.most_points > M;
 }
 
-static double cost(const fc_conv *p) {
+static COLD double cost(const fc_conv *p) {
     winograd_plan s;
     plan_of(p, &s);
     const tiling *w = &s.w;
@@ -417,7 +417,7 @@ static double cost(const fc_conv *p) {
 }
 
 /* An upper bound of what is measured, as a multiple of the direct sum's error: the number of points decides. */
-static double error(const fc_conv *p) {
+static COLD double error(const fc_conv *p) {
     static const double of_points[MOST_POINTS + 1] = {[3] = 1, [4] = 2.2, [5] = 3, [6] = 4, [7] = 5.5, [8] = 13};
     winograd_plan s;
     plan_of(p, &s);
