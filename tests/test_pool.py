@@ -172,6 +172,20 @@ def test_max_keeps_integers_exact(backend, layout, integer):
         np.testing.assert_array_equal(index, expected[1])
 
 
+@pytest.mark.parametrize("kind", ["int8", "uint8", "bool", "int16", "uint32", "int64", "float16", "float32"])
+def test_few_outputs_of_many_channels(backend, kind):
+    """Threads share channels there: each takes whole vectors, and none writes beyond them."""
+    random = np.random.default_rng(0)
+    for channels in (1, 15, 31, 33, 63, 65, 96, 127, 129, 193, 257, 1025):
+        for rows in (1, 2, 3):
+            x = random.integers(0, 2 if kind == "bool" else 100, (1, rows, 3, channels)).astype(kind)
+            frame = np.full(rows * channels + 256, 1, kind)
+            out = frame[128:-128].reshape(1, rows, 1, channels)
+            fastconv.max_pool2d(x, (1, 3), layout="NHWC", out=out)
+            np.testing.assert_array_equal(out, x.max(axis=2, keepdims=True))
+            assert (frame[:128] == 1).all() and (frame[-128:] == 1).all()
+
+
 @pytest.mark.parametrize("half", [np.float16, ml_dtypes.bfloat16])
 def test_sixteen_bit_floats(backend, layout, half):
     x = normal((2, 3, 9, 8)).astype(half)

@@ -129,8 +129,9 @@ int FC_NAME(pool)(const fc_pool *p, const void *x, void *out, int64_t *indices, 
         if (planes < 4 * threads) j.parts = min64(rows, ceil_div(4 * threads, planes));
         return fc_parallel(planes * j.parts, cycles, threads, bodies[p->type][1], &j);
     }
-    /* Where there are few outputs, lines of channels are shared. */
-    int64_t lines = ceil_div(p->channels, 64), tasks = p->batch * rows;
+    /* Where there are few outputs, lines of channels are shared: no part is less than a vector. */
+    int64_t lines = min64(ceil_div(p->channels, 64), p->channels * bytes[p->type] / VECTOR_BYTES);
+    int64_t tasks = p->batch * rows;
     j.parts = max64(ceil_div(p->channels, MOST_CHANNELS), min64(lines, ceil_div(4, tasks)));
     return fc_parallel(p->batch * rows * j.parts, outputs * (1 + high * wide) / 8, threads, bodies[p->type][2], &j);
 }
