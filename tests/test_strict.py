@@ -1,5 +1,7 @@
 """`precision="strict"`: what is not finite, or far larger than the rest, stays within the windows that hold it."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -193,7 +195,7 @@ def problem_of(shape, weight, layout, dtype, transposed=False, **options):
     return options.problem(shape, kernel, np.dtype(dtype), "strict")
 
 
-def least_block(x, groups, taps, step):
+def least_block(x, groups, size, step):
     """The largest number over that of the least block that is not zero, by definition; the worst of all images and
     groups. Infinity where more than half of the blocks are zero."""
     worst = 0.0
@@ -201,7 +203,7 @@ def least_block(x, groups, taps, step):
         largest = []
         for fy, fx in np.ndindex(*(min(s, n) for s, n in zip(step, part.shape[1:], strict=True))):
             phase = part[:, fy :: step[0], fx :: step[1]]
-            block = [min((k + 1) // 2, n) for k, n in zip(taps, phase.shape[1:], strict=True)]
+            block = [min(b, n) for b, n in zip(size, phase.shape[1:], strict=True)]
             starts = [
                 {min(i, n - b) for i in range(0, n, b)} for b, n in zip(block, phase.shape[1:], strict=True)
             ]
@@ -215,16 +217,23 @@ def least_block(x, groups, taps, step):
     return worst
 
 
+# What is given, rows and columns of a block, and how far apart these are.
 EVEN = {
-    "3x3": ((3, 5, 33, 17), (4, 5, 3, 3), {}, (3, 3), (1, 1)),
-    "few pixels": ((2, 70, 3, 2), (4, 70, 7, 7), {"padding": 3}, (7, 7), (1, 1)),
-    "one channel": ((2, 1, 150, 99), (1, 1, 9, 8), {"padding": "same"}, (9, 8), (1, 1)),
-    "many rows": ((1, 20, 301, 40), (2, 20, 4, 2), {"stride": 2}, (4, 2), (1, 1)),
-    "dilation": ((1, 18, 31, 34), (2, 18, 3, 5), {"dilation": (4, 3)}, (3, 5), (4, 3)),
-    "groups": ((2, 12, 20, 33), (12, 4, 5, 5), {"groups": 3}, (5, 5), (1, 1)),
-    "depthwise": ((2, 3, 40, 51), (3, 1, 7, 7), {"groups": 3}, (7, 7), (1, 1)),
-    "transposed": ((2, 6, 20, 21), (6, 4, 8, 7), {"stride": (2, 1)}, (4, 7), (1, 1)),
-    "transposed, dilated": ((1, 6, 20, 21), (6, 4, 6, 6), {"stride": (2, 3), "dilation": (4, 2)}, (6, 2), (2, 2)),
+    "3x3": ((3, 5, 33, 17), (4, 5, 3, 3), {}, (2, 2), (1, 1)),
+    "few pixels": ((2, 70, 3, 2), (4, 70, 7, 7), {"padding": 3}, (3, 2), (1, 1)),
+    "one channel": ((2, 1, 150, 99), (1, 1, 9, 8), {"padding": "same"}, (5, 4), (1, 1)),
+    "many rows": ((1, 20, 301, 40), (2, 20, 4, 2), {"stride": 2}, (2, 1), (1, 1)),
+    "dilation": ((1, 18, 31, 34), (2, 18, 3, 5), {"dilation": (4, 3)}, (2, 3), (4, 3)),
+    "groups": ((2, 12, 20, 33), (12, 4, 5, 5), {"groups": 3}, (3, 3), (1, 1)),
+    "depthwise": ((2, 3, 40, 51), (3, 1, 7, 7), {"groups": 3}, (4, 4), (1, 1)),
+    "full": ((2, 3, 20, 21), (3, 3, 7, 9), {"padding": ((6, 6), (8, 8))}, (1, 1), (1, 1)),
+    "padding on one side": ((2, 3, 30, 31), (3, 3, 9, 9), {"padding": ((0, 6), (7, 1))}, (3, 2), (1, 1)),
+    "more padding than kernel": ((2, 3, 20, 21), (3, 3, 5, 5), {"padding": (9, 0)}, (1, 3), (1, 1)),
+    "transposed": ((2, 6, 20, 21), (6, 4, 8, 7), {"stride": (2, 1), "padding": (3, 3)}, (2, 4), (1, 1)),
+    "transposed, no padding": ((2, 6, 20, 21), (6, 4, 8, 7), {"stride": (2, 1)}, (1, 1), (1, 1)),
+    "transposed, dilated": (
+        (1, 6, 20, 21), (6, 4, 6, 6), {"stride": (2, 3), "dilation": (4, 2), "padding": (8, 4)}, (3, 1), (2, 2)
+    ),
 }  # fmt: skip
 
 
@@ -238,7 +247,7 @@ def engine_of(backend):
 def test_even_is_what_the_definition_says(backend, layout, dtype, name):
     """Just below and just above what is far, with any number of threads."""
     engine = engine_of(backend)
-    shape, weight, options, taps, step = EVEN[name]
+    shape, weight, options, block, step = EVEN[name]
     problem = problem_of(shape, weight, layout, dtype, "transposed" in name, **options)
     rng = np.random.default_rng(3)
     for place in np.ndindex(2, 2):
@@ -247,11 +256,41 @@ def test_even_is_what_the_definition_says(backend, layout, dtype, name):
         x[:1, ..., :2, :] *= (0.02, 1)[place[1]]
         x[tuple(rng.integers(0, shape))] *= 50
         x[..., 3:, : min(4, shape[3] // 3)] = 0
-        far = least_block(x, problem.groups, taps, step)
+        far = least_block(x, problem.groups, block, step)
         for threads in (1, 2, 3):
             with fastconv.num_threads(threads):
                 assert not engine.is_even(problem, to_layout(x, layout), 0.999 * far)
                 assert engine.is_even(problem, to_layout(x, layout), 1.001 * far)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_windows_that_padding_leaves_little_of(backend, layout, dtype, transposed):
+    """Whatever of the image a window sees, a number that it does not hold leaves it alone.
+
+    Windows of padding alone may be rounding errors instead of zero.
+    """
+    outlier = 1e15 if dtype == "float32" else 1e30
+    operation = fastconv.conv_transpose2d if transposed else fastconv.conv2d
+    for kernel, size, padding in itertools.product((8, 15, 25), (1, 5, 11, 24), (0, 3, 7, 14, 24, 30)):
+        pads = kernel - 1 - padding if transposed else padding
+        if pads < 0 or size + 2 * padding < kernel:
+            continue
+        x, weight = normal((1, 2, size, size), dtype=dtype), normal((2, 2, kernel, kernel), 1, dtype=dtype)
+        x[0, 1, 0, 0] = outlier
+        options = {"padding": pads, "precision": "strict"}
+        marks = np.zeros((2, 2, size, size))
+        marks[0, 1, 0, 0] = marks[1] = 1
+        held, seen = operation(marks, np.ones(weight.shape), padding=pads, backend="numpy") > 0.5
+        given = to_layout(x, layout), weight_to_layout(weight, layout)
+        for algorithm in (None, *(set(fastconv.algorithms()) & {"fft"})):
+            actual = unless_refused(operation, *given, **options, layout=layout, algorithm=algorithm)
+            if actual is None:
+                continue
+            expected = operation(
+                x.astype(np.float64), weight.astype(np.float64), padding=pads, backend="numpy"
+            )
+            error = np.abs(from_layout(actual, layout) - expected)[0][seen & ~held]
+            assert error.max(initial=0) < 1e4 * np.finfo(dtype).eps, (kernel, size, padding, algorithm)
 
 
 def test_what_is_even(backend, layout, dtype):

@@ -3,9 +3,9 @@
  * memory bandwidth.
  *
  * What transforms mix, the channels of a group in one image, is a part. A part is looked at in blocks, all channels of
- * some pixels, of half a window along each axis: so every window holds all of one block, as does what is left of it
- * where half of it is beyond the border. The largest number of a part is compared with that of each block. Blocks of
- * zeros are passed over, as pictures have black areas, unless they are the most: then what is left stands alone. A
+ * some pixels, of half a window along each axis, or of what padding leaves of one, if that is less: so every window
+ * that sees the image holds all of one block. The largest number of a part is compared with that of each block. Blocks
+ * of zeros are passed over, as pictures have black areas, unless they are the most: then what is left stands alone. A
  * dilated window sees every so many-th pixel, a phase of the image, which has blocks of its own. The last block of an
  * axis ends where its phase does, and overlaps the one before.
  *
@@ -63,12 +63,20 @@ typedef struct {
     magnitudes *found;   /* in each band of each part */
 } even_job;
 
-static blocks_axis blocks_along(int64_t size, int64_t taps, int64_t dilation, int64_t stride, int transposed) {
-    if (transposed) { /* a result sees every so many-th tap */
-        int64_t period = period_of(stride, dilation);
-        taps = max64(1, taps / period), dilation = dilation * period / stride;
+/* Windows at both ends see the least of the image. */
+static blocks_axis blocks_along(const fc_conv *p, const operands *o, int down) {
+    int64_t size = down ? o->height : o->width, grids = down ? o->grid_rows : o->grid_columns;
+    blocks_axis b = {.size = size, .step = 1, .block = size};
+    for (int64_t i = 0; i < grids; i++) {
+        grid g = grid_of(p, o, down ? i * o->grid_columns : i);
+        const axis *a = down ? &g.y : &g.x;
+        if (a->count == 0) continue;
+        int64_t tap, first, last;
+        taps_inside(a, 0, size, &tap, &first), taps_inside(a, a->count - 1, size, &tap, &last);
+        b.block = min64(b.block, min64((a->taps + 1) / 2, max64(1, min64(first, last))));
+        b.step = max64(b.step, min64(size, a->tap_step < 0 ? -a->tap_step : a->tap_step));
     }
-    return (blocks_axis){size, min64(dilation, size), (taps + 1) / 2};
+    return b;
 }
 
 static int64_t blocks_of(const blocks_axis *a, int64_t phase, int64_t *size, int64_t *pixels) {
@@ -187,8 +195,7 @@ static int even_work(const void *context, int64_t begin, int64_t end) {
 
 int FC_NAME(is_even)(const fc_conv *p, const void *x, double far, int threads) {
     even_job j = {.x = x, .o = operands_of(p)};
-    j.y = blocks_along(j.o.height, p->kernel_h, p->dilation_h, p->stride_h, p->transposed);
-    j.x_axis = blocks_along(j.o.width, p->kernel_w, p->dilation_w, p->stride_w, p->transposed);
+    j.y = blocks_along(p, &j.o, 1), j.x_axis = blocks_along(p, &j.o, 0);
     j.merged = !j.o.nhwc && j.o.channels > 1;
     j.in_rows = j.merged || j.o.x_pixel == 1;
     int64_t parts = j.o.batch * j.o.groups, in_a_row = j.y.step * j.y.block * j.o.width;

@@ -123,8 +123,8 @@ class Backend(Protocol):
         """Whether transforms of `x`, the images, would keep every number where it matters: all are finite, and none is
         more than `far` times as large as all numbers of a window of its image and group.
 
-        It asks more: windows are cut into blocks, all channels of a group in half a window's rows and columns. But
-        blocks of zeros count only where they are more than half of the blocks.
+        It asks more: windows are cut into blocks, all channels of a group in half a window's rows and columns, or in
+        what padding leaves of one. But blocks of zeros count only where they are more than half of the blocks.
         """
         ...
 
