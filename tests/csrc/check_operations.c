@@ -21,33 +21,42 @@ static fc_windows sliding(int64_t size, int64_t count, int64_t kernel, int64_t s
                         .unit = 1};
 }
 
+/* The maximum of bytes, or the maximum or mean of floats; few outputs of many channels as well. */
 static int check_pool(void) {
-    int64_t kernel = pick(1, 3), stride = pick(1, 3), count = pick(1, 12), size = (count - 1) * stride + kernel;
+    int64_t many = pick(0, 1), kernel = pick(1, 3), stride = pick(1, 3), count = pick(1, many ? 2 : 12);
+    int64_t size = (count - 1) * stride + kernel;
+    int bytes = (int)pick(0, 1);
     fc_windows w = sliding(size, count, kernel, stride, 1, 0);
     fc_pool p = {.batch = 1,
-                 .channels = pick(1, 20),
+                 .channels = many ? pick(20, 300) : pick(1, 20),
                  .height = size,
                  .width = size,
                  .rows = w,
                  .columns = w,
                  .layout = (int)pick(0, 1),
-                 .type = FC_P_F32,
-                 .reducer = (int)pick(FC_MAX, FC_SUM)};
-    float *x = fill(p.channels * size * size, FC_F32), *out = fill(p.channels * count * count, FC_F32);
-    int failures = fc_pool_run(&p, x, out, NULL, NULL, 2);
+                 .type = bytes ? FC_U8 : FC_P_F32,
+                 .reducer = bytes ? FC_MAX : (int)pick(FC_MAX, FC_SUM)};
+    int64_t inputs = p.channels * size * size, outputs = p.channels * count * count;
+    float *x = fill(inputs, FC_F32), *out = fill(outputs, FC_F32);
+    unsigned char *byte_x = malloc((size_t)inputs), *byte_out = malloc((size_t)outputs);
+    for (int64_t i = 0; i < inputs; i++) byte_x[i] = (unsigned char)pick(0, 255);
+    int failures = fc_pool_run(&p, bytes ? (void *)byte_x : x, bytes ? (void *)byte_out : out, NULL, NULL, 2);
     for (int64_t c = 0; c < p.channels; c++)
         for (int64_t i = 0; i < count * count; i++) {
             double want = p.reducer == FC_MAX ? -2 : 0;
             for (int64_t t = 0; t < kernel * kernel; t++) {
-                double v = x[at(p.layout, p.channels, size, size, 0, c, i / count * stride + t / kernel,
-                                i % count * stride + t % kernel)];
+                int64_t from = at(p.layout, p.channels, size, size, 0, c, i / count * stride + t / kernel,
+                                  i % count * stride + t % kernel);
+                double v = bytes ? byte_x[from] : (double)x[from];
                 want = p.reducer == FC_MAX ? fmax(want, v) : want + v / (double)(kernel * kernel);
             }
-            failures += !(fabs(out[at(p.layout, p.channels, count, count, 0, c, i / count, i % count)] - want) <= 1e-5);
+            int64_t to = at(p.layout, p.channels, count, count, 0, c, i / count, i % count);
+            failures += !(fabs((bytes ? byte_out[to] : (double)out[to]) - want) <= 1e-5);
         }
     if (failures)
-        printf("pool: %d wrong, kernel %ld, stride %ld, layout %d\n", failures, (long)kernel, (long)stride, p.layout);
-    free(x), free(out);
+        printf("pool: %d wrong, kernel %ld, stride %ld, layout %d, channels %ld, bytes %d\n", failures, (long)kernel,
+               (long)stride, p.layout, (long)p.channels, bytes);
+    free(x), free(out), free(byte_x), free(byte_out);
     return failures;
 }
 
