@@ -42,7 +42,7 @@ def box_filter(
         given = [_Extreme(axis, each, cval, combine, backend) for axis, each in steps]
         passes.run(x, out, given, pair=_two_extremes)
 
-    return _filter(op, reaches, extrema, None, cval, combine, nan_policy)
+    return _filter(op, reaches, extrema, None, cval, combine, nan_policy, backend)
 
 
 def footprint_filter(
@@ -64,7 +64,9 @@ def footprint_filter(
         assert heights is not None
         _raised(x, out, shape, heights, reaches, cval, combine, missing, beyond)
 
-    return _filter(op, reaches, extrema, None if heights is None else raised, cval, combine, nan_policy)
+    return _filter(
+        op, reaches, extrema, None if heights is None else raised, cval, combine, nan_policy, backend
+    )
 
 
 def _filter(
@@ -75,6 +77,7 @@ def _filter(
     cval: float,
     combine: np.ufunc,
     nan_policy: NanPolicy,
+    backend: BackendName | None,
 ) -> OrderFilter:
     def run(x: Array, out: Array, cval: float) -> None:
         if raised is not None:
@@ -94,7 +97,7 @@ def _filter(
         extrema(missing, result, float(beyond), combine)
         return result
 
-    return OrderFilter(op, reaches, run, omit, windows, cval, nan_policy)
+    return OrderFilter(op, reaches, run, omit, windows, cval, backend, nan_policy)
 
 
 def worst(dtype: np.dtype[Any], combine: np.ufunc) -> Any:

@@ -46,12 +46,13 @@ def part(x: Array, reaches: Sequence[Reach], region: tuple[slice, ...]) -> Part:
     """What a filter has to be applied to for that region of its result.
 
     At an end of the array the part ends, too, and the filter finds the same border there; only the other end of an axis
-    that is wrapped round is copied to where it is seen. A view of `x` everywhere else.
+    that is wrapped round is copied to where it is seen. A view of `x` everywhere else. A result that is longer or
+    shorter than the array is so by as much for its parts.
     """
     inner = []
     for axis, (size, each, along) in enumerate(zip(x.shape, reaches, region, strict=True)):
         extent = each.extent  # on both sides: borders mirror pixels from the other side of a window
-        start, stop = along.start - extent, along.stop + extent
+        start, stop = min(along.start, size) - extent, along.stop + extent
         if each.mode == "circular" and extent and (start < 0 or stop > size):
             x = np.take(x, np.arange(start, stop) % size, axis)
         else:

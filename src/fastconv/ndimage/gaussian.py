@@ -9,6 +9,7 @@ from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
 
+from fastconv.backends import resolve
 from fastconv.filtering import arguments as read
 from fastconv.filtering.application import check_saturate
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
@@ -94,7 +95,7 @@ def gaussian_filter1d(
         _weights(sigma, order, truncate, radius), read.check_axis(axis, x.ndim), mode, cval, saturate, backend
     )
     _check_orders("gaussian_filter1d", [order], nan_policy)
-    linear = line_filter("gaussian_filter1d", [line], x.ndim, cval, nan_policy, saturate)
+    linear = line_filter("gaussian_filter1d", [line], x.ndim, cval, nan_policy, saturate, backend)
     return linear.applied(x, output, progress)
 
 
@@ -185,7 +186,9 @@ def gaussian_filter(
         if sigma > 1e-15
     ]
     _check_orders("gaussian_filter", given[0], nan_policy)
-    linear = line_filter("gaussian_filter", steps, x.ndim, cval, nan_policy, saturate)
+    if steps:
+        read.check_complex(x, output)
+    linear = line_filter("gaussian_filter", steps, x.ndim, cval, nan_policy, saturate, backend)
     return linear.applied(x, output, progress)
 
 
@@ -283,6 +286,8 @@ def _of_derivatives(
     x = read.array(input)
     progress, saturate = options.pop("progress", None), options.pop("saturate", False)
     check_saturate(op, saturate)
+    resolve(op, options.get("backend"))
+    read.check_complex(x, output)
     places = read.check_axes(axes, x.ndim)
     spreads = read.spread(read.for_each(sigma, len(places), "sigma"), places, x.ndim, 0)
     modes = read.for_each(mode, len(places), "mode")

@@ -96,15 +96,11 @@ def correlate1d(
     >>> ndimage.correlate1d([1, np.nan, 3, 5], [0.25, 0.5, 0.25], nan_policy="interpolate")
     array([1.        , 2.        , 3.66666667, 4.5       ])
     """
-    x, kernel = read.array(input), read.window("weights", weights)
+    kernel, shift = read.window("weights", weights), read.integer(origin, "origin")
     kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
-    if kernel.dtype.kind == "c" and x.dtype.kind != "c":
-        _real(cval)
-    place, shift = read.check_axis(axis, x.ndim), read.integer(origin, "origin")
-    line = Line(kernel, place, mode, cval, saturate, backend, shift)
-    return line_filter("correlate1d", [line], x.ndim, cval, nan_policy, saturate).applied(
-        x, output, progress, complex_result=kernel.dtype.kind == "c"
-    )
+    return _along(
+        "correlate1d", input, kernel, axis, output, mode, cval, shift, saturate, nan_policy, progress, backend
+    )  # fmt: skip
 
 
 def convolve1d(
@@ -141,12 +137,32 @@ def convolve1d(
     """
     kernel = read.window("weights", weights)[::-1]
     shift = -read.integer(origin, "origin") - (1 - kernel.shape[0] % 2)
-    if kernel.dtype.kind == "c":
-        kernel = kernel.conj()
-    return correlate1d(
-        input, kernel, axis, output, mode, cval, shift,
-        saturate=saturate, nan_policy=nan_policy, progress=progress, backend=backend,
+    return _along(
+        "convolve1d", input, kernel, axis, output, mode, cval, shift, saturate, nan_policy, progress, backend
     )  # fmt: skip
+
+
+def _along(
+    op: str,
+    input: ArrayLike,
+    kernel: Array,
+    axis: SupportsIndex,
+    output: OutputLike,
+    mode: BorderName,
+    cval: complex,
+    shift: int,
+    saturate: bool,
+    nan_policy: NanPolicy,
+    progress: ProgressLike | None,
+    backend: BackendName | None,
+) -> Array:
+    """Weights laid on as they are, their window moved by `shift`."""
+    x, is_complex = read.array(input), kernel.dtype.kind == "c"
+    if is_complex and x.dtype.kind != "c":
+        _real(cval)
+    line = Line(kernel, read.check_axis(axis, x.ndim), mode, cval, saturate, backend, shift)
+    linear = line_filter(op, [line], x.ndim, cval, nan_policy, saturate, backend)
+    return linear.applied(x, output, progress, complex_result=is_complex)
 
 
 def correlate(
@@ -294,7 +310,13 @@ class Line:
 
 
 def line_filter(
-    op: str, lines: Sequence[Line], ndim: int, cval: complex, nan_policy: NanPolicy, saturate: bool
+    op: str,
+    lines: Sequence[Line],
+    ndim: int,
+    cval: complex,
+    nan_policy: NanPolicy,
+    saturate: bool,
+    backend: BackendName | None,
 ) -> LinearFilter:
     """Passes along different axes, one after the other, as one filter; errors in their arguments are raised here."""
     reaches = [Reach()] * ndim
@@ -307,7 +329,7 @@ def line_filter(
         passes.run(x, out, given, passes.between(x.dtype, out.dtype, saturate), two_lines, saturate)
 
     return LinearFilter(
-        op, run, reaches, [np.asarray(line.weights) for line in lines], cval, nan_policy, saturate
+        op, run, reaches, [np.asarray(line.weights) for line in lines], cval, backend, nan_policy, saturate
     )
 
 
@@ -415,7 +437,7 @@ def _over_axes(
         else:
             part(x, kernel, out, _real(cval))
 
-    return LinearFilter(op, run, reaches, [kernel], cval, nan_policy, saturate)
+    return LinearFilter(op, run, reaches, [kernel], cval, backend, nan_policy, saturate)
 
 
 def _real(cval: complex) -> float:

@@ -71,7 +71,7 @@ def uniform_filter1d(
     mean = _Mean(
         read.integer(size, "size"), read.check_axis(axis, x.ndim), mode, cval, shift, saturate, backend
     )
-    return _mean_filter("uniform_filter1d", [mean], x.ndim, cval, nan_policy, saturate).applied(
+    return _mean_filter("uniform_filter1d", [mean], x.ndim, cval, nan_policy, saturate, backend).applied(
         x, output, progress
     )
 
@@ -177,7 +177,13 @@ class _Mean:
 
 
 def _mean_filter(
-    op: str, means: Sequence[_Mean], ndim: int, cval: complex, nan_policy: NanPolicy, saturate: bool
+    op: str,
+    means: Sequence[_Mean],
+    ndim: int,
+    cval: complex,
+    nan_policy: NanPolicy,
+    saturate: bool,
+    backend: BackendName | None,
 ) -> LinearFilter:
     reaches = [Reach()] * ndim
     for each in means:
@@ -194,7 +200,7 @@ def _mean_filter(
             _round_means(passes.run(x, empty(op, out.shape, dtype), given, None, _two_means), count, out)
 
     weights = [np.full(each.size, 1 / each.size) for each in means]
-    return LinearFilter(op, run, reaches, weights, cval, nan_policy, saturate)
+    return LinearFilter(op, run, reaches, weights, cval, backend, nan_policy, saturate)
 
 
 def _exact_dtype(
@@ -287,5 +293,5 @@ def uniform_filter(
         for place, size, mode, origin in zip(places, *given, strict=True)
         if size > 1
     ]
-    linear = _mean_filter("uniform_filter", steps, x.ndim, cval, nan_policy, saturate)
+    linear = _mean_filter("uniform_filter", steps, x.ndim, cval, nan_policy, saturate, backend)
     return linear.applied(x, output, progress)

@@ -232,7 +232,7 @@ def _rank_filter(
             "needs the smallest or the largest, or percentile_filter"
         )
     omit = partial(_without_missing, ranks, extrema, which)
-    return OrderFilter(op, reaches, ranks.into, omit, extrema.windows, cval, nan_policy).applied(
+    return OrderFilter(op, reaches, ranks.into, omit, extrema.windows, cval, backend, nan_policy).applied(
         x, output, progress
     )
 
