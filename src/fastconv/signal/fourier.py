@@ -16,6 +16,9 @@ import numpy as np
 
 from fastconv.backends import resolve
 from fastconv.caches import kept
+from fastconv.filtering.application import LinearFilter
+from fastconv.filtering.blocks import Reach
+from fastconv.filtering.missing import NanPolicy
 from fastconv.signal import operands as read
 from fastconv.signal.direct import convolve_part
 from fastconv.signal.operands import AxesLike, ModeLike
@@ -38,6 +41,7 @@ def fftconvolve(
     mode: ModeLike = "full",
     axes: AxesLike = None,
     *,
+    nan_policy: NanPolicy = "propagate",
     backend: BackendName | None = None,
 ) -> Array:
     """Convolve two arrays in a time that hardly grows with the smaller one.
@@ -45,22 +49,27 @@ def fftconvolve(
     Parameters
     ----------
     in1, in2 : array_like
-        With as many axes.
+        With as many axes; `in1` may be a masked array.
     mode : {"full", "same", "valid"}
         All of the result, its middle of the shape of `in1`, or what does not depend on zeros beyond the arrays.
     axes : int or sequence of int, optional
         Those to convolve along; along the others the arrays are multiplied, and broadcast. All by default.
+    nan_policy : {"propagate", "omit", "interpolate"}
+        What becomes of results whose window holds missing elements of `in1`, as for `convolve`; the last one for one
+        kernel, not for several along axes that are multiplied.
     backend : {"cython", "numba", "numpy"}, optional
 
     Returns
     -------
     ndarray
-        Floats: of integers as well.
+        Floats: of integers as well. A masked array where `in1` is one.
 
     Raises
     ------
     ValueError
-        If shapes, axes or the mode do not fit, or elements are masked.
+        If shapes, axes or options do not fit, elements of `in2` are masked, or they sum to 0 and are to be scaled.
+    TypeError
+        If elements may be missing of complex numbers.
 
     Notes
     -----
@@ -76,7 +85,7 @@ def fftconvolve(
     >>> signal.fftconvolve(np.array([1.0, 2, 3]), np.array([0.0, 1, 0.5])).round(6)
     array([0. , 1. , 2.5, 4. , 1.5])
     """
-    return _convolve(in1, in2, mode, axes, backend, in_blocks=False)
+    return _convolve("fftconvolve", in1, in2, mode, axes, nan_policy, backend)
 
 
 def oaconvolve(
@@ -85,13 +94,14 @@ def oaconvolve(
     mode: ModeLike = "full",
     axes: AxesLike = None,
     *,
+    nan_policy: NanPolicy = "propagate",
     backend: BackendName | None = None,
 ) -> Array:
     """Convolve two arrays of very different sizes: `fftconvolve` in blocks whose results are added (overlap-add).
 
     Parameters
     ----------
-    in1, in2, mode, axes, backend
+    in1, in2, mode, axes, nan_policy, backend
         As for `fftconvolve`.
 
     Returns
@@ -105,49 +115,90 @@ def oaconvolve(
     >>> signal.oaconvolve(np.ones(5), np.ones(2), mode="valid")
     array([2., 2., 2., 2.])
     """
-    return _convolve(in1, in2, mode, axes, backend, in_blocks=True)
+    return _convolve("oaconvolve", in1, in2, mode, axes, nan_policy, backend)
 
 
 def _convolve(
-    in1: ArrayLike, in2: ArrayLike, mode: str, axes: AxesLike, backend: BackendName | None, in_blocks: bool
+    op: str,
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: str,
+    axes: AxesLike,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
 ) -> Array:
-    a, b = read.two(in1, in2)
+    a, b = read.two(op, in1, in2, nan_policy, backend)
     if not a.ndim:
-        return np.asarray(a * b)[()]  # a scalar, as SciPy's
+        return np.asanyarray(a * b)[()]  # a scalar, as SciPy's
     if not a.size or not b.size:
         return np.array([])
-    places = read.check_axes(a, b, axes)
+    along = read.check_axes(a, b, axes)
+    places = [axis for axis in along if a.shape[axis] != 1 and b.shape[axis] != 1]  # others take no transform
     read.check_mode(mode)
-    if read.wants_swap(mode, a.shape, b.shape, places):
-        a, b = b, a
-    starts, shape = [0] * a.ndim, [max(a.shape[axis], b.shape[axis]) for axis in range(a.ndim)]
-    for axis in places:
-        starts[axis], shape[axis] = read.part(mode, a.shape[axis], b.shape[axis])
-    if mode == "same":
-        _cut_to(a.shape, places, starts, shape)
+    read.wants_swap(mode, a.shape, b.shape, places)
+    others = [axis for axis in range(a.ndim) if axis not in along]
+    if mode == "same":  # of kernels that one array is multiplied with, the middle one
+        for axis in others:
+            rest = max(0, b.shape[axis] - a.shape[axis]) // 2
+            b = b[(slice(None),) * axis + (slice(rest, rest + a.shape[axis]),)]
+    starts, sizes = read.parts(mode, a.shape, b.shape)
+    shape = list(sizes)
+    for axis in others:
+        starts[axis], shape[axis] = 0, max(a.shape[axis], b.shape[axis])
+    if nan_policy == "interpolate" and any(b.shape[axis] > 1 for axis in others):
+        raise ValueError(
+            f"{op}: nan_policy is 'interpolate', but in2 of shape {b.shape} is several kernels along axes that are "
+            "multiplied: needs 'omit' or 'propagate'"
+        )
+
+    def run(x: Array, out: Array, fill: complex) -> None:
+        transform(x, b, places, starts, out, fill, backend, in_blocks=op == "oaconvolve")
+
+    reaches = [
+        reach if axis in along else Reach() for axis, reach in enumerate(read.reaches(starts, b.shape))
+    ]
+    dtype = np.result_type(*(_float_dtype(each) if places else each.dtype for each in (a, b)))
+    return LinearFilter(op, run, reaches, [b], 0.0, backend, nan_policy).of_shape(a, tuple(shape), dtype)
+
+
+def transform(
+    a: Array,
+    b: Array,
+    places: list[int],
+    starts: Sequence[int],
+    out: Array,
+    fill: complex,
+    backend: BackendName | None,
+    in_blocks: bool = False,
+) -> None:
+    """Put into `out` what of the full convolution of both starts there, `fill` beyond `a`: of its dtype, if floats."""
+    if fill:
+        transform(a - fill, b, places, starts, out, 0, backend, in_blocks)
+        out += fill * b.sum()
+        return
+    shape, dtype = out.shape, out.dtype
     cut = tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))
     if not places:
-        return np.asarray(a * b)[cut].copy()
+        out[...] = (a * b)[cut]
+        return
     large, small = (a, b) if a.size >= b.size else (b, a)
-    dtype = np.result_type(_float_dtype(a), _float_dtype(b))
     precision = _engine_precision(large, small, dtype, places, backend)
     large, small = (x.astype(dtype) if x.dtype.kind == "O" else x for x in (large, small))
     # Strict sums keep what is no number within its windows, but for that of a kernel, which meets the zeros beyond.
     unknown = None if precision == "strict" else _unknown(large), _unknown(small)
     large, small = _without(large, unknown[0]), _without(small, unknown[1])
     if precision is not None:
-        result = convolve_part(large, small, starts, shape, backend=backend, precision=precision, dtype=dtype)
+        convolve_part(large, small, starts, out, backend=backend, precision=precision)
     else:
         a, b = large.astype(dtype, copy=False), small.astype(dtype, copy=False)
-        result = (_overlap_add if in_blocks else _spectral)(a, b, places)[cut].copy()
+        out[...] = (_overlap_add if in_blocks else _spectral)(a, b, places)[cut]
     for mask, other in zip(unknown, (small, large), strict=True):
         if mask is not None:
             for axis, (start, size) in enumerate(zip(starts, shape, strict=True)):
                 taps = other.shape[axis] if axis in places else 1
                 if axis in places or mask.shape[axis] > 1:
                     mask = _held_by_windows(mask, axis, taps, start, size)
-            np.copyto(result, np.nan, where=mask)
-    return result
+            np.copyto(out, np.nan, where=mask)
 
 
 def _unknown(x: Array) -> Array | None:
@@ -169,13 +220,6 @@ def _held_by_windows(mask: Array, axis: int, taps: int, start: int, size: int) -
     last = np.arange(start + 1, start + size + 1)
     first, last = (np.clip(ends, 0, mask.shape[axis]) for ends in (last - taps, last))
     return np.asarray(count.take(last, axis) != count.take(first, axis))
-
-
-def _cut_to(wanted: tuple[int, ...], axes: list[int], starts: list[int], shape: list[int]) -> None:
-    """Along the axes that are multiplied, the middle of the shape of `in1` as well."""
-    for axis, size in enumerate(wanted):
-        if axis not in axes:
-            starts[axis], shape[axis] = (shape[axis] - size) // 2, size
 
 
 def _float_dtype(x: Array) -> np.dtype[Any]:
