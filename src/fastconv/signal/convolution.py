@@ -100,7 +100,7 @@ def _convolve(
     read.check_mode(mode)
     read.wants_swap(mode, x.shape, kernel.shape)
     if method == "auto":
-        method = choose_conv_method(x, kernel, mode)
+        method = _faster_method(x, kernel, mode)
     if method not in ("direct", "fft"):
         raise ValueError(f"Acceptable method flags are 'auto', 'direct', or 'fft', not {method!r}.")
     dtype = np.result_type(x.dtype, kernel.dtype)
@@ -290,6 +290,10 @@ def choose_conv_method(
     if measure:
         times = {name: _seconds(x, kernel, mode, name) for name in ("fft", "direct")}
         return ("fft" if times["fft"] < times["direct"] else "direct"), times
+    return _faster_method(x, kernel, mode)
+
+
+def _faster_method(x: Array, kernel: Array, mode: ModeLike) -> Literal["direct", "fft"]:
     kinds = x.dtype.kind, kernel.dtype.kind
     if x.ndim != kernel.ndim or not x.size or not kernel.size:
         return "direct"
@@ -301,10 +305,9 @@ def choose_conv_method(
         largest = [int(np.abs(np.ma.filled(array, 0)).max()) for array in (x, kernel)]
         if largest[0] * largest[1] * min(x.size, kernel.size) >= 2**52:
             return "direct"
-    sizes = [read.part(mode, *pair)[1] for pair in zip(x.shape, kernel.shape, strict=True)]
-    products = float(np.prod([max(1, size) for size in sizes], dtype=float)) * min(x.size, kernel.size)
-    full = float(np.prod([a + b - 1 for a, b in zip(x.shape, kernel.shape, strict=True)], dtype=float))
-    steps = 3 * full * np.log2(full + 1)
+    products = math.prod(read.parts(mode, x.shape, kernel.shape)[1]) * min(x.size, kernel.size)
+    full = math.prod(read.parts("full", x.shape, kernel.shape)[1])
+    steps = 3 * full * math.log2(full + 1)
     return "fft" if products > _PRODUCTS_PER_STEP * steps else "direct"
 
 
