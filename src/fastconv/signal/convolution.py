@@ -13,11 +13,11 @@ import numpy as np
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments
 from fastconv.filtering.application import LinearFilter
+from fastconv.filtering.integers import bits_of_transforms, convolve_integers
 from fastconv.filtering.missing import NanPolicy
 from fastconv.signal import operands as read
 from fastconv.signal.direct import convolve_part
 from fastconv.signal.fourier import transform
-from fastconv.signal.integers import bits_of_transforms, convolve_integers
 from fastconv.signal.operands import MethodLike, ModeLike
 from fastconv.typing import Array, ArrayLike, BackendName
 

@@ -18,8 +18,8 @@ import numpy as np
 from fastconv.execution.memory import empty
 from fastconv.filtering import sums
 from fastconv.filtering.blocks import Reach, block, regions
+from fastconv.filtering.integers import bits_of_sums, convolve_integers
 from fastconv.signal import operands as read
-from fastconv.signal.integers import bits_of_sums, convolve_integers
 from fastconv.typing import Array, BackendName, PaddingMode, Precision
 
 

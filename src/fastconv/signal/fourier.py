@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends import resolve
-from fastconv.caches import kept
+from fastconv.filtering import spectral
 from fastconv.filtering.application import LinearFilter
 from fastconv.filtering.blocks import Reach
 from fastconv.filtering.missing import NanPolicy
@@ -31,8 +31,6 @@ _ENGINE_TAPS = {1: 4096, 2: 1024}
 _STRICT_TAPS = (
     128  # of two axes: up to that, rounding errors of an outlier stay within the windows that hold it
 )
-# Of more axes, and of backends without transforms: the weights for which sums are faster.
-_MOST_WEIGHTS = {"cython": 1000, "numba": 500, "numpy": 64}
 
 
 def fftconvolve(
@@ -191,7 +189,7 @@ def transform(
         convolve_part(large, small, starts, out, backend=backend, precision=precision)
     else:
         a, b = large.astype(dtype, copy=False), small.astype(dtype, copy=False)
-        out[...] = (_overlap_add if in_blocks else _spectral)(a, b, places)[cut]
+        out[...] = (_overlap_add if in_blocks else spectral.convolve)(a, b, places)[cut]
     for mask, other in zip(unknown, (small, large), strict=True):
         if mask is not None:
             for axis, (start, size) in enumerate(zip(starts, shape, strict=True)):
@@ -241,46 +239,8 @@ def _engine_precision(
             return None
     engine = resolve("filter", backend)
     if len(axes) > 2 or "fft" not in engine.algorithms():
-        return "strict" if small.size <= _MOST_WEIGHTS[engine.name] else None
+        return "strict" if small.size <= spectral.MOST_WEIGHTS[engine.name] else None
     return "strict" if len(axes) == 1 or max(small.shape) <= _STRICT_TAPS else "fast"
-
-
-@kept()
-def fast_length(size: int) -> int:
-    """The smallest product of powers of 2, 3, 5, 7 and 11 that is not below `size`."""
-    best = 1 << max(0, (size - 1).bit_length())
-    odd = [1]
-    for prime in (3, 5, 7, 11):
-        odd = [value * prime**power for value in odd for power in range(32) if value * prime**power < best]
-    for value in odd:
-        best = min(best, value << max(0, (-(-size // value) - 1).bit_length()))
-    return best
-
-
-def _spectral(a: Array, b: Array, axes: Sequence[int]) -> Array:
-    """The full convolution by one transform of each array."""
-    lengths = [a.shape[axis] + b.shape[axis] - 1 for axis in axes]
-    sizes = [fast_length(length) for length in lengths]
-    spectrum = _forward(a, b, sizes, axes, a) * _forward(a, b, sizes, axes, b)
-    full = _backward(spectrum, a, b, sizes, axes)
-    cut = [slice(None)] * a.ndim
-    for axis, length in zip(axes, lengths, strict=True):
-        cut[axis] = slice(length)
-    return full[tuple(cut)]
-
-
-def _is_complex(a: Array, b: Array) -> bool:
-    return a.dtype.kind == "c" or b.dtype.kind == "c"
-
-
-def _forward(a: Array, b: Array, sizes: Sequence[int], axes: Sequence[int], x: Array) -> Array:
-    transform = np.fft.fftn if _is_complex(a, b) else np.fft.rfftn
-    return np.asarray(transform(x, sizes, axes))
-
-
-def _backward(spectrum: Array, a: Array, b: Array, sizes: Sequence[int], axes: Sequence[int]) -> Array:
-    transform = np.fft.ifftn if _is_complex(a, b) else np.fft.irfftn
-    return np.asarray(transform(spectrum, sizes, axes))
 
 
 def _overlap_add(large: Array, small: Array, axes: list[int]) -> Array:
@@ -288,18 +248,18 @@ def _overlap_add(large: Array, small: Array, axes: list[int]) -> Array:
     steps, sizes = [], []
     for axis in axes:
         taps, length = small.shape[axis], large.shape[axis]
-        size = fast_length(max(8 * taps, 64) if len(axes) == 1 else max(3 * taps, 32))
+        size = spectral.fast_length(max(8 * taps, 64) if len(axes) == 1 else max(3 * taps, 32))
         if taps > length or size >= length + taps - 1:
-            size = fast_length(length + taps - 1)
+            size = spectral.fast_length(length + taps - 1)
         sizes.append(size)
         steps.append(size - taps + 1)
     if math.prod(-(-large.shape[axis] // step) for axis, step in zip(axes, steps, strict=True)) == 1:
-        return _spectral(large, small, axes)
+        return spectral.convolve(large, small, axes)
     shape = [max(large.shape[axis], small.shape[axis]) for axis in range(large.ndim)]
     for axis in axes:
         shape[axis] = large.shape[axis] + small.shape[axis] - 1
     result = np.zeros(shape, np.result_type(large, small))
-    kernel = _forward(large, small, sizes, axes, small)
+    kernel = spectral.forward(large, small, sizes, axes, small)
     counts = [range(0, large.shape[axis], step) for axis, step in zip(axes, steps, strict=True)]
     for corner in product(*counts):
         source, target, cut = ([slice(None)] * large.ndim for _ in range(3))
@@ -307,6 +267,6 @@ def _overlap_add(large: Array, small: Array, axes: list[int]) -> Array:
             source[axis] = slice(start, start + step)
             target[axis] = slice(start, min(start + size, shape[axis]))
             cut[axis] = slice(0, min(size, shape[axis] - start))
-        spectrum = _forward(large, small, sizes, axes, large[tuple(source)]) * kernel
-        result[tuple(target)] += _backward(spectrum, large, small, sizes, axes)[tuple(cut)]
+        spectrum = spectral.forward(large, small, sizes, axes, large[tuple(source)]) * kernel
+        result[tuple(target)] += spectral.backward(spectrum, large, small, sizes, axes)[tuple(cut)]
     return result
