@@ -309,7 +309,8 @@ def generic_gradient_magnitude(
             np.multiply(out, out, out)
         else:
             slope = derivative(source, place, out.dtype, each, cval, *extra_arguments, **keywords)
-            out += slope * slope
+            np.multiply(slope, slope, slope)
+            out += slope
     if places:
         np.sqrt(np.ma.getdata(out), np.ma.getdata(out), casting="unsafe")
     else:

@@ -325,7 +325,7 @@ def line_filter(
         reaches[line.axis] = _line(weights, line.axis, ndim, line.mode, line.origin)[1]
 
     def run(x: Array, out: Array, cval: complex) -> None:
-        given = [replace(line, cval=cval) for line in lines]
+        given = [line if line.cval == cval else replace(line, cval=cval) for line in lines]
         passes.run(x, out, given, passes.between(x.dtype, out.dtype, saturate), two_lines, saturate)
 
     return LinearFilter(
