@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -149,6 +150,15 @@ def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> 
         warnings.warn("promoting specified output dtype to complex", stacklevel=3)
         dtype = np.promote_types(dtype, np.complex64)
     return empty("filter", x.shape, dtype)
+
+
+@contextmanager
+def apart(x: Array, out: Array) -> Iterator[Array]:
+    """Where to put a result while `x` is read: `out`, or if they share memory an array that goes there in the end."""
+    target = empty("filter", out.shape, out.dtype) if np.may_share_memory(x, out) else out
+    yield target
+    if target is not out:
+        out[...] = target
 
 
 def check_complex(x: Array, output: OutputLike) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.backends import resolve
+from fastconv.execution.memory import empty
 from fastconv.filtering import spectral
 from fastconv.filtering.blocks import Reach, block, regions
 from fastconv.filtering.casting import cast
@@ -133,6 +134,30 @@ def correlate(
             if check:
                 sums = _in_order(window, sums, kernel, order)
         out[region] = cast(sums, out.dtype, saturate)
+
+
+def by_parts(
+    part: Callable[[Array, Array, Array, float], None], x: Array, kernel: Array, out: Array, cval: complex
+) -> None:
+    """Sums of complex numbers from those of their parts, which ``part(x, kernel, out, cval)`` gives.
+
+    Two where only one of both is complex, else four.
+    """
+    values = [(x.real, float(np.real(cval)))]
+    if x.dtype.kind == "c" or np.imag(cval):
+        values.append((x.imag, float(np.imag(cval))))
+    weights = [kernel.real, kernel.imag] if kernel.dtype.kind == "c" else [kernel]
+    begun = set()
+    for i, (numbers, beyond) in enumerate(values):
+        for j, each in enumerate(weights):
+            target = out.imag if i + j == 1 else out.real
+            if i + j in begun or i + j == 2:
+                term = empty("filter", out.shape, target.dtype)
+                part(numbers, each, term, beyond)
+                (np.subtract if i + j == 2 else np.add)(target, term, out=target)
+            else:
+                part(numbers, each, target, beyond)
+            begun.add(i + j)
 
 
 def _seen(window: Array, sums: Array, kernel: Array, backend: BackendName | None) -> Array:

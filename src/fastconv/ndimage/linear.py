@@ -11,7 +11,6 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sums
 from fastconv.filtering.application import LinearFilter
@@ -290,7 +289,7 @@ class Line:
     def __call__(self, x: Array, out: Array) -> None:
         kernel = np.asarray(self.weights)
         if "c" in x.dtype.kind + kernel.dtype.kind:
-            _complex(self._real_into, x, kernel, out, self.cval)
+            _by_parts(self._real_into, x, kernel, out, self.cval)
         else:
             self._real_into(x, kernel, out, _real(self.cval))
 
@@ -381,10 +380,8 @@ def _into(
     """The sums into `out`, which may share memory with `x`."""
     read.check_type(x.dtype)
     read.check_type(out.dtype)
-    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-    sums.correlate(x, kernel, reaches, float(cval), target, terms, saturate=saturate, backend=backend)
-    if target is not out:
-        out[...] = target
+    with read.apart(x, out) as target:
+        sums.correlate(x, kernel, reaches, float(cval), target, terms, saturate=saturate, backend=backend)
 
 
 def _over_axes(
@@ -426,7 +423,7 @@ def _over_axes(
 
     def run(x: Array, out: Array, cval: complex) -> None:
         if is_complex or x.dtype.kind == "c":
-            _complex(part, x, kernel, out, cval)
+            _by_parts(part, x, kernel, out, cval)
         elif lines is not None and lines.do_for(x.dtype, out.dtype, saturate, separable):
             steps = [
                 Line(weights, axis, mode, beyond, saturate, backend, origins[axis])
@@ -446,27 +443,10 @@ def _real(cval: complex) -> float:
     return float(np.real(cval))
 
 
-def _complex(
+def _by_parts(
     part: Callable[[Array, Array, Array, float], None], x: Array, kernel: Array, out: Array, cval: complex
-) -> Array:
-    """A filter of complex numbers by those of their parts, which are real."""
-    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-    if x.dtype.kind == "c" and kernel.dtype.kind == "c":
-        product = empty("ndimage", x.shape, target.real.dtype)
-        real, imaginary = float(np.real(cval)), float(np.imag(cval))
-        part(x.real, kernel.real, target.real, real)
-        part(x.imag, kernel.imag, product, imaginary)
-        target.real -= product
-        part(x.real, kernel.imag, target.imag, real)
-        part(x.imag, kernel.real, product, imaginary)
-        target.imag += product
-    elif x.dtype.kind == "c":
-        part(x.real, kernel, target.real, float(np.real(cval)))
-        part(x.imag, kernel, target.imag, float(np.imag(cval)))
-    else:
-        value = _real(cval)
-        part(x, kernel.real, target.real, value)
-        part(x, kernel.imag, target.imag, value)
-    if target is not out:
-        out[...] = target
-    return out
+) -> None:
+    if x.dtype.kind != "c":
+        _real(cval)
+    with read.apart(x, out) as target:
+        sums.by_parts(part, x, kernel, target, cval)

@@ -163,17 +163,15 @@ class _Mean:
 
     def __call__(self, x: Array, out: Array) -> None:
         x, place, count, reaches = read_window(x, self.size, self.axis, self.mode, self.origin)
-        target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-        parts = [(x, target, self.cval)]
-        if x.dtype.kind == "c":
-            parts = [
-                (x.real, target.real, float(np.real(self.cval))),
-                (x.imag, target.imag, float(np.imag(self.cval))),
-            ]
-        for source, into, cval in parts:
-            _means(source, count, place, reaches, float(cval), into, self.saturate, self.backend)  # type: ignore[arg-type]
-        if target is not out:
-            out[...] = target
+        with read.apart(x, out) as target:
+            parts = [(x, target, self.cval)]
+            if x.dtype.kind == "c":
+                parts = [
+                    (x.real, target.real, float(np.real(self.cval))),
+                    (x.imag, target.imag, float(np.imag(self.cval))),
+                ]
+            for source, into, cval in parts:
+                _means(source, count, place, reaches, float(cval), into, self.saturate, self.backend)  # type: ignore[arg-type]
 
 
 def _mean_filter(

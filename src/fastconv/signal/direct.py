@@ -50,7 +50,11 @@ def convolve_part(
         if wide is not out:
             out[...] = wide
     elif out.dtype.char in "FD":
-        _complex(x, turned, reaches, fill, out, backend, precision)
+
+        def part(x: Array, kernel: Array, out: Array, fill: float) -> None:
+            _real(x, kernel, reaches, fill, out, backend, precision)
+
+        sums.by_parts(part, x, turned, out, fill)
     else:
         _products(x, turned, reaches, fill, out)
 
@@ -93,27 +97,6 @@ def _real(
     met = empty("signal", out.shape, np.dtype(np.float64))
     weigh((~np.isfinite(x)).astype(float), (wide == 0).astype(float), float(not math.isfinite(fill)), met)
     out[met > 0.5] = np.nan
-
-
-def _complex(
-    x: Array,
-    kernel: Array,
-    reaches: list[Reach],
-    fill: Any,
-    out: Array,
-    backend: BackendName | None,
-    precision: Precision,
-) -> None:
-    """Four real convolutions, two where one operand is real."""
-    scratch = empty("signal", out.shape, out.real.dtype)
-    values = [(x.real, np.real(fill)), (x.imag, np.imag(fill))]
-    weights = [kernel.real, kernel.imag]
-    out[...] = 0
-    for i, (part, beyond) in enumerate(values[: 1 + bool(np.iscomplexobj(x) or np.imag(fill))]):
-        for j, each in enumerate(weights[: 1 + np.iscomplexobj(kernel)]):
-            _real(part, each, reaches, beyond, scratch, backend, precision)
-            target = out.imag if i + j == 1 else out.real
-            (np.add if i + j < 2 else np.subtract)(target, scratch, out=target)
 
 
 def _products(x: Array, kernel: Array, reaches: list[Reach], fill: Any, out: Array) -> None:
