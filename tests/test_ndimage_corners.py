@@ -194,6 +194,9 @@ def test_signals_of_objects_and_fill_values_that_nobody_sees(backend):
     a, b = np.arange(5.0).astype(object), np.array([1.0, 2])
     for name in ("fftconvolve", "oaconvolve"):
         np.testing.assert_allclose(getattr(signal, name)(a, b), np.convolve(a, b).astype(float))
+    whole = np.array([1, 2, 3], object)
+    assert str(signal.convolve(whole, whole).tolist()) == "[1, 4, 10, 12, 9]"
+    np.testing.assert_allclose(signal.convolve(whole, whole, method="fft").astype(float), [1, 4, 10, 12, 9])
     assert signal.convolve(np.array(2.5, object), np.array(2)) == 5
     x, kernel = np.arange(12).reshape(3, 4), np.ones((2, 2), int)
     expected = scipy.signal.convolve2d(x, kernel, boundary="symm")

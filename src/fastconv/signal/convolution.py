@@ -119,7 +119,7 @@ def _convolve(
             transform(x, kernel, list(range(x.ndim)), starts, out, fill, backend)
 
     linear = LinearFilter(
-        op, run, read.reaches(starts, kernel.shape), [kernel], 0.0, backend, nan_policy
+        op, run, read.reaches(starts, kernel.shape), [kernel], 0, backend, nan_policy
     )  # fmt: skip
     result = linear.of_shape(x, shape, dtype)
     some = np.ma.getdata(result).ravel()[[0, result.size // 2]]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends import resolve
+from fastconv.execution.memory import empty
 from fastconv.filtering import spectral
 from fastconv.filtering.application import LinearFilter
 from fastconv.filtering.blocks import Reach
@@ -156,7 +157,7 @@ def _convolve(
         reach if axis in along else Reach() for axis, reach in enumerate(read.reaches(starts, b.shape))
     ]
     dtype = np.result_type(*(_float_dtype(each) if places else each.dtype for each in (a, b)))
-    return LinearFilter(op, run, reaches, [b], 0.0, backend, nan_policy).of_shape(a, tuple(shape), dtype)
+    return LinearFilter(op, run, reaches, [b], 0, backend, nan_policy).of_shape(a, tuple(shape), dtype)
 
 
 def transform(
@@ -169,7 +170,7 @@ def transform(
     backend: BackendName | None,
     in_blocks: bool = False,
 ) -> None:
-    """Put into `out` what of the full convolution of both starts there, `fill` beyond `a`: of its dtype, if floats."""
+    """Put into `out` what of the full convolution of both starts there, with `fill` beyond `a`."""
     if fill:
         transform(a - fill, b, places, starts, out, 0, backend, in_blocks)
         out += fill * b.sum()
@@ -178,6 +179,11 @@ def transform(
     cut = tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))
     if not places:
         out[...] = (a * b)[cut]
+        return
+    if dtype.char not in "fdgFDG":
+        wide = empty("signal", shape, np.result_type(_float_dtype(a), _float_dtype(b)))
+        transform(a, b, places, starts, wide, 0, backend, in_blocks)
+        out[...] = wide
         return
     large, small = (a, b) if a.size >= b.size else (b, a)
     precision = _engine_precision(large, small, dtype, places, backend)
