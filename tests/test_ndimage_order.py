@@ -320,3 +320,17 @@ def test_a_size_that_is_not_looked_at_is_said_once(small_slabs):
                 getattr(ndimage, name)(x, 3, np.ones((3, 3, 3)), progress=progress)
             assert [str(each.message) for each in said] == ["ignoring size because footprint is set"]
             assert said[0].filename == __file__
+
+
+@pytest.mark.parametrize(("taps", "bits"), [(3, (40, 8)), (11, (8, 8)), (11, (30, 14)), (23, (16, 16))])
+def test_sums_of_large_integers_are_exact(backend, taps, bits):
+    """Below 2^53, by sums and by transforms, in groups of bits where these need it."""
+    rng = np.random.default_rng(taps)
+    x = rng.integers(-(2 ** bits[0]), 2 ** bits[0], (70, 80))
+    kernel = rng.integers(-(2 ** bits[1]), 2 ** bits[1], (taps, taps))
+    x[3, 5] = 2 ** bits[0]
+    result = ndimage.correlate(x, kernel, mode="wrap")
+    expected = np.zeros_like(x)
+    for i, j in np.ndindex(kernel.shape):
+        expected += kernel[i, j] * np.roll(x, (taps // 2 - i, taps // 2 - j), (0, 1))
+    np.testing.assert_array_equal(result, expected)

@@ -9,8 +9,9 @@ import scipy.ndimage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastconv import ndimage
+from fastconv import ndimage, signal
 from fastconv.filtering import parts
+from fastconv.filtering.blocks import Reach
 
 MODES = ["reflect", "mirror", "nearest", "wrap", "constant"]
 pytestmark = pytest.mark.one_instruction_set
@@ -235,3 +236,57 @@ def test_filters_that_make_arrays_of_their_own_work_in_bounded_memory(monkeypatc
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < (7 << 18) + (2.2 * x.size if kind == "masked" else 0)  # the masks are those of the whole
+
+
+UNEVEN = {
+    "correlate": lambda x, **o: ndimage.correlate(x, np.arange(1.0, 21).reshape(4, 5), origin=(1, -2), **o),
+    "uniform_filter": lambda x, **o: ndimage.uniform_filter(x, (6, 3), origin=(-3, 1), **o),
+    "maximum_filter": lambda x, **o: ndimage.maximum_filter(x, (4, 3), origin=(1, 0), **o),
+    "median_filter": lambda x, **o: ndimage.median_filter(x, (4, 3), origin=(-2, 1), **o),
+    "grey_opening": lambda x, **o: ndimage.grey_opening(x, (4, 3), origin=(1, 0), **o),
+    "morphological_gradient": lambda x, **o: ndimage.morphological_gradient(x, (6, 3), origin=(-3, 0), **o),
+}
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+@pytest.mark.parametrize("mode", ["reflect", "mirror", "nearest", "wrap", "constant"])
+def test_slabs_of_windows_that_reach_further_on_one_side(monkeypatch, name, mode):
+    x = np.random.default_rng(0).random((83, 20))
+    whole = UNEVEN[name](x, mode=mode)
+    for numbers in (20, 700):
+        monkeypatch.setattr(parts, "SLAB_BYTES", 8 * numbers)
+        told = []
+        np.testing.assert_array_equal(
+            UNEVEN[name](x, mode=mode, progress=lambda *each, told=told: told.append(each)), whole
+        )
+        assert len(told) > 1
+
+
+@pytest.mark.parametrize("mode", ["reflect", "mirror", "nearest", "wrap", "constant"])
+def test_regions_with_missing_pixels(monkeypatch, mode):
+    """Windows that reach further on one side, results longer and shorter than the array."""
+    rng = np.random.default_rng(1)
+    x = np.where(rng.random((83, 90)) < 0.01, np.nan, rng.random((83, 90)))
+    kernel = rng.random((4, 3))
+    calls = [lambda: ndimage.correlate(x, kernel, mode=mode, origin=(-2, 1), nan_policy="interpolate")]
+    for part in ("full", "same", "valid"):
+        border = {"reflect": "symm", "wrap": "wrap"}.get(mode, "fill")
+        calls += [
+            lambda p=part, b=border: signal.convolve2d(x, kernel, p, b, nan_policy="interpolate"),
+            lambda p=part: signal.correlate(x, kernel, p, "direct", nan_policy="interpolate"),
+            lambda p=part: signal.fftconvolve(x, kernel, p, nan_policy="interpolate"),
+        ]
+    whole = [call() for call in calls]
+    monkeypatch.setattr(parts, "_REGION", 7)
+    for call, expected in zip(calls, whole, strict=True):
+        np.testing.assert_allclose(call(), expected, rtol=1e-13)
+
+
+def test_slabs_are_as_long_as_each_other():
+    """With their neighbours of no more numbers than they may have."""
+    for rows, numbers, extent in ((4472, 410 * 50, 16), (1000, 7 * 50, 2), (3, 50, 0), (0, 50, 2)):
+        lengths = [each.stop - each.start for each in parts.slabs((rows, 50), Reach(extent, 0), numbers)]
+        assert sum(lengths) == rows
+        if rows:
+            assert (max(lengths) + extent) * 50 <= max(numbers, 5 * extent * 50)
+            assert max(lengths) - min(lengths) < len(lengths)

@@ -331,27 +331,6 @@ def test_scalars_keep_their_type(first, second):
         assert actual.dtype == expected.dtype
 
 
-@pytest.mark.parametrize(
-    "name", ["convolve", "correlate", "fftconvolve", "oaconvolve", "convolve2d", "correlate2d"]
-)
-def test_masked_elements_are_refused(name):
-    plain = np.ones((3, 4))
-    masked = np.ma.array(plain, mask=False)
-    np.testing.assert_allclose(getattr(signal, name)(masked, plain), getattr(signal, name)(plain, plain))
-    masked[1, 1] = np.ma.masked
-    for arrays, said in (((masked, plain), "in1"), ((plain, masked), "in2"), ((list(masked), plain), "in1")):
-        with pytest.raises(ValueError, match=f"{said} has masked elements"):
-            getattr(signal, name)(*arrays)
-
-
-@pytest.mark.parametrize("which", range(3))
-def test_masked_factors_are_refused(which):
-    arrays = [np.ones((3, 4)), np.ones(3), np.ones(3)]
-    arrays[which] = np.ma.array(arrays[which], mask=True)
-    with pytest.raises(ValueError, match="has masked elements"):
-        signal.sepfir2d(*arrays)
-
-
 @pytest.mark.parametrize("name", sorted(set(signal.__all__) & set(dir(scipy.signal)) - {"sepfir2d"}))
 def test_signature(name):
     """SciPy's arguments, in its order, with its defaults; what is more is keyword-only."""

@@ -12,9 +12,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
+from fastconv.backends import resolve
 from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import OutputLike
@@ -31,7 +33,7 @@ from fastconv.filtering.missing import (
 from fastconv.filtering.parts import apply, part, touched_regions
 from fastconv.progress import ProgressLike
 from fastconv.text import echo
-from fastconv.typing import Array
+from fastconv.typing import Array, BackendName
 
 _TIE = 1e-11  # of a quotient: how far from an integer or a tie rounding may leave it
 _REST = 1e-12  # of the sum of a kernel's magnitudes: what rounding leaves of one that is 0
@@ -44,18 +46,20 @@ def check_saturate(op: str, saturate: object) -> None:
 
 @dataclass(frozen=True)
 class LinearFilter:
-    """A linear filter whose arguments have been read.
+    """A linear filter whose arguments have been read; the backend's name is looked at here.
 
     Parameters
     ----------
     op : str
     run : callable
-        ``run(x, out, cval)`` puts the filtered `x` into `out`, which may have any dtype that filters give.
+        ``run(x, out, cval)`` puts the filtered `x` into `out`, which may have any dtype that filters give. What of the
+        result `out` is begins where the array does, and is longer or shorter than it by the same for its parts.
     reaches : sequence of Reach
         How far its windows reach along each axis.
     weights : sequence of ndarray
         The kernel, or kernels along single axes whose product it is.
     cval : complex
+    backend : {"cython", "numba", "numpy"} or None
     nan_policy : {"propagate", "omit", "interpolate"}
     saturate : bool
     windows : sequence of sequence of Reach, optional
@@ -67,11 +71,13 @@ class LinearFilter:
     reaches: Sequence[Reach]
     weights: Sequence[Array]
     cval: complex
+    backend: BackendName | None
     nan_policy: NanPolicy = "propagate"
     saturate: bool = False
     windows: Sequence[Sequence[Reach]] = ()
 
     def __post_init__(self) -> None:
+        resolve(self.op, self.backend)
         check_policy(self.op, self.nan_policy)
         check_saturate(self.op, self.saturate)
         if self.nan_policy != "propagate" and any(map(np.iscomplexobj, self.weights)):
@@ -97,10 +103,17 @@ class LinearFilter:
         """Are the pixels beyond the array missing?"""
         return missing_beyond(self.reaches, self.cval, self.nan_policy)
 
-    def _reached(self, missing: Missing, combine: np.ufunc) -> Missing:
-        """Of which pixels does the window hold a missing one, or nothing else?"""
-        found = (boxes_with(missing, each, combine, self._beyond) for each in self.windows or (self.reaches,))
+    def _reached(self, missing: Missing, combine: np.ufunc, shape: tuple[int, ...]) -> Missing:
+        """Of which pixels of the result does the window hold a missing one, or nothing else?"""
+        found = (
+            boxes_with(missing, each, combine, self._beyond, shape)
+            for each in self.windows or (self.reaches,)
+        )
         return reduce(combine, found)
+
+    def _check_real(self, x: Array, is_complex: bool) -> None:
+        if is_complex and (np.ma.isMaskedArray(x) or self.nan_policy != "propagate"):
+            raise TypeError(f"{self.op}: missing pixels need a real array and real weights")
 
     def into(self, x: Array, out: Array) -> Missing | None:
         """The filtered `x` into `out`; which of its pixels are missing, where `x` is masked."""
@@ -114,17 +127,17 @@ class LinearFilter:
         masked = np.ma.isMaskedArray(x)
         if not beyond and not missing.any():
             self.run(data, out, self.cval)
-            return np.zeros(data.shape, bool) if masked else None
+            return np.zeros(out.shape, bool) if masked else None
         filled = np.where(missing, data.dtype.type(0), data)
         shared = np.may_share_memory(data, out)
         target = empty(self.op, out.shape, out.dtype) if shared else out
         self.run(filled, target, 0.0 if beyond else self.cval)
         if self.nan_policy == "propagate":
-            none = self._reached(missing, np.logical_or)
+            none = self._reached(missing, np.logical_or, out.shape)
         else:
             if self.nan_policy == "interpolate":
                 self._divide(filled, missing, target)
-            none = self._reached(missing, np.logical_and)
+            none = self._reached(missing, np.logical_and, out.shape)
             if out.dtype.kind == "f":
                 target[none] = np.nan
             elif not masked:
@@ -147,8 +160,7 @@ class LinearFilter:
         `room` is that of `apply`; missing pixels take some, too.
         """
         is_complex = complex_result or x.dtype.kind == "c"
-        if is_complex and (np.ma.isMaskedArray(x) or self.nan_policy != "propagate"):
-            raise TypeError(f"{self.op}: missing pixels need a real array and real weights")
+        self._check_real(x, is_complex)
         reach = self.reaches[0] if x.ndim else Reach()
         if not is_complex and not any(map(np.iscomplexobj, self.weights)):
             read.number(self.cval)
@@ -156,13 +168,23 @@ class LinearFilter:
             room = 8
         return apply(self.op, self.into, reach, x, output, progress, complex_result=is_complex, room=room)
 
+    def of_shape(self, x: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """What of the filtered array is of that shape, as that dtype, masked where `x` is."""
+        self._check_real(x, dtype.kind == "c")
+        out = empty(self.op, shape, dtype)
+        return read.with_mask(out, self.into(x, out), None)
+
     def _divide(self, filled: Array, missing: Missing, out: Array) -> None:
         """Sums of the pixels that are there, scaled to the kernel's whole weight, where some are missing."""
         beyond, least = self._beyond, _REST * self._magnitude
-        touched = self._reached(missing, np.logical_or)
+        touched = self._reached(missing, np.logical_or, out.shape)
         for region in touched_regions(touched, self.reaches):
             values, there = part(filled, self.reaches, region), part(missing, self.reaches, region)
-            sums, weights = (empty(self.op, values.x.shape, np.dtype(np.float64)) for _ in range(2))
+            shape = tuple(
+                size + longer - whole
+                for size, longer, whole in zip(values.x.shape, out.shape, filled.shape, strict=True)
+            )
+            sums, weights = (empty(self.op, shape, np.dtype(np.float64)) for _ in range(2))
             self.run(values.x.astype(np.float64), sums, 0.0 if beyond else self.cval)
             self.run((~there.x).astype(np.float64), weights, 0.0 if beyond else 1.0)
             sums, weights = sums[values.inner], weights[there.inner]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -151,21 +152,38 @@ def result_array(output: OutputLike, x: Array, complex_result: bool = False) -> 
     return empty("filter", x.shape, dtype)
 
 
-def array(input: ArrayLike) -> Array:
+@contextmanager
+def apart(x: Array, out: Array) -> Iterator[Array]:
+    """Where to put a result while `x` is read: `out`, or if they share memory an array that goes there in the end."""
+    target = empty("filter", out.shape, out.dtype) if np.may_share_memory(x, out) else out
+    yield target
+    if target is not out:
+        out[...] = target
+
+
+def check_complex(x: Array, output: OutputLike) -> None:
+    """As SciPy, filters of several passes refuse a real dtype for a complex result, which those of one pass promote."""
+    if x.dtype.kind == "c" and isinstance(output, (type, np.dtype)) and np.dtype(output).kind != "c":
+        raise RuntimeError("output must have complex dtype")
+
+
+def array(input: ArrayLike, name: str = "input") -> Array:
     """As NumPy reads it; a masked array keeps its mask, and one in a file is known as such."""
-    return input if isinstance(input, (np.ma.MaskedArray, np.memmap)) else np.asarray(input)
+    if isinstance(input, (np.ma.MaskedArray, np.memmap)):
+        return input
+    return unmasked(name, input, ": needs one masked array instead of a sequence of them")
 
 
 def unmasked(name: str, value: ArrayLike, instead: str) -> Array:
     """As NumPy reads it; refused where a mask hides elements of it. `instead` ends the sentence."""
     if np.ma.is_masked(value) or holds_masks(value):
-        raise ValueError(f"{name} has masked elements, whose mask would be lost: fill it first {instead}")
+        raise ValueError(f"{name} has masked elements, whose mask would be lost{instead}")
     return np.asarray(value)
 
 
 def window(name: str, value: ArrayLike) -> Array:
     """Weights or a footprint, of which no element is missing."""
-    return unmasked(name, value, "with what the element is to count")
+    return unmasked(name, value, ": fill it first with what the element is to count")
 
 
 def with_mask(out: Array, mask: Array | None, output: OutputLike) -> Array:

@@ -42,7 +42,7 @@ def box_filter(
         given = [_Extreme(axis, each, cval, combine, backend) for axis, each in steps]
         passes.run(x, out, given, pair=_two_extremes)
 
-    return _filter(op, reaches, extrema, None, cval, combine, nan_policy)
+    return _filter(op, reaches, extrema, None, cval, combine, nan_policy, backend)
 
 
 def footprint_filter(
@@ -64,7 +64,9 @@ def footprint_filter(
         assert heights is not None
         _raised(x, out, shape, heights, reaches, cval, combine, missing, beyond)
 
-    return _filter(op, reaches, extrema, None if heights is None else raised, cval, combine, nan_policy)
+    return _filter(
+        op, reaches, extrema, None if heights is None else raised, cval, combine, nan_policy, backend
+    )
 
 
 def _filter(
@@ -75,6 +77,7 @@ def _filter(
     cval: float,
     combine: np.ufunc,
     nan_policy: NanPolicy,
+    backend: BackendName | None,
 ) -> OrderFilter:
     def run(x: Array, out: Array, cval: float) -> None:
         if raised is not None:
@@ -94,7 +97,7 @@ def _filter(
         extrema(missing, result, float(beyond), combine)
         return result
 
-    return OrderFilter(op, reaches, run, omit, windows, cval, nan_policy)
+    return OrderFilter(op, reaches, run, omit, windows, cval, backend, nan_policy)
 
 
 def worst(dtype: np.dtype[Any], combine: np.ufunc) -> Any:
@@ -125,14 +128,12 @@ class _Extreme:
         reaches[self.axis] = self.reach
         if _on_pictures(x, reaches, self.cval, out, self.combine, self.backend):
             return
-        target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-        dtype = _block_dtype(x.dtype, reaches, self.cval)
-        for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
-            window = block(x, reaches, region, self.cval, dtype)
-            values = sliding.extrema(window, self.axis, self.reach.extent + 1, self.combine)
-            target[region] = cast(values, out.dtype)
-        if target is not out:
-            out[...] = target
+        with read.apart(x, out) as target:
+            dtype = _block_dtype(x.dtype, reaches, self.cval)
+            for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
+                window = block(x, reaches, region, self.cval, dtype)
+                values = sliding.extrema(window, self.axis, self.reach.extent + 1, self.combine)
+                target[region] = cast(values, out.dtype)
 
 
 def _two_extremes(first: _Extreme, second: _Extreme, x: Array, out: Array) -> bool:
@@ -189,14 +190,14 @@ def _flat(
     _check_types(x, out)
     dtype = x.dtype.newbyteorder("=")
     held = cast(np.array(cval, np.float64), dtype)[()]
-    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-    few = np.count_nonzero(shape) <= MOST_PIXELS
-    if not (few and ranked_pictures(x, shape, extreme_steps(shape, combine), reaches, held, target, backend)):
-        for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
-            window = block(x, reaches, region, held, dtype)
-            target[region] = cast(sliding.extrema_within(window, shape, combine), out.dtype)
-    if target is not out:
-        out[...] = target
+    with read.apart(x, out) as target:
+        few = np.count_nonzero(shape) <= MOST_PIXELS
+        if not (
+            few and ranked_pictures(x, shape, extreme_steps(shape, combine), reaches, held, target, backend)
+        ):
+            for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
+                window = block(x, reaches, region, held, dtype)
+                target[region] = cast(sliding.extrema_within(window, shape, combine), out.dtype)
 
 
 def _raised(
@@ -222,21 +223,20 @@ def _raised(
     held = cast(np.array(cval, np.float64), dtype)[()]
     heights = heights if combine is np.maximum else -heights
     steps, lowest = cast(heights, dtype), -np.inf if combine is np.maximum else np.inf
-    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
-        window = block(x, reaches, region, held, dtype)
-        gone = None if missing is None else block(missing, reaches, region, beyond, missing.dtype)
-        result = None
-        for corner in map(tuple, np.argwhere(footprint)):
-            place = tuple(
-                slice(step, step + part.stop - part.start) for step, part in zip(corner, region, strict=True)
-            )
-            with np.errstate(all="ignore"):
-                value = window[place] + (heights if result is None else steps)[corner]
-            if gone is not None:
-                value = np.where(gone[place], lowest, value)
-            result = value if result is None else combine(result, value, out=result)
-        assert result is not None
-        target[region] = cast(result, out.dtype)
-    if target is not out:
-        out[...] = target
+    with read.apart(x, out) as target:
+        for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
+            window = block(x, reaches, region, held, dtype)
+            gone = None if missing is None else block(missing, reaches, region, beyond, missing.dtype)
+            result = None
+            for corner in map(tuple, np.argwhere(footprint)):
+                place = tuple(
+                    slice(step, step + part.stop - part.start)
+                    for step, part in zip(corner, region, strict=True)
+                )
+                with np.errstate(all="ignore"):
+                    value = window[place] + (heights if result is None else steps)[corner]
+                if gone is not None:
+                    value = np.where(gone[place], lowest, value)
+                result = value if result is None else combine(result, value, out=result)
+            assert result is not None
+            target[region] = cast(result, out.dtype)

@@ -41,16 +41,20 @@ def missing_beyond(reaches: Sequence[Reach], cval: complex, nan_policy: NanPolic
     return any(each.mode == "zeros" and each.extent for each in reaches)
 
 
-def boxes_with(missing: Missing, reaches: Sequence[Reach], combine: np.ufunc, beyond: bool) -> Missing:
-    """Of which pixels does the box hold a missing one, or nothing else?"""
+def boxes_with(
+    missing: Missing, reaches: Sequence[Reach], combine: np.ufunc, beyond: bool, shape: Sequence[int]
+) -> Missing:
+    """Of which pixels of a result of that shape does the box hold a missing one, or nothing else?"""
     for axis, each in enumerate(reaches):
         if not each.extent:
             continue
         along = [Reach()] * missing.ndim
         along[axis] = each
-        result = empty("filter", missing.shape, missing.dtype)
-        for region in regions(missing.shape, [other.extent for other in along], 1, PASS_BYTES):
+        result = empty(
+            "filter", (*missing.shape[:axis], shape[axis], *missing.shape[axis + 1 :]), missing.dtype
+        )
+        for region in regions(result.shape, [other.extent for other in along], 1, PASS_BYTES):
             window = block(missing, along, region, beyond, missing.dtype)
             result[region] = sliding.extrema(window, axis, each.extent + 1, combine)
         missing = result
-    return missing
+    return missing if missing.shape == tuple(shape) else np.broadcast_to(missing, shape).copy()

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastconv.backends import resolve
 from fastconv.filtering.arguments import OutputLike
 from fastconv.filtering.blocks import Reach
 from fastconv.filtering.missing import Missing, NanPolicy, check_policy, missing_beyond, missing_pixels
 from fastconv.filtering.parts import apply
 from fastconv.progress import ProgressLike
-from fastconv.typing import Array
+from fastconv.typing import Array, BackendName
 
 
 @dataclass(frozen=True)
 class OrderFilter:
-    """A filter of order whose arguments have been read.
+    """A filter of order whose arguments have been read; the backend's name is looked at here.
 
     Parameters
     ----------
@@ -37,6 +38,7 @@ class OrderFilter:
         ``windows(missing, combine, beyond)``: of which pixels the window holds a missing one (`numpy.maximum`), or
         nothing else (`numpy.minimum`).
     cval : float
+    backend : {"cython", "numba", "numpy"} or None
     nan_policy : {"propagate", "omit"}
     """
 
@@ -46,9 +48,11 @@ class OrderFilter:
     omit: Callable[[Array, Array, float, Missing, bool], None]
     windows: Callable[[Missing, np.ufunc, bool], Missing]
     cval: float
+    backend: BackendName | None
     nan_policy: NanPolicy = "propagate"
 
     def __post_init__(self) -> None:
+        resolve(self.op, self.backend)
         if check_policy(self.op, self.nan_policy) == "interpolate":
             raise ValueError(
                 f"{self.op}: nan_policy is 'interpolate', but what is put in order has no weights to scale: "

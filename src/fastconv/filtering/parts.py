@@ -31,7 +31,7 @@ _REGION = 256  # pixels along each of the last two axes
 SLAB_BYTES = 1 << 25  # of a slab as float64
 LARGE_BYTES = 1 << 30  # of an array as float64 that is done slab by slab
 # For each thread, of a slab of what makes arrays of its own as large as what it filters.
-ROOM_BYTES = 3 << 20
+ROOM_BYTES = 7 << 19
 _SEVERAL = 4  # slabs from which such an array is done slab by slab
 
 
@@ -46,13 +46,15 @@ def part(x: Array, reaches: Sequence[Reach], region: tuple[slice, ...]) -> Part:
     """What a filter has to be applied to for that region of its result.
 
     At an end of the array the part ends, too, and the filter finds the same border there; only the other end of an axis
-    that is wrapped round is copied to where it is seen. A view of `x` everywhere else.
+    that is wrapped round is copied to where it is seen. A view of `x` everywhere else. A result that is longer or
+    shorter than the array is so by as much for its parts.
     """
     inner = []
     for axis, (size, each, along) in enumerate(zip(x.shape, reaches, region, strict=True)):
-        extent = each.extent  # on both sides: borders mirror pixels from the other side of a window
-        start, stop = along.start - extent, along.stop + extent
-        if each.mode == "circular" and extent and (start < 0 or stop > size):
+        start, stop = along.start - each.before, along.stop + each.after
+        if start < 0 or stop > size:  # borders mirror pixels from the other side of a window
+            start, stop = min(along.start, size) - each.extent, along.stop + each.extent
+        if each.mode == "circular" and each.extent and (start < 0 or stop > size):
             x = np.take(x, np.arange(start, stop) % size, axis)
         else:
             start, stop = max(start, 0), min(stop, size)
@@ -62,9 +64,13 @@ def part(x: Array, reaches: Sequence[Reach], region: tuple[slice, ...]) -> Part:
 
 
 def slabs(shape: tuple[int, ...], reach: Reach, numbers: int) -> list[slice]:
-    """Parts of the first axis of so many numbers, several times as long as windows reach along it."""
+    """Parts of the first axis of so many numbers, with neighbours; several times as long as windows reach along it.
+
+    They are about as long as each other, so that each can have the memory of the one before.
+    """
     row = max(1, math.prod(shape[1:]))
-    length = max(1, numbers // row, 4 * reach.extent)
+    length = max(1, numbers // row - reach.extent, 4 * reach.extent)
+    length = max(1, -(-shape[0] // max(1, -(-shape[0] // length))))
     return [slice(start, min(start + length, shape[0])) for start in range(0, shape[0], length)]
 
 

@@ -37,7 +37,8 @@ def correlate_block(
     kernel = as_dtype(kernel, x.dtype)
     axes = [axis for axis, size in enumerate(kernel.shape) if size > 1]
     if not axes:
-        return np.asarray(x * kernel.reshape(()))
+        with np.errstate(all="ignore"):
+            return np.asarray(x * kernel.reshape(()))
     shape = tuple(size - taps + 1 for size, taps in zip(x.shape, kernel.shape, strict=True))
     if len(axes) > 2:
         return _over_leading(x, kernel, axes, shape, backend, precision)

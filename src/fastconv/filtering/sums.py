@@ -16,15 +16,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.backends import resolve
+from fastconv.execution.memory import empty
+from fastconv.filtering import spectral
 from fastconv.filtering.blocks import Reach, block, regions
 from fastconv.filtering.casting import cast
+from fastconv.filtering.integers import bits_of_sums, bits_of_transforms, convolve_integers, largest
 from fastconv.filtering.pictures import as_pictures
 from fastconv.filtering.planes import (
     TRANSFORMS,
     as_dtype,
     correlate_block,
     correlate_whole,
-    transform_error,
+    has_transforms,
 )
 from fastconv.problem.filtering import Weights
 from fastconv.typing import Array, BackendName, Precision
@@ -58,6 +62,7 @@ _MANY = 64  # one pixel in so many next to an integer: all sums are computed aga
 _PIECE = 1 << 16  # bytes of what is computed again at a time, where that is all
 _FEW_WINDOWS = 1 << 22  # bytes of windows whose sums are computed again at a time
 _MOST_TAPS = 400  # of a kernel whose products are added one by one; others may be transforms
+_MOST_WHOLE = 2.0**53  # integers below are float64, each of them
 _MOST_CUT = 2.0**31  # sums that a kernel cuts off as a C cast does
 _NEAR = 1 / 256  # how far from an integer sums of bytes in float32 may be doubted; else float64 is faster
 
@@ -101,7 +106,9 @@ def correlate(
     check = out.dtype.kind in "biu" and not saturate and not _exact(x.dtype, kernel, cval, dtype)
     if weigh_pictures(x, [Weighing(kernel, terms)], reaches, cval, out, saturate, backend):
         return
-    transformed = out.dtype.kind in "biu" and not saturate and not check and kernel.size >= TRANSFORMS
+    # Of integers the sums are some, too, in whatever order, up to a size that those of a block may keep to.
+    whole = out.dtype.kind in "biu" and not saturate and _whole(x.dtype, kernel, cval)
+    transformed = whole and not check and kernel.size >= TRANSFORMS
     if transformed:
         dtype = np.dtype(np.float64)
     gaps = x.dtype.kind == "f" and not kernel.all()
@@ -118,14 +125,39 @@ def correlate(
     order = _Order(terms)
     for region in regions(out.shape, extents, dtype.itemsize):
         window = block(x, reaches, region, cval, dtype)
-        sums = correlate_block(np.asarray(window, order="C"), kernel, backend, precision)
-        if gaps:
-            sums = _seen(window, sums, kernel, backend)
-        if check:
-            sums = _in_order(window, sums, kernel, order)
-        if transformed:
-            sums = _whole(window, sums, kernel, order)
+        if transformed or (whole and check and largest(window) * float(np.abs(kernel).sum()) < _MOST_WHOLE):
+            sums = _integers(window, kernel, backend, precision)
+        else:
+            sums = correlate_block(np.asarray(window, order="C"), kernel, backend, precision)
+            if gaps:
+                sums = _seen(window, sums, kernel, backend)
+            if check:
+                sums = _in_order(window, sums, kernel, order)
         out[region] = cast(sums, out.dtype, saturate)
+
+
+def by_parts(
+    part: Callable[[Array, Array, Array, float], None], x: Array, kernel: Array, out: Array, cval: complex
+) -> None:
+    """Sums of complex numbers from those of their parts, which ``part(x, kernel, out, cval)`` gives.
+
+    Two where only one of both is complex, else four.
+    """
+    values = [(x.real, float(np.real(cval)))]
+    if x.dtype.kind == "c" or np.imag(cval):
+        values.append((x.imag, float(np.imag(cval))))
+    weights = [kernel.real, kernel.imag] if kernel.dtype.kind == "c" else [kernel]
+    begun = set()
+    for i, (numbers, beyond) in enumerate(values):
+        for j, each in enumerate(weights):
+            target = out.imag if i + j == 1 else out.real
+            if i + j in begun or i + j == 2:
+                term = empty("filter", out.shape, target.dtype)
+                part(numbers, each, term, beyond)
+                (np.subtract if i + j == 2 else np.add)(target, term, out=target)
+            else:
+                part(numbers, each, target, beyond)
+            begun.add(i + j)
 
 
 def _seen(window: Array, sums: Array, kernel: Array, backend: BackendName | None) -> Array:
@@ -218,13 +250,15 @@ def _largest(dtype: np.dtype[Any]) -> float:
 
 def _exact(source: np.dtype[Any], kernel: Array, cval: float, dtype: np.dtype[Any]) -> bool:
     """Whether every sum is an integer that the dtype holds, in whatever order it is computed."""
-    if source.kind not in "biu" or cval != int(cval if math.isfinite(cval) else 0):
+    if not _whole(source, kernel, cval):
         return False
-    with np.errstate(all="ignore"):
-        if not np.all(kernel == np.rint(kernel)):
-            return False
-        bound = float(np.abs(kernel).sum()) * max(_largest(source), abs(cval))
-    return bound < 2.0 ** (24 if dtype == np.float32 else 53)
+    bound = float(np.abs(kernel).sum()) * max(_largest(source), abs(cval))
+    return bound < (2.0**24 if dtype == np.float32 else _MOST_WHOLE)
+
+
+def _whole(source: np.dtype[Any], kernel: Array, cval: float) -> bool:
+    """Whether every product is an integer."""
+    return source.kind in "biu" and float(cval).is_integer() and bool(np.all(kernel == np.rint(kernel)))
 
 
 def _sum_dtype(source: np.dtype[Any], kernel: Array, cval: float, result: np.dtype[Any]) -> np.dtype[Any]:
@@ -246,12 +280,23 @@ def _doubt(dtype: np.dtype[Any], kernel: Array, largest: float) -> float:
     return float(np.finfo(dtype).eps) * largest * float(np.abs(kernel).sum()) * (kernel.size + 2)
 
 
-def _whole(window: Array, sums: Array, kernel: Array, order: _Order) -> Array:
-    """Sums that are integers, by transforms, without what these add and a cast would cut off."""
-    error = transform_error(window.size, 1, window.size) * float(np.linalg.norm(kernel))
-    if error * float(np.abs(window).max(initial=0)) < 0.5:
-        return np.rint(sums)
-    return _sum_terms(window, sums.shape, order.terms)
+def _integers(window: Array, kernel: Array, backend: BackendName | None, precision: Precision) -> Array:
+    """Sums that are integers, without what rounding adds and a cast would cut off."""
+    shape = tuple(size - taps + 1 for size, taps in zip(window.shape, kernel.shape, strict=True))
+    direct = has_transforms(backend) or kernel.size <= spectral.MOST_WEIGHTS[resolve("filter", backend).name]
+    if direct:
+        bits = bits_of_sums(kernel.size, kernel, shape, backend)
+    else:
+        bits = bits_of_transforms(window.size, kernel.size, window.size)
+
+    def correlate(part: Array, weights: Array, _: int) -> Array:
+        part, weights = np.asarray(part, np.float64, order="C"), weights.astype(np.float64, copy=False)
+        if direct:
+            return correlate_block(part, weights, backend, precision)
+        within = tuple(slice(taps - 1, size) for taps, size in zip(kernel.shape, window.shape, strict=True))
+        return spectral.convolve(part, np.flip(weights), range(part.ndim))[within]
+
+    return convolve_integers(window, kernel, 0, bits, np.dtype(np.float64), correlate)
 
 
 def _in_order(window: Array, sums: Array, kernel: Array, order: _Order) -> Array:

@@ -116,10 +116,10 @@ def _difference(
     x = read.array(input)
     place = read.check_axis(axis, x.ndim)
     modes = read.for_each(mode, x.ndim, "mode")
-
+    read.check_complex(x, output)
     steps = [Line([-1, 0, 1], place, modes[place], cval, saturate, backend)]
     steps += [Line(across, i, modes[i], cval, saturate, backend) for i in range(x.ndim) if i != place]
-    return line_filter(op, steps, x.ndim, cval, nan_policy, saturate).applied(x, output, progress)
+    return line_filter(op, steps, x.ndim, cval, nan_policy, saturate, backend).applied(x, output, progress)
 
 
 def laplace(
@@ -160,6 +160,7 @@ def laplace(
     """
 
     x = read.array(input)
+    read.check_complex(x, output)
     places = read.check_axes(axes, x.ndim)
     modes = read.for_each(mode, len(places), "mode")
     weights = [1, -2, 1]
@@ -178,7 +179,9 @@ def laplace(
     for line, place, each in zip(lines, places, modes, strict=True):
         line[place] = reach(len(weights), 0, read.border(each))
     box = [max(line[axis] for line in lines) if lines else Reach() for axis in range(x.ndim)]
-    linear = LinearFilter("laplace", run, box, [np.array(weights)], cval, nan_policy, saturate, lines)
+    linear = LinearFilter(
+        "laplace", run, box, [np.array(weights)], cval, backend, nan_policy, saturate, lines
+    )
     return linear.applied(x, output, progress, room=8 if saturate else x.itemsize)
 
 
@@ -306,7 +309,8 @@ def generic_gradient_magnitude(
             np.multiply(out, out, out)
         else:
             slope = derivative(source, place, out.dtype, each, cval, *extra_arguments, **keywords)
-            out += slope * slope
+            np.multiply(slope, slope, slope)
+            out += slope
     if places:
         np.sqrt(np.ma.getdata(out), np.ma.getdata(out), casting="unsafe")
     else:

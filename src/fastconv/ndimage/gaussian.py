@@ -9,11 +9,12 @@ from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
 
+from fastconv.caches import kept_up_to
 from fastconv.filtering import arguments as read
-from fastconv.filtering.application import check_saturate
+from fastconv.filtering.application import LinearFilter, check_saturate
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.filtering.blocks import Reach, reach
-from fastconv.filtering.missing import NanPolicy, check_policy
+from fastconv.filtering.missing import NanPolicy
 from fastconv.filtering.parts import apply
 from fastconv.ndimage.derivatives import generic_gradient_magnitude, generic_laplace, saturated
 from fastconv.ndimage.linear import Line, line_filter
@@ -23,7 +24,10 @@ from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["gaussian_filter", "gaussian_filter1d", "gaussian_gradient_magnitude", "gaussian_laplace"]
 
+_OPTIONS = {"truncate", "radius", "nan_policy", "backend"}  # of a derivative of several axes
 
+
+@kept_up_to(1 << 20)
 def gaussian_weights(sigma: float, order: int, radius: int) -> Array:
     """A Gaussian sampled from `-radius` to `radius`, of sum 1, or its derivative of that order."""
     if order < 0:
@@ -32,6 +36,7 @@ def gaussian_weights(sigma: float, order: int, radius: int) -> Array:
     weights = np.exp(-0.5 / (sigma * sigma) * x**2)
     weights = weights / weights.sum()
     if not order:
+        weights.flags.writeable = False
         return np.asarray(weights)
     # The derivative is a polynomial times the Gaussian: each step maps q to q' - q * x / sigma^2.
     polynomial = np.ones(1)
@@ -42,7 +47,9 @@ def gaussian_weights(sigma: float, order: int, radius: int) -> Array:
     values = np.zeros(x.shape)
     for coefficient in polynomial[::-1]:
         values = values * x + coefficient
-    return np.asarray(values * weights)
+    values *= weights
+    values.flags.writeable = False
+    return values
 
 
 def gaussian_filter1d(
@@ -94,7 +101,7 @@ def gaussian_filter1d(
         _weights(sigma, order, truncate, radius), read.check_axis(axis, x.ndim), mode, cval, saturate, backend
     )
     _check_orders("gaussian_filter1d", [order], nan_policy)
-    linear = line_filter("gaussian_filter1d", [line], x.ndim, cval, nan_policy, saturate)
+    linear = line_filter("gaussian_filter1d", [line], x.ndim, cval, nan_policy, saturate, backend)
     return linear.applied(x, output, progress)
 
 
@@ -170,12 +177,36 @@ def gaussian_filter(
            [35, 37, 39, 40, 42]])
     """
     x = read.array(input)
-    places = read.check_axes(axes, x.ndim)
+    linear = _smoother(
+        "gaussian_filter", x.ndim, sigma, order, mode, cval, truncate=truncate, radius=radius, axes=axes,
+        saturate=saturate, nan_policy=nan_policy, backend=backend,
+    )  # fmt: skip
+    if linear.weights:
+        read.check_complex(x, output)
+    return linear.applied(x, output, progress)
+
+
+def _smoother(
+    op: str,
+    ndim: int,
+    sigma: SupportsFloat | Iterable[float],
+    order: int | Iterable[int],
+    mode: ModeLike,
+    cval: complex,
+    *,
+    truncate: float = 4.0,
+    radius: int | Iterable[int] | None = None,
+    axes: AxesLike = None,
+    saturate: bool = False,
+    nan_policy: NanPolicy = "propagate",
+    backend: BackendName | None = None,
+) -> LinearFilter:
+    """`gaussian_filter` of arrays with so many axes."""
+    places = read.check_axes(axes, ndim)
     given = [
         read.for_each(value, len(places), name)
         for value, name in ((order, "order"), (sigma, "sigma"), (mode, "mode"), (radius, "radius"))
     ]
-
     for each in given[1]:
         if isinstance(each, str):
             raise TypeError(f"sigma must be a real number, not {echo(each)}")
@@ -184,9 +215,8 @@ def gaussian_filter(
         for place, order, sigma, mode, radius in zip(places, *given, strict=True)
         if sigma > 1e-15
     ]
-    _check_orders("gaussian_filter", given[0], nan_policy)
-    linear = line_filter("gaussian_filter", steps, x.ndim, cval, nan_policy, saturate)
-    return linear.applied(x, output, progress)
+    _check_orders(op, given[0], nan_policy)
+    return line_filter(op, steps, ndim, cval, nan_policy, saturate, backend)
 
 
 def gaussian_laplace(
@@ -283,14 +313,21 @@ def _of_derivatives(
     x = read.array(input)
     progress, saturate = options.pop("progress", None), options.pop("saturate", False)
     check_saturate(op, saturate)
+    read.check_complex(x, output)
     places = read.check_axes(axes, x.ndim)
     spreads = read.spread(read.for_each(sigma, len(places), "sigma"), places, x.ndim, 0)
     modes = read.for_each(mode, len(places), "mode")
-    _check_orders(op, [order], check_policy(op, options.get("nan_policy", "propagate")))
+    for name in options.keys() - _OPTIONS:
+        raise TypeError(f"{op}() got an unexpected keyword argument {name!r}")
+    smoothers = {
+        axis: _smoother(
+            op, x.ndim, spreads, [order if i == axis else 0 for i in range(x.ndim)], each, cval, **options
+        )
+        for axis, each in zip(places, modes, strict=True)
+    }
 
     def derivative(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
-        orders = [order if i == axis else 0 for i in range(x.ndim)]
-        return gaussian_filter(x, spreads, orders, output, mode, cval, **options)
+        return smoothers[axis].applied(x, output)
 
     def into(x: Array, out: Array) -> Array | None:
         def whole(output: OutputLike) -> Array:

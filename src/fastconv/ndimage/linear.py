@@ -11,7 +11,6 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from fastconv.execution.memory import empty
 from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sums
 from fastconv.filtering.application import LinearFilter
@@ -96,15 +95,11 @@ def correlate1d(
     >>> ndimage.correlate1d([1, np.nan, 3, 5], [0.25, 0.5, 0.25], nan_policy="interpolate")
     array([1.        , 2.        , 3.66666667, 4.5       ])
     """
-    x, kernel = read.array(input), read.window("weights", weights)
+    kernel, shift = read.window("weights", weights), read.integer(origin, "origin")
     kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
-    if kernel.dtype.kind == "c" and x.dtype.kind != "c":
-        _real(cval)
-    place, shift = read.check_axis(axis, x.ndim), read.integer(origin, "origin")
-    line = Line(kernel, place, mode, cval, saturate, backend, shift)
-    return line_filter("correlate1d", [line], x.ndim, cval, nan_policy, saturate).applied(
-        x, output, progress, complex_result=kernel.dtype.kind == "c"
-    )
+    return _along(
+        "correlate1d", input, kernel, axis, output, mode, cval, shift, saturate, nan_policy, progress, backend
+    )  # fmt: skip
 
 
 def convolve1d(
@@ -141,12 +136,32 @@ def convolve1d(
     """
     kernel = read.window("weights", weights)[::-1]
     shift = -read.integer(origin, "origin") - (1 - kernel.shape[0] % 2)
-    if kernel.dtype.kind == "c":
-        kernel = kernel.conj()
-    return correlate1d(
-        input, kernel, axis, output, mode, cval, shift,
-        saturate=saturate, nan_policy=nan_policy, progress=progress, backend=backend,
+    return _along(
+        "convolve1d", input, kernel, axis, output, mode, cval, shift, saturate, nan_policy, progress, backend
     )  # fmt: skip
+
+
+def _along(
+    op: str,
+    input: ArrayLike,
+    kernel: Array,
+    axis: SupportsIndex,
+    output: OutputLike,
+    mode: BorderName,
+    cval: complex,
+    shift: int,
+    saturate: bool,
+    nan_policy: NanPolicy,
+    progress: ProgressLike | None,
+    backend: BackendName | None,
+) -> Array:
+    """Weights laid on as they are, their window moved by `shift`."""
+    x, is_complex = read.array(input), kernel.dtype.kind == "c"
+    if is_complex and x.dtype.kind != "c":
+        _real(cval)
+    line = Line(kernel, read.check_axis(axis, x.ndim), mode, cval, saturate, backend, shift)
+    linear = line_filter(op, [line], x.ndim, cval, nan_policy, saturate, backend)
+    return linear.applied(x, output, progress, complex_result=is_complex)
 
 
 def correlate(
@@ -274,7 +289,7 @@ class Line:
     def __call__(self, x: Array, out: Array) -> None:
         kernel = np.asarray(self.weights)
         if "c" in x.dtype.kind + kernel.dtype.kind:
-            _complex(self._real_into, x, kernel, out, self.cval)
+            _by_parts(self._real_into, x, kernel, out, self.cval)
         else:
             self._real_into(x, kernel, out, _real(self.cval))
 
@@ -294,7 +309,13 @@ class Line:
 
 
 def line_filter(
-    op: str, lines: Sequence[Line], ndim: int, cval: complex, nan_policy: NanPolicy, saturate: bool
+    op: str,
+    lines: Sequence[Line],
+    ndim: int,
+    cval: complex,
+    nan_policy: NanPolicy,
+    saturate: bool,
+    backend: BackendName | None,
 ) -> LinearFilter:
     """Passes along different axes, one after the other, as one filter; errors in their arguments are raised here."""
     reaches = [Reach()] * ndim
@@ -303,11 +324,11 @@ def line_filter(
         reaches[line.axis] = _line(weights, line.axis, ndim, line.mode, line.origin)[1]
 
     def run(x: Array, out: Array, cval: complex) -> None:
-        given = [replace(line, cval=cval) for line in lines]
+        given = [line if line.cval == cval else replace(line, cval=cval) for line in lines]
         passes.run(x, out, given, passes.between(x.dtype, out.dtype, saturate), two_lines, saturate)
 
     return LinearFilter(
-        op, run, reaches, [np.asarray(line.weights) for line in lines], cval, nan_policy, saturate
+        op, run, reaches, [np.asarray(line.weights) for line in lines], cval, backend, nan_policy, saturate
     )
 
 
@@ -359,10 +380,8 @@ def _into(
     """The sums into `out`, which may share memory with `x`."""
     read.check_type(x.dtype)
     read.check_type(out.dtype)
-    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-    sums.correlate(x, kernel, reaches, float(cval), target, terms, saturate=saturate, backend=backend)
-    if target is not out:
-        out[...] = target
+    with read.apart(x, out) as target:
+        sums.correlate(x, kernel, reaches, float(cval), target, terms, saturate=saturate, backend=backend)
 
 
 def _over_axes(
@@ -404,7 +423,7 @@ def _over_axes(
 
     def run(x: Array, out: Array, cval: complex) -> None:
         if is_complex or x.dtype.kind == "c":
-            _complex(part, x, kernel, out, cval)
+            _by_parts(part, x, kernel, out, cval)
         elif lines is not None and lines.do_for(x.dtype, out.dtype, saturate, separable):
             steps = [
                 Line(weights, axis, mode, beyond, saturate, backend, origins[axis])
@@ -415,7 +434,7 @@ def _over_axes(
         else:
             part(x, kernel, out, _real(cval))
 
-    return LinearFilter(op, run, reaches, [kernel], cval, nan_policy, saturate)
+    return LinearFilter(op, run, reaches, [kernel], cval, backend, nan_policy, saturate)
 
 
 def _real(cval: complex) -> float:
@@ -424,27 +443,10 @@ def _real(cval: complex) -> float:
     return float(np.real(cval))
 
 
-def _complex(
+def _by_parts(
     part: Callable[[Array, Array, Array, float], None], x: Array, kernel: Array, out: Array, cval: complex
-) -> Array:
-    """A filter of complex numbers by those of their parts, which are real."""
-    target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-    if x.dtype.kind == "c" and kernel.dtype.kind == "c":
-        product = empty("ndimage", x.shape, target.real.dtype)
-        real, imaginary = float(np.real(cval)), float(np.imag(cval))
-        part(x.real, kernel.real, target.real, real)
-        part(x.imag, kernel.imag, product, imaginary)
-        target.real -= product
-        part(x.real, kernel.imag, target.imag, real)
-        part(x.imag, kernel.real, product, imaginary)
-        target.imag += product
-    elif x.dtype.kind == "c":
-        part(x.real, kernel, target.real, float(np.real(cval)))
-        part(x.imag, kernel, target.imag, float(np.imag(cval)))
-    else:
-        value = _real(cval)
-        part(x, kernel.real, target.real, value)
-        part(x, kernel.imag, target.imag, value)
-    if target is not out:
-        out[...] = target
-    return out
+) -> None:
+    if x.dtype.kind != "c":
+        _real(cval)
+    with read.apart(x, out) as target:
+        sums.by_parts(part, x, kernel, target, cval)

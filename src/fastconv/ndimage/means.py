@@ -71,7 +71,7 @@ def uniform_filter1d(
     mean = _Mean(
         read.integer(size, "size"), read.check_axis(axis, x.ndim), mode, cval, shift, saturate, backend
     )
-    return _mean_filter("uniform_filter1d", [mean], x.ndim, cval, nan_policy, saturate).applied(
+    return _mean_filter("uniform_filter1d", [mean], x.ndim, cval, nan_policy, saturate, backend).applied(
         x, output, progress
     )
 
@@ -163,21 +163,25 @@ class _Mean:
 
     def __call__(self, x: Array, out: Array) -> None:
         x, place, count, reaches = read_window(x, self.size, self.axis, self.mode, self.origin)
-        target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-        parts = [(x, target, self.cval)]
-        if x.dtype.kind == "c":
-            parts = [
-                (x.real, target.real, float(np.real(self.cval))),
-                (x.imag, target.imag, float(np.imag(self.cval))),
-            ]
-        for source, into, cval in parts:
-            _means(source, count, place, reaches, float(cval), into, self.saturate, self.backend)  # type: ignore[arg-type]
-        if target is not out:
-            out[...] = target
+        with read.apart(x, out) as target:
+            parts = [(x, target, self.cval)]
+            if x.dtype.kind == "c":
+                parts = [
+                    (x.real, target.real, float(np.real(self.cval))),
+                    (x.imag, target.imag, float(np.imag(self.cval))),
+                ]
+            for source, into, cval in parts:
+                _means(source, count, place, reaches, float(cval), into, self.saturate, self.backend)  # type: ignore[arg-type]
 
 
 def _mean_filter(
-    op: str, means: Sequence[_Mean], ndim: int, cval: complex, nan_policy: NanPolicy, saturate: bool
+    op: str,
+    means: Sequence[_Mean],
+    ndim: int,
+    cval: complex,
+    nan_policy: NanPolicy,
+    saturate: bool,
+    backend: BackendName | None,
 ) -> LinearFilter:
     reaches = [Reach()] * ndim
     for each in means:
@@ -194,7 +198,7 @@ def _mean_filter(
             _round_means(passes.run(x, empty(op, out.shape, dtype), given, None, _two_means), count, out)
 
     weights = [np.full(each.size, 1 / each.size) for each in means]
-    return LinearFilter(op, run, reaches, weights, cval, nan_policy, saturate)
+    return LinearFilter(op, run, reaches, weights, cval, backend, nan_policy, saturate)
 
 
 def _exact_dtype(
@@ -287,5 +291,5 @@ def uniform_filter(
         for place, size, mode, origin in zip(places, *given, strict=True)
         if size > 1
     ]
-    linear = _mean_filter("uniform_filter", steps, x.ndim, cval, nan_policy, saturate)
+    linear = _mean_filter("uniform_filter", steps, x.ndim, cval, nan_policy, saturate, backend)
     return linear.applied(x, output, progress)

@@ -147,7 +147,7 @@ def grey_opening(
     element = _Element.read(
         "grey_opening", size, footprint, structure, mode, cval, origin, axes, nan_policy, backend
     )  # fmt: skip
-    return element.compound(lambda x, out: element.dilate(element.erode(x), out), input, output, progress, 2)
+    return element.compound(lambda x, out: element.dilate(element.erode(x), out), input, output, progress)
 
 
 def grey_closing(
@@ -186,7 +186,7 @@ def grey_closing(
     element = _Element.read(
         "grey_closing", size, footprint, structure, mode, cval, origin, axes, nan_policy, backend
     )  # fmt: skip
-    return element.compound(lambda x, out: element.erode(element.dilate(x), out), input, output, progress, 2)
+    return element.compound(lambda x, out: element.erode(element.dilate(x), out), input, output, progress)
 
 
 def morphological_gradient(
@@ -230,7 +230,7 @@ def morphological_gradient(
         dilated, into = element.dilate(x), _given(output)
         return _difference(dilated, element.erode(x, into), into, output)
 
-    return element.compound(gradient, input, _given(output), progress, 1)
+    return element.compound(gradient, input, _given(output), progress)
 
 
 def morphological_laplace(
@@ -278,7 +278,7 @@ def morphological_laplace(
         result -= source
         return result
 
-    return element.compound(laplace, input, _given(output), progress, 1)
+    return element.compound(laplace, input, _given(output), progress)
 
 
 def white_tophat(
@@ -322,7 +322,7 @@ def white_tophat(
         source, opened = _apart(x, output), element.dilate(element.erode(x), output)
         return _difference(source, opened, opened, output, where_they_differ=True)
 
-    return element.compound(tophat, input, output, progress, 2)
+    return element.compound(tophat, input, output, progress)
 
 
 def black_tophat(
@@ -366,7 +366,7 @@ def black_tophat(
         source, closed = _apart(x, output), element.erode(element.dilate(x), output)
         return _difference(closed, source, closed, output, where_they_differ=True)
 
-    return element.compound(tophat, input, output, progress, 2)
+    return element.compound(tophat, input, output, progress)
 
 
 @dataclass(frozen=True)
@@ -419,9 +419,8 @@ class _Element:
         input: ArrayLike,
         output: OutputLike,
         progress: ProgressLike | None,
-        times: int,
     ) -> Array:
-        """What is made of erosions and dilations, as many as `times` one after the other; in slabs as each of them."""
+        """What is made of an erosion and a dilation, or of one after the other; in slabs as each of them."""
         x = read.array(input)
         check_progress(self.op, progress)
         if slab_numbers(x, output, progress, x.itemsize) is None:
@@ -433,7 +432,8 @@ class _Element:
             return np.ma.getmaskarray(result) if np.ma.isMaskedArray(x) else None
 
         first = _first_reach(x.ndim, self.size, self.footprint, self.structure, self.mode, self.axes)
-        along = Reach(times * first.extent, 0, first.mode)
+        # Windows are turned round for the other filter: both reach as far on both sides.
+        along = Reach(first.extent, first.extent, first.mode)
         return apply(self.op, into, along, x, output, progress, room=x.itemsize)
 
 

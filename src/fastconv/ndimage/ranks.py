@@ -232,7 +232,7 @@ def _rank_filter(
             "needs the smallest or the largest, or percentile_filter"
         )
     omit = partial(_without_missing, ranks, extrema, which)
-    return OrderFilter(op, reaches, ranks.into, omit, extrema.windows, cval, nan_policy).applied(
+    return OrderFilter(op, reaches, ranks.into, omit, extrema.windows, cval, backend, nan_policy).applied(
         x, output, progress
     )
 
@@ -250,18 +250,16 @@ class _Ranks:
     def into(self, x: Array, out: Array, cval: float) -> None:
         read.check_type(x.dtype)
         read.check_type(out.dtype)
-        target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out
-        dtype = x.dtype.newbyteorder("=")
-        held = cast(np.array(cval, np.float64), dtype)[()]
-        few = self.count <= MOST_PIXELS
-        network = Network(selection(self.count, self.rank) if few else (), self.rank)
-        if not ranked_pictures(x, self.window, network, self.reaches, held, target, self.backend):
-            extents = [each.extent for each in self.reaches]
-            for region in regions(out.shape, extents, dtype.itemsize, _NETWORK_BLOCK if few else None):
-                pixels = block(x, self.reaches, region, held, dtype)
-                target[region] = cast(_ranked(pixels, self.window, self.count, self.rank), out.dtype)
-        if target is not out:
-            out[...] = target
+        with read.apart(x, out) as target:
+            dtype = x.dtype.newbyteorder("=")
+            held = cast(np.array(cval, np.float64), dtype)[()]
+            few = self.count <= MOST_PIXELS
+            network = Network(selection(self.count, self.rank) if few else (), self.rank)
+            if not ranked_pictures(x, self.window, network, self.reaches, held, target, self.backend):
+                extents = [each.extent for each in self.reaches]
+                for region in regions(out.shape, extents, dtype.itemsize, _NETWORK_BLOCK if few else None):
+                    pixels = block(x, self.reaches, region, held, dtype)
+                    target[region] = cast(_ranked(pixels, self.window, self.count, self.rank), out.dtype)
 
 
 def _without_missing(

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from fastconv.backends import resolve
 from fastconv.execution.memory import empty
 from fastconv.filtering import sums
 from fastconv.filtering.blocks import Reach, regions
@@ -82,6 +83,7 @@ def match_template(
     >>> [int(place) for place in np.unravel_index(found.argmax(), found.shape)]
     [5, 11]
     """
+    resolve("match_template", backend)
     picture, part = np.asarray(image), np.asarray(template)
     if np.ma.isMaskedArray(image) or np.ma.isMaskedArray(template):
         raise TypeError(

@@ -8,6 +8,7 @@ engine; all else, one product after the other in its own dtype.
 # It takes arrays that may be complex to have no parts.
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -17,7 +18,8 @@ import numpy as np
 from fastconv.execution.memory import empty
 from fastconv.filtering import sums
 from fastconv.filtering.blocks import Reach, block, regions
-from fastconv.signal.integers import bits_of_sums, convolve_integers
+from fastconv.filtering.integers import bits_of_sums, convolve_integers
+from fastconv.signal import operands as read
 from fastconv.typing import Array, BackendName, PaddingMode, Precision
 
 
@@ -25,38 +27,36 @@ def convolve_part(
     x: Array,
     kernel: Array,
     starts: Sequence[int],
-    shape: Sequence[int],
+    out: Array,
     border: PaddingMode = "zeros",
     fill: Any = 0,
     backend: BackendName | None = None,
     precision: Precision = "strict",
-    dtype: np.dtype[Any] | None = None,
-) -> Array:
-    """What of the full convolution starts at `starts` and has that shape.
+) -> None:
+    """Put into `out` what of the full convolution starts at `starts`; `precision` is that of sums of floats.
 
-    `precision` is that of sums of floats; the dtype is the one that both promote to where none is given.
+    As in SciPy, a weight of 0 sees what is no number, and one that is none sees the zeros beyond the array.
     """
-    dtype = np.result_type(x.dtype, kernel.dtype) if dtype is None else dtype
-    reaches = [
-        Reach(taps - 1 - start, start, border) for taps, start in zip(kernel.shape, starts, strict=True)
-    ]
+    reaches = read.reaches(starts, kernel.shape, border)
     turned = np.flip(kernel)
-    result = empty("signal", tuple(shape), dtype)
-    if dtype.kind == "b":
-        _real(x, turned, reaches, fill, count := empty("signal", result.shape, np.dtype(np.float64)), backend)
-        return np.asarray(count > 0.5)
-    if dtype.kind in "iu":
-        return _integers(x, turned, reaches, fill, result, backend)
-    if dtype.char in "efd":
-        wide = empty("signal", result.shape, np.dtype(np.float32)) if dtype.char == "e" else result
+    if out.dtype.kind == "b":
+        _real(x, turned, reaches, fill, count := empty("signal", out.shape, np.dtype(np.float64)), backend)
+        np.greater(count, 0.5, out=out)
+    elif out.dtype.kind in "iu":
+        _integers(x, turned, reaches, fill, out, backend)
+    elif out.dtype.char in "efd":
+        wide = empty("signal", out.shape, np.dtype(np.float32)) if out.dtype.char == "e" else out
         _real(x, turned, reaches, fill, wide, backend, precision)
-        if wide is not result:
-            result[...] = wide
-    elif dtype.char in "FD":
-        _complex(x, turned, reaches, fill, result, backend, precision)
+        if wide is not out:
+            out[...] = wide
+    elif out.dtype.char in "FD":
+
+        def part(x: Array, kernel: Array, out: Array, fill: float) -> None:
+            _real(x, kernel, reaches, fill, out, backend, precision)
+
+        sums.by_parts(part, x, turned, out, fill)
     else:
-        _products(x, turned, reaches, fill, result)
-    return result
+        _products(x, turned, reaches, fill, out)
 
 
 def _integers(
@@ -85,34 +85,18 @@ def _real(
     backend: BackendName | None,
     precision: Precision = "strict",
 ) -> None:
+    def weigh(x: Array, kernel: Array, fill: float, out: Array) -> None:
+        terms = partial(sums.terms_nd, kernel)
+        sums.correlate(x, kernel, reaches, fill, out, terms, backend=backend, precision=precision)
+
     wide = np.ascontiguousarray(kernel, np.float64)
-    terms = partial(sums.terms_nd, wide)
-    sums.correlate(x, wide, reaches, float(fill), out, terms, backend=backend, precision=precision)
-
-
-def _complex(
-    x: Array,
-    kernel: Array,
-    reaches: list[Reach],
-    fill: Any,
-    out: Array,
-    backend: BackendName | None,
-    precision: Precision,
-) -> None:
-    """Four real convolutions, two where one operand is real."""
-    scratch = empty("signal", out.shape, out.real.dtype)
-    for target, pairs in (
-        (out.real, ((x.real, kernel.real, np.real(fill), 1), (x.imag, kernel.imag, np.imag(fill), -1))),
-        (out.imag, ((x.real, kernel.imag, np.real(fill), 1), (x.imag, kernel.real, np.imag(fill), 1))),
-    ):
-        target[...] = 0
-        for a, b, beyond, sign in pairs:
-            if (b is kernel.imag or not np.iscomplexobj(kernel)) and not b.any():
-                continue
-            if not np.iscomplexobj(x) and not beyond and not a.any():
-                continue
-            _real(a, b, reaches, beyond, scratch, backend, precision)
-            (np.add if sign > 0 else np.subtract)(target, scratch, out=target)
+    weigh(x, wide, float(fill), out)
+    if wide.all() or x.dtype.kind != "f" or (math.isfinite(fill) and np.isfinite(x).all()):
+        return
+    # Filters leave weights of 0 out: what is no number, times one of these, is still to come.
+    met = empty("signal", out.shape, np.dtype(np.float64))
+    weigh((~np.isfinite(x)).astype(float), (wide == 0).astype(float), float(not math.isfinite(fill)), met)
+    out[met > 0.5] = np.nan
 
 
 def _products(x: Array, kernel: Array, reaches: list[Reach], fill: Any, out: Array) -> None:

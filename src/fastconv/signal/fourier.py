@@ -15,7 +15,11 @@ from typing import Any
 import numpy as np
 
 from fastconv.backends import resolve
-from fastconv.caches import kept
+from fastconv.execution.memory import empty
+from fastconv.filtering import spectral
+from fastconv.filtering.application import LinearFilter
+from fastconv.filtering.blocks import Reach
+from fastconv.filtering.missing import NanPolicy
 from fastconv.signal import operands as read
 from fastconv.signal.direct import convolve_part
 from fastconv.signal.operands import AxesLike, ModeLike
@@ -28,8 +32,6 @@ _ENGINE_TAPS = {1: 4096, 2: 1024}
 _STRICT_TAPS = (
     128  # of two axes: up to that, rounding errors of an outlier stay within the windows that hold it
 )
-# Of more axes, and of backends without transforms: the weights for which sums are faster.
-_MOST_WEIGHTS = {"cython": 1000, "numba": 500, "numpy": 64}
 
 
 def fftconvolve(
@@ -38,6 +40,7 @@ def fftconvolve(
     mode: ModeLike = "full",
     axes: AxesLike = None,
     *,
+    nan_policy: NanPolicy = "propagate",
     backend: BackendName | None = None,
 ) -> Array:
     """Convolve two arrays in a time that hardly grows with the smaller one.
@@ -45,22 +48,27 @@ def fftconvolve(
     Parameters
     ----------
     in1, in2 : array_like
-        With as many axes.
+        With as many axes; `in1` may be a masked array.
     mode : {"full", "same", "valid"}
         All of the result, its middle of the shape of `in1`, or what does not depend on zeros beyond the arrays.
     axes : int or sequence of int, optional
         Those to convolve along; along the others the arrays are multiplied, and broadcast. All by default.
+    nan_policy : {"propagate", "omit", "interpolate"}
+        What becomes of results whose window holds missing elements of `in1`, as for `convolve`; the last one for one
+        kernel, not for several along axes that are multiplied.
     backend : {"cython", "numba", "numpy"}, optional
 
     Returns
     -------
     ndarray
-        Floats: of integers as well.
+        Floats: of integers as well. A masked array where `in1` is one.
 
     Raises
     ------
     ValueError
-        If shapes, axes or the mode do not fit, or elements are masked.
+        If shapes, axes or options do not fit, elements of `in2` are masked, or they sum to 0 and are to be scaled.
+    TypeError
+        If elements may be missing of complex numbers.
 
     Notes
     -----
@@ -76,7 +84,7 @@ def fftconvolve(
     >>> signal.fftconvolve(np.array([1.0, 2, 3]), np.array([0.0, 1, 0.5])).round(6)
     array([0. , 1. , 2.5, 4. , 1.5])
     """
-    return _convolve(in1, in2, mode, axes, backend, in_blocks=False)
+    return _convolve("fftconvolve", in1, in2, mode, axes, nan_policy, backend)
 
 
 def oaconvolve(
@@ -85,13 +93,14 @@ def oaconvolve(
     mode: ModeLike = "full",
     axes: AxesLike = None,
     *,
+    nan_policy: NanPolicy = "propagate",
     backend: BackendName | None = None,
 ) -> Array:
     """Convolve two arrays of very different sizes: `fftconvolve` in blocks whose results are added (overlap-add).
 
     Parameters
     ----------
-    in1, in2, mode, axes, backend
+    in1, in2, mode, axes, nan_policy, backend
         As for `fftconvolve`.
 
     Returns
@@ -105,49 +114,95 @@ def oaconvolve(
     >>> signal.oaconvolve(np.ones(5), np.ones(2), mode="valid")
     array([2., 2., 2., 2.])
     """
-    return _convolve(in1, in2, mode, axes, backend, in_blocks=True)
+    return _convolve("oaconvolve", in1, in2, mode, axes, nan_policy, backend)
 
 
 def _convolve(
-    in1: ArrayLike, in2: ArrayLike, mode: str, axes: AxesLike, backend: BackendName | None, in_blocks: bool
+    op: str,
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: str,
+    axes: AxesLike,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
 ) -> Array:
-    a, b = read.two(in1, in2)
+    a, b = read.two(op, in1, in2, nan_policy, backend)
     if not a.ndim:
-        return np.asarray(a * b)[()]  # a scalar, as SciPy's
+        return np.asanyarray(a * b)[()]  # a scalar, as SciPy's
     if not a.size or not b.size:
         return np.array([])
-    places = read.check_axes(a, b, axes)
+    along = read.check_axes(a, b, axes)
+    places = [axis for axis in along if a.shape[axis] != 1 and b.shape[axis] != 1]  # others take no transform
     read.check_mode(mode)
-    if read.wants_swap(mode, a.shape, b.shape, places):
-        a, b = b, a
-    starts, shape = [0] * a.ndim, [max(a.shape[axis], b.shape[axis]) for axis in range(a.ndim)]
-    for axis in places:
-        starts[axis], shape[axis] = read.part(mode, a.shape[axis], b.shape[axis])
-    if mode == "same":
-        _cut_to(a.shape, places, starts, shape)
+    read.wants_swap(mode, a.shape, b.shape, places)
+    others = [axis for axis in range(a.ndim) if axis not in along]
+    if mode == "same":  # of kernels that one array is multiplied with, the middle one
+        for axis in others:
+            rest = max(0, b.shape[axis] - a.shape[axis]) // 2
+            b = b[(slice(None),) * axis + (slice(rest, rest + a.shape[axis]),)]
+    starts, sizes = read.parts(mode, a.shape, b.shape)
+    shape = list(sizes)
+    for axis in others:
+        starts[axis], shape[axis] = 0, max(a.shape[axis], b.shape[axis])
+    if nan_policy == "interpolate" and any(b.shape[axis] > 1 for axis in others):
+        raise ValueError(
+            f"{op}: nan_policy is 'interpolate', but in2 of shape {b.shape} is several kernels along axes that are "
+            "multiplied: needs 'omit' or 'propagate'"
+        )
+
+    def run(x: Array, out: Array, fill: complex) -> None:
+        transform(x, b, places, starts, out, fill, backend, in_blocks=op == "oaconvolve")
+
+    reaches = [
+        reach if axis in along else Reach() for axis, reach in enumerate(read.reaches(starts, b.shape))
+    ]
+    dtype = np.result_type(*(_float_dtype(each) if places else each.dtype for each in (a, b)))
+    return LinearFilter(op, run, reaches, [b], 0, backend, nan_policy).of_shape(a, tuple(shape), dtype)
+
+
+def transform(
+    a: Array,
+    b: Array,
+    places: list[int],
+    starts: Sequence[int],
+    out: Array,
+    fill: complex,
+    backend: BackendName | None,
+    in_blocks: bool = False,
+) -> None:
+    """Put into `out` what of the full convolution of both starts there, with `fill` beyond `a`."""
+    if fill:
+        transform(a - fill, b, places, starts, out, 0, backend, in_blocks)
+        out += fill * b.sum()
+        return
+    shape, dtype = out.shape, out.dtype
     cut = tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))
     if not places:
-        return np.asarray(a * b)[cut].copy()
+        out[...] = (a * b)[cut]
+        return
+    if dtype.char not in "fdgFDG":
+        wide = empty("signal", shape, np.result_type(_float_dtype(a), _float_dtype(b)))
+        transform(a, b, places, starts, wide, 0, backend, in_blocks)
+        out[...] = wide
+        return
     large, small = (a, b) if a.size >= b.size else (b, a)
-    dtype = np.result_type(_float_dtype(a), _float_dtype(b))
     precision = _engine_precision(large, small, dtype, places, backend)
     large, small = (x.astype(dtype) if x.dtype.kind == "O" else x for x in (large, small))
     # Strict sums keep what is no number within its windows, but for that of a kernel, which meets the zeros beyond.
     unknown = None if precision == "strict" else _unknown(large), _unknown(small)
     large, small = _without(large, unknown[0]), _without(small, unknown[1])
     if precision is not None:
-        result = convolve_part(large, small, starts, shape, backend=backend, precision=precision, dtype=dtype)
+        convolve_part(large, small, starts, out, backend=backend, precision=precision)
     else:
         a, b = large.astype(dtype, copy=False), small.astype(dtype, copy=False)
-        result = (_overlap_add if in_blocks else _spectral)(a, b, places)[cut].copy()
+        out[...] = (_overlap_add if in_blocks else spectral.convolve)(a, b, places)[cut]
     for mask, other in zip(unknown, (small, large), strict=True):
         if mask is not None:
             for axis, (start, size) in enumerate(zip(starts, shape, strict=True)):
                 taps = other.shape[axis] if axis in places else 1
                 if axis in places or mask.shape[axis] > 1:
                     mask = _held_by_windows(mask, axis, taps, start, size)
-            np.copyto(result, np.nan, where=mask)
-    return result
+            np.copyto(out, np.nan, where=mask)
 
 
 def _unknown(x: Array) -> Array | None:
@@ -171,13 +226,6 @@ def _held_by_windows(mask: Array, axis: int, taps: int, start: int, size: int) -
     return np.asarray(count.take(last, axis) != count.take(first, axis))
 
 
-def _cut_to(wanted: tuple[int, ...], axes: list[int], starts: list[int], shape: list[int]) -> None:
-    """Along the axes that are multiplied, the middle of the shape of `in1` as well."""
-    for axis, size in enumerate(wanted):
-        if axis not in axes:
-            starts[axis], shape[axis] = (shape[axis] - size) // 2, size
-
-
 def _float_dtype(x: Array) -> np.dtype[Any]:
     """That in which it is transformed."""
     if x.dtype.kind in "biuO":
@@ -197,46 +245,8 @@ def _engine_precision(
             return None
     engine = resolve("filter", backend)
     if len(axes) > 2 or "fft" not in engine.algorithms():
-        return "strict" if small.size <= _MOST_WEIGHTS[engine.name] else None
+        return "strict" if small.size <= spectral.MOST_WEIGHTS[engine.name] else None
     return "strict" if len(axes) == 1 or max(small.shape) <= _STRICT_TAPS else "fast"
-
-
-@kept()
-def fast_length(size: int) -> int:
-    """The smallest product of powers of 2, 3, 5, 7 and 11 that is not below `size`."""
-    best = 1 << max(0, (size - 1).bit_length())
-    odd = [1]
-    for prime in (3, 5, 7, 11):
-        odd = [value * prime**power for value in odd for power in range(32) if value * prime**power < best]
-    for value in odd:
-        best = min(best, value << max(0, (-(-size // value) - 1).bit_length()))
-    return best
-
-
-def _spectral(a: Array, b: Array, axes: Sequence[int]) -> Array:
-    """The full convolution by one transform of each array."""
-    lengths = [a.shape[axis] + b.shape[axis] - 1 for axis in axes]
-    sizes = [fast_length(length) for length in lengths]
-    spectrum = _forward(a, b, sizes, axes, a) * _forward(a, b, sizes, axes, b)
-    full = _backward(spectrum, a, b, sizes, axes)
-    cut = [slice(None)] * a.ndim
-    for axis, length in zip(axes, lengths, strict=True):
-        cut[axis] = slice(length)
-    return full[tuple(cut)]
-
-
-def _is_complex(a: Array, b: Array) -> bool:
-    return a.dtype.kind == "c" or b.dtype.kind == "c"
-
-
-def _forward(a: Array, b: Array, sizes: Sequence[int], axes: Sequence[int], x: Array) -> Array:
-    transform = np.fft.fftn if _is_complex(a, b) else np.fft.rfftn
-    return np.asarray(transform(x, sizes, axes))
-
-
-def _backward(spectrum: Array, a: Array, b: Array, sizes: Sequence[int], axes: Sequence[int]) -> Array:
-    transform = np.fft.ifftn if _is_complex(a, b) else np.fft.irfftn
-    return np.asarray(transform(spectrum, sizes, axes))
 
 
 def _overlap_add(large: Array, small: Array, axes: list[int]) -> Array:
@@ -244,18 +254,18 @@ def _overlap_add(large: Array, small: Array, axes: list[int]) -> Array:
     steps, sizes = [], []
     for axis in axes:
         taps, length = small.shape[axis], large.shape[axis]
-        size = fast_length(max(8 * taps, 64) if len(axes) == 1 else max(3 * taps, 32))
+        size = spectral.fast_length(max(8 * taps, 64) if len(axes) == 1 else max(3 * taps, 32))
         if taps > length or size >= length + taps - 1:
-            size = fast_length(length + taps - 1)
+            size = spectral.fast_length(length + taps - 1)
         sizes.append(size)
         steps.append(size - taps + 1)
     if math.prod(-(-large.shape[axis] // step) for axis, step in zip(axes, steps, strict=True)) == 1:
-        return _spectral(large, small, axes)
+        return spectral.convolve(large, small, axes)
     shape = [max(large.shape[axis], small.shape[axis]) for axis in range(large.ndim)]
     for axis in axes:
         shape[axis] = large.shape[axis] + small.shape[axis] - 1
     result = np.zeros(shape, np.result_type(large, small))
-    kernel = _forward(large, small, sizes, axes, small)
+    kernel = spectral.forward(large, small, sizes, axes, small)
     counts = [range(0, large.shape[axis], step) for axis, step in zip(axes, steps, strict=True)]
     for corner in product(*counts):
         source, target, cut = ([slice(None)] * large.ndim for _ in range(3))
@@ -263,6 +273,6 @@ def _overlap_add(large: Array, small: Array, axes: list[int]) -> Array:
             source[axis] = slice(start, start + step)
             target[axis] = slice(start, min(start + size, shape[axis]))
             cut[axis] = slice(0, min(size, shape[axis] - start))
-        spectrum = _forward(large, small, sizes, axes, large[tuple(source)]) * kernel
-        result[tuple(target)] += _backward(spectrum, large, small, sizes, axes)[tuple(cut)]
+        spectrum = spectral.forward(large, small, sizes, axes, large[tuple(source)]) * kernel
+        result[tuple(target)] += spectral.backward(spectrum, large, small, sizes, axes)[tuple(cut)]
     return result

@@ -9,17 +9,15 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, SupportsIndex, TypeAlias
 
-from fastconv.filtering.arguments import unmasked
-from fastconv.typing import Array, ArrayLike
+from fastconv.backends import resolve
+from fastconv.filtering.arguments import array, window
+from fastconv.filtering.blocks import Reach
+from fastconv.filtering.missing import NanPolicy, check_policy
+from fastconv.typing import Array, ArrayLike, BackendName, PaddingMode
 
 ModeLike: TypeAlias = Literal["full", "same", "valid"]
 MethodLike: TypeAlias = Literal["auto", "direct", "fft"]
 AxesLike: TypeAlias = "SupportsIndex | Iterable[SupportsIndex] | None"
-
-
-def array(name: str, value: ArrayLike) -> Array:
-    """As NumPy reads it, without a mask that hides something."""
-    return unmasked(name, value, "or take fastconv.ndimage.convolve, which leaves masked pixels out")
 
 
 def conjugate(x: Array) -> Array:
@@ -27,9 +25,18 @@ def conjugate(x: Array) -> Array:
     return x.conj() if x.dtype.kind == "c" else x
 
 
-def two(in1: ArrayLike, in2: ArrayLike, names: str = "in1 and in2") -> tuple[Array, Array]:
-    """Both as arrays, with as many axes."""
-    a, b = array("in1", in1), array("in2", in2)
+def two(
+    op: str,
+    in1: ArrayLike,
+    in2: ArrayLike,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+    names: str = "in1 and in2",
+) -> tuple[Array, Array]:
+    """Both as arrays, with as many axes; only the first one may be masked. Other arguments are looked at first."""
+    check_policy(op, nan_policy)
+    resolve(op, backend)
+    a, b = array(in1, "in1"), window("in2", in2)
     if a.ndim != b.ndim:
         raise ValueError(f"{names} should have the same dimensionality: they have {a.ndim} and {b.ndim} axes")
     return a, b
@@ -62,11 +69,22 @@ def part(mode: str, size: int, taps: int) -> tuple[int, int]:
         return 0, size + taps - 1
     if mode == "same":
         return (taps - 1) // 2, size
-    return taps - 1, size - taps + 1
+    return min(size, taps) - 1, abs(size - taps) + 1
+
+
+def parts(mode: str, a: Sequence[int], b: Sequence[int]) -> tuple[list[int], tuple[int, ...]]:
+    """The same along all axes: where each starts, and the shape."""
+    each = [part(mode, *sizes) for sizes in zip(a, b, strict=True)]
+    return [start for start, _ in each], tuple(size for _, size in each)
+
+
+def reaches(starts: Iterable[int], kernel: Sequence[int], border: PaddingMode = "zeros") -> list[Reach]:
+    """How far windows of a kernel of that shape reach whose results start there in the full ones."""
+    return [Reach(taps - 1 - start, start, border) for start, taps in zip(starts, kernel, strict=True)]
 
 
 def check_axes(a: Array, b: Array, axes: AxesLike) -> list[int]:
-    """The axes to convolve along, without those of one element; along the others the arrays are multiplied."""
+    """The axes to convolve along; along the others the arrays are multiplied."""
     if axes is None:
         places = list(range(a.ndim))
     else:
@@ -82,7 +100,6 @@ def check_axes(a: Array, b: Array, axes: AxesLike) -> list[int]:
         places = [axis % a.ndim for axis in places]
         if len(set(places)) != len(places):
             raise ValueError("all axes must be unique")
-    places = [axis for axis in places if a.shape[axis] != 1 and b.shape[axis] != 1]
     for axis in range(a.ndim):
         if axis not in places and a.shape[axis] != b.shape[axis] and 1 not in (a.shape[axis], b.shape[axis]):
             raise ValueError(f"incompatible shapes for in1 and in2: {a.shape} and {b.shape}")

@@ -6,6 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fastconv.execution.memory import empty
+from fastconv.filtering import arguments
+from fastconv.filtering.application import LinearFilter
+from fastconv.filtering.missing import NanPolicy
 from fastconv.signal import operands as read
 from fastconv.signal.direct import convolve_part
 from fastconv.signal.operands import ModeLike
@@ -32,6 +36,7 @@ def convolve2d(
     boundary: BoundaryLike = "fill",
     fillvalue: complex | ArrayLike = 0,
     *,
+    nan_policy: NanPolicy = "propagate",
     backend: BackendName | None = None,
 ) -> Array:
     """Convolve a picture with a kernel.
@@ -39,23 +44,28 @@ def convolve2d(
     Parameters
     ----------
     in1, in2 : array_like
-        With two axes.
+        With two axes; `in1` may be a masked array.
     mode : {"full", "same", "valid"}
         As for `convolve`.
     boundary : {"fill", "wrap", "symm"}
         What lies beyond the picture: `fillvalue`, its other end, or its mirror image, pixels at the edge twice.
     fillvalue : scalar
+    nan_policy : {"propagate", "omit", "interpolate"}
+        What becomes of windows with missing pixels of `in1`, as for `convolve`. With ``fillvalue=nan`` the pixels
+        beyond the picture are missing for the last two.
     backend : {"cython", "numba", "numpy"}, optional
 
     Returns
     -------
     ndarray
-        Of the dtype that both promote to; integers are exact, and wrap.
+        Of the dtype that both promote to; integers are exact, and wrap. A masked array where `in1` is one.
 
     Raises
     ------
     ValueError
-        If shapes or options do not fit.
+        If shapes or options do not fit, elements of `in2` are masked, or they sum to 0 and are to be scaled.
+    TypeError
+        If pixels may be missing of complex numbers.
 
     Examples
     --------
@@ -66,11 +76,9 @@ def convolve2d(
            [1, 2, 1],
            [1, 2, 1]])
     """
-    x, kernel = _two(in1, in2, mode, "convolve2d")
-    if read.wants_swap(mode, x.shape, kernel.shape):
-        x, kernel = kernel, x
-    parts = [read.part(mode, size, taps) for size, taps in zip(x.shape, kernel.shape, strict=True)]
-    return _bordered(x, kernel, parts, boundary, fillvalue, backend)
+    x, kernel = _two("convolve2d", in1, in2, mode, nan_policy, backend)
+    starts, shape = read.parts(mode, x.shape, kernel.shape)
+    return _bordered("convolve2d", x, kernel, mode, starts, shape, boundary, fillvalue, nan_policy, backend)
 
 
 def correlate2d(
@@ -80,13 +88,14 @@ def correlate2d(
     boundary: BoundaryLike = "fill",
     fillvalue: complex | ArrayLike = 0,
     *,
+    nan_policy: NanPolicy = "propagate",
     backend: BackendName | None = None,
 ) -> Array:
     """Correlate a picture with a kernel: `convolve2d` with the kernel turned round and conjugated.
 
     Parameters
     ----------
-    in1, in2, mode, boundary, fillvalue, backend
+    in1, in2, mode, boundary, fillvalue, nan_policy, backend
         As for `convolve2d`.
 
     Returns
@@ -106,32 +115,42 @@ def correlate2d(
            [-2],
            [-2]])
     """
-    x, kernel = _two(in1, in2, mode, "correlate2d")
-    swapped = read.wants_swap(mode, x.shape, kernel.shape)
-    if swapped:
-        x, kernel = kernel, x
-    kernel = np.flip(read.conjugate(kernel))
-    parts = [read.part(mode, size, taps) for size, taps in zip(x.shape, kernel.shape, strict=True)]
+    x, kernel = _two("correlate2d", in1, in2, mode, nan_policy, backend)
+    if read.wants_swap(mode, x.shape, kernel.shape):
+        x, kernel = read.conjugate(x), np.flip(kernel)  # SciPy's
+    else:
+        kernel = np.flip(read.conjugate(kernel))
+    starts, shape = read.parts(mode, x.shape, kernel.shape)
     if mode == "same":
-        parts = [(taps // 2, size) for size, taps in zip(x.shape, kernel.shape, strict=True)]
-    result = _bordered(x, kernel, parts, boundary, fillvalue, backend)
-    return np.flip(result) if swapped else result
+        starts = [taps // 2 for taps in kernel.shape]
+    return _bordered("correlate2d", x, kernel, mode, starts, shape, boundary, fillvalue, nan_policy, backend)
 
 
-def _two(in1: ArrayLike, in2: ArrayLike, mode: object, name: str) -> tuple[Array, Array]:
-    x, kernel = read.array("in1", in1), read.array("in2", in2)
-    if x.ndim != 2 or kernel.ndim != 2:
-        raise ValueError(f"{name} inputs must both be 2-D arrays: they have {x.ndim} and {kernel.ndim} axes")
+def _two(
+    op: str,
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: object,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> tuple[Array, Array]:
+    x, kernel = read.two(op, in1, in2, nan_policy, backend)
+    if x.ndim != 2:
+        raise ValueError(f"{op} inputs must both be 2-D arrays: they have {x.ndim} and {kernel.ndim} axes")
     read.check_mode(mode)
     return x, kernel
 
 
 def _bordered(
+    op: str,
     x: Array,
     kernel: Array,
-    parts: list[tuple[int, int]],
+    mode: str,
+    starts: list[int],
+    shape: tuple[int, ...],
     boundary: object,
     fillvalue: complex | ArrayLike,
+    nan_policy: NanPolicy,
     backend: BackendName | None,
 ) -> Array:
     if boundary not in _BORDERS:
@@ -139,13 +158,23 @@ def _bordered(
             "Acceptable boundary flags are 'fill', 'circular' (or 'wrap'), and 'symmetric' (or 'symm'), "
             f"not {boundary!r}."
         )
-    dtype = np.result_type(x, kernel)
+    dtype = np.result_type(x.dtype, kernel.dtype)
     border = _BORDERS[str(boundary)]
     fill = _fill(fillvalue, dtype) if border == "zeros" else 0  # as SciPy, which looks at it where it is seen
-    starts, shape = [start for start, _ in parts], [max(size, 0) for _, size in parts]
     if not kernel.size or not (x.size or fill):
         return np.zeros(shape, dtype)
-    return convolve_part(x, kernel, starts, shape, border, fill, backend)
+    swapped = read.wants_swap(mode, x.shape, kernel.shape)
+    if swapped:
+        border, fill = "zeros", 0  # beyond the kernel, which lies within the picture
+
+    def run(x: Array, out: Array, fill: Any) -> None:
+        if swapped and not fill:
+            convolve_part(kernel, x, starts, out, backend=backend)
+        else:
+            convolve_part(x, kernel, starts, out, border, fill, backend)
+
+    reaches = read.reaches(starts, kernel.shape, border)
+    return LinearFilter(op, run, reaches, [kernel], fill, backend, nan_policy).of_shape(x, shape, dtype)
 
 
 def _fill(value: complex | ArrayLike, dtype: np.dtype[Any]) -> Any:
@@ -168,29 +197,36 @@ def _fill(value: complex | ArrayLike, dtype: np.dtype[Any]) -> Any:
 
 
 def sepfir2d(
-    input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, *, backend: BackendName | None = None
+    input: ArrayLike,
+    hrow: ArrayLike,
+    hcol: ArrayLike,
+    *,
+    nan_policy: NanPolicy = "propagate",
+    backend: BackendName | None = None,
 ) -> Array:
     """Convolve a picture with a column of numbers times a row of them; beyond it lies its mirror image.
 
     Parameters
     ----------
     input : array_like
-        With two axes.
+        With two axes; may be a masked array.
     hrow, hcol : array_like
         The factors along rows and along columns, of odd length.
+    nan_policy : {"propagate", "omit", "interpolate"}
+        What becomes of windows with missing pixels, as for `convolve`.
     backend : {"cython", "numba", "numpy"}, optional
 
     Returns
     -------
     ndarray
-        Float32 where the picture fits into that, float64 or complex otherwise.
+        Float32 where the picture fits into that, float64 or complex otherwise. A masked array where `input` is one.
 
     Raises
     ------
     ValueError
-        If a factor has an even length, or an array too few axes.
+        If a factor has an even length or masked elements, an array too few axes, or factors to be scaled sum to 0.
     TypeError
-        If a factor does not fit into the result's dtype.
+        If a factor does not fit into the result's dtype, or pixels may be missing of complex numbers.
 
     Notes
     -----
@@ -206,7 +242,7 @@ def sepfir2d(
            [1., 2., 1.],
            [0., 1., 3.]])
     """
-    x, row, column = read.array("input", input), read.array("hrow", hrow), read.array("hcol", hcol)
+    x, row, column = arguments.array(input), arguments.window("hrow", hrow), arguments.window("hcol", hcol)
     if x.ndim != 2 or row.ndim != 1 or column.ndim != 1:
         raise ValueError(
             "sepfir2d: input needs two axes, hrow and hcol one: "
@@ -222,8 +258,16 @@ def sepfir2d(
             raise TypeError(f"sepfir2d: Cannot cast {name} from {factor.dtype} to {dtype}")
         if not factor.size % 2:
             raise ValueError(f"hrow and hcol must be odd length: {name} has {factor.size} elements")
-    result = x.astype(dtype)
-    for factor in (row[None, :], column[:, None]):
-        starts = [(taps - 1) // 2 for taps in factor.shape]
-        result = convolve_part(result, factor.astype(dtype), starts, x.shape, "symmetric", backend=backend)
-    return result
+    factors = row[None, :], column[:, None]
+
+    def run(x: Array, out: Array, _: complex) -> None:
+        middle = empty("sepfir2d", out.shape, out.dtype)
+        for source, factor, target in ((x, factors[0], middle), (middle, factors[1], out)):
+            starts = [(taps - 1) // 2 for taps in factor.shape]
+            convolve_part(source, factor.astype(dtype), starts, target, "symmetric", backend=backend)
+
+    starts = [(column.size - 1) // 2, (row.size - 1) // 2]
+    reaches = read.reaches(starts, (column.size, row.size), "symmetric")
+    return LinearFilter("sepfir2d", run, reaches, factors, 0.0, backend, nan_policy).of_shape(
+        x, x.shape, dtype
+    )

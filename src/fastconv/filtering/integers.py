@@ -1,7 +1,8 @@
 """Convolutions of integers by sums of floats, to the last bit, wrapped as integers of their dtype are.
 
-Called by `convolve_part` for sums and by `convolve` for transforms. Where float64 does not hold every result exactly
-enough to be rounded to the integer that it is, both arrays are split into groups of their bits: x = x0 + x1 2^b + ...
+Called by the convolutions of `fastconv.signal`, and by the sums of filters where they are integers. Where float64 does
+not hold every result exactly enough to be rounded to the integer that it is, both arrays are split into groups of their
+bits: x = x0 + x1 2^b + ...
 """
 
 from __future__ import annotations
@@ -62,15 +63,14 @@ def convolve_integers(
     bits : float
         How many of them a product may have for `convolve` to be off by less than half.
     dtype : dtype
-        Of the result, an integer type.
+        Of the result: an integer type, or float64, where no result is larger than that holds.
     """
-    largest = _largest(x, fill), _largest(kernel)
-    if math.log2(max(1, largest[0] * largest[1])) <= bits:
+    if math.log2(max(1, largest(x, fill) * largest(kernel))) <= bits:
         return _rounded(convolve(x, kernel, fill), dtype)
     # What differs by 2^64 is the same in the result.
     wide, taps = x.astype(np.int64), kernel.astype(np.int64)
     beyond = int(np.asarray(fill, dtype).astype(np.int64))
-    widths = _largest(wide, beyond).bit_length(), _largest(taps).bit_length()
+    widths = largest(wide, beyond).bit_length(), largest(taps).bit_length()
     sizes = _group_sizes(widths, int(bits))
     total: Array | None = None
     for group in _groups(wide, beyond, widths[0], sizes[0]):
@@ -85,7 +85,7 @@ def convolve_integers(
     return total.astype(dtype)
 
 
-def _largest(x: Array, fill: int = 0) -> int:
+def largest(x: Array, fill: int = 0) -> int:
     return max(-int(x.min()), int(x.max()), abs(fill)) if x.size else abs(fill)
 
 

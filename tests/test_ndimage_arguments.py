@@ -1,0 +1,72 @@
+"""What the functions of fastconv.ndimage and fastconv.signal say of arguments that they share."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.ndimage
+
+from fastconv import ndimage, signal
+
+KERNEL = np.ones((3, 3))
+ARGUMENTS = {
+    **dict.fromkeys(["correlate", "convolve", "match_template", "convolve2d", "correlate2d"], (KERNEL,)),
+    **dict.fromkeys(["fftconvolve", "oaconvolve"], (KERNEL,)),
+    **dict.fromkeys(["correlate1d", "convolve1d"], ([1, 2, 1],)),
+    **dict.fromkeys(["sobel", "prewitt", "laplace"], ()),
+    "percentile_filter": (30, 3),
+    "rank_filter": (1, 3),
+    "sepfir2d": (np.ones(3, np.float32), np.ones(5, np.float32)),
+}  # others have a size or a sigma
+FILTERS = [name for name in ndimage.__all__ if not name.startswith("generic")]
+SIGNALS = ["convolve", "correlate", "convolve2d", "correlate2d", "fftconvolve", "oaconvolve", "sepfir2d"]
+
+pytestmark = pytest.mark.one_instruction_set
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [*((ndimage, name) for name in FILTERS), *((signal, name) for name in SIGNALS)],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+@pytest.mark.parametrize("shape", [(8, 9), (3000, 4000)])
+def test_a_wrong_backend_is_refused_in_the_name_of_the_function(module, name, shape):
+    """Before any work, also where that is done in slabs."""
+    x = np.broadcast_to(np.float32(1), shape)
+    with pytest.raises(ValueError, match=f"^{name}: backend is 'gpu'"):
+        getattr(module, name)(x, *ARGUMENTS.get(name, (3,)), backend="gpu")
+
+
+@pytest.mark.parametrize("name", sorted({*FILTERS} & {*dir(scipy.ndimage)}))
+@pytest.mark.parametrize(
+    "output",
+    [None, float, np.float32, np.dtype("f4"), np.int32, "float32", "int", np.complex64, "complex64",
+     np.zeros((5, 6)), np.zeros((5, 6), complex)],
+    ids=str,
+)  # fmt: skip
+def test_results_of_complex_numbers_as_scipys(name, output):
+    """Promoted with a warning, or refused."""
+    x = np.arange(30.0).reshape(5, 6) + 2j
+    told = []
+    for module in (scipy.ndimage, ndimage):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                result = getattr(module, name)(x, *ARGUMENTS.get(name, (3,)), output=output)
+            except (RuntimeError, TypeError) as error:
+                result = error
+        told.append((result, [str(each.message) for each in caught]))
+    (theirs, _), (ours, _) = told
+    if isinstance(theirs, Exception):
+        assert type(ours) is type(theirs)
+        return
+    assert told[0][1] == told[1][1]
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_a_sequence_of_masked_arrays_is_refused():
+    """NumPy makes a plain array of it."""
+    rows = [np.ma.array([1.0, 2, 3], mask=[0, 1, 0])] * 3
+    with pytest.raises(ValueError, match="input has masked elements"):
+        ndimage.correlate(rows, KERNEL)
