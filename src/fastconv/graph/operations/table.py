@@ -104,6 +104,7 @@ class Operation:
         self.attributes = {
             p.name: p.default for p in parameters if p.kind is kinds.KEYWORD_ONLY and p.name != "outputs"
         }
+        self._needed = [name for name, default in self.attributes.items() if default is kinds.empty]
         self.kinds = {
             p.name: AttributeKind.of(str(p.annotation), self.run)
             for p in parameters
@@ -193,8 +194,8 @@ class Operation:
             kind = self.kinds[name]
             if not kind.fits(value):
                 return f"the attribute {name!r} is {echo(value)}, but needs {kind.wanted}"
-        for name, default in self.attributes.items():
-            if name not in attributes and default is inspect.Parameter.empty:
+        for name in self._needed:
+            if name not in attributes:
                 return f"the attribute {name!r} is missing"
         return None
 

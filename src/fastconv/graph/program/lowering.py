@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from fastconv.graph.program.reach import reach, whole
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import batch_shape, channels_last, other_layout
 from fastconv.typing import Array, Layout
+
+if TYPE_CHECKING:
+    from fastconv.graph.program.problems import Problems
 
 # Those of a network, prepared, and arrays made of its constants, by what they are made of, each with its source.
 Weights = dict[Any, tuple[Array, Array]]
@@ -70,8 +73,8 @@ _WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
 
 class Builder:
     """The steps so far, and the places of values. Those in `last` are made with their channels last; `readers` says how
-    often each is read, by the network's caller, too; `forms` which convolutions have an algorithm of their own; `tuned`
-    is what measuring said of problems."""
+    often each is read, by the network's caller, too; `problems` what convolutions do; `forms` which of them have an
+    algorithm of their own; `tuned` is what measuring said of problems."""
 
     def __init__(
         self,
@@ -79,10 +82,12 @@ class Builder:
         weights: Weights,
         last: set[int],
         readers: Mapping[int, int],
+        problems: Problems,
         forms: Mapping[int, str],
         tuned: Tuned,
     ) -> None:
-        self.places, self._readers, self.forms, self._tuned = places, readers, forms, tuned
+        self.places, self._readers, self.problems = places, readers, problems
+        self.forms, self._tuned = forms, tuned
         self.weights, self._last = weights, last
         self._twins: dict[int, int] = {}
         self.network = _engine.Network()

@@ -31,14 +31,22 @@ def activation(node: Node) -> Activation | None:
     return ConvOptions.read(node.operation, 1, 0, 1, 1, activation=activation_of(node.attributes)).activation
 
 
-def problem_of(node: Node, layout: Layout, algorithm: str | None = None) -> ConvProblem | None:
-    """What a node of a convolution does, on images of that layout, and by that algorithm where one is given; None where
-    the kernels cannot."""
-    with errors_of(node):
-        return _problem_of(node, layout, algorithm)
+class Problems:
+    """What the convolutions of a graph do, each worked out once for all who ask while it is compiled."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Node, Layout], ConvProblem | None] = {}
+
+    def of(self, node: Node, layout: Layout) -> ConvProblem | None:
+        """On images of that layout; None where the kernels cannot."""
+        key = node, layout
+        if key not in self._known:
+            with errors_of(node):
+                self._known[key] = _problem_of(node, layout)
+        return self._known[key]
 
 
-def _problem_of(node: Node, layout: Layout, algorithm: str | None) -> ConvProblem | None:
+def _problem_of(node: Node, layout: Layout) -> ConvProblem | None:
     x, weight = node.inputs[0], node.inputs[1]
     assert x is not None
     assert weight is not None
@@ -54,8 +62,6 @@ def _problem_of(node: Node, layout: Layout, algorithm: str | None) -> ConvProble
     sizes, kernel = _sizes(x), _kernel(weight)
     shape = batch_shape(layout, *sizes[:2], sizes[2:])
     problem = options.problem(shape, weight_shape(layout, *kernel[:2], kernel[2:]), x.dtype, get_precision())
-    if algorithm is not None:
-        problem = replace(problem, algorithm=algorithm)
     return of_a_step(problem)
 
 
