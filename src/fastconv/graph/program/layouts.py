@@ -46,12 +46,14 @@ def costs_of(graph: Graph, problems: Problems) -> dict[int, tuple[float, float]]
 
 @dataclass(eq=False)
 class _Image:
-    """A value that lies in memory differently in the two layouts: what a copy costs, and who makes and reads it."""
+    """A value that lies in memory differently in the two layouts: what a copy costs, and who makes and reads it.
+    `reads_last` counts the readers that want its channels last."""
 
     copy: float
     is_output: bool
     maker: Node | None = None
     readers: list[Node] = field(default_factory=list)
+    reads_last: int = 0
 
 
 class _Network:
@@ -93,10 +95,10 @@ class _Network:
             numbers = {id(node) for node in region}
             found: list[tuple[float, set[int]]] = []
             for start in (set[int](), numbers):
-                self._last = (self._last - numbers) | start
+                self._put(region, start)
                 self._improve(region)
                 found.append((self._total(region), self._last & numbers))
-            self._last = (self._last - numbers) | min(found, key=lambda one: one[0])[1]
+            self._put(region, min(found, key=lambda one: one[0])[1])
         made = (value for node in self._able if self._makes_last(node) for value in node.outputs)
         return {id(value) for value in made if value is not None}
 
@@ -104,9 +106,18 @@ class _Network:
         """A Transpose from channels last makes what the file says, whatever it reads."""
         return id(node) in self._last and id(node) not in self._makes_as_said
 
-    def _reads_last(self, node: Node) -> bool:
-        """A Transpose to channels last reads what the file says, whatever it makes."""
-        return id(node) in self._last and id(node) not in self._reads_as_said
+    def _put(self, region: list[Node], last: set[int]) -> None:
+        for node in region:
+            if (id(node) in self._last) != (id(node) in last):
+                self._change(node)
+
+    def _change(self, node: Node) -> None:
+        """Let a node change sides. A Transpose to channels last reads what the file says, whatever it makes."""
+        self._last ^= {id(node)}
+        if id(node) not in self._reads_as_said:
+            more = 1 if id(node) in self._last else -1
+            for image in self._images_of(node.reads()):
+                image.reads_last += more
 
     def _regions(self) -> Iterator[list[Node]]:
         """Of nodes that are joined by a value that one of them makes."""
@@ -136,13 +147,13 @@ class _Network:
                     continue
                 waiting.discard(id(node))
                 before = self._around(node)
-                self._last ^= {id(node)}
+                self._change(node)
                 if self._around(node) < before:
                     for image in self._touched[id(node)]:
                         waiting.update(map(id, (image.maker, *image.readers)))
                     waiting &= numbers - {id(node)}
                 else:
-                    self._last ^= {id(node)}
+                    self._change(node)
             if not waiting:
                 return
 
@@ -160,12 +171,8 @@ class _Network:
     def _copies(self, image: _Image) -> float:
         """What a value costs that is wanted in another layout than it is made in."""
         last = image.maker is not None and self._makes_last(image.maker)
-        if last and image.is_output:
-            return image.copy
-        for reader in image.readers:
-            if self._reads_last(reader) != last:
-                return image.copy
-        return 0.0
+        others = len(image.readers) - image.reads_last + image.is_output if last else image.reads_last
+        return image.copy if others else 0.0
 
 
 def _costs(node: Node, problems: Problems) -> tuple[float, float] | None:

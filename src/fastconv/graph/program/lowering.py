@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -92,6 +92,7 @@ class Builder:
         self._twins: dict[int, int] = {}
         self.network = _engine.Network()
         self.steps: list[Step] = []
+        self._makers: dict[int, int] = {}  # by places, the first step that writes there
         self.constants: dict[int, Array] = {}
         self._node: Node | None = None
 
@@ -202,7 +203,7 @@ class Builder:
         """Let a convolution make its NHWC images where they are some channels of larger ones, so many bytes from the
         start; False where it cannot, or somebody else reads them."""
         number = self.places.of(value)
-        place = next((k for k, step in enumerate(self.steps) if step.out == number), None)
+        place = self._makers.get(number)
         if place is None or self._readers.get(id(value)) != 1:
             return False
         step = self.steps[place]
@@ -244,6 +245,7 @@ class Builder:
         getattr(self.network, kind)(*what, *operands, out)
         read = tuple(place for place in reads if place >= 0)
         assert self._node is not None
+        self._makers.setdefault(out, len(self.steps))
         work = work or Work(algorithm or kind, flops, 0)
         self.steps.append(
             Step(
@@ -307,7 +309,7 @@ def lowers(*names: str) -> Callable[[F], F]:
 def sizes_of(value: Value) -> tuple[int, ...]:
     """A shape that is known in full."""
     assert value.shape is not None
-    return tuple(size for size in value.shape if isinstance(size, int))
+    return cast("tuple[int, ...]", value.shape)
 
 
 def given(node: Node, place: int) -> Value | None:
