@@ -11,7 +11,7 @@ from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of, row
 from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
 from fastconv.graph.operations.windows import Windows
-from fastconv.graph.program.lowering import attributes_of, dtype_of, given, sizes_of
+from fastconv.graph.program.lowering import dtype_of, given, sizes_of
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.layout import Shape, batch_shape, weight_shape
 from fastconv.problem.options import Activation
@@ -87,7 +87,7 @@ def _plain(node: Node, x: Value, weight: Value, layout: Layout) -> ConvOptions |
         return None
     windows: Any = row(Windows.of(sizes_of(weight)[2:], node.attributes))
     padding = windows.padding(image(sizes_of(x))[2:])
-    sides = windows.strides, padding, windows.dilations, attributes_of(node)["group"]
+    sides = windows.strides, padding, windows.dilations, node.attributes.get("group", 1)
     return ConvOptions.read(node.operation, *sides, layout=layout)
 
 
@@ -99,7 +99,7 @@ def _transposed(node: Node, x: Value, weight: Value, layout: Layout) -> ConvOpti
     if any(beyond):
         return None
     strides, pads, extra, groups, dilations = transposed_options(
-        windows, padding, more, attributes_of(node)["group"]
+        windows, padding, more, node.attributes.get("group", 1)
     )
     sides = strides, pads, dilations, groups
     return ConvOptions.read(node.operation, *sides, output_padding=extra, layout=layout)
