@@ -179,8 +179,9 @@ class Operation:
             self._check_axes(inputs, attributes, lambda value: value.constant)
         found = () if self.rule is None else self.rule(inputs, attributes)
         for known in found:
-            if any(isinstance(size, int) and not 0 <= size <= _LARGEST for size in known.shape or ()):
-                raise ValueError(f"the result would have the shape {shape_text(known.shape)}")
+            for size in known.shape or ():
+                if isinstance(size, int) and not 0 <= size <= _LARGEST:
+                    raise ValueError(f"the result would have the shape {shape_text(known.shape)}")
         return found
 
     def refusal(self, inputs: int, attributes: dict[str, Any]) -> str | None:
@@ -282,7 +283,7 @@ def read(reading: Reading, version: int) -> None:
     while reading.inputs and reading.inputs[-1] is None:
         reading.inputs.pop()  # optional ones that are not given
     needed = reading.inputs if entry.most is None else reading.inputs[: entry.least]
-    if any(value is None for value in needed) and not entry.may_miss:
+    if None in needed and not entry.may_miss:
         raise ValueError("an input that it needs is missing")
     refusal = entry.refusal(len(reading.inputs), reading.attributes)
     if refusal:
