@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.execution.memory import allocator
 from fastconv.typing import Array
 
 _ADVICE = getattr(mmap, "MADV_DONTNEED", None)
@@ -36,7 +35,7 @@ def aligned(array: Array) -> Array:
     """An array where kernels can read it: itself, or a copy, of which the file's pages are forgotten piece by piece."""
     if array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative:
         return array
-    result = allocator(array.nbytes)(array.shape, array.dtype.newbyteorder("="))
+    result = np.empty(array.shape, array.dtype.newbyteorder("="))
     rows = max(1, _PIECE * len(array) // max(array.nbytes, 1)) if array.ndim else 1
     if not array.ndim:
         result[...] = array

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 import fastconv.backends.cython._engine as _engine
-from fastconv.backends.cython import BACKEND
+from fastconv.backends.cython import BACKEND, recycled
 from fastconv.backends.protocol import Work
 from fastconv.execution.memory import check_memory
 from fastconv.graph.error import errors_of
@@ -67,6 +67,27 @@ class Step:
     problem: ConvProblem | None = None
 
 
+class Blocks:
+    """Memory of packed weights, which lie side by side: a large block has huge pages, and to get as many small ones
+    from the system takes as long as to pack what they hold. Each block is larger than the one before, so that little
+    is left over."""
+
+    _FIRST, _LARGEST, _HUGE_PAGE, _LINE = 1 << 18, 8 << 20, 2 << 20, 64
+
+    def __init__(self) -> None:
+        self._rest, self._next = recycled(0), self._FIRST
+
+    def take(self, size: int) -> Array:
+        """So many bytes, from a cache line's start on."""
+        if size > len(self._rest):
+            block, self._next = self._next, min(2 * self._next, self._LARGEST)
+            if size >= min(block, self._HUGE_PAGE):
+                return recycled(size)
+            self._rest = recycled(block)
+        taken, self._rest = self._rest[:size], self._rest[-(-size // self._LINE) * self._LINE :]
+        return taken
+
+
 # Their results may be some channels of larger images of NHWC.
 _WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
 
@@ -90,6 +111,7 @@ class Builder:
         self.forms, self._tuned = forms, tuned
         self.weights, self._last = weights, last
         self._twins: dict[int, int] = {}
+        self._blocks = Blocks()
         self.network = _engine.Network()
         self.steps: list[Step] = []
         self._makers: dict[int, int] = {}  # by places, the first step that writes there
@@ -127,7 +149,7 @@ class Builder:
         if key not in self.weights:
             packed = aligned(weight)
             if BACKEND.prepares(problem):
-                packed = BACKEND.prepare(problem, packed, planar=True)[1]
+                packed = BACKEND.prepare(problem, packed, planar=True, allocate=self._blocks.take)[1]
                 forget_pages(weight)
             # The array stays, so that no other gets its number.
             self.weights[key] = packed, weight
