@@ -541,7 +541,7 @@ def test_what_only_the_shapes_allow_is_fused_too(backend):
 
 
 def test_programs_share_what_they_make_of_constants(backend):
-    """From the second on; the first one of a single image is made without, and goes."""
+    """From the second on; the first one is made without, and goes."""
     loaded = fastconv.onnx.load(classifier(), backend=backend)
     given = [np.random.default_rng(n).normal(size=(n, 3, 12, 12)).astype(np.float32) for n in (1, 2, 3, 1)]
     results = [loaded(x) for x in given]

@@ -1,5 +1,8 @@
 """Weights within a multiple of what the file holds: some convolutions of a program take a smaller form of them."""
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 
 from fastconv.graph import Interpreter
@@ -63,3 +66,19 @@ def test_no_more_than_it_takes(monkeypatch):
         pytest.skip("no kernel has larger weights here")
     monkeypatch.setattr("fastconv.graph.program.budget._MOST", (size - 1) / held)
     assert sum(one != other for one, other in zip(packed(net, graph), free, strict=True)) == 1
+
+
+def test_packed_weights_lie_side_by_side():
+    """On cache lines, each where no other is; the blocks grow, so that there are few."""
+    from fastconv.graph.program.lowering import Blocks
+
+    blocks = Blocks()
+    some = np.random.default_rng(0).integers(1, 1 << 18, 200)
+    sizes = [*map(int, some), 3 << 20, 1, 300 << 10]
+    taken = [blocks.take(size) for size in sizes]
+    spans = sorted((array.ctypes.data, array.nbytes) for array in taken)
+    assert [array.nbytes for array in taken] == sizes
+    assert all(start % 64 == 0 for start, _ in spans)
+    assert all(start + size <= after for (start, size), (after, _) in pairwise(spans))
+    owners = {id(array.base) for array in taken if array.base is not None}
+    assert 1 < len(owners) < 12

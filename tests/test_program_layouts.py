@@ -19,11 +19,11 @@ def cython_alone(backend):
         pytest.skip("only programs in C have layouts")
 
 
-def everything(graph):
+def everything(graph, problems):
     """All that can be made with its channels last."""
     from fastconv.graph.program.layouts import costs_of, transposes_to
 
-    able = costs_of(graph)
+    able = costs_of(graph, problems)
     return {
         id(value)
         for node in graph.nodes
@@ -153,7 +153,7 @@ def chain(costs, monkeypatch):
         y = net("Relu", convolved(net, y, 16, 16))
     graph = net.graph(y)
 
-    def told(graph):
+    def told(graph, problems):
         convolutions = [node for node in graph.nodes if "Conv" in node.operation]
         return {id(node): cost for node, cost in zip(convolutions, costs, strict=True)}
 

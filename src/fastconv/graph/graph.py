@@ -6,7 +6,6 @@ the node lists what is given for these (`Node.captures`). Nodes stand in an orde
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,11 +79,12 @@ class Node:
     name: str = ""
     place: str = ""
 
-    def reads(self) -> Iterator[Value]:
+    def reads(self) -> list[Value]:
         """All values that it reads, those for its graphs too."""
-        yield from (value for value in self.inputs if value is not None)
+        reads = [value for value in self.inputs if value is not None]
         for values in self.captures.values():
-            yield from values
+            reads += values
+        return reads
 
     def graphs(self) -> dict[str, Graph]:
         return {name: value for name, value in self.attributes.items() if isinstance(value, Graph)}

@@ -15,13 +15,15 @@ _PIECE = 16 << 20
 
 def forget_pages(array: Array) -> None:
     """Let the system have the pages of a mapped file back that an array lies in; they are read again when they are
-    looked at. Of other arrays nothing is forgotten."""
+    looked at. Of other arrays nothing is forgotten, nor of small ones, whose pages others share."""
+    if array.nbytes < mmap.PAGESIZE:
+        return
     owner: Any = array
     while isinstance(owner, np.ndarray):
         owner = owner.base
     if isinstance(owner, memoryview):
         owner = owner.obj
-    if not isinstance(owner, mmap.mmap) or _ADVICE is None or not array.size:
+    if not isinstance(owner, mmap.mmap) or _ADVICE is None:
         return
     first = np.frombuffer(owner, np.uint8).__array_interface__["data"][0]
     low, high = np.lib.array_utils.byte_bounds(array)

@@ -39,7 +39,7 @@ def verify(graph: Graph, allowed: set[Node] | None = None) -> None:
 
 
 def _is_new(value: Value, known: set[int]) -> bool:
-    if value.is_constant or id(value) in known:
+    if value.constant is not None or id(value) in known:
         return False
     known.add(id(value))
     return True
@@ -65,6 +65,6 @@ def _check(node: Node, known: set[int], allowed: set[Node]) -> None:
 
 
 def _check_reads(node: Node, known: set[int]) -> None:
-    for value in node.reads():
-        if value.constant is None and id(value) not in known:
+    for value in node.reads() if node.captures else node.inputs:
+        if value is not None and value.constant is None and id(value) not in known:
             raise GraphError(f"{node}: reads {value.name!r} before it is made")

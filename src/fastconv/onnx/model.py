@@ -63,9 +63,9 @@ class Model(Network):
         key = tuple(shapes.values()), backend, get_precision()
         program = self._programs.get(key)
         if program is None:
-            alone = not self._programs and all(shape[:1] in ((), (1,)) for shape in shapes.values())
-            graph = self.graph if alone and self._general is None else self._shared()
-            program = Program(graph, shapes, backend, weights=self._weights)
+            is_first = not self._programs and self._general is None
+            graph = self.graph if is_first else self._shared()
+            program = Program(graph, shapes, backend, weights=self._weights, general=self._shared)
             if len(self._programs) >= _MOST_PROGRAMS:
                 self._forget()
             program = self._programs.setdefault(key, program)
@@ -74,9 +74,10 @@ class Model(Network):
     def _shared(self) -> Graph:
         """The graph for any shapes: its constants are made once for all programs.
 
-        Not for a single image before there is a second program: many models see one set of shapes, and start sooner
-        without. What the first program made of the constants is its own; it goes, and would share them when it is made
-        again. Without regions of elementwise nodes, which would hide what passes find when they know the shapes.
+        Not before there is a second program, or a batch that may run in parts: many models see one set of shapes, and
+        start sooner without. What the first program made of the constants is its own; it goes, and would share them
+        when it is made again. Without regions of elementwise nodes, which would hide what passes find when they know
+        the shapes.
         """
         if self._general is None:
             self._general = optimise(self.graph, stop_after="epilogues")[0]

@@ -170,31 +170,34 @@ class Reader:
             return
         own = domain in _OWN_DOMAINS
         version = scope.versions.get("" if own else domain)
-        title = f"{kind if own else f'{domain}.{kind}'} of operator set {version}, node {name!r}"
+        kind = kind if own else f"{domain}.{kind}"
         if version is None:
             raise model_error(
-                f"{title}: the model does not say which version of {domain!r} it uses", path, at
+                f"{_title(kind, version, name)}: the model does not say which version of {domain!r} it uses",
+                path,
+                at,
             )
-        reading = Reading(kind if own else f"{domain}.{kind}", inputs, attributes, len(names))
+        outputs: list[Value | None]
+        reading = Reading(kind, inputs, attributes, len(names))
         try:
             read(reading, version)
-            outputs = [Value(name) if name else None for name in names]
-            node = Node(
-                reading.operation,
-                reading.inputs,
-                list(outputs),
-                reading.attributes,
-                captures,
-                name,
-                told(path),
-            )
-            infer(node)
+            if reading.operation == "Constant":
+                outputs = [Value.of(names[0], reading.attributes["value"])] if names else []
+            else:
+                outputs = [Value(name) if name else None for name in names]
+                node = Node(
+                    reading.operation,
+                    reading.inputs,
+                    list(outputs),
+                    reading.attributes,
+                    captures,
+                    name,
+                    told(path),
+                )
+                infer(node)
+                nodes.append(node)
         except _REFUSALS as error:
-            raise model_error(f"{title}: {error}", path, at) from error
-        if reading.operation == "Constant":
-            outputs = [Value.of(names[0], reading.attributes["value"])] if names else []
-        else:
-            nodes.append(node)
+            raise model_error(f"{_title(kind, version, name)}: {error}", path, at) from error
         for value, given in zip(outputs, names, strict=False):
             if given:
                 self._define(scope, given, value, path, at)
@@ -230,6 +233,10 @@ class Reader:
         for name, inner in zip(names, function.outputs, strict=False):
             if name:
                 self._define(scope, name, self._find(body, inner, path, at), path, at)
+
+
+def _title(kind: str, version: int | None, name: str) -> str:
+    return f"{kind} of operator set {version}, node {name!r}"
 
 
 def versions_of(opsets: Iterable[Record], path: Path | None) -> dict[str, int]:

@@ -7,8 +7,10 @@ number of messages are bounded, numbers of a repeated field take 8 bytes each, a
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +21,8 @@ DEEPEST = 100  # messages within messages, as protobuf's own parsers
 MOST_MESSAGES = 1_000_000
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-_FLOAT, _DOUBLE = struct.Struct("<f"), struct.Struct("<d")
+_WITH_NUMBER = (BYTES, VARINT)  # which is a length, or the value
+_NUMBERS = {"float": struct.Struct("<f"), "double": struct.Struct("<d")}
 
 # int: signed, 64 bits. text is UTF-8; bytes are a view of the file.
 Scalar = Literal["int", "uint", "float", "double", "text", "bytes"]
@@ -43,6 +46,15 @@ class Field:
     kind: Scalar | Message
     repeated: bool = False
 
+    @property
+    def wire(self) -> int:
+        """The wire type of one value."""
+        return BYTES if isinstance(self.kind, Message) else _WIRE_TYPE[self.kind]
+
+    @property
+    def may_be_packed(self) -> bool:
+        return self.repeated and self.kind in _ARRAY
+
 
 @dataclass(eq=False)
 class Message:
@@ -50,6 +62,11 @@ class Message:
 
     name: str
     fields: dict[int, Field] = field(default_factory=dict)
+
+    @cached_property
+    def tags(self) -> dict[int, Field]:
+        """The fields by what is in front of each value: number and wire type."""
+        return {number << 3 | known.wire: known for number, known in self.fields.items()}
 
 
 class Parser:
@@ -73,100 +90,95 @@ class Parser:
         if self._messages > MOST_MESSAGES:
             raise model_error(f"more than {MOST_MESSAGES} messages", path, start)
         record["@"] = start  # where it is, for errors about what it says
-        data, position, fields = self._data, start, kind.fields
+        # A file has thousands of fields: those that are as expected are read here, without calls.
+        data, position, tags = self._data, start, kind.tags
         while position < end:
             at = position
             # Most numbers have one byte: no call for these.
             tag, position = data[position], position + 1
             if tag > 0x7F:
                 tag, position = self._varint(at, end, path)
-            number, wire = tag >> 3, tag & 7
-            if number == 0 or number >= 1 << 29:
-                raise model_error(f"a field of {kind.name} has the number {number}", path, at)
-            if wire in (VARINT, BYTES):
-                if position < end and data[position] < 0x80:
-                    value, position = data[position], position + 1
+            wire = tag & 7
+            if wire in _WITH_NUMBER:
+                if position < end and (value := data[position]) < 0x80:
+                    position += 1
                 else:
                     value, position = self._varint(position, end, path)
                 stop = position if wire == VARINT else position + value
             elif wire in (FIXED32, FIXED64):
                 value, stop = 0, position + (4 if wire == FIXED32 else 8)
             else:
-                what = (
-                    "a group, which ONNX does not use"
-                    if wire in (3, 4)
-                    else f"of the unknown wire type {wire}"
-                )
-                raise model_error(f"field {number} of {kind.name} is {what}", path, at)
-            if stop > end:
-                raise model_error(
-                    f"field {number} of {kind.name} ends at byte {stop}, beyond its message's end at {end}",
-                    path,
-                    at,
-                )
-            known = fields.get(number)
-            if known is not None:
-                self._field(known, record, wire, value, position, stop, depth, path)
+                value, stop = 0, position
+            known = tags.get(tag)
+            if known is None or stop > end:
+                self._unexpected(kind, record, tag, at, position, stop, end, path)
+                position = stop
+                continue
+            name, inner = known.name, known.kind
+            if inner == "text":
+                try:
+                    result: Any = str(data[position:stop], "utf-8")
+                except UnicodeDecodeError as error:
+                    here = (path, name, None)
+                    raise model_error(f"not UTF-8 ({error.reason})", here, position + error.start) from None
+            elif isinstance(inner, Message):
+                # Not repeated, the second of two adds to the first.
+                result = {} if known.repeated else record.get(name, {})
+                place = len(record.get(name, ())) if known.repeated else None
+                self._message(inner, result, position, stop, depth + 1, (path, name, place))
+            elif inner == "int":
+                result = value - (1 << 64) if value >> 63 else value
+            elif inner == "bytes":
+                result = data[position:stop]
+            elif inner == "uint":
+                result = value
+            else:
+                (result,) = _NUMBERS[inner].unpack_from(data, position)
+            if not known.repeated:
+                record[name] = result
+            elif name in record:
+                record[name].append(result)
+            else:
+                record[name] = array(_ARRAY[inner], (result,)) if inner in _ARRAY else [result]
             position = stop
 
-    def _field(
+    def _unexpected(
         self,
-        known: Field,
+        kind: Message,
         record: Record,
-        wire: int,
-        value: int,
+        tag: int,
+        at: int,
         start: int,
         stop: int,
-        depth: int,
+        end: int,
         path: Path | None,
     ) -> None:
-        """One field that the table knows, from `start` to `stop`; `value` is that of a varint."""
-        name, kind = known.name, known.kind
-        if isinstance(kind, Message):
-            inner: Record
-            if known.repeated:
-                others = record.setdefault(name, [])
-                place: int | None = len(others)
-                others.append(inner := {})
-            else:
-                place, inner = None, record.setdefault(name, {})  # of two, the second adds to the first
-            here = (path, name, place)
-            if wire != BYTES:
-                raise model_error(f"wire type {wire}, but a message needs {BYTES}", here, start)
-            self._message(kind, inner, start, stop, depth + 1, here)
-            return
-        packed = wire == BYTES and known.repeated and kind in _ARRAY
-        if wire != _WIRE_TYPE[kind] and not packed:
+        """A field that begins at `at` and is none of a known number and its wire type: packed numbers, what is not
+        known, or an error."""
+        number, wire = tag >> 3, tag & 7
+        if number == 0 or number >= 1 << 29:
+            raise model_error(f"a field of {kind.name} has the number {number}", path, at)
+        if wire not in (VARINT, FIXED64, BYTES, FIXED32):
+            groups = wire in (3, 4)
+            what = "a group, which ONNX does not use" if groups else f"of the unknown wire type {wire}"
+            raise model_error(f"field {number} of {kind.name} is {what}", path, at)
+        if stop > end:
             raise model_error(
-                f"wire type {wire}, but {kind} needs {_WIRE_TYPE[kind]}", (path, name, None), start
+                f"field {number} of {kind.name} ends at byte {stop}, beyond its message's end at {end}",
+                path,
+                at,
             )
-        if packed:
-            numbers = record.setdefault(name, array(_ARRAY[kind]))
-            numbers.frombytes(self._packed(kind, start, stop, (path, name, None)))
+        known = kind.fields.get(number)
+        if known is None:
             return
-        result = self._scalar(kind, value, start, stop, (path, name, None))
-        if not known.repeated:
-            record[name] = result
-        elif kind in _ARRAY:
-            record.setdefault(name, array(_ARRAY[kind])).append(result)
-        else:
-            record.setdefault(name, []).append(result)
-
-    def _scalar(self, kind: Scalar, value: int, start: int, stop: int, path: Path) -> Any:
-        if kind == "int":
-            return value - (1 << 64) if value >> 63 else value
-        if kind == "uint":
-            return value
-        if kind == "float":
-            return _FLOAT.unpack_from(self._data, start)[0]
-        if kind == "double":
-            return _DOUBLE.unpack_from(self._data, start)[0]
-        if kind == "bytes":
-            return self._data[start:stop]
-        try:
-            return str(self._data[start:stop], "utf-8")
-        except UnicodeDecodeError as error:
-            raise model_error(f"not UTF-8 ({error.reason})", path, start + error.start) from None
+        if isinstance(known.kind, Message):
+            here = (path, known.name, len(record.get(known.name, ())) if known.repeated else None)
+            raise model_error(f"wire type {wire}, but a message needs {BYTES}", here, start)
+        here = (path, known.name, None)
+        if wire != BYTES or not known.may_be_packed:
+            raise model_error(f"wire type {wire}, but {known.kind} needs {known.wire}", here, start)
+        numbers = record.setdefault(known.name, array(_ARRAY[known.kind]))
+        numbers.frombytes(self._packed(known.kind, start, stop, here))
 
     def _varint(self, position: int, end: int, path: Path | None) -> tuple[int, int]:
         data, start = self._data, position
@@ -189,6 +201,8 @@ class Parser:
             dtype = np.dtype(_DTYPE[kind])
             if len(raw) % dtype.itemsize:
                 raise model_error(f"{len(raw)} bytes, no multiple of {dtype.itemsize}", path, start)
+            if sys.byteorder == "little":
+                return raw
             return np.frombuffer(raw, dtype).astype(dtype.newbyteorder("=")).view(np.uint8).data
         values = np.frombuffer(raw, np.uint8)
         ends = np.flatnonzero(values < 0x80)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +46,11 @@ ACTIVATIONS = {
 _LINEAR = Activation("linear")
 _KERNELS = tuple(name for name, _ in _engine.kernels())
 _DIRECT = tuple(name for name, textbook in _engine.kernels() if textbook)
+
+
+def recycled(size: int) -> Array:
+    """So many bytes, from a pool of such that were given back."""
+    return _engine.recycled((size,), np.uint8)
 
 
 class ChosenKernel(NamedTuple):
@@ -159,11 +165,17 @@ class CythonBackend:
         return conv.prepares(kernel)
 
     def prepare(
-        self, problem: ConvProblem, weight: Array, once: bool = False, planar: bool = False
+        self,
+        problem: ConvProblem,
+        weight: Array,
+        once: bool = False,
+        planar: bool = False,
+        allocate: Callable[[int], Array] = recycled,
     ) -> tuple[int, Array]:
-        """The kernel, and the weights packed for it; `planar` ones are those of NCHW, whatever the layout."""
+        """The kernel, and the weights packed for it, in so many bytes as are asked for; `planar` ones are those of
+        NCHW, whatever the layout."""
         conv, kernel = _choose(problem, once)
-        packed = _engine.recycled((conv.weight_bytes(kernel),), np.uint8)
+        packed = allocate(conv.weight_bytes(kernel))
         conv.prepare(kernel, weight, packed, get_num_threads(), planar)
         return kernel, packed
 

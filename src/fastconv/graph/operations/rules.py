@@ -34,6 +34,8 @@ def broadcast_shape(shapes: Sequence[tuple[Size, ...] | None]) -> tuple[Size, ..
     known = [shape for shape in shapes if shape is not None]
     if len(known) < len(shapes):
         return None
+    if known.count(known[0]) == len(known):  # most are alike
+        return known[0]
     rank = max(map(len, known))
     padded = [(1,) * (rank - len(shape)) + shape for shape in known]
     return tuple(_together(sizes) for sizes in zip(*padded, strict=True))

@@ -104,6 +104,7 @@ class Operation:
         self.attributes = {
             p.name: p.default for p in parameters if p.kind is kinds.KEYWORD_ONLY and p.name != "outputs"
         }
+        self._needed = [name for name, default in self.attributes.items() if default is kinds.empty]
         self.kinds = {
             p.name: AttributeKind.of(str(p.annotation), self.run)
             for p in parameters
@@ -178,8 +179,9 @@ class Operation:
             self._check_axes(inputs, attributes, lambda value: value.constant)
         found = () if self.rule is None else self.rule(inputs, attributes)
         for known in found:
-            if any(isinstance(size, int) and not 0 <= size <= _LARGEST for size in known.shape or ()):
-                raise ValueError(f"the result would have the shape {shape_text(known.shape)}")
+            for size in known.shape or ():
+                if isinstance(size, int) and not 0 <= size <= _LARGEST:
+                    raise ValueError(f"the result would have the shape {shape_text(known.shape)}")
         return found
 
     def refusal(self, inputs: int, attributes: dict[str, Any]) -> str | None:
@@ -193,8 +195,8 @@ class Operation:
             kind = self.kinds[name]
             if not kind.fits(value):
                 return f"the attribute {name!r} is {echo(value)}, but needs {kind.wanted}"
-        for name, default in self.attributes.items():
-            if name not in attributes and default is inspect.Parameter.empty:
+        for name in self._needed:
+            if name not in attributes:
                 return f"the attribute {name!r} is missing"
         return None
 
@@ -281,7 +283,7 @@ def read(reading: Reading, version: int) -> None:
     while reading.inputs and reading.inputs[-1] is None:
         reading.inputs.pop()  # optional ones that are not given
     needed = reading.inputs if entry.most is None else reading.inputs[: entry.least]
-    if any(value is None for value in needed) and not entry.may_miss:
+    if None in needed and not entry.may_miss:
         raise ValueError("an input that it needs is missing")
     refusal = entry.refusal(len(reading.inputs), reading.attributes)
     if refusal:

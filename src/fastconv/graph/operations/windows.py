@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
+from fastconv.caches import kept
 from fastconv.graph.graph import Size
 from fastconv.problem.sizes import pool_size
 
@@ -27,21 +29,12 @@ class Windows:
     @classmethod
     def of(cls, kernel: Any, attributes: dict[str, Any]) -> Windows:
         rank = len(kernel)
-        ones, mode = (1,) * rank, attributes.get("auto_pad") or "NOTSET"
-        given = attributes.get("pads") or (0,) * 2 * rank
-        lists = {name: tuple(attributes.get(name) or ones) for name in ("strides", "dilations")}
-        if any(len(values) != rank for values in lists.values()) or len(given) != 2 * rank:
-            raise ValueError(f"strides, dilations or pads do not fit a kernel of {rank} axes")
-        if min(*kernel, *lists["strides"], *lists["dilations"], 1) < 1:
-            raise ValueError("kernel, strides and dilations need to be 1 or more")
-        pads = tuple(zip(given[:rank], given[rank:], strict=True)) if mode == "NOTSET" else None
-        if mode == "VALID":
-            pads = ((0, 0),) * rank
-        return cls(
-            tuple(kernel), lists["strides"], lists["dilations"], pads, mode, bool(attributes.get("ceil_mode"))
-        )
+        strides, dilations = (tuple(attributes.get(name) or (1,) * rank) for name in ("strides", "dilations"))
+        given = tuple(attributes.get("pads") or (0,) * 2 * rank)
+        mode, ceil = attributes.get("auto_pad") or "NOTSET", bool(attributes.get("ceil_mode"))
+        return _windows(tuple(kernel), strides, dilations, given, mode, ceil)
 
-    @property
+    @cached_property
     def extents(self) -> tuple[int, ...]:
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
 
@@ -62,11 +55,16 @@ class Windows:
 
     def counts(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """How many windows there are along each axis."""
-        axes = zip(sizes, self.kernel, self.strides, self.padding(sizes), self.dilations, strict=True)
-        found = tuple(pool_size(n, k, s, *pads, d, self.ceil) for n, k, s, pads, d in axes)
-        if min(found, default=0) < 0:
-            pads = self.padding(sizes)
-            raise ValueError(f"windows of {self.extents} do not fit an image of {sizes}, padded by {pads}")
+        self._check_axes(sizes)
+        return tuple(self._count(axis, size) for axis, size in enumerate(sizes))
+
+    def _count(self, axis: int, size: int) -> int:
+        kernel, stride, dilation = self.kernel[axis], self.strides[axis], self.dilations[axis]
+        extent = self.extents[axis]
+        pads = self.pads[axis] if self.pads is not None else self._same(size, stride, extent)
+        found = pool_size(size, kernel, stride, *pads, dilation, self.ceil)
+        if found < 0:
+            raise ValueError(f"windows of {extent} do not fit an axis of {size}, padded by {pads}")
         return found
 
     def shape(self, sizes: tuple[Size, ...]) -> tuple[Size, ...]:
@@ -77,11 +75,7 @@ class Windows:
     def _along(self, axis: int, size: Size) -> Size:
         stride, pads = self.strides[axis], None if self.pads is None else self.pads[axis]
         if isinstance(size, int):
-            one = None if pads is None else (pads,)
-            alone = Windows(
-                (self.kernel[axis],), (stride,), (self.dilations[axis],), one, self.auto_pad, self.ceil
-            )
-            return alone.counts((size,))[0]
+            return self._count(axis, size)
         if size is None or self.ceil or len(size) > _LONGEST:
             return None
         if pads is None:
@@ -90,6 +84,27 @@ class Windows:
         if stride == 1:
             return f"{size}{more + 1:+}" if more + 1 else size
         return f"({size}{more:+})//{stride}+1" if more else f"({size})//{stride}+1"
+
+
+@kept()
+def _windows(
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    given: tuple[int, ...],
+    mode: str,
+    ceil: bool,
+) -> Windows:
+    """Those of most layers are the same; `given` are the pads as a file has them."""
+    rank = len(kernel)
+    if len(strides) != rank or len(dilations) != rank or len(given) != 2 * rank:
+        raise ValueError(f"strides, dilations or pads do not fit a kernel of {rank} axes")
+    if min(*kernel, *strides, *dilations, 1) < 1:
+        raise ValueError("kernel, strides and dilations need to be 1 or more")
+    pads = tuple(zip(given[:rank], given[rank:], strict=True)) if mode == "NOTSET" else None
+    if mode == "VALID":
+        pads = ((0, 0),) * rank
+    return Windows(kernel, strides, dilations, pads, mode, ceil)
 
 
 def split(total: int, more_after: bool) -> tuple[int, int]:

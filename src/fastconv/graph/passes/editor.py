@@ -26,6 +26,8 @@ class Editor:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._lines: list[str] = []
+        self._results = set(graph.outputs)
+        self._is_changed = False
         self._slots = [[node] for node in graph.nodes]
         self._slot_of: dict[Node, list[Node]] = {}
         self._maker: dict[Value, Node] = {}
@@ -54,7 +56,7 @@ class Editor:
         return self._readers.get(value, [])
 
     def is_output(self, value: Value) -> bool:
-        return any(value is output for output in self.graph.outputs)
+        return value in self._results
 
     def only_reader(self, value: Value | None) -> Node | None:
         """Of a value that is read once, and is no output of the graph."""
@@ -110,7 +112,9 @@ class Editor:
     def substitute(self, old: Value, new: Value) -> None:
         """Let one value stand for another, in the graph's outputs, too."""
         self.redirect(old, new)
-        self.graph.outputs[:] = [new if output is old else output for output in self.graph.outputs]
+        if old in self._results:
+            self.graph.outputs[:] = [new if output is old else output for output in self.graph.outputs]
+            self._results = set(self.graph.outputs)
 
     def redirect(self, old: Value, new: Value) -> None:
         """Let all nodes that read one value read another."""
@@ -123,7 +127,10 @@ class Editor:
 
     def finish(self) -> list[str]:
         """Write the nodes back; what was done since the last time."""
-        self.graph.nodes[:] = [node for slot in self._slots for node in slot]
+        if self._is_changed:
+            self._slots = [slot for slot in self._slots if slot]
+            self.graph.nodes[:] = [node for slot in self._slots for node in slot]
+            self._is_changed = False
         done, self._lines = self._lines, []
         return done
 
@@ -135,16 +142,17 @@ class Editor:
     def _enter(self, node: Node, slot: list[Node]) -> None:
         self._slot_of[node] = slot
         for value in node.reads():
-            if not value.is_constant:
+            if value.constant is None:
                 self._readers.setdefault(value, []).append(node)
         for output in node.outputs:
             if output is not None:
                 self._maker[output] = node
 
     def _leave(self, node: Node) -> None:
+        self._is_changed = True
         del self._slot_of[node]
         for value in node.reads():
-            if not value.is_constant:
+            if value.constant is None:
                 self._readers[value].remove(node)
         for output in node.outputs:
             if output is not None and self._maker.get(output) is node:

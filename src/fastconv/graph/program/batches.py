@@ -60,15 +60,17 @@ class RunInParts:
         ]
 
 
-def images_together(general: Graph, graph: Graph) -> int | None:
+def images_together(graph: Graph, source: Graph, general: Callable[[], Graph]) -> int | None:
     """How many images to run at a time; None: all.
 
     Parameters
     ----------
-    general : Graph
-        For batches of any size.
     graph : Graph
-        The same, optimised for a batch of one size.
+        Optimised for a batch of one size.
+    source : Graph
+        What it was made of.
+    general : callable
+        The same for batches of any size; asked for only where it may matter.
     """
     shapes = [known_shape(value) for value in graph.inputs]
     batches = {shape[0] if shape else 0 for shape in shapes}
@@ -88,19 +90,24 @@ def images_together(general: Graph, graph: Graph) -> int | None:
     constants = {id(v): v.constant.nbytes for node in graph.nodes for v in node.reads() if v.is_constant}
     # Every part reads the weights again, in place of what goes through memory with all images at once.
     again = (batch // together - 1) * sum(constants.values())
-    if together == batch or again >= sum(steps) or not image_by_image(general):
+    if together == batch or again >= sum(steps) or not _is_open(source):
         return None
-    return together
+    return together if image_by_image(general()) else None
+
+
+def _is_open(graph: Graph) -> bool:
+    """Does a graph take batches of any size, of the same for all its inputs?"""
+    sizes = [value.shape[0] if value.shape else 0 for value in graph.inputs]
+    if not sizes or isinstance(sizes[0], int) or sizes != [sizes[0]] * len(sizes):
+        return False
+    return sizes[0] is not None or len(sizes) == 1
 
 
 def image_by_image(general: Graph) -> bool:
     """Whether the first axis of everything is that of images, and no image's results depend on another's."""
+    if not _is_open(general):
+        return False
     graph, _ = optimise(general, stop_after="shapes")
-    sizes = [value.shape[0] if value.shape else 0 for value in graph.inputs]
-    if not sizes or isinstance(sizes[0], int) or sizes != [sizes[0]] * len(sizes):
-        return False
-    if sizes[0] is None and len(sizes) > 1:
-        return False
     own = {id(value) for value in graph.inputs}
     for node in graph.nodes:
         rule = _RULES.get(node.operation)

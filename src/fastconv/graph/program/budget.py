@@ -15,7 +15,8 @@ from fastconv.backends.cython import BACKEND
 from fastconv.backends.protocol import Work
 from fastconv.graph.graph import Graph, Node
 from fastconv.graph.program.memory import has_room
-from fastconv.graph.program.problems import problem_of
+from fastconv.graph.program.problems import Problems
+from fastconv.problem.convolution import ConvProblem
 
 # Packed weights over the file's. The U-Net of 124 MB would have 3.2 times its own, and takes 5 % longer with these.
 _MOST = 2.5
@@ -23,7 +24,7 @@ _MOST = 2.5
 _LARGE = 1 << 20
 
 
-def smaller_forms(graph: Graph) -> dict[int, str]:
+def smaller_forms(graph: Graph, problems: Problems) -> dict[int, str]:
     """The algorithm of each convolution that takes less room than the fastest one, by the node's number (`id`)."""
     held = {
         id(value): value.constant.nbytes
@@ -31,7 +32,11 @@ def smaller_forms(graph: Graph) -> dict[int, str]:
         for value in node.reads()
         if value.is_constant
     }
-    forms = {id(node): forms for node in graph.nodes if _is_large(node) and (forms := _forms(node))}
+    forms = {
+        id(node): forms
+        for node in graph.nodes
+        if _is_large(node) and (forms := _forms(problems.of(node, "NCHW")))
+    }
     chosen = {number: forms[0] for number, forms in forms.items()}
     excess = sum(own.weight_bytes for own in chosen.values()) - _MOST * sum(held.values())
     while excess > 0 and (moves := list(_moves(chosen, forms))):
@@ -48,9 +53,8 @@ def _is_large(node: Node) -> bool:
     return weight is not None and weight.is_constant and weight.constant.nbytes >= _LARGE
 
 
-def _forms(node: Node) -> list[Work]:
+def _forms(problem: ConvProblem | None) -> list[Work]:
     """What the kernels that can do a convolution make of it, the fastest first."""
-    problem = problem_of(node, "NCHW")
     if problem is None or problem.algorithm is not None:
         return []
     return [BACKEND.work(replace(problem, algorithm=name)) for name in BACKEND.candidates(problem)]

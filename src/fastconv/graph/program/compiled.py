@@ -33,6 +33,7 @@ from fastconv.graph.program.chains import Chains
 from fastconv.graph.program.layouts import made_with_channels_last
 from fastconv.graph.program.lowering import Builder, Step, Tuned, Weights
 from fastconv.graph.program.memory import Kind, Places, byte_count, has_room
+from fastconv.graph.program.problems import Problems
 from fastconv.problem.convolution import ConvProblem
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array
@@ -48,11 +49,14 @@ class CompiledRun:
 
     def __init__(self, graph: Graph, weights: Weights, tuned: Tuned = None) -> None:
         self._places = places = Places(graph)
-        last = made_with_channels_last(graph)
+        problems = Problems()
+        last = made_with_channels_last(graph, problems)
         self.layouts = "NCHW and NHWC" if last else "NCHW"
         self._tuned = tuned
-        forms = {} if tuned else smaller_forms(graph)  # what was measured is taken, whatever its weights
-        builder = Builder(places, weights, last, _readers(graph), forms, tuned)
+        forms = (
+            {} if tuned else smaller_forms(graph, problems)
+        )  # what was measured is taken, whatever its weights
+        builder = Builder(places, weights, last, _readers(graph), problems, forms, tuned)
         self._branches: list[CompiledRun] = []
         self._segments: list[tuple[int, int] | NodeStep] = []
         self.steps: list[Step | Node] = []

@@ -8,7 +8,8 @@ processor have a say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from math import prod
 
 from fastconv.backends.cython import BACKEND
@@ -16,7 +17,7 @@ from fastconv.graph.costs import bytes_of, known_shape
 from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.program.lowering import DTYPES, is_same_in_both, transposes_to
 from fastconv.graph.program.memory import has_room
-from fastconv.graph.program.problems import problem_of
+from fastconv.graph.program.problems import Problems
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last
 
@@ -32,48 +33,72 @@ _STREAMED = 1.22
 _SWEEPS = 4
 
 
-def made_with_channels_last(graph: Graph) -> set[int]:
+def made_with_channels_last(graph: Graph, problems: Problems) -> set[int]:
     """The numbers (`id`) of the values that are made with their channels last."""
-    return _Network(graph).solved()
+    return _Network(graph, problems).solved()
 
 
-def costs_of(graph: Graph) -> dict[int, tuple[float, float]]:
+def costs_of(graph: Graph, problems: Problems) -> dict[int, tuple[float, float]]:
     """Of the nodes that do both layouts, by their numbers, what they cost in NCHW and in NHWC."""
-    known = ((id(node), _costs(node)) for node in graph.nodes)
+    known = ((id(node), _costs(node, problems)) for node in graph.nodes)
     return {number: costs for number, costs in known if costs is not None}
+
+
+@dataclass(eq=False)
+class _Image:
+    """A value that lies in memory differently in the two layouts: what a copy costs, and who makes and reads it.
+    `reads_last` counts the readers that want its channels last."""
+
+    copy: float
+    is_output: bool
+    maker: Node | None = None
+    readers: list[Node] = field(default_factory=list)
+    reads_last: int = 0
 
 
 class _Network:
     """The nodes that can do both layouts, and where they are."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._outputs = {id(value) for value in graph.outputs}
-        self._makers: dict[int, Node] = {}
-        self._readers: dict[int, list[Node]] = {}
-        self._costs = costs_of(graph)
+    def __init__(self, graph: Graph, problems: Problems) -> None:
+        self._outputs = set(graph.outputs)
+        self._costs = costs_of(graph, problems)
         self._last: set[int] = set()
+        self._images: dict[Value, _Image | None] = {}
         for node in graph.nodes:
-            for value in node.outputs:
-                if value is not None:
-                    self._makers[id(value)] = node
-            for value in node.reads():
-                if value is not None:
-                    self._readers.setdefault(id(value), []).append(node)
+            for image in self._images_of(node.outputs):
+                image.maker = node
+            for image in self._images_of(node.reads()):
+                image.readers.append(node)
         self._able = [node for node in graph.nodes if id(node) in self._costs]
+        self._touched = {
+            id(node): list(dict.fromkeys(self._images_of([*node.inputs, *node.outputs])))
+            for node in self._able
+        }
         turned = {id(node): channels_last(to) for node in self._able if (to := transposes_to(node))}
         self._makes_as_said = {number for number, to_last in turned.items() if not to_last}
         self._reads_as_said = {number for number, to_last in turned.items() if to_last}
-        self._sizes: dict[int, float] = {}
+
+    def _images_of(self, values: Sequence[Value | None]) -> list[_Image]:
+        found = []
+        for value in values:
+            if value is None or value.is_constant:
+                continue
+            if value not in self._images:
+                same = not has_room(value) or is_same_in_both(value)
+                image = None if same else _Image(bytes_of(value) * _OTHER_LAYOUT, value in self._outputs)
+                self._images[value] = image
+            found.append(self._images[value])
+        return [image for image in found if image is not None]
 
     def solved(self) -> set[int]:
         for region in self._regions():
             numbers = {id(node) for node in region}
             found: list[tuple[float, set[int]]] = []
             for start in (set[int](), numbers):
-                self._last = (self._last - numbers) | start
+                self._put(region, start)
                 self._improve(region)
                 found.append((self._total(region), self._last & numbers))
-            self._last = (self._last - numbers) | min(found, key=lambda one: one[0])[1]
+            self._put(region, min(found, key=lambda one: one[0])[1])
         made = (value for node in self._able if self._makes_last(node) for value in node.outputs)
         return {id(value) for value in made if value is not None}
 
@@ -81,9 +106,18 @@ class _Network:
         """A Transpose from channels last makes what the file says, whatever it reads."""
         return id(node) in self._last and id(node) not in self._makes_as_said
 
-    def _reads_last(self, node: Node) -> bool:
-        """A Transpose to channels last reads what the file says, whatever it makes."""
-        return id(node) in self._last and id(node) not in self._reads_as_said
+    def _put(self, region: list[Node], last: set[int]) -> None:
+        for node in region:
+            if (id(node) in self._last) != (id(node) in last):
+                self._change(node)
+
+    def _change(self, node: Node) -> None:
+        """Let a node change sides. A Transpose to channels last reads what the file says, whatever it makes."""
+        self._last ^= {id(node)}
+        if id(node) not in self._reads_as_said:
+            more = 1 if id(node) in self._last else -1
+            for image in self._images_of(node.reads()):
+                image.reads_last += more
 
     def _regions(self) -> Iterator[list[Node]]:
         """Of nodes that are joined by a value that one of them makes."""
@@ -95,58 +129,53 @@ class _Network:
             return number
 
         for node in self._able:
-            for value in _images(node.inputs):
-                maker = self._makers.get(id(value))
-                if maker is not None and id(maker) in parents:
-                    parents[root(id(node))] = root(id(maker))
+            for image in self._images_of(node.inputs):
+                if id(image.maker) in parents:
+                    parents[root(id(node))] = root(id(image.maker))
         groups: dict[int, list[Node]] = {}
         for node in self._able:
             groups.setdefault(root(id(node)), []).append(node)
         yield from groups.values()
 
     def _improve(self, region: list[Node]) -> None:
+        """A node is looked at again when a neighbour has changed sides."""
+        numbers = {id(node) for node in region}
+        waiting = set(numbers)
         for _ in range(_SWEEPS):
-            changed = False
             for node in region:
-                touched = {id(value): value for value in (*_images(node.inputs), *_images(node.outputs))}
-                before = self._cost(node) + sum(map(self._copies, touched.values()))
-                self._last ^= {id(node)}
-                if self._cost(node) + sum(map(self._copies, touched.values())) < before:
-                    changed = True
+                if id(node) not in waiting:
+                    continue
+                waiting.discard(id(node))
+                before = self._around(node)
+                self._change(node)
+                if self._around(node) < before:
+                    for image in self._touched[id(node)]:
+                        waiting.update(map(id, (image.maker, *image.readers)))
+                    waiting &= numbers - {id(node)}
                 else:
-                    self._last ^= {id(node)}
-            if not changed:
+                    self._change(node)
+            if not waiting:
                 return
 
+    def _around(self, node: Node) -> float:
+        """What a node costs, and the copies of what it reads and makes."""
+        return self._cost(node) + sum(map(self._copies, self._touched[id(node)]))
+
     def _total(self, region: list[Node]) -> float:
-        values = {id(v): v for node in region for v in (*_images(node.inputs), *_images(node.outputs))}
-        return sum(map(self._cost, region)) + sum(map(self._copies, values.values()))
+        images = dict.fromkeys(image for node in region for image in self._touched[id(node)])
+        return sum(map(self._cost, region)) + sum(map(self._copies, images))
 
     def _cost(self, node: Node) -> float:
         return self._costs[id(node)][id(node) in self._last]
 
-    def _copies(self, value: Value) -> float:
+    def _copies(self, image: _Image) -> float:
         """What a value costs that is wanted in another layout than it is made in."""
-        number = id(value)
-        maker = self._makers.get(number)
-        last = maker is not None and self._makes_last(maker)
-        if not (last and number in self._outputs) and all(
-            self._reads_last(node) == last for node in self._readers.get(number, ())
-        ):
-            return 0.0
-        if number not in self._sizes:
-            self._sizes[number] = bytes_of(value) * _OTHER_LAYOUT
-        return self._sizes[number]
+        last = image.maker is not None and self._makes_last(image.maker)
+        others = len(image.readers) - image.reads_last + image.is_output if last else image.reads_last
+        return image.copy if others else 0.0
 
 
-def _images(values: list[Value | None]) -> Iterator[Value]:
-    """Those that lie in memory differently in the two layouts."""
-    for value in values:
-        if value is not None and not value.is_constant and has_room(value) and not is_same_in_both(value):
-            yield value
-
-
-def _costs(node: Node) -> tuple[float, float] | None:
+def _costs(node: Node, problems: Problems) -> tuple[float, float] | None:
     """Predicted cycles in NCHW and in NHWC, of what differs; None where a node does not do both."""
     found = _COSTS.get(node.operation)
     out = node.outputs[0]
@@ -155,18 +184,18 @@ def _costs(node: Node) -> tuple[float, float] | None:
         return None
     if out.dtype not in DTYPES or len(known_shape(out) or ()) != 4:
         return None
-    return found(node, out)
+    return found(node, out, problems)
 
 
-def _convolution(node: Node, out: Value) -> tuple[float, float] | None:
-    problems = problem_of(node, "NCHW"), problem_of(node, "NHWC")
-    if problems[0] is None or problems[1] is None or is_same_in_both(out):
+def _convolution(node: Node, out: Value, problems: Problems) -> tuple[float, float] | None:
+    in_planes, in_pixels = problems.of(node, "NCHW"), problems.of(node, "NHWC")
+    if in_planes is None or in_pixels is None or is_same_in_both(out):
         return None
-    planes, pixels = (BACKEND.work(problem) for problem in problems if problem is not None)
+    planes, pixels = BACKEND.work(in_planes), BACKEND.work(in_pixels)
     transposed = prod(known_shape(out) or (0,)) * _TRANSPOSED_RESULT
     streamed = _STREAMED if planes.algorithm == "direct_pixels" else 1.0
     return planes.cycles * streamed + (
-        transposed if _is_transposed(problems[0], planes.algorithm) else 0
+        transposed if _is_transposed(in_planes, planes.algorithm) else 0
     ), pixels.cycles
 
 
@@ -176,15 +205,15 @@ def _is_transposed(problem: ConvProblem, algorithm: str) -> bool:
     return along_channels and problem.groups == 1
 
 
-def _either(node: Node, out: Value) -> tuple[float, float] | None:
+def _either(node: Node, out: Value, problems: Problems) -> tuple[float, float] | None:
     return 0.0, 0.0
 
 
-def _shuffled(node: Node, out: Value) -> tuple[float, float] | None:
+def _shuffled(node: Node, out: Value, problems: Problems) -> tuple[float, float] | None:
     return bytes_of(out) * _ROWS, bytes_of(out) * _ELEMENTS
 
 
-def _joined(node: Node, out: Value) -> tuple[float, float] | None:
+def _joined(node: Node, out: Value, problems: Problems) -> tuple[float, float] | None:
     """Parts of one image's planes are made where they lie."""
     axis = node.attributes["axis"]
     if axis not in (1, -3) or is_same_in_both(out) or any(value is None for value in node.inputs):
@@ -193,7 +222,7 @@ def _joined(node: Node, out: Value) -> tuple[float, float] | None:
     return (0.0 if (known_shape(out) or (0,))[0] == 1 else cycles), cycles
 
 
-def _elementwise(node: Node, out: Value) -> tuple[float, float] | None:
+def _elementwise(node: Node, out: Value, problems: Problems) -> tuple[float, float] | None:
     """Where what is not a constant has the result's shape, or lies alike in both layouts."""
     for value in node.inputs:
         if (
@@ -206,14 +235,14 @@ def _elementwise(node: Node, out: Value) -> tuple[float, float] | None:
     return 0.0, 0.0
 
 
-def _transposed(node: Node, out: Value) -> tuple[float, float] | None:
+def _transposed(node: Node, out: Value, problems: Problems) -> tuple[float, float] | None:
     """No step at all where one side has its channels last."""
     if transposes_to(node) is None or node.inputs[0] is None or node.inputs[0].is_constant:
         return None
     return bytes_of(out) * _OTHER_LAYOUT, 0.0
 
 
-Costs = Callable[[Node, Value], tuple[float, float] | None]
+Costs = Callable[[Node, Value, Problems], tuple[float, float] | None]
 _COSTS: dict[str, Costs] = {
     "Add": _elementwise,
     "AveragePool": _either,

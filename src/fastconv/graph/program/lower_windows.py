@@ -11,8 +11,8 @@ from fastconv.graph.graph import Node
 from fastconv.graph.operations.conv import row
 from fastconv.graph.operations.windows import Windows
 from fastconv.graph.program.lowering import Builder, attributes_of, dtype_of, given, lowers, sizes_of
-from fastconv.graph.program.problems import activation, image, problem_of
-from fastconv.problem.convolution import ConvProblem
+from fastconv.graph.program.problems import activation, image
+from fastconv.problem.convolution import ConvProblem, with_algorithm
 from fastconv.problem.layout import batch_shape
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem, Reducer, adaptive, sliding, some_jump
@@ -48,9 +48,11 @@ def convolution(b: Builder, node: Node) -> bool:
     if residual is not None and (residual.dtype, residual.shape) != (out.dtype, out.shape):
         return False
     layout = b.layout(out)
-    problem = problem_of(node, layout, b.forms.get(id(node)))
+    problem, form = b.problems.of(node, layout), b.forms.get(id(node))
     if problem is None:
         return False
+    if form is not None:
+        problem = with_algorithm(problem, form)
     reads = [b.place(x, layout), -1 if residual is None else b.place(residual, layout)]
     added = None if bias is None else bias.constant
     add_convolution(b, problem, activation(node), weight.constant, added, reads, b.place(out, layout))

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 import fastconv.backends.cython._engine as _engine
-from fastconv.backends.cython import BACKEND
+from fastconv.backends.cython import BACKEND, recycled
 from fastconv.backends.protocol import Work
 from fastconv.execution.memory import check_memory
 from fastconv.graph.error import errors_of
@@ -27,6 +27,9 @@ from fastconv.graph.program.reach import reach, whole
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import batch_shape, channels_last, other_layout
 from fastconv.typing import Array, Layout
+
+if TYPE_CHECKING:
+    from fastconv.graph.program.problems import Problems
 
 # Those of a network, prepared, and arrays made of its constants, by what they are made of, each with its source.
 Weights = dict[Any, tuple[Array, Array]]
@@ -64,14 +67,35 @@ class Step:
     problem: ConvProblem | None = None
 
 
+class Blocks:
+    """Memory of packed weights, which lie side by side: a large block has huge pages, and to get as many small ones
+    from the system takes as long as to pack what they hold. Each block is larger than the one before, so that little
+    is left over."""
+
+    _FIRST, _LARGEST, _HUGE_PAGE, _LINE = 1 << 18, 8 << 20, 2 << 20, 64
+
+    def __init__(self) -> None:
+        self._rest, self._next = recycled(0), self._FIRST
+
+    def take(self, size: int) -> Array:
+        """So many bytes, from a cache line's start on."""
+        if size > len(self._rest):
+            block, self._next = self._next, min(2 * self._next, self._LARGEST)
+            if size >= min(block, self._HUGE_PAGE):
+                return recycled(size)
+            self._rest = recycled(block)
+        taken, self._rest = self._rest[:size], self._rest[-(-size // self._LINE) * self._LINE :]
+        return taken
+
+
 # Their results may be some channels of larger images of NHWC.
 _WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
 
 
 class Builder:
     """The steps so far, and the places of values. Those in `last` are made with their channels last; `readers` says how
-    often each is read, by the network's caller, too; `forms` which convolutions have an algorithm of their own; `tuned`
-    is what measuring said of problems."""
+    often each is read, by the network's caller, too; `problems` what convolutions do; `forms` which of them have an
+    algorithm of their own; `tuned` is what measuring said of problems."""
 
     def __init__(
         self,
@@ -79,14 +103,18 @@ class Builder:
         weights: Weights,
         last: set[int],
         readers: Mapping[int, int],
+        problems: Problems,
         forms: Mapping[int, str],
         tuned: Tuned,
     ) -> None:
-        self.places, self._readers, self.forms, self._tuned = places, readers, forms, tuned
+        self.places, self._readers, self.problems = places, readers, problems
+        self.forms, self._tuned = forms, tuned
         self.weights, self._last = weights, last
         self._twins: dict[int, int] = {}
+        self._blocks = Blocks()
         self.network = _engine.Network()
         self.steps: list[Step] = []
+        self._makers: dict[int, int] = {}  # by places, the first step that writes there
         self.constants: dict[int, Array] = {}
         self._node: Node | None = None
 
@@ -121,7 +149,7 @@ class Builder:
         if key not in self.weights:
             packed = aligned(weight)
             if BACKEND.prepares(problem):
-                packed = BACKEND.prepare(problem, packed, planar=True)[1]
+                packed = BACKEND.prepare(problem, packed, planar=True, allocate=self._blocks.take)[1]
                 forget_pages(weight)
             # The array stays, so that no other gets its number.
             self.weights[key] = packed, weight
@@ -197,7 +225,7 @@ class Builder:
         """Let a convolution make its NHWC images where they are some channels of larger ones, so many bytes from the
         start; False where it cannot, or somebody else reads them."""
         number = self.places.of(value)
-        place = next((k for k, step in enumerate(self.steps) if step.out == number), None)
+        place = self._makers.get(number)
         if place is None or self._readers.get(id(value)) != 1:
             return False
         step = self.steps[place]
@@ -239,6 +267,7 @@ class Builder:
         getattr(self.network, kind)(*what, *operands, out)
         read = tuple(place for place in reads if place >= 0)
         assert self._node is not None
+        self._makers.setdefault(out, len(self.steps))
         work = work or Work(algorithm or kind, flops, 0)
         self.steps.append(
             Step(
@@ -302,7 +331,7 @@ def lowers(*names: str) -> Callable[[F], F]:
 def sizes_of(value: Value) -> tuple[int, ...]:
     """A shape that is known in full."""
     assert value.shape is not None
-    return tuple(size for size in value.shape if isinstance(size, int))
+    return cast("tuple[int, ...]", value.shape)
 
 
 def given(node: Node, place: int) -> Value | None:

@@ -11,7 +11,7 @@ from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of, row
 from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
 from fastconv.graph.operations.windows import Windows
-from fastconv.graph.program.lowering import attributes_of, dtype_of, given, sizes_of
+from fastconv.graph.program.lowering import dtype_of, given, sizes_of
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.layout import Shape, batch_shape, weight_shape
 from fastconv.problem.options import Activation
@@ -31,14 +31,22 @@ def activation(node: Node) -> Activation | None:
     return ConvOptions.read(node.operation, 1, 0, 1, 1, activation=activation_of(node.attributes)).activation
 
 
-def problem_of(node: Node, layout: Layout, algorithm: str | None = None) -> ConvProblem | None:
-    """What a node of a convolution does, on images of that layout, and by that algorithm where one is given; None where
-    the kernels cannot."""
-    with errors_of(node):
-        return _problem_of(node, layout, algorithm)
+class Problems:
+    """What the convolutions of a graph do, each worked out once for all who ask while it is compiled."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Node, Layout], ConvProblem | None] = {}
+
+    def of(self, node: Node, layout: Layout) -> ConvProblem | None:
+        """On images of that layout; None where the kernels cannot."""
+        key = node, layout
+        if key not in self._known:
+            with errors_of(node):
+                self._known[key] = _problem_of(node, layout)
+        return self._known[key]
 
 
-def _problem_of(node: Node, layout: Layout, algorithm: str | None) -> ConvProblem | None:
+def _problem_of(node: Node, layout: Layout) -> ConvProblem | None:
     x, weight = node.inputs[0], node.inputs[1]
     assert x is not None
     assert weight is not None
@@ -54,8 +62,6 @@ def _problem_of(node: Node, layout: Layout, algorithm: str | None) -> ConvProble
     sizes, kernel = _sizes(x), _kernel(weight)
     shape = batch_shape(layout, *sizes[:2], sizes[2:])
     problem = options.problem(shape, weight_shape(layout, *kernel[:2], kernel[2:]), x.dtype, get_precision())
-    if algorithm is not None:
-        problem = replace(problem, algorithm=algorithm)
     return of_a_step(problem)
 
 
@@ -81,7 +87,7 @@ def _plain(node: Node, x: Value, weight: Value, layout: Layout) -> ConvOptions |
         return None
     windows: Any = row(Windows.of(sizes_of(weight)[2:], node.attributes))
     padding = windows.padding(image(sizes_of(x))[2:])
-    sides = windows.strides, padding, windows.dilations, attributes_of(node)["group"]
+    sides = windows.strides, padding, windows.dilations, node.attributes.get("group", 1)
     return ConvOptions.read(node.operation, *sides, layout=layout)
 
 
@@ -93,7 +99,7 @@ def _transposed(node: Node, x: Value, weight: Value, layout: Layout) -> ConvOpti
     if any(beyond):
         return None
     strides, pads, extra, groups, dilations = transposed_options(
-        windows, padding, more, attributes_of(node)["group"]
+        windows, padding, more, node.attributes.get("group", 1)
     )
     sides = strides, pads, dilations, groups
     return ConvOptions.read(node.operation, *sides, output_padding=extra, layout=layout)

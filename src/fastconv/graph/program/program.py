@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, SupportsIndex
 
 from fastconv.arguments import flag, integer
@@ -53,8 +53,10 @@ class Program(Network):
         stop_after: str | None = None,
         tune: bool = False,
         weights: dict[Any, Any] | None = None,
+        general: Callable[[], Graph] | None = None,
     ) -> None:
-        """`weights` are those that the programs of one network share, prepared."""
+        """`weights` are those that the programs of one network share, prepared; `general` makes the graph optimised for
+        any shapes, where that is another than the one given."""
         tune = flag("compile", "tune", tune)
         self._made_of = graph, dict(input_shapes), backend, optimize, stop_after, tune
         self._backend: BackendName = backend
@@ -71,11 +73,12 @@ class Program(Network):
             with importing:  # not at the top: the extension may not have been built
                 from fastconv.graph.program.compiled import CompiledRun
 
-            together = images_together(graph, self.graph) if last is None else None
+            general = general or (lambda: graph)
+            together = images_together(self.graph, graph, general) if last is None else None
             if together is not None:
                 self._parts = next(iter(shapes.values()))[0] // together
                 shapes = {name: (together, *shape[1:]) for name, shape in shapes.items()}
-                self.graph, self.applied = optimise(graph, input_shapes=shapes)
+                self.graph, self.applied = optimise(general(), input_shapes=shapes)
             if tune:
                 with importing:
                     from fastconv.graph.program.tuned import Choices

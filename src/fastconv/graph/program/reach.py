@@ -35,10 +35,15 @@ def whole(item: int, *sizes: int) -> Span:
 
 def walked(item: int, sizes: Sequence[int], strides: Sequence[int]) -> Span:
     """What is walked in steps of `strides` elements."""
-    if not prod(sizes):
-        return 0, 0
-    steps = [(size - 1) * stride for size, stride in zip(sizes, strides, strict=True)]
-    return item * sum(min(step, 0) for step in steps), item * (1 + sum(max(step, 0) for step in steps))
+    first, last = 0, 0
+    for size, stride in zip(sizes, strides, strict=True):
+        if not size:
+            return 0, 0
+        if stride < 0:
+            first += (size - 1) * stride
+        else:
+            last += (size - 1) * stride
+    return item * first, item * (1 + last)
 
 
 def _copy(item: int, sizes: Any, source: Any, target: Any) -> list[Span]:
