@@ -118,7 +118,7 @@ static double steps_cycles(const operands *o, double vectors, double pixels, dou
            weights = vectors * VECTOR_BYTES;
     double loads =
         block > (double)fc_l2_bytes() / 2 ? weights / fc_this_processor->l3 * 1.43 : weights / fc_this_processor->l2;
-    return steps * fmax(pixels * vectors * PRODUCT_CYCLES * fc_these_costs->channels, fmax(4, loads)) + STEPPING(109);
+    return steps * fmax(pixels * vectors * PRODUCT_CYCLES * fc_these_costs->channels, fmax(4, loads)) + STEPPING(120);
 }
 
 static double cost(const fc_conv *p) {
@@ -132,12 +132,10 @@ static double cost(const fc_conv *p) {
     double in_span = c.tiles / fmax(c.spans, 1), together = in_span / ceil(in_span / (double)tiles_together(&o));
     double store = store_cycles(&o, together * c.pixels, rest == 0) * (double)o.phase_rows * (double)o.phase_columns;
     double cycles = c.tiles * tile + c.tiles / fmax(together, 1) * store + c.packing + c.strips * STEPPING(450);
-    cycles = cycles * c.uneven / 2 + fc_stream_cycles(family_traffic(&channels, &o, &g), (double)weight_bytes(p)) +
-             image_cycles(&o, 1, 1);
-    if (p->once)
-        cycles +=
-            (double)weight_bytes(p) * PACKING(0.2) * uneven((double)(o.groups * blocks(&o).count)) + STEPPING(480);
-    return cycles + STEPPING(4900) * fc_these_costs->start;
+    cycles = cycles * c.uneven / 2 + fc_stream_cycles(family_traffic(&channels, &o, &g), (double)weight_bytes(p));
+    cycles = with_images(&o, cycles);
+    if (p->once) cycles += once_cycles(&channels, &o, &c, (double)weight_bytes(p), 0.16);
+    return cycles + STEPPING(5200) * fc_these_costs->start;
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&channels, p, threads); }

@@ -285,16 +285,18 @@ static double cost(const fc_conv *p) {
     int apart = spans_rows(&o, &g) || reads_in_place(&g, &o);
     double sheets = apart ? (double)tap_places(&g.x) : (double)min64(g.x.step, g.x.taps);
     int stay = width * sheets * (double)o.channels * sizeof(real) <= L1_BYTES; /* do a tile's pixels? */
-    double loads = fmax(vectors * (stay ? MOVING(2.6) : MOVING(3.8)) + filters * STEPPING(1.25), 4);
+    double loads = fmax(vectors * (stay ? MOVING(2.8) : MOVING(3.8)) + filters * STEPPING(1.2), 4);
     double step = fmax(vectors * filters * PRODUCT_CYCLES * fc_these_costs->pixels, loads);
     double taps = (double)o.elements * family_share(&pixels, &o, &g);
     double results = MOVING(o.phase_columns > 2 ? 60 : o.phase_columns == 2 ? 15 : 4.8); /* a vector of them */
     double store = vectors * filters * results * (double)o.phase_rows * (double)o.phase_columns;
-    double tile = taps * ((double)o.channels * step + STEPPING(1.6)) + STEPPING(120) + store;
-    double cycles = (c.tiles * count * tile + c.packing + c.strips * STEPPING(490)) * c.uneven / 2;
-    cycles += fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p)) + image_cycles(&o, 1, 1);
-    if (p->once) cycles += (double)weight_bytes(p) * PACKING(0.35) * uneven((double)o.groups * count) + STEPPING(480);
-    return cycles + STEPPING(7800) * fc_these_costs->start;
+    double tile = taps * ((double)o.channels * step + STEPPING(1.6)) + STEPPING(135) + store;
+    double partly = (c.tiles - c.whole) * (double)o.filters * (STEPPING(7) + vectors * MOVING(5));
+    double cycles = (c.tiles * count * tile + partly + c.packing + c.strips * STEPPING(430)) * c.uneven / 2;
+    cycles += fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p));
+    cycles = with_images(&o, cycles);
+    if (p->once) cycles += once_cycles(&pixels, &o, &c, (double)weight_bytes(p), 0.3);
+    return cycles + STEPPING(6500) * fc_these_costs->start;
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&pixels, p, threads); }

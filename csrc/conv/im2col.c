@@ -263,7 +263,7 @@ static double copy_cycles(const fc_conv *p, const operands *o, const grid *g, co
     if (o->nhwc) {
         double runs = taps / (joins_taps(o, g->x.tap_step) ? (double)p->kernel_w : 1);
         double vectors = ceil(taps / runs * (double)o->channels / VL);
-        return outputs * runs * (STEPPING(8.7) + vectors * MOVING(3.6)) + pieces * STEPPING(34 + runs * 13.5);
+        return outputs * runs * (STEPPING(8) + vectors * MOVING(4.2)) + pieces * STEPPING(34 + runs * 13.5);
     }
     double row = g->x.step > 1 ? MOVING(21) + MOVING(0.25) * width
                  : width > VL  ? MOVING(14) + MOVING(1.6) * ceil(width / VL)
@@ -295,7 +295,9 @@ static double cost(const fc_conv *p) {
     cycles = (cycles + tasks * STEPPING(90)) * uneven(tasks) / 2;
     if (weights / (double)o.groups / grids > (double)fc_l2_bytes() / 2)
         cycles += fc_stream_cycles(weights * ceil((double)c.panels * (double)c.parts / 2) / (double)c.parts, weights);
-    if (p->once) cycles += weights * PACKING(0.2) * uneven((double)(o.groups * c.blocks)) + STEPPING(480);
+    if (p->once)
+        cycles += weights * PACKING(0.2) * uneven((double)(o.groups * c.blocks)) + STEPPING(660) +
+                  fc_stream_cycles(weights, weights);
     return cycles + image_cycles(&o, 1, 1) + STEPPING(440);
 }
 

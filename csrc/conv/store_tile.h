@@ -53,8 +53,8 @@ static inline void store_tile(const operands *o, const fc_epilogue *e, real *to,
 static inline double store_cycles(const operands *o, double pixels, int straight) {
     double vectors = (double)ceil_div(o->filters, VL);
     if (o->out_channel > 1) {
-        double row = MOVING(10.6) * (is_crowded(o->out_channel) ? fc_these_costs->crowded : 1);
-        return ceil(pixels / VL) * (vectors * VL * PRODUCT_CYCLES * 3.2 + (double)o->filters * row);
+        double row = MOVING(11) * (is_crowded(o->out_channel) ? fc_these_costs->crowded : 1);
+        return ceil(pixels / VL) * (vectors * VL * PRODUCT_CYCLES * 2.7 + (double)o->filters * row);
     }
     int again = o->groups > 1 && o->filters < NR && beyond_l2(o->out_image);
     return vectors * pixels * MOVING(again ? 16 : straight ? 4.4 : 8.6);

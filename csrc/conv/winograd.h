@@ -302,14 +302,14 @@ static double moving_cycles(const tiling *w, const operands *o, const split *s) 
     double in_row = (double)w->row_tiles / fmax((double)parts, (double)w->row_tiles / (double)together + cuts);
     stretch_span(w, 0, w->row_tiles / parts, &first, &span);
     double beyond_l1 = w->y.most_points * round_up(span, VL) * VL * (int64_t)sizeof(real) > L1_BYTES ? 1 : 0;
-    double staged = o->nhwc ? STEPPING(5) + (double)span * MOVING(5.1 + beyond_l1)
-                            : STEPPING(12) + (double)round_up(span, VL) * MOVING(4.7 + beyond_l1);
+    double staged = o->nhwc ? STEPPING(5) + (double)span * MOVING(5.3 + beyond_l1)
+                            : STEPPING(18) + (double)round_up(span, VL) * MOVING(4.7 + beyond_l1);
     if (!o->nhwc) {
         stored = (double)round_up(outputs, VL) / (double)outputs * MOVING(15.6);
         if (w->x.subimages * w->x.out_step > 1) stored += VL;
     }
     double rows =
-        vectors * ((double)(w->y.segments * w->y.most_points) * staged + STEPPING(18)) + blocks * STEPPING(42);
+        vectors * ((double)(w->y.segments * w->y.most_points) * staged + STEPPING(15)) + blocks * STEPPING(46);
     return rows / in_row + blocks * M * M * stored;
 }
 
@@ -317,9 +317,9 @@ static double moving_cycles(const tiling *w, const operands *o, const split *s) 
  * before, or for weights from L2; and where each point's tiles begin and end. */
 static double waiting_cycles(const tiling *w, const operands *o, int64_t together) {
     double rows = (double)together / (double)ceil_div(together, MR), products = rows * NV * PRODUCT_CYCLES * 0.72;
-    double step = fmax(4.2, NV * VECTOR_BYTES / fc_this_processor->l2 * 1.64);
+    double step = fmax(4.2, NV * VECTOR_BYTES / fc_this_processor->l2 * 1.7);
     double waiting = (double)w->reduction * fmax(0, step - products);
-    return w->points * filter_blocks(o) * (waiting + STEPPING(32)) / rows;
+    return w->points * filter_blocks(o) * (waiting + STEPPING(29)) / rows;
 }
 
 /* What it takes to transform weights, to so many bytes; they are written and read again unless they are used at once.
@@ -329,29 +329,31 @@ static double once_cycles(const fc_conv *p, const tiling *w, const operands *o, 
     if (p->transposed) return weights * fc_these_costs->transform * PACKING(0.45);
     int64_t filters = round_up(o->filters, VL), blocks = o->groups * ceil_div(o->filters, NR);
     double taken_apart = (double)(filters * o->channels * o->elements * o->groups) * sizeof(real);
-    double cycles = uneven((double)blocks) * PACKING(0.163 * taken_apart + 0.035 * weights) + STEPPING(310);
+    double cycles = uneven((double)blocks) * PACKING(0.156 * taken_apart + 0.032 * weights) + STEPPING(310);
     if (w->tiles) {
         split s = split_of(w, o, 1, 2);
         if (s.once || s.own) return cycles;
     }
-    return (cycles + 2.36 * fc_stream_cycles(weights, weights)) * fc_these_costs->transform * 1.43;
+    return (cycles + 2.2 * fc_stream_cycles(weights, weights)) * fc_these_costs->transform * 1.43;
 }
 
 /* Of a grid: threads share blocks of tiles, or of filters. */
 static double grid_cycles(const tiling *w, const operands *o, const split *s, double weights) {
-    double blocks = (double)ceil_div(w->tiles, s->tiles), groups = (double)o->groups;
+    double blocks = (double)ceil_div(w->tiles, s->tiles), groups = (double)o->groups, exchanged = 0;
     double in_products = uneven(blocks), in_rest = in_products, steps = blocks / 2, rounds = 0;
     if (s->shared) {
         in_products = ceil((double)ceil_div(o->filters, NR) / 2) / (filter_blocks(o) / 2), in_rest = 1;
         steps = rounds = blocks;
+        exchanged = (double)(w->tiles * w->points * w->row_step) * sizeof(real) * groups / fc_this_processor->l3;
     }
     double tiles = (double)w->tiles * groups / 2, stream = fc_stream_cycles(s->traffic * groups, weights);
     double products = product_cycles(w, o) + waiting_cycles(w, o, s->tiles);
     double rest = (tile_cycles(w, o) - product_cycles(w, o) + moving_cycles(w, o, s)) * tiles * in_rest;
-    double start = STEPPING(6300) * fc_these_costs->start + rounds * STEPPING(1800) + steps * STEPPING(210);
+    double start = STEPPING(5900) * fc_these_costs->start + rounds * STEPPING(1450) + steps * STEPPING(210);
     products *= tiles * in_products;
     /* Weights are fetched ahead: products hide most of that, or it most of them. */
-    return rest + fmax(products, stream) + 0.23 * fmin(products, stream) + groups * start + STEPPING(750);
+    return rest + fmax(products, stream) + 0.18 * fmin(products, stream) + groups * start + 2.2 * exchanged +
+           STEPPING(600);
 }
 
 static double cost(const fc_conv *p) {
