@@ -19,7 +19,8 @@
 
 enum { GENERIC, ZEN_2, ZEN_4, ZEN_5, ZEN_5_NARROW, HASWELL, SKYLAKE_X, ICE_LAKE, ICE_LAKE_CLIENT, SAPPHIRE_RAPIDS };
 
-/* As on Zen 5, where they were measured. */
+/* As on Zen 5, where they were measured; of Winograd's products, what leaves its costs there in proportion to others.
+ */
 #define USUAL {1.2, 1, 1.15, 1.4, 2.5, 1, 1}
 
 /* Without fused multiply-adds, a product of 16 bytes is a multiplication and an addition. */

@@ -323,12 +323,12 @@ static double waiting_cycles(const tiling *w, const operands *o, int64_t togethe
 }
 
 /* What it takes to transform weights, to so many bytes; they are written and read again unless they are used at once.
- */
-static double once_cycles(const fc_conv *p, const tiling *w, const operands *o, double weights) {
-    /* Every phase reads all the kernel's elements. */
-    if (p->transposed) return weights * fc_these_costs->transform * PACKING(0.45);
+ * Every grid reads all the kernel's elements. */
+static double once_cycles(const tiling *w, const operands *o, double weights) {
     int64_t filters = round_up(o->filters, VL), blocks = o->groups * ceil_div(o->filters, NR);
-    double taken_apart = (double)(filters * o->channels * o->elements * o->groups) * sizeof(real);
+    /* What lies together in the user's array is read in whole vectors: a filter's channels, or one's elements alone. */
+    int64_t elements = o->w_nhwc || o->w_channel == o->elements ? o->elements : round_up(o->elements, VL);
+    double taken_apart = (double)(filters * o->channels * elements * o->groups) * sizeof(real);
     double cycles = uneven((double)blocks) * PACKING(0.156 * taken_apart + 0.032 * weights) + STEPPING(310);
     if (w->tiles) {
         split s = split_of(w, o, 1, 2);
@@ -368,7 +368,7 @@ static double cost(const fc_conv *p) {
             cycles += grid_cycles(&w, &o, &s, weights);
         }
         if (index == 0) cycles += image_cycles(&o, 1, 1);
-        if (p->once) cycles += once_cycles(p, &w, &o, weights);
+        if (p->once) cycles += once_cycles(&w, &o, weights);
     }
     return cycles;
 }
