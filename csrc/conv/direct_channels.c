@@ -121,6 +121,9 @@ static double steps_cycles(const operands *o, double vectors, double pixels, dou
     return steps * fmax(pixels * vectors * PRODUCT_CYCLES * fc_these_costs->channels, fmax(4, loads)) + STEPPING(120);
 }
 
+/* What the caller does before there is work to share. */
+static double start_cycles(void) { return STEPPING(5200) * fc_these_costs->start; }
+
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
@@ -135,7 +138,7 @@ static double cost(const fc_conv *p) {
     cycles = cycles * c.uneven / 2 + fc_stream_cycles(family_traffic(&channels, &o, &g), (double)weight_bytes(p));
     cycles = with_images(&o, cycles);
     if (p->once) cycles += once_cycles(&channels, &o, &c, (double)weight_bytes(p), 0.16);
-    return cycles + STEPPING(5200) * fc_these_costs->start;
+    return cycles + start_cycles();
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&channels, p, threads); }
@@ -145,12 +148,12 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 }
 
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    return family_run(&channels, p, x, packed, e, out, all_cycles(p, cost), threads);
+    return family_run(&channels, p, x, packed, e, out, all_cycles(p, cost) - 2 * start_cycles(), threads);
 }
 
 static int run_once(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
                     int threads) {
-    return family_run_once(&channels, p, x, weight, packed, e, out, all_cycles(p, cost), threads);
+    return family_run_once(&channels, p, x, weight, packed, e, out, all_cycles(p, cost) - 2 * start_cycles(), threads);
 }
 
 const fc_conv_kernel FC_NAME(direct_channels) = {

@@ -276,6 +276,9 @@ static int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
 
 static size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p); }
 
+/* What the caller does before there is work to share. */
+static double start_cycles(void) { return STEPPING(6500) * fc_these_costs->start; }
+
 static double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
@@ -296,7 +299,7 @@ static double cost(const fc_conv *p) {
     cycles += fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p));
     cycles = with_images(&o, cycles);
     if (p->once) cycles += once_cycles(&pixels, &o, &c, (double)weight_bytes(p), 0.3);
-    return cycles + STEPPING(6500) * fc_these_costs->start;
+    return cycles + start_cycles();
 }
 
 static size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&pixels, p, threads); }
@@ -306,12 +309,12 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 }
 
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    return family_run(&pixels, p, x, packed, e, out, all_cycles(p, cost), threads);
+    return family_run(&pixels, p, x, packed, e, out, all_cycles(p, cost) - 2 * start_cycles(), threads);
 }
 
 static int run_once(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
                     int threads) {
-    return family_run_once(&pixels, p, x, weight, packed, e, out, all_cycles(p, cost), threads);
+    return family_run_once(&pixels, p, x, weight, packed, e, out, all_cycles(p, cost) - 2 * start_cycles(), threads);
 }
 
 const fc_conv_kernel FC_NAME(direct_pixels) = {
