@@ -15,6 +15,7 @@ from fastconv import arguments
 from fastconv.execution.memory import empty
 from fastconv.filtering import sliding
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, regions
+from fastconv.filtering.folding import shortened
 from fastconv.typing import Array
 
 NanPolicy = Literal["propagate", "omit", "interpolate"]
@@ -43,7 +44,8 @@ def missing_beyond(reaches: Sequence[Reach], cval: complex, nan_policy: NanPolic
 
 def boxes_with(missing: Missing, reaches: Sequence[Reach], combine: np.ufunc, beyond: bool) -> Missing:
     """Of which pixels does the box hold a missing one, or nothing else?"""
-    for axis, each in enumerate(reaches):
+    for axis, whole in enumerate(reaches):
+        each = shortened(missing.shape[axis], whole)
         if not each.extent:
             continue
         along = [Reach()] * missing.ndim

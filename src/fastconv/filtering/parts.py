@@ -51,6 +51,9 @@ def part(x: Array, reaches: Sequence[Reach], region: tuple[slice, ...]) -> Part:
     inner = []
     for axis, (size, each, along) in enumerate(zip(x.shape, reaches, region, strict=True)):
         extent = each.extent  # on both sides: borders mirror pixels from the other side of a window
+        if along.stop - along.start == size:
+            inner.append(along)
+            continue
         start, stop = along.start - extent, along.stop + extent
         if each.mode == "circular" and extent and (start < 0 or stop > size):
             x = np.take(x, np.arange(start, stop) % size, axis)
