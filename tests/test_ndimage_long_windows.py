@@ -1,5 +1,7 @@
 """Windows that are longer than the array: what they give, and that no kernel gets them as they are."""
 
+import re
+import sys
 import tracemalloc
 
 import numpy as np
@@ -8,6 +10,7 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from checks import run_python
 from fastconv import ndimage
 from fastconv.filtering import blocks, folding
 from fastconv.filtering.arguments import BORDERS
@@ -238,3 +241,38 @@ def test_windows_within_the_array_stay_as_they_are():
         assert folding.shortened(10, reach) == reach
         assert folding.counted(10, reach) == (reach, [])
         assert folding.folded((10,), np.ones(10), [reach]) is None
+
+
+def test_a_gaussian_that_memory_does_not_hold_is_refused(monkeypatch):
+    monkeypatch.setattr("fastconv.execution.memory.total_memory", lambda: 10 << 30)
+    for name in ("gaussian_filter", "gaussian_filter1d", "gaussian_laplace"):
+        with pytest.raises(MemoryError, match=rf"^{name}: the kernel of sigma 1e\+09.* needs 238\.4 GiB"):
+            getattr(ndimage, name)(np.ones(5), 1e9)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where the system can limit memory")
+def test_memory_that_a_kernel_does_not_get():
+    """The error names the filter and the size."""
+    pytest.importorskip("fastconv.backends.cython._engine")
+    said = run_python(
+        """
+import numpy as np
+from checks import limit_memory
+from fastconv import ndimage
+x = np.zeros((4000, 4000), np.uint8)
+out = np.empty_like(x)
+ndimage.maximum_filter(x[:50, :50], 5)
+limit_memory(20)
+for name in ("maximum_filter", "uniform_filter"):
+    try:
+        getattr(ndimage, name)(x, 3999, output=out)
+    except MemoryError as error:
+        print(error)
+""",
+        FASTCONV_NUM_THREADS="1",
+    )
+    for name, line in zip(("maximum_filter", "uniform_filter"), said.splitlines(), strict=True):
+        wanted = (
+            rf"{name}: not enough memory for the work: Unable to allocate \d+\.\d MiB of scratch memory .*"
+        )
+        assert re.fullmatch(wanted, line)
