@@ -195,6 +195,8 @@ def _flat(
     backend: BackendName | None,
 ) -> None:
     """Extrema over a footprint."""
+    if not x.size:
+        return  # of any dtype, as in SciPy
     _check_types(x, out)
     dtype = x.dtype.newbyteorder("=")
     held = cast(np.array(cval, np.float64), dtype)[()]
@@ -224,6 +226,8 @@ def _raised(
     As in SciPy, heights and sums have the dtype of `x`, so that those of integers are cut off and wrap, all but that of
     the window's first pixel.
     """
+    if not x.size:
+        return
     _check_types(x, out)
     dtype = x.dtype.newbyteorder("=")
     if dtype == np.bool_:

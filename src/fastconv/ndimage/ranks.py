@@ -281,6 +281,14 @@ class _Ranks:
         return self.count if self.times is None else self.times.size
 
     def into(self, x: Array, out: Array, cval: float) -> None:
+        if not x.size:
+            return  # of any dtype, as in SciPy
+        if x.ndim == 1 and x.dtype.newbyteorder("=") == np.float16:  # which SciPy takes of one axis alone
+            wide = empty("ndimage", x.shape, np.dtype(np.float32))
+            self.into(x.astype(np.float32), wide, cval)
+            with np.errstate(over="ignore"):
+                out[...] = cast(wide, out.dtype)
+            return
         read.check_type(x.dtype)
         read.check_type(out.dtype)
         target = empty("ndimage", out.shape, out.dtype) if np.may_share_memory(x, out) else out

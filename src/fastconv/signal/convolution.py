@@ -68,6 +68,17 @@ def convolve(
     >>> signal.convolve([1, 2, 3], [0, 1, 2])
     array([0, 1, 4, 7, 6])
     """
+    return _convolve("convolve", in1, in2, mode, method, backend)
+
+
+def _convolve(
+    op: str,
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: ModeLike,
+    method: MethodLike,
+    backend: BackendName | None,
+) -> Array:
     x, kernel = read.two(in1, in2, "volume and kernel")
     if not x.ndim:
         return np.asarray(x * kernel)[()]  # a scalar, as SciPy's
@@ -77,7 +88,7 @@ def convolve(
     if method == "auto":
         method = choose_conv_method(x, kernel, mode)
     if method == "direct":
-        return _direct(x, kernel, mode, backend)
+        return _direct(op, x, kernel, mode, backend)
     if method != "fft":
         raise ValueError(f"Acceptable method flags are 'auto', 'direct', or 'fft', not {method!r}.")
     dtype = np.result_type(x, kernel)
@@ -89,7 +100,7 @@ def convolve(
             "Use of fft convolution on input with NAN or inf results in NAN or inf output. "
             "Consider using method='direct' instead.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return result.astype(dtype, copy=False)
 
@@ -109,10 +120,13 @@ def _integers(
     return convolve_integers(x, kernel, 0, bits, dtype, convolve)
 
 
-def _direct(x: Array, kernel: Array, mode: str, backend: BackendName | None) -> Array:
-    if not x.size or not kernel.size:
-        raise ValueError(f"convolve: the shapes are {x.shape} and {kernel.shape}, but neither may be empty")
+def _direct(op: str, x: Array, kernel: Array, mode: str, backend: BackendName | None) -> Array:
     parts = [read.part(mode, size, taps) for size, taps in zip(x.shape, kernel.shape, strict=True)]
+    if not x.size or not kernel.size:
+        # Sums of nothing are 0. Which of these there are, and which are refused, is SciPy's choice.
+        if (mode == "same" and kernel.size) or (mode == "valid" and x.ndim > 1):
+            return np.zeros([size for _, size in parts], np.result_type(x, kernel))
+        raise ValueError(f"{op}: the shapes are {x.shape} and {kernel.shape}, but neither may be empty")
     if kernel.size > x.size:
         x, kernel = kernel, x
     return convolve_part(
@@ -148,7 +162,7 @@ def correlate(
     x, kernel = read.two(in1, in2)
     if not x.ndim:
         return np.asarray(x * read.conjugate(kernel))[()]
-    return convolve(x, np.flip(read.conjugate(kernel)), mode, method, backend=backend)
+    return _convolve("correlate", x, np.flip(read.conjugate(kernel)), mode, method, backend)
 
 
 def correlation_lags(in1_len: int, in2_len: int, mode: ModeLike = "full") -> Array:
