@@ -1,4 +1,4 @@
-"""Arrays without pixels, and halves: what SciPy takes of them, and what it refuses."""
+"""Arrays without pixels, halves and bytes: what SciPy takes of them and what it refuses, and how bytes are rounded."""
 
 import numpy as np
 import pytest
@@ -71,6 +71,19 @@ def test_ranks_of_halves_along_one_axis(backend, output):
     for name, x in (("median_filter", np.ones((3, 3), "f2")), ("maximum_filter", np.ones(3, "f2"))):
         with pytest.raises(RuntimeError, match="float16"):
             getattr(ndimage, name)(x, 3, backend=backend)
+
+
+def test_bytes_are_rounded_to_either_side_of_a_tie_alone(backend):
+    """What lies between two axes is float32 where both images are of bytes."""
+    random, differ, count = np.random.default_rng(0), 0, 0
+    for sigma in (0.8, 1.3, 4):
+        for _ in range(10):
+            x = random.integers(0, 256, (60, 70), np.uint8)
+            exact = scipy.ndimage.gaussian_filter(x.astype(np.float64), sigma)
+            result = ndimage.gaussian_filter(x, sigma, saturate=True, backend=backend)
+            assert (abs(result - exact) <= 0.5 + 1e-4).all()
+            differ, count = differ + np.count_nonzero(result != np.rint(exact)), count + x.size
+    assert differ <= count / 10_000
 
 
 SHAPES = [
