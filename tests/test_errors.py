@@ -52,7 +52,7 @@ ROWS = [
     ("conv_transpose2d", (X, T), {"padding": 6}, ValueError, ["padding", "output"]),
     ("conv_transpose2d", (X, T), {"output_padding": 1}, ValueError, ["output_padding", "1", "stride"]),
     ("conv_transpose2d", (X, T), {"stride": 2, "output_padding": -1}, ValueError, ["output_padding", "-1"]),
-    ("conv1d", (X, W), {}, ValueError, ["x", "4", "dimension"]),
+    ("conv1d", (X, W[0]), {}, ValueError, ["x", "4", "dimension"]),
     ("conv1d", (X[0], W[0]), {}, ValueError, ["weight has 3 input channels", "x has 8 channels"]),
     ("conv_transpose1d", (X[0], W[0]), {"stride": 0}, ValueError, ["stride", "0"]),
     ("deform_conv2d", (X, OFFSET[:, :17], W), {}, ValueError, ["offset", "17", "9"]),
@@ -240,15 +240,93 @@ def test_keyword_only_arguments_are():
         ((8, 8), (1, 1, 3, 3), {}, "x[None] is an image of one channel"),
         ((8, 8), (3, 3, 1, 1), {"layout": "NHWC"}, "x[..., None] is an image of one channel"),
         ((1, 8, 8), (3, 3), {}, "weight[None, None] is one filter of one channel"),
-        ((8, 9, 3), (3, 3, 3, 4), {}, "with layout='NHWC' both have 3"),
-        ((2, 3, 8, 9), (4, 3, 3, 3), {"layout": "NHWC"}, "with layout='NCHW' both have 3"),
-        ((2, 8, 9, 3), (4, 3, 5, 5), {}, "np.moveaxis(x, -1, -3) is NCHW"),
-        ((2, 3, 8, 9), (5, 5, 3, 4), {"layout": "NHWC"}, "np.moveaxis(x, -3, -1) is NHWC"),
+        ((8, 8), (3, 3), {}, "weight[None, None] is one filter of one channel, x[None] an image of one, and"),
+        (
+            (8, 8),
+            (3, 3),
+            {"layout": "NHWC"},
+            "weight[..., None, None] is one filter of one channel, x[..., None] an",
+        ),
+        ((1, 8, 8), (1, 3, 3), {}, "needs 4; weight[None] is one filter of 1 channel"),
+        ((5, 8, 8), (5, 3, 3), {}, "needs 4; weight[None] is one filter of 5 channels"),
+        ((1, 8, 8), (5, 3, 3), {}, "needs 4; weight[:, None] is 5 filters of one channel"),
+        (
+            (8, 8, 1),
+            (3, 3, 5),
+            {"layout": "NHWC"},
+            "needs 4; weight[..., None, :] is 5 filters of one channel",
+        ),
+        (
+            (2, 8, 8),
+            (5, 3, 3),
+            {},
+            "weight[None] is one filter of 5 channels, weight[:, None] is 5 filters of one channel",
+        ),
     ],
 )
 def test_what_would_fit_is_said(x, weight, options, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         fastconv.conv2d(np.ones(x), np.ones(weight), **options)
+
+
+OTHER_LAYOUTS = {
+    "photograph": ("conv2d", (20, 30, 3), (4, 3, 5, 5), {}, ["x moved 4 16x26"]),
+    "photograph, by chance": ("conv2d", (20, 30, 3), (4, 3, 3, 3), {}, ["x moved 4 18x28", "layout 3 17x28"]),
+    "all NHWC": ("conv2d", (2, 20, 30, 3), (5, 5, 3, 8), {}, ["layout 8 16x26"]),
+    "all NCHW": ("conv2d", (2, 3, 20, 30), (8, 3, 5, 5), {"layout": "NHWC"}, ["layout 8 16x26"]),
+    "weight HWIO": ("conv2d", (2, 3, 20, 30), (5, 5, 3, 8), {}, ["weight turned 8 16x26"]),
+    "weight OIHW": ("conv2d", (2, 20, 30, 3), (8, 3, 5, 5), {"layout": "NHWC"}, ["weight turned 8 16x26"]),
+    "x NCHW": ("conv2d", (2, 3, 20, 30), (5, 5, 3, 8), {"layout": "NHWC"}, ["x moved 8 16x26"]),
+    "groups": ("conv2d", (20, 30, 4), (6, 2, 5, 5), {"groups": 2}, ["x moved 6 16x26"]),
+    "depthwise": ("depthwise_conv2d", (20, 30, 3), (3, 1, 5, 5), {}, ["x moved 3 16x26"]),
+    "depthwise weight": ("depthwise_conv2d", (3, 20, 30), (5, 5, 1, 3), {}, ["weight turned 3 16x26"]),
+    "transposed": ("conv_transpose2d", (20, 30, 3), (3, 8, 4, 4), {}, ["x moved 8 23x33"]),
+    "transposed weight": ("conv_transpose2d", (3, 20, 30), (4, 4, 8, 3), {}, ["weight turned 8 23x33"]),
+    "signal": ("conv1d", (50, 3), (8, 3, 7), {}, ["x moved 8 44", "layout 7 43"]),
+    "signal, all": ("conv1d", (50, 4), (7, 4, 8), {"layout": "NCHW"}, ["x moved 7 43", "layout 8 44"]),
+    "signal, transposed": ("conv_transpose1d", (50, 3), (3, 8, 4), {}, ["x moved 8 53"]),
+    "nothing fits": ("conv2d", (20, 30, 3), (4, 7, 5, 9), {}, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_LAYOUTS)
+def test_lines_that_fit_are_said_and_do(name):
+    """Each line that an error gives for another layout is run, and gives what it says."""
+    op, x_shape, weight_shape, options, expected = OTHER_LAYOUTS[name]
+    x, weight = np.ones(x_shape), np.ones(weight_shape)
+    function = getattr(fastconv, op)
+    with pytest.raises(ValueError, match="channels") as caught:
+        function(x, weight, **options)
+    found = []
+    for line, channels, size in re.findall(
+        r"(?:; |or )((?:np|weight|layout)\S.*?) gives (\d+) channels of (\S+?)(?=;|$)", str(caught.value)
+    ):
+        layout = options.get("layout", "NCHW")
+        if line.startswith("np."):
+            given, what = (eval(line), weight, options), "x moved"
+        elif line.startswith("weight"):
+            given, what = (x, eval(line), options), "weight turned"
+        else:
+            layout = re.match("layout='(N...)', where weight is ", line)[1]
+            given, what = (x, weight, options | {"layout": layout}), "layout"
+        found.append(f"{what} {channels} {size}")
+        result = function(given[0], given[1], **given[2])
+        result = result if layout == "NCHW" else np.moveaxis(result, -1, -2 if op.endswith("1d") else -3)
+        result = result.reshape(-1, *result.shape[-2 if op.endswith("1d") else -3 :])[0]
+        assert (str(result.shape[0]), "x".join(map(str, result.shape[1:]))) == (channels, size)
+    assert found == expected
+
+
+def test_plans_and_gradients_say_what_fits():
+    plan = fastconv.plan_conv2d(np.ones((8, 3, 5, 5)))
+    with pytest.raises(ValueError, match=re.escape("np.moveaxis(x, -1, -3) gives 8 channels of 16x26")):
+        plan(np.ones((20, 30, 3)))
+    with pytest.raises(ValueError, match=re.escape("; weight[..., None, None] is one filter")):
+        fastconv.plan_conv2d(np.ones((5, 5)), layout="NHWC")
+    with pytest.raises(ValueError, match=re.escape("needs 4; weight[:, None] is 3 filters of one channel")):
+        fastconv.depthwise_conv2d(np.ones((3, 8, 8)), np.ones((3, 3, 3)))
+    with pytest.raises(ValueError, match=r"input_size has 20 channels in all$"):
+        fastconv.grad.conv2d_input((20, 30, 3), np.ones((4, 3, 5, 5)), np.ones(1))
 
 
 @pytest.mark.parametrize(

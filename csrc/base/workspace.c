@@ -2,6 +2,7 @@
 #include "base/workspace.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ typedef struct {
     size_t bytes[FC_CHAIN + 1];
 } workspaces;
 
+static _Atomic size_t refused;
 static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -49,12 +51,17 @@ void *fc_workspace(int which, size_t bytes) {
         size_t unit = FC_CHECKED ? 64 : bytes < LEAST_HUGE ? FC_PAGE : FC_HUGE_PAGE;
         bytes = (bytes + unit - 1) & ~(unit - 1);
         own->memory[which] = fc_pages(unit, bytes);
-        if (!own->memory[which]) return NULL;
+        if (!own->memory[which]) {
+            atomic_store(&refused, bytes);
+            return NULL;
+        }
         own->bytes[which] = bytes;
         if (FC_CHECKED) memset(own->memory[which], 0xff, bytes);
     }
     return own->memory[which];
 }
+
+size_t fc_refused_workspace(void) { return atomic_exchange(&refused, 0); }
 
 void *fc_put_workspaces_aside(void) {
     pthread_once(&once, make_key);

@@ -21,6 +21,7 @@ from fastconv.execution.padding import pad_image
 from fastconv.problem.case import ConvCase, find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.dtypes import compute_dtype, float_result
+from fastconv.problem.hints import Kind, missing_axes
 from fastconv.problem.layout import weight_sizes
 from fastconv.settings.precision import get_precision
 from fastconv.text import echo
@@ -54,21 +55,33 @@ def confined(backend: Backend, problem: ConvProblem, x: Array, once: bool) -> Co
 
 # ---- calls ----
 
+_PLAIN = Kind()
 
-def read_weight(op: str, name: str, value: ArrayLike) -> Array:
+
+def kind_of(o: ConvOptions) -> Kind:
+    return Kind(o.layout, depthwise=o.groups is None, transposed=o.output_padding is not None)
+
+
+def read_weight(
+    op: str, name: str, value: ArrayLike, kind: Kind = _PLAIN, x: ArrayLike | None = None
+) -> Array:
+    """A weight of four axes; an error says more where the image is known."""
     weight = as_array(op, name, value)
-    check_weight(op, name, weight.shape)
+    check_weight(op, name, weight.shape, 4, kind, x)
     return weight
 
 
-def check_weight(op: str, name: str, shape: tuple[int, ...], dimensions: int = 4) -> None:
+def check_weight(
+    op: str,
+    name: str,
+    shape: tuple[int, ...],
+    dimensions: int = 4,
+    kind: Kind = _PLAIN,
+    x: ArrayLike | None = None,
+) -> None:
     if len(shape) != dimensions:
-        hint = ""
-        if len(shape) == dimensions - 2:
-            hint = (
-                f"; {name}[None, None] is one filter of one channel ({name}[..., None, None] with "
-                "layout='NHWC'), and fastconv.ndimage.correlate takes arrays as they are"
-            )
+        x_shape = None if x is None else as_array(op, "x", x).shape
+        hint = missing_axes(name, shape, dimensions, kind, x_shape)
         raise ValueError(
             f"{op}: {name} has {len(shape)} dimensions (shape {shape}), but needs {dimensions}{hint}"
         )
@@ -104,7 +117,7 @@ def read_planned(
     """A plan's own copies of weight and bias, and the name of its backend."""
     engine = resolve(o.op, backend)
     check_algorithm(o, engine)
-    kept = read_weight(o.op, "weight", weight).copy()
+    kept = read_weight(o.op, "weight", weight, kind_of(o)).copy()
     kept.flags.writeable = False
     outer, inner, _ = weight_sizes(kept.shape, o.layout)
     # Only plain convolutions may leave the groups to the number of input channels.
@@ -243,7 +256,7 @@ def convolve(
             return result
     options = ConvOptions.read(op, *given, depthwise=depthwise)  # type: ignore[arg-type]
     engine = resolve(op, backend)
-    array = read_weight(op, "weight", weight)
+    array = read_weight(op, "weight", weight, kind_of(options), x)
     result = execute(options, engine, x, array, bias, residual, out)
     if residual is None and type(x) is np.ndarray and array is weight:
         remember(shortcut_of(engine, options, x, array, once=True), op, given, backend, x, array)

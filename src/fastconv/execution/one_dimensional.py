@@ -9,8 +9,9 @@ import numpy as np
 from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.execution.arrays import as_array, read_out
-from fastconv.execution.convolution import check_weight
+from fastconv.execution.convolution import check_weight, kind_of
 from fastconv.problem import options as opt
+from fastconv.problem.convolution import ConvOptions
 from fastconv.problem.layout import channels_last, spatial_axes
 from fastconv.typing import Array, ArrayLike, Layout, PaddingLike, SignalPaddingLike, SingleLike
 
@@ -58,11 +59,11 @@ def expand_out(op: str, out: Array | None, layout: Layout) -> Array | None:
     return None if out is None else expand(op, "out", read_out(op, out), layout)
 
 
-def expand_weight(op: str, value: ArrayLike, layout: Layout) -> Array:
+def expand_weight(o: ConvOptions, value: ArrayLike, x: ArrayLike) -> Array:
     """(K, C, k) as (K, C, 1, k), (k, C, K) as (1, k, C, K)."""
-    array = as_array(op, "weight", value)
-    check_weight(op, "weight", array.shape, 3)
-    return array[None] if channels_last(layout) else array[:, :, None]
+    array = as_array(o.op, "weight", value)
+    check_weight(o.op, "weight", array.shape, 3, kind_of(o), x)
+    return array[None] if channels_last(o.layout) else array[:, :, None]
 
 
 def squeeze(result: Array, layout: Layout, out: Array | None) -> Array:

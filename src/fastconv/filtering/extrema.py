@@ -17,6 +17,7 @@ from fastconv.filtering import arguments as read
 from fastconv.filtering import passes, sliding
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, regions
 from fastconv.filtering.casting import cast
+from fastconv.filtering.folding import folded, shortened
 from fastconv.filtering.missing import Missing, NanPolicy
 from fastconv.filtering.network import MOST_PIXELS, extreme_steps, ranked_pictures
 from fastconv.filtering.ordered import OrderFilter
@@ -26,15 +27,16 @@ from fastconv.typing import Array, BackendName
 
 def box_filter(
     op: str,
-    ndim: int,
+    shape: tuple[int, ...],
     steps: Sequence[tuple[int, Reach]],
     cval: float,
     combine: np.ufunc,
     nan_policy: NanPolicy,
     backend: BackendName | None,
 ) -> OrderFilter:
-    """Extrema of boxes, along one axis after the other, as a filter."""
-    reaches = [Reach()] * ndim
+    """Extrema of boxes, along one axis after the other, as a filter of arrays of that shape."""
+    steps = [(axis, shortened(shape[axis], each)) for axis, each in steps]
+    reaches = [Reach()] * len(shape)
     for axis, each in steps:
         reaches[axis] = each
 
@@ -47,7 +49,8 @@ def box_filter(
 
 def footprint_filter(
     op: str,
-    shape: NDArray[np.bool_],
+    shape: tuple[int, ...],
+    footprint: NDArray[np.bool_],
     heights: Array | None,
     reaches: Sequence[Reach],
     cval: float,
@@ -55,18 +58,22 @@ def footprint_filter(
     nan_policy: NanPolicy,
     backend: BackendName | None,
 ) -> OrderFilter:
-    """Extrema over footprints, with heights or without, as a filter."""
+    """Extrema over footprints, with heights or without, as a filter of arrays of that shape."""
+    flat, reaches_flat = footprint, reaches
+    folding = folded(shape, footprint, reaches)
+    if folding is not None:
+        flat, reaches_flat = folding.kernels[0] > 0, folding.reaches
 
     def extrema(x: Array, out: Array, cval: float, combine: np.ufunc) -> None:
-        _flat(x, out, shape, reaches, cval, combine, backend)
+        _flat(x, out, flat, reaches_flat, cval, combine, backend)
 
     def raised(x: Array, out: Array, cval: float, missing: Missing | None, beyond: bool) -> None:
         assert heights is not None
-        _raised(x, out, shape, heights, reaches, cval, combine, missing, beyond)
+        _raised(x, out, footprint, heights, reaches, cval, combine, missing, beyond)
 
-    return _filter(
-        op, reaches, extrema, None if heights is None else raised, cval, combine, nan_policy, backend
-    )
+    if heights is not None:
+        return _filter(op, reaches, extrema, raised, cval, combine, nan_policy, backend)
+    return _filter(op, reaches_flat, extrema, None, cval, combine, nan_policy, backend)
 
 
 def _filter(
@@ -187,6 +194,8 @@ def _flat(
     backend: BackendName | None,
 ) -> None:
     """Extrema over a footprint."""
+    if not x.size:
+        return  # of any dtype, as in SciPy
     _check_types(x, out)
     dtype = x.dtype.newbyteorder("=")
     held = cast(np.array(cval, np.float64), dtype)[()]
@@ -216,6 +225,8 @@ def _raised(
     As in SciPy, heights and sums have the dtype of `x`, so that those of integers are cut off and wrap, all but that of
     the window's first pixel.
     """
+    if not x.size:
+        return
     _check_types(x, out)
     dtype = x.dtype.newbyteorder("=")
     if dtype == np.bool_:

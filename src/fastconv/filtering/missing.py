@@ -15,6 +15,7 @@ from fastconv import arguments
 from fastconv.execution.memory import empty
 from fastconv.filtering import sliding
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, regions
+from fastconv.filtering.folding import shortened
 from fastconv.typing import Array
 
 NanPolicy = Literal["propagate", "omit", "interpolate"]
@@ -46,6 +47,8 @@ def boxes_with(
 ) -> Missing:
     """Of which pixels of a result of that shape does the box hold a missing one, or nothing else?"""
     for axis, each in enumerate(reaches):
+        if missing.shape[axis] == shape[axis]:  # else windows do not lie around the pixels
+            each = shortened(shape[axis], each)
         if not each.extent:
             continue
         along = [Reach()] * missing.ndim

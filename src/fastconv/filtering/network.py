@@ -18,7 +18,7 @@ from fastconv.filtering.pictures import as_pictures
 from fastconv.typing import Array, BackendName
 
 MOST_PIXELS = 81  # of a window for which a network is faster than counting or partitioning
-_MOST_COUNTED = (1 << 16) - 1  # of one whose pixels are counted
+MOST_COUNTED = (1 << 16) - 1  # of one whose pixels are counted
 
 
 class Exchange(NamedTuple):
@@ -88,7 +88,7 @@ def ranked_pictures(
     count = int(np.count_nonzero(footprint))
     if x.dtype != out.dtype or count < 2:
         return False
-    if not network.steps and (x.dtype.itemsize > 1 or count < footprint.size or count > _MOST_COUNTED):
+    if not network.steps and (x.dtype.itemsize > 1 or count < footprint.size or count > MOST_COUNTED):
         return False
     pictures = as_pictures(x, out, reaches, float(held), backend)
     if pictures is None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv.execution.memory import empty
+from fastconv.execution.memory import empty, memory_errors
 from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import OutputLike
 from fastconv.filtering.blocks import Reach
@@ -51,6 +51,9 @@ def part(x: Array, reaches: Sequence[Reach], region: tuple[slice, ...]) -> Part:
     """
     inner = []
     for axis, (size, each, along) in enumerate(zip(x.shape, reaches, region, strict=True)):
+        if along.stop - along.start == size:
+            inner.append(along)
+            continue
         start, stop = along.start - each.before, along.stop + each.after
         if start < 0 or stop > size:  # borders mirror pixels from the other side of a window
             start, stop = min(along.start, size) - each.extent, along.stop + each.extent
@@ -130,7 +133,8 @@ def apply(
     data = np.ma.getdata(x) if isinstance(x, np.ma.MaskedArray) else x
     out = read.result_array(output, data, complex_result=complex_result)
     numbers = slab_numbers(x, output, progress, room)
-    mask = into(x, out) if numbers is None else _in_slabs(op, into, reach, x, out, progress, numbers)
+    with memory_errors(op):
+        mask = into(x, out) if numbers is None else _in_slabs(op, into, reach, x, out, progress, numbers)
     return read.with_mask(out, mask, output)
 
 

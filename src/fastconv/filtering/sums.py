@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from fastconv.execution.memory import empty
 from fastconv.filtering import spectral
 from fastconv.filtering.blocks import Reach, block, regions
 from fastconv.filtering.casting import cast
+from fastconv.filtering.folding import folded
 from fastconv.filtering.integers import bits_of_sums, bits_of_transforms, convolve_integers, largest
 from fastconv.filtering.pictures import as_pictures
 from fastconv.filtering.planes import (
@@ -49,12 +50,20 @@ class Terms(NamedTuple):
 class _Order:
     """Terms that are made when they are first asked for: those of a large kernel take longer than its sums."""
 
-    def __init__(self, make: Callable[[], Terms]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[], Terms], places: Sequence[NDArray[np.int64]] | None) -> None:
+        self._make, self._places = make, places
 
     @cached_property
     def terms(self) -> Terms:
-        return self._make()
+        """Those of the kernel as it was given, laid on the pixels of the one that it was folded to."""
+        terms = self._make()
+        if self._places is None:
+            return terms
+        first, second = (
+            np.stack([along[offsets[:, axis]] for axis, along in enumerate(self._places)], 1)
+            for offsets in (terms.first, terms.second)
+        )
+        return terms._replace(first=first, second=second)
 
 
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -106,31 +115,40 @@ def correlate(
     check = out.dtype.kind in "biu" and not saturate and not _exact(x.dtype, kernel, cval, dtype)
     if weigh_pictures(x, [Weighing(kernel, terms)], reaches, cval, out, saturate, backend):
         return
+    kernels, places = [kernel], None
+    if x.shape == out.shape:  # else windows do not lie around the pixels
+        folding = folded(x.shape, kernel, reaches)
+        if folding is not None:
+            kernels, reaches, places = folding
     # Of integers the sums are some, too, in whatever order, up to a size that those of a block may keep to.
     whole = out.dtype.kind in "biu" and not saturate and _whole(x.dtype, kernel, cval)
-    transformed = whole and not check and kernel.size >= TRANSFORMS
+    transformed = whole and not check and kernels[0].size >= TRANSFORMS
     if transformed:
         dtype = np.dtype(np.float64)
-    gaps = x.dtype.kind == "f" and not kernel.all()
+    gaps = x.dtype.kind == "f" and not all(each.all() for each in kernels)
     if gaps and np.isfinite(x).all() and math.isfinite(cval):
         gaps = False
     if (
         dtype == x.dtype
         and not cval
         and not gaps
-        and correlate_whole(x, kernel, reaches, out, backend, precision)
+        and len(kernels) == 1
+        and correlate_whole(x, kernels[0], reaches, out, backend, precision)
     ):
         return
     extents = [reach.extent for reach in reaches]
-    order = _Order(terms)
+    order = _Order(terms, places)
     for region in regions(out.shape, extents, dtype.itemsize):
         window = block(x, reaches, region, cval, dtype)
         if transformed or (whole and check and largest(window) * float(np.abs(kernel).sum()) < _MOST_WHOLE):
-            sums = _integers(window, kernel, backend, precision)
+            sums = reduce(np.add, [_integers(window, each, backend, precision) for each in kernels])
         else:
-            sums = correlate_block(np.asarray(window, order="C"), kernel, backend, precision)
-            if gaps:
-                sums = _seen(window, sums, kernel, backend)
+            parts = []
+            for each in kernels:
+                part = correlate_block(np.asarray(window, order="C"), each, backend, precision)
+                parts.append(_seen(window, part, each, backend) if gaps else part)
+            with np.errstate(invalid="ignore"):
+                sums = reduce(np.add, parts)
             if check:
                 sums = _in_order(window, sums, kernel, order)
         out[region] = cast(sums, out.dtype, saturate)
@@ -311,7 +329,7 @@ def _in_order(window: Array, sums: Array, kernel: Array, order: _Order) -> Array
         if not count:
             return sums
         if count * _MANY > sums.size:
-            return _sum_terms(window, sums.shape, order.terms)
+            return _sum_all_terms(window, sums.shape, order.terms)
         sums = sums.astype(np.float64)
         sums[doubtful] = _sum_terms_at(window, np.argwhere(doubtful), order.terms)
         return sums
@@ -337,7 +355,10 @@ def _sum_terms_at(window: Array, places: NDArray[np.intp], terms: Terms) -> Arra
     return exact
 
 
-def _sum_terms(window: Array, shape: tuple[int, ...], terms: Terms) -> Array:
+def _sum_all_terms(window: Array, shape: tuple[int, ...], terms: Terms) -> Array:
+    """The sums of all windows, pixel by pixel or term by term: whichever takes fewer steps."""
+    if math.prod(shape) < terms.weights.size:
+        return _sum_terms_at(window, np.indices(shape).reshape(len(shape), -1).T, terms).reshape(shape)
     total = np.zeros(shape)
     for region in regions(shape, [0] * len(shape), total.itemsize, _PIECE):
         target = total[region] if shape else total

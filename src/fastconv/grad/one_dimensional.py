@@ -167,7 +167,8 @@ def _of_signals(
     backend: BackendName | None,
 ) -> Gradients:
     op = o.op
-    image, kernel = expand(op, "x", x, layout), expand_weight(op, weight, layout)
+    kernel = expand_weight(o, weight, x)
+    image = expand(op, "x", x, layout)
     grad = expand(op, "grad_output", grad_output, layout)
     forward = find_case(
         o, o.precision or get_precision(), image.shape, image.dtype, kernel.shape, kernel.dtype

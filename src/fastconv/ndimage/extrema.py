@@ -227,7 +227,7 @@ def one_axis(
     read.real(x)
     cval = read.number(cval)
     steps = [(read.check_axis(axis, x.ndim), window_reach(size, mode, origin))]
-    return box_filter(op, x.ndim, steps, cval, combine, nan_policy, backend).applied(x, output, progress)
+    return box_filter(op, x.shape, steps, cval, combine, nan_policy, backend).applied(x, output, progress)
 
 
 def extreme_filter(
@@ -268,7 +268,7 @@ def extreme_filter(
     places = read.check_axes(axes, x.ndim)
     if shape is None:
         steps = _box_steps(places, size, mode, origin)
-        return box_filter(op, x.ndim, steps, cval, combine, nan_policy, backend).applied(x, output, progress)
+        return box_filter(op, x.shape, steps, cval, combine, nan_policy, backend).applied(x, output, progress)
     shape = read.widen(shape, places, x.ndim)
     if heights is not None:
         if heights.ndim != len(places):
@@ -285,7 +285,7 @@ def extreme_filter(
         read.check_origin(shift, pixels)
     border = read.one_border(mode)
     reaches = [reach(pixels, shift, border) for pixels, shift in zip(shape.shape, origins, strict=True)]
-    filtered = footprint_filter(op, shape, heights, reaches, cval, combine, nan_policy, backend)
+    filtered = footprint_filter(op, x.shape, shape, heights, reaches, cval, combine, nan_policy, backend)
     return filtered.applied(x, output, progress)
 
 

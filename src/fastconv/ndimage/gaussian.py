@@ -10,6 +10,7 @@ from typing import Any, SupportsFloat, SupportsIndex
 import numpy as np
 
 from fastconv.caches import kept_up_to
+from fastconv.execution.memory import check_memory, memory_errors
 from fastconv.filtering import arguments as read
 from fastconv.filtering.application import LinearFilter, check_saturate
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
@@ -98,7 +99,12 @@ def gaussian_filter1d(
     """
     x = read.array(input)
     line = Line(
-        _weights(sigma, order, truncate, radius), read.check_axis(axis, x.ndim), mode, cval, saturate, backend
+        _weights("gaussian_filter1d", sigma, order, truncate, radius),
+        read.check_axis(axis, x.ndim),
+        mode,
+        cval,
+        saturate,
+        backend,
     )
     _check_orders("gaussian_filter1d", [order], nan_policy)
     linear = line_filter("gaussian_filter1d", [line], x.ndim, cval, nan_policy, saturate, backend)
@@ -113,7 +119,7 @@ def _check_orders(op: str, orders: Iterable[int], nan_policy: NanPolicy) -> None
         )
 
 
-def _weights(sigma: SupportsFloat, order: int, truncate: float, radius: int | None) -> Array:
+def _weights(op: str, sigma: SupportsFloat, order: int, truncate: float, radius: int | None) -> Array:
     """Those that the filter along one axis correlates with."""
     try:
         spread = float(sigma)
@@ -125,7 +131,11 @@ def _weights(sigma: SupportsFloat, order: int, truncate: float, radius: int | No
     reach: Any = int(truncate * spread + 0.5) if radius is None else radius
     if isinstance(reach, float) or not hasattr(reach, "__index__") or operator.index(reach) < 0:
         raise ValueError(f"Radius must be a nonnegative integer, not {radius!r}")
-    return gaussian_weights(spread, order, operator.index(reach))[::-1]
+    pixels = operator.index(reach)
+    # As float64 and, while they are computed, their places, exponents and values.
+    check_memory(op, (4, 2 * pixels + 1), 8, f"the kernel of sigma {spread:g}, with what it is made of,")
+    with memory_errors(op):
+        return gaussian_weights(spread, order, pixels)[::-1]
 
 
 def gaussian_filter(
@@ -211,7 +221,9 @@ def _smoother(
         if isinstance(each, str):
             raise TypeError(f"sigma must be a real number, not {echo(each)}")
     steps = [
-        Line(_weights(sigma, order, truncate, radius), place, mode, cval, saturate, backend)
+        Line(
+            _weights("gaussian_filter", sigma, order, truncate, radius), place, mode, cval, saturate, backend
+        )
         for place, order, sigma, mode, radius in zip(places, *given, strict=True)
         if sigma > 1e-15
     ]
@@ -340,7 +352,7 @@ def _of_derivatives(
     if len(set(modes)) == 1 and x.ndim and spreads[0] > 1e-15:
         # As SciPy's, each derivative has one border for all axes.
         radii = read.for_each(options.get("radius"), x.ndim, "radius")
-        taps = _weights(spreads[0], order, options.get("truncate", 4.0), radii[0]).size
+        taps = _weights(op, spreads[0], order, options.get("truncate", 4.0), radii[0]).size
         first = reach(taps, 0, read.border(modes[0]))
     elif x.ndim and spreads[0] <= 1e-15:
         first = Reach()

@@ -422,6 +422,8 @@ def _over_axes(
         _into(x, kernel, reaches, cval, out, partial(sums.terms_nd, kernel), saturate, backend)
 
     def run(x: Array, out: Array, cval: complex) -> None:
+        if not x.size:
+            return  # of any dtype, as in SciPy
         if is_complex or x.dtype.kind == "c":
             _by_parts(part, x, kernel, out, cval)
         elif lines is not None and lines.do_for(x.dtype, out.dtype, saturate, separable):

@@ -18,6 +18,7 @@ from fastconv.filtering.application import LinearFilter
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
+from fastconv.filtering.folding import counted
 from fastconv.filtering.missing import NanPolicy
 from fastconv.filtering.pictures import as_pictures
 from fastconv.progress import ProgressLike
@@ -110,9 +111,19 @@ def _means(
     if _on_pictures(x, (size,), reaches, cval, out, saturate, backend):
         return
     dtype = _sum_dtype(x.dtype, size, cval, out.dtype)
-    for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
+    along, extras = counted(x.shape[axis], reaches[axis])
+
+    def sums(region: tuple[slice, ...], each: Reach) -> Array:
+        pixels = block(x, [*reaches[:axis], each, *reaches[axis + 1 :]], region, cval, dtype)
+        return sliding.sums(pixels, axis, each.extent + 1)
+
+    extents = [along.extent if i == axis else 0 for i in range(x.ndim)]
+    for region in regions(out.shape, extents, dtype.itemsize, PASS_BYTES):
         with np.errstate(all="ignore"):
-            total = sliding.sums(block(x, reaches, region, cval, dtype), axis, size)
+            total = sums(region, along)
+            for times, pixel, each in extras:
+                here = (*region[:axis], slice(pixel, pixel + 1), *region[axis + 1 :])
+                total = total + dtype.type(times) * sums(here, each)
             out[region] = cast(total / dtype.type(size), out.dtype, saturate)
 
 
@@ -134,6 +145,8 @@ def _on_pictures(
 ) -> bool:
     """The means along one axis, or two, in a single way through the array, where the backend has one."""
     if out.dtype.kind == "b" or (out.dtype.kind in "iu" and (x.dtype.kind == "f" or abs(cval) >= 2**31)):
+        return False
+    if any(counted(*each)[1] for each in zip(x.shape, reaches, strict=True)):
         return False
     pictures = None if np.may_share_memory(x, out) else as_pictures(x, out, reaches, cval, backend)
     if pictures is None or (len(sizes) > 1 and None in pictures.axes):
@@ -197,8 +210,8 @@ def _mean_filter(
         elif len(given) > 2 or not _two_means(given[0], given[1], x, out):
             _round_means(passes.run(x, empty(op, out.shape, dtype), given, None, _two_means), count, out)
 
-    weights = [np.full(each.size, 1 / each.size) for each in means]
-    return LinearFilter(op, run, reaches, weights, cval, backend, nan_policy, saturate)
+    # As one weight each: what they sum to is all that counts here, and there may be millions of them.
+    return LinearFilter(op, run, reaches, [np.ones(1)] * len(means), cval, backend, nan_policy, saturate)
 
 
 def _exact_dtype(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import AxesLike, ModeLike, OutputLike, SizeLike
 from fastconv.filtering.blocks import Reach, block, reach, regions
 from fastconv.filtering.casting import cast
-from fastconv.filtering.extrema import footprint_filter, worst
+from fastconv.filtering.extrema import box_filter, footprint_filter, worst
+from fastconv.filtering.folding import folded
 from fastconv.filtering.missing import Missing, NanPolicy
-from fastconv.filtering.network import MOST_PIXELS, Network, ranked_pictures, select, selection
+from fastconv.filtering.network import MOST_COUNTED, MOST_PIXELS, Network, ranked_pictures, select, selection
 from fastconv.filtering.ordered import OrderFilter
 from fastconv.filtering.parts import touched_regions
 from fastconv.ndimage.extrema import extreme_filter
@@ -199,15 +201,16 @@ def _rank_filter(
     places = read.check_axes(axes, x.ndim)
     if footprint is not None:
         window = read.window("footprint", footprint).astype(bool)
+        count = int(np.count_nonzero(window))
     elif size is None:
         raise RuntimeError("no footprint or filter size provided: needs size or footprint")
     else:
-        window = np.ones(read.for_each(size, len(places), "size"), bool)
+        pixels = read.for_each(size, len(places), "size")
+        window, count = np.broadcast_to(True, pixels), math.prod(map(int, pixels))
     window = read.widen(window, places, x.ndim)
     origins = read.spread(read.for_each(origin, len(places), "origin"), places, x.ndim, 0)
     for shift, pixels in zip(origins, window.shape, strict=True):
         read.check_origin(shift, pixels)
-    count = int(np.count_nonzero(window))
     rank = which(count) if callable(which) else which
     rank += count if rank < 0 else 0
     if not 0 <= rank < count:
@@ -219,35 +222,73 @@ def _rank_filter(
         if not isinstance(mode, str):
             mode = read.spread(read.for_each(mode, len(places), "mode"), places, x.ndim, "constant")
         combine = np.minimum if rank == 0 else np.maximum
+        box, shape = (window.shape, None) if count == window.size else (None, window)
         return extreme_filter(
-            op, x, None, window, None, output, mode, cval, origins, combine, None, nan_policy, progress, backend
+            op, x, box, shape, None, output, mode, cval, origins, combine, None, nan_policy, progress, backend
         )  # fmt: skip
     border = read.one_border(mode)
     reaches = [reach(pixels, shift, border) for pixels, shift in zip(window.shape, origins, strict=True)]
-    ranks = _Ranks(window, count, rank, reaches, backend)
-    extrema = footprint_filter(op, window, None, reaches, cval, np.maximum, nan_policy, backend)
+    ranks = _Ranks.of(x.shape, window, count, rank, reaches, backend)
+    if count == window.size:
+        extrema = box_filter(
+            op, x.shape, list(enumerate(reaches)), cval, np.maximum, nan_policy, backend
+        )  # fmt: skip
+    else:
+        extrema = footprint_filter(op, x.shape, window, None, reaches, cval, np.maximum, nan_policy, backend)
     if not callable(which) and nan_policy == "omit":
         raise ValueError(
             f"{op}: nan_policy is 'omit', but rank is {rank} of {count}, which windows with fewer pixels may not have: "
             "needs the smallest or the largest, or percentile_filter"
         )
     omit = partial(_without_missing, ranks, extrema, which)
-    return OrderFilter(op, reaches, ranks.into, omit, extrema.windows, cval, backend, nan_policy).applied(
+    return OrderFilter(op, ranks.reaches, ranks.into, omit, extrema.windows, cval, backend, nan_policy).applied(
         x, output, progress
     )
 
 
 @dataclass(frozen=True)
 class _Ranks:
-    """The pixels of a rank among the `count` pixels of a window."""
+    """The pixels of a rank among the `count` pixels of a window, of which each counts as often as `times` says."""
 
     window: NDArray[np.bool_]
+    times: NDArray[np.int64] | None
     count: int
     rank: int
     reaches: Sequence[Reach]
     backend: BackendName | None
 
+    @classmethod
+    def of(
+        cls,
+        shape: tuple[int, ...],
+        window: NDArray[np.bool_],
+        count: int,
+        rank: int,
+        reaches: Sequence[Reach],
+        backend: BackendName | None,
+    ) -> _Ranks:
+        """Those of arrays of that shape: windows that are larger than what they see become smaller ones."""
+        if count > MOST_COUNTED:
+            folding = folded(shape, None if count == window.size else window, reaches)
+            if folding is not None:
+                times = folding.kernels[0].astype(np.int64)
+                return cls(times > 0, times[times > 0], count, rank, folding.reaches, backend)
+        return cls(window, None, count, rank, reaches, backend)
+
+    @property
+    def pixels(self) -> int:
+        """How many the window has."""
+        return self.count if self.times is None else self.times.size
+
     def into(self, x: Array, out: Array, cval: float) -> None:
+        if not x.size:
+            return  # of any dtype, as in SciPy
+        if x.ndim == 1 and x.dtype.newbyteorder("=") == np.float16:  # which SciPy takes of one axis alone
+            wide = empty("ndimage", x.shape, np.dtype(np.float32))
+            self.into(x.astype(np.float32), wide, cval)
+            with np.errstate(over="ignore"):
+                out[...] = cast(wide, out.dtype)
+            return
         read.check_type(x.dtype)
         read.check_type(out.dtype)
         with read.apart(x, out) as target:
@@ -255,11 +296,13 @@ class _Ranks:
             held = cast(np.array(cval, np.float64), dtype)[()]
             few = self.count <= MOST_PIXELS
             network = Network(selection(self.count, self.rank) if few else (), self.rank)
-            if not ranked_pictures(x, self.window, network, self.reaches, held, target, self.backend):
+            if self.times is not None or not ranked_pictures(
+                x, self.window, network, self.reaches, held, target, self.backend
+            ):
                 extents = [each.extent for each in self.reaches]
                 for region in regions(out.shape, extents, dtype.itemsize, _NETWORK_BLOCK if few else None):
                     pixels = block(x, self.reaches, region, held, dtype)
-                    target[region] = cast(_ranked(pixels, self.window, self.count, self.rank), out.dtype)
+                    target[region] = cast(_ranked(pixels, self), out.dtype)
 
 
 def _without_missing(
@@ -273,9 +316,6 @@ def _without_missing(
     beyond: bool,
 ) -> None:
     """Ranks of the pixels that are there: missing ones are the last where the window is sorted."""
-    of_fewer = np.array(
-        [max(0, which(left)) if callable(which) else which for left in range(ranks.count + 1)]
-    )
     dtype = x.dtype.newbyteorder("=")
     last = worst(dtype, np.minimum)
     filled = np.where(missing, last, x)
@@ -283,7 +323,7 @@ def _without_missing(
     ranks.into(filled, out, cval)
     touched = extrema.windows(missing, np.maximum, beyond)
     held = cast(np.array(cval, np.float64), dtype)[()]
-    bound = max(1, _WINDOWS // (ranks.count * dtype.itemsize))
+    bound = max(1, _WINDOWS // (ranks.pixels * dtype.itemsize))
     for region in touched_regions(touched, ranks.reaches):
         here, values = np.argwhere(touched[region]), empty("ndimage", touched[region].shape, dtype)
         pixels = sliding_window_view(block(filled, ranks.reaches, region, held, dtype), ranks.window.shape)
@@ -292,16 +332,30 @@ def _without_missing(
         )
         for start in range(0, len(here), bound):
             places = tuple(here[start : start + bound].T)
-            left = ranks.count - np.count_nonzero(gone[places][:, ranks.window], axis=1)
-            windows = pixels[places][:, ranks.window]
-            windows.sort(axis=1)
-            values[places] = np.take_along_axis(windows, of_fewer[left][:, None], 1)[:, 0]
+            times = 1 if ranks.times is None else ranks.times
+            left, same = np.unique(
+                ranks.count - (gone[places][:, ranks.window] * times).sum(1), return_inverse=True
+            )
+            fewer = [max(0, which(number)) if callable(which) else which for number in map(int, left)]
+            values[places] = _pick(pixels[places][:, ranks.window], np.array(fewer)[same], ranks.times)
         out[region][touched[region]] = cast(values[touched[region]], out.dtype)
 
 
-def _ranked(x: Array, window: NDArray[np.bool_], count: int, rank: int) -> Array:
+def _pick(windows: Array, ranks: NDArray[np.intp], times: NDArray[np.int64] | None) -> Array:
+    """The pixel of each row that has the rank of that row, where each pixel counts so many times."""
+    if times is None:
+        windows.sort(axis=1)
+        return np.take_along_axis(windows, ranks[:, None], 1)[:, 0]
+    order = windows.argsort(axis=1)
+    place = (times[order].cumsum(1) > ranks[:, None]).argmax(1)
+    column = np.take_along_axis(order, place[:, None], 1)
+    return np.take_along_axis(windows, column, 1)[:, 0]
+
+
+def _ranked(x: Array, ranks: _Ranks) -> Array:
     """The pixels of that rank, for every place where the window lies within `x`."""
-    if count <= MOST_PIXELS:
+    window, rank = ranks.window, ranks.rank
+    if ranks.count <= MOST_PIXELS:
         shape = tuple(size - taps + 1 for size, taps in zip(x.shape, window.shape, strict=True))
         corners = np.argwhere(window)
         views = [
@@ -312,9 +366,14 @@ def _ranked(x: Array, window: NDArray[np.bool_], count: int, rank: int) -> Array
     windows = sliding_window_view(x, window.shape)
     result = empty("ndimage", windows.shape[: x.ndim], x.dtype)
     spoilt = x.dtype.kind == "f" and bool(np.isnan(x).any())
-    for region in regions(result.shape, [0] * x.ndim, x.itemsize * count, _WINDOWS):
+    for region in regions(result.shape, [0] * x.ndim, x.itemsize * ranks.pixels, _WINDOWS):
         pixels = windows[region][..., window]
         gone = np.isnan(pixels).any(-1) if spoilt else False
-        pixels.partition(rank, axis=-1)
-        result[region] = np.where(gone, np.nan, pixels[..., rank]) if spoilt else pixels[..., rank]
+        if ranks.times is None:
+            pixels.partition(rank, axis=-1)
+            found = pixels[..., rank]
+        else:
+            rows = pixels.reshape(-1, ranks.pixels)
+            found = _pick(rows, np.full(len(rows), rank), ranks.times).reshape(pixels.shape[:-1])
+        result[region] = np.where(gone, np.nan, found) if spoilt else found
     return result

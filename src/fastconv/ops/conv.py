@@ -350,8 +350,8 @@ def conv1d(
         padding_mode=padding_mode, padding_value=padding_value, layout=layout,
         activation=activation, precision=precision, algorithm=algorithm,
     )  # fmt: skip
+    kernel = expand_weight(options, weight, x)
     image = expand(op, "x", x, layout)
-    kernel = expand_weight(op, weight, layout)
     result = execute(
         options, resolve(op, backend), image, kernel, bias,
         expand(op, "residual", residual, layout), expand_out(op, out, layout),

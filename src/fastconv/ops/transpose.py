@@ -148,8 +148,8 @@ def conv_transpose1d(
         op, *options_1d(op, stride, padding, dilation), groups, output_padding=extra,
         layout=layout, activation=activation, precision=precision, algorithm=algorithm,
     )  # fmt: skip
+    kernel = expand_weight(options, weight, x)
     image = expand(op, "x", x, layout)
-    kernel = expand_weight(op, weight, layout)
     result = execute(
         options, resolve(op, backend), image, kernel, bias,
         expand(op, "residual", residual, layout), expand_out(op, out, layout),

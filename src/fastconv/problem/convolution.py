@@ -16,12 +16,13 @@ from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.caches import kept
 from fastconv.problem import options as opt
+from fastconv.problem.hints import Operands, what_fits
 from fastconv.problem.layout import (
     batch_shape,
     channels_last,
     check_layout,
     image_sizes,
-    other_layout,
+    spatial_axes,
     weight_shape,
     weight_sizes,
 )
@@ -198,6 +199,49 @@ def _problem(
     dtype: np.dtype[Any],
     precision: Precision,
 ) -> ConvProblem:
+    try:
+        return _fitting(o, x_shape, w_shape, dtype, precision)
+    except _ChannelsError as error:
+        raise ValueError(f"{error}{_what_fits(o, x_shape, w_shape, dtype, precision)}") from None
+
+
+class _ChannelsError(ValueError):
+    """The channels of image and weight do not fit."""
+
+
+def _what_fits(o: ConvOptions, x_shape: tuple[int, ...], w_shape: tuple[int, ...], *how: Any) -> str:
+    """Arrays in the other layout, where these fit."""
+    row = spatial_axes(o.layout)[0] + 4
+    signal = o.op.endswith("1d") and x_shape[row] == 1
+    weight_row = 0 if channels_last(o.layout) else 2
+
+    def gives(layout: Layout, x: tuple[int, ...], weight: tuple[int, ...]) -> str | None:
+        if signal:  # an image with one row
+            last = channels_last(layout)
+            x = (x[0], 1, *x[1:]) if last else (*x[:2], 1, x[2])
+            weight = (1, *weight) if last else (*weight[:2], 1, weight[2])
+        values = {field.name: getattr(o, field.name) for field in fields(o)} | {"layout": layout}
+        try:
+            found = _fitting(_equal(*values.values()), x, weight, *how)
+        except ValueError:
+            return None
+        size = found.size if found.transposed else found.out_size
+        return f"{found.result_channels} channels of {size[1] if signal else f'{size[0]}x{size[1]}'}"
+
+    if signal:
+        x_shape = x_shape[:row] + x_shape[row + 1 :]
+        w_shape = w_shape[:weight_row] + w_shape[weight_row + 1 :]
+    transposed = o.output_padding is not None
+    return what_fits(Operands(o.layout, x_shape, w_shape, o.x_name, o.weight_name, transposed), gives)
+
+
+def _fitting(
+    o: ConvOptions,
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    precision: Precision,
+) -> ConvProblem:
     batch, in_channels, image = image_sizes(x_shape, o.layout)
     outer, inner, kernel = weight_sizes(w_shape, o.layout)
     transposed = o.output_padding is not None
@@ -205,24 +249,24 @@ def _problem(
     if groups is None:
         groups = _depthwise_groups(o, in_channels, inner, outer)
     if in_channels % groups:
-        raise ValueError(
+        raise _ChannelsError(
             f"{o.op}: {o.x_name} has {in_channels} channels, which groups={groups} does not divide"
         )
     if transposed:
         if outer != in_channels:
-            raise ValueError(
+            raise _ChannelsError(
                 f"{o.op}: {o.weight_name} has {outer} input channels, but {o.x_name} has {in_channels}"
             )
         filters, channels = in_channels, inner * groups
     else:
         if inner != in_channels // groups:
             where = f"in {groups} groups (expected {in_channels // groups})" if groups > 1 else "in all"
-            raise ValueError(
+            raise _ChannelsError(
                 f"{o.op}: {o.weight_name} has {inner} input channels per group, "
-                f"but {o.x_name} has {in_channels} channels {where}{_other_layout(o, x_shape, w_shape)}"
+                f"but {o.x_name} has {in_channels} channels {where}"
             )
         if outer % groups:
-            raise ValueError(
+            raise _ChannelsError(
                 f"{o.op}: {o.weight_name} has {outer} output channels, which groups={groups} does not divide"
             )
         filters, channels = outer, in_channels
@@ -240,21 +284,6 @@ def _problem(
     return problem
 
 
-def _other_layout(o: ConvOptions, x_shape: tuple[int, ...], w_shape: tuple[int, ...]) -> str:
-    """What to say where the channels would fit if an array were in the other layout."""
-    other = other_layout(o.layout)
-    groups = o.groups or 1
-    channels, inner = image_sizes(x_shape, other)[1], weight_sizes(w_shape, other)[1]
-    if channels == inner * groups:
-        return f"; with layout={other!r} both have {channels}"
-    if channels == weight_sizes(w_shape, o.layout)[1] * groups:
-        moved = (-1, -3) if channels_last(other) else (-3, -1)
-        return (
-            f"; {o.x_name} seems to be {other}: np.moveaxis({o.x_name}, {moved[0]}, {moved[1]}) is {o.layout}"
-        )
-    return ""
-
-
 @kept()
 def with_algorithm(problem: ConvProblem, algorithm: str) -> ConvProblem:
     """The same problem, to be done by that algorithm."""
@@ -270,11 +299,11 @@ def _check_countable(problem: ConvProblem) -> None:
 
 def _depthwise_groups(o: ConvOptions, in_channels: int, inner: int, outer: int) -> int:
     if inner != 1:
-        raise ValueError(
+        raise _ChannelsError(
             f"{o.op}: {o.weight_name} has {inner} input channels per group, but needs 1 (one for each channel)"
         )
     if outer % in_channels:
-        raise ValueError(
+        raise _ChannelsError(
             f"{o.op}: {o.weight_name} has {outer} output channels, "
             f"but needs a multiple of {o.x_name}'s {in_channels} channels"
         )

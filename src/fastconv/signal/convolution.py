@@ -104,11 +104,14 @@ def _convolve(
     if method not in ("direct", "fft"):
         raise ValueError(f"Acceptable method flags are 'auto', 'direct', or 'fft', not {method!r}.")
     dtype = np.result_type(x.dtype, kernel.dtype)
-    if not x.size or not kernel.size:
-        if method == "direct":
-            raise ValueError(f"{op}: the shapes are {x.shape} and {kernel.shape}, but neither may be empty")
-        return np.array([], dtype)
     starts, shape = read.parts(mode, x.shape, kernel.shape)
+    if not x.size or not kernel.size:
+        if method == "fft":
+            return np.array([], dtype)
+        # Sums of nothing are 0. Which of these there are, and which are refused, is SciPy's choice.
+        if (mode == "same" and kernel.size) or (mode == "valid" and x.ndim > 1):
+            return np.zeros(shape, dtype)
+        raise ValueError(f"{op}: the shapes are {x.shape} and {kernel.shape}, but neither may be empty")
 
     def run(x: Array, out: Array, fill: complex) -> None:
         if method == "direct":

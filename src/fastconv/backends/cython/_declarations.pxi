@@ -1,6 +1,10 @@
 # What csrc/fastconv.h and NumPy declare, as far as it is used here. Part of `_engine.pyx`.
 
 
+cdef extern from "base/workspace.h" nogil:
+    size_t fc_refused_workspace()
+
+
 cdef extern from "fastconv.h" nogil:
     enum:
         FC_OUT_OF_RANGE

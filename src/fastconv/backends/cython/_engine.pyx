@@ -137,8 +137,15 @@ cdef int checked(int status) except -1:
     if status == FC_NOT_TOGETHER:
         raise RuntimeError("fastconv: the system did not let all threads run at the same time")
     if status:
-        raise MemoryError("that of the kernels")
+        raise MemoryError(_refused(fc_refused_workspace()))
     return 0
+
+
+def _refused(size_t size) -> str:
+    """What memory did not have; the operation that asked for it puts its name before."""
+    if not size:
+        return "Unable to allocate the scratch memory of its kernel"
+    return f"Unable to allocate {size / 2**20:.1f} MiB of scratch memory for a thread"
 
 
 cdef class Conv:
