@@ -1,4 +1,4 @@
-"""How many units in the last place the compiled activations and their slopes err, from the largest to the smallest
+"""How many units in the last place activations and their slopes err, from the largest to the smallest
 normal numbers and beside the zeros of slopes: less than 4. The reference for float64 is exact to hundreds of digits."""
 
 import decimal
@@ -10,10 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from conftest import COMPILED
 from fastconv import grad
-
-pytestmark = pytest.mark.parametrize("backend", COMPILED, indirect=True)
 
 # The largest error that a million random numbers showed, in units in the last place, for (baseline, avx2, avx512).
 FLOAT = {
@@ -32,6 +29,20 @@ DOUBLE = FLOAT | {
     "gelu": (3.4, 2.9, 2.9),
     "silu slope": (3.4, 3.3, 3.3),
     "gelu slope": (3.3, 3.0, 3.0),
+}
+# Of the backends written in Python, which compute float32 in float64.
+ROUNDED = dict.fromkeys(FLOAT, 1.2) | {"hardswish": 2.0}
+PYTHON = {
+    "sigmoid": 2.0,
+    "tanh": 2.9,
+    "silu": 3.5,
+    "hardswish": 2.0,
+    "gelu": 3.8,
+    "sigmoid slope": 3.6,
+    "tanh slope": 3.4,
+    "silu slope": 3.9,
+    "hardswish slope": 2.0,
+    "gelu slope": 3.8,
 }
 WORST = {np.dtype(np.float32): FLOAT, np.dtype(np.float64): DOUBLE}
 ZEROS = (-1.2784645427610738, -0.7517915246935645, -1.5, -3.0)  # of the slopes, and the kink of hardswish
@@ -154,11 +165,17 @@ def computed(name, x):
     ).ravel()
 
 
+def most(backend, dtype, name):
+    if backend != "cython":
+        return (ROUNDED if dtype == np.float32 else PYTHON)[name]
+    from fastconv.backends import cython
+
+    return WORST[dtype][name][("baseline", "avx2", "avx512").index(cython.INSTRUCTION_SET)]
+
+
 @pytest.mark.slow("cython-avx2")
 @pytest.mark.parametrize("name", FLOAT)
 def test_less_than_four_units_in_the_last_place(backend, dtype, name):
-    from fastconv.backends import cython
-
     x = inputs(np.dtype(dtype))
     high, low, unit = exact(name, np.dtype(dtype))
     actual = computed(name, x).astype(np.float64)
@@ -166,6 +183,8 @@ def test_less_than_four_units_in_the_last_place(backend, dtype, name):
     normal = np.abs(high) >= smallest
     assert normal.sum() > 0.6 * len(x)
     errors = np.abs((actual - high) - low)[normal] / unit[normal]
-    place = ("baseline", "avx2", "avx512").index(cython.INSTRUCTION_SET)
-    assert errors.max() <= WORST[np.dtype(dtype)][name][place] < 4, (x[normal][errors.argmax()], errors.max())
+    assert errors.max() <= most(backend, np.dtype(dtype), name) < 4, (
+        x[normal][errors.argmax()],
+        errors.max(),
+    )
     assert (np.abs(actual[~normal]) <= smallest).all()

@@ -299,7 +299,10 @@ def test_values_are_those_of_fastconv(backend, name):
     if case.operation != "activation":
         np.testing.assert_array_equal(plain, getattr(fastconv, case.operation)(**arrays, **options))
     _, recorded = autograd.make_vjp(lambda arrays: case.function(**arrays, **options))(arrays)
-    np.testing.assert_array_equal(recorded, plain)
+    if backend == "numba":  # vectors of results have another exponential than those that fill no vector
+        np.testing.assert_array_max_ulp(recorded, plain, 8)
+    else:
+        np.testing.assert_array_equal(recorded, plain)
     assert recorded.dtype == plain.dtype
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 import fastconv
 from fastconv.graph import Interpreter, Node
 from fastconv.graph.program import Program
+from fastconv.problem.convolution import with_algorithm
 from passes_oracle import Net, agree
 from test_passes_random import networks
 
@@ -54,6 +55,24 @@ def check(net, *outputs, tolerance=1e-5, optimize=False):
 
 def words(program):
     return [step.words for step in program._runs.steps if not isinstance(step, Node) and step.words]
+
+
+def by_algorithm(monkeypatch, name):
+    """Let the convolutions of programs be done by it where it can."""
+    from fastconv.backends.cython import BACKEND
+    from fastconv.graph.program import lower_windows
+
+    def problem_of(*given):
+        problem = original(*given)
+        other = with_algorithm(problem, name)
+        try:
+            BACKEND.algorithm(other)
+        except ValueError:
+            return problem
+        return other
+
+    original = lower_windows.problem_of
+    monkeypatch.setattr(lower_windows, "problem_of", problem_of)
 
 
 def convolved(net, x, filters, channels, kernel=1, **attributes):
@@ -242,3 +261,15 @@ def test_transposes_that_are_no_steps(backend, optimize, batch):
     check(
         net, net("Transpose", x, perm=(0, 2, 3, 1)), net("Transpose", x, perm=(0, 3, 1, 2)), optimize=optimize
     )
+
+
+@pytest.mark.parametrize("name", ["direct_channels", "winograd2", "winograd4"])
+@pytest.mark.parametrize(("batch", "size"), [(1, (7, 9)), (2, (20, 23)), (2, (1, 1))])
+def test_a_plane_within_pixels_is_copied(monkeypatch, name, batch, size):
+    """A convolution to one channel is in NCHW; what it makes is no plane where it is one of many channels."""
+    by_algorithm(monkeypatch, name)
+    net = Net()
+    x = net.input(batch, 16, *size)
+    plane = convolved(net, x, 1, 16, 3, pads=(1, 1, 1, 1))
+    joined = net("Concat", convolved(net, x, 24, 16), plane, axis=1)
+    check(net, convolved(net, net("Relu", joined), 8, 25))

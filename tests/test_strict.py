@@ -325,3 +325,18 @@ def test_what_is_even(backend, layout, dtype):
     apart = x.copy()
     apart[0] *= tiny  # another image is nobody's window
     assert is_even(apart)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("channels", "filters"), [(1, 1), (3, 5), (16, 40)])
+def test_a_weight_that_is_not_finite_reaches_its_filter_alone(backend, layout, transposed, channels, filters):
+    """Where all taps see the image; beside it, whether it is multiplied with zeros is not defined."""
+    operation = fastconv.conv_transpose2d if transposed else fastconv.conv2d
+    x, weight = 1 + np.abs(normal((1, channels, 20, 21))), normal((filters, channels, 3, 3))
+    weight[0, 0, 0, 2] = np.inf
+    weight = weight.swapaxes(0, 1) if transposed else weight
+    y = operation(to_layout(x, layout), weight_to_layout(weight, layout), layout=layout, algorithm="direct")
+    planes = from_layout(y, layout)
+    inner = planes[0, 0, 2:-2, 2:-2] if transposed else planes[0, 0]
+    assert np.isposinf(inner).all()
+    assert np.isfinite(planes[0, 1:]).all()

@@ -149,3 +149,14 @@ def test_help(capsys):
         "exit status",
     ]:
         assert word in text
+
+
+@pytest.mark.parametrize("asked", [LAYER, ["--network", "dqn"]])
+def test_another_backend_is_not_tuned(asked, races, capsys):
+    """As plans with tune=True refuse it."""
+    with fastconv.use_backend("numpy"):
+        assert tune(*asked) == 2
+        assert "the numpy backend is in use" in capsys.readouterr().err
+        assert tune("--list") == 0  # which measures nothing
+    assert not races.entrants
+    assert tuning.entries() == ()

@@ -380,7 +380,6 @@ class Backend(Protocol):
         of_input: ConvProblem,
         of_weight: ConvProblem,
         transposed: bool,
-        grad_shape: tuple[int, ...],
         shapes: tuple[tuple[int, ...] | None, ...],
         far: float = 0,
     ) -> Any:

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from fastconv.execution.half import HALF, SINGLE, to_floats, to_halves
 from fastconv.execution.memory import empty
 from fastconv.problem.dtypes import compute_dtype, is_real
-from fastconv.problem.layout import check_image
+from fastconv.problem.layout import batch_shape, check_image, image_sizes, layout_in_memory
 from fastconv.typing import Array, ArrayLike, Layout
 
 
@@ -93,6 +93,12 @@ def images(op: str, name: str, value: ArrayLike, layout: Layout) -> tuple[Array,
     if check_image(op, name, array.shape, layout):
         return array, True
     return array[np.newaxis], False
+
+
+def as_in_memory(layout: Layout, *arrays: Array) -> tuple[Layout, list[Array]]:
+    """Contiguous batches of as many channels each, and their layout, as backends are fastest with them."""
+    seen = layout_in_memory(layout, image_sizes(arrays[0].shape, layout)[1])
+    return seen, [a.reshape(batch_shape(seen, *image_sizes(a.shape, layout))) for a in arrays]
 
 
 class Result:

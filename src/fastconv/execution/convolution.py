@@ -71,6 +71,11 @@ def read_weight(
     return weight
 
 
+def native_weight(problem: ConvProblem, weight: Array) -> Array:
+    """A user's weights as the backend takes them."""
+    return native(weight, problem.dtype).reshape(problem.weight_shape)
+
+
 def check_weight(
     op: str,
     name: str,
@@ -151,7 +156,7 @@ class ConvCall:
                 raise ValueError(
                     f"{o.op}: residual has shape {residual.shape}, but the result has shape {shape}"
                 )
-            self._residual = native(residual, case.dtype).reshape(case.shape)
+            self._residual = native(residual, case.dtype).reshape(case.problem.result_shape)
         if o.algorithm is not None:
             check_algorithm(o, backend)
             backend.weight_form(case.problem)  # refuses what the algorithm cannot do
@@ -160,12 +165,13 @@ class ConvCall:
         self._result: Result | None = None
         if out is None and case.dtype == case.result_dtype:
             self._own = empty(o.op, shape, case.dtype)
-            self._buffer = self._own.reshape(case.shape)
+            buffer = self._own
         else:
             self._result = Result(
                 o.op, case.shape, case.result_dtype, out, *inputs, bias, residual, batched=case.batched
             )  # fmt: skip
-            self._buffer = self._result.buffer
+            buffer = self._result.buffer
+        self._buffer = buffer.reshape(case.problem.result_shape)
 
     def run(self, x: Array, weight: Array, prepare: Prepare | None = None) -> Array:
         """The result for `x`; `prepare` gives prepared weights where a plan holds them."""
@@ -183,6 +189,7 @@ class ConvCall:
                     o.layout,
                     "the padded image",
                 )
+            x = x.reshape(case.problem.operand_shape)
             with memory_errors(o.op):
                 problem, prepared = self._prepared(x, weight, prepare)
                 backend.conv(problem, x, prepared, self._bias, self._residual, o.activation, self._buffer)
@@ -195,7 +202,7 @@ class ConvCall:
         backend, problem = self._backend, self._case.problem
         if prepare is None:
             problem = confined(backend, problem, x, once=True)
-            return problem, backend.prepare(problem, native(weight, self._case.dtype), once=True)
+            return problem, backend.prepare(problem, native_weight(problem, weight), once=True)
         planned, prepared = prepare(backend, problem)
         by_sums = confined(backend, planned, x, once=False)
         return (planned, prepared) if by_sums is planned else prepare(backend, by_sums)

@@ -14,7 +14,7 @@ import numpy as np
 from fastconv import arguments
 from fastconv.backends.protocol import Backend, Bounds, Segments
 from fastconv.execution.arrays import as_array
-from fastconv.problem.layout import channels_last, image_sizes
+from fastconv.problem.layout import channels_last, image_sizes, layout_in_memory
 from fastconv.problem.options import Activation
 from fastconv.typing import Array, ArrayLike, Layout, ShapeLike
 
@@ -31,14 +31,16 @@ def of_batch(shape: tuple[int, ...], layout: Layout) -> Segments:
     """A segment for each channel."""
     batch, channels, size = image_sizes(shape, layout)
     pixels = math.prod(size)
-    return (1, batch * pixels, channels, 1) if channels_last(layout) else (1, batch, channels, pixels)
+    last = channels_last(layout_in_memory(layout, channels))
+    return (1, batch * pixels, channels, 1) if last else (1, batch, channels, pixels)
 
 
 def of_images(shape: tuple[int, ...], layout: Layout) -> Segments:
     """A segment for each channel of each image."""
     batch, channels, size = image_sizes(shape, layout)
     pixels = math.prod(size)
-    return (batch, pixels, channels, 1) if channels_last(layout) else (batch, 1, channels, pixels)
+    last = channels_last(layout_in_memory(layout, channels))
+    return (batch, pixels, channels, 1) if last else (batch, 1, channels, pixels)
 
 
 def of_rows(shape: tuple[int, ...], last: tuple[int, ...]) -> tuple[Segments, Segments]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import SupportsFloat, SupportsIndex
 
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Result, as_array, images, native
+from fastconv.execution.arrays import Result, as_array, as_in_memory, images, native
 from fastconv.execution.convolution import read_weight
 from fastconv.grad.convolution_case import Gradients, all_gradients, one_gradient
 from fastconv.grad.operands import read_input_size, read_weight_size
@@ -202,7 +202,8 @@ def conv2d_bias(
     dtype = float_result(grad.dtype)
     result = Result(op, (grad.shape[channel_axis(layout)],), dtype, out, grad)
     if grad.shape[0]:
-        engine.channel_sums(native(grad, compute_dtype(dtype)), layout, result.buffer)
+        seen, (slopes,) = as_in_memory(layout, native(grad, compute_dtype(dtype)))
+        engine.channel_sums(slopes, seen, result.buffer)
     else:
         result.buffer[...] = 0
     return result.value()

@@ -15,7 +15,7 @@ import numpy as np
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
 from fastconv.caches import kept
-from fastconv.execution.arrays import Result, as_array, native
+from fastconv.execution.arrays import Result, as_array, as_in_memory, native
 from fastconv.execution.convolution import FAR_APART, ConvCall, check_algorithm, mixes_pixels, read_weight
 from fastconv.execution.known_calls import Given, recall_gradients, remember
 from fastconv.execution.memory import check_memory, empty, memory_errors
@@ -50,7 +50,7 @@ class GradientCase:
     borders : tuple of Border or None
         What a padding mode other than zeros puts around the input first.
     x_shape, grad_shape : tuple of int
-        Of the batch, unpadded, and of `grad_output` as the backend sees it, always 4-D.
+        Of the batch, unpadded, and of `grad_output` in the user's layout, always 4-D.
     weight_shape : tuple of int
     batched : bool
     dtype, result_dtype : dtype
@@ -85,7 +85,7 @@ def find_gradients(
     problem, dtype = forward.problem, forward.dtype
     backward = replace(problem, transposed=not problem.transposed)
     of_input = ConvCase(
-        backward, None, forward.shape, backward.result_shape, forward.batched, dtype,
+        backward, None, forward.shape, backward.result_in(o.layout), forward.batched, dtype,
         result_dtype if forward.borders is None else dtype,
     )  # fmt: skip
     return GradientCase(
@@ -150,6 +150,7 @@ class GradientCall:
     def _sums(self, x: Operand, grad: Array) -> None:
         """The gradients of weights and bias, which are sums over the batch; those of an empty one are 0."""
         o, case, backend = self._o, self._case, self._backend
+        problem = case.of_weight
         weight, bias = (None if r is None else r.buffer for r in (self._weight, self._bias))
         if not case.x_shape[0]:
             for buffer in (weight, bias):
@@ -170,13 +171,19 @@ class GradientCall:
                     o.layout,
                     "the padded image",
                 )
-            if case.transposed:
-                backend.conv_weight_gradient(case.of_weight, grad, image, weight, None)
-            else:
-                backend.conv_weight_gradient(case.of_weight, image, grad, weight, bias)
+            x, grad_output = (grad, image) if case.transposed else (image, grad)
+            backend.conv_weight_gradient(
+                problem,
+                x.reshape(problem.input_shape),
+                grad_output.reshape(problem.output_shape),
+                weight.reshape(problem.weight_shape),
+                None if case.transposed else bias,
+            )
+            if not case.transposed:
                 return
         if bias is not None:
-            backend.channel_sums(grad, o.layout, bias)
+            layout, (slopes,) = as_in_memory(o.layout, grad)
+            backend.channel_sums(slopes, layout, bias)
 
 
 def gradients(
@@ -266,6 +273,4 @@ def shortcut_of(
     engine = resolve(o.op, backend)
     mixed = needs[0] and mixes_pixels(engine, case.of_input.problem, once=True)
     far = FAR_APART[case.dtype] if mixed else 0.0
-    return engine.gradient_shortcut(
-        case.of_input.problem, case.of_weight, case.transposed, case.grad_shape, needed, far
-    )
+    return engine.gradient_shortcut(case.of_input.problem, case.of_weight, case.transposed, needed, far)

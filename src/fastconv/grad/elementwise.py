@@ -7,7 +7,7 @@ from typing import NamedTuple, SupportsFloat, SupportsIndex
 from fastconv import arguments
 from fastconv.backends import resolve
 from fastconv.backends.protocol import Backend
-from fastconv.execution.arrays import Result, as_array, images, native
+from fastconv.execution.arrays import Result, as_array, as_in_memory, images, native
 from fastconv.execution.memory import memory_errors
 from fastconv.problem import options as opt
 from fastconv.problem.dtypes import compute_dtype, float_result
@@ -196,7 +196,8 @@ def local_response_norm(
     dtype = float_result(image.dtype, grad.dtype)
     result = Result(op, image.shape, dtype, out, image, grad, batched=batched)
     if image.shape[0]:
-        source, slopes = (native(a, compute_dtype(dtype)).reshape(image.shape) for a in (image, grad))
+        given = (native(a, compute_dtype(dtype)).reshape(image.shape) for a in (image, grad))
+        seen, (source, slopes, target) = as_in_memory(layout, *given, result.buffer)
         with memory_errors(op):
-            engine.local_response_norm_gradient(source, slopes, count, alpha, beta, k, layout, result.buffer)
+            engine.local_response_norm_gradient(source, slopes, count, alpha, beta, k, seen, target)
     return result.value()

@@ -241,9 +241,9 @@ def _rank_filter(
             "needs the smallest or the largest, or percentile_filter"
         )
     omit = partial(_without_missing, ranks, extrema, which)
-    return OrderFilter(op, ranks.reaches, ranks.into, omit, extrema.windows, cval, backend, nan_policy).applied(
-        x, output, progress
-    )
+    return OrderFilter(
+        op, ranks.reaches, ranks.into, omit, extrema.windows, cval, backend, nan_policy
+    ).applied(x, output, progress)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ def conv2d(
     x : array_like
         ``(N, C_in, H, W)``, or ``(N, H, W, C_in)`` with ``layout="NHWC"``; one image without `N` gives one result.
     weight : array_like
-        ``(C_out, C_in // groups, kH, kW)``; with ``layout="NHWC"`` ``(kH, kW, C_in // groups, C_out)``.
+        ``(C_out, C_in // groups, kH, kW)``; with ``layout="NHWC"`` ``(kH, kW, C_in // groups, C_out)``. All numbers
+        are to be finite: which outputs an infinity or NaN here reaches depends on backend, algorithm and shapes.
     bias : array_like, optional
         ``(C_out,)``.
     stride, dilation : int or pair (vertical, horizontal)

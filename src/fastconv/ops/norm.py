@@ -8,7 +8,7 @@ import numpy as np
 
 from fastconv import arguments
 from fastconv.backends import resolve
-from fastconv.execution.arrays import Result, as_array, images, native
+from fastconv.execution.arrays import Result, as_array, as_in_memory, images, native
 from fastconv.execution.convolution import read_weight
 from fastconv.execution.memory import memory_errors
 from fastconv.problem.dtypes import compute_dtype, float_result
@@ -75,9 +75,9 @@ def local_response_norm(
     dtype = float_result(array.dtype)
     result = Result(op, array.shape, dtype, None, batched=batched)
     if array.shape[0]:
-        source = native(array, compute_dtype(dtype))
+        seen, (source, target) = as_in_memory(layout, native(array, compute_dtype(dtype)), result.buffer)
         with memory_errors(op):
-            engine.local_response_norm(source, count, alpha, beta, k, layout, result.buffer)
+            engine.local_response_norm(source, count, alpha, beta, k, seen, target)
     return result.value()
 
 

@@ -13,7 +13,7 @@ from fastconv.execution.arrays import Result, as_array, images, native
 from fastconv.execution.known_calls import recall_rows, remember
 from fastconv.execution.memory import memory_errors
 from fastconv.problem.dtypes import compute_dtype, float_result
-from fastconv.problem.layout import channels_last, check_layout, image_sizes
+from fastconv.problem.layout import channels_last, check_layout, image_sizes, layout_in_memory
 from fastconv.typing import Array, ArrayLike, BackendName, Layout, ShapeLike
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
@@ -252,7 +252,7 @@ def _by_image(
         rows = (array.shape[0], parts, channels // parts, segments[3])
         with memory_errors(op):
             source = native(array, compute_dtype(dtype))
-            in_rows = not channels_last(layout)
+            in_rows = not channels_last(layout_in_memory(layout, channels))
             if in_rows and core.by_rows(engine, source, rows, scale, shift, epsilon, result.buffer):
                 shape = array.shape if batched else array.shape[1:]
                 shortcut = engine.rows_shortcut(rows, False, epsilon, shape, dtype)

@@ -10,8 +10,7 @@ import numpy as np
 
 from fastconv import arguments, backends
 from fastconv.backends.protocol import Backend, Work
-from fastconv.execution.arrays import native
-from fastconv.execution.convolution import execute, shortcut_of
+from fastconv.execution.convolution import execute, native_weight, shortcut_of
 from fastconv.execution.known_calls import plan_calls
 from fastconv.first_use import importing
 from fastconv.problem.convolution import ConvOptions, ConvProblem, padding_tables
@@ -95,7 +94,7 @@ class Plan:
         if choice is None:
             with importing:
                 from fastconv.tuning.choice import choose
-            choice = choose(self._backend, problem, partial(native, self._weight, problem.dtype))
+            choice = choose(self._backend, problem, partial(native_weight, problem, self._weight))
             if len(self._choices) >= _MOST_KNOWN:
                 self._choices.clear()
             choice = self._choices.setdefault(problem, choice)
@@ -113,7 +112,7 @@ class Plan:
         key = (problem.dtype, problem.stride, problem.dilation, backend.weight_form(problem))
         prepared = self._prepared.get(key)
         if prepared is None:
-            prepared = backend.prepare(problem, native(self._weight, problem.dtype))
+            prepared = backend.prepare(problem, native_weight(problem, self._weight))
             prepared = self._prepared.setdefault(key, prepared)
         return problem, prepared
 

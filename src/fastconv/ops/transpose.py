@@ -53,7 +53,8 @@ def conv_transpose2d(
     x : array_like
         ``(N, C_in, H, W)``, or ``(N, H, W, C_in)`` with ``layout="NHWC"``; or one image without `N`.
     weight : array_like
-        ``(C_in, C_out // groups, kH, kW)``; with ``layout="NHWC"`` ``(kH, kW, C_out // groups, C_in)``.
+        ``(C_in, C_out // groups, kH, kW)``; with ``layout="NHWC"`` ``(kH, kW, C_out // groups, C_in)``. All numbers
+        are to be finite, as for `conv2d`.
     bias : array_like, optional
         ``(C_out,)``.
     stride, dilation : int or pair (vertical, horizontal)

@@ -26,7 +26,7 @@ class ConvCase:
     borders : tuple of Border or None
         What to pad first, for such a mode.
     x_shape, shape : tuple of int
-        Of the batch and of the result as the backend sees it, always 4-D.
+        Of the batch and of the result in the user's layout, always 4-D.
     batched : bool
     dtype, result_dtype : dtype
         What is computed in, and what is returned.
@@ -56,7 +56,7 @@ def find_case(
     result_dtype = float_result(x_dtype, weight_dtype)
     dtype = compute_dtype(result_dtype)
     problem = o.problem(full, weight_shape, dtype, precision)
-    shape, borders = problem.result_shape, None
+    shape, borders = problem.result_in(o.layout), None
     padded = padding_tables(o, problem)
     if padded is not None:
         problem, borders = padded

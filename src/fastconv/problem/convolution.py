@@ -22,6 +22,7 @@ from fastconv.problem.layout import (
     channels_last,
     check_layout,
     image_sizes,
+    layout_in_memory,
     spatial_axes,
     weight_shape,
     weight_sizes,
@@ -138,6 +139,9 @@ class ConvProblem:
 
     A transposed problem describes the convolution whose input gradient it computes: its operand has
     `output_shape`, its result `input_shape`, its bias `channels` elements.
+
+    A problem of one channel and one filter is in NCHW, whatever the user's arrays are in: all of them are the same
+    memory in both layouts, and are reshaped for the backend.
     """
 
     op: str
@@ -173,8 +177,16 @@ class ConvProblem:
         return self._shape(self.filters, self.out_size)
 
     @property
+    def operand_shape(self) -> tuple[int, int, int, int]:
+        return self.output_shape if self.transposed else self.input_shape
+
+    @property
     def result_shape(self) -> tuple[int, int, int, int]:
         return self.input_shape if self.transposed else self.output_shape
+
+    def result_in(self, layout: Layout) -> tuple[int, int, int, int]:
+        """The shape of the result as a user of that layout gets it."""
+        return batch_shape(layout, *image_sizes(self.result_shape, self.layout))
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
@@ -276,9 +288,10 @@ def _fitting(
     else:
         size, padding = image, _sides(o, image, kernel)
         out_size = _output_size(o, size, kernel, padding)
+    layout = layout_in_memory(o.layout, channels, filters)
     problem = ConvProblem(
         o.op, batch, channels, size, filters, kernel, o.stride, padding, o.dilation, groups, out_size,
-        o.layout, dtype, transposed, precision, o.algorithm,
+        layout, dtype, transposed, precision, o.algorithm,
     )  # fmt: skip
     _check_countable(problem)
     return problem
@@ -379,7 +392,7 @@ def padding_tables(o: ConvOptions, problem: ConvProblem) -> tuple[ConvProblem, B
     stride = tuple(problem.kernel[a] if borders[a].seen else problem.stride[a] for a in (0, 1))
     dilation = tuple(1 if borders[a].seen else problem.dilation[a] for a in (0, 1))
     shape = batch_shape(o.layout, problem.batch, problem.channels, (borders[0].length, borders[1].length))
-    weight = problem.weight_shape
+    weight = weight_shape(o.layout, problem.filters, problem.channels // problem.groups, problem.kernel)
     values = {field.name: getattr(o, field.name) for field in fields(o)}
     changed = {
         "stride": stride, "dilation": dilation, "padding": (0, 0, 0, 0), "padding_mode": "zeros", "padding_value": 0.0,

@@ -54,6 +54,11 @@ def batch_shape(layout: Layout, batch: int, channels: int, size: Pair) -> Shape:
     return (batch, *size, channels) if channels_last(layout) else (batch, channels, *size)
 
 
+def layout_in_memory(layout: Layout, *channels: int) -> Layout:
+    """The layout for arrays of so many channels each: those of one channel are the same memory in both."""
+    return "NCHW" if set(channels) == {1} else layout
+
+
 def weight_shape(layout: Layout, outer: int, inner: int, kernel: Pair) -> Shape:
     return (*kernel, inner, outer) if channels_last(layout) else (outer, inner, *kernel)
 

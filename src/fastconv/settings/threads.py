@@ -134,7 +134,8 @@ def get_num_threads() -> int:
     int
         The value of `num_threads`, else of `set_num_threads`, else of ``FASTCONV_NUM_THREADS``, else of
         ``OMP_NUM_THREADS`` where it can be read, else the cores that this process may use (affinity and container
-        limits). Not more than a limit that threadpoolctl has set.
+        limits). Not more than a limit that threadpoolctl has set for fastconv (``user_api="fastconv"``). One that is
+        set for OpenMP alone counts for calls whose threads come from OpenMP, but does not show here.
 
     Examples
     --------

@@ -113,8 +113,7 @@ def measure(
     backend: Backend, problem: ConvProblem, weight: Array, names: tuple[str, ...], seconds: float
 ) -> dict[str, float]:
     """Seconds of a call with prepared weights, of the algorithms of these names or the first of them."""
-    shape = problem.output_shape if problem.transposed else problem.input_shape
-    x = empty(problem.op, shape, problem.dtype, "the input that kernels are measured with")
+    x = empty(problem.op, problem.operand_shape, problem.dtype, "the input that kernels are measured with")
     x.reshape(-1)[:] = np.resize(np.linspace(-1, 1, 4099, dtype=problem.dtype), x.size)
     out = empty(problem.op, problem.result_shape, problem.dtype)
     out.fill(0)  # so that its pages are there

@@ -86,8 +86,6 @@ class Content(NamedTuple):
 
 def in_words(p: ConvProblem) -> str:
     """All of a problem that a kernel's speed, and which kernels accept it, depend on."""
-    result = p.result_shape
-    operand = p.output_shape if p.transposed else p.input_shape
     kind = ["transposed convolution" if p.transposed else "convolution", p.layout, str(p.dtype), p.precision]
     if p.algorithm is not None:
         kind.append(p.algorithm)
@@ -98,7 +96,10 @@ def in_words(p: ConvProblem) -> str:
         "dilation": p.dilation,
         "groups": (p.groups,),
     }
-    sizes = [f"{_by(operand)} -> {_by(result)}", *(f"{name} {_by(value)}" for name, value in options.items())]
+    sizes = [
+        f"{_by(p.operand_shape)} -> {_by(p.result_shape)}",
+        *(f"{name} {_by(value)}" for name, value in options.items()),
+    ]
     return ", ".join([" ".join(kind), *sizes])
 
 

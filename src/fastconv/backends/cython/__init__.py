@@ -260,12 +260,10 @@ class CythonBackend:
         of_input: ConvProblem,
         of_weight: ConvProblem,
         transposed: bool,
-        grad_shape: tuple[int, ...],
         shapes: tuple[tuple[int, ...] | None, ...],
         far: float = 0,
     ) -> _engine.GradientShortcut:
-        layout = of_weight.layout
-        batch, channels, (height, width) = image_sizes(grad_shape, layout)
+        batch, channels, (height, width) = image_sizes(of_input.operand_shape, of_input.layout)
         sums = batch, channels, height * width
         # Where the input's gradient is not needed, no algorithm is refused for it.
         return _engine.GradientShortcut(

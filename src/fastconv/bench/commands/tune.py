@@ -49,7 +49,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
     Raises
     ------
     CommandError
-        If the layer is impossible, or a file cannot be read or written.
+        If the layer is impossible, a file cannot be read or written, or another backend than ``cython`` is in use.
     BackendUnavailableError
         If the ``cython`` backend, whose kernels these are, was not built.
     """
@@ -61,6 +61,8 @@ def run_tune(arguments: argparse.Namespace) -> int:
         )
     if arguments.export and arguments.export.is_dir():
         raise CommandError(f"--export needs a file name, but {arguments.export} is a folder")
+    if measures:
+        _check_backend()
     if arguments.operation in (None, *OPERATIONS):
         if arguments.shape:
             raise CommandError("--shape is that of an input of a model; that of a layer's is --x")
@@ -79,6 +81,17 @@ def run_tune(arguments: argparse.Namespace) -> int:
             for warning in caught:
                 print(f"fastconv tune: {printable(str(warning.message))}", file=sys.stderr)
     return 0
+
+
+def _check_backend() -> None:
+    """Refuse to measure, as plans with tune=True do, where another backend was chosen."""
+    backends.load("cython")
+    chosen = fastconv.get_backend()
+    if chosen != "cython":
+        raise CommandError(
+            f"the {chosen} backend is in use, which has one algorithm, and nothing to measure: "
+            "tune is for the cython backend"
+        )
 
 
 def _do(arguments: argparse.Namespace, rows: list[Row], console: Console) -> None:

@@ -33,7 +33,7 @@ def add_convolution(
     shortcut = BACKEND.conv_shortcut(problem, function, problem.result_shape, once=False)
     known = None if bias is None else read_bias(problem.op, bias, problem.result_channels, problem.dtype)
     made = prod(problem.result_shape)
-    read = prod(problem.output_shape if problem.transposed else problem.input_shape)
+    read = prod(problem.operand_shape)
     what, work = (shortcut, b.prepared(problem, weight), known), BACKEND.work(problem)
     b.add("conv", what, reads, out, work=work, problem=problem, elements=(read, made, made))
 

@@ -231,6 +231,11 @@ class Builder:
         step = self.steps[place]
         if step.algorithm not in _WIDE or len(step.reads) > 1 or "Conv" not in step.node.operation:
             return False
+        assert step.problem is not None
+        if not channels_last(
+            step.problem.layout
+        ):  # of one channel, say, which is the same memory by itself alone
+            return False
         if not self.places.put_into(value, whole, offset):
             return False
         self.network.widen(place, sizes_of(whole)[1])
