@@ -201,7 +201,7 @@ class Operation:
 
 _LARGEST = 2**63 - 1  # what tensors of sizes hold
 # Operations whose axis is that of another input than the first, or of none where a scale is one number.
-_AXES_OF_OTHERS = {"DequantizeLinear", "QuantizeLinear"}
+_AXES_OF_OTHERS = {"DequantizeLinear", "QuantizeLinear", "com.microsoft.QLinearConcat"}
 
 
 TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "Array": np.ndarray, "Body": Graph}
