@@ -396,3 +396,14 @@ def test_a_permutation_of_other_axes_than_there_are():
     loaded = load(model(nodes, {"x": (FLOAT, None)}, {"y": (FLOAT, None)}))
     with pytest.raises(ModelError, match=r"graph.node\[0\]: Transpose"):
         loaded(np.ones((1, 2, 1), np.float32))
+
+
+def test_constants_cannot_be_given():
+    """In ONNX, an initializer that is an input, too, is a default value."""
+    inputs = {"x": (FLOAT, (2, 3)), "w": (FLOAT, (3,))}
+    weights = {"w": np.float32([1, 2, 3])}
+    network = load(model([node("Mul", ["x", "w"], ["y"])], inputs, {"y": (FLOAT, None)}, weights))
+    x = np.ones((2, 3), np.float32)
+    assert network(x).tolist() == [[1, 2, 3]] * 2
+    with pytest.raises(ValueError, match=r"\['w'\] are constants .* given; it needs inputs \['x'\]"):
+        network({"x": x} | weights)
