@@ -407,3 +407,40 @@ def test_constants_cannot_be_given():
     assert network(x).tolist() == [[1, 2, 3]] * 2
     with pytest.raises(ValueError, match=r"\['w'\] are constants .* given; it needs inputs \['x'\]"):
         network({"x": x} | weights)
+
+
+@pytest.mark.parametrize("kind", ["DepthToSpace", "SpaceToDepth"])
+def test_blocks_of_nothing(kind):
+    for shape in ((1, 4, 4, 4), None):
+        for size in (0, -2):
+            with pytest.raises(ModelError, match=f"blocksize is {size}, but needs to be at least 1"):
+                load(single(kind, {"blocksize": size}, shape))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.complex64, np.float32, np.bool_])
+@pytest.mark.parametrize("kind", ["Expand", "ReduceSum", "Reshape", "Squeeze", "Tile", "Unsqueeze"])
+def test_sizes_and_axes_that_are_no_integers(kind, dtype):
+    """Neither truncated, nor NumPy's warnings."""
+    with pytest.raises(ModelError, match=r"need(s| to be) integers"):
+        load(single(kind, {}, (1, 1), {"c": np.array([1, 1], dtype)}))
+    inputs = {"c": (helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), (2,))}
+    names, data = ["x", "c"], {"x": np.ones((1, 1), np.float32), "c": np.array([1, 1], dtype)}
+    made = model([node(kind, names, ["y"])], {"x": (FLOAT, (1, 1))} | inputs, {"y": (FLOAT, None)})
+    with pytest.raises(ModelError, match="integers"):
+        load(made)(data)
+
+
+@pytest.mark.filterwarnings("error")
+def test_means_and_logarithms_of_nothing(backend):
+    for optimize in BOTH:
+        for kind, result in (("ReduceMean", np.nan), ("ReduceLogSumExp", -np.inf), ("ReduceMax", -np.inf)):
+            data = single(kind, {"keepdims": 0}, ("N", 3), {"axes": np.array([0])})
+            result = np.full(3, result, np.float32)
+            np.testing.assert_array_equal(load(data, optimize=optimize)(np.zeros((0, 3), np.float32)), result)
+
+
+def test_logarithms_of_integers():
+    made = node("ReduceLogSumExp", ["x"], ["y"], keepdims=0)
+    data = model([made], {"x": (TensorProto.INT32, (4,))}, {"y": (TensorProto.INT32, None)})
+    assert load(data)(np.array([2, 3, 5, 7], np.int32)) == 7

@@ -20,6 +20,8 @@ _INDEX = np.dtype(np.int64)
 
 def sizes(value: Array) -> list[int]:
     """A tensor of sizes or axes as integers."""
+    if value.dtype.kind not in "iu":
+        raise TypeError(f"sizes or axes are {value.dtype}, but need to be integers")
     return [int(size) for size in value.ravel()]
 
 

@@ -159,7 +159,9 @@ class Operation:
         else:
             value = inputs[place] if place < len(inputs) else None
             array = None if value is None else constant(value)
-            axes = None if array is None else [int(axis) for axis in array.ravel()]
+            if array is not None and array.dtype.kind not in "iu":
+                raise TypeError(f"input {place} is {array.dtype}, but needs integers")
+            axes = None if array is None else array.ravel().tolist()
         first = inputs[0] if inputs else None
         shape = getattr(first, "shape", None)
         if not axes or shape is None:
