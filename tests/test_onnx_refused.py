@@ -444,3 +444,22 @@ def test_logarithms_of_integers():
     made = node("ReduceLogSumExp", ["x"], ["y"], keepdims=0)
     data = model([made], {"x": (TensorProto.INT32, (4,))}, {"y": (TensorProto.INT32, None)})
     assert load(data)(np.array([2, 3, 5, 7], np.int32)) == 7
+
+
+@pytest.mark.parametrize("optimize", BOTH)
+def test_what_grows_in_a_loop(optimize, monkeypatch):
+    """Sixty doublings end before the one that memory cannot hold beside what it is made of."""
+    monkeypatch.setattr("fastconv.execution.memory._LARGE", 0)
+    monkeypatch.setattr("fastconv.execution.memory.total_memory", lambda: 1 << 20)
+    infos = [helper.make_tensor_value_info(*info) for info in (("i", INT, []), ("c", TensorProto.BOOL, []))]
+    state, more = (helper.make_tensor_value_info(name, FLOAT, None) for name in ("v", "w"))
+    going = helper.make_tensor_value_info("d", TensorProto.BOOL, [])
+    nodes = [node("Concat", ["v", "v"], ["w"], axis=0), node("Identity", ["c"], ["d"])]
+    body = helper.make_graph(nodes, "body", [*infos, state], [going, more])
+    constants = {"n": np.array(60), "t": np.array(True)}
+    made = node("Loop", ["n", "t", "x"], ["y"], body=body)
+    data = model([made], {"x": (FLOAT, [1])}, {"y": (FLOAT, None)}, constants)
+    with pytest.raises(
+        MemoryError, match=r"Concat: the result of shape .* needs .* GiB beside .* GiB of inputs"
+    ):
+        load(data, optimize=optimize)(np.ones(1, np.float32))

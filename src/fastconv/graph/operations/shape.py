@@ -131,7 +131,7 @@ def joined(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[T
     return [Type(first.dtype, (*known[0][:axis], whole if all_known else None, *known[0][axis + 1 :]))]
 
 
-@operation("Concat", rule=joined)
+@operation("Concat", rule=joined, grows=True)
 def concatenate(*values: Array, axis: int) -> Any:
     return np.concatenate(values, axis)
 

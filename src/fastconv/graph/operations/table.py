@@ -130,9 +130,10 @@ class Operation:
             self._check_axes(inputs, attributes, lambda array: array)
         if self.grows:
             given = [None if array is None else Value.of("", array) for array in inputs]
+            held = sum(getattr(array, "nbytes", 0) for array in {id(one): one for one in inputs}.values())
             for known in self.types(given, attributes):
                 if known.dtype is not None and known.shape is not None and None not in known.shape:
-                    check_memory(self.name, known.shape, known.dtype.itemsize)  # type: ignore[arg-type]
+                    check_memory(self.name, known.shape, known.dtype.itemsize, held=held)  # type: ignore[arg-type]
 
     def _check_forms(self, inputs: Sequence[Any]) -> None:
         """Sequences where it takes these, and arrays where it takes those."""
