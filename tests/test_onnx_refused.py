@@ -463,3 +463,14 @@ def test_what_grows_in_a_loop(optimize, monkeypatch):
         MemoryError, match=r"Concat: the result of shape .* needs .* GiB beside .* GiB of inputs"
     ):
         load(data, optimize=optimize)(np.ones(1, np.float32))
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool", "LpPool"])
+def test_windows_that_nothing_comes_out_of(kind):
+    """Of any rank, in words of windows and images."""
+    for rank in (1, 2, 3):
+        for stride in (1, 3):
+            attributes = {"kernel_shape": [5] + [1] * (rank - 1), "strides": [stride] * rank}
+            x = np.ones((1, 1) + (4,) * rank, np.float32)
+            with pytest.raises(ModelError, match=r"do not fit an image of|nothing would come out"):
+                load(single(kind, attributes, x.shape))(x)

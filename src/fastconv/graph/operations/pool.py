@@ -43,6 +43,8 @@ def views(x: Array, windows: Windows, fill: Any) -> Any:
     """The elements of all windows, those of each along the last axes."""
     spatial = x.shape[2:]
     counts, pads = windows.counts(spatial), windows.padding(spatial)
+    if 0 in counts:
+        raise ValueError(f"windows of {windows.extents} do not fit an image of {spatial}, padded by {pads}")
     ends = [(c - 1) * s + e for c, s, e in zip(counts, windows.strides, windows.extents, strict=True)]
     borders = [
         (before, max(end - size - before, after))
