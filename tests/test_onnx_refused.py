@@ -474,3 +474,14 @@ def test_windows_that_nothing_comes_out_of(kind):
             x = np.ones((1, 1) + (4,) * rank, np.float32)
             with pytest.raises(ModelError, match=r"do not fit an image of|nothing would come out"):
                 load(single(kind, attributes, x.shape))(x)
+
+
+def test_boxes_without_area_suppress_nothing():
+    boxes = np.float32([[[0, 0, 0, 2], [0, 0, 0, 2], [1, 1, 1, 1]]])
+    inputs = {"x": (FLOAT, boxes.shape), "s": (FLOAT, (1, 1, 3))}
+    limits = {"m": np.array([3]), "i": np.float32([0.5])}
+    made = node("NonMaxSuppression", ["x", "s", "m", "i"], ["y"])
+    kept = load(model([made], inputs, {"y": (INT, None)}, limits))(
+        {"x": boxes, "s": np.float32([[[3, 2, 1]]])}
+    )
+    assert kept.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]
