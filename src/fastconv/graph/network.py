@@ -26,6 +26,7 @@ class Network:
     _word = "model"  # what errors call it
 
     def __init__(self, graph: Graph) -> None:
+        self.graph = graph
         self.inputs = _tensors(graph.inputs)
         self.outputs = _tensors(graph.outputs)
 
@@ -80,6 +81,12 @@ class Network:
         if isinstance(x, Mapping):
             missing = [name for name in names if name not in x]
             unknown = [name for name in x if name not in names]
+            constants = [name for name in unknown if name in self._constants()]
+            if constants:
+                raise ValueError(
+                    f"{self._word}: {constants} are constants (initializers of the file) and cannot be given; "
+                    f"it needs inputs {names}"
+                )
             if missing or unknown:
                 raise ValueError(f"{self._word}: needs inputs {names}, but got {[*x]}")
             return [x[name] for name in names]
@@ -90,6 +97,10 @@ class Network:
         if len(names) != 1 or x is None:
             raise ValueError(f"{self._word}: needs its inputs {names}, by name or in that order")
         return [x]
+
+    def _constants(self) -> set[str]:
+        read = (value for node in self.graph.nodes for value in node.reads())
+        return {value.name for value in read if value is not None and value.is_constant}
 
     def _targets(self, out: Any, arrays: list[Any]) -> Mapping[str, Array]:
         if out is None:

@@ -7,6 +7,7 @@ ends in a `ModelError` that says where.
 from __future__ import annotations
 
 import os
+from io import TextIOBase
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,13 +90,21 @@ def load(source: Source, *, backend: BackendName | None = None, optimize: bool =
 _LARGEST = 2**31
 
 
+class Writable(Protocol):
+    """An open file, in binary mode."""
+
+    def write(self, data: bytes, /) -> Any: ...
+
+
 class Drawable(Protocol):
     """What can be drawn as a graph: a network of `fastconv.nn`."""
 
     def graph(self, input_shape: Any) -> Graph: ...
 
 
-def save(model: Model | Graph | Drawable, path: str | os.PathLike[str], *, input_shape: Any = None) -> None:
+def save(
+    model: Model | Graph | Drawable, path: str | os.PathLike[str] | Writable, *, input_shape: Any = None
+) -> None:
     """Write a network into an ONNX file.
 
     Parameters
@@ -103,15 +112,15 @@ def save(model: Model | Graph | Drawable, path: str | os.PathLike[str], *, input
     model : Model, Graph or fastconv.nn.Module
         As `load` gives it, a graph of one's own, or a network. Operators are written in their newest form, as operator
         set 22 or the lowest after it that has them all.
-    path : path_like
-        In place of what is there.
+    path : path_like, or an open file in binary mode
+        A path's file is written in place of what is there, as a whole or not at all.
     input_shape : tuple of int, optional
         That of a network's input, in its layout; None as the first size means a batch of any size.
 
     Raises
     ------
     TypeError
-        If there is no `input_shape` for a network, or one for something else.
+        If there is no `input_shape` for a network, or one for something else, or `path` is none, nor an open file.
     ValueError
         If the network holds what is not written: constants of types that NumPy lacks, inputs and outputs of unknown
         dtype (sequences), or more than 2 GiB.
@@ -129,13 +138,22 @@ def save(model: Model | Graph | Drawable, path: str | os.PathLike[str], *, input
     <Model 'graph' (x: float32 ('N', 3)) -> (y: float32 ('N', 3))>
     """
     graph = _graph_of(model, input_shape)
+    if not isinstance(path, (str, os.PathLike)) and (
+        isinstance(path, TextIOBase) or not hasattr(path, "write")
+    ):
+        raise TypeError(
+            f"save: path is {type(path).__name__}, but needs to be a path or an open file in binary mode"
+        )
     verify(graph)
     data = encode(MODEL, Exporter(graph).model)
     if len(data) >= _LARGEST:
         raise ValueError(
             f"save: the file would have {len(data)} bytes, but protobuf's files have less than 2 GiB"
         )
-    write_whole(Path(path), data)
+    if isinstance(path, (str, os.PathLike)):
+        write_whole(Path(path), data)
+    else:
+        path.write(data)
 
 
 def _graph_of(model: Any, input_shape: Any) -> Graph:

@@ -132,6 +132,10 @@ class Exporter:
     def _attribute(self, node: Node, name: str) -> Record:
         value, kind = node.attributes[name], TABLE[node.operation].kinds[name]
         self._needs(_LATER_ATTRIBUTES.get((node.operation, name), OPSET))
+        if value == "ceil_where_smaller":
+            raise ValueError(
+                "save: newer operator sets cannot say how a Resize of set 10 rounds along all axes"
+            )
         if name in ("to", "output_dtype"):
             self._needs(_LATER_TYPES.get(value, OPSET))
         number, field = _ATTRIBUTES[kind.types][kind.several]

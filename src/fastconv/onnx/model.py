@@ -35,7 +35,6 @@ class Model(Network):
 
     def __init__(self, graph: Graph, backend: BackendName | None, optimize: bool = True) -> None:
         super().__init__(graph)
-        self.graph = graph
         self._backend: BackendName | None = backend
         self._optimize = optimize
         self._plain: Interpreter | None = None

@@ -54,5 +54,6 @@ def _best(corners: Array, order: Array, limit: int, overlap: float) -> list[int]
         low = np.maximum(corners[box, :2], corners[order, :2])
         high = np.minimum(corners[box, 2:], corners[order, 2:])
         shared = np.prod(np.maximum(high - low, 0), axis=-1)
-        order = order[shared / (area[box] + area[order] - shared) <= overlap]
+        shares = shared / (area[box] + area[order] - shared)
+        order = order[~(shares > overlap)]  # what has no area shares nothing: 0 / 0
     return kept

@@ -34,7 +34,7 @@ def matrix_product(a: Array, b: Array) -> Any:
     return np.matmul(a, b)
 
 
-def _general(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+def general(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
     a, b = inputs[:2]
     assert a is not None
     assert b is not None
@@ -43,7 +43,7 @@ def _general(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list
     return [Type(a.dtype, (rows, columns))]
 
 
-@operation("Gemm", rule=_general)
+@operation("Gemm", rule=general)
 def general_product(
     a: Array,
     b: Array,

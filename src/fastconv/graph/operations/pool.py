@@ -23,7 +23,7 @@ from fastconv.typing import Array
 _INDEX = np.dtype(np.int64)
 
 
-def _pooled(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+def pooled(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
     x = inputs[0]
     assert x is not None
     if x.shape is None:
@@ -39,10 +39,12 @@ def _is_usual(x: Array, windows: Windows) -> bool:
     return x.ndim in (3, 4) and all(max(p) < e for p, e in zip(pads, windows.extents, strict=True))
 
 
-def _views(x: Array, windows: Windows, fill: Any) -> Any:
+def views(x: Array, windows: Windows, fill: Any) -> Any:
     """The elements of all windows, those of each along the last axes."""
     spatial = x.shape[2:]
     counts, pads = windows.counts(spatial), windows.padding(spatial)
+    if 0 in counts:
+        raise ValueError(f"windows of {windows.extents} do not fit an image of {spatial}, padded by {pads}")
     ends = [(c - 1) * s + e for c, s, e in zip(counts, windows.strides, windows.extents, strict=True)]
     borders = [
         (before, max(end - size - before, after))
@@ -50,13 +52,13 @@ def _views(x: Array, windows: Windows, fill: Any) -> Any:
     ]
     padded = np.pad(x, ((0, 0), (0, 0), *borders), constant_values=fill)
     axes = tuple(range(2, x.ndim))
-    views: Any = np.lib.stride_tricks.sliding_window_view(padded, windows.extents, axes)
+    every: Any = np.lib.stride_tricks.sliding_window_view(padded, windows.extents, axes)
     starts = [slice(0, (c - 1) * s + 1, s) for c, s in zip(counts, windows.strides, strict=True)]
     index: Any = (..., *starts, *(slice(None, None, d) for d in windows.dilations))
-    return views[index]
+    return every[index]
 
 
-@operation("MaxPool", rule=_pooled, grows=True)
+@operation("MaxPool", rule=pooled, grows=True)
 def max_pool(
     x: Array,
     *,
@@ -83,7 +85,7 @@ def max_pool(
                 "MaxPool: indices of this rank, or of padding as wide as a window, are not supported"
             )
         least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-        return _views(x, windows, least).max(axis=tuple(range(x.ndim, 2 * x.ndim - 2)))
+        return views(x, windows, least).max(axis=tuple(range(x.ndim, 2 * x.ndim - 2)))
     image, wide = as_image(x), row(windows)
     options: Any = (wide.kernel, wide.strides, wide.padding(image.shape[2:]), wide.dilations, windows.ceil)
     if outputs == 1:
@@ -98,7 +100,7 @@ def max_pool(
     return values.reshape(shape), places.reshape(shape)
 
 
-@operation("AveragePool", rule=_pooled, grows=True)
+@operation("AveragePool", rule=pooled, grows=True)
 def average_pool(
     x: Array,
     *,
@@ -129,11 +131,11 @@ def average_pool(
             bool(count_include_pad),
         )
         return avg_pool2d(image, *options).reshape(shape)
-    total = _views(x, windows, 0).sum(axis=tuple(range(x.ndim, 2 * x.ndim - 2)))
-    return (total / _divisors(windows, x.shape[2:], bool(count_include_pad))).astype(x.dtype)
+    total = views(x, windows, 0).sum(axis=tuple(range(x.ndim, 2 * x.ndim - 2)))
+    return (total / divisors(windows, x.shape[2:], bool(count_include_pad))).astype(x.dtype)
 
 
-def _divisors(windows: Windows, spatial: tuple[int, ...], with_padding: bool) -> Array:
+def divisors(windows: Windows, spatial: tuple[int, ...], with_padding: bool) -> Array:
     """How many elements each window counts."""
     result = np.ones((1,) * len(spatial))
     counts, pads = windows.counts(spatial), windows.padding(spatial)
@@ -146,7 +148,7 @@ def _divisors(windows: Windows, spatial: tuple[int, ...], with_padding: bool) ->
     return result
 
 
-@operation("LpPool", rule=_pooled, grows=True)
+@operation("LpPool", rule=pooled, grows=True)
 def lp_pool(
     x: Array,
     *,
@@ -166,28 +168,28 @@ def lp_pool(
         "strides": strides,
     }
     windows = Windows.of(kernel_shape, given)
-    powers = np.abs(_views(x, windows, 0)) ** p
+    powers = np.abs(views(x, windows, 0)) ** p
     return (powers.sum(axis=tuple(range(x.ndim, 2 * x.ndim - 2))) ** (1 / p)).astype(x.dtype)
 
 
-def _one_pixel(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+def one_pixel(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
     x = inputs[0]
     assert x is not None
     shape = None if x.shape is None else (*x.shape[:2], *(1 for _ in x.shape[2:]))
     return [Type(x.dtype, shape)]
 
 
-@operation("GlobalAveragePool", rule=_one_pixel)
+@operation("GlobalAveragePool", rule=one_pixel)
 def global_average_pool(x: Array) -> Any:
     return global_avg_pool2d(_planes(x)).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
 
 
-@operation("GlobalMaxPool", rule=_one_pixel)
+@operation("GlobalMaxPool", rule=one_pixel)
 def global_maximum_pool(x: Array) -> Any:
     return global_max_pool2d(_planes(x)).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
 
 
-@operation("GlobalLpPool", rule=_one_pixel)
+@operation("GlobalLpPool", rule=one_pixel)
 def global_lp_pool(x: Array, *, p: int = 2) -> Any:
     along = tuple(range(2, x.ndim))
     return ((np.abs(x) ** p).sum(axis=along, keepdims=True) ** (1 / p)).astype(x.dtype)

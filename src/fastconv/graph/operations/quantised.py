@@ -26,13 +26,19 @@ def _along(values: Array, x: Array, axis: int, block: int) -> Array:
     return values.reshape([-1 if a == axis % x.ndim else 1 for a in range(x.ndim)])
 
 
-def _rounded(x: Array, zero: Array, number: int, saturate: bool) -> Any:
+def rounded(x: Array, zero: Array, number: int, saturate: bool) -> Any:
     element = ELEMENTS[number]
     if element.small is not None:
         return element.cast(x + zero, saturate)
     bits, signed = element.bits, element.dtype.kind == "i"
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
     return np.clip(np.rint(x) + zero, low, high).astype(element.dtype)
+
+
+def requantised(whole: Array, factor: Array, zero: Array) -> Any:
+    """Sums of int32 as bytes: the product is one of float32, as in ONNX Runtime."""
+    numbers = whole.astype(np.float32) * factor.astype(np.float32)
+    return rounded(numbers, zero.astype(np.float32), NUMBERS[zero.dtype], True)
 
 
 @operation("QuantizeLinear", "com.microsoft.QuantizeLinear", rule=shape_rules.quantised)
@@ -51,7 +57,7 @@ def quantize(
     wide = np.float64 if x.dtype.kind in "iu" else ELEMENTS[precision].dtype if precision else x.dtype
     each = _along(scale, x, axis, block_size)
     point = np.zeros((), wide) if zero is None else _along(zero, x, axis, block_size).astype(wide)
-    return _rounded(x.astype(wide) / each.astype(wide), point, number, bool(saturate))
+    return rounded(x.astype(wide) / each.astype(wide), point, number, bool(saturate))
 
 
 @upgrade("QuantizeLinear", to=ALWAYS)
@@ -101,7 +107,7 @@ def _matrix_zero(zero: Array | None, rows: bool) -> Any:
     return point[:, np.newaxis] if rows and point.ndim == 1 and point.size > 1 else point
 
 
-def _of_operands(rule: Rule, second: int, zero: int | None) -> Rule:
+def of_operands(rule: Rule, second: int, zero: int | None) -> Rule:
     """The shape that `rule` says of the first input and another one; the dtype of an input, or else int32."""
 
     def known(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
@@ -112,13 +118,13 @@ def _of_operands(rule: Rule, second: int, zero: int | None) -> Rule:
     return known
 
 
-@operation("MatMulInteger", rule=_of_operands(multiplied, 1, None))
+@operation("MatMulInteger", rule=of_operands(multiplied, 1, None))
 def matmul_integer(a: Array, b: Array, a_zero: Array | None = None, b_zero: Array | None = None) -> Any:
     left = a.astype(np.int32) - _matrix_zero(a_zero, True)
     return np.matmul(left, b.astype(np.int32) - _matrix_zero(b_zero, False))
 
 
-@operation("QLinearMatMul", rule=_of_operands(multiplied, 3, 7))
+@operation("QLinearMatMul", rule=of_operands(multiplied, 3, 7))
 def quantised_matmul(
     a: Array,
     a_scale: Array,
@@ -132,8 +138,7 @@ def quantised_matmul(
     whole = matmul_integer(a, b, a_zero, b_zero)
     if a_scale.size > 1 and a_scale.ndim == 1:
         a_scale = a_scale[:, np.newaxis]
-    factor = a_scale.astype(np.float64) * b_scale.astype(np.float64) / y_scale.astype(np.float64)
-    return _rounded(whole * factor, y_zero.astype(np.float64), NUMBERS[y_zero.dtype], True)
+    return requantised(whole, a_scale * b_scale / y_scale, y_zero)
 
 
 def _integer_convolution(
@@ -149,7 +154,7 @@ def _integer_convolution(
     return np.rint(convolution(image, kernel, **options))
 
 
-@operation("ConvInteger", rule=_of_operands(convolved, 1, None))
+@operation("ConvInteger", rule=of_operands(convolved, 1, None))
 def conv_integer(
     x: Array,
     weight: Array,
@@ -167,7 +172,7 @@ def conv_integer(
     return _integer_convolution(x, weight, x_zero, w_zero, options).astype(np.int32)
 
 
-@operation("QLinearConv", rule=_of_operands(convolved, 3, 7))
+@operation("QLinearConv", rule=of_operands(convolved, 3, 7))
 def quantised_convolution(
     x: Array,
     x_scale: Array,
@@ -191,10 +196,5 @@ def quantised_convolution(
     channels = (-1,) + (1,) * (x.ndim - 2)
     if bias is not None:
         whole = whole + bias.reshape(channels)
-    factor = x_scale.astype(np.float64) * w_scale.astype(np.float64) / y_scale.astype(np.float64)
-    return _rounded(
-        whole * factor.reshape(channels if factor.size > 1 else ()),
-        y_zero.astype(np.float64),
-        NUMBERS[y_zero.dtype],
-        True,
-    )
+    factor = x_scale * w_scale / y_scale
+    return requantised(whole, factor.reshape(channels if factor.size > 1 else ()), y_zero)

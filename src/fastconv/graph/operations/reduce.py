@@ -53,7 +53,9 @@ def _sum(x: Array, **along: Any) -> Any:
 
 @_reduction("ReduceMean")
 def _mean(x: Array, **along: Any) -> Any:
-    return x.mean(**along)
+    if x.size:
+        return x.mean(**along)
+    return np.divide(x.sum(**along), 0)  # not a number, without NumPy's warning
 
 
 @_reduction("ReduceProd")
@@ -105,6 +107,7 @@ def _log_sum(x: Array, **along: Any) -> Any:
 
 @_reduction("ReduceLogSumExp")
 def _log_sum_exp(x: Array, axis: tuple[int, ...], keepdims: bool) -> Any:
+    x = x.astype(np.float64) if x.dtype.kind in "iu" else x
     top = x.max(axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
     result = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top

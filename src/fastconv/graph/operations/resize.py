@@ -24,14 +24,23 @@ Coordinates = Literal[
     "tf_crop_and_resize",
     "tf_half_pixel_for_nn",  # up to set 12
 ]
+Rounding = Literal[
+    "round_prefer_floor",
+    "round_prefer_ceil",
+    "floor",
+    "ceil",
+    "ceil_where_smaller",  # and floor elsewhere, as set 10 has it; no word of ONNX's
+]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis that changes: `size` elements become `count`, `scale` times as many (which may be no whole number)."""
+    """One axis that changes: `size` elements become `count`, `scale` times as many (which may be no whole number);
+    between its corners lie the places of `length` elements."""
 
     size: int
     count: int
+    length: float
     scale: np.float32
     start: float  # of the region that is seen (tf_crop_and_resize)
     end: float
@@ -43,11 +52,8 @@ class Axis:
     def places(self, mode: str) -> Array:
         """Where each output lies among the inputs; in float32, as elsewhere, since a floor sees the difference."""
         out = np.arange(self.count, dtype=np.float32)
-        length = self.scale * self.size
         if mode == "align_corners":
-            # Where images grow, PyTorch and ONNX Runtime count whole elements; where they shrink, ONNX's tests do not.
-            length = np.float32(self.count) if self.scale > 1 else length
-            return out * 0 if length == 1 else out * (self.size - 1) / (length - 1)
+            return out * 0 if self.length == 1 else out * (self.size - 1) / (self.length - 1)
         if mode == "asymmetric":
             return out / self.scale
         if mode == "tf_crop_and_resize":
@@ -57,20 +63,26 @@ class Axis:
             return self.start * whole + out * (self.end - self.start) * whole / (self.count - 1)
         if mode == "tf_half_pixel_for_nn":
             return (out + 0.5) / self.scale
-        places = (out + 0.5) / self.scale - 0.5
+        if mode == "half_pixel_symmetric":
+            moved = np.float32(self.size / 2) * (1 - self.count / (self.scale * self.size))
+            return (moved + (out.astype(np.float64) + 0.5) / self.scale - 0.5).astype(np.float32)
         if mode == "pytorch_half_pixel" and self.count == 1:
             return out * 0
-        if mode == "half_pixel_symmetric":
-            places += self.size / 2 * (1 - self.count / length)
-        return places
+        return (out + 0.5) / self.scale - 0.5
+
+
+# What lies in the middle but for the rounding of its place: the bound of ONNX Runtime 1.32.
+_MIDDLE = 1e-6
 
 
 def _nearest(places: Array, mode: str) -> Array:
-    if mode == "round_prefer_floor":
-        return np.ceil(places - 0.5)
-    if mode == "round_prefer_ceil":
-        return np.floor(places + 0.5)
-    return np.floor(places) if mode == "floor" else np.ceil(places)
+    if mode == "ceil":
+        return np.ceil(places)
+    whole = np.floor(places)
+    if mode == "floor":
+        return whole
+    beyond = places - whole - 0.5
+    return whole + (beyond >= -_MIDDLE if mode == "round_prefer_ceil" else beyond > _MIDDLE)
 
 
 def cubic_kernel(distance: Array, a: float) -> Array:
@@ -101,6 +113,8 @@ def inputs_of(
 ) -> tuple[Array, Array | None]:
     """Indices of the inputs that each output is made of, (count, taps), and their weights; None where it is one."""
     if mode == "nearest":
+        if nearest_mode == "ceil_where_smaller":
+            nearest_mode = "ceil" if axis.scale < 1 else "floor"
         index = np.clip(_nearest(places, nearest_mode), 0, axis.size - 1).astype(np.int64)
         return index[:, np.newaxis], None
     is_cubic = mode == "cubic"
@@ -114,6 +128,11 @@ def _along(x: Array, axis: int, index: Array, weights: Array) -> Array:
     for tap in range(index.shape[1]):
         total = total + np.take(x, index[:, tap], axis) * weights[:, tap].astype(x.dtype).reshape(shape)
     return np.asarray(total)
+
+
+def scaled(size: int, factor: float) -> int:
+    """So many times the elements; in float32, in which a third of ten times three is ten."""
+    return math.floor(np.float32(factor) * np.float32(size))
 
 
 def _resized(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
@@ -130,9 +149,7 @@ def _resized(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list
             new.update(zip(along, sizes, strict=True))
     elif scales and known:
         lengths: Any = x.shape
-        new.update(
-            (axis, math.floor(factor * lengths[axis])) for axis, factor in zip(along, scales, strict=True)
-        )
+        new.update((axis, scaled(lengths[axis], factor)) for axis, factor in zip(along, scales, strict=True))
     return [shape_rules.changed(x, new)]
 
 
@@ -151,7 +168,7 @@ def resize(
     extrapolation_value: float = 0.0,
     keep_aspect_ratio_policy: Literal["stretch", "not_larger", "not_smaller"] = "stretch",
     mode: Literal["nearest", "linear", "cubic"] = "nearest",
-    nearest_mode: Literal["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"] = "round_prefer_floor",
+    nearest_mode: Rounding = "round_prefer_floor",
 ) -> Any:
     places_mode = coordinate_transformation_mode
     region: list[float] | None = None
@@ -208,26 +225,36 @@ def axes_of(
             factor = min(factors) if policy == "not_larger" else max(factors)
             factors = [factor] * count
             given = [math.floor(factor * shape[axis] + 0.5) for axis in along]
+        lengths = [float(size) for size in given]
     elif scales is not None and scales.size:
         factors = [float(scale) for scale in scales]
         if len(factors) != count or not all(0 < factor < math.inf for factor in factors):
             raise ValueError(f"Resize: scales {factors} for {count} axes")
-        given = [math.floor(factor * shape[axis]) for axis, factor in zip(along, factors, strict=True)]
+        given = [scaled(shape[axis], factor) for axis, factor in zip(along, factors, strict=True)]
+        # Where images grow, PyTorch and ONNX Runtime count whole elements; where they shrink, ONNX's tests do not.
+        lengths = [
+            count if factor > 1 else float(np.float32(factor) * shape[axis])
+            for axis, factor, count in zip(along, factors, given, strict=True)
+        ]
     else:
         raise ValueError("Resize: needs scales or sizes")
     return {
-        axis: Axis(shape[axis], size, np.float32(factor), seen[place], seen[place + count])
-        for place, (axis, size, factor) in enumerate(zip(along, given, factors, strict=True))
+        axis: Axis(shape[axis], given[k], lengths[k], np.float32(factors[k]), seen[k], seen[k + count])
+        for k, axis in enumerate(along)
     }
 
 
 @upgrade("Resize", to=11)
 def scales_come_third(reading: Reading) -> None:
-    """Operator set 10 had scales alone, and counted from the corners."""
+    """Operator set 10 had scales alone, and counted from the corners; which pixel is nearest, it left to its test."""
     x, scales = reading.inputs
     reading.inputs = [x, None, scales]
     reading.attributes["coordinate_transformation_mode"] = "asymmetric"
-    reading.attributes["nearest_mode"] = "floor"
+    factors = None if scales is None or scales.constant is None else scales.constant
+    rounding = "ceil_where_smaller"
+    if factors is not None and factors.size:
+        rounding = "floor" if factors.min() >= 1 else "ceil" if factors.max() <= 1 else rounding
+    reading.attributes["nearest_mode"] = rounding
 
 
 def _scales_are_an_input(reading: Reading) -> None:

@@ -20,6 +20,8 @@ _INDEX = np.dtype(np.int64)
 
 def sizes(value: Array) -> list[int]:
     """A tensor of sizes or axes as integers."""
+    if value.dtype.kind not in "iu":
+        raise TypeError(f"sizes or axes are {value.dtype}, but need to be integers")
     return [int(size) for size in value.ravel()]
 
 
@@ -113,7 +115,7 @@ def axes_are_an_input(reading: Reading) -> None:
     reading.to_input("axes", 1)
 
 
-def _joined(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+def joined(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
     first = inputs[0]
     assert first is not None
     shapes = [None if value is None else value.shape for value in inputs]
@@ -129,7 +131,7 @@ def _joined(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[
     return [Type(first.dtype, (*known[0][:axis], whole if all_known else None, *known[0][axis + 1 :]))]
 
 
-@operation("Concat", rule=_joined)
+@operation("Concat", rule=joined, grows=True)
 def concatenate(*values: Array, axis: int) -> Any:
     return np.concatenate(values, axis)
 

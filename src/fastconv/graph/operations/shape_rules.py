@@ -241,6 +241,8 @@ def blocks(factor: int) -> Any:
 
     def rule(inputs: Inputs, attributes: Attributes) -> list[Type]:
         x, b = first(inputs), attributes["blocksize"]
+        if b < 1:
+            raise ValueError(f"blocksize is {b}, but needs to be at least 1")
         if x.shape is None:
             return [Type(x.dtype)]
         n, *sizes = x.shape

@@ -131,9 +131,10 @@ class Operation:
             self._check_axes(inputs, attributes, lambda array: array)
         if self.grows:
             given = [None if array is None else Value.of("", array) for array in inputs]
+            held = sum(getattr(array, "nbytes", 0) for array in {id(one): one for one in inputs}.values())
             for known in self.types(given, attributes):
                 if known.dtype is not None and known.shape is not None and None not in known.shape:
-                    check_memory(self.name, known.shape, known.dtype.itemsize)  # type: ignore[arg-type]
+                    check_memory(self.name, known.shape, known.dtype.itemsize, held=held)  # type: ignore[arg-type]
 
     def _check_forms(self, inputs: Sequence[Any]) -> None:
         """Sequences where it takes these, and arrays where it takes those."""
@@ -160,7 +161,9 @@ class Operation:
         else:
             value = inputs[place] if place < len(inputs) else None
             array = None if value is None else constant(value)
-            axes = None if array is None else [int(axis) for axis in array.ravel()]
+            if array is not None and array.dtype.kind not in "iu":
+                raise TypeError(f"input {place} is {array.dtype}, but needs integers")
+            axes = None if array is None else array.ravel().tolist()
         first = inputs[0] if inputs else None
         shape = getattr(first, "shape", None)
         if not axes or shape is None:
@@ -203,7 +206,7 @@ class Operation:
 
 _LARGEST = 2**63 - 1  # what tensors of sizes hold
 # Operations whose axis is that of another input than the first, or of none where a scale is one number.
-_AXES_OF_OTHERS = {"DequantizeLinear", "QuantizeLinear"}
+_AXES_OF_OTHERS = {"DequantizeLinear", "QuantizeLinear", "com.microsoft.QLinearConcat"}
 
 
 TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "Array": np.ndarray, "Body": Graph}

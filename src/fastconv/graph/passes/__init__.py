@@ -6,8 +6,8 @@ a graph's output, or through a value that something else reads, too.
 
 from __future__ import annotations
 
-from fastconv.graph.passes.driver import Applied, optimise
+from fastconv.graph.passes.driver import PASSES, Applied, optimise
 from fastconv.shown import shows
 
-__all__ = ["Applied", "optimise"]
+__all__ = ["PASSES", "Applied", "optimise"]
 __dir__ = shows(__name__)

@@ -231,10 +231,8 @@ class Builder:
         step = self.steps[place]
         if step.algorithm not in _WIDE or len(step.reads) > 1 or "Conv" not in step.node.operation:
             return False
-        assert step.problem is not None
-        if not channels_last(
-            step.problem.layout
-        ):  # of one channel, say, which is the same memory by itself alone
+        # One channel lies alike in both layouts, but kernels of planes write it in one piece.
+        if step.problem is None or not channels_last(step.problem.layout):
             return False
         if not self.places.put_into(value, whole, offset):
             return False
