@@ -485,3 +485,12 @@ def test_boxes_without_area_suppress_nothing():
         {"x": boxes, "s": np.float32([[[3, 2, 1]]])}
     )
     assert kept.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]
+
+
+def test_regions_whose_sides_are_in_the_wrong_order():
+    """Hold no samples, and give zeros."""
+    x, rois = np.ones((1, 1, 8, 8), np.float32), np.float32([[6, 2, 2, 6], [2, 2, 6, 6]])
+    constants = {"r": rois, "b": np.array([0, 0])}
+    made = node("RoiAlign", ["x", "r", "b"], ["y"], coordinate_transformation_mode="half_pixel")
+    data = model([made], {"x": (FLOAT, x.shape)}, {"y": (FLOAT, None)}, constants)
+    assert load(data)(x).ravel().tolist() == [0, 1]

@@ -135,7 +135,9 @@ def grid_sample(d):
 
 
 def roi_align(d):
-    rois = np.sort(d.rng.uniform(0, 14, size=(4, 2, 2)), 1).reshape(4, 4).astype(np.float32)
+    rois = np.sort(d.rng.uniform(0, 14, size=(4, 2, 2)), 1)
+    rois[3] = d.rng.uniform(0, 14, size=(2, 2))  # sides in any order
+    rois = rois.reshape(4, 4).astype(np.float32)
     options = {
         "coordinate_transformation_mode": d.pick("half_pixel", "output_half_pixel"),
         "mode": d.pick("avg", "max"),

@@ -147,6 +147,8 @@ def roi_align(
             height, width = max(height, 1.0), max(width, 1.0)
         ys = _samples(top, height, output_height, sampling_ratio)
         xs = _samples(left, width, output_width, sampling_ratio)
+        if not ys.size or not xs.size:  # sides in the wrong order
+            continue
         values = _bilinear(x[batch], ys.ravel(), xs.ravel(), mode == "max")
         bins = values.reshape(x.shape[1], *ys.shape, *xs.shape)
         result[number] = bins.max(axis=(2, 4)) if mode == "max" else bins.mean(axis=(2, 4))
@@ -154,9 +156,9 @@ def roi_align(
 
 
 def _samples(start: float, length: float, bins: int, ratio: int) -> Array:
-    count = ratio if ratio > 0 else max(math.ceil(length / bins), 1)
+    count = ratio if ratio > 0 else max(math.ceil(length / bins), 0)
     step = length / bins
-    places = (np.arange(count) + 0.5) * step / count
+    places = (np.arange(count) + 0.5) * step / max(count, 1)
     return start + np.arange(bins)[:, np.newaxis] * step + places
 
 
