@@ -144,7 +144,7 @@ static COLD size_t workspace_bytes(const fc_conv *p, int threads) {
 
 static int64_t panel_images(const operands *o) {
     int64_t fitting = max64(1, PANEL_BYTES / (o->channels * o->elements * (int64_t)sizeof(real)) / EDGE) * EDGE;
-    return max64(1, ceil_div(o->batch, ceil_div(o->batch, fitting)));
+    return max64(1, ceil_div(o->batch, max64(1, ceil_div(o->batch, fitting)))); /* there may be no image */
 }
 
 static COLD double cost(const fc_conv *p) {
