@@ -212,7 +212,7 @@ def test_transposed_by_any_kernel_at_any_stride(backend, layout, dtype):
                 padding=((top, bottom), (left, right)),
                 groups=channels,
                 layout=layout,
-                algorithm="depthwise_transposed",
+                algorithm="depthwise_transposed" if channels > 1 else None,  # one is a plane in either layout
             )
             np.testing.assert_array_equal(from_layout(actual, layout), cut + bias[:, None, None])
 

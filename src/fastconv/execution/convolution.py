@@ -18,11 +18,11 @@ from fastconv.execution.arrays import Result, as_array, native
 from fastconv.execution.known_calls import Given, recall_conv, remember
 from fastconv.execution.memory import check_memory, empty, memory_errors
 from fastconv.execution.padding import pad_image
+from fastconv.first_use import importing
 from fastconv.problem.case import ConvCase, find_case
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.dtypes import compute_dtype, float_result
-from fastconv.problem.hints import Kind, missing_axes
-from fastconv.problem.layout import weight_sizes
+from fastconv.problem.layout import Kind, weight_sizes
 from fastconv.settings.precision import get_precision
 from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName
@@ -85,6 +85,9 @@ def check_weight(
     x: ArrayLike | None = None,
 ) -> None:
     if len(shape) != dimensions:
+        with importing:
+            from fastconv.problem.hints import missing_axes
+
         x_shape = None if x is None else as_array(op, "x", x).shape
         hint = missing_axes(name, shape, dimensions, kind, x_shape)
         raise ValueError(

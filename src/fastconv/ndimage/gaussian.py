@@ -221,9 +221,7 @@ def _smoother(
         if isinstance(each, str):
             raise TypeError(f"sigma must be a real number, not {echo(each)}")
     steps = [
-        Line(
-            _weights("gaussian_filter", sigma, order, truncate, radius), place, mode, cval, saturate, backend
-        )
+        Line(_weights(op, sigma, order, truncate, radius), place, mode, cval, saturate, backend)
         for place, order, sigma, mode, radius in zip(places, *given, strict=True)
         if sigma > 1e-15
     ]

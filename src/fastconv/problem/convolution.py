@@ -15,8 +15,8 @@ import numpy as np
 from fastconv import arguments
 from fastconv.arguments import Pair
 from fastconv.caches import kept
+from fastconv.first_use import importing
 from fastconv.problem import options as opt
-from fastconv.problem.hints import Operands, what_fits
 from fastconv.problem.layout import (
     batch_shape,
     channels_last,
@@ -223,6 +223,9 @@ class _ChannelsError(ValueError):
 
 def _what_fits(o: ConvOptions, x_shape: tuple[int, ...], w_shape: tuple[int, ...], *how: Any) -> str:
     """Arrays in the other layout, where these fit."""
+    with importing:
+        from fastconv.problem.hints import Operands, what_fits
+
     row = spatial_axes(o.layout)[0] + 4
     signal = o.op.endswith("1d") and x_shape[row] == 1
     weight_row = 0 if channels_last(o.layout) else 2

@@ -1,6 +1,7 @@
 """What errors about axes and channels say beside what is wrong: the lines that fit.
 
-Called by `convolution.py` and by what reads weights (`execution/convolution.py`), on their way to an error.
+Called by `convolution.py` and by what reads weights (`execution/convolution.py`), which import it on their way to an
+error.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fastconv.problem.layout import channels_last, other_layout
+from fastconv.problem.layout import Kind, channels_last, other_layout
 from fastconv.typing import Layout
 
 Shape = tuple[int, ...]
@@ -55,14 +56,6 @@ def what_fits(given: Operands, gives: Callable[[Layout, Shape, Shape], str | Non
     tried.append((line, gives(other, x, weight)))
     fitting = [f"{line} gives {result}" for line, result in tried if result is not None]
     return f"; {'; or '.join(fitting)}" if fitting else ""
-
-
-class Kind(NamedTuple):
-    """What decides how the axes of a weight are to be read."""
-
-    layout: Layout = "NCHW"
-    depthwise: bool = False
-    transposed: bool = False
 
 
 def missing_axes(name: str, shape: Shape, dimensions: int, kind: Kind, x: Shape | None) -> str:

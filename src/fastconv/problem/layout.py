@@ -6,7 +6,7 @@ A batch of images is ``(N, C, H, W)`` or ``(N, H, W, C)``, an image the same wit
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from fastconv.arguments import Pair, choice
 from fastconv.text import echo
@@ -15,6 +15,14 @@ from fastconv.typing import Layout
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 Shape = tuple[int, int, int, int]
+
+
+class Kind(NamedTuple):
+    """What decides how the axes of a weight are to be read."""
+
+    layout: Layout = "NCHW"
+    depthwise: bool = False
+    transposed: bool = False
 
 
 def check_layout(op: str, layout: object) -> Layout:
