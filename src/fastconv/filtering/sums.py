@@ -5,6 +5,8 @@ float64, one product after the other, and cuts off what follows the point where 
 another order can fall on the other side of an integer, so that sums next to one are computed again in SciPy's order.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# It takes arrays that may be complex to have no parts.
 from __future__ import annotations
 
 import math

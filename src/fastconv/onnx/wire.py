@@ -139,7 +139,8 @@ class Parser:
             elif name in record:
                 record[name].append(result)
             else:
-                record[name] = array(_ARRAY[inner], (result,)) if inner in _ARRAY else [result]
+                code = None if isinstance(inner, Message) else _ARRAY.get(inner)
+                record[name] = [result] if code is None else array(code, (result,))
             position = stop
 
     def _unexpected(

@@ -4,8 +4,6 @@ Called by `convolve`, `correlate` and their two-dimensional kin. Floats, complex
 engine; all else, one product after the other in its own dtype.
 """
 
-# pyright: reportAttributeAccessIssue=false
-# It takes arrays that may be complex to have no parts.
 from __future__ import annotations
 
 import math
