@@ -60,10 +60,12 @@ def words(program):
 def by_algorithm(monkeypatch, name):
     """Let the convolutions of programs be done by it where it can."""
     from fastconv.backends.cython import BACKEND
-    from fastconv.graph.program import lower_windows
+    from fastconv.graph.program.problems import Problems
 
-    def problem_of(*given):
-        problem = original(*given)
+    def of(problems, *given):
+        problem = original(problems, *given)
+        if problem is None:
+            return None
         other = with_algorithm(problem, name)
         try:
             BACKEND.algorithm(other)
@@ -71,8 +73,8 @@ def by_algorithm(monkeypatch, name):
             return problem
         return other
 
-    original = lower_windows.problem_of
-    monkeypatch.setattr(lower_windows, "problem_of", problem_of)
+    original = Problems.of
+    monkeypatch.setattr(Problems, "of", of)
 
 
 def convolved(net, x, filters, channels, kernel=1, **attributes):

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import fastconv.backends.cython._engine as _engine
 from fastconv.graph.graph import Node
-from fastconv.graph.program.lowering import Step, sizes_of
+from fastconv.graph.program.lowering import Step
 from fastconv.graph.program.memory import Kind, Places, byte_count
+from fastconv.graph.program.operands import sizes_of
 
 # A thread's rows of what is made between are to stay in L2, beside weights that each band reads again; and a band is to
 # have so many rows, as kernels begin anew in each, and every thread several bands.

@@ -16,7 +16,8 @@ import fastconv.backends.cython._engine as _engine
 from fastconv.backends.cython import ACTIVATIONS
 from fastconv.graph.elements import NUMBERS
 from fastconv.graph.graph import Node, Value
-from fastconv.graph.program.lowering import attributes_of, given
+from fastconv.graph.program.lowering import attributes_of
+from fastconv.graph.program.operands import given
 
 _OPERATIONS = _engine.elementwise_operations()
 _MOST_OPERANDS, _MOST_TEMPORARIES, MOST_INSTRUCTIONS = _engine.elementwise_room()

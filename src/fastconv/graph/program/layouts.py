@@ -15,8 +15,9 @@ from math import prod
 from fastconv.backends.cython import BACKEND
 from fastconv.graph.costs import bytes_of, known_shape
 from fastconv.graph.graph import Graph, Node, Value
-from fastconv.graph.program.lowering import DTYPES, is_same_in_both, transposes_to
+from fastconv.graph.program.lowering import is_same_in_both, transposes_to
 from fastconv.graph.program.memory import has_room
+from fastconv.graph.program.operands import DTYPES
 from fastconv.graph.program.problems import Problems
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import channels_last

@@ -15,15 +15,14 @@ import numpy as np
 from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.program.instructions import EMITTERS, MOST_INSTRUCTIONS, TRUTH, Chain, Full, Missing
 from fastconv.graph.program.lowering import (
-    DTYPES,
     MOST_AXES,
     Builder,
     lowers,
     merged,
     order_in,
-    sizes_of,
     strides_in,
 )
+from fastconv.graph.program.operands import DTYPES, sizes_of
 from fastconv.typing import Layout
 
 # Of any number of inputs, and what two of them are.

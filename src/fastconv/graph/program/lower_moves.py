@@ -19,16 +19,15 @@ from fastconv.graph.program.lowering import (
     Builder,
     attributes_of,
     axis_of,
-    dtype_of,
     is_same_in_both,
     lowers,
     merged,
     order_in,
-    sizes_of,
     strides_in,
     strides_of,
     transposes_to,
 )
+from fastconv.graph.program.operands import dtype_of, sizes_of
 from fastconv.problem.layout import channels_last, other_layout
 from fastconv.typing import Array, Layout
 

@@ -17,15 +17,8 @@ from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of
 from fastconv.graph.program.lower_elementwise import Operand, compute
 from fastconv.graph.program.lower_windows import add_convolution
-from fastconv.graph.program.lowering import (
-    Builder,
-    attributes_of,
-    dtype_of,
-    given,
-    lowers,
-    sizes_of,
-    strides_of,
-)
+from fastconv.graph.program.lowering import Builder, attributes_of, lowers, strides_of
+from fastconv.graph.program.operands import dtype_of, given, sizes_of
 from fastconv.graph.program.problems import of_a_step
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.layout import batch_shape, channels_last, weight_shape

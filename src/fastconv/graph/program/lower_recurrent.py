@@ -15,15 +15,8 @@ import numpy as np
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.program.lower_elementwise import Operand, compute
 from fastconv.graph.program.lower_products import add_dense
-from fastconv.graph.program.lowering import (
-    DTYPES,
-    Builder,
-    attributes_of,
-    given,
-    lowers,
-    sizes_of,
-    strides_of,
-)
+from fastconv.graph.program.lowering import Builder, attributes_of, lowers, strides_of
+from fastconv.graph.program.operands import DTYPES, given, sizes_of
 from fastconv.typing import Array
 
 _MOST_TIMES = 512  # of one layer; longer sequences run in Python

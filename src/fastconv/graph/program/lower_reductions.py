@@ -15,18 +15,15 @@ from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.shape import sizes
 from fastconv.graph.program.lower_elementwise import Operand, compute
 from fastconv.graph.program.lowering import (
-    DTYPES,
     MOST_AXES,
     Builder,
     attributes_of,
     axis_of,
-    dtype_of,
-    given,
     lowers,
     merged,
-    sizes_of,
     strides_of,
 )
+from fastconv.graph.program.operands import DTYPES, dtype_of, given, sizes_of
 
 _HOW = _engine.reductions()
 _REDUCTIONS = {

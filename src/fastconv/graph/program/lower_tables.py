@@ -17,15 +17,8 @@ from fastconv.graph.operations.pad import pad_sources
 from fastconv.graph.operations.resize import axes_of, inputs_of
 from fastconv.graph.operations.shape import sizes
 from fastconv.graph.program.lower_moves import add_views
-from fastconv.graph.program.lowering import (
-    Builder,
-    attributes_of,
-    axis_of,
-    dtype_of,
-    given,
-    lowers,
-    sizes_of,
-)
+from fastconv.graph.program.lowering import Builder, attributes_of, axis_of, lowers
+from fastconv.graph.program.operands import dtype_of, given, sizes_of
 from fastconv.problem.resize import table_of
 from fastconv.typing import Array
 

@@ -10,7 +10,8 @@ from fastconv.execution.convolution import read_bias
 from fastconv.graph.graph import Node
 from fastconv.graph.operations.conv import row
 from fastconv.graph.operations.windows import Windows
-from fastconv.graph.program.lowering import Builder, attributes_of, dtype_of, given, lowers, sizes_of
+from fastconv.graph.program.lowering import Builder, attributes_of, lowers
+from fastconv.graph.program.operands import dtype_of, given, sizes_of
 from fastconv.graph.program.problems import activation, image
 from fastconv.problem.convolution import ConvProblem, with_algorithm
 from fastconv.problem.layout import batch_shape

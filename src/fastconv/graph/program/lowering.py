@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
 from fastconv.graph.pages import aligned, forget_pages
 from fastconv.graph.program.memory import Kind, Places, byte_count, has_room
+from fastconv.graph.program.operands import sizes_of
 from fastconv.graph.program.reach import reach, whole
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import batch_shape, channels_last, other_layout
@@ -36,7 +37,6 @@ Weights = dict[Any, tuple[Array, Array]]
 # The same problem, by the algorithm that was measured to be the fastest; None: by the predicted one.
 Tuned = Callable[[ConvProblem, Array], ConvProblem] | None
 MOST_AXES = _engine.MOST_AXES
-DTYPES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
 
 
 @dataclass
@@ -331,28 +331,9 @@ def lowers(*names: str) -> Callable[[F], F]:
     return add
 
 
-def sizes_of(value: Value) -> tuple[int, ...]:
-    """A shape that is known in full."""
-    assert value.shape is not None
-    return cast("tuple[int, ...]", value.shape)
-
-
-def given(node: Node, place: int) -> Value | None:
-    """An input of a node, None where it is not there."""
-    return node.inputs[place] if place < len(node.inputs) else None
-
-
 def attributes_of(node: Node) -> dict[str, Any]:
     """Those of a node, with the defaults of the table for those that are not given."""
     return {**TABLE[node.operation].attributes, **node.attributes}
-
-
-def dtype_of(node: Node) -> int | None:
-    """The number of the float dtype that a node's first input and output have; None for any other."""
-    x, y = node.inputs[0], node.outputs[0]
-    if x is None or y is None or x.dtype != y.dtype or x.dtype is None:
-        return None
-    return DTYPES.get(x.dtype)
 
 
 def strides_of(shape: Sequence[int]) -> list[int]:

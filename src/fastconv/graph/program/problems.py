@@ -11,7 +11,7 @@ from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of, row
 from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
 from fastconv.graph.operations.windows import Windows
-from fastconv.graph.program.lowering import dtype_of, given, sizes_of
+from fastconv.graph.program.operands import dtype_of, given, sizes_of
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.layout import Shape, batch_shape, weight_shape
 from fastconv.problem.options import Activation
