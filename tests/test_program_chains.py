@@ -143,3 +143,18 @@ def test_the_choice(backend):
     assert counts(72, 96) == [3]
     assert counts(7, 96) == []
     assert counts(14, 4096) == []
+
+
+@pytest.mark.parametrize("pool", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize("batch", [3, 4])
+def test_a_long_run_whose_bands_are_short(backend, pool, batch):
+    """It is watched for calls to end it, at a pace that its cycles tell: a band's are fewer than a start costs."""
+    net = Net()
+    x = net.input(batch, 3, 224, 224)
+    y = net("Relu", convolved(net, x, 64, 3, 3, strides=(2, 2)))
+    y = net(pool, y, kernel_shape=(3, 3), strides=(2, 2))
+    graph = net.graph(convolved(net, y, 16, 64))
+    program = Program(graph, {graph.inputs[0].name: net.arrays[0].shape}, "cython")
+    plain = Program(graph, {graph.inputs[0].name: net.arrays[0].shape}, "cython", optimize=False)
+    for actual, wanted in zip(program._run(net.arrays), plain._run(net.arrays), strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-3, atol=1e-3)

@@ -309,12 +309,13 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 }
 
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    return family_run(&pixels, p, x, packed, e, out, all_cycles(p, cost) - 2 * start_cycles(), threads);
+    return family_run(&pixels, p, x, packed, e, out, fmax(0, all_cycles(p, cost) - 2 * start_cycles()), threads);
 }
 
 static int run_once(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
                     int threads) {
-    return family_run_once(&pixels, p, x, weight, packed, e, out, all_cycles(p, cost) - 2 * start_cycles(), threads);
+    return family_run_once(&pixels, p, x, weight, packed, e, out, fmax(0, all_cycles(p, cost) - 2 * start_cycles()),
+                           threads);
 }
 
 const fc_conv_kernel FC_NAME(direct_pixels) = {

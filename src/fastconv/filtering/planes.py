@@ -21,7 +21,7 @@ from fastconv.filtering.blocks import Reach
 from fastconv.ops.conv import conv2d
 from fastconv.typing import Array, BackendName, Precision
 
-TRANSFORMS = 100  # weights from which the engine may take transforms
+TRANSFORMS = 100  # weights from which the engine may take transforms; of fewer it is told to sum
 _LONG_ROW = 256
 _REST = 1e-11  # of a kernel's sum: what rounding its weights may leave
 _MOVED = 64  # sizes of weights that may be moved
@@ -62,7 +62,17 @@ def correlate_block(
         image = x.reshape(math.prod(x.shape[:first]), x.shape[first] * between, x.shape[second] * inner)
         weight = kernel.reshape(1, 1, kernel.shape[first], kernel.shape[second])
         dilation = between, inner
-    sums = conv2d(image[:, None], weight, dilation=dilation, precision=precision, backend=backend)
+    # A weight that is no number would reach all that a transform makes.
+    algorithm = None if kernel.size >= TRANSFORMS and np.isfinite(kernel).all() else "direct"
+    with np.errstate(all="ignore"):
+        sums = conv2d(
+            image[:, None],
+            weight,
+            dilation=dilation,
+            precision=precision,
+            algorithm=algorithm,
+            backend=backend,
+        )
     return sums.reshape(shape)
 
 
@@ -79,6 +89,8 @@ def correlate_whole(
     False where the arrays are not planes of one dtype, or where the backend has no transforms in tiles.
     """
     if x.ndim < 2 or x.dtype != out.dtype or kernel.size < TRANSFORMS or not has_transforms(backend):
+        return False
+    if not np.isfinite(kernel).all():  # the zeros beyond, which no kernel of the engine visits, make it NaN
         return False
     if x.shape[:-2] != out.shape[:-2] or any(reach.extent for reach in reaches[:-2]) or not out.size * x.size:
         return False

@@ -288,7 +288,12 @@ def _sum_dtype(source: np.dtype[Any], kernel: Array, cval: float, result: np.dty
         return narrow
     if result.kind in "biu" and _exact(source, kernel, cval, narrow):
         return narrow
-    if result.kind in "biu" and source.kind in "biu" and source.itemsize == 1 and cval == np.float32(cval):
+    if (
+        result.kind in "biu"
+        and source.kind in "biu"
+        and source.itemsize == 1
+        and cval == float(np.float32(cval))
+    ):
         with np.errstate(all="ignore"):
             doubt = _doubt(narrow, kernel, max(_largest(source), abs(cval)))
         return narrow if doubt < _NEAR else np.dtype(np.float64)

@@ -128,7 +128,7 @@ def _means(
 
 
 def _sum_dtype(source: np.dtype[Any], size: int, cval: float, result: np.dtype[Any]) -> np.dtype[Any]:
-    narrow = np.result_type(source, np.float32) == np.float32 and cval == np.float32(cval)
+    narrow = np.result_type(source, np.float32) == np.float32 and cval == float(np.float32(cval))
     small = source.itemsize == 1 and cval == np.rint(cval) and max(abs(cval), 256) * size < 2**24
     enough = result == np.float32 or (small and result.kind in "biu")
     return np.dtype(np.float32 if narrow and enough else np.float64)

@@ -103,10 +103,13 @@ def match_template(
     narrow = picture.dtype.kind == "f" and picture.dtype.itemsize <= 4
     result_dtype = np.dtype(np.float32 if narrow else np.float64)
     if pad_input:
-        before = [taps // 2 for taps in part.shape]
-        widths = [(first, taps - 1 - first) for first, taps in zip(before, part.shape, strict=True)]
         options: dict[str, Any] = {"constant_values": constant_values} if mode == "constant" else {}
-        picture = np.pad(picture.astype(result_dtype), widths, cast(Literal["constant"], mode), **options)
+        # By as much as scikit-image does, which a ramp shows; then without what no window sees.
+        wide = [(taps, taps) for taps in part.shape]
+        padded = np.pad(picture.astype(result_dtype), wide, cast(Literal["constant"], mode), **options)
+        starts = [taps - taps // 2 for taps in part.shape]
+        lengths = [size + taps - 1 for size, taps in zip(picture.shape, part.shape, strict=True)]
+        picture = padded[tuple(slice(at, at + n) for at, n in zip(starts, lengths, strict=True))]
     kernel = part.astype(np.float64)
     shape = tuple(size - taps + 1 for size, taps in zip(picture.shape, kernel.shape, strict=True))
     result = empty("match_template", shape, result_dtype)

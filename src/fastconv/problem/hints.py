@@ -45,15 +45,27 @@ def what_fits(given: Operands, gives: Callable[[Layout, Shape, Shape], str | Non
     outer, inner = ("C_in", "C_out") if given.transposed else ("C_out", "C_in")
     kernel = ("kH", "kW") if spatial == 2 else ("k",)
     axes = (*kernel, inner, outer) if channels_last(other) else (outer, inner, *kernel)
-    tried = []
+
+    def fits(layout: Layout, x: Shape, weight: Shape) -> str | None:
+        """A window of more than a pixel is not meant to be channels alone, though their numbers may fit."""
+        row = 0 if channels_last(layout) else 2
+        shrinks = set(weight[row : row + spatial]) == {1} != set(window)
+        return None if shrinks else gives(layout, x, weight)
+
+    window = weight[:spatial] if channels_last(here) else weight[2:]
+    tried: list[tuple[str, str | None]] = []
+    inner_count, outer_count = (weight[-2], weight[-1]) if channels_last(here) else (weight[1], weight[0])
+    channels = x[-1] if channels_last(here) else x[1]
+    if not given.transposed and inner_count == 1 < channels and outer_count % channels == 0:
+        tried.append((f"groups={channels}", f"{outer_count} channels, each of one"))
     if not given.x_name.endswith("_size"):
         line = f"np.moveaxis({given.x_name}, {steps[0]}, {steps[1]})"
-        tried.append((line, gives(here, moved, weight)))
+        tried.append((line, fits(here, moved, weight)))
     if not given.weight_name.endswith("_size"):
         line = f"{given.weight_name}.transpose({', '.join(map(str, turn))})"
-        tried.append((line, gives(here, x, turned)))
+        tried.append((line, fits(here, x, turned)))
     line = f"layout={other!r}, where {given.weight_name} is ({', '.join(axes)}),"
-    tried.append((line, gives(other, x, weight)))
+    tried.append((line, fits(other, x, weight)))
     fitting = [f"{line} gives {result}" for line, result in tried if result is not None]
     return f"; {'; or '.join(fitting)}" if fitting else ""
 
@@ -64,7 +76,11 @@ def missing_axes(name: str, shape: Shape, dimensions: int, kind: Kind, x: Shape 
     if len(shape) == dimensions - 2:
         line, image = ("[..., None, None]", "[..., None]") if last else ("[None, None]", "[None]")
         also = f", x{image} an image of one" if x is not None and len(x) == dimensions - 2 else ""
-        kin = "fastconv.ndimage.correlate takes arrays as they are"
+        axes = ""  # of an image with channels, as given or as most are
+        if x is not None and len(x) == len(shape) + 1:
+            channels_end = last or x[-1] <= 4
+            axes = ", axes=" + str(tuple(range(len(shape)) if channels_end else range(-len(shape), 0)))
+        kin = f"fastconv.ndimage.correlate(x, {name}{axes}) takes arrays as they are"
         return f"; {name}{line} is one filter of one channel{also}, and {kin}"
     if len(shape) != dimensions - 1 or kind.transposed:
         return ""
