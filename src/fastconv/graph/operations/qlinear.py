@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -233,7 +234,9 @@ def quantised_average_pool(
     total = np.zeros(elements.shape[: x.ndim], _F4)
     for tap in product(*map(range, kernel_shape)):  # one after the other, as np.sum does not
         total += elements[(..., *tap)]
-    means = total / divisors(windows, x.shape[2:], bool(count_include_pad)).astype(_F4)
+    # Other than AveragePool, it counts what hangs over the padding's end as well.
+    count = np.array(prod(kernel_shape)) if count_include_pad else divisors(windows, x.shape[2:], False)
+    means = total / count.astype(_F4)
     return _within(means / y_scale.reshape(()) + _F4.type(_number(y_zero)), x.dtype)
 
 
