@@ -29,7 +29,8 @@ def test_a_weight_that_is_no_number(backend, number, shape):
     x, weights = np.random.default_rng(0).random(shape) + 1, np.ones((25, 25))
     weights[2, 3] = number
     np.testing.assert_allclose(signal.convolve2d(x, weights), scipy.signal.convolve2d(x, weights))
-    if np.isinf(number):  # SciPy's filters leave a weight out that is NaN, but count it
+    # SciPy's filters leave a weight out that is NaN, but count it; and do not reflect as often as a low picture needs.
+    if np.isinf(number) and min(shape) > 25:
         np.testing.assert_allclose(ndimage.correlate(x, weights), scipy.ndimage.correlate(x, weights))
 
 
