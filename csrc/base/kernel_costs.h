@@ -5,9 +5,9 @@
 
 /* Multiples: */
 typedef struct {
-    /* of the bare products, what the register tiles of direct_channels and im2col, of direct_pixels, of Winograd's
-     * algorithm and of its gradient take; */
-    double channels, pixels, winograd, points;
+    /* of the bare products, what the register tiles of direct_channels, of direct_pixels and of Winograd's gradient
+     * take; */
+    double channels, pixels, points;
     /* of storing to planes that do not, what storing to planes takes that crowd a cache; */
     double crowded;
     /* of the cost functions' numbers, what kernels take before and after their tiles, and Winograd's transform of

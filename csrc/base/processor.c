@@ -19,9 +19,8 @@
 
 enum { GENERIC, ZEN_2, ZEN_4, ZEN_5, ZEN_5_NARROW, HASWELL, SKYLAKE_X, ICE_LAKE, ICE_LAKE_CLIENT, SAPPHIRE_RAPIDS };
 
-/* As on Zen 5, where they were measured; of Winograd's products, what leaves its costs there in proportion to others.
- */
-#define USUAL {1.2, 1, 1.15, 1.4, 2.5, 1, 1}
+/* As on Zen 5, where they were measured. */
+#define USUAL {1.2, 1, 1.4, 2.5, 1, 1}
 
 /* Without fused multiply-adds, a product of 16 bytes is a multiplication and an addition. */
 static const struct {
@@ -30,8 +29,7 @@ static const struct {
 } families[] = {
     [GENERIC] = {{"generic", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 32, 16, 5, ASSUMED}, USUAL},
     [ZEN_2] = {{"Zen 2 and 3", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, ASSUMED}, USUAL},
-    [ZEN_4] = {{"Zen 4", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, "measured"},
-               {1.17, 1.16, 1.3, 2, 1, 0.55, 0.7}},
+    [ZEN_4] = {{"Zen 4", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, "measured"}, {1, 1.1, 1.9, 2, 0.55, 0.7}},
     [ZEN_5] = {{"Zen 5", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 0.65, 0.55, 64, 28, 6.5, "measured"}, USUAL},
     [ZEN_5_NARROW] =
         {{"Zen 5 with units of 32 bytes", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 0.65, 0.55, 32, 25, 6.5, ASSUMED}, USUAL},
