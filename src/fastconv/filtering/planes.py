@@ -64,15 +64,9 @@ def correlate_block(
         dilation = between, inner
     # A weight that is no number would reach all that a transform makes.
     algorithm = None if kernel.size >= TRANSFORMS and np.isfinite(kernel).all() else "direct"
-    with np.errstate(all="ignore"):
-        sums = conv2d(
-            image[:, None],
-            weight,
-            dilation=dilation,
-            precision=precision,
-            algorithm=algorithm,
-            backend=backend,
-        )
+    sums = conv2d(
+        image[:, None], weight, dilation=dilation, precision=precision, algorithm=algorithm, backend=backend
+    )
     return sums.reshape(shape)
 
 
