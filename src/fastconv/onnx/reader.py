@@ -67,6 +67,8 @@ class Reader:
         self._folder = folder
         self._functions = Functions(model.get("functions", ()), versions_of)
         self._written_out = 0
+        # What `read` found to go together, for who verifies the graph.
+        self.allowed: set[Node] = set()
         versions = versions_of(model.get("opset_import", ()), None)
         graph = model.get("graph")
         if graph is None:
@@ -195,6 +197,8 @@ class Reader:
                 )
                 infer(node)
                 nodes.append(node)
+                if not captures:
+                    self.allowed.add(node)
         except _REFUSALS as error:
             raise model_error(f"{_title(kind, version, name)}: {error}", path, at) from error
         for value, given in zip(outputs, names, strict=False):
