@@ -62,6 +62,11 @@ def test_limits_are_read_without_the_probes():
     assert "fastconv.machine.probes" not in imported("import fastconv.limits")
 
 
+def test_a_network_runs_without_what_only_its_profile_needs():
+    modules = imported("import fastconv.onnx")
+    assert not {"json", "statistics", "random", "decimal", "hashlib", "secrets"} & modules
+
+
 @pytest.mark.parametrize("name", ["autograd", *PUBLIC])
 def test_dir_shows_what_users_may_use(name):
     if name == "autograd":

@@ -142,6 +142,35 @@ def test_what_is_wrong_is_said(data, words):
     assert words in str(caught.value)
 
 
+def test_equal_attributes_say_where_each_is():
+    wrong = field(1, b"alpha") + varint(20 << 3) + varint(15)
+    data = field(7, field(1, field(4, b"Elu") + field(5, wrong) + field(5, wrong)))
+    record = Parser(memoryview(data)).parse(MODEL)
+    first, second = record["graph"]["node"][0]["attribute"]
+    assert first | {"@": second["@"]} == second
+    assert [data[one["@"] :][: len(wrong)] for one in (first, second)] == [wrong, wrong]
+    assert first["@"] != second["@"]
+
+
+def test_equal_attributes_are_arrays_of_their_own():
+    """What is nested is read each time."""
+    tensor = field(1, b"value") + field(
+        5, varint(1 << 3) + varint(1) + varint(2 << 3) + varint(1) + field(4, b"1234")
+    )
+    record = Parser(memoryview(field(7, field(1, field(5, tensor) + field(5, tensor))))).parse(MODEL)
+    first, second = record["graph"]["node"][0]["attribute"]
+    assert first["t"] is not second["t"]
+    assert second["t"]["@"] - first["t"]["@"] == len(field(5, tensor))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 63, 64, 65, 300])
+def test_packed_numbers_few_and_many(count):
+    numbers = np.random.default_rng(count).integers(-(2**62), 2**62, count) >> np.arange(count) % 60
+    data = b"".join(varint(int(number) % 2**64) for number in numbers)
+    record = Parser(memoryview(field(7, data))).parse(TENSOR)
+    assert list(record["int64_data"]) == list(numbers)
+
+
 def test_nested_deeply():
     """Graphs within graphs, and lists within types."""
     body = b""

@@ -207,6 +207,37 @@ def test_the_same_is_computed_once():
     assert exactly(net, y) == ["Softmax", "Concat", "Softmax", "Concat", "Concat"]
 
 
+def test_what_begins_with_all_that_another_one_joins():
+    net = Net()
+    x, y, z = net.input(2, 3), net.input(2, 2), net.input(2, 1)
+    a = net("Concat", x, y, axis=1)
+    b = net("Concat", x, y, z, axis=1)
+    c = net("Concat", x, y, z, x, y, axis=1)
+    graph, _ = optimise(net.graph(a, b, c))
+    first, second, third = graph.nodes
+    assert second.inputs == [first.outputs[0], graph.inputs[2]]
+    assert third.inputs == [second.outputs[0], *graph.inputs[:2]]
+    exactly(net, a, b, c)
+
+
+def test_what_begins_otherwise_than_another_one():
+    net = Net()
+    x, y, z = net.input(2, 2), net.input(2, 2), net.input(2, 2)
+    made = [
+        net("Concat", *parts, axis=axis)
+        for axis, parts in ((0, (x, y)), (1, (x, y, z)), (0, (x, z, y)), (0, (y, x, z)), (0, (x, y, z)))
+    ]
+    graph, _ = optimise(net.graph(*made))
+    assert [len(node.inputs) for node in graph.nodes] == [
+        2,
+        3,
+        3,
+        3,
+        3,
+    ]  # of all with that part, the last alone
+    exactly(net, *made)
+
+
 def test_constants_that_are_nearly_the_same():
     net = Net()
     x = net.input(2, 3)

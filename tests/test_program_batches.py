@@ -49,6 +49,7 @@ def classifier(net):
 
 MIXING = {
     "rows of several images": lambda net, x: net("Reshape", x, np.array([-1, 2])),
+    "no image": lambda net, x: net("Reshape", x, np.array([0, 3, 6, 6]), allowzero=1),
     "all images in one row": lambda net, x: net("Reshape", x, np.array([1, -1])),
     "a mean over the batch": lambda net, x: net("Sub", x, net("ReduceMean", x, np.array([0]), keepdims=1)),
     "shares of the batch": lambda net, x: net("Softmax", x, axis=0),
@@ -67,6 +68,13 @@ def test_what_mixes_images_is_not_divided(mixing):
     net = Net()
     y = MIXING[mixing](net, net("Relu", net.input(4, 3, 6, 6)))
     assert not batches.image_by_image(opened(net.graph(y)))
+
+
+def test_zeros_that_would_be_sizes_but_are_not_there():
+    """As PyTorch's newer exporter writes what flattens images."""
+    net = Net()
+    y = net("Reshape", net("Relu", net.input(4, 3, 6, 6)), np.array([-1, 108]), allowzero=1)
+    assert batches.image_by_image(opened(net.graph(y)))
 
 
 def test_sizes_that_a_file_says_are_not_divided():

@@ -40,6 +40,23 @@ def test_a_plane_is_no_channel_of_pixels(backend, sizes, channels, filters):
     check(net, net("AveragePool", y, kernel_shape=(1, 1)))
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("shown", [False, True])
+def test_each_joins_all_before_it(backend, batch, shown):
+    """As in DenseNet; one of them is a result, too."""
+    net = Net()
+    parts, joined = [net.input(batch, 8, 6, 5)], []
+    for _ in range(4):
+        whole = net("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+        joined.append(whole)
+        channels = 8 * len(parts)
+        normal = net(
+            "BatchNormalization", whole, *(net.normal(channels) for _ in "abc"), np.ones(channels, np.float32)
+        )
+        parts.append(net("Conv", net("Relu", normal), net.normal(8, channels, 3, 3), pads=(1, 1, 1, 1)))
+    check(net, net("Concat", *parts, axis=1), *[joined[2]] * shown)
+
+
 SIZES = st.sampled_from([1, 1, 2, 3])
 CHANNELS = st.sampled_from([1, 1, 2, 3, 8, 17])
 

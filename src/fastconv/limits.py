@@ -6,7 +6,6 @@ Measured by ``fastconv info --measure``, kept in a file, and read by whoever com
 from __future__ import annotations
 
 import datetime
-import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -127,6 +126,8 @@ def cached_limits() -> Limits | None:
     except backends.BackendUnavailableError:
         return None
     here = processor_name(), __version__, get_num_threads(), isa
+    with importing:  # not at the top: a program can be run without
+        import json
     try:
         limits = Limits.from_dict(json.loads(kept_file(_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
@@ -157,6 +158,8 @@ def save_limits(limits: Limits) -> Path:
     >>> from fastconv import limits
     >>> path = limits.save_limits(limits.measure_limits())  # doctest: +SKIP
     """
+    with importing:
+        import json
     path = kept_file(_FILE)
     try:
         write_whole(path, json.dumps(limits.to_dict(), indent=2) + "\n")

@@ -5,8 +5,9 @@ tells of programs, and by the command that inspects files.
 from __future__ import annotations
 
 from math import prod
+from typing import cast
 
-from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.graph import NUMBERS, Graph, Node, Value
 
 # Where the weights are among the inputs, for whose every output element a filter's products are summed.
 _FILTERS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3, "DeformConv": 1}
@@ -21,8 +22,7 @@ def known_shape(value: Value | None) -> tuple[int, ...] | None:
     """The sizes of a value, None where one of them is not known."""
     if value is None or value.shape is None:
         return None
-    sizes = tuple(size for size in value.shape if isinstance(size, int))
-    return sizes if len(sizes) == len(value.shape) else None
+    return cast("tuple[int, ...]", value.shape) if {*map(type, value.shape)} <= NUMBERS else None
 
 
 def flops_of(node: Node) -> int:

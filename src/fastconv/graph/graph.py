@@ -15,6 +15,8 @@ from fastconv.typing import Array
 
 # A size: a number, a symbol that may be any, or nothing known.
 Size = int | str | None
+# The types of a shape's sizes where all of them are known; so often asked that a loop would take long.
+NUMBERS = frozenset({int})
 
 
 @dataclass(eq=False, slots=True)
@@ -82,8 +84,9 @@ class Node:
     def reads(self) -> list[Value]:
         """All values that it reads, those for its graphs too."""
         reads = [value for value in self.inputs if value is not None]
-        for values in self.captures.values():
-            reads += values
+        if self.captures:
+            for values in self.captures.values():
+                reads += values
         return reads
 
     def graphs(self) -> dict[str, Graph]:

@@ -10,13 +10,14 @@ import numpy as np
 from fastconv.typing import Array
 
 _ADVICE = getattr(mmap, "MADV_DONTNEED", None)
-_PIECE = 16 << 20
+# Smaller ones are left alone: to tell the system takes longer than they are worth.
+_LEAST, _PIECE = 64 << 10, 16 << 20
 
 
 def forget_pages(array: Array) -> None:
     """Let the system have the pages of a mapped file back that an array lies in; they are read again when they are
-    looked at. Of other arrays nothing is forgotten, nor of small ones, whose pages others share."""
-    if array.nbytes < mmap.PAGESIZE:
+    looked at. Of other arrays nothing is forgotten, nor of small ones."""
+    if array.nbytes < _LEAST:
         return
     owner: Any = array
     while isinstance(owner, np.ndarray):

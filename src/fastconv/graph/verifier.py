@@ -21,38 +21,36 @@ def verify(graph: Graph, allowed: set[Node] | None = None) -> None:
         that it finds so, for whoever verifies a graph again after a few changes. No attribute of these may change.
     """
     allowed = set() if allowed is None else allowed
-    known: set[int] = set()
+    known: set[Value] = set()
     for value in graph.inputs:
-        if not _is_new(value, known):
+        if value.constant is not None or value in known:
             raise GraphError(f"an input of the graph: {value.name!r} is made twice")
+        known.add(value)
     for node in graph.nodes:
-        if node in allowed:
-            _check_reads(node, known)
-        else:
-            _check(node, known, allowed)
+        if node not in allowed:
+            _check(node, allowed)
+        # Passes let this run time and again: no calls for what is as it should be.
+        for read in node.reads() if node.captures else node.inputs:
+            if read is not None and read.constant is None and read not in known:
+                raise GraphError(f"{node}: reads {read.name!r} before it is made")
         for output in node.outputs:
-            if output is not None and not _is_new(output, known):
+            if output is None:
+                continue
+            if output.constant is not None or output in known:
                 raise GraphError(f"{node}: {output.name!r} is made twice")
+            known.add(output)
     for value in graph.outputs:
-        if not value.is_constant and id(value) not in known:
+        if value.constant is None and value not in known:
             raise GraphError(f"output {value.name!r} of the graph is made by nothing")
 
 
-def _is_new(value: Value, known: set[int]) -> bool:
-    if value.constant is not None or id(value) in known:
-        return False
-    known.add(id(value))
-    return True
-
-
-def _check(node: Node, known: set[int], allowed: set[Node]) -> None:
+def _check(node: Node, allowed: set[Node]) -> None:
     operation = TABLE.get(node.operation)
     if operation is None:
         raise GraphError(f"{node}: no operation has that name")
     problem = operation.refusal(len(node.inputs), node.attributes)
     if problem:
         raise GraphError(f"{node}: {problem}")
-    _check_reads(node, known)
     graphs = node.graphs()
     if not graphs and not node.captures:
         allowed.add(node)
@@ -62,9 +60,3 @@ def _check(node: Node, known: set[int], allowed: set[Node]) -> None:
         if len(node.captures[name]) > len(inner.inputs):
             raise GraphError(f"{node}: more captures than {name} has inputs")
         verify(inner, allowed)
-
-
-def _check_reads(node: Node, known: set[int]) -> None:
-    for value in node.reads() if node.captures else node.inputs:
-        if value is not None and value.constant is None and id(value) not in known:
-            raise GraphError(f"{node}: reads {value.name!r} before it is made")

@@ -79,12 +79,12 @@ def load(source: Source, *, backend: BackendName | None = None, optimize: bool =
     if backend is not None:
         resolve("load", backend)
     data, folder = opened(source)
-    graph = Reader(Parser(data).parse(MODEL), folder).graph
+    reader = Reader(Parser(data).parse(MODEL), folder)
     try:
-        verify(graph)
+        verify(reader.graph, reader.allowed)
     except GraphError as error:  # what the reader should have said, with a place
         raise model_error(str(error)) from error
-    return Model(graph, backend, flag("load", "optimize", optimize))
+    return Model(reader.graph, backend, flag("load", "optimize", optimize))
 
 
 _LARGEST = 2**31

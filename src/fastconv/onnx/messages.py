@@ -1,15 +1,15 @@
 """ONNX's messages as tables of field numbers (onnx.proto), as far as a model that is run needs them.
 
-Read by `wire.py`. What is not here (documentation, metadata, training, devices) is skipped.
+Read by `wire.py`. What is not here (documentation, metadata, what a file says of
+values between nodes, training, devices) is skipped.
 """
 
 from __future__ import annotations
 
 from fastconv.onnx.wire import Field, Message, Scalar
 
-MODEL, GRAPH, NODE, ATTRIBUTE, FUNCTION = map(
-    Message, ("ModelProto", "GraphProto", "NodeProto", "AttributeProto", "FunctionProto")
-)
+MODEL, GRAPH, NODE, FUNCTION = map(Message, ("ModelProto", "GraphProto", "NodeProto", "FunctionProto"))
+ATTRIBUTE = Message("AttributeProto", alike=True)
 TENSOR, SPARSE_TENSOR, VALUE_INFO, TYPE = map(
     Message, ("TensorProto", "SparseTensorProto", "ValueInfoProto", "TypeProto")
 )
@@ -35,8 +35,7 @@ OPSET.fields.update({1: _one("domain", "text"), 2: _one("version", "int")})
 ENTRY.fields.update({1: _one("key", "text"), 2: _one("value", "text")})
 GRAPH.fields.update({
     1: _many("node", NODE), 2: _one("name", "text"), 5: _many("initializer", TENSOR),
-    11: _many("input", VALUE_INFO), 12: _many("output", VALUE_INFO), 13: _many("value_info", VALUE_INFO),
-    15: _many("sparse_initializer", SPARSE_TENSOR),
+    11: _many("input", VALUE_INFO), 12: _many("output", VALUE_INFO), 15: _many("sparse_initializer", SPARSE_TENSOR),
 })  # fmt: skip
 NODE.fields.update({
     1: _many("input", "text"), 2: _many("output", "text"), 3: _one("name", "text"), 4: _one("op_type", "text"),

@@ -12,9 +12,10 @@ from fastconv.onnx.wire import Record
 def ordered(nodes: Sequence[Record], path: Path) -> Iterator[tuple[int, Record]]:
     """The nodes and their places, each after those whose outputs it reads, its graphs included."""
     maker = {name: place for place, node in enumerate(nodes) for name in node.get("output", ()) if name}
-    needs = [{maker[name] for name in names_read(node) if name in maker} for node in nodes]
-    if all(not of or max(of) < place for place, of in enumerate(needs)):
+    read = [names_read(node) for node in nodes]
+    if all(maker.get(name, -1) < place for place, names in enumerate(read) for name in names):
         return iter(enumerate(nodes))
+    needs = [{maker[name] for name in names if name in maker} for names in read]
     return iter(_sorted(nodes, needs, path))
 
 
@@ -41,14 +42,13 @@ def _sorted(nodes: Sequence[Record], needs: list[set[int]], path: Path) -> list[
     return order
 
 
-def names_read(node: Record) -> set[str]:
+def names_read(node: Record) -> Sequence[str]:
     """All names that a node reads, and those that its graphs read of the graph around them: names that a graph gives
     to values of its own are no names of others within it."""
-    found = set(node.get("input", ()))
+    found: Sequence[str] = node.get("input", ())
     for attribute in node.get("attribute", ()):
-        graph = attribute.get("g")
-        if graph is not None:
-            found |= _captured(graph)
+        if "g" in attribute:
+            found = [*found, *_captured(attribute["g"])]
     return found
 
 

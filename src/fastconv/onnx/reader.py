@@ -38,7 +38,7 @@ class Scope:
         calls: tuple[Function, ...] = (),
         depth: int = 0,
     ) -> None:
-        self.values: dict[str, Value | None] = {}
+        self.values: dict[str, Value | None] = {"": None}  # an input that is not given
         self.outer, self.versions = outer, versions
         # Of a function's body: the attributes that its node gave, and the functions that are being written out.
         self.bound, self.calls = bound, calls
@@ -67,6 +67,8 @@ class Reader:
         self._folder = folder
         self._functions = Functions(model.get("functions", ()), versions_of)
         self._written_out = 0
+        # What `read` found to go together, for who verifies the graph.
+        self.allowed: set[Node] = set()
         versions = versions_of(model.get("opset_import", ()), None)
         graph = model.get("graph")
         if graph is None:
@@ -133,8 +135,6 @@ class Reader:
 
     @staticmethod
     def _find(scope: Scope, name: str, path: Path, at: int) -> Value | None:
-        if not name:
-            return None
         try:
             return scope.find(name)
         except KeyError:
@@ -144,10 +144,11 @@ class Reader:
         at, name = record["@"], record.get("name", "")
         kind, domain = record.get("op_type", ""), record.get("domain", "")
         self._count(record, ("input", "output", "attribute"), scope, path)
-        inputs = [
-            self._find(scope, name, (path, "input", place), at)
-            for place, name in enumerate(record.get("input", ()))
-        ]
+        reads = record.get("input", ())
+        try:
+            inputs = [scope.values[name] for name in reads]
+        except KeyError:  # of a graph around this one, or of none
+            inputs = [self._find(scope, name, (path, "input", place), at) for place, name in enumerate(reads)]
         attributes: dict[str, Any] = {}
         captures: dict[str, list[Value]] = {}
         for place, attribute in enumerate(record.get("attribute", ())):
@@ -196,6 +197,8 @@ class Reader:
                 )
                 infer(node)
                 nodes.append(node)
+                if not captures:
+                    self.allowed.add(node)
         except _REFUSALS as error:
             raise model_error(f"{_title(kind, version, name)}: {error}", path, at) from error
         for value, given in zip(outputs, names, strict=False):

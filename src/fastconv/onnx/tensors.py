@@ -30,7 +30,7 @@ def shape_of(tensor: Record, path: Path | None) -> tuple[int, ...]:
     shape = tuple(tensor.get("dims", ()))
     if len(shape) > 64:
         raise model_error(f"{len(shape)} dimensions, but NumPy has 64 at most", path, tensor["@"])
-    if any(size < 0 for size in shape):
+    if min(shape, default=0) < 0:
         raise model_error(f"dims is {shape}, but no size can be negative", path, tensor["@"])
     if math.prod(shape) > _LARGEST:
         raise model_error(f"dims is {shape}: too many elements", path, tensor["@"])
@@ -115,7 +115,7 @@ def _from_fields(
     parts = 2 if element.dtype.kind == "c" else 1
     packed = 8 // element.bits if element.bits in (2, 4) else 1
     _needs(field, len(values), count, -(-count * parts // packed), path, at)
-    numbers: Array = np.array(values)  # not a view: the record goes
+    numbers: Array = np.asarray(values)
     if not count:
         return np.zeros(0, element.dtype)
     if packed > 1:

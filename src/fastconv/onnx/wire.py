@@ -19,6 +19,7 @@ from fastconv.onnx.error import Path, model_error
 
 DEEPEST = 100  # messages within messages, as protobuf's own parsers
 MOST_MESSAGES = 1_000_000
+_SMALL = 64  # bytes of messages that are compared
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _WITH_NUMBER = (BYTES, VARINT)  # which is a length, or the value
@@ -58,15 +59,25 @@ class Field:
 
 @dataclass(eq=False)
 class Message:
-    """A kind of message: its fields by their numbers. Filled in later where messages nest in circles."""
+    """A kind of message: its fields by their numbers. Filled in later where messages nest in circles.
+
+    Of those that are often `alike`, byte for byte, small ones are read once. They have to be repeated fields.
+    """
 
     name: str
     fields: dict[int, Field] = field(default_factory=dict)
+    alike: bool = False
 
     @cached_property
-    def tags(self) -> dict[int, Field]:
-        """The fields by what is in front of each value: number and wire type."""
-        return {number << 3 | known.wire: known for number, known in self.fields.items()}
+    def tags(self) -> dict[int, tuple[str, Scalar, Message | None, bool, str | None]]:
+        """The fields by what is in front of each value, number and wire type: the name, the kind of scalar or message,
+        whether there may be several, and the array that several numbers are."""
+        tags = {}
+        for number, known in self.fields.items():
+            message = known.kind if isinstance(known.kind, Message) else None
+            scalar: Scalar = "bytes" if isinstance(known.kind, Message) else known.kind
+            tags[number << 3 | known.wire] = known.name, scalar, message, known.repeated, _ARRAY.get(scalar)
+        return tags
 
 
 class Parser:
@@ -75,6 +86,7 @@ class Parser:
     def __init__(self, data: memoryview) -> None:
         self._data = data
         self._messages = 0
+        self._alike: dict[tuple[Message, bytes], Record] = {}
 
     def parse(self, kind: Message) -> Record:
         record: Record = {}
@@ -90,6 +102,13 @@ class Parser:
         if self._messages > MOST_MESSAGES:
             raise model_error(f"more than {MOST_MESSAGES} messages", path, start)
         record["@"] = start  # where it is, for errors about what it says
+        key, count = None, self._messages
+        if kind.alike and end - start <= _SMALL:
+            key = kind, bytes(self._data[start:end])
+            known_record = self._alike.get(key)
+            if known_record is not None:
+                record.update(known_record, **{"@": start})
+                return
         # A file has thousands of fields: those that are as expected are read here, without calls.
         data, position, tags = self._data, start, kind.tags
         while position < end:
@@ -114,34 +133,35 @@ class Parser:
                 self._unexpected(kind, record, tag, at, position, stop, end, path)
                 position = stop
                 continue
-            name, inner = known.name, known.kind
-            if inner == "text":
+            name, scalar, message, repeated, code = known
+            if scalar == "text":
                 try:
                     result: Any = str(data[position:stop], "utf-8")
                 except UnicodeDecodeError as error:
                     here = (path, name, None)
                     raise model_error(f"not UTF-8 ({error.reason})", here, position + error.start) from None
-            elif isinstance(inner, Message):
+            elif message is not None:
+                place = len(record.get(name, ())) if repeated else None
                 # Not repeated, the second of two adds to the first.
-                result = {} if known.repeated else record.get(name, {})
-                place = len(record.get(name, ())) if known.repeated else None
-                self._message(inner, result, position, stop, depth + 1, (path, name, place))
-            elif inner == "int":
+                result = {} if repeated else record.get(name, {})
+                self._message(message, result, position, stop, depth + 1, (path, name, place))
+            elif scalar == "int":
                 result = value - (1 << 64) if value >> 63 else value
-            elif inner == "bytes":
+            elif scalar == "bytes":
                 result = data[position:stop]
-            elif inner == "uint":
+            elif scalar == "uint":
                 result = value
             else:
-                (result,) = _NUMBERS[inner].unpack_from(data, position)
-            if not known.repeated:
+                (result,) = _NUMBERS[scalar].unpack_from(data, position)
+            if not repeated:
                 record[name] = result
             elif name in record:
                 record[name].append(result)
             else:
-                code = None if isinstance(inner, Message) else _ARRAY.get(inner)
                 record[name] = [result] if code is None else array(code, (result,))
             position = stop
+        if key is not None and self._messages == count:  # what is nested says where it is itself
+            self._alike[key] = record.copy()
 
     def _unexpected(
         self,
@@ -205,10 +225,14 @@ class Parser:
             if sys.byteorder == "little":
                 return raw
             return np.frombuffer(raw, dtype).astype(dtype.newbyteorder("=")).view(np.uint8).data
+        if len(raw) <= _SMALL:  # a shape, or axes
+            few, position = array("Q"), start
+            while position < stop:
+                number, position = self._varint(position, stop, path)
+                few.append(number)
+            return memoryview(few).cast("B")
         values = np.frombuffer(raw, np.uint8)
         ends = np.flatnonzero(values < 0x80)
-        if not len(values):
-            return values.data
         if not len(ends) or ends[-1] != len(values) - 1:
             raise model_error("a packed field ends within a number", path, start)
         starts = np.concatenate([[0], ends[:-1] + 1])

@@ -6,7 +6,6 @@ Used by `limits.py`, `tuning/`, `nn/` and `onnx/`.
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 
@@ -30,7 +29,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(
-        f"{path.name}.{secrets.token_hex(8)}"
+        f"{path.name}.{os.urandom(8).hex()}"
     )  # processes of two containers may have one number
     try:
         with part.open("xb") as file:

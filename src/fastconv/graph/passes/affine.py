@@ -17,6 +17,10 @@ _STEPS = ("Add", "BatchNormalization", "Div", "Mul", "Sub")
 _WEIGHTED = ("Conv", "ConvTranspose", "fastconv.Conv", "fastconv.ConvTranspose", "fastconv.Dense")
 
 
+_ONE: Array = np.ones(())
+_ZERO: Array = np.zeros(())
+
+
 class _Step(NamedTuple):
     """x * scale + shift for each channel (or for all alike), in float64."""
 
@@ -58,10 +62,12 @@ def _fold(node: Node, editor: Editor) -> None:
     whole = steps[0]
     for step in steps[1:]:
         whole = whole.then(step)
-    own = np.zeros(filters) if bias is None else bias.constant.astype(np.float64)
-    scaled, moved = _scaled(node, weight.constant, whole.scale), own * whole.scale + whole.shift
+    own = np.zeros(filters)
+    if bias is not None:
+        own += bias.constant
+    scaled = _scaled(node, weight.constant, whole.scale)
+    moved = (own * whole.scale + whole.shift).astype(scaled.dtype)
     forget_pages(weight.constant)
-    moved = np.broadcast_to(moved, (filters,)).astype(scaled.dtype)
     if not (np.isfinite(moved).all() and np.isfinite(scaled).all()):
         return
     name = f"{name_of(node)} bias" if bias is None else bias.name
@@ -86,7 +92,7 @@ def _fold_before(node: Node, editor: Editor) -> None:
     if group < 1 or filters % group:
         return
     pads = not dense and _pads(node)
-    whole, nodes = _Step(np.ones(()), np.zeros(())), list[Node]()
+    whole, nodes = _Step(_ONE, _ZERO), list[Node]()
     while (maker := editor.maker(x)) is not None and editor.only_reader(x) is not None:
         found = _step_to(maker, -1 if dense else 1)
         if found is None or (pads and found[1].shift.any()):
@@ -186,14 +192,13 @@ def _step(node: Node, value: Value, axis: int, channels: int | None) -> _Step | 
     constant = _along(other, value, axis, channels)
     if constant is None:
         return None
-    zero, one = np.zeros(()), np.ones(())
     if node.operation == "Add":
-        return _Step(one, constant)
+        return _Step(_ONE, constant)
     if node.operation == "Mul":
-        return _Step(constant, zero)
+        return _Step(constant, _ZERO)
     if node.operation == "Sub":
-        return _Step(one, -constant) if x is value else _Step(-one, constant)
-    return _Step(1 / constant, zero) if x is value and constant.all() else None
+        return _Step(_ONE, -constant) if x is value else _Step(-_ONE, constant)
+    return _Step(1 / constant, _ZERO) if x is value and constant.all() else None
 
 
 def _batch_norm(node: Node, value: Value) -> _Step | None:

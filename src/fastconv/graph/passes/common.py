@@ -14,8 +14,10 @@ _SMALL = 256  # bytes of constants that are compared
 
 
 def common(editor: Editor) -> None:
-    """Of nodes that do the same with the same values, keep the first. Equal small constants are the same."""
+    """Of nodes that do the same with the same values, keep the first; let a Concat that begins with all that one before
+    it joins, as those of DenseNet do, read that one's result. Equal small constants are the same."""
     seen: dict[Hashable, list[Node]] = {}
+    joined: dict[Hashable, list[Value | None]] = {}
     for node in editor.nodes():
         if node.captures:
             continue
@@ -25,11 +27,25 @@ def common(editor: Editor) -> None:
         first = next((other for other in others if _attributes(other) == own), node)
         if first is node:
             others.append(node)
+            if node.operation == "Concat":
+                _read_what_is_joined(node, joined, editor)
         elif not any(output and editor.is_output(output) for output in node.outputs):
             for output, same in zip(node.outputs, first.outputs, strict=True):
                 if output is not None and same is not None:
                     editor.redirect(output, same)
             editor.remove(node, line=f"{told(node)} is {told(first)}")
+
+
+def _read_what_is_joined(node: Node, joined: dict[Hashable, list[Value | None]], editor: Editor) -> None:
+    """`joined` has the last Concat of each axis and first part: all its parts, and its result behind them."""
+    axis, parts = node.attributes["axis"], node.inputs
+    *known, result = joined.get((axis, parts[0]), (None,))
+    joined[axis, parts[0]] = [*parts, node.outputs[0]]
+    if result is not None and len(known) > 1 and parts[: len(known)] == known:
+        new = Node(
+            node.operation, [result, *parts[len(known) :]], node.outputs, node.attributes, name=node.name
+        )
+        editor.replace(node, new, line=f"{told(node)} begins with {result.name}")
 
 
 def _key(node: Node) -> Hashable:

@@ -25,10 +25,7 @@ def copied(graph: Graph) -> Graph:
             node.operation,
             [None if value is None else old(value) for value in node.inputs],
             [None if value is None else new(value) for value in node.outputs],
-            {
-                name: _body(value) if isinstance(value, Graph) else value
-                for name, value in node.attributes.items()
-            },
+            _attributes(node),
             {name: [old(value) for value in given] for name, given in node.captures.items()},
             node.name,
             node.place,
@@ -36,6 +33,15 @@ def copied(graph: Graph) -> Graph:
         for node in graph.nodes
     ]
     return Graph(inputs, [old(value) for value in graph.outputs], nodes, graph.name)
+
+
+def _attributes(node: Node) -> dict[str, Any]:
+    """Nobody changes those of a node; but graphs are."""
+    if not node.captures:
+        return node.attributes
+    return {
+        name: _body(value) if isinstance(value, Graph) else value for name, value in node.attributes.items()
+    }
 
 
 def _body(graph: Graph) -> Graph:

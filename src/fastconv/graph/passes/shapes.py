@@ -18,7 +18,7 @@ def shapes(editor: Editor) -> None:
 def _shapes(graph: Graph) -> int:
     found = 0
     for node in graph.nodes:
-        for name, body in node.graphs().items():
+        for name, body in node.graphs().items() if node.captures else ():
             captured = node.captures[name]
             for outside, within in zip(
                 captured, body.inputs[len(body.inputs) - len(captured) :], strict=True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastconv.graph.graph import Node, Size, Value
+from fastconv.graph.graph import NUMBERS, Node, Size, Value
 from fastconv.graph.operations import TABLE
 from fastconv.graph.operations.table import Type
 
@@ -27,19 +27,22 @@ def _is_whole(value: Value | None) -> bool:
         return True
     if value.dtype is None or value.shape is None:
         return False
-    return all(isinstance(size, int) for size in value.shape)
+    return {*map(type, value.shape)} <= NUMBERS
 
 
 def refine(value: Value, known: Type) -> bool:
     """Add what is known to what a value has; numbers say more than symbols. Whether that was something."""
-    before = value.dtype, value.shape
-    if value.dtype is None:
-        value.dtype = known.dtype
-    if value.shape is None:
-        value.shape = known.shape
-    elif known.shape is not None and len(known.shape) == len(value.shape):
-        value.shape = tuple(map(_better, value.shape, known.shape))
-    return (value.dtype, value.shape) != before
+    found = False
+    if value.dtype is None and known.dtype is not None:
+        value.dtype, found = known.dtype, True
+    old, new = value.shape, known.shape
+    if new is None or new == old:
+        return found
+    if old is None:
+        value.shape = new
+    elif len(new) == len(old):
+        value.shape = tuple(map(_better, old, new))
+    return found or value.shape != old
 
 
 def _better(old: Size, new: Size) -> Size:

@@ -201,17 +201,11 @@ def _reduced(node: Node, reads: list[Value]) -> bool:
 def _reshaped(node: Node, reads: list[Value]) -> bool:
     """To as many rows, whatever their number."""
     x, target = node.inputs[:2]
-    if (
-        x is None
-        or target is None
-        or not target.is_constant
-        or node.attributes.get("allowzero")
-        or not x.shape
-    ):
+    if x is None or target is None or not target.is_constant or not x.shape:
         return False
     wanted = [int(size) for size in np.ravel(target.constant)]
-    if wanted[:1] == [0]:
-        return True
+    if wanted[:1] == [0]:  # as many as there are, or no image
+        return not node.attributes.get("allowzero")
     inner = x.shape[1:]
     return (
         wanted[:1] == [-1]

@@ -71,6 +71,7 @@ class _Network:
             for image in self._images_of(node.reads()):
                 image.readers.append(node)
         self._able = [node for node in graph.nodes if id(node) in self._costs]
+        self._read = {id(node): self._images_of(node.reads()) for node in self._able}
         self._touched = {
             id(node): list(dict.fromkeys(self._images_of([*node.inputs, *node.outputs])))
             for node in self._able
@@ -117,7 +118,7 @@ class _Network:
         self._last ^= {id(node)}
         if id(node) not in self._reads_as_said:
             more = 1 if id(node) in self._last else -1
-            for image in self._images_of(node.reads()):
+            for image in self._read[id(node)]:
                 image.reads_last += more
 
     def _regions(self) -> Iterator[list[Node]]:

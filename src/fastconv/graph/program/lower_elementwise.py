@@ -191,9 +191,12 @@ class _Cut:
         """In the order in which they run: with the value that each makes, and its operations."""
         if id(result) not in self._makers:
             raise Missing
-        for node in self._nodes:
-            self._make_room(node)
-        self._finish(result)
+        try:
+            self._finish(result)  # most have room in one
+        except Full:
+            for node in self._nodes:
+                self._make_room(node)
+            self._finish(result)
         return self._done
 
     def _make_room(self, node: Node) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from enum import Enum
 from math import prod
 
-from fastconv.graph.graph import Graph, Value
+from fastconv.graph.graph import NUMBERS, Graph, Value
 
 _ALIGNMENT = 64
 
@@ -29,12 +29,10 @@ class Kind(Enum):
 
 def has_room(value: Value) -> bool:
     """Is it known before a run how much memory a value takes?"""
-    return (
-        value.dtype is not None
-        and value.dtype != object
-        and value.shape is not None
-        and all(isinstance(size, int) for size in value.shape)
-    )
+    shape, dtype = value.shape, value.dtype
+    if shape is None or dtype is None or dtype.kind == "O":
+        return False
+    return {*map(type, shape)} <= NUMBERS
 
 
 def byte_count(value: Value) -> int:

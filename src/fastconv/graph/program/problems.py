@@ -15,6 +15,7 @@ from fastconv.graph.program.operands import dtype_of, given, sizes_of
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.layout import Shape, batch_shape, weight_shape
 from fastconv.problem.options import Activation
+from fastconv.problem.options import activation as read_activation
 from fastconv.settings.precision import get_precision
 from fastconv.typing import Layout
 
@@ -28,7 +29,7 @@ def activation(node: Node) -> Activation | None:
     """What a node does to its sums."""
     if affine := node.attributes.get("affine"):
         return Activation("scaled_hardswish", *affine)
-    return ConvOptions.read(node.operation, 1, 0, 1, 1, activation=activation_of(node.attributes)).activation
+    return read_activation(node.operation, activation_of(node.attributes))
 
 
 class Problems:

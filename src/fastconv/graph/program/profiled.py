@@ -6,7 +6,6 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 
@@ -50,7 +49,7 @@ class StepTime:
     @property
     def seconds(self) -> float:
         """The median over the rounds."""
-        return median(self.rounds)
+        return float(np.median(self.rounds))
 
     @property
     def rate(self) -> float:
@@ -100,7 +99,7 @@ class Profile:
     @property
     def seconds(self) -> float:
         """The median of whole calls."""
-        return median(self.calls)
+        return float(np.median(self.calls))
 
     @property
     def flops(self) -> int:
@@ -224,10 +223,11 @@ def step_times(
 ) -> tuple[StepTime, ...]:
     """The steps with their nanoseconds in each round."""
     times = [tuple(1e-9 * taken for taken in one) for one in zip(*rounds, strict=True)]
-    total = sum(map(median, times)) or 1.0
+    usual = [float(np.median(taken)) for taken in times]
+    total = sum(usual) or 1.0
     return tuple(
-        StepTime(step, taken, _bound(step, limits, threads), median(taken) / total)
-        for step, taken in zip(steps, times, strict=True)
+        StepTime(step, taken, _bound(step, limits, threads), own / total)
+        for step, taken, own in zip(steps, times, usual, strict=True)
     )
 
 

@@ -21,7 +21,6 @@ from fastconv.machine.stopwatch import stopwatch
 from fastconv.problem.convolution import ConvProblem
 from fastconv.settings.threads import get_num_threads
 from fastconv.text import counted
-from fastconv.tuning.choice import check_choice
 from fastconv.typing import ArrayLike, BackendName, ShapeLike
 
 
@@ -68,6 +67,8 @@ class Program(Network):
         super().__init__(self.graph)
         self._parts, self._choices = 1, None
         if tune:
+            with importing:  # not at the top: few programs are tuned
+                from fastconv.tuning.choice import check_choice
             check_choice("compile", load(backend))
         if backend == "cython":
             with importing:  # not at the top: the extension may not have been built
