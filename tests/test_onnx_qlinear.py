@@ -163,7 +163,7 @@ def test_same_bytes(case, dtype):
 
 
 def shifted(data):
-    """The same network, its weights of int8 and their zero points as uint8: these, ONNX Runtime never adds up in int16."""
+    """The same network, its int8 (weights, their zero points) as uint8: these, ONNX Runtime never adds in int16."""
     made = onnx.load_from_string(data)
     for tensor in made.graph.initializer:
         array = numpy_helper.to_array(tensor)
