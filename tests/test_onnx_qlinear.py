@@ -1,11 +1,12 @@
 """Quantised operators of ONNX Runtime: the same bytes as there."""
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from fastconv.onnx import load
-from onnx_models import model
+from onnx_models import SEVEN_BITS, model
 
 pytestmark = pytest.mark.one_instruction_set
 KINDS = {np.dtype(np.uint8): TensorProto.UINT8, np.dtype(np.int8): TensorProto.INT8}
@@ -127,9 +128,9 @@ def average(m):
     return m.model("QLinearAveragePool", count_include_pad=int(m.rng.integers(2)), **options)
 
 
-def product(m, result=None):
+def product(m, result=None, weights=SEVEN_BITS):
     m.tensor(9, 20)
-    m._add(m.rng.integers(-128, 128, size=(13, 20)).astype(np.int8), m.constants)
+    m._add(m.rng.integers(*weights, size=(13, 20)).astype(np.int8), m.constants)
     columns = (13,) if m.rng.integers(2) else (1,)
     m.constant(m.rng.uniform(0.001, 0.02, size=columns).astype(np.float32))
     m.constant(np.zeros(columns, np.int8))
@@ -159,3 +160,50 @@ def test_same_bytes(case, dtype):
         actual = load(data)(made.inputs)
         assert (actual.dtype, actual.shape) == (wanted.dtype, wanted.shape)
         np.testing.assert_array_equal(actual, wanted, err_msg=f"seed {seed}")
+
+
+def shifted(data):
+    """The same network, its int8 (weights, their zero points) as uint8: these, ONNX Runtime never adds in int16."""
+    made = onnx.load_from_string(data)
+    for tensor in made.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.dtype == np.int8:
+            unsigned = (array.astype(np.int16) + 128).astype(np.uint8)
+            tensor.CopyFrom(numpy_helper.from_array(unsigned, tensor.name))
+    return made.SerializeToString()
+
+
+@pytest.mark.parametrize("result", [None, TensorProto.FLOAT])
+def test_weights_of_all_eight_bits(result):
+    runtime = pytest.importorskip("onnxruntime")
+    for seed in range(20):
+        made = Made(seed, np.uint8)
+        data = product(made, result, (-128, 128))
+        session = runtime.InferenceSession(shifted(data), providers=["CPUExecutionProvider"])
+        (wanted,) = session.run(None, made.inputs)
+        np.testing.assert_array_equal(load(data)(made.inputs), wanted, err_msg=f"seed {seed}")
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_a_convolution_with_weights_of_all_eight_bits(group):
+    runtime = pytest.importorskip("onnxruntime")
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        constants = {
+            "xs": np.float32(0.02),
+            "xz": np.uint8(rng.integers(256)),
+            "w": rng.integers(-128, 128, size=(6, 4 // group, 3, 3)).astype(np.int8),
+            "ws": rng.uniform(0.001, 0.02, size=6).astype(np.float32),
+            "wz": np.zeros(6, np.int8),
+            "ys": np.float32(0.8),
+            "yz": np.uint8(100),
+        }
+        x = rng.integers(256, size=(1, 4, 6, 7)).astype(np.uint8)
+        data = model(
+            [helper.make_node("QLinearConv", ["x", *constants], ["y"], group=group, pads=[1] * 4)],
+            {"x": (TensorProto.UINT8, x.shape)},
+            {"y": (TensorProto.UINT8, None)},
+            constants,
+        )
+        session = runtime.InferenceSession(shifted(data), providers=["CPUExecutionProvider"])
+        np.testing.assert_array_equal(load(data)(x), session.run(None, {"x": x})[0], err_msg=f"seed {seed}")

@@ -90,6 +90,7 @@ def quantised(tmp_path_factory):
             activation_type=activations,
             weight_type=quantization.QuantType.QInt8,
             per_channel=signed,
+            reduce_range=not signed,  # as `SEVEN_BITS`
         )
     return made
 

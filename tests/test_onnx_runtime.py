@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 from fastconv.onnx import load
-from onnx_models import model, node
+from onnx_models import SEVEN_BITS, model, node
 
 pytestmark = pytest.mark.one_instruction_set
 TYPES = {
@@ -180,7 +180,7 @@ def recurrent(d):
 
 def quantised(d):
     group, each = d.pick(1, 2), d.pick(True, False)
-    weight = d.rng.integers(-100, 100, size=(6, 4 // group, 3, 3)).astype(np.int8)
+    weight = d.rng.integers(*SEVEN_BITS, size=(6, 4 // group, 3, 3)).astype(np.int8)
     scale = d.rng.uniform(0.001, 0.02, size=6 if each else ()).astype(np.float32)
     zero = np.zeros(6 if each else (), np.int8)
     constants = [
@@ -227,7 +227,7 @@ def test_quantised_lstm(direction):
     """One sequence: the runtime quantises the states of a batch together or one by one, as its threads have it."""
     runtime = pytest.importorskip("onnxruntime")
     ways, rng = 2 if direction == "bidirectional" else 1, np.random.default_rng(0)
-    whole = [rng.integers(-90, 90, size=(ways, size, 12)).astype(np.int8) for size in (2, 3)]
+    whole = [rng.integers(*SEVEN_BITS, size=(ways, size, 12)).astype(np.int8) for size in (2, 3)]
     scale, zero = rng.uniform(0.005, 0.01, size=ways).astype(np.float32), np.zeros(ways, np.int8)
     constants = {"w": whole[0], "r": whole[1], "b": rng.normal(size=(ways, 24)).astype(np.float32)}
     constants |= {"s": scale, "z": zero}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastconv.backends import get_backend
 from fastconv.graph.error import errors_of
 from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.operations import TABLE
+from fastconv.graph.operations.table import Type
 from fastconv.typing import BackendName
 
 NOTHING = 0  # the slot of an optional input that is not given
@@ -100,6 +102,18 @@ class Interpreter:
         return Interpreter, (self._graph,)
 
 
+@dataclass(frozen=True)
+class _Bound:
+    """A node's graph as a function of what the operation gives it; `types` is what is known of its results."""
+
+    run: Callable[..., list[Any]]
+    captured: Sequence[Any]
+    types: Sequence[Type]
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        return self.run(*arrays, *self.captured)
+
+
 class NodeStep:
     """A node with the places of its values; `runs` makes of its graphs what runs them."""
 
@@ -114,6 +128,10 @@ class NodeStep:
         self._operation = operation = TABLE[node.operation]
         self.inputs = [NOTHING if value is None else slots[id(value)] for value in node.inputs]
         self.bodies = {name: runs(graph) for name, graph in node.graphs().items()}
+        self._types = {
+            name: [Type(value.dtype, value.shape) for value in graph.outputs]
+            for name, graph in node.graphs().items()
+        }
         self._captured = {name: [slots[id(v)] for v in values] for name, values in node.captures.items()}
         self.outputs = [NOTHING if value is None else new(value, slots) for value in node.outputs]
         self._attributes = dict(node.attributes)
@@ -151,14 +169,9 @@ class NodeStep:
     def _plain(self, *inputs: Any) -> Any:
         return self._operation.run(*inputs, **self._attributes)
 
-    def _bound(self, values: list[Any]) -> dict[str, Callable[..., list[Any]]]:
-        """Its graphs as functions of what the operation gives them."""
-
-        def bind(body: Any, captured: Sequence[Any]) -> Callable[..., list[Any]]:
-            return lambda *arrays: body(*arrays, *captured)
-
+    def _bound(self, values: list[Any]) -> dict[str, _Bound]:
         return {
-            name: bind(body, [values[slot] for slot in self._captured[name]])
+            name: _Bound(body, [values[slot] for slot in self._captured[name]], self._types[name])
             for name, body in self.bodies.items()
         }
 

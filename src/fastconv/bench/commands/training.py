@@ -11,13 +11,16 @@ import importlib.metadata
 import importlib.util
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import fastconv
 from fastconv.bench.commands.arguments import chosen_peers
-from fastconv.bench.commands.model import OF_LAYERS, chosen_backends, is_wrong, measured
+from fastconv.bench.commands.model import OF_LAYERS, chosen_backends, measured, show_progress
+from fastconv.bench.commands.training_check import Checked, check_training
 from fastconv.bench.layers.settings import Settings
+from fastconv.bench.runners.apart import ApartRunner
 from fastconv.bench.runners.peers import PEERS
 from fastconv.bench.runners.training import NETWORKS, Asked, own_runner, pytorch_runner
 from fastconv.commands.error import CommandError
@@ -30,7 +33,8 @@ _TERMS = (
     ("time", "median of the rounds; each library in a process of its own, in turns, stopped while another runs"),
     ("ratio", "PyTorch's time over this one: above 1, this one is faster"),
     ("peak memory", "what the process had at most beyond what it had before it made the network"),
-    ("difference", "the largest one of the losses of the first steps to PyTorch's, as a fraction of these"),
+    ("difference", "the largest one of the losses of the first steps in float64 to PyTorch's, as a fraction of these"),
+    ("rounding", "the same of the losses in float32 to those in float64, each library to its own"),
 )  # fmt: skip
 
 
@@ -40,7 +44,7 @@ def run_training_bench(arguments: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0, or 1 where fastconv's losses are not PyTorch's.
+        0, or 1 where fastconv's losses are not PyTorch's, or its float32 errs by more than rounding explains.
 
     Raises
     ------
@@ -95,26 +99,44 @@ def _of_one(
     missing: dict[str, str],
 ) -> list[dict[str, Any]]:
     """The rows of a network."""
-    runners = [*map(own_runner, own), *([pytorch_runner()] if with_pytorch else [])]
     asked = partial(Asked, network, settings.layout)
-    arrays = NETWORKS[network].arrays(batch)
+    draw = partial(NETWORKS[network].arrays, batch)
+    with _running(own, with_pytorch) as runners:
+        rows, _ = measured(runners, own, network, asked, draw(), settings, missing)
+    peer = next((row for row in rows if row.peer), None)
+    checked: dict[str, Checked] = {}
+    if peer is not None:
+        show_progress(f"{network} is checked")
+        with _running(own, True) as (*ours, pytorch):  # its memory is not the measured one's
+            checked = check_training(ours, pytorch, lambda seed: draw(seed=seed), asked, settings)
+        show_progress("")
+    told = []
+    for row in rows:
+        found = checked.get(row.runner)
+        told.append(
+            {
+                "network": network,
+                "batch": batch,
+                **vars(row),
+                "median": row.time,
+                "ratio": None if peer is None else peer.time / row.time,
+                "difference": None if found is None or row.peer else found.difference,
+                "rounding": None if found is None else found.rounding,
+                "wrong": found is not None and found.wrong,
+            }
+        )
+    return told
+
+
+@contextmanager
+def _running(own: Sequence[str], with_pytorch: bool) -> Iterator[list[ApartRunner]]:
+    """Processes, which end with the block."""
+    runners = [*map(own_runner, own), *([pytorch_runner()] if with_pytorch else [])]
     try:
-        rows, _ = measured(runners, own, network, asked, arrays, settings, missing)
+        yield runners
     finally:
         for runner in runners:
             runner.end()
-    peer = next((row.time for row in rows if row.peer), None)
-    return [
-        {
-            "network": network,
-            "batch": batch,
-            **vars(row),
-            "median": row.time,
-            "ratio": None if peer is None else peer / row.time,
-            "wrong": is_wrong(row) and not row.peer,
-        }
-        for row in rows
-    ]
 
 
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:
@@ -123,9 +145,13 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
         + ", ".join(f"{name} {version}" for name, version in told["versions"].items())
     )
     yield ""
-    table = [["network", "batch", "runner", "time", "slowest", "ratio", "peak memory", "difference"]]
+    table = [
+        ["network", "batch", "runner", "time", "slowest", "ratio", "peak memory", "difference", "rounding"]
+    ]
     for row in told["rows"]:
-        difference = ABSENT if row["difference"] is None else f"{row['difference']:.1e}"
+        difference, rounding = (
+            ABSENT if row[name] is None else f"{row[name]:.1e}" for name in ("difference", "rounding")
+        )
         table.append(
             [
                 row["network"],
@@ -135,10 +161,11 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
                 digits(max(row["seconds"]) / row["median"]),
                 ABSENT if row["peer"] or row["ratio"] is None else digits(row["ratio"]),
                 byte_text(row["peak_bytes"]) if row["peak_bytes"] else ABSENT,
-                difference + (" WRONG" if row["wrong"] else ""),
+                difference,
+                rounding + (" WRONG" if row["wrong"] else ""),
             ]
         )
-    yield from table_lines(table, right={1, 3, 4, 5, 6, 7})
+    yield from table_lines(table, right={1, 3, 4, 5, 6, 7, 8})
     yield ""
     yield from table_lines(_TERMS)
     for name, why in told["left_out"].items():

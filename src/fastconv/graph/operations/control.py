@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,7 +11,13 @@ from fastconv.graph.graph import Graph, Value
 from fastconv.graph.operations.table import Reading, Type, operation, upgrade
 from fastconv.typing import Array
 
-Body = Callable[..., list[Any]]
+
+class Body(Protocol):
+    """A graph as a function; `types` is what is known of its results."""
+
+    types: Sequence[Type]
+
+    def __call__(self, *arrays: Any) -> list[Any]: ...
 
 
 def _either(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
@@ -40,6 +46,16 @@ def branch(condition: Array, *, then_branch: Body, else_branch: Body) -> Any:
     return tuple(then_branch() if _only("cond", condition) else else_branch())
 
 
+def _stacked(rounds: Sequence[Any], known: Type, axis: int = 0) -> Any:
+    """The results of all rounds; of none, what is known of one says the shape: a size that is not known is zero."""
+    if rounds:
+        return np.stack(rounds, axis)
+    dtype = np.dtype(np.float32) if known.dtype is None else known.dtype
+    sizes = () if known.shape is None else known.shape
+    none = np.zeros((0, *(size if isinstance(size, int) else 0 for size in sizes)), dtype)
+    return np.moveaxis(none, 0, 0 if known.shape is None else axis)
+
+
 @operation("Loop")
 def loop(most: Array | None, condition: Array | None = None, *state: Any, body: Body, outputs: int) -> Any:
     """The body's results are whether to go on, the new state, and what is stacked over all rounds."""
@@ -52,7 +68,7 @@ def loop(most: Array | None, condition: Array | None = None, *state: Any, body: 
         for stack, value in zip(stacks, results[1 + len(states) :], strict=True):
             stack.append(value)
         rounds += 1
-    return (*states, *(np.stack(stack) if stack else np.zeros(0, np.float32) for stack in stacks))
+    return (*states, *map(_stacked, stacks, body.types[1 + len(states) :]))
 
 
 @operation("Scan")
@@ -73,18 +89,18 @@ def scan(
         np.moveaxis(value, axis, 0)[:: -1 if back else 1]
         for value, axis, back in zip(scanned, axes, turned, strict=True)
     ]
-    stacks: list[list[Array]] = []
+    known = body.types[len(states) :]
+    stacks: list[list[Array]] = [[] for _ in known]
     for part in zip(*parts, strict=True):
         results = body(*states, *part)
         states = results[: len(states)]
-        stacks = stacks or [[] for _ in results[len(states) :]]
         for stack, value in zip(stacks, results[len(states) :], strict=True):
             stack.append(value)
     ends = scan_output_axes or (0,) * len(stacks)
     back = scan_output_directions or (0,) * len(stacks)
     joined = [
-        np.stack(stack[:: -1 if turn else 1], axis)
-        for stack, axis, turn in zip(stacks, ends, back, strict=True)
+        _stacked(stack[:: -1 if turn else 1], one, axis)
+        for stack, one, axis, turn in zip(stacks, known, ends, back, strict=True)
     ]
     return (*states, *joined)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -16,13 +17,14 @@ from fastconv.graph.operations.shape_rules import of_length
 from fastconv.graph.operations.table import ALWAYS, Reading, Type, operation, upgrade
 from fastconv.typing import Array
 
+# Defaults are those of ONNX's operators; Affine and ScaledTanh are none.
 _ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "relu": activations.relu,
     "tanh": arithmetic.hyperbolic_tangent,
     "sigmoid": activations.sigmoid,
     "affine": lambda x, alpha, beta: alpha * x + beta,
-    "leakyrelu": lambda x, alpha: activations.leaky_relu(x, alpha=alpha),
-    "thresholdedrelu": lambda x, alpha: activations.thresholded_relu(x, alpha=alpha),
+    "leakyrelu": lambda x, alpha=0.01: activations.leaky_relu(x, alpha=alpha),
+    "thresholdedrelu": lambda x, alpha=1.0: activations.thresholded_relu(x, alpha=alpha),
     "scaledtanh": lambda x, alpha, beta: alpha * np.tanh(beta * x),
     "hardsigmoid": lambda x, alpha=0.2, beta=0.5: activations.hard_sigmoid(x, alpha=alpha, beta=beta),
     "elu": lambda x, alpha=1.0: activations.elu(x, alpha=alpha),
@@ -31,7 +33,9 @@ _ACTIVATIONS: dict[str, Callable[..., Any]] = {
 }
 Direction = Literal["forward", "reverse", "bidirectional"]
 _DIRECTIONS: dict[Direction, tuple[int, ...]] = {"forward": (1,), "reverse": (-1,), "bidirectional": (1, -1)}
-_WITH_BETA = ("affine", "scaledtanh", "hardsigmoid")
+_RNN, _GRU, _LSTM = ["Tanh"], ["Sigmoid", "Tanh"], ["Sigmoid", "Tanh", "Tanh"]
+_WITHOUT_DEFAULTS = ("affine", "scaledtanh")
+_WITH_BETA = (*_WITHOUT_DEFAULTS, "hardsigmoid")
 _WITH_ALPHA = (*_WITH_BETA, "leakyrelu", "thresholdedrelu", "elu")
 
 Function = Callable[[Array], Any]
@@ -51,20 +55,27 @@ class _Activations:
     def functions(self, directions: int) -> list[list[Function]]:
         """Those of each direction."""
         alphas, betas, each = list(self.alpha or ()), list(self.beta or ()), len(self.defaults)
+        names = self.names or self.defaults * directions
+        if len(names) != each * directions:
+            raise ValueError(f"{len(names)} activations, but it needs {each * directions}")
         made = [
             self._function(name.lower(), alphas, betas, self.clip if place % each < self.clipped else None)
-            for place, name in enumerate(self.names or self.defaults * directions)
+            for place, name in enumerate(names)
         ]
         return [made[d * each : (d + 1) * each] for d in range(directions)]
 
     @staticmethod
     def _function(name: str, alphas: list[float], betas: list[float], limit: float | None) -> Function:
-        function = _ACTIVATIONS[name]
+        function = _ACTIVATIONS.get(name)
+        if function is None:
+            raise ValueError(f"the activation {name!r} is not supported")
         given: dict[str, float] = {}
         if name in _WITH_ALPHA and alphas:
             given["alpha"] = alphas.pop(0)
         if name in _WITH_BETA and betas:
             given["beta"] = betas.pop(0)
+        if name in _WITHOUT_DEFAULTS and len(given) < 2:
+            raise ValueError(f"the activation {name!r} needs alpha and beta")
         if limit is None:
             return lambda x: function(x, **given)
         return lambda x: function(np.clip(x, -limit, limit), **given)
@@ -126,12 +137,16 @@ class _Layer:
         return bias[:, :width], bias[:, width:]
 
 
-def _recurrent(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
+def _recurrent(defaults: list[str], inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
     x = inputs[0]
     assert x is not None
+    directions = len(_DIRECTIONS[attributes.get("direction", "forward")])
+    alpha, beta, names = (
+        attributes.get(name) for name in ("activation_alpha", "activation_beta", "activations")
+    )
+    _Activations(defaults, None, alpha, beta, names).functions(directions)  # says what is wrong with them
     if x.shape is None:
         return [Type(x.dtype)] * 3
-    directions = 2 if attributes.get("direction") == "bidirectional" else 1
     hidden, r = attributes["hidden_size"], inputs[2]
     if r is not None and r.shape is not None and hidden not in r.shape and None not in r.shape:
         raise ValueError(f"hidden_size is {hidden}, but the weights of the state have the shape {r.shape}")
@@ -144,7 +159,7 @@ def _recurrent(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> li
     return [Type(x.dtype, (first, directions, second, hidden)), state, state]
 
 
-@operation("RNN", rule=_recurrent, grows=True)
+@operation("RNN", rule=partial(_recurrent, _RNN), grows=True)
 def rnn(
     x: Array,
     w: Array,
@@ -161,7 +176,7 @@ def rnn(
     hidden_size: int,
     layout: int = 0,
 ) -> Any:
-    functions = _Activations(["Tanh"], clip, activation_alpha, activation_beta, activations)
+    functions = _Activations(_RNN, clip, activation_alpha, activation_beta, activations)
     layer = _Layer(x, sequence_lens, hidden_size, 1, direction, layout, functions)
     of_input, of_state = layer.bias(b)
 
@@ -171,7 +186,7 @@ def rnn(
     return layer.run(step, [layer.x @ weight.T for weight in w], layer.initial(initial_h))
 
 
-@operation("GRU", rule=_recurrent, grows=True)
+@operation("GRU", rule=partial(_recurrent, _GRU), grows=True)
 def gru(
     x: Array,
     w: Array,
@@ -189,7 +204,7 @@ def gru(
     layout: int = 0,
     linear_before_reset: int = 0,
 ) -> Any:
-    functions = _Activations(["Sigmoid", "Tanh"], clip, activation_alpha, activation_beta, activations)
+    functions = _Activations(_GRU, clip, activation_alpha, activation_beta, activations)
     layer = _Layer(x, sequence_lens, hidden_size, 3, direction, layout, functions)
     of_input, of_state = layer.bias(b)
     n = hidden_size
@@ -233,7 +248,7 @@ def _long_short(
     return layer.run(step, given, *map(layer.initial, states))
 
 
-@operation("LSTM", rule=_recurrent, grows=True)
+@operation("LSTM", rule=partial(_recurrent, _LSTM), grows=True)
 def lstm(
     x: Array,
     w: Array,
@@ -253,15 +268,13 @@ def lstm(
     input_forget: int = 0,
     layout: int = 0,
 ) -> Any:
-    functions = _Activations(
-        ["Sigmoid", "Tanh", "Tanh"], clip, activation_alpha, activation_beta, activations
-    )
+    functions = _Activations(_LSTM, clip, activation_alpha, activation_beta, activations)
     layer = _Layer(x, sequence_lens, hidden_size, 4, direction, layout, functions)
     given = [layer.x @ weight.T for weight in w]
     return _long_short(layer, given, lambda d, h: h @ r[d].T, b, p, (initial_h, initial_c), input_forget)
 
 
-@operation("com.microsoft.DynamicQuantizeLSTM", rule=_recurrent, grows=True)
+@operation("com.microsoft.DynamicQuantizeLSTM", rule=partial(_recurrent, _LSTM), grows=True)
 def quantised_lstm(
     x: Array,
     w: Array,
@@ -285,9 +298,7 @@ def quantised_lstm(
     input_forget: int = 0,
 ) -> Any:
     """With weights of 8 bits, (directions, inputs, 4 * hidden); inputs and states are quantised as they come."""
-    functions = _Activations(
-        ["Sigmoid", "Tanh", "Tanh"], clip, activation_alpha, activation_beta, activations
-    )
+    functions = _Activations(_LSTM, clip, activation_alpha, activation_beta, activations)
     layer = _Layer(x, sequence_lens, hidden_size, 4, direction, 0, functions)
     of_w, of_r = (w_scale, w_zero), (r_scale, r_zero)
     given = [_quantised_product(layer.x, w[d], *of_w, d) for d in range(len(w))]

@@ -18,26 +18,23 @@ def branches(editor: Editor) -> None:
 
 
 def _tell(node: Node, editor: Editor) -> None:
-    bodies, captures = node.graphs(), dict[str, list[Value]]()
-    for name, body in bodies.items():
-        bodies[name], captures[name] = _told(body, node.captures[name])
+    captures = {name: _told(body, node.captures[name]) for name, body in node.graphs().items()}
     less = sum(len(node.captures[name]) - len(kept) for name, kept in captures.items())
     if less:
-        attributes = node.attributes | bodies
-        new = Node(node.operation, node.inputs, node.outputs, attributes, captures, node.name)
+        new = Node(node.operation, node.inputs, node.outputs, node.attributes, captures, node.name)
         editor.replace(node, new, line=f"{told(node)}: {less} values need not be given to its graphs")
 
 
-def _told(body: Graph, captured: list[Value]) -> tuple[Graph, list[Value]]:
-    """The graph and what is given to it, without what it does not read and with constants in it."""
+def _told(body: Graph, captured: list[Value]) -> list[Value]:
+    """What is given to a graph, without what it does not read; constants come to be in it."""
     within, first = Editor(body), len(body.inputs) - len(captured)
     given = list(zip(captured, body.inputs[first:], strict=True))
     for outside, inside in given:
         if outside.is_constant:
             within.substitute(inside, outside)
     kept = [(outside, inside) for outside, inside in given if within.is_read(inside)]
-    inputs = [*body.inputs[:first], *(inside for _, inside in kept)]
-    return Graph(inputs, body.outputs, body.nodes, body.name), [outside for outside, _ in kept]
+    body.inputs[first:] = [inside for _, inside in kept]
+    return [outside for outside, _ in kept]
 
 
 def _take(node: Node, name: str, editor: Editor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,7 @@ def optimise(
     if stop_after is not None and stop_after not in PASSES:
         raise ValueError(f"optimise: stop_after is {stop_after!r}, but the passes are {', '.join(PASSES)}")
     result = copied(graph)
+    loops = list(_loops(result, graph))
     _set_shapes(result, input_shapes or {})
     declared = [value.shape for value in result.inputs]
     distinct(result)
@@ -126,9 +127,21 @@ def optimise(
         _to_fixpoint(result, [one for one in _LAST if one.__name__ in chosen], lines, allowed)
     for value, shape in zip(result.inputs, declared, strict=True):
         value.shape = shape
-    for value, old in zip(result.outputs, graph.outputs, strict=True):
-        refine(value, Type(old.dtype, old.shape))
+    for new, before in ((result, graph), *loops):
+        for value, old in zip(new.outputs, before.outputs, strict=True):
+            refine(value, Type(old.dtype, old.shape))
     return result, [Applied(name, tuple(told)) for name, told in lines.items() if told]
+
+
+def _loops(graph: Graph, other: Graph) -> Iterator[tuple[Graph, Graph]]:
+    """The bodies of loops in both of two graphs that are alike. The results of a loop of no rounds have the types that
+    the file says."""
+    for node, twin in zip(graph.nodes, other.nodes, strict=True):
+        for name, body in node.graphs().items():
+            inner = twin.attributes[name]
+            if node.operation in ("Loop", "Scan"):
+                yield body, inner
+            yield from _loops(body, inner)
 
 
 def _set_shapes(graph: Graph, input_shapes: Mapping[str, Sequence[int]]) -> None:

@@ -24,8 +24,8 @@ class Fastconv(NetworkRunner[Asked]):
     ) -> Callable[[], Sequence[Any]]:
         fastconv.set_num_threads(settings.threads)
         fastconv.set_backend(file.backend)  # type: ignore[arg-type]
-        net = NETWORKS[file.network].make(file.layout)
-        x, y = file.image(arrays["x"]), arrays["y"]
+        net = NETWORKS[file.network].make(file.layout).astype(settings.dtype)
+        x, y = file.image(arrays["x"]).astype(settings.dtype), arrays["y"]
         net.build(x.shape)
         weights = {path: array for path, array in arrays.items() if path not in ("x", "y")}
         net.load_state_dict(weights, strict=False)

@@ -24,14 +24,18 @@ class PyTorch(NetworkRunner[Asked]):
         self, file: Asked, arrays: Mapping[str, Array], settings: Settings
     ) -> Callable[[], Sequence[Any]]:
         torch.set_num_threads(settings.threads)
-        net = NETWORKS[file.network]()
+        dtype = getattr(torch, settings.dtype)
+        net = NETWORKS[file.network]().to(dtype)
         weights = [array for path, array in arrays.items() if path not in ("x", "y")]
         with torch.no_grad():
             for parameter, array in zip(net.parameters(), weights, strict=True):
                 parameter.copy_(torch.from_numpy(array).reshape(parameter.shape))
         form = torch.channels_last if channels_last(file.layout) else torch.contiguous_format
         net = net.to(memory_format=form).train()
-        x, y = torch.from_numpy(arrays["x"]).contiguous(memory_format=form), torch.from_numpy(arrays["y"])
+        x, y = (
+            torch.from_numpy(arrays["x"]).to(dtype).contiguous(memory_format=form),
+            torch.from_numpy(arrays["y"]),
+        )
         optimizer = torch.optim.Adam(net.parameters(), RATE, fused=True)
         losses: list[float] = []
 
