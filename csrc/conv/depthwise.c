@@ -299,6 +299,13 @@ static COLD int accepts(const fc_conv *given) {
     return !reads_in_place(&g, &o); /* vectors would read beyond the image */
 }
 
+/* The unrolled kernels' sums begin with the bias, and those of a transposed convolution go back through its kernel. */
+static COLD int in_turn(const fc_conv *given) {
+    const fc_conv plain = plain_of(given), *p = &plain;
+    int unrolled = usual(p) && (p->layout == FC_NCHW || tiled(p) || is_inner(p));
+    return !unrolled && (!given->transposed || p->kernel_h * p->kernel_w == 1);
+}
+
 static COLD double cost(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width),
@@ -319,8 +326,10 @@ static COLD double cost(const fc_conv *given) {
                                                                              : p->stride_w > 1 ? 1.0
                                                                                                : 0.59)) +
                (is_inner(p) ? 0 : STEPPING(140) * planes) + moved;
-    if (p->layout == FC_NHWC)
+    if (p->layout == FC_NHWC) {
+        moved += beside_cycles(p, ceil_div(p->channels, VL));
         return vectors * (MOVING(7.1) + 0.84 * taps) + STEPPING(50) * vectors / (double)p->out_width + moved;
+    }
     grid g = whole_grid(p);
     int shared = rows_together(&g) > 1; /* are loads? */
     return vectors * (MOVING(15) + (shared ? 0.63 : 2.5) * taps) + STEPPING(130) * planes + moved;
@@ -434,6 +443,7 @@ static int64_t weight_form(const fc_conv *given) {
 const fc_conv_kernel FC_NAME(depthwise) = {
     .accepts = accepts,
     .cost = cost,
+    .in_turn = in_turn,
     .weight_bytes = weight_bytes,
     .workspace_bytes = workspace_bytes,
     .prepare = prepare,

@@ -38,10 +38,14 @@ static int64_t grid_outputs(const operands *o, const grid *g) { return o->batch 
 
 static int64_t parts_of_rows(int64_t rows) { return ceil_div(rows, MOST_ROWS); }
 
+/* Of a column of the largest matrix. */
+static int64_t most_rows(const fc_conv *p, const operands *o) {
+    return o->channels * ceil_div(p->kernel_h, o->grid_rows) * ceil_div(p->kernel_w, o->grid_columns);
+}
+
 static cutting cut_matrix(const fc_conv *p, const operands *o, int threads) {
     grid g = whole_grid(p); /* of a transposed convolution as many outputs as the largest phase has */
-    int64_t rows = o->channels * ceil_div(p->kernel_h, o->grid_rows) * ceil_div(p->kernel_w, o->grid_columns);
-    int64_t outputs = max64(1, grid_outputs(o, &g)), blocks = ceil_div(o->filters, NR);
+    int64_t rows = most_rows(p, o), outputs = max64(1, grid_outputs(o, &g)), blocks = ceil_div(o->filters, NR);
     cutting c = {.grids = o->grid_rows * o->grid_columns, .blocks = blocks, .parts = 1, .most = min64(rows, MOST_ROWS)};
     int64_t most = max64(1, PANEL_BYTES / (c.most * (int64_t)sizeof(real)) / MR) * MR;
     if (parts_of_rows(rows) > 1)
@@ -270,6 +274,11 @@ static double copy_cycles(const fc_conv *p, const operands *o, const grid *g, co
     return pieces * (STEPPING(210) + taps * (STEPPING(23) + (double)o->channels * row));
 }
 
+static COLD int in_turn(const fc_conv *p) {
+    operands o = operands_of(p);
+    return parts_of_rows(most_rows(p, &o)) == 1;
+}
+
 static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
@@ -313,6 +322,7 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
 const fc_conv_kernel FC_NAME(im2col) = {
     .accepts = accepts,
     .cost = cost,
+    .in_turn = in_turn,
     .weight_bytes = weight_bytes,
     .workspace_bytes = workspace_bytes,
     .prepare = prepare,

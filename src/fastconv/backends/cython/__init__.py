@@ -78,9 +78,11 @@ def _choose(problem: ConvProblem, once: bool = False) -> ChosenKernel:
 
 def _candidates(problem: ConvProblem, conv: _engine.Conv) -> list[int]:
     """The kernels that the problem's algorithm allows and that accept it, by their predicted costs."""
-    allowed = {None: _KERNELS, "direct": _DIRECT}.get(problem.algorithm, (problem.algorithm,))
-    kernels = [kernel for kernel, name in enumerate(_KERNELS) if name in allowed and conv.accepts(kernel)]
-    return sorted(kernels, key=conv.cost)
+    numbers = (
+        range(len(_KERNELS)) if problem.algorithm in (None, "direct") else [_KERNELS.index(problem.algorithm)]
+    )
+    fits = conv.sums_alike if problem.algorithm == "direct" else conv.accepts
+    return sorted(filter(fits, numbers), key=conv.cost)
 
 
 @kept()
