@@ -115,7 +115,7 @@ WIDE = [
     ("conv2d", (9, 6, 7, 7), (5, 6, 7, 7), {}),  # dot products
     ("conv2d", (3, 40, 1, 1), (70, 40, 1, 1), {}),
     ("conv2d", (2, 64, 30, 30), (64, 2, 3, 3), {"padding": 1, "groups": 32}),
-    ("conv2d", (1, 1, 20, 3000), (1, 1, 3, 3), {"dilation": (1, 700), "padding": (1, 700)}),
+    ("conv2d", (1, 1, 5, 900), (1, 1, 3, 3), {"dilation": (1, 200), "padding": (1, 200)}),
     ("conv2d", (1, 24, 20, 30), (24, 1, 3, 3), {"dilation": (1, 70), "padding": (1, 70), "groups": 24}),
     ("conv2d", (1, 8, 20, 30), (8, 2, 3, 3), {"dilation": (1, 70), "padding": (1, 70), "groups": 4}),
     ("conv_transpose2d", (1, 24, 9, 9), (24, 1, 3, 3), {"padding": 5, "groups": 24}),
@@ -143,5 +143,5 @@ def test_where_kernels_are_most_tempted(backend, case, layout):
     whole = op(x)
     for one in candidates(function, x, options):
         np.testing.assert_array_equal(bits(function(x, **options | {"algorithm": one})), bits(whole), one)
-    for tile in (1, 4, 13):
+    for tile in (3, 13):
         np.testing.assert_array_equal(bits(tile_by_tile(op, x, tile)), bits(whole))
