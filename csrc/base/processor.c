@@ -1,11 +1,12 @@
 /* The table of processor families, which of them this is, and how large its caches are. Called by the kernels' cost
  * functions and plans, and by Python, which shows the family; tests set it.
  *
- * Three rows are measured, as their `source` says, Zen 3 with vectors of 32 bytes: bandwidths by `fastconv info
- * --measure`, and the other numbers, as the constants of the cost functions, by bench/regret.py (on Zen 4 also by what
- * docs/measured has of it). The others are assumed: the number and width of the multiply-add units is what is generally
- * known of these families, and was not checked here; for all else, families without a figure of their own take that of
- * the nearest measured one, Zen 2 that of Zen 3, and all others the costs of single kernels from Zen 5. */
+ * Three rows are measured, as their `source` says: bandwidths by `fastconv info --measure`, and the other numbers, as
+ * the constants of the cost functions, by bench/regret.py (on Zen 4 also by what docs/measured has of it). Of Zen 3
+ * that is what vectors of 32 bytes take; its bandwidths are those of Zen 4. The others are assumed: the number and
+ * width of the multiply-add units is what is generally known of these families, and was not checked here; for all else,
+ * families without a figure of their own take that of the nearest measured one, Zen 2 that of Zen 3, and all others the
+ * costs of single kernels from Zen 5. */
 #include "base/processor.h"
 
 #include <pthread.h>
