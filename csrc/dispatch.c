@@ -143,6 +143,36 @@ static int cheapest(const fc_conv *p, int count, int (*accepts)(const fc_conv *p
 
 int fc_conv_choose(const fc_conv *p) { return cheapest(p, fc_conv_kernel_count(), fc_conv_accepts, fc_conv_cost); }
 
+static int textbook_accepts(const fc_conv *p, int kernel) {
+    return kernel_is_textbook[kernel] && kernel_of(p, kernel)->accepts(p);
+}
+
+/* The kernel for the textbook sum of an image of a usual size, without padding. */
+static int usual_sum(const fc_conv *p) {
+    enum { SIDE = 64, FARTHEST = 64 };
+    fc_conv q = *p;
+    q.batch = 1, q.once = 0, q.pad_top = q.pad_left = 0;
+    int64_t *steps[] = {&q.stride_h, &q.stride_w, &q.dilation_h, &q.dilation_w};
+    for (int i = 0; i < 4; i++)
+        if (*steps[i] > FARTHEST) *steps[i] = FARTHEST; /* no size may overflow */
+    q.out_height = q.out_width = SIDE;
+    q.height = (SIDE - 1) * q.stride_h + (q.kernel_h - 1) * q.dilation_h + 1;
+    q.width = (SIDE - 1) * q.stride_w + (q.kernel_w - 1) * q.dilation_w + 1;
+    return cheapest(&q, fc_conv_kernel_count(), textbook_accepts, fc_conv_cost);
+}
+
+static int adds_in_turn(const fc_conv *p, int kernel) {
+    const fc_conv_kernel *k = kernel_of(p, kernel);
+    return !k->in_turn || k->in_turn(p);
+}
+
+int fc_conv_sums_alike(const fc_conv *p, int kernel) {
+    if (!textbook_accepts(p, kernel)) return 0;
+    int usual = usual_sum(p);
+    if (adds_in_turn(p, usual) || !textbook_accepts(p, usual)) return adds_in_turn(p, kernel);
+    return kernel == usual;
+}
+
 size_t fc_conv_weight_bytes(const fc_conv *p, int kernel) { return kernel_of(p, kernel)->weight_bytes(p); }
 
 int64_t fc_conv_weight_form(const fc_conv *p, int kernel) {

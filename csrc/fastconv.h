@@ -74,6 +74,9 @@ double fc_conv_cost(const fc_conv *p, int kernel);  /* predicted cycles, where t
 double fc_conv_error(const fc_conv *p, int kernel); /* predicted, in multiples of the textbook sum's */
 double fc_conv_flops(const fc_conv *p, int kernel); /* what it computes; 0 where that is the textbook's sum */
 int fc_conv_choose(const fc_conv *p);
+/* Is it one of the kernels for the textbook sum whose bits are the same for a pixel of a large image and of a part of
+ * it alone? They depend on neither the batch, the image's size, its padding nor `once`. */
+int fc_conv_sums_alike(const fc_conv *p, int kernel);
 size_t fc_conv_weight_bytes(const fc_conv *p, int kernel);
 int64_t fc_conv_weight_form(const fc_conv *p, int kernel); /* equal where images of both sizes can share them */
 size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads); /* of one thread */

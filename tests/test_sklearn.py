@@ -115,3 +115,25 @@ def test_pipelines_searches_and_scores():
     assert search.score(x_test, y_test) > 0.85
     scores = cross_val_score(model, x, y, cv=2)
     assert scores.min() > 0.8
+
+
+@pytest.mark.parametrize("estimator", [CNNClassifier, CNNRegressor])
+@pytest.mark.parametrize("size", [(6, 4), (40, 60)])
+def test_predictions_do_not_depend_on_the_batch(estimator, size, monkeypatch):
+    """Batches of other sizes may be done by other algorithms, so that there is but one size."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((45, 1, *size)), rng.integers(0, 2, 45)
+    model = estimator(epochs=1, random_state=0).fit(x[:20], y[:20])
+    batches, original = set(), model.net_.predict
+
+    def predict(images, batch_size):
+        batches.update((batch_size, len(images) % batch_size))
+        return original(images, batch_size=batch_size)
+
+    monkeypatch.setattr(model.net_, "predict", predict)
+    called = model.predict_proba if estimator is CNNClassifier else model.predict
+    whole = called(x)
+    for part in (slice(0, 1), slice(3, 4), slice(2, 13), slice(44, 45), slice(0, 40)):
+        np.testing.assert_allclose(called(x[part]), whole[part], rtol=1e-12)
+    assert len(batches) == 2
+    assert 0 in batches

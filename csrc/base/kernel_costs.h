@@ -5,14 +5,14 @@
 
 /* Multiples: */
 typedef struct {
-    /* of the bare products, what the register tiles of direct_channels, of direct_pixels and of Winograd's gradient
-     * take; */
-    double channels, pixels, points;
+    /* of the bare products, what the register tiles of direct_channels, of im2col, of direct_pixels, of Winograd's
+     * algorithm and of its gradient take; */
+    double channels, panels, pixels, winograd, points;
     /* of storing to planes that do not, what storing to planes takes that crowd a cache; */
     double crowded;
-    /* of the cost functions' numbers, what kernels take before and after their tiles, and Winograd's transform of
-     * weights. */
-    double start, transform;
+    /* of the cost functions' numbers, what kernels take before and after their tiles, what Winograd's algorithm does,
+     * and its transform of weights. */
+    double start, winograd_start, transform;
 } fc_kernel_costs;
 
 /* Of the family in use. */

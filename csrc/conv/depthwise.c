@@ -299,12 +299,19 @@ static COLD int accepts(const fc_conv *given) {
     return !reads_in_place(&g, &o); /* vectors would read beyond the image */
 }
 
+/* The unrolled kernels' sums begin with the bias, and those of a transposed convolution go back through its kernel. */
+static COLD int in_turn(const fc_conv *given) {
+    const fc_conv plain = plain_of(given), *p = &plain;
+    int unrolled = usual(p) && (p->layout == FC_NCHW || tiled(p) || is_inner(p));
+    return !unrolled && (!given->transposed || p->kernel_h * p->kernel_w == 1);
+}
+
 static COLD double cost(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width),
            taps = (double)(p->kernel_h * p->kernel_w);
     operands o = operands_of(p);
-    double moved = image_cycles(&o, 1, 1) + STEPPING(400);
+    double moved = image_cycles(&o, 1, 1) + STEPPING(1000);
     if (by_planes(p)) return (double)(p->batch * ceil_div(p->channels, VL)) * planes_cycles(p) / 2 + moved;
     taps *= PRODUCT_CYCLES;
     int64_t along = p->layout == FC_NCHW ? p->out_width : is_inner(p) ? p->out_width * p->channels : p->channels;
@@ -312,18 +319,23 @@ static COLD double cost(const fc_conv *given) {
     if (tiled(p)) { /* by whole tiles */
         vectors *= (double)(ceil_div(p->out_height, TILE_ROWS) * TILE_ROWS) / (double)p->out_height;
         vectors *= (double)(ceil_div(p->out_width, TILE_PIXELS) * TILE_PIXELS) / (double)p->out_width;
-        return vectors * (MOVING(3.4) + 0.51 * taps * (double)p->stride_w) + moved;
+        return vectors * (MOVING(1.05) + 0.54 * taps * (double)p->stride_w) + moved;
     }
     if (walked(p))
-        return vectors * ((is_inner(p) ? MOVING(9) : MOVING(0.41)) + taps * (is_inner(p)       ? 1.1
-                                                                             : p->stride_w > 1 ? 1.0
-                                                                                               : 0.59)) +
-               (is_inner(p) ? 0 : STEPPING(140) * planes) + moved;
-    if (p->layout == FC_NHWC)
-        return vectors * (MOVING(7.1) + 0.84 * taps) + STEPPING(50) * vectors / (double)p->out_width + moved;
+        return vectors * ((is_inner(p) ? MOVING(3.6) : MOVING(0.6)) + taps * (is_inner(p)       ? 1.03
+                                                                              : p->stride_w > 1 ? 1.2
+                                                                                                : 0.6)) +
+               (is_inner(p) ? 0 : STEPPING(64) * planes) + moved;
+    if (p->layout == FC_NHWC) {
+        moved += beside_cycles(p, ceil_div(p->channels, VL));
+        return vectors * (MOVING(4.8) + 0.93 * taps) + STEPPING(90) * vectors / (double)p->out_width + moved;
+    }
     grid g = whole_grid(p);
     int shared = rows_together(&g) > 1; /* are loads? */
-    return vectors * (MOVING(15) + (shared ? 0.63 : 2.5) * taps) + STEPPING(130) * planes + moved;
+    double packed = (double)(min64(p->stride_h, p->kernel_h) * min64(p->stride_w, p->kernel_w)) *
+                    (double)(p->batch * p->channels * p->out_height * p->out_width);
+    double packing = packed * MOVING(p->stride_w > 1 ? 0.35 : 0.1);
+    return packing + vectors * (MOVING(10.8) + (shared ? 0.6 : 1.05) * taps) + STEPPING(490) * planes + moved;
 }
 
 static COLD size_t weight_bytes(const fc_conv *given) {
@@ -434,6 +446,7 @@ static int64_t weight_form(const fc_conv *given) {
 const fc_conv_kernel FC_NAME(depthwise) = {
     .accepts = accepts,
     .cost = cost,
+    .in_turn = in_turn,
     .weight_bytes = weight_bytes,
     .workspace_bytes = workspace_bytes,
     .prepare = prepare,

@@ -272,6 +272,9 @@ static COLD int accepts(const fc_conv *p) {
            p->dilation_w == 1 && (walked(p) || (p->layout == FC_NHWC && (p->stride_h > 1 || p->stride_w > 1)));
 }
 
+/* In NHWC sums begin with the bias, or go down columns of the kernel. */
+static COLD int in_turn(const fc_conv *p) { return p->layout == FC_NCHW; }
+
 static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     int64_t along = p->layout == FC_NCHW ? p->width : p->channels, unit = p->layout == FC_NCHW ? 2 * VL : VL;
@@ -340,6 +343,7 @@ static int run_all(const fc_conv *p, const void *x, const void *packed, const fc
 const fc_conv_kernel FC_NAME(depthwise_transposed) = {
     .accepts = accepts,
     .cost = cost,
+    .in_turn = in_turn,
     .weight_bytes = weight_bytes,
     .workspace_bytes = workspace_bytes,
     .prepare = prepare,

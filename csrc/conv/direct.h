@@ -325,55 +325,11 @@ static int64_t filter_parts(const family *f, const operands *o, const grid *g, i
     return by_filters < by_image ? threads : 1;
 }
 
-/* Bytes of weights and images that each of two threads moves through the outer caches, beyond reading the image
- * once. */
-static double family_traffic(const family *f, const operands *o, const grid *g) {
-    double weights = (double)(o->filters * o->channels * o->elements) * sizeof(real);
-    double image = (double)(o->channels * o->height * o->width) * sizeof(real);
-    double tasks = (double)(o->batch * o->groups);
-    if (weights <= (double)fc_l2_bytes() / 2) return 0;
-    if (filter_parts(f, o, g, 2) > 1) return tasks * weights / 2;
-    return ceil(tasks * ceil(image / STRIP_BYTES) / 2) * weights;
-}
-
-/* Positions that `n` neighbouring outputs of an axis need packed; taps share them as in `spread_best`. */
-static double packed_extent(const axis *a, double n) {
-    double taps = (double)tap_places(a), spread = tap_distance(a), sheets = (double)min64(a->step, a->taps);
-    double around = a->step > 1 && spread > 1 ? (taps - sheets) * spread / (double)a->step : (taps - sheets) * spread;
-    return (double)a->count * sheets + around <= taps * (double)a->count ? n * sheets + around : n * taps;
-}
-
-/* Cycles of packing: for every strip its rows and those around it. */
-static double family_packing(const family *f, const operands *o, const grid *g) {
-    const axis *x = &g->x, *y = &g->y;
-    int flat = f->spans_rows(o, g), dilated = x->divisor == 1 && tap_distance(x) > 1;
-    if (reads_in_place(g, o) ||
-        (f->exact && !flat && x->step == 1 && dilated && (double)x->count > 4 * tap_distance(x)))
-        return 0;
-    double width = flat ? (double)(x->count * tap_places(x)) : packed_extent(x, (double)x->count),
-           channels = (double)o->channels;
-    double fitting = floor(STRIP_BYTES / (channels * width * sizeof(real))), beside = packed_extent(y, 1) - 1;
-    double rows = fmin(fmax(fitting - beside, 1), (double)y->count);
-    double packed = (double)(o->batch * o->groups * y->count) * packed_extent(y, rows) / rows;
-    if (o->nhwc && o->channels == o->x_pixel && o->channels < VL && x->step == 1)
-        return packed * (width * channels * MOVING(17) / VL + STEPPING(100)); /* whole rows */
-    if (o->nhwc && o->channels <= 4) return packed * width * MOVING(4.1);
-    if (o->nhwc) return packed * width * ((double)ceil_div(o->channels, VL) * MOVING(1.9) + STEPPING(11));
-    return packed * channels *
-           ((x->step > 1 ? MOVING(26) : MOVING(2.6)) * width / (double)x->count +
-            (x->step > 1 ? STEPPING(12) : MOVING(11)) * width / VL);
-}
-
 static int plan_family(const family *f, const operands *o, const grid *g, int threads, strips *s, int64_t *parts) {
     *parts = filter_parts(f, o, g, threads);
     int spread = *parts == 1 && o->batch * o->groups % threads;
     int64_t bytes = *parts > 1 ? IMAGE_BYTES : STRIP_BYTES;
     return plan_strips(s, g, o, f->tile_pixels(o), 1, f->spans_rows(o, g), f->exact, bytes, spread ? threads : 1);
-}
-
-/* The share of the products that are not skipped, as rows outside the image are. */
-static double family_share(const family *f, const operands *o, const grid *g) {
-    return f->spans_rows(o, g) || reads_in_place(g, o) ? 1 : share_inside(&g->y, o->height);
 }
 
 static size_t family_workspace(const family *f, const fc_conv *p, int threads) {

@@ -14,6 +14,7 @@
 #include "base/simd.h"
 #include "conv/channel_tile.h"
 #include "conv/direct.h"
+#include "conv/direct_costs.h"
 #include "conv/grid.h"
 #include "conv/kernel.h"
 #include "conv/store_tile.h"
@@ -110,31 +111,34 @@ static COLD int accepts(const fc_conv *p) {
 
 static COLD size_t weight_bytes(const fc_conv *p) { return family_weights(&channels, p); }
 
-/* Cycles of one step of the reduction: its products, unless the sums' latency or the weights' way from L2 or from
- * beyond takes longer. */
-static double step_cycles(const operands *o, double pixels) {
-    double block = (double)(o->elements / o->grid_rows * o->channels * NR) * sizeof(real), weights = NV * VECTOR_BYTES;
-    return fmax(pixels * NV * PRODUCT_CYCLES * fc_these_costs->channels,
-                block > (double)fc_l2_bytes() / 2 ? weights / fc_this_processor->l3 * 1.7
-                                                  : fmax(4, weights / fc_this_processor->l2));
+/* Cycles of a tile's steps with so many vectors of filters: of each its products, unless the sums' latency or the
+ * weights' way from L2 or from beyond takes longer. */
+static double steps_cycles(const operands *o, double vectors, double pixels, double steps) {
+    double block = (double)(o->elements / o->grid_rows * o->channels * NR) * sizeof(real),
+           weights = vectors * VECTOR_BYTES;
+    double loads =
+        block > (double)fc_l2_bytes() / 2 ? weights / fc_this_processor->l3 * 1.43 : weights / fc_this_processor->l2;
+    return steps * fmax(pixels * vectors * PRODUCT_CYCLES * fc_these_costs->channels, fmax(4, loads)) + STEPPING(120);
 }
+
+/* What the caller does before there is work to share. */
+static double start_cycles(void) { return STEPPING(5200) * fc_these_costs->start; }
 
 static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
-    double rest = (double)(o.filters % NR), blocks = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.58 : 0);
-    int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
-    double rows = flat ? 1 : (double)g.y.count, span = (double)(flat ? g.y.count * g.x.count : g.x.count);
-    double in_row = ceil(span / (double)tile_pixels(&o)), tiles = (double)(o.batch * o.groups) * rows * in_row;
-    double step = step_cycles(&o, span / in_row), phases = (double)o.phase_rows * (double)o.phase_columns;
-    double finish = phases * NV * store_cycles(&o, span / in_row);
-    double products = (double)(o.elements * o.channels) * step * family_share(&channels, &o, &g);
-    double cycles = tiles * blocks * (products + finish + STEPPING(110));
-    cycles += STEPPING(2900) * fc_these_costs->start * (double)(o.batch * o.groups) + family_packing(&channels, &o, &g);
-    cycles = cycles / 2 + fc_stream_cycles(family_traffic(&channels, &o, &g), (double)weight_bytes(p)) +
-             image_cycles(&o, 1, 1);
-    if (p->once) cycles += (double)weight_bytes(p) * PACKING(0.32);
-    return cycles + STEPPING(400);
+    cut c = cut_of(&channels, &o, &g);
+    int64_t rest = o.filters % NR;
+    double steps = (double)(o.elements * o.channels) * family_share(&channels, &o, &g);
+    double tile = (double)(o.filters / NR + (rest > VL)) * steps_cycles(&o, NV, c.pixels, steps);
+    if (rest > 0 && rest <= VL) tile += steps_cycles(&o, 1, c.pixels, steps);
+    double in_span = c.tiles / fmax(c.spans, 1), together = in_span / ceil(in_span / (double)tiles_together(&o));
+    double store = store_cycles(&o, together * c.pixels, rest == 0) * (double)o.phase_rows * (double)o.phase_columns;
+    double cycles = c.tiles * tile + c.tiles / fmax(together, 1) * store + c.packing + c.strips * STEPPING(450);
+    cycles = cycles * c.uneven / 2 + fc_stream_cycles(family_traffic(&channels, &o, &g), (double)weight_bytes(p));
+    cycles = with_images(&o, cycles);
+    if (p->once) cycles += once_cycles(&channels, &o, &c, (double)weight_bytes(p), 0.16);
+    return cycles + start_cycles();
 }
 
 static COLD size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&channels, p, threads); }
@@ -143,13 +147,16 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
     return family_prepare(&channels, p, weight, packed, threads);
 }
 
+/* What threads can share; a chain's band may have less than a start takes. */
+static double shared_cycles(const fc_conv *p) { return fmax(0, all_cycles(p, cost) - 2 * start_cycles()); }
+
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    return family_run(&channels, p, x, packed, e, out, all_cycles(p, cost), threads);
+    return family_run(&channels, p, x, packed, e, out, shared_cycles(p), threads);
 }
 
 static int run_once(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
                     int threads) {
-    return family_run_once(&channels, p, x, weight, packed, e, out, all_cycles(p, cost), threads);
+    return family_run_once(&channels, p, x, weight, packed, e, out, shared_cycles(p), threads);
 }
 
 const fc_conv_kernel FC_NAME(direct_channels) = {

@@ -12,6 +12,7 @@
 #include "base/processor.h"
 #include "base/simd.h"
 #include "conv/direct.h"
+#include "conv/direct_costs.h"
 #include "conv/epilogue.h"
 #include "conv/grid.h"
 #include "conv/kernel.h"
@@ -128,8 +129,6 @@ static int spans_rows(const operands *o, const grid *g) {
 /* A short sum is little but stores: block by block, fewer planes are written at once, and the hardware fetches them
  * ahead. */
 static int block_by_block(const operands *o) { return o->elements * o->channels <= 32; }
-
-enum { L1_BYTES = 32 << 10 };
 
 /* The sums of so many phases, which should fit L2; then a copy of pixels, or what is being interleaved. */
 enum { MOST_PHASES = 32 };
@@ -277,31 +276,30 @@ static COLD int accepts(const fc_conv *p) { return p->layout == FC_NCHW; }
 
 static COLD size_t weight_bytes(const fc_conv *p) { return family_weights(&pixels, p); }
 
+/* What the caller does before there is work to share. */
+static double start_cycles(void) { return STEPPING(6500) * fc_these_costs->start; }
+
 static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
-    double filters = (double)o.filters, width = (double)tile_pixels(&o), count = (double)blocks(&o).count;
-    int flat = spans_rows(&o, &g) || reads_in_place(&g, &o);
-    double rows = flat ? 1 : (double)g.y.count, span = (double)g.x.count * (flat ? (double)g.y.count : 1);
-    double tiles_needed = (double)(o.batch * o.groups) * rows * ceil(span / width);
-    double vectors = width / VL, sheets = flat ? (double)tap_places(&g.x) : (double)min64(g.x.step, g.x.taps);
-    /* The taps of a row that share a sheet find its pixels in L1, unless these are too many. */
-    int stay = width * sheets * (double)o.channels * sizeof(real) <= L1_BYTES;
-    double each = stay ? MOVING(1.6) + MOVING(1.8) * sheets / (double)g.x.taps : MOVING(4.1);
-    double loads = fmax(vectors * each + filters / count * STEPPING(1.3), 4);
-    double step = fmax(vectors * filters / count * PRODUCT_CYCLES * fc_these_costs->pixels, loads);
-    double multiply =
-        tiles_needed * count *
-        ((double)o.elements * family_share(&pixels, &o, &g) * ((double)o.channels * step + STEPPING(1.3)) +
-         STEPPING(18));
-    double results = MOVING(o.phase_columns > 2 ? 60 : o.phase_columns == 2 ? 15 : 10); /* a vector of them */
-    double store = tiles_needed * vectors * filters * results * ((double)o.phase_rows * (double)o.phase_columns);
-    double cycles = multiply + store + STEPPING(3500) * fc_these_costs->start * (double)(o.batch * o.groups) +
-                    family_packing(&pixels, &o, &g);
-    cycles = cycles / 2 + fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p)) +
-             image_cycles(&o, 1, 1);
-    if (p->once) cycles += (double)weight_bytes(p) * PACKING(0.72);
-    return cycles + STEPPING(400);
+    cut c = cut_of(&pixels, &o, &g);
+    double count = (double)blocks(&o).count, filters = (double)o.filters / count;
+    double width = (double)tile_pixels(&o), vectors = width / VL;
+    int apart = spans_rows(&o, &g) || reads_in_place(&g, &o);
+    double sheets = apart ? (double)tap_places(&g.x) : (double)min64(g.x.step, g.x.taps);
+    int stay = width * sheets * (double)o.channels * sizeof(real) <= L1_BYTES; /* do a tile's pixels? */
+    double loads = fmax(vectors * (stay ? MOVING(2.8) : MOVING(3.8)) + filters * STEPPING(1.2), 4);
+    double step = fmax(vectors * filters * PRODUCT_CYCLES * fc_these_costs->pixels, loads);
+    double taps = (double)o.elements * family_share(&pixels, &o, &g);
+    double results = MOVING(o.phase_columns > 2 ? 60 : o.phase_columns == 2 ? 15 : 4.8); /* a vector of them */
+    double store = vectors * filters * results * (double)o.phase_rows * (double)o.phase_columns;
+    double tile = taps * ((double)o.channels * step + STEPPING(1.6)) + STEPPING(135) + store;
+    double partly = (c.tiles - c.whole) * (double)o.filters * (STEPPING(7) + vectors * MOVING(5));
+    double cycles = (c.tiles * count * tile + partly + c.packing + c.strips * STEPPING(430)) * c.uneven / 2;
+    cycles += fc_stream_cycles(family_traffic(&pixels, &o, &g), (double)weight_bytes(p));
+    cycles = with_images(&o, cycles);
+    if (p->once) cycles += once_cycles(&pixels, &o, &c, (double)weight_bytes(p), 0.3);
+    return cycles + start_cycles();
 }
 
 static COLD size_t workspace_bytes(const fc_conv *p, int threads) { return family_workspace(&pixels, p, threads); }
@@ -310,13 +308,16 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
     return family_prepare(&pixels, p, weight, packed, threads);
 }
 
+/* What threads can share; a chain's band may have less than a start takes. */
+static double shared_cycles(const fc_conv *p) { return fmax(0, all_cycles(p, cost) - 2 * start_cycles()); }
+
 static int run_all(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    return family_run(&pixels, p, x, packed, e, out, all_cycles(p, cost), threads);
+    return family_run(&pixels, p, x, packed, e, out, shared_cycles(p), threads);
 }
 
 static int run_once(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
                     int threads) {
-    return family_run_once(&pixels, p, x, weight, packed, e, out, all_cycles(p, cost), threads);
+    return family_run_once(&pixels, p, x, weight, packed, e, out, shared_cycles(p), threads);
 }
 
 const fc_conv_kernel FC_NAME(direct_pixels) = {

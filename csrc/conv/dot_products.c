@@ -133,6 +133,12 @@ static COLD int accepts(const fc_conv *p) {
            (p->dilation_h == 1 || p->kernel_h == 1) && (p->dilation_w == 1 || p->kernel_w == 1);
 }
 
+/* Lanes have sums of their own. */
+static COLD int in_turn(const fc_conv *p) {
+    (void)p;
+    return 0;
+}
+
 static COLD size_t weight_bytes(const fc_conv *p) {
     return (size_t)(p->filters * (p->channels / p->groups) * p->kernel_h * p->kernel_w) * sizeof(real);
 }
@@ -168,6 +174,7 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
 const fc_conv_kernel FC_NAME(dot_products) = {
     .accepts = accepts,
     .cost = cost,
+    .in_turn = in_turn,
     .weight_bytes = weight_bytes,
     .workspace_bytes = workspace_bytes,
     .run = run,

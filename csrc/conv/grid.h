@@ -16,7 +16,7 @@
 #include "base/processor.h"
 #include "base/types.h"
 
-enum { PAGE_BYTES = 4096 }; /* what an entry of the TLB serves */
+enum { L1_BYTES = 32 << 10, PAGE_BYTES = 4096 }; /* of data, of a core; what an entry of the TLB serves */
 
 /* Do places that are so many reals apart compete for a few sets of every cache? */
 static inline int is_crowded(int64_t reals) {
@@ -233,6 +233,9 @@ static inline int64_t grid_taps(const grid *g) { return g->y.taps * g->x.taps; }
 static inline double all_cycles(const fc_conv *p, double (*cost)(const fc_conv *)) {
     return 2 * (p->cycles > 0 ? p->cycles : cost(p));
 }
+
+/* What the busier of two threads does of so many equal tasks, against half of them. */
+static inline double uneven(double tasks) { return tasks > 0 ? 2 * ceil(tasks / 2) / tasks : 1; }
 
 /* Cycles in which two threads get the images, read so many times, and the results from beyond their L2. */
 static inline double image_cycles(const operands *o, double read, double written) {

@@ -21,6 +21,12 @@ static COLD int accepts(const fc_conv *p) {
     return p->layout == FC_NHWC && as_plain(p, &plain) && p->groups > 1 && groups_together(&o) > 0 && ring_fits(&plain);
 }
 
+/* Channels come before a row's columns, and tap after tap as the plain convolution has them. */
+static COLD int in_turn(const fc_conv *p) {
+    operands o = operands_of(p);
+    return (!p->transposed || o.elements == 1) && (o.channels == 1 || p->kernel_w == 1);
+}
+
 static COLD double cost(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
     operands o = operands_of(p);
@@ -29,7 +35,8 @@ static COLD double cost(const fc_conv *given) {
     if (unrolled_nhwc(p))
         permutations = (double)((PIXELS - 1) * p->stride_w + p->kernel_w) / (double)p->kernel_w; /* for each tap */
     double sums = taps * (double)o.channels * PRODUCT_CYCLES * (PIXELS * 0.9 + permutation * permutations * 0.98);
-    return tiles * (sums + MOVING(23) * PIXELS) / 2 + image_cycles(&o, 1, 1) + STEPPING(400);
+    return tiles * (sums + MOVING(23) * PIXELS) / 2 + beside_cycles(p, blocks(&o)) + image_cycles(&o, 1, 1) +
+           STEPPING(400);
 }
 
 static COLD size_t weight_bytes(const fc_conv *p) {
@@ -92,6 +99,7 @@ static int run_all(const fc_conv *given, const void *x, const void *packed, cons
 const fc_conv_kernel FC_NAME(grouped) = {
     .accepts = accepts,
     .cost = cost,
+    .in_turn = in_turn,
     .weight_bytes = weight_bytes,
     .workspace_bytes = workspace_bytes,
     .prepare = prepare,

@@ -11,6 +11,7 @@
  * for batches of images with fewer outputs than a tile has. */
 #include <math.h>
 
+#include "base/kernel_costs.h"
 #include "base/parallel.h"
 #include "base/processor.h"
 #include "base/simd.h"
@@ -38,10 +39,14 @@ static int64_t grid_outputs(const operands *o, const grid *g) { return o->batch 
 
 static int64_t parts_of_rows(int64_t rows) { return ceil_div(rows, MOST_ROWS); }
 
+/* Of a column of the largest matrix. */
+static int64_t most_rows(const fc_conv *p, const operands *o) {
+    return o->channels * ceil_div(p->kernel_h, o->grid_rows) * ceil_div(p->kernel_w, o->grid_columns);
+}
+
 static cutting cut_matrix(const fc_conv *p, const operands *o, int threads) {
     grid g = whole_grid(p); /* of a transposed convolution as many outputs as the largest phase has */
-    int64_t rows = o->channels * ceil_div(p->kernel_h, o->grid_rows) * ceil_div(p->kernel_w, o->grid_columns);
-    int64_t outputs = max64(1, grid_outputs(o, &g)), blocks = ceil_div(o->filters, NR);
+    int64_t rows = most_rows(p, o), outputs = max64(1, grid_outputs(o, &g)), blocks = ceil_div(o->filters, NR);
     cutting c = {.grids = o->grid_rows * o->grid_columns, .blocks = blocks, .parts = 1, .most = min64(rows, MOST_ROWS)};
     int64_t most = max64(1, PANEL_BYTES / (c.most * (int64_t)sizeof(real)) / MR) * MR;
     if (parts_of_rows(rows) > 1)
@@ -261,34 +266,48 @@ static double copy_cycles(const fc_conv *p, const operands *o, const grid *g, co
     double pieces = (double)(o->groups * (o->batch * g->y.count + c->panels)), taps = (double)o->elements;
     if (o->nhwc) {
         double runs = taps / (joins_taps(o, g->x.tap_step) ? (double)p->kernel_w : 1);
-        return outputs * (runs * STEPPING(18) + taps * (double)o->channels * MOVING(2.6) / VL) +
-               pieces * (STEPPING(200) + runs * STEPPING(36));
+        double vectors = ceil(taps / runs * (double)o->channels / VL);
+        return outputs * runs * (STEPPING(8) + vectors * MOVING(4.2)) + pieces * STEPPING(34 + runs * 13.5);
     }
-    double row = g->x.step > 1 ? MOVING(26) + MOVING(0.23) * width
-                 : width > VL  ? MOVING(19) + MOVING(1.1) * width / VL
-                               : STEPPING(6.3);
-    return pieces * (STEPPING(210) + taps * (STEPPING(23) + (double)o->channels * row));
+    double row = g->x.step > 1 ? MOVING(21) + MOVING(0.25) * width
+                 : width > VL  ? MOVING(14) + MOVING(1.6) * ceil(width / VL)
+                               : STEPPING(5.6);
+    return pieces * (STEPPING(43) + taps * (STEPPING(12.5) + (double)o->channels * row));
+}
+
+/* A tile's products for so many vectors of filters; those of few pixels wait for the sums. */
+static double products_cycles(double vectors, double pixels, double steps) {
+    return steps * fmax(pixels * vectors * PRODUCT_CYCLES * fc_these_costs->panels, 4);
+}
+
+static COLD int in_turn(const fc_conv *p) {
+    operands o = operands_of(p);
+    return parts_of_rows(most_rows(p, &o)) == 1;
 }
 
 static COLD double cost(const fc_conv *p) {
     operands o = operands_of(p);
     grid g = whole_grid(p);
     cutting c = cut_matrix(p, &o, 2);
-    double rest = (double)(o.filters % NR), blocks = (double)(o.filters / NR) + (rest > VL ? 1 : rest > 0 ? 0.55 : 0);
-    double columns = (double)grid_outputs(&o, &g), in_group = ceil(columns / MR), tiles = in_group * (double)o.groups;
-    double grids = (double)c.grids, cuts = ceil((double)(o.elements * o.channels) / grids / MOST_ROWS);
-    double products =
-        (double)(o.elements * o.channels) * fmax(columns / in_group * NV * PRODUCT_CYCLES * 1.1, STEPPING(4.5));
+    int64_t rest = o.filters % NR;
+    double columns = (double)grid_outputs(&o, &g), in_group = (double)(c.panels * ceil_div(c.columns, MR));
+    double tiles = in_group * (double)o.groups, steps = (double)(o.elements * o.channels), pixels = columns / in_group;
+    double grids = (double)c.grids, cuts = ceil(steps / grids / MOST_ROWS);
+    double products = (double)(o.filters / NR + (rest > VL)) * products_cycles(NV, pixels, steps);
+    if (rest > 0 && rest <= VL) products += products_cycles(1, pixels, steps);
     double pieces = tiles + (o.nhwc ? 0 : (double)(o.groups * o.batch * (joins_rows(&o, &g) ? 1 : g.y.count)));
-    double store = pieces * NV * store_cycles(&o, columns / in_group) * fmin((double)g.x.out_step, 4);
-    double cycles = blocks * (tiles * (products + grids * (cuts * STEPPING(200) - STEPPING(42))) + grids * store) +
+    double store = pieces * store_cycles(&o, pixels, 0) * fmin((double)g.x.out_step, 4);
+    double each = STEPPING(190) + (cuts > 1 ? cuts * STEPPING(125) : 0); /* tile of a block of filters */
+    double cycles = tiles * (products + (double)c.blocks * grids * each) + grids * store +
                     copy_cycles(p, &o, &g, &c) * (double)c.parts;
     double weights = (double)weight_bytes(p), tasks = grids * (double)(o.groups * c.panels * c.parts);
-    cycles /= fmin(tasks, 2);
+    cycles = (cycles + tasks * STEPPING(90)) * uneven(tasks) / 2;
     if (weights / (double)o.groups / grids > (double)fc_l2_bytes() / 2)
         cycles += fc_stream_cycles(weights * ceil((double)c.panels * (double)c.parts / 2) / (double)c.parts, weights);
-    if (p->once) cycles += weights * PACKING(0.29);
-    return cycles + image_cycles(&o, 1, 1) + STEPPING(420);
+    if (p->once)
+        cycles += weights * PACKING(0.2) * uneven((double)(o.groups * c.blocks)) + STEPPING(660) +
+                  fc_stream_cycles(weights, weights);
+    return cycles + image_cycles(&o, 1, 1) + STEPPING(2600);
 }
 
 static COLD size_t workspace_bytes(const fc_conv *p, int threads) {
@@ -313,6 +332,7 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
 const fc_conv_kernel FC_NAME(im2col) = {
     .accepts = accepts,
     .cost = cost,
+    .in_turn = in_turn,
     .weight_bytes = weight_bytes,
     .workspace_bytes = workspace_bytes,
     .prepare = prepare,

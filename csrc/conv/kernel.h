@@ -17,6 +17,11 @@ typedef struct {
     int (*prepare)(const fc_conv *p, const void *weight, void *packed, int threads);
     int (*run)(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads);
     double (*error)(const fc_conv *p); /* NULL where it computes the textbook sum */
+    /* Of a textbook sum: does each output begin with 0, add products one by one, tap after tap by the numbers of the
+     * kernel's elements and each tap's channels in turn, and the bias last? Kernels that do have the same bits. NULL
+     * where it always does. Images of other sizes change neither this nor, where it says no and the kernel does any
+     * large image, what `accepts` says. */
+    int (*in_turn)(const fc_conv *p);
     /* `prepare` and `run` in one, with room for `packed`; NULL where that saves nothing. */
     int (*run_once)(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e, void *out,
                     int threads);

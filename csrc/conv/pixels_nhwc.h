@@ -8,8 +8,11 @@
 #ifndef FC_PIXELS_NHWC_H
 #define FC_PIXELS_NHWC_H
 
+#include <math.h>
+
 #include "base/bands.h"
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/simd.h"
 #include "conv/epilogue.h"
 #include "conv/grid.h"
@@ -106,10 +109,8 @@ typedef struct {
     int grouped, in_place;
 } job_nhwc;
 
-/* A ring far beyond L1 would be of no use, and its size could overflow; one that is mostly zeros takes longer to fill
- * than to use. */
+/* A ring far beyond L1 would be of no use, and its size could overflow. */
 static int ring_fits(const fc_conv *p) {
-    if (!is_compact(p->width, max64(p->out_width, PIXELS), p->kernel_w, p->stride_w, p->dilation_w)) return 0;
     double rows = (double)(p->kernel_h - 1) * (double)p->dilation_h + 1;
     double columns = 2.0 * PIXELS * (double)p->stride_w + (double)(p->kernel_w - 1) * (double)p->dilation_w;
     return rows * columns * VECTOR_BYTES <= 1 << 20;
@@ -130,6 +131,12 @@ static void set_ring(job_nhwc *j) {
 /* The workspace of a thread. */
 static size_t ring_bytes(const job_nhwc *j) {
     return (size_t)(j->ring_rows * j->pitch) * sizeof(real) + (size_t)j->p->kernel_h * sizeof(real *);
+}
+
+/* Cycles of the zeros beside a row, which may be many where taps lie far apart. */
+static double beside_cycles(const fc_conv *p, int64_t blocks) {
+    double seen = (double)(p->out_width - 1) * (double)p->stride_w + (double)(p->kernel_w - 1) * (double)p->dilation_w;
+    return (double)(p->batch * p->height * blocks) * fmax(0, seen + 1 - (double)p->width) * MOVING(1) / 2;
 }
 
 /* Copies pixels [first, first + span) of a row of the image to the ring, with zeros for those outside. */

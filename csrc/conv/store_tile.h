@@ -46,13 +46,18 @@ static inline void store_tile(const operands *o, const fc_epilogue *e, real *to,
         }
 }
 
-/* Cycles of storing a vector of filters of a tile. NCHW tiles are transposed; of planes that crowd a cache, lines are
- * fetched again for each tile that writes a part of them. A pixel's groups that are done one after the other fetch its
- * cache lines each time. */
-static inline double store_cycles(const operands *o, double pixels) {
-    if (o->out_channel > 1)
-        return VL * PRODUCT_CYCLES * 21 * (is_crowded(o->out_channel) ? fc_these_costs->crowded : 1);
-    return (o->groups > 1 && o->filters < NR && beyond_l2(o->out_image) ? MOVING(33) : MOVING(9.5)) * pixels;
+/* Cycles of storing so many neighbouring pixels of all filters. NCHW results are transposed, VL x VL; of planes that
+ * crowd a cache, lines are fetched again for each tile that writes a part of them. NHWC results that fill their blocks
+ * may go straight from the registers; a pixel's groups that are done one after the other fetch its cache lines each
+ * time. */
+static inline double store_cycles(const operands *o, double pixels, int straight) {
+    double vectors = (double)ceil_div(o->filters, VL);
+    if (o->out_channel > 1) {
+        double row = MOVING(11) * (is_crowded(o->out_channel) ? fc_these_costs->crowded : 1);
+        return ceil(pixels / VL) * (vectors * VL * PRODUCT_CYCLES * 2.7 + (double)o->filters * row);
+    }
+    int again = o->groups > 1 && o->filters < NR && beyond_l2(o->out_image);
+    return vectors * pixels * MOVING(again ? 16 : straight ? 4.4 : 8.6);
 }
 
 #endif

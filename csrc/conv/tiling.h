@@ -14,6 +14,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/kernel_costs.h"
 #include "base/processor.h"
 #include "base/simd.h"
 #include "conv/grid.h"
@@ -119,7 +120,8 @@ static double filter_blocks(const operands *o) {
 
 /* The cycles that a tile takes for products. */
 static double product_cycles(const tiling *w, const operands *o) {
-    return w->points * filter_blocks(o) * ((double)w->reduction * NV * PRODUCT_CYCLES * 0.99 + MOVING(1.8));
+    return w->points * filter_blocks(o) *
+           ((double)w->reduction * NV * PRODUCT_CYCLES * fc_these_costs->winograd + MOVING(1.6));
 }
 
 /* The cycles that a tile takes for products, and transforms of input and output. */
@@ -127,8 +129,8 @@ static double tile_cycles(const tiling *w, const operands *o) {
     double pairs = w->y.segments * w->x.segments;
     double inputs = pairs * (double)ceil_div(o->channels, VL), outputs = ceil((double)o->filters / VL);
     double points = w->points, sets = w->merged ? 1 : pairs;
-    double input = inputs * ((w->merged ? points : points / pairs) * PRODUCT_CYCLES * 12 + MOVING(1.4));
-    double output = outputs * (points * PRODUCT_CYCLES * 9.8 + sets * MOVING(8.7));
+    double input = inputs * ((w->merged ? points : points / pairs) * PRODUCT_CYCLES * 4.9 + MOVING(0.7));
+    double output = outputs * (points * PRODUCT_CYCLES * 6.2 + sets * MOVING(2.2));
     return product_cycles(w, o) + input + output;
 }
 

@@ -292,44 +292,78 @@ static COLD int accepts(const fc_conv *p) {
 }
 
 /* The cycles that a tile takes from the image to the stage, and from its sums to the output. NCHW rows, which are
- * transposed, count as whole vectors; outputs that are not neighbours are stored one by one. */
-static double moving_cycles(const tiling *w, const operands *o) {
-    double in_row = (double)min64(STRETCH, w->row_tiles), vectors = (double)ceil_div(o->channels, VL);
-    int64_t first, span, outputs = min64(STRETCH, w->x.tiles) * M;
-    stretch_span(w, 0, min64(STRETCH, w->row_tiles), &first, &span);
-    double staged = o->nhwc ? (double)span * MOVING(6.2) : (double)round_up(span, VL) * MOVING(7.9);
-    double stored = MOVING(16);
+ * transposed, count as whole vectors; outputs that are not neighbours are stored one by one. A row of tiles ends where
+ * the row of the image or a block of tiles does; with subimages, all of the row is staged for any of its tiles. */
+static double moving_cycles(const tiling *w, const operands *o, const split *s) {
+    double vectors = (double)ceil_div(o->channels, VL), blocks = ceil((double)o->filters / VL), stored = MOVING(12);
+    int64_t outputs = min64(STRETCH, w->x.tiles) * M, together = s->shared ? min64(STRETCH, w->row_tiles) : s->tiles;
+    int64_t parts = w->x.subimages > 1 ? 1 : ceil_div(w->row_tiles, STRETCH), first, span;
+    int cuts = together % w->row_tiles && together < w->tiles;
+    double in_row = (double)w->row_tiles / fmax((double)parts, (double)w->row_tiles / (double)together + cuts);
+    stretch_span(w, 0, w->row_tiles / parts, &first, &span);
+    double beyond_l1 = w->y.most_points * round_up(span, VL) * VL * (int64_t)sizeof(real) > L1_BYTES ? 1 : 0;
+    double staged = o->nhwc ? STEPPING(5) + (double)span * MOVING(5.3 + beyond_l1)
+                            : STEPPING(18) + (double)round_up(span, VL) * MOVING(4.7 + beyond_l1);
     if (!o->nhwc) {
-        stored = (double)round_up(outputs, VL) / (double)outputs * MOVING(18);
+        stored = (double)round_up(outputs, VL) / (double)outputs * MOVING(15.6);
         if (w->x.subimages * w->x.out_step > 1) stored += VL;
     }
-    return vectors * (double)(w->y.segments * w->y.most_points) * staged / in_row +
-           ceil((double)o->filters / VL) * M * M * stored;
+    double rows =
+        vectors * ((double)(w->y.segments * w->y.most_points) * staged + STEPPING(15)) + blocks * STEPPING(46);
+    return rows / in_row + blocks * M * M * stored;
 }
 
 /* What the products of a tile take longer where so few are done together that a step waits for the sums of the one
- * before, or for weights from L2. */
+ * before, or for weights from L2; and where each point's tiles begin and end. */
 static double waiting_cycles(const tiling *w, const operands *o, int64_t together) {
-    double rows = (double)together / (double)ceil_div(together, MR), products = rows * NV * PRODUCT_CYCLES * 1.1;
-    double step = fmax(4.2, NV * VECTOR_BYTES / fc_this_processor->l2 * 1.5);
-    return w->points * filter_blocks(o) * (double)w->reduction * fmax(0, step - products) / rows;
+    double rows = (double)together / (double)ceil_div(together, MR), products = rows * NV * PRODUCT_CYCLES * 0.72;
+    double step = fmax(4.2, NV * VECTOR_BYTES / fc_this_processor->l2 * 1.7);
+    double waiting = (double)w->reduction * fmax(0, step - products);
+    return w->points * filter_blocks(o) * (waiting + STEPPING(29)) / rows;
 }
 
 /* What it takes to transform weights, to so many bytes; they are written and read again unless they are used at once.
- */
-static double once_cycles(const fc_conv *p, const tiling *w, const operands *o, double weights) {
-    /* Every phase reads all the kernel's elements. */
-    if (p->transposed) return weights * fc_these_costs->transform * PACKING(0.45);
+ * Every grid reads all the kernel's elements. */
+static double once_cycles(const tiling *w, const operands *o, double weights) {
     int64_t filters = round_up(o->filters, VL), blocks = o->groups * ceil_div(o->filters, NR);
-    double taken_apart = (double)(filters * o->channels * o->elements * o->groups) * sizeof(real);
-    double shared = (double)(2 * ceil_div(blocks, 2)) / (double)blocks; /* a thread takes whole blocks */
-    double cycles =
-        shared * (PACKING(0.08) * taken_apart + PACKING(0.021) * weights) + STEPPING(12000) * (double)o->groups;
+    /* What lies together in the user's array is read in whole vectors: a filter's channels, or one's elements alone. */
+    int64_t elements = o->w_nhwc || o->w_channel == o->elements ? o->elements : round_up(o->elements, VL);
+    double taken_apart = (double)(filters * o->channels * elements * o->groups) * sizeof(real);
+    double cycles = uneven((double)blocks) * PACKING(0.156 * taken_apart + 0.032 * weights) + STEPPING(310);
     if (w->tiles) {
         split s = split_of(w, o, 1, 2);
         if (s.once || s.own) return cycles;
     }
-    return (cycles + 0.6 * fc_stream_cycles(weights, weights)) * fc_these_costs->transform * 1.43;
+    return (cycles + 2.2 * fc_stream_cycles(weights, weights)) * fc_these_costs->transform * 1.43;
+}
+
+/* Of a grid: threads share blocks of tiles, or of filters. `weights` are the bytes of all grids, which a call reads one
+ * after the other. */
+static double grid_cycles(const tiling *w, const operands *o, const split *s, double weights) {
+    double blocks = (double)ceil_div(w->tiles, s->tiles), groups = (double)o->groups, exchanged = 0;
+    double in_products = uneven(blocks), in_rest = in_products, steps = blocks / 2, rounds = 0;
+    if (s->shared) {
+        in_products = ceil((double)ceil_div(o->filters, NR) / 2) / (filter_blocks(o) / 2), in_rest = 1;
+        steps = rounds = blocks;
+        exchanged = (double)(w->tiles * w->points * w->row_step) * sizeof(real) * groups / fc_this_processor->l3;
+    }
+    double tiles = (double)w->tiles * groups / 2, stream = fc_stream_cycles(s->traffic * groups, weights);
+    double products = product_cycles(w, o) + waiting_cycles(w, o, s->tiles);
+    double rest = (tile_cycles(w, o) - product_cycles(w, o) + moving_cycles(w, o, s)) * tiles * in_rest;
+    double start = STEPPING(5900) * fc_these_costs->winograd_start + rounds * STEPPING(1450) + steps * STEPPING(210);
+    products *= tiles * in_products;
+    /* Weights are fetched ahead: products hide most of that, or it most of them. */
+    return rest + fmax(products, stream) + 0.18 * fmin(products, stream) + groups * start + 2.2 * exchanged +
+           STEPPING(600);
+}
+
+static COLD size_t weight_bytes(const fc_conv *p) {
+    operands o = operands_of(p);
+    grid g;
+    tiling w;
+    int64_t reals = 0;
+    FOR_GRIDS(p, o, g, w) reals += group_weights(&w, &o) * o.groups;
+    return (size_t)reals * sizeof(real);
 }
 
 static COLD double cost(const fc_conv *p) {
@@ -341,16 +375,10 @@ static COLD double cost(const fc_conv *p) {
         double weights = (double)(group_weights(&w, &o) * o.groups) * sizeof(real);
         if (w.tiles) {
             split s = split_of(&w, &o, p->once, 2);
-            double products = product_cycles(&w, &o) + waiting_cycles(&w, &o, s.tiles);
-            double rest = tile_cycles(&w, &o) - product_cycles(&w, &o) + moving_cycles(&w, &o);
-            double tiles = (double)(w.tiles * o.groups) / 2;
-            double stream = fc_stream_cycles(s.traffic * (double)o.groups, weights);
-            /* Weights are fetched ahead: products hide most of that, or it most of them. */
-            cycles += rest * tiles + fmax(products * tiles, stream) + 0.6 * fmin(products * tiles, stream) +
-                      STEPPING(12000) * fc_these_costs->start;
+            cycles += grid_cycles(&w, &o, &s, (double)weight_bytes(p));
         }
         if (index == 0) cycles += image_cycles(&o, 1, 1);
-        if (p->once) cycles += once_cycles(p, &w, &o, weights);
+        if (p->once) cycles += once_cycles(&w, &o, weights);
     }
     return cycles;
 }
@@ -378,15 +406,6 @@ static COLD double error(const fc_conv *p) {
         if (t > M) most = fmax(most, of_many[t] + (of_one[t] - of_many[t]) / sqrt((double)o.channels));
     }
     return most;
-}
-
-static COLD size_t weight_bytes(const fc_conv *p) {
-    operands o = operands_of(p);
-    grid g;
-    tiling w;
-    int64_t reals = 0;
-    FOR_GRIDS(p, o, g, w) reals += group_weights(&w, &o) * o.groups;
-    return (size_t)reals * sizeof(real);
 }
 
 static COLD size_t workspace_bytes(const fc_conv *p, int threads) {

@@ -24,6 +24,7 @@ except ImportError as error:
     ) from error
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any, Self, SupportsIndex
 
@@ -44,6 +45,8 @@ __all__ = ["CNNClassifier", "CNNRegressor"]
 __dir__ = shows(__name__)
 
 _SMALLEST_POOLED = 4  # pixels, of what the default network pools
+# Of a batch for predictions, numbers and samples: a lone sample takes as long as a batch.
+_MOST_NUMBERS, _MOST_SAMPLES = 1 << 16, 32
 
 
 class _Estimator(_base.BaseEstimator):  # type: ignore[misc]
@@ -146,8 +149,21 @@ class _Estimator(_base.BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"{type(self).__name__}: X has images of shape {images.shape[1:]}, but was fitted with {self.shape_}"
             )
-        found: Array = self.net_.predict(images)
-        return found
+        return self._predicted(images)
+
+    def _predicted(self, images: Array) -> Array:
+        """The network's outputs in batches of one size, as another may take algorithms that round otherwise.
+
+        So what is found for a sample does not depend on how many others there are; the last batch is filled up.
+        """
+        size = min(max(_MOST_NUMBERS // math.prod(images.shape[1:]), 1), _MOST_SAMPLES)
+        whole = len(images) // size * size
+        rest = images[whole:]
+        parts = [self.net_.predict(images[:whole], batch_size=size)] if whole else []
+        if len(rest):
+            filled = np.concatenate([rest, np.repeat(rest[-1:], size - len(rest), axis=0)])
+            parts.append(self.net_.predict(filled, batch_size=size)[: len(rest)])
+        return np.concatenate(parts)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

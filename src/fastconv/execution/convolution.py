@@ -7,7 +7,6 @@ is to look at the arrays themselves.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from fastconv.execution.memory import check_memory, empty, memory_errors
 from fastconv.execution.padding import pad_image
 from fastconv.first_use import importing
 from fastconv.problem.case import ConvCase, find_case
-from fastconv.problem.convolution import ConvOptions, ConvProblem
+from fastconv.problem.convolution import SUMS, ConvOptions, ConvProblem, with_algorithm
 from fastconv.problem.dtypes import compute_dtype, float_result
 from fastconv.problem.layout import Kind, weight_sizes
 from fastconv.settings.precision import get_precision
@@ -50,7 +49,7 @@ def confined(backend: Backend, problem: ConvProblem, x: Array, once: bool) -> Co
     """The problem, or the same one by sums where `x` has numbers that a transform would carry too far."""
     if not mixes_pixels(backend, problem, once) or backend.is_even(problem, x, FAR_APART[x.dtype]):
         return problem
-    return replace(problem, algorithm="direct")
+    return with_algorithm(problem, SUMS)
 
 
 # ---- calls ----

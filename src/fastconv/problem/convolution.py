@@ -133,6 +133,10 @@ def _equal(*options: Any) -> ConvOptions:
     return ConvOptions(*options)
 
 
+# An algorithm: any kernel for the textbook sum. By "direct" users ask for those that have the same bits.
+SUMS = "sums"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ConvProblem:
     """A 2-D convolution, or the transposed one that is its input gradient.

@@ -166,6 +166,11 @@ class Transposed:
     def step(self) -> Pair:
         return 1, self.stride
 
+    @property
+    def hides_an_input(self) -> bool:
+        """Does padding cut off all that the first input is spread over?"""
+        return self.before >= self.extent
+
     def cut(self, start: int, stop: int) -> Cut:
         """The layer is called without padding, so that its first output is that of its first input's first tap."""
         place = start + self.before

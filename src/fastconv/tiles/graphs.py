@@ -236,26 +236,14 @@ def _convolution(builder: Builder, node: Node) -> Layer:
     wide, group = row(windows), node.attributes.get("group", 1)
     image, function = as_image(weight), activation_of(node.attributes)
 
-    def plan(pads: Any, algorithm: str | None) -> Any:
-        options: Any = wide.strides, pads, wide.dilations, group
-        return plan_conv2d(image, bias, *options, activation=function, algorithm=algorithm)
-
-    algorithm = builder.algorithm
-    if algorithm == "direct":
-        algorithm = plan(wide.padding((1, *size)[-2:]), algorithm).algorithm(
-            _image_shape(weight.shape[1] * group, size)
-        )
-    planned = plan(0, algorithm)
+    options: Any = wide.strides, 0, wide.dilations, group
+    planned = plan_conv2d(image, bias, *options, activation=function, algorithm=builder.algorithm)
 
     def run(blocks: list[Array], cuts: list[tuple[Cut, ...]]) -> Any:
         added = as_image(blocks[1]) if len(blocks) > 1 else None
         return as_before(planned(as_image(blocks[0]), residual=added), blocks[0].ndim)
 
     return builder.layer(node, values, rules, run, 0.0)
-
-
-def _image_shape(channels: int, size: tuple[int, ...]) -> tuple[int, ...]:
-    return (1, channels, *((1, *size)[-2:]))
 
 
 def _transposed(builder: Builder, node: Node) -> Layer:
@@ -278,10 +266,9 @@ def _transposed(builder: Builder, node: Node) -> Layer:
         return plan_conv_transpose2d(image, bias, *options, activation=function, algorithm=algorithm)
 
     algorithm = builder.algorithm
-    if algorithm == "direct":
-        algorithm = plan(((0, 0), *padding)[-2:], more, algorithm).algorithm(
-            _image_shape(weight.shape[0], size)
-        )
+    if algorithm == "direct" and any(rule.hides_an_input for rule in rules):  # tiles have no padding
+        whole = 1, weight.shape[0], *((1, *size)[-2:])
+        algorithm = plan(((0, 0), *padding)[-2:], more, algorithm).algorithm(whole)
 
     def run(blocks: list[Array], cuts: list[tuple[Cut, ...]]) -> Any:
         extra = tuple(cut.extra for cut in cuts[0])

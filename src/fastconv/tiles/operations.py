@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.arguments import integer, pair
+from fastconv.backends import resolve
 from fastconv.execution.pooling import sliding_windows
 from fastconv.ops.plan_base import Plan
 from fastconv.ops.table import OPERATIONS
@@ -88,8 +89,8 @@ class Call:
 def of_operation(function: Any, shape: tuple[int, ...], dtype: Any) -> Network:
     """The network of a plan, a public function, or a `functools.partial` of one."""
     if isinstance(function, Plan):
-        call, plan = _call_of_plan(function, shape, dtype), function
-        return _transposed(call, plan) if "output_padding" in call.given else _convolution(call, plan)
+        call = _call_of_plan(function, shape, dtype)
+        return _transposed(call) if "output_padding" in call.given else _convolution(call)
     given: dict[str, Any] = {}
     if isinstance(function, functools.partial):
         if function.args:
@@ -148,7 +149,7 @@ def _float(dtype: Any) -> np.dtype[Any]:
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
-def _convolution(call: Call, plan: Plan | None = None) -> Network:
+def _convolution(call: Call) -> Network:
     """Padding is put around the block, so that one plan, without padding, serves every tile."""
     options, weight = _options(call), _weight(call)
     problem = options.problem(call.image(), weight.shape, _float(call.dtype), "fast")
@@ -161,9 +162,6 @@ def _convolution(call: Call, plan: Plan | None = None) -> Network:
     changed: dict[str, Any] = {"padding": 0}
     if mode != "zeros":
         changed |= {"padding_mode": "zeros", "padding_value": 0.0}
-    chosen = whole_algorithm(call, plan)
-    if chosen is not None:
-        changed["algorithm"] = chosen
     run = _planned(call, changed) or call.calling(**changed)
     # A block that has room for the padding value may be wider than the image.
     dtype = float_result(np.dtype(call.dtype), weight.dtype)
@@ -186,15 +184,7 @@ def _planned(call: Call, changed: dict[str, Any]) -> Callable[[Array], Any] | No
     return lambda block: made(block)
 
 
-def whole_algorithm(call: Call, plan: Plan | None = None) -> str | None:
-    """The kernel of the whole image where the textbook sum is asked for: others may add up in another order."""
-    if call.given.get("algorithm") != "direct" or OPERATIONS[call.name].plan is None:
-        return None
-    made = plan or OPERATIONS[call.name].plan(**call.given)  # type: ignore[misc]
-    return made._work((1, *call.image()[1:]), once=plan is None).algorithm
-
-
-def _transposed(call: Call, plan: Plan | None = None) -> Network:
+def _transposed(call: Call) -> Network:
     options, weight = _options(call), _weight(call)
     problem = options.problem(call.image(), weight.shape, _float(call.dtype), "fast")
     rows = zip(problem.out_size, problem.size, problem.kernel, problem.dilation, problem.stride, strict=True)
@@ -202,15 +192,17 @@ def _transposed(call: Call, plan: Plan | None = None) -> Network:
         Transposed(n, m, d * (k - 1) + 1, s, problem.padding[2 * axis])
         for axis, (n, m, k, d, s) in enumerate(rows)
     ]
-    chosen, made = whole_algorithm(call, plan), dict[tuple[int, ...], Callable[[Array], Any]]()
+    chosen, made = call.given.get("algorithm"), dict[tuple[int, ...], Callable[[Array], Any]]()
+    if chosen == "direct" and any(rule.hides_an_input for rule in rules):
+        # Tiles have no padding; with so much of it, fewer kernels do the whole image.
+        chosen = resolve(call.name, call.given.get("backend")).algorithm(problem)
 
     def run(blocks: list[Array], cuts: list[tuple[Cut, ...]]) -> Any:
         extra = tuple(cut.extra for cut in cuts[0])
         function = made.get(extra)
         if function is None:
             changed: dict[str, Any] = {"padding": 0, "output_padding": extra[0] if len(extra) == 1 else extra}
-            if chosen is not None:
-                changed["algorithm"] = chosen
+            changed["algorithm"] = chosen
             function = made.setdefault(extra, _planned(call, changed) or call.calling(**changed))
         return function(blocks[0])
 

@@ -15,7 +15,7 @@ from fastconv.backends.cython.filters import Filters
 from fastconv.backends.cython.sizes import LAYOUTS, pixels, places, planes, pool_arguments
 from fastconv.backends.protocol import Bounds, Segments, Update, Work
 from fastconv.caches import kept
-from fastconv.problem.convolution import ConvProblem
+from fastconv.problem.convolution import SUMS, ConvProblem
 from fastconv.problem.layout import image_sizes, plane_size
 from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem
@@ -78,8 +78,9 @@ def _choose(problem: ConvProblem, once: bool = False) -> ChosenKernel:
 
 def _candidates(problem: ConvProblem, conv: _engine.Conv) -> list[int]:
     """The kernels that the problem's algorithm allows and that accept it, by their predicted costs."""
-    allowed = {None: _KERNELS, "direct": _DIRECT}.get(problem.algorithm, (problem.algorithm,))
-    kernels = [kernel for kernel, name in enumerate(_KERNELS) if name in allowed and conv.accepts(kernel)]
+    allowed = {None: _KERNELS, "direct": _DIRECT, SUMS: _DIRECT}.get(problem.algorithm, (problem.algorithm,))
+    fits = conv.sums_alike if problem.algorithm == "direct" else conv.accepts
+    kernels = [kernel for kernel, name in enumerate(_KERNELS) if name in allowed and fits(kernel)]
     return sorted(kernels, key=conv.cost)
 
 

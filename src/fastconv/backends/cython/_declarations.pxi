@@ -74,6 +74,7 @@ cdef extern from "fastconv.h" nogil:
     double fc_conv_error(const fc_conv *p, int kernel)
     double fc_conv_flops(const fc_conv *p, int kernel)
     int fc_conv_choose(const fc_conv *p)
+    int fc_conv_sums_alike(const fc_conv *p, int kernel)
     size_t fc_conv_weight_bytes(const fc_conv *p, int kernel)
     int64_t fc_conv_weight_form(const fc_conv *p, int kernel)
     size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads)

@@ -181,6 +181,9 @@ cdef class Conv:
     def flops(self, int kernel):
         return fc_conv_flops(&self.p, kernel)
 
+    def sums_alike(self, int kernel):
+        return bool(fc_conv_sums_alike(&self.p, kernel))
+
     def choose(self):
         return fc_conv_choose(&self.p)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -12,7 +11,7 @@ from fastconv.graph.operations.conv import activation_of, row
 from fastconv.graph.operations.conv_transpose import transposed_options, transposed_padding
 from fastconv.graph.operations.windows import Windows
 from fastconv.graph.program.operands import dtype_of, given, sizes_of
-from fastconv.problem.convolution import ConvOptions, ConvProblem
+from fastconv.problem.convolution import SUMS, ConvOptions, ConvProblem, with_algorithm
 from fastconv.problem.layout import Shape, batch_shape, weight_shape
 from fastconv.problem.options import Activation
 from fastconv.problem.options import activation as read_activation
@@ -68,7 +67,7 @@ def _problem_of(node: Node, layout: Layout) -> ConvProblem | None:
 
 def of_a_step(problem: ConvProblem) -> ConvProblem:
     """The problem for a step in C, which does not look at its image first: strict ones are sums."""
-    return replace(problem, algorithm="direct") if problem.precision == "strict" else problem
+    return with_algorithm(problem, SUMS) if problem.precision == "strict" else problem
 
 
 def _sizes(x: Value) -> Shape:
