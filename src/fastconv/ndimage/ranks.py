@@ -24,6 +24,7 @@ from fastconv.filtering.missing import Missing, NanPolicy
 from fastconv.filtering.network import MOST_COUNTED, MOST_PIXELS, Network, ranked_pictures, select, selection
 from fastconv.filtering.ordered import OrderFilter
 from fastconv.filtering.parts import touched_regions
+from fastconv.filtering.sliding import extrema, ranks_along
 from fastconv.ndimage.extrema import extreme_filter
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
@@ -31,6 +32,7 @@ from fastconv.typing import Array, ArrayLike, BackendName
 __all__ = ["median_filter", "percentile_filter", "rank_filter"]
 
 _NETWORK_BLOCK = 1 << 16  # bytes: so many arrays as the window has pixels lie in cache
+_LINE_BLOCK = 1 << 17  # bytes of which ranks along lines are looked up: some arrays of as many integers lie in cache
 _WINDOWS = 1 << 22  # bytes of the windows that are partitioned at a time
 
 
@@ -280,6 +282,13 @@ class _Ranks:
         """How many the window has."""
         return self.count if self.times is None else self.times.size
 
+    @property
+    def axis(self) -> int | None:
+        """That along which the whole window lies, each pixel counting once."""
+        if self.times is not None or not max(self.window.shape) == self.window.size == self.count:
+            return None
+        return self.window.shape.index(self.count)
+
     def into(self, x: Array, out: Array, cval: float) -> None:
         if not x.size:
             return  # of any dtype, as in SciPy
@@ -300,7 +309,8 @@ class _Ranks:
                 x, self.window, network, self.reaches, held, target, self.backend
             ):
                 extents = [each.extent for each in self.reaches]
-                for region in regions(out.shape, extents, dtype.itemsize, _NETWORK_BLOCK if few else None):
+                bound = _NETWORK_BLOCK if few else None if self.axis is None else _LINE_BLOCK
+                for region in regions(out.shape, extents, dtype.itemsize, bound):
                     pixels = block(x, self.reaches, region, held, dtype)
                     target[region] = cast(_ranked(pixels, self), out.dtype)
 
@@ -363,9 +373,14 @@ def _ranked(x: Array, ranks: _Ranks) -> Array:
             for corner in corners
         ]
         return select(views, rank)
+    spoilt = x.dtype.kind == "f" and bool(np.isnan(x).any())
+    if ranks.axis is not None:
+        found = ranks_along(x, ranks.axis, ranks.count, rank)
+        if spoilt:
+            found[extrema(np.isnan(x), ranks.axis, ranks.count, np.maximum)] = np.nan
+        return found
     windows = sliding_window_view(x, window.shape)
     result = empty("ndimage", windows.shape[: x.ndim], x.dtype)
-    spoilt = x.dtype.kind == "f" and bool(np.isnan(x).any())
     for region in regions(result.shape, [0] * x.ndim, x.itemsize * ranks.pixels, _WINDOWS):
         pixels = windows[region][..., window]
         gone = np.isnan(pixels).any(-1) if spoilt else False
