@@ -292,7 +292,9 @@ def test_ranks_along_one_axis(backend, sizes, dtype):
         if x.dtype.kind == "f":
             spoilt = x.copy()
             spoilt[12, 34] = np.nan
-            reached = scipy.ndimage.maximum_filter(np.isnan(spoilt), sizes, mode="wrap", origin=options["origin"])
+            reached = scipy.ndimage.maximum_filter(
+                np.isnan(spoilt), sizes, mode="wrap", origin=options["origin"]
+            )
             result = ndimage.rank_filter(spoilt, backend=backend, **options)
             np.testing.assert_array_equal(result, np.where(reached, np.nan, expected))
 
