@@ -269,6 +269,26 @@ def test_what_would_fit_is_said(x, weight, options, said):
         fastconv.conv2d(np.ones(x), np.ones(weight), **options)
 
 
+@pytest.mark.parametrize(
+    ("x", "weight", "layout", "line"),
+    [
+        ((20, 30, 3), (1, 1, 5, 5), "NCHW", "fastconv.ndimage.correlate(x, weight[0, 0], axes=(-3, -2))"),
+        ((2, 3, 20, 30), (1, 1, 5, 5), "NCHW", "fastconv.ndimage.correlate(x, weight[0, 0], axes=(-2, -1))"),
+        (
+            (2, 20, 30, 3),
+            (5, 5, 1, 1),
+            "NHWC",
+            "fastconv.ndimage.correlate(x, weight[..., 0, 0], axes=(-3, -2))",
+        ),
+    ],
+)
+def test_one_filter_for_each_channel_is_told_the_line_that_does_it(x, weight, layout, line):
+    x, weight = np.ones(x), np.ones(weight)
+    with pytest.raises(ValueError, match=re.escape(f"; {line} gives each channel, filtered by itself")):
+        fastconv.conv2d(x, weight, layout=layout)
+    assert eval(line).shape == x.shape
+
+
 OTHER_LAYOUTS = {
     "photograph": ("conv2d", (20, 30, 3), (4, 3, 5, 5), {}, ["x moved 4 16x26"]),
     "photograph, by chance": ("conv2d", (20, 30, 3), (4, 3, 3, 3), {}, ["x moved 4 18x28", "layout 3 17x28"]),

@@ -65,6 +65,45 @@ def test_results_of_complex_numbers_as_scipys(name, output):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
 
 
+ODD = {
+    "order": (lambda: ndimage.gaussian_filter(KERNEL, 1, order=1.5), TypeError, "order must be an integer, not 1.5"),
+    "truncate": (
+        lambda: ndimage.gaussian_filter(KERNEL, 1, truncate=-3), ValueError, "not -2, from sigma 1 and truncate -3",
+    ),
+    "rank": (lambda: ndimage.rank_filter(KERNEL, 1.5, 3), TypeError, "rank must be an integer, not 1.5"),
+    "percentile": (
+        lambda: ndimage.percentile_filter(KERNEL, None, 3), TypeError, "percentile must be a real number, not None",
+    ),
+    "size": (lambda: ndimage.median_filter(KERNEL, 2.5), TypeError, "size must be an integer, not 2.5"),
+    "weights": (
+        lambda: ndimage.correlate(KERNEL, np.zeros((0, 3))), RuntimeError, r"shape \(0, 3\), but no axis may be empty",
+    ),
+    "derivative2": (lambda: ndimage.generic_laplace(KERNEL, None), TypeError, "derivative2 must be a function"),
+    "derivative": (lambda: ndimage.generic_gradient_magnitude(KERNEL, 3), TypeError, "derivative must be a function"),
+    "mode": (
+        lambda: ndimage.match_template(KERNEL, KERNEL, mode="bogus"), ValueError, "match_template: mode is 'bogus'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_arguments_are_named(name):
+    """With what they need, and of SciPy's types."""
+    call, kind, message = ODD[name]
+    with pytest.raises(kind, match=message):
+        call()
+
+
+@pytest.mark.parametrize("axes", [(2, 0), (0, 2), (1, 0), (2, 0, 1)])
+@pytest.mark.parametrize("name", ["median_filter", "percentile_filter", "maximum_filter", "uniform_filter"])
+def test_sizes_along_axes_out_of_order_as_scipys(name, axes):
+    x = np.random.default_rng(0).integers(0, 99, (7, 8, 9))
+    given = (40,) if name == "percentile_filter" else ()
+    size = (2, 5, 4)[: len(axes)]
+    expected = getattr(scipy.ndimage, name)(x, *given, size=size, axes=axes)
+    np.testing.assert_array_equal(getattr(ndimage, name)(x, *given, size=size, axes=axes), expected)
+
+
 def test_a_sequence_of_masked_arrays_is_refused():
     """NumPy makes a plain array of it."""
     rows = [np.ma.array([1.0, 2, 3], mask=[0, 1, 0])] * 3

@@ -276,3 +276,35 @@ for name in ("maximum_filter", "uniform_filter"):
             rf"{name}: not enough memory for the work: Unable to allocate \d+\.\d MiB of scratch memory .*"
         )
         assert re.fullmatch(wanted, line)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int64", "float32", "float64"])
+@pytest.mark.parametrize("sizes", [(1, 131), (131, 1)])
+def test_ranks_along_one_axis(backend, sizes, dtype):
+    """Of more pixels than networks take; with equal pixels, and NaN, which reaches the windows that hold it."""
+    random = np.random.default_rng(0)
+    x = (random.random((150, 160)) * 300 - (0 if dtype == "uint16" else 150)).astype(dtype)
+    x[40:60] = 7
+    for rank in (3, 65, 100):
+        options = {"rank": rank, "size": sizes, "mode": "wrap", "origin": [size // 4 for size in sizes]}
+        expected = scipy.ndimage.rank_filter(x, **options)
+        np.testing.assert_array_equal(ndimage.rank_filter(x, backend=backend, **options), expected)
+        if x.dtype.kind == "f":
+            spoilt = x.copy()
+            spoilt[12, 34] = np.nan
+            reached = scipy.ndimage.maximum_filter(
+                np.isnan(spoilt), sizes, mode="wrap", origin=options["origin"]
+            )
+            result = ndimage.rank_filter(spoilt, backend=backend, **options)
+            np.testing.assert_array_equal(result, np.where(reached, np.nan, expected))
+
+
+def test_the_work_of_ranks_along_a_line_does_not_grow_with_the_window(monkeypatch):
+    """Partitioning every window would look at each pixel as often as it is in one."""
+    from fastconv.ndimage import ranks
+
+    x = np.random.default_rng(0).random(30_000)
+    monkeypatch.delattr(ranks, "sliding_window_view")
+    for size in (101, 2001):
+        expected = scipy.ndimage.median_filter(x, size)
+        np.testing.assert_array_equal(ndimage.median_filter(x, size), expected)

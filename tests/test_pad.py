@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import fastconv
 import reference
 from checks import from_layout, normal, to_layout
+from fastconv.problem import padding as borders
 from strategies import layouts, paddings
 
 MODES = {
@@ -19,6 +20,19 @@ MODES = {
     "symmetric": "symmetric",
     "constant": "constant",
 }
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("sides", [(0, 0), (3, 2), (1, 40), (40, 1)])
+def test_only_the_pixels_beyond_an_axis_are_looked_up(mode, sides, monkeypatch):
+    """Signals are long, and a remainder for each of their pixels takes as long as a filter."""
+    looked_up = []
+    copied = borders._copied
+    monkeypatch.setattr(borders, "_copied", lambda i, *how: looked_up.append(len(i)) or copied(i, *how))
+    actual = borders.sources(borders.Border(17, *sides), mode)
+    options = {"constant_values": -1} if MODES[mode] == "constant" else {}
+    np.testing.assert_array_equal(actual, np.pad(np.arange(17), sides, MODES[mode], **options))
+    assert sum(looked_up) == sum(sides)
 
 
 @pytest.mark.parametrize("mode", MODES)

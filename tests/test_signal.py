@@ -1,6 +1,9 @@
 """fastconv.signal against SciPy, on random problems."""
 
 import inspect
+import itertools
+import math
+import re
 import tracemalloc
 import warnings
 
@@ -311,6 +314,27 @@ def test_the_fill_value_around_nothing(backend, shape):
             np.testing.assert_array_equal(
                 getattr(signal, name)(np.ones(shape), kernel, mode, "fill", 2), expected
             )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_sums_of_nothing_as_scipys(count):
+    """Which are zeros, and which are refused."""
+    shapes = list(itertools.product((0, 1, 2), repeat=count))
+    names = ["convolve", "correlate"] + ["convolve2d", "correlate2d"] * (count == 2)
+    for name, first, second, mode in itertools.product(names, shapes, shapes, ["full", "same", "valid"]):
+        if math.prod(first) and math.prod(second):
+            continue
+        args = np.ones(first), np.ones(second), mode
+        options = {} if name.endswith("2d") else {"method": "direct"}
+        try:
+            expected = getattr(scipy.signal, name)(*args, **options)
+        except ValueError:  # also where arrays of its own do not fit by chance
+            try:
+                assert not getattr(signal, name)(*args, **options).any()
+            except ValueError as error:
+                assert re.search("empty|at least as large", str(error))  # noqa: PT017
+        else:
+            np.testing.assert_array_equal(getattr(signal, name)(*args, **options), expected, strict=True)
 
 
 def test_the_method_for_what_does_not_fit():

@@ -231,5 +231,8 @@ def widen(window: Array, axes: tuple[int, ...], ndim: int, name: str = "footprin
         window = np.expand_dims(window, tuple(axis for axis in range(ndim) if axis not in axes))
     if window.ndim != ndim or 0 in window.shape:
         used = sum(size > 0 for size in window.shape)
-        raise RuntimeError(f"{name}.ndim ({used}) must match len(axes) ({len(axes)})")
+        empty_axes = (
+            f": {name} has shape {window.shape}, but no axis may be empty" if 0 in window.shape else ""
+        )
+        raise RuntimeError(f"{name}.ndim ({used}) must match len(axes) ({len(axes)}){empty_axes}")
     return window

@@ -1,7 +1,7 @@
-"""Maxima, minima and sums over sliding windows, in a number of passes that grows with the logarithm of their size:
-windows of 1, 2, 4, ... pixels are put together from two of half their size.
+"""Maxima, minima, sums and ranks over sliding windows, in a number of passes that grows with a logarithm.
 
-Called by the extrema and the means of `fastconv.ndimage`, on blocks that lie in cache.
+Windows of 1, 2, 4, ... pixels are put together from two of half their size; ranks go down a wavelet matrix, bit by bit.
+Called by the extrema, the means and the ranks of `fastconv.ndimage`, on blocks that lie in cache.
 """
 
 from __future__ import annotations
@@ -47,6 +47,37 @@ def sums(x: Array, axis: int, size: int) -> Array:
             assert total is not None
             return total
         x, power = _twice(x, axis, power, np.add), 2 * power
+
+
+def ranks_along(x: Array, axis: int, size: int, rank: int) -> Array:
+    """The pixel of that rank among each `size` neighbours along `axis`; where NaN is among them, any pixel.
+
+    Every pixel is known by its place in sorted order. From the highest bit of these places on, all pixels are divided
+    into those with 0 and those with 1, in their order; counting the former within a window says which way its rank
+    goes, and where the window lies then (F. Claude and G. Navarro, "The wavelet matrix", SPIRE 2012).
+    """
+    lines = np.moveaxis(x, axis, -1)
+    flat, count = lines.ravel(), lines.shape[-1] - size + 1
+    order = flat.argsort()
+    places = np.empty(flat.size, np.int32)
+    places[order] = np.arange(flat.size, dtype=np.int32)
+    starts = np.arange(flat.size).reshape(-1, lines.shape[-1])[:, :count].ravel()
+    ends = np.stack([starts, starts + size])
+    ranks, found = np.full(starts.size, rank), np.zeros(starts.size, np.intp)
+    before = np.zeros(flat.size + 1, np.intp)
+    for bit in reversed(range(int(flat.size - 1).bit_length())):
+        low = places & (1 << bit) == 0
+        np.cumsum(low, out=before[1:])
+        at = before.take(ends, mode="clip")
+        fewer = at[1] - at[0]
+        high = ranks >= fewer
+        ranks -= fewer * high
+        found |= high.astype(np.intp) << bit
+        ends += before[-1] - 2 * at
+        ends *= high
+        ends += at
+        places = np.concatenate([places.compress(low), places.compress(~low)])
+    return np.moveaxis(flat[order[found]].reshape(*lines.shape[:-1], count), -1, axis)
 
 
 def extrema_within(x: Array, footprint: NDArray[np.bool_], combine: np.ufunc) -> Array:

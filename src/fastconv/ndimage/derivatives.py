@@ -15,6 +15,7 @@ from fastconv.filtering.casting import cast
 from fastconv.filtering.missing import NanPolicy
 from fastconv.ndimage.linear import Line, correlate1d, line_filter
 from fastconv.progress import ProgressLike
+from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["generic_gradient_magnitude", "generic_laplace", "laplace", "prewitt", "sobel"]
@@ -221,6 +222,7 @@ def generic_laplace(
     >>> ndimage.generic_laplace(np.array([0, 0, 1, 0, 0]), second)
     array([ 0,  1, -2,  1,  0])
     """
+    _callable("derivative2", derivative2)
     x, out, places, modes = _read(input, output, mode, axes)
     keywords = extra_keywords or {}
     source = x.copy() if len(places) > 1 and np.may_share_memory(x, out) else x
@@ -232,6 +234,13 @@ def generic_laplace(
     if not places:
         out[...] = x
     return out
+
+
+def _callable(name: str, function: object) -> None:
+    if not callable(function):
+        raise TypeError(
+            f"{name} must be a function of (input, axis, output, mode, cval), not {echo(function)}"
+        )
 
 
 def _read(
@@ -300,6 +309,7 @@ def generic_gradient_magnitude(
     >>> ndimage.generic_gradient_magnitude(np.arange(9.0).reshape(3, 3), ndimage.sobel)[1]
     array([24.33105012, 25.29822128, 24.33105012])
     """
+    _callable("derivative", derivative)
     x, out, places, modes = _read(input, output, mode, axes)
     keywords = extra_keywords or {}
     source = x.copy() if len(places) > 1 and np.may_share_memory(x, out) else x

@@ -121,6 +121,7 @@ def _check_orders(op: str, orders: Iterable[int], nan_policy: NanPolicy) -> None
 
 def _weights(op: str, sigma: SupportsFloat, order: int, truncate: float, radius: int | None) -> Array:
     """Those that the filter along one axis correlates with."""
+    order = read.integer(order, "order")
     try:
         spread = float(sigma)
     except (TypeError, ValueError) as error:
@@ -130,7 +131,12 @@ def _weights(op: str, sigma: SupportsFloat, order: int, truncate: float, radius:
         raise kind(f"sigma is {sigma} and truncate {truncate}, but both need to be finite")
     reach: Any = int(truncate * spread + 0.5) if radius is None else radius
     if isinstance(reach, float) or not hasattr(reach, "__index__") or operator.index(reach) < 0:
-        raise ValueError(f"Radius must be a nonnegative integer, not {radius!r}")
+        given = (
+            f"{radius!r}"
+            if radius is not None
+            else f"{reach}, from sigma {spread:g} and truncate {truncate:g}"
+        )
+        raise ValueError(f"Radius must be a nonnegative integer, not {given}")
     pixels = operator.index(reach)
     # As float64 and, while they are computed, their places, exponents and values.
     check_memory(op, (4, 2 * pixels + 1), 8, f"the kernel of sigma {spread:g}, with what it is made of,")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,13 +23,18 @@ from fastconv.filtering.missing import Missing, NanPolicy
 from fastconv.filtering.network import MOST_COUNTED, MOST_PIXELS, Network, ranked_pictures, select, selection
 from fastconv.filtering.ordered import OrderFilter
 from fastconv.filtering.parts import touched_regions
+from fastconv.filtering.sliding import extrema, ranks_along
 from fastconv.ndimage.extrema import extreme_filter
 from fastconv.progress import ProgressLike
+from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["median_filter", "percentile_filter", "rank_filter"]
 
 _NETWORK_BLOCK = 1 << 16  # bytes: so many arrays as the window has pixels lie in cache
+_LINE_BLOCK = (
+    1 << 17
+)  # bytes of which ranks along lines are looked up: some arrays of as many integers lie in cache
 _WINDOWS = 1 << 22  # bytes of the windows that are partitioned at a time
 
 
@@ -68,8 +72,9 @@ def rank_filter(
 
     Notes
     -----
-    Unlike SciPy, which looks at the whole window of a one-dimensional array, footprints with holes mean the same for
-    any number of axes.
+    As in SciPy, sizes and footprints of some of the axes lie along these in the order of the array's axes, whatever the
+    order of `axes`. Unlike SciPy, which looks at the whole window of a one-dimensional array, footprints with holes
+    mean the same for any number of axes.
 
     Examples
     --------
@@ -79,7 +84,7 @@ def rank_filter(
     array([2, 2, 4, 1, 4, 9, 9, 0])
     """
     return _rank_filter(
-        "rank_filter", input, operator.index(rank), size, footprint, output, mode, cval, origin, axes,
+        "rank_filter", input, read.integer(rank, "rank"), size, footprint, output, mode, cval, origin, axes,
         nan_policy, progress, backend,
     )  # fmt: skip
 
@@ -163,6 +168,13 @@ def percentile_filter(
     >>> ndimage.percentile_filter(np.array([2, 8, 0, 4, 1, 9, 9, 0]), percentile=100, size=3)
     array([8, 8, 8, 4, 9, 9, 9, 9])
     """
+    if (
+        isinstance(percentile, str)
+        or percentile is None
+        or np.ndim(percentile)
+        or np.iscomplexobj(percentile)
+    ):
+        raise TypeError(f"percentile must be a real number, not {echo(percentile)}")
     if percentile != percentile:
         raise ValueError("percentile is nan, but needs to be a number from -100 to 100")
     part = percentile + 100.0 if percentile < 0 else percentile
@@ -205,8 +217,8 @@ def _rank_filter(
     elif size is None:
         raise RuntimeError("no footprint or filter size provided: needs size or footprint")
     else:
-        pixels = read.for_each(size, len(places), "size")
-        window, count = np.broadcast_to(True, pixels), math.prod(map(int, pixels))
+        pixels = [read.integer(each, "size") for each in read.for_each(size, len(places), "size")]
+        window, count = np.broadcast_to(True, pixels), math.prod(pixels)
     window = read.widen(window, places, x.ndim)
     origins = read.spread(read.for_each(origin, len(places), "origin"), places, x.ndim, 0)
     for shift, pixels in zip(origins, window.shape, strict=True):
@@ -280,6 +292,13 @@ class _Ranks:
         """How many the window has."""
         return self.count if self.times is None else self.times.size
 
+    @property
+    def axis(self) -> int | None:
+        """That along which the whole window lies, each pixel counting once."""
+        if self.times is not None or not max(self.window.shape) == self.window.size == self.count:
+            return None
+        return self.window.shape.index(self.count)
+
     def into(self, x: Array, out: Array, cval: float) -> None:
         if not x.size:
             return  # of any dtype, as in SciPy
@@ -300,7 +319,8 @@ class _Ranks:
                 x, self.window, network, self.reaches, held, target, self.backend
             ):
                 extents = [each.extent for each in self.reaches]
-                for region in regions(out.shape, extents, dtype.itemsize, _NETWORK_BLOCK if few else None):
+                bound = _NETWORK_BLOCK if few else None if self.axis is None else _LINE_BLOCK
+                for region in regions(out.shape, extents, dtype.itemsize, bound):
                     pixels = block(x, self.reaches, region, held, dtype)
                     target[region] = cast(_ranked(pixels, self), out.dtype)
 
@@ -363,9 +383,14 @@ def _ranked(x: Array, ranks: _Ranks) -> Array:
             for corner in corners
         ]
         return select(views, rank)
+    spoilt = x.dtype.kind == "f" and bool(np.isnan(x).any())
+    if ranks.axis is not None:
+        found = ranks_along(x, ranks.axis, ranks.count, rank)
+        if spoilt:
+            found[extrema(np.isnan(x), ranks.axis, ranks.count, np.maximum)] = np.nan
+        return found
     windows = sliding_window_view(x, window.shape)
     result = empty("ndimage", windows.shape[: x.ndim], x.dtype)
-    spoilt = x.dtype.kind == "f" and bool(np.isnan(x).any())
     for region in regions(result.shape, [0] * x.ndim, x.itemsize * ranks.pixels, _WINDOWS):
         pixels = windows[region][..., window]
         gone = np.isnan(pixels).any(-1) if spoilt else False

@@ -23,6 +23,9 @@ _PIECE = 1 << 18  # bytes of what is divided at a time: all that takes part stay
 _SAMPLES = 48  # pixels along each axis that tell the middle of a strip
 _FAR = 1e6  # times as far from the middle as others: a pixel whose products are added up by themselves
 _FEW = 256  # such pixels; of more, transforms take them with the others
+_PADDINGS = (
+    "constant", "edge", "empty", "linear_ramp", "maximum", "mean", "median", "minimum", "reflect", "symmetric", "wrap",
+)  # fmt: skip
 _FLAT = 1e-13  # of the mean of its squares: up to where the variance of a window is rounding errors
 
 
@@ -60,7 +63,7 @@ def match_template(
     Raises
     ------
     ValueError
-        If the template is larger than the image, or has another number of axes.
+        If the template is larger than the image, or has another number of axes, or there is no such `mode`.
     TypeError
         If one of them is complex or masked.
 
@@ -96,6 +99,10 @@ def match_template(
     if any(size < taps for size, taps in zip(picture.shape, part.shape, strict=True)) or not part.size:
         raise ValueError(
             f"match_template: image has shape {picture.shape}, but needs to be as large as template, {part.shape}"
+        )
+    if not callable(mode) and mode not in _PADDINGS:
+        raise ValueError(
+            f"match_template: mode is {mode!r}, but needs to be one of numpy.pad's: {', '.join(_PADDINGS)}"
         )
     for name, array in (("image", picture), ("template", part)):
         if array.dtype.kind == "c":

@@ -14,6 +14,8 @@ from fastconv.typing import Layout
 
 Shape = tuple[int, ...]
 
+_MOST_COLOURS = 4  # of a photograph: so few numbers along the last axis are its channels
+
 
 class Operands(NamedTuple):
     """A batch of images and a weight as a user gave them; those of signals have one spatial axis."""
@@ -66,6 +68,12 @@ def what_fits(given: Operands, gives: Callable[[Layout, Shape, Shape], str | Non
         tried.append((line, fits(here, x, turned)))
     line = f"layout={other!r}, where {given.weight_name} is ({', '.join(axes)}),"
     tried.append((line, fits(other, x, weight)))
+    sizes = any(name.endswith("_size") for name in (given.x_name, given.weight_name))
+    if not (given.transposed or sizes) and spatial == 2 and inner_count == outer_count == 1:
+        plane = f"{given.weight_name}{'[..., 0, 0]' if channels_last(here) else '[0, 0]'}"
+        planes = (-3, -2) if channels_last(here) or x[-1] <= _MOST_COLOURS else (-2, -1)
+        kin = f"fastconv.ndimage.correlate({given.x_name}, {plane}, axes={planes})"
+        tried.append((kin, "each channel, filtered by itself"))
     fitting = [f"{line} gives {result}" for line, result in tried if result is not None]
     return f"; {'; or '.join(fitting)}" if fitting else ""
 
@@ -78,7 +86,7 @@ def missing_axes(name: str, shape: Shape, dimensions: int, kind: Kind, x: Shape 
         also = f", x{image} an image of one" if x is not None and len(x) == dimensions - 2 else ""
         axes = ""  # of an image with channels, as given or as most are
         if x is not None and len(x) == len(shape) + 1:
-            channels_end = last or x[-1] <= 4
+            channels_end = last or x[-1] <= _MOST_COLOURS
             axes = ", axes=" + str(tuple(range(len(shape)) if channels_end else range(-len(shape), 0)))
         kin = f"fastconv.ndimage.correlate(x, {name}{axes}) takes arrays as they are"
         return f"; {name}{line} is one filter of one channel{also}, and {kin}"

@@ -55,6 +55,16 @@ def sources(border: Border, mode: PaddingMode) -> NDArray[np.int64]:
     Sides longer than the image go on with its pattern, as those of `numpy.pad` do.
     """
     i, size = border.places(), border.size
+    if border.seen is not None or min(border.before, border.after) < 0:
+        return _copied(i, size, mode)
+    # Those within the image copy themselves: of a long axis, most.
+    for side in (slice(border.before), slice(border.before + size, None)):
+        i[side] = _copied(i[side], size, mode)
+    return i
+
+
+def _copied(i: NDArray[np.int64], size: int, mode: PaddingMode) -> NDArray[np.int64]:
+    """The pixel of an image of that size that each of these places copies."""
     if mode in ("zeros", "constant"):
         return np.where((i >= 0) & (i < size), i, -1)
     if mode == "replicate":
@@ -63,8 +73,8 @@ def sources(border: Border, mode: PaddingMode) -> NDArray[np.int64]:
         return i % size
     # There and back again: with the pixels at both ends a second time, or without.
     if mode == "symmetric":
-        i %= 2 * size
+        i = i % (2 * size)
         return np.minimum(i, 2 * size - 1 - i)
     period = max(1, 2 * (size - 1))
-    i %= period
+    i = i % period
     return np.minimum(i, period - i)

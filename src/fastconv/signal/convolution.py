@@ -109,7 +109,9 @@ def _convolve(
         if method == "fft":
             return np.array([], dtype)
         # Sums of nothing are 0. Which of these there are, and which are refused, is SciPy's choice.
-        if (mode == "same" and kernel.size) or (mode == "valid" and x.ndim > 1):
+        full = read.parts("full", x.shape, kernel.shape)[1]
+        several = x.ndim > 1 and (mode == "valid" or 0 in full) and min(shape) >= 0
+        if several or (mode == "same" and kernel.size):
             return np.zeros(shape, dtype)
         raise ValueError(f"{op}: the shapes are {x.shape} and {kernel.shape}, but neither may be empty")
 

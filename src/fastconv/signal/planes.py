@@ -161,9 +161,13 @@ def _bordered(
     dtype = np.result_type(x.dtype, kernel.dtype)
     border = _BORDERS[str(boundary)]
     fill = _fill(fillvalue, dtype) if border == "zeros" else 0  # as SciPy, which looks at it where it is seen
+    swapped = read.wants_swap(mode, x.shape, kernel.shape)
+    if min(shape) < 0:
+        raise ValueError(
+            f"{op}: the shapes are {x.shape} and {kernel.shape}, but one axis may not be empty in both"
+        )
     if not kernel.size or not (x.size or fill):
         return np.zeros(shape, dtype)
-    swapped = read.wants_swap(mode, x.shape, kernel.shape)
     if swapped:
         border, fill = "zeros", 0  # beyond the kernel, which lies within the picture
 
