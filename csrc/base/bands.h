@@ -10,7 +10,10 @@
 /* Does an array of so many reals leave no room beside it in a core's cache? */
 static inline int beyond_l2(int64_t reals) { return reals * (int64_t)sizeof(real) > fc_l2_bytes() / 2; }
 
-/* The rows of outputs that a column has: of a plane beyond L2 it is short, and the next one is fetched meanwhile. */
+/* Does an array of so many reals not fit next to a core's arithmetic? */
+static inline int beyond_l1(int64_t reals) { return reals * (int64_t)sizeof(real) > L1_BYTES; }
+
+/* The rows of outputs that a column has: of a plane beyond L2 it is short. */
 enum { BAND_ROWS = 16 };
 static inline int64_t band_rows(int beyond, int64_t rows) { return beyond ? BAND_ROWS : rows; }
 

@@ -26,6 +26,9 @@ extern const fc_processor *fc_this_processor;
 #define STEPPING(cycles) ((cycles) * fc_this_processor->step)
 #define PACKING(cycles) ((cycles) * fc_this_processor->pack)
 
+/* Of data, of a core: all have at least that much. */
+enum { L1_BYTES = 32 << 10 };
+
 /* The size of a core's L2 cache, within the bounds that the kernels' block sizes can follow. */
 int64_t fc_l2_bytes(void);
 

@@ -107,6 +107,8 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
         biases[i] = j->e->bias ? ((const real *)j->e->bias)[(i / VL + i % VL) % inner] : 0;
     for (int64_t x = 0; x < w.out_width; count++) x = set_column(&columns[count], &w, kernel, stride, x);
     int beyond = beyond_l2(plane_size + out_size);
+    /* With a stride there is less arithmetic to each pixel: fetching shows before L2 is full. */
+    int ahead = beyond || (stride > 1 && beyond_l1(plane_size + out_size));
     int64_t band = band_rows(beyond, p->out_height);
     const walker *by_vectors = inner > 1 ? inner_walkers[kernel / 2 - 1] : walkers[kernel / 2 - 1][stride - 1];
     for (int64_t task = begin; task < end; task++) {
@@ -119,7 +121,7 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
                           .bias = j->e->bias ? splat(((const real *)j->e->bias)[filter]) : zero(),
                           .biases = biases,
                           .y = p->out_height * part / j->parts,
-                          .ahead = beyond};
+                          .ahead = ahead};
         rows.kind = finish_kind_of(j->e, &rows.between);
         for (int64_t y_end = p->out_height * (part + 1) / j->parts; rows.y < y_end; rows.y = rows.y_end) {
             int status = fc_called_off();

@@ -16,7 +16,7 @@
 #include "base/processor.h"
 #include "base/types.h"
 
-enum { L1_BYTES = 32 << 10, PAGE_BYTES = 4096 }; /* of data, of a core; what an entry of the TLB serves */
+enum { PAGE_BYTES = 4096 }; /* what an entry of the TLB serves */
 
 /* Do places that are so many reals apart compete for a few sets of every cache? */
 static inline int is_crowded(int64_t reals) {

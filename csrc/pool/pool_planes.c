@@ -46,8 +46,7 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
     for (int64_t o = 0; sum && o < rows->count; o++)
         by_row[o] = (real)divisor_of(rows, o), row_inverses[o] = (real)(1 / divisor_of(rows, o));
     int64_t plane_size = p->height * p->width, out_size = rows->count * columns->count;
-    int beyond = beyond_l2(plane_size + out_size);
-    int64_t band = band_rows(beyond, rows->count);
+    int64_t band = band_rows(beyond_l2(plane_size + out_size), rows->count);
     pool_rows t = {.by_column = by_column,
                    .column_inverses = column_inverses,
                    .by_row = by_row,
@@ -57,7 +56,7 @@ static int work_windows(const void *context, int64_t begin, int64_t end) {
                    .out_width = columns->count,
                    .first_row = rows->first,
                    .first_column = columns->first,
-                   .ahead = beyond};
+                   .ahead = beyond_l1(plane_size + out_size)};
     t.alike = sum && all_alike(by_column, columns->count) && all_alike(by_row, rows->count);
     for (int64_t x = 0; x < columns->count; count++) x = set_pool_column(&list[count], &t, kernel, stride, x);
     for (int64_t task = begin; task < end; task++) {
