@@ -134,8 +134,8 @@ int fc_pool_run(const fc_pool *p, const void *x, void *out, int64_t *indices, co
 enum { FC_MOST_TAPS = 512, FC_MOST_NETWORK = 81 };
 enum { FC_CUT, FC_SATURATE }; /* integers of a result: towards zero and wrapped; or rounded and kept in range */
 
-/* Pictures of FC_U8, FC_I16, FC_U16, FC_P_F32 or FC_P_F64, rows of width * channels numbers next to each other, and a
- * result of the same sizes. A window that reaches over an edge finds there what the tables say. Strides are in bytes.
+/* Pictures of FC_U8, FC_I16, FC_U16 and floats, for sums and means of all but FC_U64, rows of width * channels numbers
+ * in one piece, and a result of these sizes. Beyond an edge is what the tables say. Strides are in bytes.
  */
 typedef struct {
     int64_t images, height, width, channels;

@@ -20,7 +20,7 @@ typedef struct {
 } band;
 
 /* Bytes of a number of a picture. */
-static inline int64_t item_of(int type) { return type == FC_P_F64 ? 8 : type == FC_P_F32 ? 4 : type == FC_U8 ? 1 : 2; }
+static inline int64_t item_of(int type) { return type == FC_P_F64 ? 8 : type == FC_P_F32 ? 4 : (int64_t)1 << type / 2; }
 
 /* Every task keeps `kept` rows (and the windows' reach) of `item` bytes in `bytes`; it has an even number of rows,
  * `least` or so many that they are some work. */

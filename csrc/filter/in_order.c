@@ -2,6 +2,8 @@
  * sums.c; a file of its own because it is compiled without contraction. Limit: conversions to double. */
 #include "filter/in_order.h"
 
+#include <math.h>
+
 void FC_NAME(filter_in_order)(const fc_filter_pass *p, const real *const *rows, int64_t channels, int64_t first,
                               real *sums) {
     double total[GROUP] = {0};
@@ -14,5 +16,5 @@ void FC_NAME(filter_in_order)(const fc_filter_pass *p, const real *const *rows, 
         else
             for (int i = 0; i < GROUP; i++) total[i] += (double)a[i] * weight;
     }
-    for (int i = 0; i < GROUP; i++) sums[i] = (real)(int32_t)total[i];
+    for (int i = 0; i < GROUP; i++) sums[i] = (real)trunc(total[i]);
 }

@@ -188,8 +188,10 @@ int FC_NAME(filter_means)(const fc_filter *f, const void *x, void *out, int thre
     means_job j = {.f = f, .x = x, .out = out};
     double digits = FC_DOUBLE ? 0x1p53 : 0x1p24;
     int exact = f->constant == (double)(int32_t)f->constant; /* what columns of it sum to is exact, too */
-    j.running =
-        f->x_type < FC_P_F32 && exact && f->kernel_h > 1 && (fabs(f->constant) + 65536) * (double)f->kernel_h < digits;
+    int64_t item = item_of(f->x_type);
+    double largest = item <= 2 ? 0x1p16 : item == 4 ? 0x1p32 : 0x1p64;
+    j.running = f->x_type < FC_P_F32 && exact && f->kernel_h > 1 &&
+                (fabs(f->constant) + largest) * (double)f->kernel_h < digits;
     /* Floats are divided along each axis, as by one filter after the other. */
     j.late = f->kernel_w > 1 && f->rounding == FC_SATURATE && f->between < 0 && (exact || !has_constant(f));
     int status = small_means(f, j.late, x, out, threads);

@@ -10,20 +10,30 @@
 /* Numbers `first`, ... of a row. */
 static void read_numbers(real *restrict to, const void *from, int64_t first, int64_t n, int type) {
     switch (type) {
+        case FC_I8: READ(int8_t);
         case FC_U8: READ(uint8_t);
         case FC_I16: READ(int16_t);
         case FC_U16: READ(uint16_t);
+        case FC_I32: READ(int32_t);
+        case FC_U32: READ(uint32_t);
+        case FC_I64: READ(int64_t);
         case FC_P_F32: READ(float);
         default: READ(double);
     }
 }
 
+/* What does not fit becomes the lowest number, as by x86's conversion, which C leaves undefined. */
+static inline int32_t as_int32(real value) {
+    real lowest = -(real)0x1p31;
+    return (int32_t)(value >= lowest && value < -lowest ? value : lowest);
+}
+
 #define WRITE(type)                                                                                                    \
     for (int64_t i = 0; i < n; i++) ((type *)to)[i] = (type)from[i];                                                   \
     break
-#define WRITE_INTEGER(type, low, high)                                                                                 \
+#define WRITE_INTEGER(type, whole, low, high)                                                                          \
     if (f->rounding == FC_SATURATE) saturate(from, n, low, high);                                                      \
-    for (int64_t i = 0; i < n; i++) ((type *)to)[i] = (type)(int32_t)from[i];                                          \
+    for (int64_t i = 0; i < n; i++) ((type *)to)[i] = (type)whole(from[i]);                                            \
     break
 
 /* Rounded and in range; what is not a number becomes the lowest one. There is room for a whole vector more. */
@@ -36,24 +46,32 @@ void FC_NAME(filter_write_row)(char *out, const fc_filter *f, const band *b, int
     int64_t first = b->pixel * f->channels, n = b->pixel_end * f->channels - first;
     void *restrict to = out + b->image * f->out_image + row * f->out_row + first * item_of(f->out_type);
     switch (f->out_type) {
-        case FC_U8: WRITE_INTEGER(uint8_t, 0, 255);
-        case FC_I16: WRITE_INTEGER(int16_t, -32768, 32767);
-        case FC_U16: WRITE_INTEGER(uint16_t, 0, 65535);
+        case FC_I8: WRITE_INTEGER(int8_t, (int32_t), -128, 127);
+        case FC_U8: WRITE_INTEGER(uint8_t, (int32_t), 0, 255);
+        case FC_I16: WRITE_INTEGER(int16_t, (int32_t), -32768, 32767);
+        case FC_U16: WRITE_INTEGER(uint16_t, (int32_t), 0, 65535);
+        case FC_I32: WRITE_INTEGER(int32_t, as_int32, (real)INT32_MIN, (real)INT32_MAX);
+        case FC_U32: WRITE_INTEGER(uint32_t, (int64_t), 0, (real)UINT32_MAX);
+        case FC_I64: WRITE_INTEGER(int64_t, (int64_t), (real)INT64_MIN, (real)INT64_MAX);
         case FC_P_F32: WRITE(float);
         default: WRITE(double);
     }
 }
 
-#define NARROW(type)                                                                                                   \
-    for (int64_t i = 0; i < n; i++) row[i] = (real)(type)(int32_t)row[i];                                              \
+#define NARROW(type, whole)                                                                                            \
+    for (int64_t i = 0; i < n; i++) row[i] = (real)(type)whole(row[i]);                                                \
     break
 
 /* What lies between two passes, as that type holds it. */
 void FC_NAME(filter_narrow)(real *row, const fc_filter *f, int64_t n) {
     switch (f->between) {
-        case FC_U8: NARROW(uint8_t);
-        case FC_I16: NARROW(int16_t);
-        case FC_U16: NARROW(uint16_t);
+        case FC_I8: NARROW(int8_t, (int32_t));
+        case FC_U8: NARROW(uint8_t, (int32_t));
+        case FC_I16: NARROW(int16_t, (int32_t));
+        case FC_U16: NARROW(uint16_t, (int32_t));
+        case FC_I32: NARROW(int32_t, as_int32);
+        case FC_U32: NARROW(uint32_t, (int64_t));
+        case FC_I64: NARROW(int64_t, (int64_t));
         case FC_P_F32:
             for (int64_t i = 0; i < n; i++) row[i] = (real)(float)row[i];
             break;

@@ -54,7 +54,8 @@ class Work(NamedTuple):
 class Filters(Protocol):
     """Filters of pictures (images, rows, pixels, channels), whose rows lie in one piece: see `Window`.
 
-    Types are those of `picture_types`; `dtype`, float32 or float64, is what sums are computed in.
+    Types are those of `picture_types`, or for sums and means `summed_types`; `dtype`, float32 or float64, is what sums
+    are computed in.
     """
 
     def sums(

@@ -85,6 +85,17 @@ def convolve_integers(
     return total.astype(dtype)
 
 
+def largest_seen(x: Array) -> float:
+    """What no magnitude exceeds: of any array of the dtype, or of this one where that has 64 bits."""
+    return float(largest(x)) if x.dtype.kind in "iu" and x.dtype.itemsize == 8 else largest_of(x.dtype)
+
+
+def largest_of(dtype: np.dtype[Any]) -> float:
+    if dtype.kind == "b":
+        return 1.0
+    return float(2 ** (8 * dtype.itemsize - (dtype.kind == "i")))
+
+
 def largest(x: Array, fill: int = 0) -> int:
     return max(-int(x.min()), int(x.max()), abs(fill)) if x.size else abs(fill)
 

@@ -96,9 +96,14 @@ def slab_numbers(
 ) -> int | None:
     """How many numbers a slab has where an array is to be done slab by slab, else None.
 
-    So are a large one, one in a file, one whose progress is to be told; and one of which what filters it makes others
-    with so many bytes of `room` for each number.
+    So are a large one, one in a file, one whose progress is to be told; one of which what filters it makes others with
+    so many bytes of `room` for each number; and one that does not lie in a row, or not in the machine's byte order,
+    from a size on: it is copied.
     """
+    if input.ndim and not (input.dtype.isnative and input.strides[-1] == input.itemsize):
+        numbers = ROOM_BYTES * get_num_threads() // input.itemsize
+        if input.size > numbers:
+            return numbers
     if room is not None and input.size * room > _SEVERAL * ROOM_BYTES:
         numbers = ROOM_BYTES * get_num_threads() // room
         if input.size > _SEVERAL * numbers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,14 @@ from fastconv.backends import resolve
 from fastconv.backends.protocol import Filters
 from fastconv.caches import kept_up_to
 from fastconv.filtering.blocks import Reach
-from fastconv.problem.filtering import Window, is_picture, picture_types
+from fastconv.problem.filtering import Window, is_picture, picture_types, summed_types
 from fastconv.problem.padding import Border, sources
+from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array, BackendName
 
+_COPY_BYTES = 4 << 20  # for each thread, of an array whose rows are not in one piece
+_MOST_CUT = 2.0**31  # sums that kernels cut off as a C cast does, to integers of up to 16 bits
+_MOST_WIDE = 2.0**51  # and to larger ones
 _SHORT = 64  # neighbours in memory from which windows along an axis before them are windows down a column
 
 
@@ -34,9 +38,19 @@ class Pictures(NamedTuple):
 
 
 def as_pictures(
-    x: Array, out: Array, reaches: Sequence[Reach], constant: float, backend: BackendName | None
+    x: Array,
+    out: Array,
+    reaches: Sequence[Reach],
+    constant: float,
+    backend: BackendName | None,
+    *,
+    summed: bool = False,
 ) -> Pictures | None:
-    """Both as pictures; None where no picture fits, or where the backend has no kernels for them."""
+    """Both as pictures; None where no picture fits, or where the backend has no kernels for them.
+
+    They are `summed`, or of a type that all kernels take. An array whose rows are not in one piece, or not in the
+    machine's byte order, is copied unless it is large.
+    """
     filters = resolve("filter", backend).filters
     axes = [axis for axis, reach in enumerate(reaches) if reach.extent]
     if x.shape != out.shape or any(min(reach.before, reach.after) < 0 for reach in reaches):
@@ -54,7 +68,9 @@ def as_pictures(
     else:
         pixel_axis = None
         shape = (math.prod(x.shape[: axes[0]]), x.shape[axes[0]], inner, 1)
-    picture, result = _picture(x, shape), _picture(out, shape)
+    types = summed_types() if summed else picture_types()
+    result = _picture(out, shape, types)
+    picture = None if result is None else _picture(x, shape, types, _COPY_BYTES * get_num_threads())
     if picture is None or result is None:
         return None
     rows = Reach() if row_axis is None else reaches[row_axis]
@@ -66,12 +82,30 @@ def as_pictures(
     return Pictures(filters, picture, result, window, (row_axis, pixel_axis))
 
 
-def _picture(x: Array, shape: tuple[int, ...]) -> Array | None:
+def _picture(
+    x: Array, shape: tuple[int, ...], types: tuple[np.dtype[Any], ...], room: int = 0
+) -> Array | None:
+    """A view, or a copy of up to `room` bytes."""
     view = x.view(np.uint8) if x.dtype == np.bool_ else x
-    if view.dtype not in picture_types():
+    native = view.dtype.newbyteorder("=")
+    if native not in types:
         return None
-    view = view.reshape(shape)
-    return view if is_picture(view) and np.may_share_memory(view, x) else None
+    if view.dtype == native:
+        picture = view.reshape(shape)
+        if is_picture(picture) and np.may_share_memory(picture, x):
+            return picture
+    return view.astype(native, order="C").reshape(shape) if x.nbytes <= room else None
+
+
+def can_cut(dtype: np.dtype[Any], largest: float) -> bool:
+    """Whether kernels cut sums of up to that off to integers of a type as a C cast does."""
+    return largest < (_MOST_CUT if dtype.itemsize <= 2 else _MOST_WIDE)
+
+
+def make_boolean(out: Array) -> None:
+    """Booleans that kernels have written as bytes become 0 or 1."""
+    if out.dtype == np.bool_:
+        np.not_equal(out.view(np.uint8), 0, out=out)
 
 
 @kept_up_to(1 << 20)

@@ -24,8 +24,15 @@ from fastconv.filtering import spectral
 from fastconv.filtering.blocks import Reach, block, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.folding import folded
-from fastconv.filtering.integers import bits_of_sums, bits_of_transforms, convolve_integers, largest
-from fastconv.filtering.pictures import as_pictures
+from fastconv.filtering.integers import (
+    bits_of_sums,
+    bits_of_transforms,
+    convolve_integers,
+    largest,
+    largest_of,
+    largest_seen,
+)
+from fastconv.filtering.pictures import as_pictures, can_cut, make_boolean
 from fastconv.filtering.planes import (
     TRANSFORMS,
     as_dtype,
@@ -74,7 +81,6 @@ _PIECE = 1 << 16  # bytes of what is computed again at a time, where that is all
 _FEW_WINDOWS = 1 << 22  # bytes of windows whose sums are computed again at a time
 _MOST_TAPS = 400  # of a kernel whose products are added one by one; others may be transforms
 _MOST_WHOLE = 2.0**53  # integers below are float64, each of them
-_MOST_CUT = 2.0**31  # sums that a kernel cuts off as a C cast does
 _NEAR = 1 / 256  # how far from an integer sums of bytes in float32 may be doubted; else float64 is faster
 
 
@@ -214,35 +220,45 @@ def weigh_pictures(
     """
     if any(each.kernel.size > _MOST_TAPS for each in kernels) or np.may_share_memory(x, out):
         return False
-    pictures = as_pictures(x, out, reaches, cval, backend)
+    pictures = as_pictures(x, out, reaches, cval, backend, summed=True)
     if pictures is None or (len(kernels) > 1 and None in pictures.axes):
         return False
     wide = np.dtype(np.float64)
     dtypes = [_sum_dtype(x.dtype, each.kernel, cval, out.dtype) for each in kernels]
     if saturate and len(kernels) > 1 and max(x.dtype.itemsize, out.dtype.itemsize) == 1:
         dtypes = [np.dtype(np.float32)]
-    dtype = wide if wide in dtypes else dtypes[0]
+    large = out.dtype.kind in "iu" and out.dtype.itemsize > 2
+    dtype = wide if large or wide in dtypes else dtypes[0]
     doubts = [-1.0] * len(kernels)
     between = None
     if out.dtype.kind in "biu":
-        bound = max(_largest(x.dtype), abs(cval)) * math.prod(float(np.abs(k.kernel).sum()) for k in kernels)
-        if out.dtype.kind == "b" or not bound < _MOST_CUT:
+        if x.dtype.kind == "f" and (large or not saturate):
             return False
+        if out.dtype.kind == "b" and (saturate or len(kernels) > 1):
+            return False  # what lies between two kernels is 0 or 1, too
+        seen = max(largest_seen(x), abs(cval))
+        bound = seen * math.prod(float(np.abs(each.kernel).sum()) for each in kernels)
+        if not can_cut(out.dtype, bound):
+            return False
+        if x.dtype.itemsize == 8:  # others keep to their type between two kernels
+            seen = max(seen, bound)
         if not saturate:
-            if x.dtype.kind == "f" or (len(kernels) > 1 and (whole or x.dtype != out.dtype)):
+            if len(kernels) > 1 and (whole or x.dtype != out.dtype):
                 return False
             between = out.dtype
             for i, each in enumerate(kernels):
-                if not _exact(x.dtype, each.kernel, cval, dtype):
-                    doubts[i] = _doubt(dtype, each.kernel, max(_largest(x.dtype), abs(cval)))
+                if not _exact(x.dtype, each.kernel, cval, dtype, seen):
+                    doubts[i] = _doubt(dtype, each.kernel, seen)
     elif out.dtype != dtype and not whole:
         between = out.dtype
     row, pixel = pictures.axes
     weights = [_weights(each, row, pixel, dtype, doubt) for each, doubt in zip(kernels, doubts, strict=True)]
     window = pictures.window._replace(between=between, saturate=saturate)
-    return pictures.filters.sums(
-        window, weights[0], weights[1] if len(weights) > 1 else None, pictures.x, pictures.out, dtype
-    )
+    second = weights[1] if len(weights) > 1 else None
+    if not pictures.filters.sums(window, weights[0], second, pictures.x, pictures.out, dtype):
+        return False
+    make_boolean(out)
+    return True
 
 
 def _weights(
@@ -262,17 +278,13 @@ def _weights(
     return Weights(np.ascontiguousarray(kernel.reshape(shape)), order, weights, doubt)
 
 
-def _largest(dtype: np.dtype[Any]) -> float:
-    if dtype.kind == "b":
-        return 1.0
-    return float(2 ** (8 * dtype.itemsize - (dtype.kind == "i")))
-
-
-def _exact(source: np.dtype[Any], kernel: Array, cval: float, dtype: np.dtype[Any]) -> bool:
-    """Whether every sum is an integer that the dtype holds, in whatever order it is computed."""
+def _exact(
+    source: np.dtype[Any], kernel: Array, cval: float, dtype: np.dtype[Any], seen: float | None = None
+) -> bool:
+    """Whether every sum of pixels up to `seen` is an integer that the dtype holds, in whatever order."""
     if not _whole(source, kernel, cval):
         return False
-    bound = float(np.abs(kernel).sum()) * max(_largest(source), abs(cval))
+    bound = float(np.abs(kernel).sum()) * (max(largest_of(source), abs(cval)) if seen is None else seen)
     return bound < (2.0**24 if dtype == np.float32 else _MOST_WHOLE)
 
 
@@ -295,7 +307,7 @@ def _sum_dtype(source: np.dtype[Any], kernel: Array, cval: float, result: np.dty
         and cval == float(np.float32(cval))
     ):
         with np.errstate(all="ignore"):
-            doubt = _doubt(narrow, kernel, max(_largest(source), abs(cval)))
+            doubt = _doubt(narrow, kernel, max(largest_of(source), abs(cval)))
         return narrow if doubt < _NEAR else np.dtype(np.float64)
     return np.dtype(np.float64)
 

@@ -19,8 +19,9 @@ from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputL
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.folding import counted
+from fastconv.filtering.integers import largest_seen
 from fastconv.filtering.missing import NanPolicy
-from fastconv.filtering.pictures import as_pictures
+from fastconv.filtering.pictures import as_pictures, can_cut, make_boolean
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -144,21 +145,31 @@ def _on_pictures(
     backend: BackendName | None,
 ) -> bool:
     """The means along one axis, or two, in a single way through the array, where the backend has one."""
-    if out.dtype.kind == "b" or (out.dtype.kind in "iu" and (x.dtype.kind == "f" or abs(cval) >= 2**31)):
+    if out.dtype.kind in "biu" and (x.dtype.kind == "f" or abs(cval) >= 2**31):
         return False
+    if out.dtype.kind == "b" and (saturate or len(sizes) > 1):
+        return False  # what lies between two means is 0 or 1, too
     if any(counted(*each)[1] for each in zip(x.shape, reaches, strict=True)):
         return False
-    pictures = None if np.may_share_memory(x, out) else as_pictures(x, out, reaches, cval, backend)
+    pictures = (
+        None if np.may_share_memory(x, out) else as_pictures(x, out, reaches, cval, backend, summed=True)
+    )
     if pictures is None or (len(sizes) > 1 and None in pictures.axes):
         return False
-    whole = [math.prod(sizes)] if saturate else sizes
+    count = math.prod(sizes)
+    if out.dtype.kind in "biu":
+        largest = max(largest_seen(x), abs(cval)) * (count if x.dtype.itemsize > 2 else 1)
+        if not can_cut(out.dtype, largest):
+            return False
+    whole = [count] if saturate else sizes
     dtype = max(_sum_dtype(x.dtype, size, cval, out.dtype) for size in whole)
-    cut = out.dtype.kind in "iu" and not saturate
+    cut = out.dtype.kind in "biu" and not saturate
     if cut and len(sizes) > 1 and x.dtype != out.dtype:
         return False  # what lies between them is cut off to another dtype than the first one's
     between = out.dtype if cut or (out.dtype == np.float32 and dtype != np.float32) else None
     window = pictures.window._replace(between=between, saturate=saturate)
     pictures.filters.means(window, pictures.x, pictures.out, dtype)
+    make_boolean(out)
     return True
 
 

@@ -57,6 +57,12 @@ def picture_types() -> tuple[np.dtype[Any], ...]:
     return tuple(np.dtype(name) for name in ("u1", "i2", "u2", "f4", "f8"))
 
 
+@constant
+def summed_types() -> tuple[np.dtype[Any], ...]:
+    """What those of sums and means do, row by row."""
+    return (*picture_types(), *(np.dtype(name) for name in ("i1", "i4", "u4", "i8")))
+
+
 def is_picture(x: Array) -> bool:
     """Do the numbers of a row lie next to each other, as the kernels want them?"""
     return x.ndim == 4 and x.strides[2:] == (x.shape[3] * x.itemsize, x.itemsize)
