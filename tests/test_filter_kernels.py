@@ -92,6 +92,29 @@ def test_means_of_bytes_are_exact(backend, size, channels):
     np.testing.assert_array_equal(means, np.rint(exact).astype(np.uint8))
 
 
+# Whole columns of tasks, and tasks that need columns of others (`wrap` across a wide picture).
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shape", [(150, 160), (40, 1500), (50, 140, 3)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_means_of_boxes_larger_than_a_task(backend, dtype, shape, mode):
+    x = numbers(shape, dtype)
+    for size in ((129, 130), (7, 201), (201, 3)):
+        options = {"axes": (0, 1), "mode": mode, "cval": 3, "output": np.float64}
+        expected = scipy.ndimage.uniform_filter(x, size, **options)
+        few, many = (with_threads(count, ndimage.uniform_filter, x, size, **options) for count in (1, 2))
+        same(many, expected, largest=65536.0)
+        np.testing.assert_array_equal(few, many)
+
+
+def with_threads(count, call, *args, **options):
+    before = fastconv.get_num_threads()
+    fastconv.set_num_threads(count)
+    try:
+        return call(*args, **options)
+    finally:
+        fastconv.set_num_threads(before)
+
+
 def test_means_are_no_less_precise_in_large_boxes(backend):
     x = (1 + np.random.default_rng(0).random((150, 140))).astype(np.float32)
     for size in ((31, 31), (32, 8), (1, 64), (100, 1), (9, 23)):

@@ -34,9 +34,11 @@ static inline bands bands_of(const fc_filter *f, int64_t kept, int64_t item, int
 }
 
 /* Rows of which windows reach into those of the next task are read twice: tasks get several times as many as that, as
- * long as a picture is eight of them. */
-static inline void lengthen(const fc_filter *f, bands *b) {
-    b->rows = max64(b->rows, round_up(min64(4 * f->kernel_h, f->height * b->columns / 8), 2));
+ * long as a picture is eight of them. Where these had fewer than `worth` rows, a picture is four tasks or two. */
+static inline void lengthen(const fc_filter *f, bands *b, int64_t worth) {
+    int64_t tasks = 8, rows = f->height * b->columns;
+    while (tasks > 2 && rows < tasks * worth) tasks /= 2;
+    b->rows = max64(b->rows, round_up(min64(4 * f->kernel_h, ceil_div(rows, tasks)), 2));
     b->parts = ceil_div(f->height, b->rows);
 }
 

@@ -28,8 +28,9 @@ typedef struct {
     int late;    /* sums down the columns are not divided: the last ones are, by the pixels of the whole box */
 } means_job;
 
-static void add_shifted(real *restrict to, const real *a, const real *b, int64_t n) {
-    for (int64_t i = 0; i < n; i++) to[i] = a[i] + b[i];
+/* Whole vectors, for which every row has room. */
+static void add_shifted(real *to, const real *a, const real *b, int64_t n) {
+    for (int64_t i = 0; i < n; i += VL) store(to + i, load(a + i) + load(b + i));
 }
 
 static void add_row(real *restrict sums, const real *come, int64_t n) {
@@ -75,16 +76,54 @@ static real *sum_windows(real *const *buffers, int64_t count, int64_t size, int6
     }
 }
 
-/* A row of sums down the columns becomes a row of means. */
-static void finish_row(const means_job *j, const band *b, int64_t row, real *const *buffers) {
-    const fc_filter *f = j->f;
-    int64_t c = f->channels, pixels = b->pixel_end - b->pixel, wide = pixels + f->kernel_w - 1;
-    real *line = buffers[0];
-    if (f->kernel_h > 1 && !j->late) {
-        divide(line, wide * c, f->kernel_h);
-        FC_NAME(filter_narrow)(line, f, wide * c);
-        if (j->f->kernel_w > 1 && has_constant(f)) FC_NAME(filter_renew_constant)(line, f, b->pixel, wide);
+/* Are the pixels from `first` up to `end`, which lie beyond the row, the constant or pixels of `inside`? */
+static int copies(const fc_filter *f, const band *inside, int64_t first, int64_t end) {
+    for (int64_t v = first; v < end; v++) {
+        int64_t from = f->before + f->columns[v];
+        if (f->columns[v] >= 0 && (from < inside->pixel || from >= inside->pixel_end)) return 0;
     }
+    return 1;
+}
+
+/* The pixels, as the windows number them, whose columns a task sums up: those within the row, if others have no sums of
+ * their own. */
+static band summed_pixels(const fc_filter *f, const band *b) {
+    int64_t first = b->pixel, end = b->pixel_end + f->kernel_w - 1;
+    band inside = inside_row(f, first, end);
+    int enough = copies(f, &inside, first, inside.pixel) && copies(f, &inside, inside.pixel_end, end);
+    return enough ? inside : (band){.pixel = first, .pixel_end = end};
+}
+
+/* Of `c` channels each. */
+INLINE
+void copy_pixels(real *line, const fc_filter *f, int64_t origin, int64_t first, int64_t end, real constant,
+                 const int64_t c) {
+    for (int64_t v = first; v < end; v++)
+        for (int64_t k = 0, from = f->columns[v]; k < c; k++)
+            line[(v - origin) * c + k] = from < 0 ? constant : line[(f->before + from - origin) * c + k];
+}
+
+/* Pixels beyond the row are the constant or copies of summed ones; `line` begins with pixel `origin`. */
+static void fill_outside(real *line, const fc_filter *f, int64_t origin, int64_t first, int64_t end, real constant) {
+    if (f->channels == 1)
+        copy_pixels(line, f, origin, first, end, constant, 1);
+    else
+        copy_pixels(line, f, origin, first, end, constant, f->channels);
+}
+
+/* A row of sums down the columns becomes a row of means. */
+static void finish_row(const means_job *j, const band *b, const band *summed, int64_t row, real *const *buffers) {
+    const fc_filter *f = j->f;
+    int64_t c = f->channels, first = b->pixel, pixels = b->pixel_end - first;
+    real *line = buffers[0], constant = (real)(f->constant * (j->late ? (double)f->kernel_h : 1));
+    if (f->kernel_h > 1 && !j->late) {
+        real *sums = line + (summed->pixel - first) * c;
+        int64_t n = (summed->pixel_end - summed->pixel) * c;
+        divide(sums, n, f->kernel_h);
+        FC_NAME(filter_narrow)(sums, f, n);
+    }
+    fill_outside(line, f, first, first, summed->pixel, constant);
+    fill_outside(line, f, first, summed->pixel_end, b->pixel_end + f->kernel_w - 1, constant);
     if (f->kernel_w > 1) line = sum_windows(buffers, pixels, f->kernel_w, c);
     int64_t size = (j->late ? f->kernel_h : 1) * f->kernel_w;
     if (size > 1) divide(line, pixels * c, size);
@@ -126,12 +165,14 @@ static void halve_row(const halving *levels, int count, const real *x, int takes
 /* The rows of a task: with each, sums of the last 2, 4, ... rows are made from those of half as many. */
 static void halve_columns(const means_job *j, const band *b, real *memory) {
     const fc_filter *f = j->f;
-    int64_t size = f->kernel_h, room = j->room, wide = b->pixel_end - b->pixel + f->kernel_w - 1,
-            n = wide * f->channels;
+    int64_t size = f->kernel_h, room = j->room;
+    band summed = summed_pixels(f, b);
+    int64_t pixels = summed.pixel_end - summed.pixel, n = pixels * f->channels;
+    int64_t at = (summed.pixel - b->pixel) * f->channels;
     real *const line[] = {memory, memory + room, memory + 2 * room};
     for (int64_t row = 0; row < b->row_end - b->row + size - 1; row++) {
         real *kept = memory + 3 * room, *x = kept + row % kept_rows(size, 0) * room;
-        FC_NAME(filter_read_row)(x, f, j->x + b->image * f->x_image, b->row + row, b->pixel, wide);
+        FC_NAME(filter_read_row)(x, f, j->x + b->image * f->x_image, b->row + row, summed.pixel, pixels);
         halving levels[MOST_LEVELS];
         int count = 0;
         for (int64_t power = 1, taken = size & 1; 2 * power <= size; power *= 2, count++) {
@@ -141,27 +182,30 @@ static void halve_columns(const means_job *j, const band *b, real *memory) {
             levels[count] = (halving){before, NULL, kept + row % next * room};
             if (size & 2 * power) levels[count].part = kept + (row + next - taken) % next * room, taken += 2 * power;
         }
-        halve_row(levels, count, x, size & 1, line[0], n); /* of too few rows, too: nobody reads those */
-        if (row >= size - 1) finish_row(j, b, b->row + row - size + 1, line);
+        /* Sums of too few rows, too: nobody reads those. The last vectors may reach into the next line. */
+        halve_row(levels, count, x, size & 1, line[0] + at, n);
+        if (row >= size - 1) finish_row(j, b, &summed, b->row + row - size + 1, line);
     }
 }
 
 /* The same where sums have no rounding errors. */
 static void run_columns(const means_job *j, const band *b, real *memory) {
     const fc_filter *f = j->f;
-    int64_t ring = f->kernel_h, room = j->room, pixels = b->pixel_end - b->pixel + f->kernel_w - 1;
-    int64_t n = pixels * f->channels;
+    int64_t ring = f->kernel_h, room = j->room;
+    band summed = summed_pixels(f, b);
+    int64_t pixels = summed.pixel_end - summed.pixel, n = pixels * f->channels;
+    int64_t at = (summed.pixel - b->pixel) * f->channels;
     real *sums = memory + ring * room;
     real *const line[] = {sums + room, sums + 2 * room, sums + 3 * room};
     memset(sums, 0, (size_t)n * sizeof(real));
     for (int64_t row = b->row; row < b->row_end + f->kernel_h - 1; row++) {
         real *come = memory + row % ring * room;
         if (row >= b->row + ring) take_row(sums, come, n);
-        FC_NAME(filter_read_row)(come, f, j->x + b->image * f->x_image, row, b->pixel, pixels);
+        FC_NAME(filter_read_row)(come, f, j->x + b->image * f->x_image, row, summed.pixel, pixels);
         add_row(sums, come, n);
         if (row < b->row + ring - 1) continue;
-        memcpy(line[0], sums, (size_t)n * sizeof(real));
-        finish_row(j, b, row - ring + 1, line);
+        memcpy(line[0] + at, sums, (size_t)n * sizeof(real));
+        finish_row(j, b, &summed, row - ring + 1, line);
     }
 }
 
@@ -188,8 +232,7 @@ int FC_NAME(filter_means)(const fc_filter *f, const void *x, void *out, int thre
     means_job j = {.f = f, .x = x, .out = out};
     double digits = FC_DOUBLE ? 0x1p53 : 0x1p24;
     int exact = f->constant == (double)(int32_t)f->constant; /* what columns of it sum to is exact, too */
-    int64_t item = item_of(f->x_type);
-    double largest = item <= 2 ? 0x1p16 : item == 4 ? 0x1p32 : 0x1p64;
+    double largest = ldexp(1, (int)(8 * item_of(f->x_type)) - !(f->x_type & 1)); /* unsigned types are odd numbers */
     j.running = f->x_type < FC_P_F32 && exact && f->kernel_h > 1 &&
                 (fabs(f->constant) + largest) * (double)f->kernel_h < digits;
     /* Floats are divided along each axis, as by one filter after the other. */
@@ -198,7 +241,7 @@ int FC_NAME(filter_means)(const fc_filter *f, const void *x, void *out, int thre
     if (status != FC_NOT_MINE) return status;
     int64_t kept = j.running ? f->kernel_h + 4 : kept_in_all(f->kernel_h) + 3;
     j.b = bands_of(f, kept, sizeof(real), max64(TASK_BYTES, fc_l2_bytes() / 2), LEAST_ROWS);
-    lengthen(f, &j.b);
+    lengthen(f, &j.b, j.running ? f->kernel_h / 4 : f->kernel_h); /* sums that run begin soon */
     j.room = round_up((j.b.pixels + f->kernel_w - 1) * f->channels, ABREAST * VL) + VL;
     double numbers = (double)f->images * (double)f->height * (double)f->width * (double)f->channels;
     return fc_parallel(band_count(f, &j.b), numbers * 40 / VL, threads, means_work, &j);

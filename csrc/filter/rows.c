@@ -83,14 +83,26 @@ static void fill(real *to, int64_t n, double value) {
     for (int64_t i = 0; i < n; i++) to[i] = (real)value;
 }
 
+#define READ_OUTSIDE(type)                                                                                             \
+    for (int64_t v = first; v < end; v++)                                                                              \
+        for (int64_t k = 0, entry = f->columns[v]; k < c; k++)                                                         \
+            *to++ = entry < 0 ? constant : (real)((const type *)from)[entry * c + k];                                  \
+    break
+
 /* The pixels of a row, or the constant where there is none, from `first` up to `end` as the windows number them. */
-static void read_outside(real *to, const fc_filter *f, const char *from, int64_t first, int64_t end) {
+static void read_outside(real *restrict to, const fc_filter *f, const void *from, int64_t first, int64_t end) {
     int64_t c = f->channels;
-    for (int64_t v = first; v < end; v++, to += c) {
-        if (!from || f->columns[v] < 0)
-            fill(to, c, f->constant);
-        else
-            read_numbers(to, from, f->columns[v] * c, c, f->x_type);
+    real constant = (real)f->constant;
+    switch (f->x_type) {
+        case FC_I8: READ_OUTSIDE(int8_t);
+        case FC_U8: READ_OUTSIDE(uint8_t);
+        case FC_I16: READ_OUTSIDE(int16_t);
+        case FC_U16: READ_OUTSIDE(uint16_t);
+        case FC_I32: READ_OUTSIDE(int32_t);
+        case FC_U32: READ_OUTSIDE(uint32_t);
+        case FC_I64: READ_OUTSIDE(int64_t);
+        case FC_P_F32: READ_OUTSIDE(float);
+        default: READ_OUTSIDE(double);
     }
 }
 
@@ -112,7 +124,8 @@ void FC_NAME(filter_read_row)(real *to, const fc_filter *f, const char *image, i
 
 /* The second of two passes sees the constant beyond the ends of a row, not what the first made of it. */
 void FC_NAME(filter_renew_constant)(real *row, const fc_filter *f, int64_t first, int64_t pixels) {
+    int64_t c = f->channels;
     band inside = inside_row(f, first, first + pixels);
-    read_outside(row, f, NULL, first, inside.pixel);
-    read_outside(row + (inside.pixel_end - first) * f->channels, f, NULL, inside.pixel_end, first + pixels);
+    fill(row, (inside.pixel - first) * c, f->constant);
+    fill(row + (inside.pixel_end - first) * c, (first + pixels - inside.pixel_end) * c, f->constant);
 }

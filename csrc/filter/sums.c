@@ -215,7 +215,7 @@ int FC_NAME(filter_sums)(const fc_filter *f, const fc_filter_pass *first, const 
     j.two = list_terms(down, f->channels, 2, terms + taps);
     if (across) j.along = list_terms(across, f->channels, 1, terms + 2 * taps + down->kernel_w);
     j.b = bands_of(f, f->kernel_h + 1, sizeof(real), RING_BYTES, LEAST_ROWS);
-    lengthen(f, &j.b);
+    lengthen(f, &j.b, 0);
     int64_t row = (j.b.pixels + f->kernel_w - 1) * f->channels;
     j.room = round_up(row, SINGLE * VL) + round_up((f->kernel_w - 1) * f->channels, VL) + VL;
     double numbers = (double)f->images * (double)f->height * (double)f->width * (double)f->channels;
