@@ -127,3 +127,20 @@ def test_rows_in_pieces_are_copied_in_slabs():
         tracemalloc.stop()
     assert most < 6 << 20
     assert np.argwhere(out).tolist() == [[row, column] for row in (1499, 1500, 1501) for column in (499, 501)]
+
+
+def test_what_lies_between_two_kernels_may_be_larger_than_the_result(backend):
+    x = np.random.default_rng(0).integers(-(2**40), 2**40, (600, 600))
+    options = {"sigma": (0.01, 20), "order": (2, 2), "radius": 1}
+    expected = scipy.ndimage.gaussian_filter(x, **options)
+    np.testing.assert_array_equal(ndimage.gaussian_filter(x, backend=backend, **options), expected)
+
+
+@pytest.mark.parametrize("shift", [1, -1])
+def test_results_that_lie_some_rows_beside_the_array(shift):
+    memory = np.random.default_rng(0).random((3001, 1000))[:, ::2]
+    x, out = (memory[:-1], memory[1:])[::shift]
+    expected = ndimage.gaussian_filter1d(x.copy(), 1, axis=1)
+    with num_threads(1):
+        ndimage.gaussian_filter1d(x, 1, axis=1, output=out)
+    np.testing.assert_array_equal(out, expected)

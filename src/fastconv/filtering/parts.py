@@ -143,6 +143,10 @@ def apply(
     return read.with_mask(out, mask, output)
 
 
+def _places(x: Array) -> tuple[object, ...]:
+    return np.ma.getdata(x).__array_interface__["data"][0], x.strides, x.shape, x.dtype
+
+
 def _in_slabs(
     op: str,
     into: Into,
@@ -154,7 +158,7 @@ def _in_slabs(
 ) -> Array | None:
     """`x`, filtered into `out` slab by slab, and the mask of the result.
 
-    A result that lies where the array does is not cut where windows reach from one slab to the next.
+    A result that lies where the array does is cut only where each slab reads and writes the very same places.
     """
     x = x if np.ma.isMaskedArray(x) else np.asarray(x)
     if not x.ndim:
@@ -162,7 +166,7 @@ def _in_slabs(
         Progress(progress or False, 0, 1, "slabs")(1)
         return mask
     mask = into(x[:0], out[:0])  # refuses what does not fit before anybody is told that work has begun
-    if reach is None or (reach.extent and np.may_share_memory(x, out)):
+    if reach is None or (np.may_share_memory(x, out) and (reach.extent or _places(x) != _places(out))):
         told = Progress(progress or False, 0, 1, "slabs")
         mask = into(x, out)
         told(1)

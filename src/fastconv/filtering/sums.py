@@ -236,19 +236,19 @@ def weigh_pictures(
             return False
         if out.dtype.kind == "b" and (saturate or len(kernels) > 1):
             return False  # what lies between two kernels is 0 or 1, too
-        seen = max(largest_seen(x), abs(cval))
-        bound = seen * math.prod(float(np.abs(each.kernel).sum()) for each in kernels)
-        if not can_cut(out.dtype, bound):
-            return False
-        if x.dtype.itemsize == 8:  # others keep to their type between two kernels
-            seen = max(seen, bound)
         if not saturate:
             if len(kernels) > 1 and (whole or x.dtype != out.dtype):
                 return False
             between = out.dtype
-            for i, each in enumerate(kernels):
-                if not _exact(x.dtype, each.kernel, cval, dtype, seen):
-                    doubts[i] = _doubt(dtype, each.kernel, seen)
+        seen = max(largest_seen(x), abs(cval))
+        for i, each in enumerate(kernels):
+            made = seen * float(np.abs(each.kernel).sum())
+            if not can_cut(out.dtype, made):
+                return False
+            if not saturate and not _exact(x.dtype, each.kernel, cval, dtype, seen):
+                doubts[i] = _doubt(dtype, each.kernel, seen)
+            if saturate or x.dtype.itemsize == 8:  # others keep to their type between two kernels
+                seen = max(made, abs(cval))
     elif out.dtype != dtype and not whole:
         between = out.dtype
     row, pixel = pictures.axes
