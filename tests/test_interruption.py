@@ -19,6 +19,7 @@ import fastconv
 from fastconv import grad
 fastconv.set_backend({backend!r})
 fastconv.set_num_threads({threads})
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores it
 rng = np.random.default_rng(0)
 def normal(*shape):
     return rng.standard_normal(shape, np.float32)
