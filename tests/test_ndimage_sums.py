@@ -144,3 +144,13 @@ def test_results_that_lie_some_rows_beside_the_array(shift):
     with num_threads(1):
         ndimage.gaussian_filter1d(x, 1, axis=1, output=out)
     np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4, 6])
+def test_derivatives_of_large_integers(backend, order):
+    x = np.random.default_rng(order).integers(-(2**48), 2**48, (90, 90))
+    for axis, sigma in ((0, 1.5), (1, 3)):
+        expected = scipy.ndimage.gaussian_filter1d(x, sigma, axis, order)
+        np.testing.assert_array_equal(
+            ndimage.gaussian_filter1d(x, sigma, axis, order, backend=backend), expected
+        )

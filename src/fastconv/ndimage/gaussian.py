@@ -39,16 +39,14 @@ def gaussian_weights(sigma: float, order: int, radius: int) -> Array:
     if not order:
         weights.flags.writeable = False
         return np.asarray(weights)
-    # The derivative is a polynomial times the Gaussian: each step maps q to q' - q * x / sigma^2.
-    polynomial = np.ones(1)
+    # The derivative is a polynomial times the Gaussian: each step maps q to q' - q * x / sigma^2. Summed up as by
+    # SciPy: the last bit of a weight may decide where sums of integers are cut off.
+    powers = np.arange(order + 1)
+    step = np.diag(powers[1:], 1) + np.diag(np.full(order, -1 / (sigma * sigma)), -1)
+    polynomial = np.eye(1, order + 1)[0]
     for _ in range(order):
-        slope = polynomial[1:] * np.arange(1, polynomial.size)
-        polynomial = np.concatenate([[0.0], polynomial * (-1 / (sigma * sigma))])
-        polynomial[: slope.size] += slope
-    values = np.zeros(x.shape)
-    for coefficient in polynomial[::-1]:
-        values = values * x + coefficient
-    values *= weights
+        polynomial = step.dot(polynomial)
+    values: Array = (x[:, None] ** powers).dot(polynomial) * weights
     values.flags.writeable = False
     return values
 
