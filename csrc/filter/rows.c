@@ -3,23 +3,27 @@
 
 #include "base/simd.h"
 
+/* What `DO` does with numbers of that type, which breaks off. */
+#define BY_TYPE(number, DO)                                                                                            \
+    switch (number) {                                                                                                  \
+        case FC_I8: DO(int8_t);                                                                                        \
+        case FC_U8: DO(uint8_t);                                                                                       \
+        case FC_I16: DO(int16_t);                                                                                      \
+        case FC_U16: DO(uint16_t);                                                                                     \
+        case FC_I32: DO(int32_t);                                                                                      \
+        case FC_U32: DO(uint32_t);                                                                                     \
+        case FC_I64: DO(int64_t);                                                                                      \
+        case FC_P_F32: DO(float);                                                                                      \
+        default: DO(double);                                                                                           \
+    }
+
 #define READ(type)                                                                                                     \
     for (int64_t i = 0; i < n; i++) to[i] = (real)((const type *)from)[first + i];                                     \
     break
 
 /* Numbers `first`, ... of a row. */
 static void read_numbers(real *restrict to, const void *from, int64_t first, int64_t n, int type) {
-    switch (type) {
-        case FC_I8: READ(int8_t);
-        case FC_U8: READ(uint8_t);
-        case FC_I16: READ(int16_t);
-        case FC_U16: READ(uint16_t);
-        case FC_I32: READ(int32_t);
-        case FC_U32: READ(uint32_t);
-        case FC_I64: READ(int64_t);
-        case FC_P_F32: READ(float);
-        default: READ(double);
-    }
+    BY_TYPE(type, READ)
 }
 
 /* What does not fit becomes the lowest number, as by x86's conversion, which C leaves undefined. */
@@ -93,17 +97,7 @@ static void fill(real *to, int64_t n, double value) {
 static void read_outside(real *restrict to, const fc_filter *f, const void *from, int64_t first, int64_t end) {
     int64_t c = f->channels;
     real constant = (real)f->constant;
-    switch (f->x_type) {
-        case FC_I8: READ_OUTSIDE(int8_t);
-        case FC_U8: READ_OUTSIDE(uint8_t);
-        case FC_I16: READ_OUTSIDE(int16_t);
-        case FC_U16: READ_OUTSIDE(uint16_t);
-        case FC_I32: READ_OUTSIDE(int32_t);
-        case FC_U32: READ_OUTSIDE(uint32_t);
-        case FC_I64: READ_OUTSIDE(int64_t);
-        case FC_P_F32: READ_OUTSIDE(float);
-        default: READ_OUTSIDE(double);
-    }
+    BY_TYPE(f->x_type, READ_OUTSIDE)
 }
 
 /* Pixels `first`, ... of row `row`, both as the windows number them. */
