@@ -32,7 +32,7 @@ from fastconv.typing import Array, ArrayLike, BackendName
 __all__ = ["median_filter", "percentile_filter", "rank_filter"]
 
 _NETWORK_BLOCK = 1 << 16  # bytes: so many arrays as the window has pixels lie in cache
-_LINE_BLOCK = 1 << 17  # bytes whose ranks along lines are looked up: some arrays of integers for them lie in cache
+_LINE_BLOCK = 1 << 17  # bytes whose ranks along lines are looked up: what that takes lies in cache
 _WINDOWS = 1 << 22  # bytes of the windows that are partitioned at a time
 
 
