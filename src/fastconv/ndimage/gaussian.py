@@ -43,7 +43,7 @@ def gaussian_weights(sigma: float, order: int, radius: int) -> Array:
     # SciPy: the last bit of a weight may decide where sums of integers are cut off.
     powers = np.arange(order + 1)
     step = np.diag(powers[1:], 1) + np.diag(np.full(order, -1 / (sigma * sigma)), -1)
-    polynomial = np.eye(1, order + 1)[0]
+    polynomial: Array = np.eye(1, order + 1)[0]
     for _ in range(order):
         polynomial = step.dot(polynomial)
     values: Array = (x[:, None] ** powers).dot(polynomial) * weights
