@@ -1,6 +1,8 @@
 """Each kernel of the compiled backend for the gradient of weights by itself: right, within its precision, and with the
 same bits for any number of threads."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,21 @@ def textbook_error(x, weight, slope, expected, options):
     return np.sqrt(np.mean((total.reshape(expected.shape) - expected) ** 2))
 
 
+def options_of(name):
+    return {"stride": 1, "padding": 0, "dilation": 1, "groups": 1} | dict(SHAPES[name].options)
+
+
+@functools.cache  # each layout and precision asks for them
+def random_problem(name, seed):
+    """An image, weights, the gradient of the result, the exact gradients, and the textbook's error."""
+    options = options_of(name)
+    x, weight = normal(SHAPES[name].x, seed), normal(SHAPES[name].weights[0], seed)
+    slope = normal(fastconv.conv2d(x, weight, **options, backend="numpy").shape, seed + 7)
+    _, expected, expected_bias = reference(x, weight, slope, **options)
+    unfolded = {name: options[name] for name in ("stride", "padding", "dilation")}
+    return x, weight, slope, expected, expected_bias, textbook_error(x, weight, slope, expected, unfolded)
+
+
 @pytest.mark.parametrize("precision", LIMITS)
 @pytest.mark.parametrize(
     "name",
@@ -58,19 +75,14 @@ def test_every_kernel(layout, name, precision):
     from fastconv.backends import cython
     from fastconv.backends.cython import _engine
 
-    shapes = SHAPES[name]
-    options = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1} | dict(shapes.options)
     errors, textbook = {}, []
     for seed in range(3):
-        x, weight = normal(shapes.x, seed), normal(shapes.weights[0], seed)
-        problem = ConvOptions.read("test", *options.values(), layout=layout).problem(
+        x, weight, slope, expected, expected_bias, error = random_problem(name, seed)
+        textbook.append(error)
+        problem = ConvOptions.read("test", *options_of(name).values(), layout=layout).problem(
             to_layout(x, layout).shape, weight_to_layout(weight, layout).shape, dtype, precision
         )
         conv = cython._conv(problem)
-        slope = normal((x.shape[0], problem.filters, *problem.out_size), seed + 7)
-        _, expected, expected_bias = reference(x, weight, slope, **options)
-        unfolded = {name: options[name] for name in ("stride", "padding", "dilation")}
-        textbook.append(textbook_error(x, weight, slope, expected, unfolded))
         image, gradient = (guarded(to_layout(a, layout).astype(dtype)) for a in (x, slope))
         for kernel, kernel_name in enumerate(_engine.gradients()):
             if not conv.gradient_accepts(kernel):

@@ -1,5 +1,6 @@
 """`precision="strict"`: what is not finite, or far larger than the rest, stays within the windows that hold it."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -135,16 +136,12 @@ CLUSTERED = {
 }
 
 
-@pytest.mark.parametrize("rest", [1.0, 0.0])
-@pytest.mark.parametrize("cluster", CLUSTERS)
-@pytest.mark.parametrize("name", CLUSTERED)
-def test_clusters_are_confined(backend, layout, dtype, name, cluster, rest):
-    """Beside them there are ordinary numbers, or zeros: windows that hold none of a cluster see nothing of it. Zeros
-    that are less than half of an image are those of a black area, with rounding errors of what is around."""
+@functools.cache  # each backend, instruction set and layout asks for them
+def clustered(name, cluster, rest, dtype):
+    """An image, weights, the exact result, and what each output's rounding errors are in proportion to."""
     x_shape, weight_shape, options = CLUSTERED[name]
-    factor = 1e6 if dtype == "float32" else 1e13
     x = np.full(x_shape, rest)
-    x[CLUSTERS[cluster]] = factor
+    x[CLUSTERS[cluster]] = 1e6 if dtype == "float32" else 1e13
     x = (x * normal(x_shape)).astype(dtype)
     weight = normal(weight_shape, 1, dtype=dtype)
     exact = fastconv.conv2d(np.float64(x), np.float64(weight), **options, backend="numpy")
@@ -154,8 +151,18 @@ def test_clusters_are_confined(backend, layout, dtype, name, cluster, rest):
     scale = np.sqrt(energy) * np.sqrt(np.square(weight).sum(axis=(1, 2, 3)))[:, None, None]
     if rest == 0 and np.count_nonzero(x) * 2 > x.size:
         scale = np.maximum(scale, scale.max() * (scale == 0))
+    return x, weight, exact, scale
+
+
+@pytest.mark.parametrize("rest", [1.0, 0.0])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("name", CLUSTERED)
+def test_clusters_are_confined(backend, layout, dtype, name, cluster, rest):
+    """Beside them there are ordinary numbers, or zeros: windows that hold none of a cluster see nothing of it. Zeros
+    that are less than half of an image are those of a black area, with rounding errors of what is around."""
+    x, weight, exact, scale = clustered(name, cluster, rest, dtype)
     ours, ours_x = weight_to_layout(weight, layout), to_layout(x, layout)
-    options = {**options, "layout": layout, "precision": "strict"}
+    options = {**CLUSTERED[name][2], "layout": layout, "precision": "strict"}
     plan = fastconv.plan_conv2d(ours, **options)
     calls = [lambda a=a: unless_refused(fastconv.conv2d, ours_x, ours, **options, algorithm=a) for a in (
         None, *(a for a in fastconv.algorithms() if a.startswith(("winograd", "fft")))
