@@ -145,6 +145,21 @@ def test_the_choice(backend):
     assert counts(14, 4096) == []
 
 
+def test_chains_are_cut_where_least_is_between(backend, monkeypatch):
+    """The first two steps of three could be one, but the last two have the larger image between them."""
+    net = Net()
+    y = convolved(net, convolved(net, net.input(1, 16, 24, 24), 16, 16), 64, 16)
+    y = convolved(net, y, 64, 1, 3, group=64, pads=(1, 1, 1, 1))
+    program, _ = programs(net, net("Softmax", y, axis=1))
+    assert [(chain.first, chain.count) for chain in chains_of(program)][-1][1] == 3
+    monkeypatch.setattr("fastconv.backends.cython._engine.MOST_CHAINED", 2)
+    (chain,) = chains_of(program)
+    operations = [step.operation for step in program.steps()]
+    assert operations[chain.first].startswith("Conv 1x1")
+    assert operations[chain.first + 1] == "Conv 3x3 group 64"
+    assert chain.count == 2
+
+
 @pytest.mark.parametrize("pool", ["MaxPool", "AveragePool"])
 @pytest.mark.parametrize("batch", [3, 4])
 def test_a_long_run_whose_bands_are_short(backend, pool, batch):

@@ -4,6 +4,8 @@
  * In NCHW all that an output multiplies is one stretch of its image, and one of the user's weights: vectors lie along
  * it, and nothing is packed. Register tile: EDGE images x EDGE filters, whose lanes are added up at the end. Limit: few
  * images, the bandwidth of the weights' memory; else FMA throughput, and the loads beside it. */
+#include <string.h>
+
 #include "base/parallel.h"
 #include "base/total.h"
 #include "conv/epilogue.h"
@@ -94,23 +96,47 @@ static void sum_stretches(dots_function *dot, const real *x, int64_t image, cons
     copy_totals(sums, totals, rests, n);
 }
 
+/* Bias, residual and activation of several images' sums, [image][filter]: all in one or two vectors, where the rows
+ * would fill a quarter of one each. `biases` are those of the sums; the first result is element `at`. */
+static void finish_sums(const dots_job *j, int64_t at, int64_t images, int64_t filters, const real *biases,
+                        real *sums) {
+    const real *residual = j->e->residual;
+    int64_t step = j->o->out_image, n = images * filters;
+    real *out = j->out + at, added[EDGE * EDGE];
+    if (residual) {
+        for (int64_t m = 0, i = 0; m < images; m++)
+            for (int64_t k = 0; k < filters; k++, i++) added[i] = biases[i] + residual[at + m * step + k];
+        biases = added;
+    }
+    for (int64_t i = 0; i < n; i += VL) store(sums + i, finished(load(sums + i), load_up_to(biases + i, n - i), j->e));
+    for (int64_t m = 0; m < images; m++, out += step, sums += filters)
+        if (filters == EDGE)
+            memcpy(out, sums, EDGE * sizeof(real));
+        else
+            for (int64_t k = 0; k < filters; k++) out[k] = sums[k];
+}
+
 /* A panel of images with one block of filters. */
 static void do_block(const dots_job *j, int64_t group, int64_t first, int64_t last, int64_t block) {
     const operands *o = j->o;
-    int64_t filter = block * EDGE, filters = min64(EDGE, o->filters - filter);
-    const real *weights = j->weights + (group * o->filters + filter) * j->length;
-    const real *bias = j->e->bias ? (const real *)j->e->bias + group * o->filters + filter : NULL;
+    int64_t filter = block * EDGE, filters = min64(EDGE, o->filters - filter), column = group * o->filters + filter;
+    const real *weights = j->weights + column * j->length;
+    const real *bias = j->e->bias ? (const real *)j->e->bias + column : NULL;
+    real biases[EDGE * EDGE];
+    for (int64_t m = 0; m < EDGE && last - first > 1; m++)
+        for (int64_t k = 0; k < filters; k++) biases[m * filters + k] = bias ? bias[k] : 0;
     for (int64_t image = first; image < last; image += EDGE) {
-        int64_t images = min64(EDGE, last - image);
+        int64_t images = min64(EDGE, last - image), at = image * o->out_image + column;
         real sums[EDGE * EDGE + 2 * VL];
         sum_stretches(dots[images - 1][filters - 1], j->x + image * o->x_image + group * j->length, o->x_image, weights,
                       j->length, images * filters, sums);
-        for (int64_t m = 0; m < images; m++)
+        if (images > 1)
+            finish_sums(j, at, images, filters, biases, sums);
+        else
             for (int64_t k = 0; k < filters; k += VL) {
-                int64_t at = (image + m) * o->out_image + group * o->filters + filter + k, n = min64(VL, filters - k);
-                const real *residual = j->e->residual ? (const real *)j->e->residual + at : NULL;
-                vec own = bias ? load_up_to(bias + k, n) : zero();
-                finish(j->out + at, load(sums + m * filters + k), own, residual, n, j->e);
+                int64_t n = min64(VL, filters - k);
+                const real *residual = j->e->residual ? (const real *)j->e->residual + at + k : NULL;
+                finish(j->out + at + k, load(sums + k), bias ? load_up_to(bias + k, n) : zero(), residual, n, j->e);
             }
     }
 }

@@ -6,8 +6,10 @@ have a say, as results are the same either way.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import fastconv.backends.cython._engine as _engine
 from fastconv.graph.graph import Node
@@ -46,21 +48,28 @@ class Chains:
                 self._readers[place] = self._readers.get(place, 0) + 1
 
     def found(self) -> Iterator[tuple[int, Chain]]:
-        """Chains, each with the number of its first step among all, where `Chain.first` counts those in C alone."""
-        place = own = 0
-        while place < len(self._steps):
-            if isinstance(self._steps[place], Node):
-                place += 1
-                continue
-            chain = self._from(place, own)
-            if chain is not None:
-                yield place, chain
-            done = 1 if chain is None else chain.count
-            place, own = place + done, own + done
+        """Chains, each with the number of its first step among all, where `Chain.first` counts those in C alone.
 
-    def _from(self, place: int, own: int) -> Chain | None:
-        """The longest one that begins there and pays."""
-        best, count = None, 2
+        Of all ways to cut the steps into chains it is the one that keeps the most bytes from memory: the longest chain
+        from the front might end before the largest image of the network.
+        """
+        own = [0, *accumulate(isinstance(step, Step) for step in self._steps)]
+        kept = [0] * (len(self._steps) + 1)  # by the steps from one on
+        chosen: dict[int, Chain] = {}
+        for place in reversed(range(len(self._steps))):
+            kept[place] = kept[place + 1]
+            for chain, between in self._from(place, own[place]):
+                if between + kept[place + chain.count] > kept[place]:
+                    kept[place], chosen[place] = between + kept[place + chain.count], chain
+        place = 0
+        while place < len(self._steps):
+            if place in chosen:
+                yield place, chosen[place]
+            place += chosen[place].count if place in chosen else 1
+
+    def _from(self, place: int, own: int) -> Iterator[tuple[Chain, int]]:
+        """Those that begin there and pay, and the bytes of what each makes between its steps."""
+        between, count = 0, 2
         while count <= _engine.MOST_CHAINED and self._follows(place + count - 1):
             steps = self._c_steps(place, count)
             made = byte_count(self._places.values[steps[-2].out])
@@ -69,8 +78,9 @@ class Chains:
             band = self._band(own, steps)
             if not band:
                 break
-            best, count = Chain(own, count, band), count + 1
-        return best
+            between += made
+            yield Chain(own, count, band), between
+            count += 1
 
     def _c_steps(self, place: int, count: int) -> list[Step]:
         return [step for step in self._steps[place : place + count] if isinstance(step, Step)]
@@ -93,10 +103,12 @@ class Chains:
             return 0
         batch, _, height, _ = shape
         most = max(1, min(height, batch * height // _BANDS))
-        for rows in range(most, min(_LEAST_ROWS, most) - 1, -1):
-            needed = self._network.chain_bytes(own, len(steps), rows)
-            if needed < 0:
-                return 0
-            if needed <= _ROOM_BYTES:
-                return rows
-        return 0
+        least = min(_LEAST_ROWS, most)
+
+        def needed(rows: int) -> int:
+            return self._network.chain_bytes(own, len(steps), rows)
+
+        if needed(least) < 0:
+            return 0
+        fitting = bisect_right(range(least, most + 1), _ROOM_BYTES, key=needed)
+        return least + fitting - 1 if fitting else 0
