@@ -249,3 +249,19 @@ def test_windows_in_nhwc_copy_no_image(name):
         assert tracemalloc.get_traced_memory()[1] < x.nbytes / 10
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 1), (2, 2), (3, 1), (3, 2)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [5, 37])
+def test_a_single_nan_reaches_its_windows_alone(backend, kernel, stride, dtype, width):
+    height = 7  # plane i has NaN in place of pixel i
+    x = normal((1, height * width, height, width)).astype(dtype)
+    planes = x.reshape(height * width, -1)
+    planes[np.arange(height * width), np.arange(height * width)] = np.nan
+    padding = kernel // 2
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(2, 3))
+    expected = windows[:, :, ::stride, ::stride].max(axis=(-1, -2))
+    got = fastconv.max_pool2d(guarded(x), kernel, stride, padding)
+    np.testing.assert_array_equal(got, expected)

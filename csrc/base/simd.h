@@ -71,7 +71,15 @@ vec zero(void) { return (vec){0}; }
 #endif
 /* `yes` where the condition's lanes are all ones, else `no`. */
 INLINE
-vec choose(lanes condition, vec yes, vec no) { return (vec)((condition & (lanes)yes) | (~condition & (lanes)no)); }
+vec choose(lanes condition, vec yes, vec no) {
+#if VECTOR_BYTES == 32 && FC_DOUBLE
+    return (vec)_mm256_blendv_pd((__m256d)no, (__m256d)yes, (__m256d)condition);
+#elif VECTOR_BYTES == 32
+    return (vec)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)condition);
+#else
+    return (vec)((condition & (lanes)yes) | (~condition & (lanes)no));
+#endif
+}
 
 INLINE
 vec absolute(vec x) { return (vec)((lanes)x & ~(lanes)splat((real)-0.0)); }
@@ -123,6 +131,10 @@ vec larger(vec value, vec best) {
     return (vec)larger_f64((__m512d)value, (__m512d)best);
 #elif defined(__AVX512F__)
     return (vec)larger_f32((__m512)value, (__m512)best);
+#elif defined(__AVX2__) && FC_DOUBLE
+    return choose(value != value, value, (vec)_mm256_max_pd((__m256d)value, (__m256d)best));
+#elif defined(__AVX2__) /* the second operand wins unless it is less */
+    return choose(value != value, value, (vec)_mm256_max_ps((__m256)value, (__m256)best));
 #else
     return choose((value > best) | (value != value), value, best);
 #endif

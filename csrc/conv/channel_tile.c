@@ -5,6 +5,9 @@
 #include "conv/channel_tile.h"
 #include "conv/grid.h"
 
+/* Loads are scarce beside products of few registers: a line of weights is asked for once. */
+enum { LINE_VECTORS = 64 / VECTOR_BYTES };
+
 /* Pixels are reached from every third one: x86 addresses base, base + step and base + 2 * step at no cost. */
 INLINE
 void multiply_tile(const int rows, const int vectors, const int unit, const channel_tile *t) {
@@ -29,8 +32,8 @@ void multiply_tile(const int rows, const int vectors, const int unit, const chan
                 vec weight[NV];
 #pragma GCC unroll 2
                 for (int v = 0; v < vectors; v++) weight[v] = load(w + v * VL);
-                for (int v = 0; v < vectors; v++) __builtin_prefetch(w + (64 * vectors + v) * VL);
-                if (unit && ahead) __builtin_prefetch(p[0] + ahead);
+                for (int v = 0; v < vectors; v += LINE_VECTORS) __builtin_prefetch(w + (64 * vectors + v) * VL);
+                if (FETCHES && unit && ahead) __builtin_prefetch(p[0] + ahead);
                 if (FETCHES && !unit && to_fetch) {
                     for (int v = 0; v < vectors; v++) __builtin_prefetch(result + v * VL, 1);
                     result += t->sums_step, to_fetch--;

@@ -9,6 +9,7 @@
 #define FC_DEPTHWISE_WALK_H
 
 #include "base/simd.h"
+#include "base/split.h"
 #include "conv/epilogue.h"
 
 /* The most vectors of a column, for kernels of 3, 5 and 7: what the registers hold. */
@@ -129,8 +130,8 @@ void walk(const int K, const int S, const int V, const int single, const walk_sh
                             vec next = v == 0       ? load_masked(at + VL, first[s + 1])
                                        : v == V - 1 ? load_masked(at + VL, last[s + 1])
                                                     : load(at + VL);
-                            tap[1][v] = __builtin_shufflevector(tap[0][v], next, LANES(EVERY_SECOND, 1, 0));
-                            tap[0][v] = __builtin_shufflevector(tap[0][v], next, LANES(EVERY_SECOND, 0, 0));
+                            tap[1][v] = SPLIT_ODD(tap[0][v], next);
+                            tap[0][v] = SPLIT_EVEN(tap[0][v], next);
                         }
                         PIN(tap[0][v]); /* compilers load it again for every use */
                     }
@@ -153,22 +154,24 @@ void walk(const int K, const int S, const int V, const int single, const walk_sh
             const int done = (turn + 1) % alive;
             if (row - K + 1 >= begin) {
                 int64_t first = y * w->out_width;
+                vec result[4];
+#pragma GCC unroll 4
+                for (int v = 0; v < V; v++) result[v] = S == 2 ? joined(sum[done][v]) : sum[done][v];
                 if (t->ahead)
 #pragma GCC unroll 8
                     for (int v = 0; v < V; v++) __builtin_prefetch(t->out + first + c->x[0] + (V + v) * VL, 1);
                 if (t->kind == FINISH_NOTHING)
 #pragma GCC unroll 4
                     for (int v = 0; v < V; v++)
-                        store_up_to(t->out + first + c->x[v], sum[done][v], V > 1 ? VL : c->stored);
+                        store_up_to(t->out + first + c->x[v], result[v], V > 1 ? VL : c->stored);
                 else if (t->kind == FINISH_BOUNDS)
 #pragma GCC unroll 4
                     for (int v = 0; v < V; v++)
-                        store_up_to(t->out + first + c->x[v], bounded(sum[done][v], &t->between),
-                                    V > 1 ? VL : c->stored);
+                        store_up_to(t->out + first + c->x[v], bounded(result[v], &t->between), V > 1 ? VL : c->stored);
                 else {
                     vec sums[4]; /* or all would lie in memory */
 #pragma GCC unroll 4
-                    for (int v = 0; v < V; v++) sums[v] = sum[done][v];
+                    for (int v = 0; v < V; v++) sums[v] = result[v];
                     finish_row(w, c, t, first, sums);
                 }
             }

@@ -64,8 +64,12 @@ enum { MOST_PHASES = 256 };
 
 static int64_t tile_pixels(const operands *o) { return max64(1, min64(MR, MOST_PHASES / o->phase_columns)); }
 
-/* NCHW results of several tiles are stored together: in whole vectors and cache lines, whatever a tile's size. */
-static int64_t tiles_together(const operands *o) { return o->out_channel > 1 ? max64(1, 8 / o->phase_columns) : 1; }
+/* NCHW results of several tiles are stored together: in whole vectors and cache lines, whatever a tile's size. Of NHWC,
+ * tiles of few channels would take little longer than their start; the pixels of all should stay in L1. */
+static int64_t tiles_together(const operands *o) {
+    int64_t most = max64(1, 8 / o->phase_columns), tile = MR * o->channels * (int64_t)sizeof(real);
+    return o->out_channel > 1 ? most : max64(1, min64(most, L1_BYTES / 2 / tile));
+}
 
 static blocking blocks(const operands *o) { return (blocking){ceil_div(o->filters, NR), NR, 0}; }
 

@@ -62,7 +62,7 @@ void multiply_tile(const int filters, const int vectors, const pixel_tile *t) {
                 for (int v = 0; v < vectors; v++) pixels[v] = load(p + v * VL);
                 if (ahead)
 #pragma GCC unroll 4
-                    for (int v = 0; v < vectors; v++) __builtin_prefetch(p + ahead + v * VL);
+                    for (int v = 0; v < vectors; v += 64 / VECTOR_BYTES) __builtin_prefetch(p + ahead + v * VL);
                 if (FETCHES && to_fetch) {
 #pragma GCC unroll 4
                     for (int v = 0; v < vectors; v++) __builtin_prefetch(result + v * VL, 1);

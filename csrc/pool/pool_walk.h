@@ -8,6 +8,7 @@
 #define FC_POOL_WALK_H
 
 #include "base/simd.h"
+#include "base/split.h"
 #include "pool/divided.h"
 
 #if MR > 6
@@ -20,6 +21,7 @@ enum { MOST_INPUTS = 2 * MOST_WIDE + 1 };
 typedef struct {
     int64_t x, vectors, stored;    /* the first result; vectors of results; lanes of the last */
     lane_mask inside[MOST_INPUTS]; /* of each vector of pixels */
+    int whole;                     /* a bit for each of these vectors: is all of it inside? */
 } pool_column;
 
 typedef struct {
@@ -32,16 +34,95 @@ typedef struct {
     int ahead; /* are the next column's pixels and results fetched? */
 } pool_rows;
 
-/* Adds, or takes the larger number; NaN wins. */
+/* How numbers are combined: added, or the larger one taken. NaN wins; where there is none, that is one instruction. */
+enum { LARGER, ADDED, LARGER_NUMBER };
+
 INLINE
-vec combine(const int sum, vec a, vec b) { return sum ? a + b : larger(b, a); }
+vec combine(const int how, vec a, vec b) {
+    return how == ADDED ? a + b : how == LARGER ? larger(b, a) : at_least(a, b); /* a where both are equal */
+}
+
+/* Are rows searched for NaN as they are loaded? Where `larger` takes one instruction more than it would without. */
+#if defined(__AVX2__) && !defined(__AVX512F__)
+#define SEARCHES_NAN 1
+#else
+#define SEARCHES_NAN 0
+#endif
+
+/* All ones where one of both is NaN. */
+INLINE
+lanes unordered(vec a, vec b) {
+#if SEARCHES_NAN && FC_DOUBLE
+    return (lanes)_mm256_cmp_pd((__m256d)a, (__m256d)b, _CMP_UNORD_Q);
+#elif SEARCHES_NAN
+    return (lanes)_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_UNORD_Q);
+#else
+    return (a != a) | (b != b);
+#endif
+}
+
+INLINE
+int any(lanes v) {
+#if SEARCHES_NAN
+    return !_mm256_testz_si256((__m256i)v, (__m256i)v);
+#else
+    return v[0] != 0; /* not called */
+#endif
+}
 
 INLINE
 vec neutral(const int sum) { return splat(sum ? 0 : -(real)INFINITY); }
 
+/* Vector i of a row's pixels; neutral beside the image. */
+INLINE
+vec load_pixels(const int sum, const pool_column *c, const int i, const real *p) {
+    if (sum) return load_masked(p, c->inside[i]);
+    if (!MASKS_STORES && c->whole >> i & 1) return load(p); /* other than zeros beside the image take longer */
+    return load_masked_or(p, c->inside[i], neutral(0));
+}
+
 /* Pixels next to those of `own`, by one or two, at a distance of 1; or, of every second pixel, by one. */
 #define NEXT_LANE(s, l) ((l) + (s))
 #define NEXT_SECOND(s, l) ((l) + 1 < VL ? (l) + 1 : VL)
+
+/* Combines K rows and stores the results. */
+INLINE
+void store_windows(const int K, const int S, const int V, const int how, const pool_column *c, const pool_rows *t,
+                   int64_t y, vec (*row)[MOST_INPUTS], vec one_divisor, vec one_inverse) {
+    const int inputs = S * V + (K > S);
+    vec all[MOST_INPUTS];
+#pragma GCC unroll 16
+    for (int i = 0; i < inputs; i++) {
+        all[i] = combine(how, row[0][i], row[1][i]);
+        if (K == 3) all[i] = combine(how, all[i], row[2][i]);
+    }
+    real *out = t->out + y * t->out_width + c->x;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) {
+        vec result;
+        if (S == 1) {
+            vec second = __builtin_shufflevector(all[v], all[v + 1], LANES(NEXT_LANE, 1, 0));
+            result = combine(how, all[v], second);
+            if (K == 3)
+                result = combine(how, result, __builtin_shufflevector(all[v], all[v + 1], LANES(NEXT_LANE, 2, 0)));
+        } else {
+            vec even = SPLIT_EVEN(all[2 * v], all[2 * v + 1]), odd = SPLIT_ODD(all[2 * v], all[2 * v + 1]);
+            result = joined(combine(how, even, odd));
+            if (K == 3)
+                result = combine(how, result,
+                                 __builtin_shufflevector(joined(even), all[2 * v + 2], LANES(NEXT_SECOND, 0, 0)));
+        }
+        int64_t n = v + 1 < V ? VL : c->stored;
+        if (how == ADDED && t->alike) {
+            result = divided(result, one_divisor, one_inverse);
+        } else if (how == ADDED) {
+            const int64_t at = c->x + v * VL;
+            vec divisor = load_up_to(t->by_column + at, n) * splat(t->by_row[y]);
+            result = divided(result, divisor, load_up_to(t->column_inverses + at, n) * splat(t->row_inverses[y]));
+        }
+        store_up_to(out + v * VL, result, n);
+    }
+}
 
 INLINE
 void walk_windows(const int K, const int S, const int V, const int sum, const pool_column *c, const pool_rows *t) {
@@ -49,7 +130,9 @@ void walk_windows(const int K, const int S, const int V, const int sum, const po
     vec row[3][MOST_INPUTS], one_divisor = zero(), one_inverse = zero();
     if (sum)
         one_divisor = splat(*t->by_column * *t->by_row), one_inverse = splat(*t->column_inverses * *t->row_inverses);
+    int64_t nan_before = INT64_MIN; /* the row after the last one that may have NaN, from padding's first on */
     for (int64_t y = t->y; y < t->y_end; y++) {
+        lanes nan = {0};
 #pragma GCC unroll 4
         for (int r = 0; r < K; r++) {
             if (r < kept && y > t->y) {
@@ -62,49 +145,22 @@ void walk_windows(const int K, const int S, const int V, const int sum, const po
             int inside = at >= 0 && at < t->height;
 #pragma GCC unroll 16
             for (int i = 0; i < inputs; i++)
-                row[r][i] = !inside ? neutral(sum)
-                            : sum   ? load_masked(pixels + i * VL, c->inside[i])
-                                    : load_masked_or(pixels + i * VL, c->inside[i], neutral(0));
+                row[r][i] = inside ? load_pixels(sum, c, i, pixels + i * VL) : neutral(sum);
+            if (SEARCHES_NAN && !sum)
+#pragma GCC unroll 16
+                for (int i = 0; i < inputs; i += 2) nan |= unordered(row[r][i], row[r][i + 1 < inputs ? i + 1 : i]);
             if (t->ahead && inside)
 #pragma GCC unroll 16
                 for (int i = 0; i < S * V; i++) __builtin_prefetch(pixels + (S * V + i) * VL);
         }
-        vec all[MOST_INPUTS];
-#pragma GCC unroll 16
-        for (int i = 0; i < inputs; i++) {
-            all[i] = combine(sum, row[0][i], row[1][i]);
-            if (K == 3) all[i] = combine(sum, all[i], row[2][i]);
-        }
-        real *out = t->out + y * t->out_width + c->x;
-#pragma GCC unroll 4
-        for (int v = 0; v < V; v++) {
-            vec result;
-            if (S == 1) {
-                vec second = __builtin_shufflevector(all[v], all[v + 1], LANES(NEXT_LANE, 1, 0));
-                result = combine(sum, all[v], second);
-                if (K == 3)
-                    result = combine(sum, result, __builtin_shufflevector(all[v], all[v + 1], LANES(NEXT_LANE, 2, 0)));
-            } else {
-                vec even = __builtin_shufflevector(all[2 * v], all[2 * v + 1], LANES(EVERY_SECOND, 0, 0));
-                vec odd = __builtin_shufflevector(all[2 * v], all[2 * v + 1], LANES(EVERY_SECOND, 1, 0));
-                result = combine(sum, even, odd);
-                if (K == 3)
-                    result =
-                        combine(sum, result, __builtin_shufflevector(even, all[2 * v + 2], LANES(NEXT_SECOND, 0, 0)));
-            }
-            int64_t n = v + 1 < V ? VL : c->stored;
-            if (sum && t->alike) {
-                result = divided(result, one_divisor, one_inverse);
-            } else if (sum) {
-                const int64_t at = c->x + v * VL;
-                vec divisor = load_up_to(t->by_column + at, n) * splat(t->by_row[y]);
-                result = divided(result, divisor, load_up_to(t->column_inverses + at, n) * splat(t->row_inverses[y]));
-            }
-            store_up_to(out + v * VL, result, n);
-        }
+        if (SEARCHES_NAN && !sum && any(nan)) nan_before = y * S + K;
+        if (SEARCHES_NAN && !sum && y * S >= nan_before)
+            store_windows(K, S, V, LARGER_NUMBER, c, t, y, row, one_divisor, one_inverse);
+        else
+            store_windows(K, S, V, sum, c, t, y, row, one_divisor, one_inverse);
         if (t->ahead)
 #pragma GCC unroll 4
-            for (int v = 0; v < V; v++) __builtin_prefetch(out + (V + v) * VL, 1);
+            for (int v = 0; v < V; v++) __builtin_prefetch(t->out + y * t->out_width + c->x + (V + v) * VL, 1);
     }
 }
 
@@ -136,9 +192,11 @@ static int64_t set_pool_column(pool_column *c, const pool_rows *t, int64_t kerne
         c->vectors /= 2;
     c->x = max64(0, min64(x, t->out_width - c->vectors * VL));
     c->stored = min64(VL, t->out_width - c->x - (c->vectors - 1) * VL);
+    c->whole = 0;
     for (int64_t i = 0; i < stride * c->vectors + (kernel > stride); i++) {
         int64_t at = c->x * stride + t->first_column + i * VL, low = max64(0, min64(VL, -at));
         c->inside[i] = mask_between(low, max64(low, min64(VL, t->width - at)));
+        c->whole |= (low == 0 && t->width - at >= VL) << i;
     }
     return c->x + c->vectors * VL;
 }
