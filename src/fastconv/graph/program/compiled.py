@@ -114,8 +114,8 @@ class CompiledRun:
         """Let steps be done together where that pays. What they make between needs no memory, and what they read and
         make lives as long as all of them run."""
         for place, chain in Chains(self._network, self._places, self.steps).found():
-            self._network.chain(chain.first, chain.count, chain.band)
-            among = range(place, place + chain.count)
+            self._network.chain(chain.first, chain.steps, chain.band)
+            among = range(place, place + chain.steps)
             between = {self._touched[k][-1] for k in among[:-1]}
             touched = tuple({one for k in among for one in self._touched[k]} - between)
             for k in among:
