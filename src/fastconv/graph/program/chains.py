@@ -7,7 +7,7 @@ have a say, as results are the same either way.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import fastconv.backends.cython._engine as _engine
 from fastconv.graph.graph import Node
@@ -23,11 +23,12 @@ _ROOM_BYTES, _MOST_WEIGHTS, _LEAST_ROWS, _BANDS = 512 << 10, 384 << 10, 4, 8
 _LEAST_BETWEEN = 3 << 19
 
 
-class Chain(NamedTuple):
+@dataclass(frozen=True)
+class Chain:
     """Steps from number `first` on, in bands of so many rows of the last one's result."""
 
     first: int
-    steps: int
+    count: int
     band: int
 
 
@@ -54,7 +55,7 @@ class Chains:
             chain = self._from(place, own)
             if chain is not None:
                 yield place, chain
-            done = 1 if chain is None else chain.steps
+            done = 1 if chain is None else chain.count
             place, own = place + done, own + done
 
     def _from(self, place: int, own: int) -> Chain | None:

@@ -19,6 +19,7 @@ from fastconv.execution.memory import empty
 from fastconv.graph.error import ModelError
 from fastconv.graph.graph import Graph, Node
 from fastconv.graph.interpreter import Interpreter, NodeStep
+from fastconv.graph.pages import Blocks, constant_bytes
 from fastconv.graph.program import (  # noqa: F401  (they fill the table)
     lower_elementwise,
     lower_moves,
@@ -56,7 +57,8 @@ class CompiledRun:
         forms = (
             {} if tuned else smaller_forms(graph, problems)
         )  # what was measured is taken, whatever its weights
-        builder = Builder(places, weights, last, _readers(graph), problems, forms, tuned)
+        blocks = Blocks(constant_bytes(graph))
+        builder = Builder(places, weights, last, _readers(graph), problems, forms, tuned, blocks)
         self._branches: list[CompiledRun] = []
         self._segments: list[tuple[int, int] | NodeStep] = []
         self.steps: list[Step | Node] = []
@@ -114,8 +116,8 @@ class CompiledRun:
         """Let steps be done together where that pays. What they make between needs no memory, and what they read and
         make lives as long as all of them run."""
         for place, chain in Chains(self._network, self._places, self.steps).found():
-            self._network.chain(chain.first, chain.steps, chain.band)
-            among = range(place, place + chain.steps)
+            self._network.chain(chain.first, chain.count, chain.band)
+            among = range(place, place + chain.count)
             between = {self._touched[k][-1] for k in among[:-1]}
             touched = tuple({one for k in among for one in self._touched[k]} - between)
             for k in among:
