@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from types import FunctionType
 from typing import Any, NamedTuple, TypeVar, get_args
 
@@ -226,7 +227,7 @@ class AttributeKind(NamedTuple):
 
     def fits(self, value: Any) -> bool:
         if self.several:
-            return isinstance(value, tuple) and all(isinstance(part, self.types) for part in value)
+            return isinstance(value, tuple) and all(map(isinstance, value, repeat(self.types)))
         return isinstance(value, self.types) and (not self.words or value in self.words)
 
 
@@ -269,11 +270,13 @@ def read(reading: Reading, version: int) -> None:
         steps = entry.upgrades if entry is not None else RETIRED.get(reading.operation)
         if steps is None:
             raise ValueError("this operator is not supported")
-        step = next((s for s in steps if s[0] > done), None)
-        if step is None:
+        for number, step in steps:
+            if number > done:
+                done = number
+                step(reading)
+                break
+        else:
             break
-        done = step[0]
-        step[1](reading)
     if entry is None:
         raise ValueError(f"this operator has no meaning in operator set {version}")
     while reading.inputs and reading.inputs[-1] is None:

@@ -40,6 +40,9 @@ class Editor:
     def nodes(self) -> Iterator[Node]:
         """In their order; what is put in a later place meanwhile is among them, what is removed is not."""
         for slot in self._slots:
+            if len(slot) == 1:  # most, and all passes walk them
+                yield slot[0]
+                continue
             for node in list(slot):
                 if node in self._slot_of:
                     yield node
