@@ -63,8 +63,11 @@ def test_limits_are_read_without_the_probes():
 
 
 def test_a_network_runs_without_what_only_its_profile_needs():
-    modules = imported("import fastconv.onnx")
+    modules = imported("import fastconv.onnx; import fastconv.graph.program")
     assert not {"json", "statistics", "random", "decimal", "hashlib", "secrets"} & modules
+    later = {"fastconv.graph.program.profiled", "fastconv.limits", "fastconv.onnx.export"}
+    assert not {"datetime", "html", "pathlib"} & modules
+    assert not later & modules
 
 
 @pytest.mark.parametrize("name", ["autograd", *PUBLIC])

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from fastconv.onnx import ModelError, load
 from onnx_models import FLOAT, model, node
 
 pytestmark = pytest.mark.one_instruction_set
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+INT32 = TensorProto.INT32
 
 
 def layer(kind, **attributes):
@@ -36,6 +38,32 @@ def test_defaults_are_those_of_the_operators(kind, name, alpha, beta):
     by_default = load(layer(kind, activations=names))(x)
     np.testing.assert_array_equal(by_default, load(layer(kind, activations=names, **given))(x))
     assert by_default.any()
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("kind", GATES)
+def test_sequences_without_steps(kind, direction):
+    """Their last state is 0, as in ONNX Runtime, whatever the first one is."""
+    runtime = pytest.importorskip("onnxruntime")
+    rng, gates, states = np.random.default_rng(0), 3 * GATES[kind], ["h", "c"][: 1 + (kind == "LSTM")]
+    weights = {
+        name: rng.normal(size=(1, gates, size)).astype(np.float32) for name, size in (("w", 2), ("r", 3))
+    }
+    outputs = ["y", *(f"last_{name}" for name in states)]
+    made = node(kind, ["x", "w", "r", "", "lengths", *states], outputs, hidden_size=3, direction=direction)
+    inputs = {
+        "x": (FLOAT, [4, 3, 2]),
+        "lengths": (INT32, [3]),
+        **{name: (FLOAT, [1, 3, 3]) for name in states},
+    }
+    data = model([made], inputs, dict.fromkeys(outputs, (FLOAT, None)), weights, opset=14)
+    given = {name: rng.normal(size=shape).astype(np.float32) for name, (_, shape) in inputs.items()}
+    given["lengths"] = np.array([4, 0, 2], np.int32)
+    session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    results = load(data)(given)
+    for name, wanted in zip(outputs, session.run(None, given), strict=True):
+        np.testing.assert_allclose(results[name], wanted, atol=1e-6)
+    assert not results["last_h"][0, 1].any()
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,9 @@ def test_no_more_than_it_takes(monkeypatch):
 
 def test_packed_weights_lie_side_by_side():
     """On cache lines, each where no other is; the blocks grow, so that there are few."""
-    from fastconv.graph.program.lowering import Blocks
+    from fastconv.graph.pages import Blocks
 
-    blocks = Blocks()
+    blocks = Blocks(0)
     some = np.random.default_rng(0).integers(1, 1 << 18, 200)
     sizes = [*map(int, some), 3 << 20, 1, 300 << 10]
     taken = [blocks.take(size) for size in sizes]

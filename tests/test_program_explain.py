@@ -32,7 +32,7 @@ def known_limits(monkeypatch):
     made = Limits(
         "p", "0", "2026-01-01", 2, "any", peaks, (Bandwidth("memory", 1 << 28, 1e9, 1e9, 1e9, 1e9),), 0.0
     )
-    monkeypatch.setattr("fastconv.graph.program.program.cached_limits", lambda: made)
+    monkeypatch.setattr("fastconv.limits.cached_limits", lambda: made)
     return made
 
 
@@ -97,7 +97,7 @@ def test_a_profile_has_a_row_for_each_step(program, backend, monkeypatch):
 
 
 def test_without_limits_nothing_is_reached(program, monkeypatch):
-    monkeypatch.setattr("fastconv.graph.program.program.cached_limits", lambda: None)
+    monkeypatch.setattr("fastconv.limits.cached_limits", lambda: None)
     profile = program.profile(X, rounds=1)
     assert all(math.isnan(time.reached) for time in profile.steps)
     assert "fastconv info --measure does" in str(profile)

@@ -400,8 +400,33 @@ def test_branches_run_in_c(backend, optimize):
                 agree(np.asarray(actual), np.asarray(expected), 1e-6)
         if backend == "cython":
             branches = program._runs._branches
+            assert [one._compiled is not None for one in branches] == [condition, not condition]
+            branches = [one.compiled for one in branches]
             assert [any(isinstance(step, Node) for step in one.steps) for one in branches] == [False, False]
             assert program.memory().arena >= sum(one.arena_bytes for one in branches) > -optimize
+
+
+@pytest.mark.one_instruction_set
+def test_a_branch_has_the_precision_of_its_program(backend):
+    """It is compiled later, when it is taken."""
+    if backend != "cython":
+        pytest.skip("only programs in C compile branches")
+    net = Net()
+    chosen, x = net.input(dtype=bool), net.input(1, 8, 16, 16)
+    net.arrays[0] = np.array(True)
+    weight = Value.of("weight", net.normal(8, 8, 3, 3))
+    inner, out = (Value(name, x.dtype, (1, 8, size, size)) for name, size in (("inner", 16), ("out", 14)))
+    body = Graph([inner], [out], [Node("Conv", [inner, weight], [out])])
+    y = net(
+        "If", chosen, captures={"then_branch": [x], "else_branch": [x]}, then_branch=body, else_branch=body
+    )
+    graph = net.graph(y)
+    shapes = {value.name: np.shape(array) for value, array in zip(net.inputs, net.arrays, strict=True)}
+    with fastconv.use_precision("strict"):
+        program = Program(graph, shapes, backend)
+    program._run(net.arrays)
+    ((_, problem),) = program._runs._branches[0]._compiled.problems()
+    assert problem.precision == "strict"
 
 
 @pytest.mark.one_instruction_set

@@ -202,6 +202,16 @@ def test_constants_of_the_size_of_the_image_are_cut():
     np.testing.assert_array_equal(in_tiles(graph, net.arrays[0], 3), whole)
 
 
+def test_what_follows_a_convolution():
+    """What a fused convolution does besides the activations of the library: it scales and shifts a HardSwish."""
+    net = Net()
+    y = net("Conv", net.input(1, 3, 20, 18), net.normal(6, 3, 3, 3), pads=(1, 1, 1, 1))
+    y = net("Add", net("Mul", net("HardSwish", y), np.float32(1.5)), np.float32(-0.25))
+    graph = net.graph(net("MaxPool", y, kernel_shape=(2, 2), strides=(2, 2)))
+    (whole,) = Interpreter(graph)(net.arrays[0])
+    np.testing.assert_allclose(in_tiles(graph, net.arrays[0], 7), whole, rtol=1e-4, atol=1e-5)
+
+
 def test_signals():
     net = Net()
     x = net.input(2, 3, 50)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,8 +83,7 @@ class SmallFloat:
         return result.astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """One type: its name, the NumPy dtype that holds it, and what a file needs for one."""
 
     name: str

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import os
 from io import TextIOBase
-from pathlib import Path
 from typing import Any, Protocol
 
 from fastconv.arguments import flag
 from fastconv.backends import resolve
+from fastconv.first_use import importing
 from fastconv.graph.graph import Graph
 from fastconv.graph.network import Tensor
 from fastconv.graph.verifier import GraphError, verify
-from fastconv.onnx.encode import encode
 from fastconv.onnx.error import ModelError, model_error
-from fastconv.onnx.export import Exporter
 from fastconv.onnx.messages import MODEL
 from fastconv.onnx.model import Model
 from fastconv.onnx.reader import Reader
 from fastconv.onnx.source import Source, opened
 from fastconv.onnx.wire import Parser
-from fastconv.settings.folder import write_whole
 from fastconv.shown import shows
 from fastconv.typing import BackendName
 
@@ -137,6 +134,12 @@ def save(
     >>> fastconv.onnx.load(path)
     <Model 'graph' (x: float32 ('N', 3)) -> (y: float32 ('N', 3))>
     """
+    with importing:
+        from pathlib import Path
+
+        from fastconv.onnx.encode import encode
+        from fastconv.onnx.export import Exporter
+        from fastconv.settings.folder import write_whole
     graph = _graph_of(model, input_shape)
     if not isinstance(path, (str, os.PathLike)) and (
         isinstance(path, TextIOBase) or not hasattr(path, "write")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from pathlib import PurePosixPath, PureWindowsPath
 
+from fastconv.first_use import importing
 from fastconv.onnx.error import Path, model_error
 from fastconv.onnx.wire import Record
 
@@ -58,6 +58,8 @@ class Folder:
         known = self._files.get(location)
         if known is not None:
             return known
+        with importing:  # not at the top: it takes long, and few files need it
+            from pathlib import PurePosixPath, PureWindowsPath
         named = PurePosixPath(location), PureWindowsPath(location)
         if not location or "\0" in location or any(p.anchor or ".." in p.parts for p in named):
             raise model_error(

@@ -67,9 +67,10 @@ def _read(tensor: Record, path: Path | None, folder: Folder) -> Array:
         flat = _from_bytes(raw, element, count, path, at)
     else:
         flat = _from_fields(tensor, number, element, count, path, at)
-    flat = flat.reshape(shape)
-    flat.flags.writeable = False
-    return flat
+    array = flat.reshape(shape)
+    if array.flags.writeable:
+        array.flags.writeable = False
+    return array
 
 
 def _needs(what: str, got: int, count: int, needed: int, path: Path | None, at: int) -> None:
@@ -79,6 +80,8 @@ def _needs(what: str, got: int, count: int, needed: int, path: Path | None, at: 
 
 def _from_bytes(raw: memoryview, element: Element, count: int, path: Path | None, at: int) -> Array:
     _needs("raw_data", len(raw), count, (count * element.bits + 7) // 8, path, at)
+    if sys.byteorder == "little" and not element.is_held_wider:
+        return np.frombuffer(raw, element.dtype)
     data = np.frombuffer(raw, np.uint8)
     if element.bits < 8:
         bits = np.unpackbits(data, bitorder="little")[: count * element.bits].reshape(count, element.bits)
@@ -87,8 +90,7 @@ def _from_bytes(raw: memoryview, element: Element, count: int, path: Path | None
         return _from_codes(data, element)
     if element.name == "bfloat16":
         return _from_codes(data.view("<u2"), element)
-    stored = data.view(element.dtype.newbyteorder("<"))
-    return stored if sys.byteorder == "little" else stored.astype(element.dtype)
+    return data.view(element.dtype.newbyteorder("<")).astype(element.dtype)
 
 
 def _from_codes(codes: Array, element: Element) -> Array:

@@ -11,7 +11,7 @@ import sys
 from array import array
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -41,8 +41,7 @@ _DTYPE = {"float": "<f4", "double": "<f8"}
 Record = dict[str, Any]  # a message: its fields by their names, those alone that are there
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     name: str
     kind: Scalar | Message
     repeated: bool = False

@@ -13,6 +13,7 @@ from fastconv.graph.graph import Graph, Node, Size, Value
 from fastconv.graph.operations import TABLE
 from fastconv.graph.operations.conv import activation_of, as_before, as_image, constants, row
 from fastconv.graph.operations.conv_transpose import transposed_padding
+from fastconv.graph.operations.fused import after_activation
 from fastconv.graph.operations.windows import Windows
 from fastconv.graph.passes import optimise
 from fastconv.graph.passes.copies import copied
@@ -241,7 +242,8 @@ def _convolution(builder: Builder, node: Node) -> Layer:
 
     def run(blocks: list[Array], cuts: list[tuple[Cut, ...]]) -> Any:
         added = as_image(blocks[1]) if len(blocks) > 1 else None
-        return as_before(planned(as_image(blocks[0]), residual=added), blocks[0].ndim)
+        y = as_before(planned(as_image(blocks[0]), residual=added), blocks[0].ndim)
+        return after_activation(y, node.attributes)
 
     return builder.layer(node, values, rules, run, 0.0)
 

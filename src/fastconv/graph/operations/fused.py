@@ -27,14 +27,18 @@ from fastconv.typing import Array
 
 
 def _planned_fused(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> Callable[..., Any] | None:
-    run, affine = planned(inputs, attributes), attributes.get("affine")
-    return run if run is None or affine is None else lambda *values: _scaled(run(*values), affine)
+    run = planned(inputs, attributes)
+    return None if run is None else lambda *values: after_activation(run(*values), attributes)
 
 
-def _scaled(y: Array, affine: tuple[float, ...]) -> Array:
-    """In place: a layer's result is its own."""
-    y *= affine[0]
-    y += affine[1]
+def after_activation(y: Array, attributes: dict[str, Any]) -> Array:
+    """What a convolution does to its result besides the activations that the library knows.
+
+    In place: a layer's result is its own.
+    """
+    if affine := attributes.get("affine"):
+        y *= affine[0]
+        y += affine[1]
     return y
 
 
@@ -58,9 +62,9 @@ def fused_convolution(
     """A convolution with what follows it: the sum with an array of the output's shape, an activation, and the product
     and the sum with the numbers of `affine`."""
     given = {"auto_pad": auto_pad, "dilations": dilations, "pads": pads, "strides": strides}
-    function = activation_of({"activation": activation, "activation_params": activation_params})
-    y = convolve(x, weight, bias, Windows.of(weight.shape[2:], given), group, function, residual)
-    return y if affine is None else _scaled(y, affine)
+    own = {"activation": activation, "activation_params": activation_params, "affine": affine}
+    y = convolve(x, weight, bias, Windows.of(weight.shape[2:], given), group, activation_of(own), residual)
+    return after_activation(y, own)
 
 
 @operation("fastconv.ConvTranspose", rule=transposed_type, prepare=planned_transposed)

@@ -24,6 +24,8 @@ def constant(*, value: Array) -> Any:
 @upgrade("Constant", to=ALWAYS)
 def one_value(reading: Reading) -> None:
     """A number, or several, or strings, in place of a tensor."""
+    if reading.attributes.keys() == {"value"}:  # most are tensors
+        return
     kinds: dict[str, Any] = {"float": np.float32, "int": np.int64, "string": object}
     for name, dtype in kinds.items():
         for key in (f"value_{name}", f"value_{name}s"):

@@ -99,6 +99,7 @@ class _Layer:
         self.hidden, self.gates = hidden, gates
         self.directions = _DIRECTIONS[direction]
         steps, batch = self.x.shape[:2]
+        self.are_given = lengths is not None
         self.lengths = np.full(batch, steps) if lengths is None else np.array(sizes(lengths))
         self.functions = activations.functions(len(self.directions))
 
@@ -124,7 +125,10 @@ class _Layer:
                 y[t, number] = np.where(runs, new[0], 0)
                 now = tuple(np.where(runs, after, before) for after, before in zip(new, now, strict=True))
             for state, value in zip(last, now, strict=True):
-                state[number] = value
+                # ONNX does not say what the last state of a sequence without steps is; in ONNX Runtime it is 0.
+                state[number] = (
+                    np.where(self.lengths[:, np.newaxis] > 0, value, 0) if self.are_given else value
+                )
         if self.batch_first:
             return (y.transpose(2, 0, 1, 3), *(state.swapaxes(0, 1) for state in last))
         return (y, *last)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_args
+from itertools import repeat
+from types import FunctionType
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import numpy as np
 
@@ -23,10 +25,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 NEWEST = 28  # the operator set of ONNX whose operators are known here
 OLDEST = 6
 ALWAYS = 1_000_000  # `to` of an upgrade that nodes of every set need
+_NEEDED: Any = object()  # in place of a default
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(NamedTuple):
     """What is known of a value before it is there."""
 
     dtype: np.dtype[Any] | None = None
@@ -94,34 +96,27 @@ class Operation:
     upgrades: list[tuple[int, Callable[[Reading], None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        kinds = inspect.Parameter
-        parameters = inspect.signature(self.run).parameters.values()
-        inputs = [p for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
-        self.least = sum(p.default is kinds.empty for p in inputs)
+        # Read from the code itself: `inspect.signature` of all operations would take a tenth of the import.
+        assert isinstance(self.run, FunctionType)
+        code, forms = self.run.__code__, self.run.__annotations__
+        count, only = code.co_argcount, code.co_kwonlyargcount
+        several = bool(code.co_flags & inspect.CO_VARARGS)
+        inputs, keywords = code.co_varnames[:count], code.co_varnames[count : count + only]
+        self.least = count - len(self.run.__defaults__ or ())
         # Loop's first input has no default and may be missing all the same.
-        self.may_miss = any(p.annotation.endswith("| None") for p in inputs if p.default is kinds.empty)
-        self.most = None if any(p.kind is kinds.VAR_POSITIONAL for p in parameters) else len(inputs)
-        self.attributes = {
-            p.name: p.default for p in parameters if p.kind is kinds.KEYWORD_ONLY and p.name != "outputs"
-        }
-        self._needed = [name for name, default in self.attributes.items() if default is kinds.empty]
-        self.kinds = {
-            p.name: AttributeKind.of(str(p.annotation), self.run)
-            for p in parameters
-            if p.kind is kinds.KEYWORD_ONLY
-        }
-        forms = [
-            (p.kind is kinds.VAR_POSITIONAL, str(p.annotation))
-            for p in parameters
-            if p.kind is not kinds.KEYWORD_ONLY
-        ]
-        self._axes_input = next((k for k, p in enumerate(inputs) if p.name in ("axis", "axes")), None)
+        self.may_miss = any(forms[name].endswith("| None") for name in inputs[: self.least])
+        self.most = None if several else count
+        self.counts_outputs = "outputs" in keywords
+        defaults = self.run.__kwdefaults__ or {}
+        self.attributes = {name: defaults.get(name, _NEEDED) for name in keywords if name != "outputs"}
+        self._needed = [name for name, default in self.attributes.items() if default is _NEEDED]
+        self.kinds = {name: AttributeKind.of(forms[name], self.run) for name in keywords}
+        self._forms = [forms[name] for name in inputs]
+        self._more = forms[code.co_varnames[count + only]] if several else ""
+        self._axes_input = next((k for k, name in enumerate(inputs) if name in ("axis", "axes")), None)
         self._axes_attribute = next((name for name in ("axis", "axes") if name in self.attributes), None)
         of_first = self.name not in _AXES_OF_OTHERS
         self._has_axes = of_first and (self._axes_input, self._axes_attribute) != (None, None)
-        self._forms = [form for _, form in forms]
-        self._more = next((form for many, form in forms if many), "")
-        self.counts_outputs = any(p.name == "outputs" for p in parameters)
 
     def check(self, inputs: Sequence[Any], attributes: dict[str, Any]) -> None:
         """Raise what arrays show to be wrong before any work is done: sequences or axes that there are not, more than
@@ -212,8 +207,7 @@ _AXES_OF_OTHERS = {"DequantizeLinear", "QuantizeLinear", "com.microsoft.QLinearC
 TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "Array": np.ndarray, "Body": Graph}
 
 
-@dataclass(frozen=True, slots=True)
-class AttributeKind:
+class AttributeKind(NamedTuple):
     """What an attribute may be: of a type, a tuple of these, or one of some words."""
 
     types: Any
@@ -233,7 +227,7 @@ class AttributeKind:
 
     def fits(self, value: Any) -> bool:
         if self.several:
-            return isinstance(value, tuple) and all(isinstance(part, self.types) for part in value)
+            return isinstance(value, tuple) and all(map(isinstance, value, repeat(self.types)))
         return isinstance(value, self.types) and (not self.words or value in self.words)
 
 
@@ -276,11 +270,13 @@ def read(reading: Reading, version: int) -> None:
         steps = entry.upgrades if entry is not None else RETIRED.get(reading.operation)
         if steps is None:
             raise ValueError("this operator is not supported")
-        step = next((s for s in steps if s[0] > done), None)
-        if step is None:
+        for number, step in steps:
+            if number > done:
+                done = number
+                step(reading)
+                break
+        else:
             break
-        done = step[0]
-        step[1](reading)
     if entry is None:
         raise ValueError(f"this operator has no meaning in operator set {version}")
     while reading.inputs and reading.inputs[-1] is None:

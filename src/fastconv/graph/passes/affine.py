@@ -65,7 +65,7 @@ def _fold(node: Node, editor: Editor) -> None:
     own = np.zeros(filters)
     if bias is not None:
         own += bias.constant
-    scaled = _scaled(node, weight.constant, whole.scale)
+    scaled = _scaled(node, weight.constant, whole.scale, editor)
     moved = (own * whole.scale + whole.shift).astype(scaled.dtype)
     forget_pages(weight.constant)
     if not (np.isfinite(moved).all() and np.isfinite(scaled).all()):
@@ -107,11 +107,11 @@ def _fold_before(node: Node, editor: Editor) -> None:
     scale, shift = (
         np.broadcast_to(part, (group * each,)).repeat(taps).reshape(group, 1, each * taps) for part in whole
     )
-    scaled = np.multiply(groups, scale, out=np.empty_like(groups, order="C"), casting="same_kind")
+    scaled = np.multiply(groups, scale, out=editor.blocks.like(groups), casting="same_kind")
     inputs: list[Value | None] = [x, None, bias, *node.inputs[3:]]
     moved = np.zeros(())
     if shift.any():
-        moved = (groups * shift).sum(axis=2).reshape(filters)
+        moved = np.einsum("gft,gt->gf", groups, shift[:, 0]).reshape(filters)
         if bias is not None:
             moved = moved + bias.constant
         moved = moved.astype(weight.dtype)
@@ -152,17 +152,16 @@ def _filters(node: Node, weight: Value) -> int:
     return int(array.shape[1]) * attribute(node, "group") if "Transpose" in node.operation else len(array)
 
 
-def _scaled(node: Node, weight: Array, scale: Array) -> Array:
+def _scaled(node: Node, weight: Array, scale: Array, editor: Editor) -> Array:
     """The weights times the scale of their filter: computed in float64, rounded once."""
     if scale.ndim and "Transpose" in node.operation:
         group = attribute(node, "group")
         parts = weight.reshape(group, -1, *weight.shape[1:])
         factors = scale.reshape(group, 1, -1, *(1,) * (weight.ndim - 2))
-        return np.multiply(parts, factors, out=np.empty_like(parts, order="C"), casting="same_kind").reshape(
-            weight.shape
-        )
-    factors = scale.reshape(-1, *(1,) * (weight.ndim - 1)) if scale.ndim else scale
-    return np.multiply(weight, factors, out=np.empty_like(weight, order="C"), casting="same_kind")
+    else:
+        parts, factors = weight, scale.reshape(-1, *(1,) * (weight.ndim - 1)) if scale.ndim else scale
+    scaled = np.multiply(parts, factors, out=editor.blocks.like(parts), casting="same_kind")
+    return scaled.reshape(weight.shape)
 
 
 def _chain(value: Value, axis: int, editor: Editor, channels: int | None) -> tuple[list[_Step], list[Node]]:

@@ -49,8 +49,8 @@ def _read_what_is_joined(node: Node, joined: dict[Hashable, list[Value | None]],
 
 
 def _key(node: Node) -> Hashable:
-    inputs = tuple(None if value is None else _identity(value) for value in node.inputs)
-    return node.operation, inputs, tuple(output is None for output in node.outputs)
+    inputs = tuple([None if value is None else _identity(value) for value in node.inputs])
+    return node.operation, inputs, tuple([output is None for output in node.outputs])
 
 
 def _attributes(node: Node) -> Hashable:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastconv.graph.graph import Graph, Node
 from fastconv.graph.operations.table import Type
+from fastconv.graph.pages import Blocks, constant_bytes
 from fastconv.graph.passes.affine import affine
 from fastconv.graph.passes.branches import branches
 from fastconv.graph.passes.common import common
@@ -120,17 +121,16 @@ def optimise(
     distinct(result)
     names = list(PASSES)
     chosen = names if stop_after is None else names[: names.index(stop_after) + 1]
-    lines: dict[str, list[str]] = {name: [] for name in names}
-    allowed: set[Node] = set()
+    run = _Run(result, {name: [] for name in names})
     with np.errstate(all="ignore"):
-        _to_fixpoint(result, [one for one in _TOGETHER if one.__name__ in chosen], lines, allowed)
-        _to_fixpoint(result, [one for one in _LAST if one.__name__ in chosen], lines, allowed)
+        run.to_fixpoint([one for one in _TOGETHER if one.__name__ in chosen])
+        run.to_fixpoint([one for one in _LAST if one.__name__ in chosen])
     for value, shape in zip(result.inputs, declared, strict=True):
         value.shape = shape
     for new, before in ((result, graph), *loops):
         for value, old in zip(new.outputs, before.outputs, strict=True):
             refine(value, Type(old.dtype, old.shape))
-    return result, [Applied(name, tuple(told)) for name, told in lines.items() if told]
+    return result, [Applied(name, tuple(told)) for name, told in run.lines.items() if told]
 
 
 def _loops(graph: Graph, other: Graph) -> Iterator[tuple[Graph, Graph]]:
@@ -160,28 +160,33 @@ def _set_shapes(graph: Graph, input_shapes: Mapping[str, Sequence[int]]) -> None
         value.shape = shape
 
 
-def _to_fixpoint(
-    graph: Graph, passes: Sequence[Pass], lines: dict[str, list[str]], allowed: set[Node]
-) -> None:
-    for _ in range(_MOST_ROUNDS):
-        if not _round(graph, graph, passes, lines, allowed):
-            return
+class _Run:
+    """The passes over one graph; `lines` has what each of them did."""
 
+    def __init__(self, graph: Graph, lines: dict[str, list[str]]) -> None:
+        self.lines = lines
+        self._graph = graph
+        self._blocks = Blocks(constant_bytes(graph))
+        self._editor = Editor(graph, self._blocks)
+        self._allowed: set[Node] = set()
 
-def _round(
-    graph: Graph, whole: Graph, passes: Sequence[Pass], lines: dict[str, list[str]], allowed: set[Node]
-) -> int:
-    """Each pass once, over a graph and then over those in its nodes; how many rewritings there were."""
-    editor, found = Editor(graph), 0
-    for one in passes:
-        one(editor)
-        done = editor.finish()
-        if done:
-            verify(whole, allowed)
-        lines[one.__name__] += done
-        found += len(done)
-    for node in graph.nodes:
-        if node.captures and node.operation != "fastconv.Elementwise":
-            for body in node.graphs().values():
-                found += _round(body, whole, passes, lines, allowed)
-    return found
+    def to_fixpoint(self, passes: Sequence[Pass]) -> None:
+        for _ in range(_MOST_ROUNDS):
+            if not self._round(self._editor, passes):
+                return
+
+    def _round(self, editor: Editor, passes: Sequence[Pass]) -> int:
+        """Each pass once, over a graph and then over those in its nodes; how many rewritings there were."""
+        found = 0
+        for one in passes:
+            one(editor)
+            done = editor.finish()
+            if done:
+                verify(self._graph, self._allowed)
+            self.lines[one.__name__] += done
+            found += len(done)
+        for node in editor.graph.nodes:
+            if node.captures and node.operation != "fastconv.Elementwise":
+                for body in node.graphs().values():
+                    found += self._round(Editor(body, self._blocks), passes)
+        return found

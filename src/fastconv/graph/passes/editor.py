@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fastconv.graph.graph import Graph, Node, Value
+from fastconv.graph.pages import Blocks
 from fastconv.graph.passes.types import learn
 
 
@@ -20,11 +21,12 @@ def name_of(node: Node) -> str:
 
 class Editor:
     """Changes a graph in place. New nodes stand where the one stood that they replace, and graph outputs keep their
-    names. It holds for one graph as long as nobody else changes that.
+    names. It holds for one graph as long as nobody else changes that. New weights lie in `blocks`.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, blocks: Blocks | None = None) -> None:
         self.graph = graph
+        self.blocks = blocks or Blocks(0)
         self._lines: list[str] = []
         self._results = set(graph.outputs)
         self._is_changed = False
@@ -38,6 +40,9 @@ class Editor:
     def nodes(self) -> Iterator[Node]:
         """In their order; what is put in a later place meanwhile is among them, what is removed is not."""
         for slot in self._slots:
+            if len(slot) == 1:  # most, and all passes walk them
+                yield slot[0]
+                continue
             for node in list(slot):
                 if node in self._slot_of:
                     yield node

@@ -18,7 +18,11 @@ def learn(node: Node) -> int:
         types = TABLE[node.operation].types(node.inputs, node.attributes)
     except _REFUSALS:
         return 0
-    return sum(refine(output, known) for output, known in zip(node.outputs, types, strict=False) if output)
+    found = 0
+    for output, known in zip(node.outputs, types, strict=False):
+        if output is not None:
+            found += refine(output, known)
+    return found
 
 
 def _is_whole(value: Value | None) -> bool:

@@ -2,7 +2,7 @@
 after the other, wherever they can. Made by `program.py`.
 
 Nodes that C has no kernel for run in Python between the others, as the interpreter runs them. The branches of an If are
-compiled in turn: only the choice is Python's.
+compiled in turn, when they are first taken: only the choice is Python's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fastconv.execution.memory import empty
 from fastconv.graph.error import ModelError
 from fastconv.graph.graph import Graph, Node
 from fastconv.graph.interpreter import Interpreter, NodeStep
+from fastconv.graph.pages import Blocks, constant_bytes
 from fastconv.graph.program import (  # noqa: F401  (they fill the table)
     lower_elementwise,
     lower_moves,
@@ -35,6 +36,7 @@ from fastconv.graph.program.lowering import Builder, Step, Tuned, Weights
 from fastconv.graph.program.memory import Kind, Places, byte_count, has_room
 from fastconv.graph.program.problems import Problems
 from fastconv.problem.convolution import ConvProblem
+from fastconv.settings.precision import get_precision, use_precision
 from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array
 
@@ -56,8 +58,9 @@ class CompiledRun:
         forms = (
             {} if tuned else smaller_forms(graph, problems)
         )  # what was measured is taken, whatever its weights
-        builder = Builder(places, weights, last, _readers(graph), problems, forms, tuned)
-        self._branches: list[CompiledRun] = []
+        blocks = Blocks(constant_bytes(graph))
+        builder = Builder(places, weights, last, _readers(graph), problems, forms, tuned, blocks)
+        self._branches: list[Branch] = []
         self._segments: list[tuple[int, int] | NodeStep] = []
         self.steps: list[Step | Node] = []
         self._touched: list[tuple[int, ...]] = []
@@ -95,9 +98,7 @@ class CompiledRun:
             node,
             slots,
             lambda value, _: places.of(value) + 1,
-            lambda graph: (
-                CompiledRun(graph, builder.weights, self._tuned) if compiled else Interpreter(graph)
-            ),
+            lambda graph: Branch(graph, builder.weights, self._tuned) if compiled else Interpreter(graph),
         )
         if compiled:
             self._branches += step.bodies.values()
@@ -131,7 +132,7 @@ class CompiledRun:
     @property
     def arena_bytes(self) -> int:
         """Of a run under way, its branches' own with them."""
-        return self._arena_bytes + sum(branch.arena_bytes for branch in self._branches)
+        return self._arena_bytes + sum(branch.compiled.arena_bytes for branch in self._branches)
 
     def problems(self) -> Iterator[tuple[str, ConvProblem]]:
         """Of the steps with weights: what they make, and how."""
@@ -139,7 +140,7 @@ class CompiledRun:
             if isinstance(step, Step) and step.problem is not None:
                 yield self._places.values[step.out].name, step.problem
         for branch in self._branches:
-            yield from branch.problems()
+            yield from branch.compiled.problems()
 
     def __call__(self, *arrays: Any) -> list[Any]:
         return self._call(arrays, None)
@@ -183,6 +184,29 @@ class CompiledRun:
                 if times is not None:
                     times.append(perf_counter_ns() - before)
         return [memory.array(place) for place in self._results]
+
+
+class Branch:
+    """A branch of an If, compiled when it is first taken: many networks take the same one all their life."""
+
+    def __init__(self, graph: Graph, weights: Weights, tuned: Tuned) -> None:
+        self._made_of = graph, weights, tuned
+        self._precision = get_precision()
+        self._compiled = (
+            None if tuned is None else CompiledRun(*self._made_of)
+        )  # measured now, as the caller said
+
+    @property
+    def compiled(self) -> CompiledRun:
+        """By whoever comes first; of two threads that come at once, both."""
+        compiled = self._compiled
+        if compiled is None:
+            with use_precision(self._precision):
+                self._compiled = compiled = CompiledRun(*self._made_of)
+        return compiled
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        return self.compiled(*arrays)
 
 
 def _readers(graph: Graph) -> Counter[int]:

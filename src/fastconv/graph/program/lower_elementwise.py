@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,8 +52,7 @@ def single(b: Builder, node: Node) -> bool:
     return compute(b, [node], out, b.place(out, layout), {}, layout=layout)
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(NamedTuple):
     """Where an array lies, and how: strides are in elements."""
 
     place: int

@@ -7,8 +7,7 @@ The products of all inputs are one dense layer before the first time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,8 +68,7 @@ def _is_usual(node: Node) -> bool:
     return not unusual and given(node, 4) is None and given(node, 7) is None
 
 
-@dataclass(frozen=True)
-class _Layer:
+class _Layer(NamedTuple):
     """One direction of a layer."""
 
     b: Builder

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 import fastconv.backends.cython._engine as _engine
-from fastconv.backends.cython import BACKEND, recycled
+from fastconv.backends.cython import BACKEND
 from fastconv.backends.protocol import Work
 from fastconv.execution.memory import check_memory
 from fastconv.graph.error import errors_of
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
-from fastconv.graph.pages import aligned, forget_pages
+from fastconv.graph.pages import Blocks, aligned, forget_pages
 from fastconv.graph.program.memory import Kind, Places, byte_count, has_room
 from fastconv.graph.program.operands import sizes_of
 from fastconv.graph.program.reach import reach, whole
@@ -67,27 +67,6 @@ class Step:
     problem: ConvProblem | None = None
 
 
-class Blocks:
-    """Memory of packed weights, which lie side by side: a large block has huge pages, and to get as many small ones
-    from the system takes as long as to pack what they hold. Each block is larger than the one before, so that little
-    is left over."""
-
-    _FIRST, _LARGEST, _HUGE_PAGE, _LINE = 1 << 18, 8 << 20, 2 << 20, 64
-
-    def __init__(self) -> None:
-        self._rest, self._next = recycled(0), self._FIRST
-
-    def take(self, size: int) -> Array:
-        """So many bytes, from a cache line's start on."""
-        if size > len(self._rest):
-            block, self._next = self._next, min(2 * self._next, self._LARGEST)
-            if size >= min(block, self._HUGE_PAGE):
-                return recycled(size)
-            self._rest = recycled(block)
-        taken, self._rest = self._rest[:size], self._rest[-(-size // self._LINE) * self._LINE :]
-        return taken
-
-
 # Their results may be some channels of larger images of NHWC.
 _WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
 
@@ -95,7 +74,7 @@ _WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
 class Builder:
     """The steps so far, and the places of values. Those in `last` are made with their channels last; `readers` says how
     often each is read, by the network's caller, too; `problems` what convolutions do; `forms` which of them have an
-    algorithm of their own; `tuned` is what measuring said of problems."""
+    algorithm of their own; `tuned` is what measuring said of problems; `blocks` is where packed weights lie."""
 
     def __init__(
         self,
@@ -106,12 +85,13 @@ class Builder:
         problems: Problems,
         forms: Mapping[int, str],
         tuned: Tuned,
+        blocks: Blocks,
     ) -> None:
         self.places, self._readers, self.problems = places, readers, problems
         self.forms, self._tuned = forms, tuned
         self.weights, self._last = weights, last
         self._twins: dict[int, int] = {}
-        self._blocks = Blocks()
+        self._blocks = blocks
         self.network = _engine.Network()
         self.steps: list[Step] = []
         self._makers: dict[int, int] = {}  # by places, the first step that writes there

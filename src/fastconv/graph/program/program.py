@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from fastconv.arguments import flag, integer
 from fastconv.backends import load, use_backend
@@ -13,15 +13,15 @@ from fastconv.graph.interpreter import Interpreter
 from fastconv.graph.network import Network
 from fastconv.graph.passes import Applied, optimise
 from fastconv.graph.program.batches import RunInParts, images_together
-from fastconv.graph.program.explained import explained
-from fastconv.graph.program.profiled import Profile, step_times
 from fastconv.graph.program.steps import Memory, StepInfo, compiled_steps, memory_of, python_steps
-from fastconv.limits import cached_limits
 from fastconv.machine.stopwatch import stopwatch
 from fastconv.problem.convolution import ConvProblem
 from fastconv.settings.threads import get_num_threads
 from fastconv.text import counted
 from fastconv.typing import ArrayLike, BackendName, ShapeLike
+
+if TYPE_CHECKING:
+    from fastconv.graph.program.profiled import Profile
 
 
 class Program(Network):
@@ -125,6 +125,8 @@ class Program(Network):
             ``numpy`` and ``numba`` there are no algorithms, and nothing is predicted. At the end, of a program that was
             tuned, how many steps that concerns.
         """
+        with importing:
+            from fastconv.graph.program.explained import explained
         compiled = self._backend == "cython"
         lines = explained(self.graph, self.steps(), self.applied, self.memory(), compiled)
         layouts = self._compiled.layouts if compiled else "NCHW"
@@ -159,6 +161,9 @@ class Program(Network):
         ValueError, TypeError
             As a call; or if `rounds` is not an integer from 1 on.
         """
+        with importing:
+            from fastconv.graph.program.profiled import Profile, step_times
+            from fastconv.limits import cached_limits
         rounds = integer("profile", "rounds", rounds, 1)
         arrays = self._arrays(x)
         self._run(arrays)
