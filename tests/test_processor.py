@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from checks import normal, run_module
+from checks import normal, run_module, run_python
 from conftest import skip_unless_available
 
 # Costs are compared that differ from family to family: many products, and weights that no cache holds.
@@ -102,6 +102,33 @@ def test_rows_outside_the_image_cost_nothing(engine):
         return conv.cost(_KERNELS.index("direct_channels")) / height
 
     assert cost_of_a_row(5) < 0.7 * cost_of_a_row(50)
+
+
+CHOICE = """
+from fastconv.backends.cython import _engine
+import fastconv, numpy as np
+_engine.select_processor([name for name, _ in _engine.processors()].index("Zen 4"))
+weight = np.broadcast_to(np.float32(0), {weight})
+print(fastconv.plan_conv2d(weight, backend="cython", {options}).algorithm({shape}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("instruction_set", "shape", "weight", "options", "chosen"),
+    [
+        # AVX2 has costs of its own there: direct_pixels takes 540 us, winograd4 760.
+        ("avx2", (2, 4, 189, 189), (12, 4, 3, 3), "padding=1", "direct_pixels"),
+        # Kernels that do one group after the other move the cache lines of a large NHWC image for each.
+        ("avx512", (8, 1024, 1024, 16), (2, 2, 1, 160), "groups=16, layout='NHWC'", "grouped"),
+    ],
+)
+def test_choice_on_zen_4(engine, instruction_set, shape, weight, options, chosen):
+    from fastconv.backends import cython
+
+    if instruction_set not in cython.instruction_sets():
+        pytest.skip(f"needs {instruction_set}")
+    code = CHOICE.format(shape=shape, weight=weight, options=options)
+    assert run_python(code, FASTCONV_ISA=instruction_set) == chosen
 
 
 def test_every_family_computes_the_same_convolution(engine):

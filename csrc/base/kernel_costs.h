@@ -11,11 +11,13 @@ typedef struct {
     /* of storing to planes that do not, what storing to planes takes that crowd a cache; */
     double crowded;
     /* of the cost functions' numbers, what kernels take before and after their tiles, what Winograd's algorithm does,
-     * and its transform of weights. */
-    double start, winograd_start, transform;
+     * and its transform of weights, and that of images; and what
+     * `fft` takes to load its tiles. */
+    double start, winograd_start, transform, input, load;
 } fc_kernel_costs;
 
-/* Of the family in use. */
-extern const fc_kernel_costs *fc_these_costs;
+/* Of the family in use, with vectors of the instruction set that includes this. */
+extern const fc_kernel_costs *fc_kernel_costs_of[2];
+#define fc_these_costs (fc_kernel_costs_of[VECTOR_BYTES == 64])
 
 #endif

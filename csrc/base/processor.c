@@ -34,19 +34,21 @@ enum {
 
 /* As on Zen 5, where they were measured; of Winograd's products, what leaves its costs there in proportion to others.
  */
-#define USUAL {1.2, 1.2, 1, 1.15, 1.4, 2.5, 1, 1, 1}
-#define OF_ZEN_3 {1.13, 1.06, 1, 1.23, 1.4, 2.4, 0.85, 1.9, 1}
+#define USUAL {1.2, 1.2, 1, 1.15, 1.4, 2.5, 1, 1, 1, 1, 1}
+#define OF_ZEN_3 {1.13, 1.06, 1, 1.23, 1.4, 2.4, 0.85, 1.9, 1, 1, 1}
 
-/* Without fused multiply-adds, a product of 16 bytes is a multiplication and an addition. */
-static const struct {
+typedef struct {
     fc_processor processor;
     fc_kernel_costs kernels;
-} families[] = {
+} family;
+
+/* Without fused multiply-adds, a product of 16 bytes is a multiplication and an addition. */
+static const family families[] = {
     [GENERIC] = {{"generic", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 32, 16, 5, ASSUMED}, USUAL},
     [ZEN_2] = {{"Zen 2", {0.5, 0.5, 1}, {0.43, 0.43, 1}, 0.49, 1, 32, 25, 4.5, ASSUMED}, OF_ZEN_3},
     [ZEN_3] = {{"Zen 3", {0.5, 0.5, 1}, {0.43, 0.43, 1}, 0.49, 1, 32, 25, 4.5, "measured"}, OF_ZEN_3},
     [ZEN_4] = {{"Zen 4", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 1, 1, 32, 25, 4.5, "measured"},
-               {1.17, 1.17, 1.16, 1.3, 2, 1, 0.55, 0.55, 0.7}},
+               {1.17, 1.17, 1.16, 1.3, 2, 1, 0.55, 0.55, 0.7, 1, 1}},
     [ZEN_5] = {{"Zen 5", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 0.65, 0.55, 64, 28, 6.5, "measured"}, USUAL},
     [ZEN_5_NARROW] =
         {{"Zen 5 with units of 32 bytes", {0.5, 0.5, 1}, {0.46, 0.46, 1}, 0.65, 0.55, 32, 25, 6.5, ASSUMED}, USUAL},
@@ -66,9 +68,14 @@ static const struct {
                          USUAL},
 };
 
+/* Zen 4 with vectors of 32 bytes: units as those of Zen 3, for which instructions of 64 bytes are taken apart.
+ * Transforms have 16 registers instead of 32. */
+static const family zen_4_narrow = {{"Zen 4", {0.5, 0.5, 1}, {0.43, 0.43, 1}, 0.49, 1, 32, 25, 4.5, "measured"},
+                                    {1.13, 1.06, 1.1, 1.23, 1.7, 2.4, 0.85, 1.9, 1, 1.4, 1.3}};
+
 static int row_in_use = GENERIC;
-const fc_processor *fc_this_processor = &families[GENERIC].processor;
-const fc_kernel_costs *fc_these_costs = &families[GENERIC].kernels;
+const fc_processor *fc_processor_of[2] = {&families[GENERIC].processor, &families[GENERIC].processor};
+const fc_kernel_costs *fc_kernel_costs_of[2] = {&families[GENERIC].kernels, &families[GENERIC].kernels};
 
 /* ---- which family is it? ---- */
 
@@ -132,7 +139,9 @@ const char *fc_processor_source(int row) { return families[row].processor.source
 int fc_selected_processor(void) { return row_in_use; }
 
 void fc_select_processor(int row) {
-    row_in_use = row, fc_this_processor = &families[row].processor, fc_these_costs = &families[row].kernels;
+    const family *rows[2] = {row == ZEN_4 ? &zen_4_narrow : &families[row], &families[row]};
+    row_in_use = row;
+    for (int i = 0; i < 2; i++) fc_processor_of[i] = &rows[i]->processor, fc_kernel_costs_of[i] = &rows[i]->kernels;
 }
 
 /* ---- caches ---- */
@@ -169,7 +178,7 @@ int64_t fc_l2_bytes(void) {
 
 double fc_stream_cycles(double bytes, double again) {
     pthread_once(&caches_found, find_caches);
-    const fc_processor *p = fc_this_processor;
+    const fc_processor *p = fc_processor_of[1]; /* those of a family have the same bandwidths */
     double beyond = again < (double)l3_bytes ? again / (double)l3_bytes : 1;
     return bytes * ((1 - beyond) / p->l3 + beyond / p->memory);
 }

@@ -15,8 +15,11 @@ typedef struct {
     const char *source;
 } fc_processor;
 
-/* The family's row, found as the library is loaded. */
-extern const fc_processor *fc_this_processor;
+/* The family's rows for narrower vectors and for those of 64 bytes, found as the library is loaded. */
+extern const fc_processor *fc_processor_of[2];
+
+/* That of the vectors of the instruction set that includes this. */
+#define fc_this_processor (fc_processor_of[VECTOR_BYTES == 64])
 
 /* The cycles of a product of whole vectors of the instruction set that includes this. */
 #define PRODUCT_CYCLES (fc_this_processor->product[VECTOR_BYTES / 32])

@@ -90,7 +90,7 @@ static double family_share(const family *f, const operands *o, const grid *g) {
 
 /* Some of the images' way from memory is hidden behind the tiles, or these behind it. */
 static double with_images(const operands *o, double cycles) {
-    double images = image_cycles(o, 1, 1);
+    double images = grouped_image_cycles(o, 1, 1);
     return fmax(cycles, images) + 0.5 * fmin(cycles, images);
 }
 

@@ -12,6 +12,7 @@
 
 #include <math.h>
 
+#include "base/kernel_costs.h"
 #include "base/parallel.h"
 #include "base/processor.h"
 #include "conv/fft_axis.h"
@@ -95,7 +96,7 @@ static void sizes_of(const fft_axis *a, int64_t unit, fft_sizes *sizes) {
 static double fft_cycles(const operands *o, const fft_tiling *w) {
     int64_t points = w->f.rows * w->f.columns;
     double vectors = (double)points / VL, transform = cycles_of_transform(points);
-    double load = cycles_of_loading(points, w->x.subimages * w->x.segments * o->x_pixel);
+    double load = cycles_of_loading(points, w->x.subimages * w->x.segments * o->x_pixel) * fc_these_costs->load;
     double finish = (double)(w->y.outputs * w->x.outputs) / VL * (o->out_pixel > 1 ? MOVING(2.3) * VL : MOVING(6.3));
     double filters = (double)o->filters, reduction = (double)w->reduction;
     double tiles = fmax(1, (double)(w->grids * o->groups * o->batch * w->tiles)), tasks = tiles * (double)w->blocks;
@@ -104,7 +105,7 @@ static double fft_cycles(const operands *o, const fft_tiling *w) {
                   filters * reduction * vectors * PRODUCT_CYCLES * (w->reduction > 1 || filters > 1 ? 14 : 1.5);
     double cycles = tiles * once * ceil(tasks / 2) / tasks + STEPPING(9600);
     if (w->shared) cycles = tasks * (once / 2 * SHARING + 3 * STEPPING(9600));
-    cycles += image_cycles(o, 1, 1);
+    cycles += grouped_image_cycles(o, 1, 1);
     if (weights > (double)fc_l2_bytes() / 2)
         cycles += fc_stream_cycles(weights / (double)(w->grids * o->groups) * tiles / 2, weights);
     return cycles;

@@ -243,4 +243,18 @@ static inline double image_cycles(const operands *o, double read, double written
     return fc_stream_cycles(fmax(0, bytes / 2 - (double)fc_l2_bytes() / 2), bytes);
 }
 
+/* How often a cache line of NHWC pixels comes from there where groups are done one after the other: each moves the
+ * lines that hold the first to the last of so many channels. */
+static inline double lines_again(const operands *o, int64_t pixel, int64_t channels) {
+    double bytes = (double)channels * sizeof(real);
+    return pixel > channels ? fmin((double)o->groups, (bytes + 64 - sizeof(real)) / bytes) : 1;
+}
+
+/* The same as image_cycles, for kernels that do one group after the other. */
+static inline double grouped_image_cycles(const operands *o, double read, double written) {
+    double in = (double)o->x_image * read, out = (double)o->out_image * written;
+    double lines = in * lines_again(o, o->x_pixel, o->channels) + out * lines_again(o, o->out_pixel, o->filters);
+    return in + out > 0 ? image_cycles(o, read, written) * lines / (in + out) : 0;
+}
+
 #endif

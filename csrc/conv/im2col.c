@@ -307,7 +307,7 @@ static COLD double cost(const fc_conv *p) {
     if (p->once)
         cycles += weights * PACKING(0.2) * uneven((double)(o.groups * c.blocks)) + STEPPING(660) +
                   fc_stream_cycles(weights, weights);
-    return cycles + image_cycles(&o, 1, 1) + STEPPING(2600);
+    return cycles + grouped_image_cycles(&o, 1, 1) + STEPPING(2600);
 }
 
 static COLD size_t workspace_bytes(const fc_conv *p, int threads) {

@@ -129,7 +129,8 @@ static double tile_cycles(const tiling *w, const operands *o) {
     double pairs = w->y.segments * w->x.segments;
     double inputs = pairs * (double)ceil_div(o->channels, VL), outputs = ceil((double)o->filters / VL);
     double points = w->points, sets = w->merged ? 1 : pairs;
-    double input = inputs * ((w->merged ? points : points / pairs) * PRODUCT_CYCLES * 4.9 + MOVING(0.7));
+    double input =
+        inputs * ((w->merged ? points : points / pairs) * PRODUCT_CYCLES * 4.9 + MOVING(0.7)) * fc_these_costs->input;
     double output = outputs * (points * PRODUCT_CYCLES * 6.2 + sets * MOVING(2.2));
     return product_cycles(w, o) + input + output;
 }

@@ -377,7 +377,7 @@ static COLD double cost(const fc_conv *p) {
             split s = split_of(&w, &o, p->once, 2);
             cycles += grid_cycles(&w, &o, &s, (double)weight_bytes(p));
         }
-        if (index == 0) cycles += image_cycles(&o, 1, 1);
+        if (index == 0) cycles += grouped_image_cycles(&o, 1, 1);
         if (p->once) cycles += once_cycles(&w, &o, weights);
     }
     return cycles;

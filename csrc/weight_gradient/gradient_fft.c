@@ -112,8 +112,8 @@ static double cycles_of(const fft_plan *w) {
     int64_t points = w->y.points * w->x.points;
     double moving = 32 / fc_this_processor->l2; /* what transforms cost where L2 gives 32 bytes a cycle is known */
     double transform = moving * cycles_of_transform(points), vectors = (double)points / VL;
-    double image = transform + 2 * moving * cycles_of_loading(points, w->x.a.unit * o->x_pixel);
-    double gradient = transform + 2 * moving * cycles_of_loading(points, w->x.a.segments * o->out_pixel);
+    double image = transform + 1.65 * moving * cycles_of_loading(points, w->x.a.unit * o->x_pixel);
+    double gradient = transform + 1.65 * moving * cycles_of_loading(points, w->x.a.segments * o->out_pixel);
     double filters = (double)o->filters, channels = (double)o->channels, pairs = (double)w->pairs;
     double results = filters * channels, stored = (double)(w->y.outputs * w->x.outputs) / VL;
     double each = channels * (double)w->filter_blocks * image + filters * (double)w->channel_blocks * gradient +

@@ -396,8 +396,8 @@ static COLD double cost(const fc_conv *p) {
     double channel_vectors = (double)ceil_div(o->channels, VL), filter_vectors = (double)ceil_div(o->filters, VL);
     double pairs = w->y.segments * w->x.segments, points = w->points;
     double patch = w->y.segments * w->y.most_points * (M * (double)w->x.unit + w->x.most_points - M);
-    double input = channel_vectors * (points * PRODUCT_CYCLES * 4.7 + pairs * MOVING(1.4) +
-                                      patch * (o->nhwc ? MOVING(4.1) : MOVING(2.6)));
+    double input = channel_vectors *
+                   (points * PRODUCT_CYCLES * 4.7 + pairs * MOVING(1.4) + patch * (o->nhwc ? MOVING(3) : MOVING(2.6)));
     double gradient = filter_vectors * (points * PRODUCT_CYCLES * 5.6 + pairs * MOVING(1.4) +
                                         M * M * (o->nhwc ? MOVING(17) : MOVING(15)));
     double product =
@@ -410,7 +410,7 @@ static COLD double cost(const fc_conv *p) {
         double moved =
             (double)w->tiles * points * (double)(o->channels * s.block_parts + s.blocks * NR * s.channel_parts);
         double kept = (moved + sums) / (double)(s.channel_parts * s.block_parts); /* by a region */
-        cycles += 0.78 * fc_stream_cycles(2 * (moved + rounds * sums) * sizeof(real), kept * sizeof(real));
+        cycles += 0.65 * fc_stream_cycles(2 * (moved + rounds * sums) * sizeof(real), kept * sizeof(real));
     }
     cycles = (double)o->groups * cycles / 2 + image_cycles(o, (double)s.block_parts, (double)s.channel_parts);
     return cycles + STEPPING(21000);
