@@ -38,7 +38,7 @@ from fastconv.graph.program.problems import Problems
 from fastconv.problem.convolution import ConvProblem
 from fastconv.settings.precision import get_precision, use_precision
 from fastconv.settings.threads import get_num_threads
-from fastconv.typing import Array
+from fastconv.typing import Array, Precision
 
 _LEAST_HUGE, _HUGE_PAGE = 256 << 10, 2 << 20
 
@@ -191,10 +191,9 @@ class Branch:
 
     def __init__(self, graph: Graph, weights: Weights, tuned: Tuned) -> None:
         self._made_of = graph, weights, tuned
-        self._precision = get_precision()
-        self._compiled = (
-            None if tuned is None else CompiledRun(*self._made_of)
-        )  # measured now, as the caller said
+        self._precision: Precision = get_precision()
+        # What is tuned is measured now, as the caller said.
+        self._compiled = None if tuned is None else CompiledRun(*self._made_of)
 
     @property
     def compiled(self) -> CompiledRun:
