@@ -11,8 +11,7 @@ typedef struct {
     /* of storing to planes that do not, what storing to planes takes that crowd a cache; */
     double crowded;
     /* of the cost functions' numbers, what kernels take before and after their tiles, what Winograd's algorithm does,
-     * and its transform of weights, and that of images; and what
-     * `fft` takes to load its tiles. */
+     * its transforms of weights and of images, and what `fft` takes to load its tiles. */
     double start, winograd_start, transform, input, load;
 } fc_kernel_costs;
 
