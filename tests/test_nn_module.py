@@ -242,7 +242,7 @@ def test_compiled_programs():
     program = one.compile(X.shape)
     y = one(X)
     np.testing.assert_allclose(program(X), y, rtol=1e-4, atol=1e-5)
-    assert next(step.operation for step in program.steps()) == "Conv 3x3 + relu"
+    assert "Conv 3x3 + relu" in [step.operation for step in program.steps()]
     one["head"].weight[...] = 0  # a program is of the network as it was
     np.testing.assert_allclose(program(X), y, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(program))(X), program(X))

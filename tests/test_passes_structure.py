@@ -164,8 +164,8 @@ def test_a_chain_of_computed_shapes_takes_no_round_for_each(monkeypatch):
             Node("Reshape", [value, turned], [y]),
             Node("Relu", [y], [value := Value(f"z {place}")]),
         ]
-    rounds, run = [], driver._round
-    monkeypatch.setattr(driver, "_round", lambda *given: rounds.append(given) or run(*given))
+    rounds, run = [], driver._Run._round
+    monkeypatch.setattr(driver._Run, "_round", lambda *given: rounds.append(given) or run(*given))
     graph, _ = optimise(Graph([x], [value], nodes), stop_after="constants")
     assert [node.operation for node in graph.nodes] == ["Reshape", "Relu"] * 6
     assert graph.outputs[0].shape == (2, 3, 8)

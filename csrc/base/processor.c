@@ -40,10 +40,10 @@ enum {
 typedef struct {
     fc_processor processor;
     fc_kernel_costs kernels;
-} family;
+} processor_row;
 
 /* Without fused multiply-adds, a product of 16 bytes is a multiplication and an addition. */
-static const family families[] = {
+static const processor_row families[] = {
     [GENERIC] = {{"generic", {0.5, 0.5, 0.5}, {0.46, 0.46, 0.64}, 1, 1, 32, 16, 5, ASSUMED}, USUAL},
     [ZEN_2] = {{"Zen 2", {0.5, 0.5, 1}, {0.43, 0.43, 1}, 0.49, 1, 32, 25, 4.5, ASSUMED}, OF_ZEN_3},
     [ZEN_3] = {{"Zen 3", {0.5, 0.5, 1}, {0.43, 0.43, 1}, 0.49, 1, 32, 25, 4.5, "measured"}, OF_ZEN_3},
@@ -70,8 +70,8 @@ static const family families[] = {
 
 /* Zen 4 with vectors of 32 bytes: units as those of Zen 3, for which instructions of 64 bytes are taken apart.
  * Transforms have 16 registers instead of 32. */
-static const family zen_4_narrow = {{"Zen 4", {0.5, 0.5, 1}, {0.43, 0.43, 1}, 0.49, 1, 32, 25, 4.5, "measured"},
-                                    {1.13, 1.06, 1.1, 1.23, 1.7, 2.4, 0.85, 1.9, 1, 1.4, 1.3}};
+static const processor_row zen_4_narrow = {{"Zen 4", {0.5, 0.5, 1}, {0.43, 0.43, 1}, 0.49, 1, 32, 25, 4.5, "measured"},
+                                           {1.13, 1.06, 1.1, 1.23, 1.7, 2.4, 0.85, 1.9, 1, 1.4, 1.3}};
 
 static int row_in_use = GENERIC;
 const fc_processor *fc_processor_of[2] = {&families[GENERIC].processor, &families[GENERIC].processor};
@@ -139,7 +139,7 @@ const char *fc_processor_source(int row) { return families[row].processor.source
 int fc_selected_processor(void) { return row_in_use; }
 
 void fc_select_processor(int row) {
-    const family *rows[2] = {row == ZEN_4 ? &zen_4_narrow : &families[row], &families[row]};
+    const processor_row *rows[2] = {row == ZEN_4 ? &zen_4_narrow : &families[row], &families[row]};
     row_in_use = row;
     for (int i = 0; i < 2; i++) fc_processor_of[i] = &rows[i]->processor, fc_kernel_costs_of[i] = &rows[i]->kernels;
 }
