@@ -45,7 +45,7 @@ def test_imports_within_functions_are_guarded():
     wrong = {
         str(path.relative_to(PACKAGE)): lines
         for path in PACKAGE.rglob("*.py")
-        if path.relative_to(PACKAGE).parts[0] not in PROGRAMS
+        if path.relative_to(PACKAGE).parts[0] not in {*PROGRAMS, "first_use.py"}  # this one makes the lock
         and (lines := unguarded(ast.parse(path.read_text(encoding="utf-8"))))
     }
     assert not wrong
@@ -58,11 +58,13 @@ import numpy as np
 import fastconv
 from fastconv.first_use import importing
 
+with importing:  # which imports, the first time, what else takes locks in forks
+    pass
 wrong = []
 class Watch:  # Python asks for every module that it has not imported yet
     def find_spec(self, name, path=None, target=None):
         compiler = sys.modules.get("numba.core.compiler_lock")
-        if not importing._is_owned() and not (compiler and compiler.global_compiler_lock.is_locked()):
+        if not importing.is_owned() and not (compiler and compiler.global_compiler_lock.is_locked()):
             wrong.append(name)
 sys.meta_path.insert(0, Watch())
 fastconv.set_backend({backend!r})
@@ -135,6 +137,30 @@ if os.getpid() != parent:
 fork()
 """
 
+LOGS_WHILE_ANOTHER_FORKS = """
+import logging, os, threading
+from fastconv.first_use import importing
+from children import expect_success
+
+began, forks = threading.Event(), threading.Event()
+def use():
+    with importing:
+        began.set()
+        forks.wait()
+        time.sleep(0.3)  # until the fork waits
+        logging.getLogger("a module that is imported")
+thread = threading.Thread(target=use)
+thread.start()
+began.wait()
+forks.set()
+child = os.fork()
+if child == 0:
+    logging.getLogger("another")
+    os._exit(0)
+expect_success(child)
+thread.join()
+"""
+
 MODULES = ["fastconv.backends.cython", "fastconv.backends.numpy", "fastconv.geometry"]
 
 
@@ -149,6 +175,15 @@ def test_a_fork_waits_for_the_imports_of_other_threads(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_a_fork_from_within_an_import(module):
     run_python(FORKS + SAME_THREAD.format(module=module), timeout=240)
+
+
+@can_fork
+@pytest.mark.parametrize("before", ["import fastconv, logging", "import logging, fastconv"])
+def test_a_fork_that_has_the_lock_of_logging(before):
+    """It is none that an import waits for."""
+    run_python(
+        f"{before}, time, warnings\nwarnings.simplefilter('ignore')\n" + LOGS_WHILE_ANOTHER_FORKS, timeout=60
+    )
 
 
 def test_no_lock_of_the_process_is_left_to_a_fork():

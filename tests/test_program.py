@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 
 import fastconv
+import fastconv.nn as nn
 from fastconv.graph import Graph, Interpreter, Node, Value
 from fastconv.graph.program import Program
 from fastconv.graph.program.memory import byte_count
@@ -312,6 +313,18 @@ def test_passes_can_be_stopped(backend):
 def test_pickles(backend):
     program = fastconv.onnx.load(classifier()).compile({"x": X.shape})
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(program))(X), program(X))
+
+
+def test_a_pickled_program_keeps_its_precision(backend):
+    """Where that of the process is another."""
+    one = nn.Sequential(nn.Conv2D(64, 3, padding=1))
+    x = np.random.default_rng(0).standard_normal((1, 64, 30, 30)).astype(np.float32)
+    one.build(x.shape, rng=0)
+    with fastconv.use_precision("strict"):
+        program = one.compile(x.shape)
+    again = pickle.loads(pickle.dumps(program))
+    np.testing.assert_array_equal(again(x), program(x))
+    assert again.explain() == program.explain()
 
 
 def test_the_number_of_threads_changes_nothing(backend):

@@ -8,6 +8,7 @@ module with the lock in its hands.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from typing import Protocol
@@ -28,7 +29,31 @@ class _Forks(threading.local):
         self.taken: list[list[_Lock]] = []
 
 
-importing = threading.RLock()
+class _Importing:
+    """The lock of imports, which its thread may take again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def acquire(self) -> bool:
+        return self._lock.acquire()
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        _take_part_in_forks()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def is_owned(self) -> bool:
+        """By this thread."""
+        return self._lock._is_owned()  # type: ignore[attr-defined, no-any-return]
+
+
+importing = _Importing()
 # In the order in which they are taken: who imports may compile, and who compiles imports nothing of ours.
 _locks: list[_Lock] = [importing]
 _forks = _Forks()
@@ -36,7 +61,18 @@ _forks = _Forks()
 
 def forks_wait_for(lock: _Lock) -> None:
     """From now on no process forks while another thread has this lock."""
+    _take_part_in_forks()
     _locks.append(lock)
+
+
+@functools.cache
+def _take_part_in_forks() -> None:
+    """Forks take the locks of those first that registered last. Python's own that do so come before us, lest a fork has
+    theirs and waits for ours, while an import that has ours wants theirs; at first use, as they take long to import."""
+    import concurrent.futures.thread  # noqa: F401  (and with it logging)
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_release)
 
 
 def _acquire() -> None:
@@ -50,7 +86,3 @@ def _acquire() -> None:
 def _release() -> None:
     for lock in reversed(_forks.taken.pop()):
         lock.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_release)

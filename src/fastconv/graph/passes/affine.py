@@ -49,13 +49,11 @@ def _fold(node: Node, editor: Editor) -> None:
     output = node.outputs[0]
     if output is None or not is_float(output) or weight is None or weight.constant is None:
         return
-    if (
-        (bias is not None and bias.constant is None)
-        or given(node, 3) is not None
-        or node.attributes.get("activation")
-    ):
+    if given(node, 3) is not None or node.attributes.get("activation"):
         return
     filters = _filters(node, weight)
+    if not _is_bias(bias, filters):
+        return
     steps, nodes = _chain(output, -1 if node.operation == "fastconv.Dense" else 1, editor, filters)
     if not steps:
         return
@@ -82,14 +80,14 @@ def _fold_before(node: Node, editor: Editor) -> None:
     x = node.inputs[0]
     if node not in editor or "Transpose" in node.operation or not is_float(x) or x is None:
         return
-    if weight is None or weight.constant is None or (bias is not None and bias.constant is None):
+    if weight is None or weight.constant is None:
         return
     if editor.maker(weight) is not None or x.dtype != weight.dtype:
         return
     dense = node.operation == "fastconv.Dense"
     group = 1 if dense else attribute(node, "group")
     (filters, each), taps = weight.constant.shape[:2], prod(weight.constant.shape[2:])
-    if group < 1 or filters % group:
+    if group < 1 or filters % group or not _is_bias(bias, filters):
         return
     pads = not dense and _pads(node)
     whole, nodes = _Step(_ONE, _ZERO), list[Node]()
@@ -145,6 +143,11 @@ def _put(new: Node, old: list[Node], editor: Editor, line: str) -> None:
     """In the place of the last one."""
     editor.replace(old[-1], new, line=line)
     editor.remove(*old[:-1])
+
+
+def _is_bias(bias: Value | None, filters: int) -> bool:
+    """Is there none, or a constant with a number for each filter? Any other is for the layer to refuse."""
+    return bias is None or (bias.constant is not None and bias.constant.shape == (filters,))
 
 
 def _filters(node: Node, weight: Value) -> int:

@@ -52,7 +52,9 @@ def _problem_of(node: Node, layout: Layout) -> ConvProblem | None:
     assert weight is not None
     assert x.dtype is not None
     bias = given(node, 2)
-    if dtype_of(node) is None or weight.dtype != x.dtype or not weight.is_constant or not prod(sizes_of(x)):
+    if dtype_of(node) is None or weight.dtype != x.dtype or not weight.is_constant:
+        return None
+    if not prod(sizes_of(x)) or not prod(sizes_of(weight)):
         return None
     if bias is not None and (not bias.is_constant or bias.dtype != x.dtype):
         return None

@@ -16,9 +16,10 @@ from fastconv.graph.program.batches import RunInParts, images_together
 from fastconv.graph.program.steps import Memory, StepInfo, compiled_steps, memory_of, python_steps
 from fastconv.machine.stopwatch import stopwatch
 from fastconv.problem.convolution import ConvProblem
+from fastconv.settings.precision import get_precision, use_precision
 from fastconv.settings.threads import get_num_threads
 from fastconv.text import counted
-from fastconv.typing import ArrayLike, BackendName, ShapeLike
+from fastconv.typing import ArrayLike, BackendName, Precision, ShapeLike
 
 if TYPE_CHECKING:
     from fastconv.graph.program.profiled import Profile
@@ -57,7 +58,7 @@ class Program(Network):
         """`weights` are those that the programs of one network share, prepared; `general` makes the graph optimised for
         any shapes, where that is another than the one given."""
         tune = flag("compile", "tune", tune)
-        self._made_of = graph, dict(input_shapes), backend, optimize, stop_after, tune
+        self._made_of = graph, dict(input_shapes), backend, optimize, stop_after, tune, get_precision()
         self._backend: BackendName = backend
         shapes = {name: tuple(map(int, shape)) for name, shape in input_shapes.items()}
         self.applied: list[Applied]
@@ -201,5 +202,7 @@ def _remade(
     optimize: bool,
     stop_after: str | None,
     tune: bool = False,
+    precision: Precision = "fast",
 ) -> Program:
-    return Program(graph, shapes, backend, optimize=optimize, stop_after=stop_after, tune=tune)
+    with use_precision(precision):
+        return Program(graph, shapes, backend, optimize=optimize, stop_after=stop_after, tune=tune)
