@@ -8,10 +8,11 @@ module with the lock in its hands.
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 from typing import Protocol
+
+from fastconv.caches import constant
 
 
 class _Lock(Protocol):
@@ -65,7 +66,7 @@ def forks_wait_for(lock: _Lock) -> None:
     _locks.append(lock)
 
 
-@functools.cache
+@constant
 def _take_part_in_forks() -> None:
     """Forks take the locks of those first that registered last. Python's own that do so come before us, lest a fork has
     theirs and waits for ours, while an import that has ours wants theirs; at first use, as they take long to import."""
