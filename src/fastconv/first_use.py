@@ -12,8 +12,6 @@ import os
 import threading
 from typing import Protocol
 
-from fastconv.caches import constant
-
 
 class _Lock(Protocol):
     """One that its thread may take again: a fork may come from a signal's handler, or from an imported module."""
@@ -58,6 +56,7 @@ importing = _Importing()
 # In the order in which they are taken: who imports may compile, and who compiles imports nothing of ours.
 _locks: list[_Lock] = [importing]
 _forks = _Forks()
+_takes_part = False
 
 
 def forks_wait_for(lock: _Lock) -> None:
@@ -66,14 +65,18 @@ def forks_wait_for(lock: _Lock) -> None:
     _locks.append(lock)
 
 
-@constant
 def _take_part_in_forks() -> None:
     """Forks take the locks of those first that registered last. Python's own that do so come before us, lest a fork has
     theirs and waits for ours, while an import that has ours wants theirs; at first use, as they take long to import."""
+    global _takes_part
+    if _takes_part:
+        return
     import concurrent.futures.thread  # noqa: F401  (and with it logging)
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_release)
+    # Two threads that come at once both register: locks can be taken twice.
+    _takes_part = True
 
 
 def _acquire() -> None:
