@@ -74,6 +74,7 @@ def test_how_far_it_is_is_told(small, capsys, monkeypatch):
 def test_a_bar_on_a_terminal(small, capsys, monkeypatch):
     monkeypatch.setattr(command, "_PACE", command.Pace(rounds=1, least=1, block=0.0))
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")  # where it is dumb there is no bar
     assert cli.main(["bench", "--filters", "20 MP", "--threads", "1", "--peers", "none"]) == 0
     assert "template 31x31, float32 grey, 20 MP" in capsys.readouterr().err
 

@@ -39,6 +39,7 @@ def test_progress_in_a_bar(monkeypatch):
     """Loss and metrics of the epoch so far."""
     pytest.importorskip("rich")
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")  # where it is dumb there is no bar
     monkeypatch.setattr(sys, "stderr", Watched())
     x, y = data()
     nn.Sequential(nn.Flatten(), nn.Dense(3)).fit(x, y, 1, rng=0)
