@@ -64,7 +64,7 @@ wrong = []
 class Watch:  # Python asks for every module that it has not imported yet
     def find_spec(self, name, path=None, target=None):
         compiler = sys.modules.get("numba.core.compiler_lock")
-        if not importing.is_owned() and not (compiler and compiler.global_compiler_lock.is_locked()):
+        if not importing._lock._is_owned() and not (compiler and compiler.global_compiler_lock.is_locked()):
             wrong.append(name)
 sys.meta_path.insert(0, Watch())
 fastconv.set_backend({backend!r})

@@ -47,10 +47,6 @@ class _Importing:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def is_owned(self) -> bool:
-        """By this thread."""
-        return self._lock._is_owned()  # type: ignore[attr-defined, no-any-return]
-
 
 importing = _Importing()
 # In the order in which they are taken: who imports may compile, and who compiles imports nothing of ours.
