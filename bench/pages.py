@@ -97,19 +97,25 @@ def models(found):
     )
     yield from ("", "| network | input | call | best peer / fastconv | file to first result | peak memory |")
     yield "|---|---|---:|---:|---:|---:|"
+    ratios = []
     for one in found:
         rows = {row["runner"]: row for row in one["rows"]}
         three = [rows[name] for name in ("cython", *PEERS)]
         ratio = median(
             min(peers) / own for own, *peers in zip(*(row["seconds"] for row in three), strict=False)
         )
-        shapes = "; ".join("x".join(map(str, shape)) for shape in one["inputs"].values())
+        ratios.append(ratio)
+        shapes = "; ".join("x".join(map(str, shape)) or "1" for shape in one["inputs"].values())
         cells = [
             " / ".join(f"{scale * row[what]:.{places}f}" for row in three)
             for what, scale, places in (("median", 1e3, 2), ("load_seconds", 1e3, 0), ("peak_bytes", 1e-6, 0))
         ]
         name = Path(one["model"]).stem
         yield f"| {name} | {shapes} | {cells[0]} | {ratio:.2f} | {cells[1]} | {cells[2]} |"
+    yield from (
+        "",
+        f"The geometric mean of the ratios is {geometric_mean(ratios):.2f}, the least {min(ratios):.2f}.",
+    )
 
 
 def training(found):

@@ -3,6 +3,8 @@
     python bench/record.py NAME                       # everything: on two cores about a quarter of an hour
     python bench/record.py NAME --only nchw,threads   # some of it
     python bench/record.py NAME --wrap "chrt -f 1"    # each measurement is the end of that command
+    python bench/record.py NAME --only models --models LIST    # whole networks: each line of LIST is a file and words
+                                                      # that go with it, as `resnet50.onnx --shape x=8,3,224,224`
 
 NAME is a folder of one's own choice for the processor, such as ``amd-zen4``. Each measurement is a call of ``fastconv
 bench --json`` in a process of its own; the machine should do nothing else. Of a part of several calls each is a line of
@@ -56,23 +58,38 @@ def main():
     parser.add_argument("--only", metavar="PARTS", help=f"with commas, of {', '.join(PARTS)}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--wrap", default="", metavar="COMMAND", help="to start each measurement with")
+    parser.add_argument("--models", type=Path, metavar="LIST", help="the networks of the part models")
     arguments = parser.parse_args()
-    parts = arguments.only.split(",") if arguments.only else list(PARTS)
-    if unknown := set(parts) - set(PARTS):
-        parser.error(f"unknown part {min(unknown)!r}: choose from {', '.join(PARTS)}")
+    known = PARTS | ({"models": networks(arguments.models)} if arguments.models else {})
+    parts = arguments.only.split(",") if arguments.only else list(known)
+    if unknown := set(parts) - set(known):
+        parser.error(f"unknown part {min(unknown)!r}: choose from {', '.join(known)}")
     folder = MEASURED / arguments.name
     folder.mkdir(parents=True, exist_ok=True)
     for part in parts:
-        if isinstance(PARTS[part], str):
-            measure(part, PARTS[part], folder / f"{part}.json", arguments)
+        if isinstance(known[part], str):
+            measure(part, known[part], folder / f"{part}.json", arguments)
             continue
         with tempfile.TemporaryDirectory() as scratch:
-            files = [Path(scratch) / f"{place}.json" for place, _ in enumerate(PARTS[part])]
-            for words, file in zip(PARTS[part], files, strict=True):
+            files = [Path(scratch) / f"{place}.json" for place, _ in enumerate(known[part])]
+            for words, file in zip(known[part], files, strict=True):
                 measure(part, words, file, arguments)
-            lines = [json.dumps(json.loads(file.read_text(encoding="utf-8"))) for file in files]
+            lines = [
+                json.dumps(without_folder(json.loads(file.read_text(encoding="utf-8")))) for file in files
+            ]
         (folder / f"{part}.jsonl").write_text("\n".join([*lines, ""]), encoding="utf-8")
     write_pages()
+
+
+def networks(path):
+    """The words of each measurement that a list asks for."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(f"--model {line} --peers onnxruntime,openvino" for line in lines if line.strip())
+
+
+def without_folder(told):
+    """Where the files lie concerns nobody."""
+    return told | {"model": Path(told["model"]).name} if "model" in told else told
 
 
 def measure(part, words, file, arguments):
