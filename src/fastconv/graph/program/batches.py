@@ -88,7 +88,7 @@ def images_together(graph: Graph, source: Graph, general: Callable[[], Graph]) -
         if batch % size == 0 and max(steps, default=0) * size <= _TOGETHER * batch
     )  # fmt: skip
     together = max(fits, default=1)
-    constants = {id(v): v.constant.nbytes for node in graph.nodes for v in node.reads() if v.is_constant}
+    constants = {id(v): v.held.nbytes for node in graph.nodes for v in node.reads() if v.is_constant}
     # Every part reads the weights again, in place of what goes through memory with all images at once.
     again = (batch // together - 1) * sum(constants.values())
     if together == batch or again >= sum(steps) or not _is_open(source):
