@@ -134,15 +134,31 @@ class CompiledRun:
     @property
     def arena_bytes(self) -> int:
         """Of a run under way, its branches' own with them."""
-        return self._arena_bytes + sum(branch.compiled.arena_bytes for branch in self._branches)
+        return self._arena_bytes + sum(run.arena_bytes for run in self._compiled_branches())
 
     def problems(self) -> Iterator[tuple[str, ConvProblem]]:
         """Of the steps with weights: what they make, and how."""
         for step in self.steps:
             if isinstance(step, Step) and step.problem is not None:
                 yield self._places.values[step.out].name, step.problem
+        for run in self._compiled_branches():
+            yield from run.problems()
+
+    def refused(self) -> Iterator[str]:
+        """Why branches cannot be compiled: a file may never take them."""
         for branch in self._branches:
-            yield from branch.compiled.problems()
+            found = branch.tried()
+            if isinstance(found, CompiledRun):
+                yield from found.refused()
+            else:
+                yield f"a branch of an If cannot be compiled, and raises this where it is taken: {found}"
+
+    def _compiled_branches(self) -> Iterator[CompiledRun]:
+        """Those that can be."""
+        for branch in self._branches:
+            found = branch.tried()
+            if isinstance(found, CompiledRun):
+                yield found
 
     def __call__(self, *arrays: Any) -> list[Any]:
         return self._call(arrays, None)
@@ -208,6 +224,13 @@ class Branch:
             with use_precision(self._precision):
                 self._compiled = compiled = CompiledRun(*self._made_of)
         return compiled
+
+    def tried(self) -> CompiledRun | Exception:
+        """Compiled, or why it cannot be."""
+        try:
+            return self.compiled
+        except (ModelError, MemoryError) as error:
+            return error
 
     def __call__(self, *arrays: Any) -> list[Any]:
         return self.compiled(*arrays)
