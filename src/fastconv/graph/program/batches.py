@@ -39,8 +39,8 @@ class RunInParts:
 
     def __call__(self, *arrays: Array) -> list[Array]:
         whole: list[Array] = []
-        for part, given in enumerate(self._split(arrays)):
-            results = self.run(*given)
+        for part, images in enumerate(self._split(arrays)):
+            results = self.run(*images)
             if not whole:
                 whole = [empty("model", (self.parts * len(r), *r.shape[1:]), r.dtype) for r in results]
             for target, result in zip(whole, results, strict=True):
@@ -49,7 +49,7 @@ class RunInParts:
 
     def profile(self, *arrays: Array) -> list[int]:
         """The time of each step in all parts, in nanoseconds."""
-        times = [self.run.profile(*given) for given in self._split(arrays)]
+        times = [self.run.profile(*images) for images in self._split(arrays)]
         return [sum(taken) for taken in zip(*times, strict=True)]
 
     def _split(self, arrays: Sequence[Array]) -> list[list[Array]]:
