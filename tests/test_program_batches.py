@@ -59,6 +59,11 @@ MIXING = {
     "places in the batch": lambda net, x: net("MaxPool", x, kernel_shape=(2, 2), outputs=2)[1],
     "the size of the batch": lambda net, x: net("Cast", net("Gather", net("Shape", x), np.array(0)), to=1),
     "an image of its own for each": lambda net, x: net("Add", x, net.normal(4, 3, 6, 6)),
+    "half of the images": lambda net, x: net("Split", x, outputs=2)[0],
+    "the first image": lambda net, x: net("Slice", x, np.array([0]), np.array([1]), np.array([-4])),
+    "the first images": lambda net, x: net("Slice", x, np.array([0]), np.array([2])),
+    "images between images": lambda net, x: net("Resize", x, None, np.float32([2, 1, 1, 1])),
+    "a size of the batch": lambda net, x: net("Resize", x, None, None, np.array([4, 3, 12, 12])),
     "a sum of images": lambda net, x: net("MatMul", net.normal(6, 6), x),
 }  # fmt: skip
 
@@ -68,6 +73,28 @@ def test_what_mixes_images_is_not_divided(mixing):
     net = Net()
     y = MIXING[mixing](net, net("Relu", net.input(4, 3, 6, 6)))
     assert not batches.image_by_image(opened(net.graph(y)))
+
+
+DIVIDED = {
+    "channels apart": lambda net, x: net("Concat", *net("Split", x, axis=1, outputs=3)[::-1], axis=1),
+    "channels of given counts": lambda net, x: net("Split", x, np.array([1, 2]), axis=-3, outputs=2)[1],
+    "a part of each": lambda net, x: net("Slice", x, np.array([1, 0]), np.array([5, 9]), np.array([2, -1])),
+    "every other row": lambda net, x: net("Slice", x, *map(np.array, ([9], [-9], [2], [-2]))),
+    "larger": lambda net, x: net("Resize", x, None, np.float32([1, 1, 2, 1.5]), mode="linear"),
+    "of a size": lambda net, x: net("Resize", x, None, None, np.array([5, 9]), axes=(2, 3), mode="cubic"),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("small_caches")
+@pytest.mark.parametrize("dividing", DIVIDED)
+def test_what_leaves_images_apart_is_divided(monkeypatch, dividing):
+    net = Net()
+    graph = opened(net.graph(DIVIDED[dividing](net, net("Relu", net.input(6, 3, 12, 10)))))
+    assert batches.image_by_image(graph)
+    monkeypatch.setattr(batches, "_TOGETHER", 2_000)
+    program = Program(graph, {graph.inputs[0].name: net.arrays[0].shape}, "cython")
+    assert program._parts == 6
+    agree(program(net.arrays[0]), Interpreter(graph)(net.arrays[0])[0], 1e-5)
 
 
 def test_zeros_that_would_be_sizes_but_are_not_there():

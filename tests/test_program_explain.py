@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("onnx")
 
+from onnx import TensorProto, helper
+
 import fastconv
 from fastconv.graph.costs import flops_of, words_of
 from fastconv.graph.graph import Graph, Node, Value
@@ -195,3 +197,34 @@ def test_predicted_cycles(program, backend):
     others = [step for step in steps if not step.weight_bytes]
     assert conv.cycles > 0
     assert all(step.cycles == step.bytes / BYTES_A_CYCLE > 0 for step in others)
+
+
+def test_a_branch_that_cannot_be_compiled_is_told_in_its_place():
+    """A file may never take it."""
+    if "cython" not in fastconv.available_backends():
+        pytest.skip("needs the cython backend")
+
+    def body(name, nodes):
+        output = helper.make_tensor_value_info(name, FLOAT, None)
+        return helper.make_graph(nodes, name, [], [output])
+
+    nodes = [
+        node(
+            "If",
+            ["c"],
+            ["y"],
+            then_branch=body("a", [node("Conv", ["x", "w"], ["a"])]),
+            else_branch=body("b", [node("Conv", ["x", "w", "odd"], ["b"])]),
+        )
+    ]
+    constants = {"w": np.ones((4, 3, 3, 3), np.float32), "odd": np.ones(1, np.float32)}
+    inputs = {"x": (FLOAT, X.shape), "c": (TensorProto.BOOL, [])}
+    data = model(nodes, inputs, {"y": (FLOAT, None)}, constants)
+    program = fastconv.onnx.load(data, backend="cython").compile()
+    assert program({"x": X, "c": np.array(True)}).shape == (2, 4, 10, 10)
+    assert len(program.convolutions()) == 1
+    assert program.memory().arena >= 0
+    assert "a branch of an If cannot be compiled" in program.explain()
+    assert "bias" in program.explain().partition("a branch of an If")[2]
+    with pytest.raises(fastconv.onnx.ModelError, match="bias"):
+        program({"x": X, "c": np.array(False)})

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.graph.remade import Remade
 from fastconv.typing import Array
 
 # A size: a number, a symbol that may be any, or nothing known.
@@ -27,7 +28,8 @@ class Value:
     ----------
     dtype, shape
         None where they are not known; sizes as `Size`.
-    constant : ndarray or None
+    held : ndarray, Remade or None
+        The constant, as it lies in memory or is made.
     element : int
         Of a type that NumPy lacks, and holds in a wider one: its number in `fastconv.graph.elements`; else 0.
     """
@@ -35,24 +37,34 @@ class Value:
     name: str
     dtype: np.dtype[Any] | None = None
     shape: tuple[Size, ...] | None = None
-    constant: Any = None
+    held: Any = None
     element: int = 0
 
     @classmethod
-    def of(cls, name: str, constant: Array, element: int = 0) -> Value:
+    def of(cls, name: str, constant: Array | Remade, element: int = 0) -> Value:
         """A constant.
 
         Parameters
         ----------
         name : str
-        constant : ndarray
+        constant : ndarray or Remade
         element : int
         """
         return cls(name, constant.dtype, constant.shape, constant, element)
 
     @property
+    def constant(self) -> Any:
+        """An array; None where it is none."""
+        held = self.held
+        return held.array() if type(held) is Remade else held
+
+    @constant.setter
+    def constant(self, array: Array) -> None:
+        self.held = array
+
+    @property
     def is_constant(self) -> bool:
-        return self.constant is not None
+        return self.held is not None
 
 
 @dataclass(eq=False, slots=True)

@@ -61,7 +61,7 @@ class Interpreter:
         kept = {NOTHING, *self._outputs}
         kept.update(slot for slot, value in enumerate(self._constants) if value is not None)
         for step in reversed(self._steps):
-            step.frees = [slot for slot in {*step.reads(), *step.outputs} if slot not in kept]
+            step.frees = [slot for slot in {*step.used, *step.outputs} if slot not in kept]
             kept.update(step.frees)
 
     def __call__(self, *arrays: Any) -> list[Any]:
@@ -105,11 +105,12 @@ class _Bound(NamedTuple):
     """A node's graph as a function of what the operation gives it; `types` is what is known of its results."""
 
     run: Callable[..., list[Any]]
-    captured: Sequence[Any]
+    values: Sequence[Any]
+    captured: Sequence[int]
     types: Sequence[Type]
 
     def __call__(self, *arrays: Any) -> list[Any]:
-        return self.run(*arrays, *self.captured)
+        return self.run(*arrays, *[self.values[slot] for slot in self.captured])
 
 
 class NodeStep:
@@ -135,12 +136,11 @@ class NodeStep:
         self._attributes = dict(node.attributes)
         if operation.counts_outputs:
             self._attributes["outputs"] = len(node.outputs)
+        reads = [*self.inputs, *(slot for own in self._captured.values() for slot in own)]
+        self.used = sorted({*reads} - {NOTHING})
         self.frees: list[int] = []
         # By the backend's name; there are three.
         self._prepared: dict[BackendName, Callable[..., Any]] = {}
-
-    def reads(self) -> list[int]:
-        return [*self.inputs, *(slot for slots in self._captured.values() for slot in slots)]
 
     def run(self, values: list[Any], backend: BackendName) -> None:
         inputs = [values[slot] for slot in self.inputs]
@@ -169,7 +169,7 @@ class NodeStep:
 
     def _bound(self, values: list[Any]) -> dict[str, _Bound]:
         return {
-            name: _Bound(body, [values[slot] for slot in self._captured[name]], self._types[name])
+            name: _Bound(body, values, self._captured[name], self._types[name])
             for name, body in self.bodies.items()
         }
 

@@ -79,6 +79,8 @@ class Network:
     def _given(self, x: Any) -> list[Any]:
         names = [tensor.name for tensor in self.inputs]
         if isinstance(x, Mapping):
+            if len(x) == len(names) and all(name in x for name in names):
+                return [x[name] for name in names]
             missing = [name for name in names if name not in x]
             unknown = [name for name in x if name not in names]
             constants = [name for name in unknown if name in self._constants()]
@@ -89,7 +91,6 @@ class Network:
                 )
             if missing or unknown:
                 raise ValueError(f"{self._word}: needs inputs {names}, but got {[*x]}")
-            return [x[name] for name in names]
         if x is None and not names:
             return []
         if len(names) > 1 and isinstance(x, (list, tuple)) and len(x) == len(names):

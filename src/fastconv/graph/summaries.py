@@ -53,7 +53,7 @@ def summary(graph: Graph) -> str:
         )
         for row in rows
     ]
-    size = sum(value.constant.nbytes for value in seen.values())
+    size = sum(value.held.nbytes for value in seen.values())
     counts = f"{_count(len(graph.nodes), 'node')}, {_count(len(seen), 'constant')}"
     return "\n".join(
         [*(line.rstrip() for line in lines), f"{counts} of {_elements(seen):,} elements, {size:,} bytes"]

@@ -50,10 +50,12 @@ cdef class Places:
     def __dealloc__(self):
         free(self.pointers)
 
-    def bind(self, Py_ssize_t place, cnp.ndarray array, Py_ssize_t offset):
-        """Let a place be the memory of a contiguous array, from so many bytes on."""
-        self.held[place] = array
-        self.pointers[place] = <char *> data(array) + offset
+    def bind(self, list members, cnp.ndarray array):
+        """Let places be the memory of a contiguous array; `members` are each with the bytes before it."""
+        cdef Py_ssize_t place, offset
+        for place, offset in members:
+            self.held[place] = array
+            self.pointers[place] = <char *> data(array) + offset
 
 
 cdef class Network:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from fastconv.graph.graph import Node, Value
-from fastconv.graph.pages import forget_pages
+from fastconv.graph.pages import Blocks, forget
 from fastconv.graph.passes.editor import Editor, name_of, told
 from fastconv.graph.passes.matching import attribute, given, is_float
+from fastconv.graph.remade import Remade
 from fastconv.typing import Array
 
 _STEPS = ("Add", "BatchNormalization", "Div", "Mul", "Sub")
@@ -63,13 +66,15 @@ def _fold(node: Node, editor: Editor) -> None:
     own = np.zeros(filters)
     if bias is not None:
         own += bias.constant
-    scaled = _scaled(node, weight.constant, whole.scale, editor)
+    groups = attribute(node, "group") if "Transpose" in node.operation else 0
+    scaled = _scaled(weight, groups, whole.scale, editor.blocks)
     moved = (own * whole.scale + whole.shift).astype(scaled.dtype)
-    forget_pages(weight.constant)
+    forget(weight.held)
     if not (np.isfinite(moved).all() and np.isfinite(scaled).all()):
         return
     name = f"{name_of(node)} bias" if bias is None else bias.name
-    inputs = [node.inputs[0], Value.of(weight.name, scaled), Value.of(name, moved)]
+    again = partial(_scaled, weight, groups, whole.scale)
+    inputs = [node.inputs[0], _remade(weight, scaled, again), Value.of(name, moved)]
     new = Node(node.operation, inputs, nodes[-1].outputs, node.attributes, name=name_of(node))
     _put(new, [node, *nodes], editor, f"{', '.join(map(told, nodes))} into {told(node)}")
 
@@ -105,7 +110,7 @@ def _fold_before(node: Node, editor: Editor) -> None:
     scale, shift = (
         np.broadcast_to(part, (group * each,)).repeat(taps).reshape(group, 1, each * taps) for part in whole
     )
-    scaled = np.multiply(groups, scale, out=editor.blocks.like(groups), casting="same_kind")
+    scaled = _scaled_before(weight, groups.shape, scale, editor.blocks)
     inputs: list[Value | None] = [x, None, bias, *node.inputs[3:]]
     moved = np.zeros(())
     if shift.any():
@@ -114,10 +119,10 @@ def _fold_before(node: Node, editor: Editor) -> None:
             moved = moved + bias.constant
         moved = moved.astype(weight.dtype)
         inputs[2] = Value.of(f"{name_of(node)} bias" if bias is None else bias.name, moved)
-    forget_pages(weight.constant)
+    forget(weight.held)
     if not (np.isfinite(moved).all() and np.isfinite(scaled).all()):
         return
-    inputs[1] = Value.of(weight.name, scaled.reshape(weight.constant.shape))
+    inputs[1] = _remade(weight, scaled, partial(_scaled_before, weight, groups.shape, scale))
     new = Node(node.operation, inputs, node.outputs, node.attributes, name=name_of(node))
     editor.replace(node, new, line=f"{', '.join(map(told, nodes[::-1]))} into {told(node)}")
     editor.remove(*nodes)
@@ -155,16 +160,38 @@ def _filters(node: Node, weight: Value) -> int:
     return int(array.shape[1]) * attribute(node, "group") if "Transpose" in node.operation else len(array)
 
 
-def _scaled(node: Node, weight: Array, scale: Array, editor: Editor) -> Array:
-    """The weights times the scale of their filter: computed in float64, rounded once."""
-    if scale.ndim and "Transpose" in node.operation:
-        group = attribute(node, "group")
-        parts = weight.reshape(group, -1, *weight.shape[1:])
-        factors = scale.reshape(group, 1, -1, *(1,) * (weight.ndim - 2))
+def _scaled(value: Value, groups: int, scale: Array, blocks: Blocks | None = None) -> Array:
+    """Weights times the scale of their filter: computed in float64, rounded once. Those of a transposed convolution
+    have so many groups; 0 for others."""
+    weight: Array = value.constant
+    if scale.ndim and groups:
+        parts = weight.reshape(groups, -1, *weight.shape[1:])
+        factors = scale.reshape(groups, 1, -1, *(1,) * (weight.ndim - 2))
     else:
         parts, factors = weight, scale.reshape(-1, *(1,) * (weight.ndim - 1)) if scale.ndim else scale
-    scaled = np.multiply(parts, factors, out=editor.blocks.like(parts), casting="same_kind")
-    return scaled.reshape(weight.shape)
+    return _product(parts, factors, blocks).reshape(weight.shape)
+
+
+def _scaled_before(value: Value, shape: tuple[int, ...], scale: Array, blocks: Blocks | None = None) -> Array:
+    """Weights of that shape by groups, filters and all else, times the scale of what each element meets."""
+    weight: Array = value.constant
+    return _product(weight.reshape(shape), scale, blocks).reshape(weight.shape)
+
+
+def _product(parts: Array, factors: Array, blocks: Blocks | None) -> Array:
+    out = np.empty(parts.shape, parts.dtype.newbyteorder("=")) if blocks is None else blocks.like(parts)
+    return np.multiply(parts, factors, out=out, casting="same_kind")
+
+
+def _remade(weight: Value, scaled: Array, make: Callable[[], Array]) -> Value:
+    """Weights that need not stay where a kernel takes them in another form."""
+
+    def again() -> Array:
+        made = make()
+        forget(weight.held)
+        return made
+
+    return Value.of(weight.name, Remade(scaled, again))
 
 
 def _chain(value: Value, axis: int, editor: Editor, channels: int | None) -> tuple[list[_Step], list[Node]]:

@@ -166,7 +166,7 @@ class _Run:
     def __init__(self, graph: Graph, lines: dict[str, list[str]]) -> None:
         self.lines = lines
         self._graph = graph
-        self._blocks = Blocks(constant_bytes(graph))
+        self._blocks = Blocks(constant_bytes(graph), passing=True)
         self._editor = Editor(graph, self._blocks)
         self._allowed: set[Node] = set()
 

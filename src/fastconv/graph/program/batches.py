@@ -16,6 +16,7 @@ from fastconv.execution.memory import empty
 from fastconv.graph.costs import bytes_of, known_shape
 from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.passes import optimise
+from fastconv.graph.passes.matching import attribute, given
 from fastconv.typing import Array
 
 # What a step reads and writes at most. On Zen 4 (1 MiB of L2 a core, 32 MiB of L3) six image networks took up to 6 %
@@ -38,8 +39,8 @@ class RunInParts:
 
     def __call__(self, *arrays: Array) -> list[Array]:
         whole: list[Array] = []
-        for part, given in enumerate(self._split(arrays)):
-            results = self.run(*given)
+        for part, images in enumerate(self._split(arrays)):
+            results = self.run(*images)
             if not whole:
                 whole = [empty("model", (self.parts * len(r), *r.shape[1:]), r.dtype) for r in results]
             for target, result in zip(whole, results, strict=True):
@@ -48,7 +49,7 @@ class RunInParts:
 
     def profile(self, *arrays: Array) -> list[int]:
         """The time of each step in all parts, in nanoseconds."""
-        times = [self.run.profile(*given) for given in self._split(arrays)]
+        times = [self.run.profile(*images) for images in self._split(arrays)]
         return [sum(taken) for taken in zip(*times, strict=True)]
 
     def _split(self, arrays: Sequence[Array]) -> list[list[Array]]:
@@ -88,7 +89,7 @@ def images_together(graph: Graph, source: Graph, general: Callable[[], Graph]) -
         if batch % size == 0 and max(steps, default=0) * size <= _TOGETHER * batch
     )  # fmt: skip
     together = max(fits, default=1)
-    constants = {id(v): v.constant.nbytes for node in graph.nodes for v in node.reads() if v.is_constant}
+    constants = {id(v): v.held.nbytes for node in graph.nodes for v in node.reads() if v.is_constant}
     # Every part reads the weights again, in place of what goes through memory with all images at once.
     again = (batch // together - 1) * sum(constants.values())
     if together == batch or again >= sum(steps) or not _is_open(source):
@@ -121,6 +122,7 @@ def image_by_image(general: Graph) -> bool:
     return all(id(value) in own for value in graph.outputs)
 
 
+_BY_ROI = "tf_crop_and_resize"
 Rule = Callable[[Node, list[Value]], bool]
 
 
@@ -216,6 +218,31 @@ def _reshaped(node: Node, reads: list[Value]) -> bool:
     )
 
 
+def _split(node: Node, reads: list[Value]) -> bool:
+    rank = _rank(reads[0])
+    return reads == node.inputs[:1] and rank > 0 and int(node.attributes.get("axis", 0)) % rank != 0
+
+
+def _sliced(node: Node, reads: list[Value]) -> bool:
+    """Along axes that are named, none of them that of the images."""
+    axes = given(node, 3)
+    rank = _rank(reads[0])
+    return (
+        reads == node.inputs[:1] and rank > 0 and axes is not None
+        and all(int(axis) % rank for axis in np.ravel(axes.constant))
+    )  # fmt: skip
+
+
+def _resized(node: Node, reads: list[Value]) -> bool:
+    """By factors, of which that of the images is 1, or along axes that are named."""
+    rank, axes, scales = _rank(reads[0]), node.attributes.get("axes"), given(node, 2)
+    if reads != node.inputs[:1] or rank < 1 or attribute(node, "coordinate_transformation_mode") == _BY_ROI:
+        return False
+    if axes is not None:
+        return all(int(axis) % rank for axis in axes)
+    return scales is not None and scales.constant.size == rank and float(scales.constant.flat[0]) == 1
+
+
 def _transposed(node: Node, reads: list[Value]) -> bool:
     return tuple(node.attributes.get("perm", ()))[:1] == (0,)
 
@@ -244,5 +271,8 @@ _RULES: dict[str, Rule] = {
     "ReduceSum": _reduced,
     "ReduceMax": _reduced,
     "Reshape": _reshaped,
+    "Resize": _resized,
+    "Slice": _sliced,
+    "Split": _split,
     "Transpose": _transposed,
 }  # fmt: skip

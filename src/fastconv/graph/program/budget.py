@@ -27,10 +27,7 @@ _LARGE = 1 << 20
 def smaller_forms(graph: Graph, problems: Problems) -> dict[int, str]:
     """The algorithm of each convolution that takes less room than the fastest one, by the node's number (`id`)."""
     held = {
-        id(value): value.constant.nbytes
-        for node in graph.nodes
-        for value in node.reads()
-        if value.is_constant
+        id(value): value.held.nbytes for node in graph.nodes for value in node.reads() if value.is_constant
     }
     forms = {
         id(node): forms
@@ -50,7 +47,7 @@ def _is_large(node: Node) -> bool:
     if node.operation not in ("Conv", "fastconv.Conv") or not all(map(has_room, node.reads())):
         return False
     weight = node.inputs[1]
-    return weight is not None and weight.is_constant and weight.constant.nbytes >= _LARGE
+    return weight is not None and weight.is_constant and weight.held.nbytes >= _LARGE
 
 
 def _forms(problem: ConvProblem | None) -> list[Work]:

@@ -41,6 +41,7 @@ from fastconv.settings.threads import get_num_threads
 from fastconv.typing import Array, Precision
 
 _LEAST_HUGE, _HUGE_PAGE = 256 << 10, 2 << 20
+_LASTING = (Kind.ARENA, Kind.CONSTANT)
 
 
 class CompiledRun:
@@ -74,6 +75,7 @@ class CompiledRun:
         self._inputs = [places.of(value) for value in graph.inputs]
         self._results = [places.of(value) for value in graph.outputs]
         self._new = [root for root in self._groups if places.kinds[root] is Kind.OUTPUT]
+        self._in_python = any(isinstance(segment, NodeStep) for segment in self._segments)
         self._idle: list[_Memory] = []
 
     def _add(self, node: Node, builder: Builder) -> None:
@@ -132,15 +134,31 @@ class CompiledRun:
     @property
     def arena_bytes(self) -> int:
         """Of a run under way, its branches' own with them."""
-        return self._arena_bytes + sum(branch.compiled.arena_bytes for branch in self._branches)
+        return self._arena_bytes + sum(run.arena_bytes for run in self._compiled_branches())
 
     def problems(self) -> Iterator[tuple[str, ConvProblem]]:
         """Of the steps with weights: what they make, and how."""
         for step in self.steps:
             if isinstance(step, Step) and step.problem is not None:
                 yield self._places.values[step.out].name, step.problem
+        for run in self._compiled_branches():
+            yield from run.problems()
+
+    def refused(self) -> Iterator[str]:
+        """Why branches cannot be compiled: a file may never take them."""
         for branch in self._branches:
-            yield from branch.compiled.problems()
+            found = branch.tried()
+            if isinstance(found, CompiledRun):
+                yield from found.refused()
+            else:
+                yield f"a branch of an If cannot be compiled, and raises this where it is taken: {found}"
+
+    def _compiled_branches(self) -> Iterator[CompiledRun]:
+        """Those that can be."""
+        for branch in self._branches:
+            found = branch.tried()
+            if isinstance(found, CompiledRun):
+                yield found
 
     def __call__(self, *arrays: Any) -> list[Any]:
         return self._call(arrays, None)
@@ -157,7 +175,10 @@ class CompiledRun:
         except IndexError:  # all are in use
             memory = self._new_memory()
         try:
-            return self._run(memory, arrays, times)
+            if not self._in_python:
+                return self._run(memory, arrays, times)
+            with np.errstate(all="ignore"):
+                return self._run(memory, arrays, times)
         finally:
             memory.forget()
             self._idle.append(memory)
@@ -204,6 +225,13 @@ class Branch:
                 self._compiled = compiled = CompiledRun(*self._made_of)
         return compiled
 
+    def tried(self) -> CompiledRun | Exception:
+        """Compiled, or why it cannot be."""
+        try:
+            return self.compiled
+        except (ModelError, MemoryError) as error:
+            return error
+
     def __call__(self, *arrays: Any) -> list[Any]:
         return self.compiled(*arrays)
 
@@ -236,6 +264,9 @@ class _Memory:
         self.pointers = _engine.Places(len(places))
         self._places, self._groups = places, groups
         self._held: dict[int, Any] = {}
+        self._views: dict[
+            int, Any
+        ] = {}  # what `array` gives: of memory that stays, and roots that were given
         self._lent: list[int] = []  # the roots whose memory belongs to the caller, or to a step in Python
         self._own = _arena(size)
         for root, offset in offsets.items():
@@ -246,16 +277,15 @@ class _Memory:
 
     def _bind(self, root: int, array: Any) -> None:
         self._held[root] = array
-        for place, offset in self._groups[root]:
-            self.pointers.bind(place, array, offset)
+        self.pointers.bind(self._groups[root], array)
 
     def give(self, root: int, array: Any) -> None:
         """Let a group have the memory of an array."""
         self._lent.append(root)
-        if isinstance(array, list) or np.asarray(array).dtype == object:
-            self._held[root] = array  # only Python steps read such
-            return
-        if type(array) is not np.ndarray or not array.flags.carray:
+        if type(array) is not np.ndarray or not array.flags.carray or array.dtype == object:
+            if isinstance(array, list) or np.asarray(array).dtype == object:
+                self._held[root] = self._views[root] = array  # only Python steps read such
+                return
             array = np.require(array, requirements=["C", "A"])
         value = self._places.values[root]
         fits = value.shape == array.shape and value.dtype == array.dtype
@@ -265,33 +295,36 @@ class _Memory:
                 f"but its graph says {value.dtype} {value.shape}"
             )
         self._bind(root, array)
+        self._views[root] = array
 
     def array(self, place: int) -> Any:
         """A value, as Python steps and the caller read it."""
+        view = self._views.get(place)
+        if view is not None:
+            return view
         value = self._places.values[place]
         root, offset = self._places.root(place)
         if value.is_constant:
-            return value.constant
-        held = self._held[root]
-        if root == place and self._places.kinds[root] is not Kind.ARENA:
-            return held
-        flat = held.reshape(-1).view(np.uint8)[offset : offset + byte_count(value)]
-        return flat.view(value.dtype).reshape(value.shape)
+            view = value.constant
+        else:
+            flat = self._held[root].reshape(-1).view(np.uint8)[offset : offset + byte_count(value)]
+            view = flat.view(value.dtype).reshape(value.shape)
+        if self._places.kinds[root] in _LASTING:
+            self._views[place] = view
+        return view
 
     def run(self, step: NodeStep) -> None:
         """A node in Python."""
         values = self._values
-        for slot in step.reads():
-            if slot:
-                values[slot] = self.array(slot - 1)
+        for slot in step.used:
+            values[slot] = self.array(slot - 1)
         try:
-            with np.errstate(all="ignore"):
-                step.run(values, "cython")
+            step.run(values, "cython")
             for slot in step.outputs:
                 if slot:
                     self.give(slot - 1, self._outside(values[slot]))
         finally:
-            for slot in (*step.reads(), *step.outputs):
+            for slot in (*step.used, *step.outputs):
                 values[slot] = None
 
     def _outside(self, result: Any) -> Any:
@@ -303,6 +336,6 @@ class _Memory:
         """Let go of what belongs to the caller."""
         for root in self._lent:
             self._held.pop(root, None)
-            for place, _ in self._groups[root]:
-                self.pointers.bind(place, None, 0)
+            self._views.pop(root, None)
+            self.pointers.bind(self._groups[root], None)
         self._lent.clear()

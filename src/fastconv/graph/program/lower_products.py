@@ -20,6 +20,7 @@ from fastconv.graph.program.lower_windows import add_convolution
 from fastconv.graph.program.lowering import Builder, attributes_of, lowers, strides_of
 from fastconv.graph.program.operands import dtype_of, given, sizes_of
 from fastconv.graph.program.problems import of_a_step
+from fastconv.graph.remade import Remade
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.layout import batch_shape, channels_last, weight_shape
 from fastconv.settings.precision import get_precision
@@ -41,9 +42,7 @@ def dense(b: Builder, node: Node) -> bool:
     if not prod(sizes_of(x)) or len(sizes_of(weight)) != 2 or sizes_of(weight)[1] != sizes_of(x)[-1]:
         return False
     rows, added = prod(sizes_of(x)[:-1]), None if bias is None else bias.constant
-    add_dense(
-        b, b.place(x), rows, weight.constant, added, b.place(out), function=activation_of(node.attributes)
-    )
+    add_dense(b, b.place(x), rows, weight.held, added, b.place(out), function=activation_of(node.attributes))
     return True
 
 
@@ -51,7 +50,7 @@ def add_dense(
     b: Builder,
     x: int,
     rows: int,
-    weight: Array,
+    weight: Array | Remade,
     bias: Array | None,
     out: int,
     *,

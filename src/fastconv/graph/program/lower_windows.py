@@ -13,6 +13,7 @@ from fastconv.graph.operations.windows import Windows
 from fastconv.graph.program.lowering import Builder, attributes_of, lowers
 from fastconv.graph.program.operands import dtype_of, given, sizes_of
 from fastconv.graph.program.problems import activation, image
+from fastconv.graph.remade import Remade
 from fastconv.problem.convolution import ConvProblem, with_algorithm
 from fastconv.problem.layout import batch_shape
 from fastconv.problem.options import Activation
@@ -24,7 +25,7 @@ def add_convolution(
     b: Builder,
     problem: ConvProblem,
     function: Activation | None,
-    weight: Array,
+    weight: Array | Remade,
     bias: Array | None,
     reads: list[int],
     out: int,
@@ -56,7 +57,7 @@ def convolution(b: Builder, node: Node) -> bool:
         problem = with_algorithm(problem, form)
     reads = [b.place(x, layout), -1 if residual is None else b.place(residual, layout)]
     added = None if bias is None else bias.constant
-    add_convolution(b, problem, activation(node), weight.constant, added, reads, b.place(out, layout))
+    add_convolution(b, problem, activation(node), weight.held, added, reads, b.place(out, layout))
     return True
 
 

@@ -21,10 +21,12 @@ from fastconv.execution.memory import check_memory
 from fastconv.graph.error import errors_of
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
-from fastconv.graph.pages import Blocks, aligned, forget_pages
+from fastconv.graph.pages import Blocks, aligned, forget
 from fastconv.graph.program.memory import Kind, Places, byte_count, has_room
 from fastconv.graph.program.operands import sizes_of
+from fastconv.graph.program.packing import packed_weights
 from fastconv.graph.program.reach import reach, whole
+from fastconv.graph.remade import Remade, array_of
 from fastconv.problem.convolution import ConvProblem
 from fastconv.problem.layout import batch_shape, channels_last, other_layout
 from fastconv.typing import Array, Layout
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from fastconv.graph.program.problems import Problems
 
 # Those of a network, prepared, and arrays made of its constants, by what they are made of, each with its source.
-Weights = dict[Any, tuple[Array, Array]]
+Weights = dict[Any, tuple[Array, Array | Remade]]
 # The same problem, by the algorithm that was measured to be the fastest; None: by the predicted one.
 Tuned = Callable[[ConvProblem, Array], ConvProblem] | None
 MOST_AXES = _engine.MOST_AXES
@@ -118,20 +120,21 @@ class Builder:
                 self._copy(value, self._twins[id(value)], self.places.of(value), "NCHW")
         return done
 
-    def planned(self, problem: ConvProblem, weight: Array) -> ConvProblem:
+    def planned(self, problem: ConvProblem, weight: Array | Remade) -> ConvProblem:
         """The problem as it is to be done, with weights of NCHW."""
-        return problem if self._tuned is None else self._tuned(problem, weight)
+        return problem if self._tuned is None else self._tuned(problem, array_of(weight))
 
-    def prepared(self, problem: ConvProblem, weight: Array) -> Array:
+    def prepared(self, problem: ConvProblem, weight: Array | Remade) -> Array:
         """Weights of NCHW in the form that the problem's kernel takes; programs of the network share them."""
         options = problem.transposed, problem.groups, problem.stride, problem.dilation, problem.layout
         key = id(weight), options, BACKEND.weight_form(problem)
         if key not in self.weights:
-            packed = aligned(weight)
             if BACKEND.prepares(problem):
-                packed = BACKEND.prepare(problem, packed, planar=True, allocate=self._blocks.take)[1]
-                forget_pages(weight)
-            # The array stays, so that no other gets its number.
+                packed = packed_weights(problem, array_of(weight), self._blocks)
+                forget(weight)
+            else:
+                packed = aligned(array_of(weight))
+            # What it is made of stays, so that nothing else gets its number.
             self.weights[key] = packed, weight
         return self.weights[key][0]
 

@@ -134,8 +134,9 @@ class Program(Network):
         setting = f"{self!r}, {counted(get_num_threads(), 'thread')}, layout {layouts}"
         if self._parts > 1:
             setting += f"; {self._parts} times, for a part of the batch"
+        refused = self._compiled.refused() if compiled else ()
         told = () if self._choices is None else self._choices.told()
-        return "\n".join([setting, *lines, *told])
+        return "\n".join([setting, *lines, *refused, *told])
 
     def convolutions(self) -> list[tuple[str, ConvProblem]]:
         """The steps in C that have weights, for ``fastconv tune``: what they make, and the problem, of a part of the

@@ -106,7 +106,7 @@ def memory_of(graph: Graph, steps: Sequence[StepInfo], arena: int, parts: int) -
     def add(part: Graph) -> None:
         for node in part.nodes:
             if id(node) not in packed:
-                found.update({id(v): v.constant.nbytes for v in node.reads() if v.is_constant})
+                found.update({id(v): v.held.nbytes for v in node.reads() if v.is_constant})
             for inner in node.graphs().values():
                 add(inner)
 
