@@ -75,7 +75,7 @@ def check_axes(axes: AxesLike, ndim: int) -> tuple[int, ...]:
         axes = (integer(axes, "axes"),)
     elif not isinstance(axes, Iterable):
         raise ValueError("axes must be an integer, iterable of integers, or None")
-    places = tuple(integer(axis, "axes") for axis in axes)
+    places = tuple(operator.index(axis) for axis in axes)
     for axis in places:
         if not -ndim <= axis < ndim:
             raise ValueError(f"specified axis: {axis} is out of range: axes needs -{ndim} to {ndim - 1}")
