@@ -289,6 +289,21 @@ def test_one_filter_for_each_channel_is_told_the_line_that_does_it(x, weight, la
     assert eval(line).shape == x.shape
 
 
+@pytest.mark.parametrize("x", [(20, 30), (3, 20, 30), (20, 30, 3), (2, 3, 20, 30), (2, 20, 30, 3)])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_a_plain_kernel_is_told_the_line_that_does_it(x, layout):
+    x, weight = np.ones(x), np.ones((5, 5))
+    with pytest.raises(ValueError, match="takes arrays as they are") as caught:
+        fastconv.conv2d(x, weight, layout=layout)
+    line = re.search(r"fastconv\.ndimage\.correlate\(.*\)(?= takes)", str(caught.value)).group()
+    assert eval(line).shape == x.shape
+
+
+def test_a_plain_kernel_is_no_correlation_where_it_is_transposed():
+    with pytest.raises(ValueError, match=r"x\[None\] an image of one$"):
+        fastconv.conv_transpose2d(np.ones((8, 8)), np.ones((3, 3)))
+
+
 OTHER_LAYOUTS = {
     "photograph": ("conv2d", (20, 30, 3), (4, 3, 5, 5), {}, ["x moved 4 16x26"]),
     "photograph, by chance": ("conv2d", (20, 30, 3), (4, 3, 3, 3), {}, ["x moved 4 18x28", "layout 3 17x28"]),

@@ -221,3 +221,22 @@ def test_brightness_stays(backend):
     x = np.arange(10000, dtype=np.float32).reshape(100, 100)
     mean = ndimage.gaussian_filter(x, 1.0).sum(dtype=np.float64) / x.sum(dtype=np.float64)
     assert abs(mean - 1) < 1.5e-8
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (40, 331), (5, 9, 12)])
+def test_scores_of_templates(shape):
+    """Those of NumPy, where windows are flat, not finite, or the template itself as well."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 9, shape).astype(float)
+    x[:3] = 5
+    x[..., -1] = [np.nan, np.inf][len(shape) % 2]
+    for taps in (1, 2, 3):
+        size = tuple(min(taps, length) for length in shape)
+        template = rng.standard_normal(size)
+        template.flat[0] += 1
+        for dtype in (np.float32, np.float64):
+            ours, plain = (
+                ndimage.match_template(x.astype(dtype), template, backend=name)
+                for name in ("cython", "numpy")
+            )
+            np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-6 if dtype == np.float32 else 1e-12)

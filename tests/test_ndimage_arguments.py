@@ -109,3 +109,24 @@ def test_a_sequence_of_masked_arrays_is_refused():
     rows = [np.ma.array([1.0, 2, 3], mask=[0, 1, 0])] * 3
     with pytest.raises(ValueError, match="input has masked elements"):
         ndimage.correlate(rows, KERNEL)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "options", "said"),
+    [
+        ("gaussian_filter", (None,), {}, "sigma must be a real number, not None"),
+        ("gaussian_laplace", (1j,), {}, "sigma must be a real number, not 1j"),
+        ("gaussian_filter", (1,), {"truncate": "a"}, "truncate must be a real number, not 'a'"),
+        ("gaussian_filter", (1,), {"axes": "a"}, "axes must be an integer, not 'a'"),
+        ("gaussian_filter1d", (1,), {"axis": 1.5}, "axis must be an integer, not 1.5"),
+        ("sobel", (), {"axis": "a"}, "axis must be an integer, not 'a'"),
+        ("uniform_filter", (None,), {}, "size must be a real number, not None"),
+        ("maximum_filter", ("a",), {}, "size must be a real number, not 'a'"),
+    ],
+)
+def test_errors_name_the_argument(name, args, options, said):
+    """And are of the type that SciPy raises."""
+    with pytest.raises(TypeError, match=f"^{said}$"):
+        getattr(ndimage, name)(np.ones((4, 5)), *args, **options)
+    with pytest.raises(TypeError):
+        getattr(scipy.ndimage, name)(np.ones((4, 5)), *args, **options)

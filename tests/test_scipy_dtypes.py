@@ -108,3 +108,38 @@ def test_convolutions_of_nothing(backend, name, mode):
         ValueError, match=rf"^{name}: the shapes are \(0,\) and \(3,\), but neither may be empty"
     ):
         getattr(signal, name)(np.ones(0), np.ones(3), backend=backend)
+
+
+@pytest.mark.parametrize("x", [np.arange(-60, 60, dtype=np.int8), np.arange(120, dtype=np.uint8)])
+def test_means_below_zero_wrap_in_a_result_without_sign(backend, x):
+    """To numbers near 2^32, which lie between two axes, too, and which no float32 holds."""
+    x = np.repeat(x.reshape(12, 10), 13, 1)
+    for cval in (0, -200):
+        for output in (np.uint8, np.uint16, np.uint32):
+            for size in (1, 3), (3, 1), (5, 4):
+                options = {"mode": "constant", "cval": cval, "output": output}
+                expected = scipy.ndimage.uniform_filter(x, size, **options)
+                result = ndimage.uniform_filter(x, size, backend=backend, **options)
+                np.testing.assert_array_equal(result, expected, strict=True)
+
+
+@pytest.mark.parametrize("name", ["maximum_filter", "minimum_filter", "grey_closing"])
+def test_a_constant_in_a_wider_result(backend, name):
+    """It is not rounded to the dtype of the array before."""
+    x = np.random.default_rng(0).random((6, 7)).astype(np.float32)
+    for cval in (0.3, -3.7):
+        for output in (np.float32, np.float64):
+            options = {"mode": "constant", "cval": cval, "output": output}
+            expected = getattr(scipy.ndimage, name)(x, (3, 4), **options)
+            result = getattr(ndimage, name)(x, (3, 4), backend=backend, **options)
+            np.testing.assert_array_equal(result, expected, strict=True)
+
+
+@pytest.mark.parametrize("name", ["convolve2d", "correlate2d"])
+def test_an_empty_picture_within_a_kernel(backend, name):
+    """What lies beyond the picture is seen by none of its windows."""
+    for shape in (0, 0), (0, 2), (3, 0):
+        for fillvalue in (0, 3):
+            args = np.ones(shape), np.ones((4, 5)), "valid", "fill", fillvalue
+            result = getattr(signal, name)(*args, backend=backend)
+            np.testing.assert_array_equal(result, getattr(scipy.signal, name)(*args), strict=True)

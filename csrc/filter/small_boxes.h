@@ -365,7 +365,7 @@ static int small_means(const fc_filter *f, int late, const void *x, void *out, i
     j.constant = (real)(late ? f->constant * (double)f->kernel_h : f->constant);
 #if !FC_DOUBLE
     if (f->x_type == FC_U8 && f->out_type == FC_U8) {
-        body = small_bytes_work, each = 2 + 0.5 * (double)f->kernel_w;
+        body = small_bytes_work, each = 4 + (double)f->kernel_w;
         /* Cut off after each axis, or divided once; what a column of constants gives is then a constant. */
         int cut = f->between == FC_U8 && f->rounding != FC_SATURATE;
         if (!cut && j.down > 1 && j.along > 1) return FC_NOT_MINE;

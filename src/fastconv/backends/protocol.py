@@ -67,6 +67,14 @@ class Filters(Protocol):
     def means(self, window: Window, x: Array, out: Array, dtype: Any) -> None:
         """Means of boxes, along the columns first."""
 
+    def scores(self, products: Array, mean: Array, square: Array, length: float, flat: float) -> None:
+        """Products of windows and a template become correlation coefficients, 0 where a window's variance is up to
+        `flat` times the mean of its squares.
+
+        All are planes of float64 with whole rows; those of `mean` and `square`, of the windows' numbers and of their
+        squares, are as far apart from each other. `length` is that of the template.
+        """
+
     def extrema(self, window: Window, largest: bool, x: Array, out: Array) -> None:
         """The largest or the smallest number of boxes."""
 

@@ -72,7 +72,7 @@ def check_axes(axes: AxesLike, ndim: int) -> tuple[int, ...]:
     if axes is None:
         return tuple(range(ndim))
     if np.isscalar(axes):
-        axes = (operator.index(axes),)  # type: ignore[arg-type]
+        axes = (integer(axes, "axes"),)
     elif not isinstance(axes, Iterable):
         raise ValueError("axes must be an integer, iterable of integers, or None")
     places = tuple(operator.index(axis) for axis in axes)
@@ -87,7 +87,7 @@ def check_axes(axes: AxesLike, ndim: int) -> tuple[int, ...]:
 
 def check_axis(axis: SupportsIndex, ndim: int) -> int:
     """The place of one axis, from the front."""
-    place = operator.index(axis)
+    place = integer(axis, "axis")
     if not -ndim <= place < ndim:
         raise np.exceptions.AxisError(place, ndim)
     return place % ndim
@@ -97,8 +97,7 @@ def number(cval: Any) -> float:
     """What lies beyond the array, where that is put in order: a real number."""
     if type(cval) is float:
         return cval
-    if cval is None or isinstance(cval, str) or np.ndim(cval) or np.iscomplexobj(cval):
-        raise TypeError(f"cval must be a real number, not {echo(cval)}")
+    check_real(cval, "cval")
     return float(cval)
 
 
@@ -202,6 +201,12 @@ def integer(value: Any, name: str) -> int:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, not {echo(value)}") from None
+
+
+def check_real(value: Any, name: str) -> None:
+    """An argument that has a size: a real number."""
+    if isinstance(value, str) or value is None or np.ndim(value) or np.iscomplexobj(value):
+        raise TypeError(f"{name} must be a real number, not {echo(value)}")
 
 
 def check_origin(origin: Any, size: int, message: str = "invalid origin") -> None:

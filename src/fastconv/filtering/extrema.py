@@ -136,7 +136,7 @@ class _Extreme:
         if _on_pictures(x, reaches, self.cval, out, self.combine, self.backend):
             return
         with read.apart(x, out) as target:
-            dtype = _block_dtype(x.dtype, reaches, self.cval)
+            dtype = _block_dtype(x.dtype, out.dtype, reaches, self.cval)
             for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
                 window = block(x, reaches, region, self.cval, dtype)
                 values = sliding.extrema(window, self.axis, self.reach.extent + 1, self.combine)
@@ -159,7 +159,9 @@ def _on_pictures(
     backend: BackendName | None,
 ) -> bool:
     """The extrema of boxes in a single way through the array, where the backend has one."""
-    if x.dtype != out.dtype or _block_dtype(x.dtype, reaches, cval) != x.dtype or np.may_share_memory(x, out):
+    if x.dtype != out.dtype or np.may_share_memory(x, out):
+        return False
+    if _block_dtype(x.dtype, out.dtype, reaches, cval) != x.dtype:
         return False
     pictures = as_pictures(x, out, reaches, cval, backend)
     if pictures is None:
@@ -173,13 +175,17 @@ def _check_types(x: Array, out: Array) -> None:
     read.check_type(out.dtype)
 
 
-def _block_dtype(dtype: np.dtype[Any], reaches: Sequence[Reach], cval: float) -> np.dtype[Any]:
-    """That of the array, or float64 where it does not hold the constant that lies beyond."""
+def _block_dtype(
+    dtype: np.dtype[Any], result: np.dtype[Any], reaches: Sequence[Reach], cval: float
+) -> np.dtype[Any]:
+    """That of the array, or float64 where it does not hold the constant that lies beyond, and the result shows it."""
     dtype = dtype.newbyteorder("=")
     if all(each.mode != "zeros" or not each.extent for each in reaches):
         return dtype
+    if dtype.kind == "f" and result.newbyteorder("=") == dtype:
+        return dtype
     with np.errstate(all="ignore"):
-        held = cast(np.array(cval, np.float64), dtype)
+        held = float(cast(np.array(cval, np.float64), dtype))
     same = held == cval or (held != held and cval != cval)
     return dtype if same else np.dtype(np.float64)
 

@@ -297,6 +297,8 @@ def _box_steps(
         read.for_each(value, len(places), name)
         for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
     ]
+    for each in given[0]:
+        read.check_real(each, "size")
     return [
         (place, window_reach(int(size), mode, origin))
         for place, size, mode, origin in zip(places, *given, strict=True)

@@ -120,6 +120,8 @@ def _check_orders(op: str, orders: Iterable[int], nan_policy: NanPolicy) -> None
 def _weights(op: str, sigma: SupportsFloat, order: int, truncate: float, radius: int | None) -> Array:
     """Those that the filter along one axis correlates with."""
     order = read.integer(order, "order")
+    if radius is None:
+        read.check_real(truncate, "truncate")
     try:
         spread = float(sigma)
     except (TypeError, ValueError) as error:
@@ -222,8 +224,7 @@ def _smoother(
         for value, name in ((order, "order"), (sigma, "sigma"), (mode, "mode"), (radius, "radius"))
     ]
     for each in given[1]:
-        if isinstance(each, str):
-            raise TypeError(f"sigma must be a real number, not {echo(each)}")
+        read.check_real(each, "sigma")
     steps = [
         Line(_weights(op, sigma, order, truncate, radius), place, mode, cval, saturate, backend)
         for place, order, sigma, mode, radius in zip(places, *given, strict=True)

@@ -131,7 +131,9 @@ def _means(
 def _sum_dtype(source: np.dtype[Any], size: int, cval: float, result: np.dtype[Any]) -> np.dtype[Any]:
     narrow = np.result_type(source, np.float32) == np.float32 and cval == float(np.float32(cval))
     small = source.itemsize == 1 and cval == np.rint(cval) and max(abs(cval), 256) * size < 2**24
-    enough = result == np.float32 or (small and result.kind in "biu")
+    # What is below 0 is a number of up to 2^32 between two axes where the result has no sign.
+    held = result.kind in "bi" or (result.kind == "u" and result.itemsize <= 2)
+    enough = result == np.float32 or (small and held)
     return np.dtype(np.float32 if narrow and enough else np.float64)
 
 
@@ -309,7 +311,8 @@ def uniform_filter(
         read.for_each(value, len(places), name)
         for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
     ]
-
+    for each in given[0]:
+        read.check_real(each, "size")
     steps = [
         _Mean(int(size), place, mode, cval, origin, saturate, backend)
         for place, size, mode, origin in zip(places, *given, strict=True)

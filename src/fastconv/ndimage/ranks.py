@@ -26,7 +26,6 @@ from fastconv.filtering.parts import touched_regions
 from fastconv.filtering.sliding import extrema, ranks_along
 from fastconv.ndimage.extrema import extreme_filter
 from fastconv.progress import ProgressLike
-from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["median_filter", "percentile_filter", "rank_filter"]
@@ -166,13 +165,7 @@ def percentile_filter(
     >>> ndimage.percentile_filter(np.array([2, 8, 0, 4, 1, 9, 9, 0]), percentile=100, size=3)
     array([8, 8, 8, 4, 9, 9, 9, 9])
     """
-    if (
-        isinstance(percentile, str)
-        or percentile is None
-        or np.ndim(percentile)
-        or np.iscomplexobj(percentile)
-    ):
-        raise TypeError(f"percentile must be a real number, not {echo(percentile)}")
+    read.check_real(percentile, "percentile")
     if percentile != percentile:
         raise ValueError("percentile is nan, but needs to be a number from -100 to 100")
     part = percentile + 100.0 if percentile < 0 else percentile

@@ -164,6 +164,12 @@ def _match(x: Array, kernel: Array, length: float, out: Array, backend: BackendN
     mean = uniform_filter(values, kernel.shape, backend=backend)[within]
     np.multiply(values, values, out=values)
     square = uniform_filter(values, kernel.shape, backend=backend)[within]
+    filters = resolve("match_template", backend).filters
+    if filters is not None:
+        for plane in np.ndindex(out.shape[:-2]):
+            filters.scores(products[plane], mean[plane], square[plane], length, _FLAT)
+        out[...] = products
+        return
     for region in regions(out.shape, [0] * out.ndim, products.itemsize, _PIECE):
         average = mean[region]
         variance = square[region] - average * average

@@ -84,10 +84,14 @@ def missing_axes(name: str, shape: Shape, dimensions: int, kind: Kind, x: Shape 
     if len(shape) == dimensions - 2:
         line, image = ("[..., None, None]", "[..., None]") if last else ("[None, None]", "[None]")
         also = f", x{image} an image of one" if x is not None and len(x) == dimensions - 2 else ""
+        if kind.transposed:
+            return f"; {name}{line} is one filter of one channel{also}"
         axes = ""  # of an image with channels, as given or as most are
-        if x is not None and len(x) == len(shape) + 1:
+        if x is not None and len(x) > len(shape):
             channels_end = last or x[-1] <= _MOST_COLOURS
-            axes = ", axes=" + str(tuple(range(len(shape)) if channels_end else range(-len(shape), 0)))
+            first = len(x) - len(shape) - 1
+            places = range(first, len(x) - 1) if channels_end else range(-len(shape), 0)
+            axes = f", axes={tuple(places)}"
         kin = f"fastconv.ndimage.correlate(x, {name}{axes}) takes arrays as they are"
         return f"; {name}{line} is one filter of one channel{also}, and {kin}"
     if len(shape) != dimensions - 1 or kind.transposed:

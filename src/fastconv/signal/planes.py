@@ -166,10 +166,10 @@ def _bordered(
         raise ValueError(
             f"{op}: the shapes are {x.shape} and {kernel.shape}, but one axis may not be empty in both"
         )
-    if not kernel.size or not (x.size or fill):
-        return np.zeros(shape, dtype)
     if swapped:
         border, fill = "zeros", 0  # beyond the kernel, which lies within the picture
+    if not kernel.size or not (x.size or fill):
+        return np.zeros(shape, dtype)
 
     def run(x: Array, out: Array, fill: Any) -> None:
         if swapped and not fill:

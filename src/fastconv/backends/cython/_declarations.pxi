@@ -302,6 +302,8 @@ cdef extern from "fastconv.h" nogil:
         int (*filter_sums)(const fc_filter *f, const fc_filter_pass *first, const fc_filter_pass *second, const void *x,
                            void *out, int threads) noexcept nogil
         int (*filter_means)(const fc_filter *f, const void *x, void *out, int threads) noexcept nogil
+        int (*filter_scores)(void *products, const void *mean, const void *square, int64_t rows, int64_t columns,
+                             int64_t stride, double length, double flat, int threads) noexcept nogil
     const fc_operations *fc_operations_of(int dtype)
     int fc_probe(int isa, int dtype, int probe, void *memory, int64_t stride, int64_t bytes, int64_t repeats,
                  int threads, double *work, double *seconds)

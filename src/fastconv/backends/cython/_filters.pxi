@@ -54,6 +54,18 @@ def filter_means(picture, cnp.ndarray x, cnp.ndarray out, int dtype, int threads
     checked(status)
 
 
+def filter_scores(cnp.ndarray products, cnp.ndarray mean, cnp.ndarray square, double length, double flat, int threads):
+    """Planes of float64, the last two with rows as far apart from each other."""
+    cdef int status
+    cdef int64_t rows = products.shape[0], columns = products.shape[1], stride = mean.strides[0] // 8
+    cdef void *to = data(products)
+    cdef void *means = data(mean)
+    cdef void *squares = data(square)
+    with nogil:
+        status = fc_operations_of(1).filter_scores(to, means, squares, rows, columns, stride, length, flat, threads)
+    checked(status)
+
+
 def filter_extrema(picture, int largest, cnp.ndarray x, cnp.ndarray out, int threads):
     cdef fc_filter f
     cdef int status

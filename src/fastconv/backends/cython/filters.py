@@ -39,6 +39,9 @@ class Filters:
     def means(self, window: Window, x: Array, out: Array, dtype: np.dtype[Any]) -> None:
         self._engine.filter_means(_picture(window, x, out), x, out, _DTYPES[dtype], get_num_threads())
 
+    def scores(self, products: Array, mean: Array, square: Array, length: float, flat: float) -> None:
+        self._engine.filter_scores(products, mean, square, length, flat, get_num_threads())
+
     def extrema(self, window: Window, largest: bool, x: Array, out: Array) -> None:
         self._engine.filter_extrema(_picture(window, x, out), largest, x, out, get_num_threads())
 
