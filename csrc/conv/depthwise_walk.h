@@ -93,7 +93,7 @@ void walk(const int K, const int S, const int V, const int single, const walk_sh
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) {
         own[v] = t->weights + (single ? 0 : c->x[v] % inner * K * K * VL);
-        bias[v] = (single ? t->channel : neighbours(w->values, c->x[v] % inner, VL)).bias;
+        bias[v] = single ? t->channel.bias : neighbours(w->values, c->x[v] % inner, VL).bias;
     }
     lane_mask first[2 * MOST_PAIRS], last[2 * MOST_PAIRS];
 #pragma GCC unroll 8

@@ -109,7 +109,7 @@ static void finish_sums(const dots_job *j, int64_t at, int64_t images, int64_t f
     for (int64_t i = 0; i < n; i += VL) {
         channel_lanes channels = neighbours(values, i, n - i);
         if (residual) channels.bias += load_up_to(added + i, n - i);
-        store(sums + i, finished(load(sums + i), channels, j->e));
+        store(sums + i, finished(load(sums + i), channels, n - i, j->e));
     }
     for (int64_t m = 0; m < images; m++, out += step, sums += filters)
         if (filters == EDGE)

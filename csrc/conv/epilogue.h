@@ -43,9 +43,12 @@ typedef struct {
     const real *bias, *slopes;
 } channel_values;
 
-/* The same of the channel of each lane. */
+/* The same of each lane. Slopes are loaded where they are needed: most layers have none. */
 typedef struct {
-    vec bias, slope;
+    vec bias;
+    const real *slopes;
+    int64_t channel;
+    int apart; /* does each lane have a channel of its own? */
 } channel_lanes;
 
 INLINE
@@ -57,20 +60,22 @@ channel_values values_from(const fc_epilogue *e, int64_t channel) {
 /* Lanes are n neighbouring channels. */
 INLINE
 channel_lanes neighbours(channel_values v, int64_t channel, int64_t n) {
-    return (channel_lanes){.bias = v.bias ? load_up_to(v.bias + channel, n) : zero(),
-                           .slope = v.slopes ? load_up_to(v.slopes + channel, n) : zero()};
+    return (channel_lanes){
+        .bias = v.bias ? load_up_to(v.bias + channel, n) : zero(), .slopes = v.slopes, .channel = channel, .apart = 1};
 }
 
 /* Lanes are pixels of one channel. */
 INLINE
 channel_lanes one_channel(channel_values v, int64_t channel) {
-    return (channel_lanes){.bias = v.bias ? splat(v.bias[channel]) : zero(),
-                           .slope = v.slopes ? splat(v.slopes[channel]) : zero()};
+    return (channel_lanes){.bias = v.bias ? splat(v.bias[channel]) : zero(), .slopes = v.slopes, .channel = channel};
 }
 
 /* For sums that began with their bias. */
 INLINE
-channel_lanes without_bias(channel_lanes c) { return (channel_lanes){.bias = zero(), .slope = c.slope}; }
+channel_lanes without_bias(channel_lanes c) {
+    c.bias = zero();
+    return c;
+}
 
 /* Those of `count` channels again and again, n in all, in `room` for 2 * n. */
 static inline channel_values repeated(channel_values v, int64_t count, int64_t n, real *room) {
@@ -81,14 +86,19 @@ static inline channel_values repeated(channel_values v, int64_t count, int64_t n
     return (channel_values){.bias = v.bias ? room : NULL, .slopes = v.slopes ? room + n : NULL};
 }
 
-/* Adds the bias and applies the activation; those of many layers take no call. */
+/* Adds the bias and applies the activation to n lanes; those of many layers take no call. */
 INLINE
-vec finished(vec x, channel_lanes c, const fc_epilogue *e) {
+vec finished(vec x, channel_lanes c, int64_t n, const fc_epilogue *e) {
     x += c.bias;
     if (e->activation == FC_RELU) return at_least(x, zero());
     if (e->activation == FC_LINEAR) return x;
     if (e->activation == FC_HARDSWISH) return hard_swish(x);
-    if (e->activation == FC_CHANNEL_PRELU) return choose(x < zero(), x * c.slope, x);
+    if (e->activation == FC_CHANNEL_PRELU || e->activation == FC_LEAKY_RELU) {
+        vec slope = e->activation == FC_LEAKY_RELU ? splat((real)e->a)
+                    : c.apart                      ? load_up_to(c.slopes + c.channel, n)
+                                                   : splat(c.slopes[c.channel]);
+        return choose(x < zero(), x * slope, x);
+    }
     return activate(x, e);
 }
 
@@ -96,7 +106,7 @@ vec finished(vec x, channel_lanes c, const fc_epilogue *e) {
 INLINE
 void finish(real *out, vec x, channel_lanes c, const real *residual, int64_t n, const fc_epilogue *e) {
     if (residual) c.bias += load_up_to(residual, n);
-    store_up_to(out, finished(x, c, e), n);
+    store_up_to(out, finished(x, c, n, e), n);
 }
 
 /* What happens to a sum that began with its bias. Unrolled kernels do the first two in line, and call for what takes
@@ -126,7 +136,7 @@ void finish_strided(real *out, int64_t step, vec x, channel_lanes c, const real 
     if (residual)
         for (int i = 0; i < VL; i++)
             if (i < n) c.bias[i] += residual[i * step];
-    x = finished(x, c, e);
+    x = finished(x, c, n, e);
     if (step == 2 && n >= VL) {
         store_every_second(out, x);
         return;

@@ -90,7 +90,7 @@ cdef class Network:
     def conv(self, ConvShortcut known, cnp.ndarray packed, cnp.ndarray bias, cnp.ndarray slopes, int x, int residual,
              int out):
         """`slopes` are those of the channels, for the activation "prelu"."""
-        if slopes is not None and slopes.shape[0] != known.channels:
+        if (known.activation == FC_CHANNEL_PRELU) != (slopes is not None and slopes.shape[0] == known.channels):
             raise ValueError("not one slope for each channel")
         cdef fc_step *step = self.add(FC_STEP_CONV, known.p.dtype, (x, residual), out)
         step.of.conv.p, step.of.conv.kernel, step.of.conv.packed = known.p, known.kernel, data(packed)
