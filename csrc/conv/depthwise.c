@@ -103,7 +103,8 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
                     .inner = inner,
                     .e = j->e};
     real *room = (real *)(columns + ceil_div(w.out_width, VL));
-    if (inner > 1) w.values = repeated(values_from(j->e, 0), inner, inner + VL, room);
+    w.values = values_from(j->e, 0);
+    if (inner > 1) w.values = repeated(w.values, inner, inner + VL, room);
     for (int64_t x = 0; x < w.out_width; count++) x = set_column(&columns[count], &w, kernel, stride, x);
     int beyond = beyond_l2(plane_size + out_size);
     /* With a stride there is less arithmetic to each pixel: fetching shows before L2 is full. */
@@ -117,7 +118,8 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
                           .weights = j->weights + filter * kernel * kernel,
                           .out = j->out + first,
                           .residual = j->e->residual ? (const real *)j->e->residual + first : NULL,
-                          .channel = one_channel(values_from(j->e, filter), 0),
+                          .bias = one_channel(w.values, filter).bias,
+                          .filter = filter,
                           .y = p->out_height * part / j->parts,
                           .ahead = ahead};
         rows.kind = finish_kind_of(j->e, &rows.between);
