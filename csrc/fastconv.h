@@ -23,7 +23,9 @@ enum {
     FC_SILU,
     FC_HARDSWISH,
     FC_GELU,
-    FC_SCALED_HARDSWISH /* times a, plus b; of networks' convolutions only */
+    /* Of networks' convolutions only: */
+    FC_SCALED_HARDSWISH, /* times a, plus b */
+    FC_CHANNEL_PRELU     /* below 0 times slopes[channel] */
 };
 
 /* A convolution; with `transposed`, its input gradient: x then has the shape of its output, out that of its input. */
@@ -43,7 +45,7 @@ typedef struct {
 
 /* What happens to a finished sum: + bias[channel], + residual (of the output's shape), activation. */
 typedef struct {
-    const void *bias, *residual;
+    const void *bias, *residual, *slopes;
     int activation;
     double a, b;
 } fc_epilogue;

@@ -54,7 +54,8 @@ def test_activations(backend, layer, operation, more, attributes, word, paramete
     ("operation", "more", "attributes"),
     [
         ("Clip", [F4(2), F4(1)], {}),
-        ("PRelu", [np.arange(6, dtype=F4).reshape(6, 1, 1)], {}),
+        ("PRelu", [np.arange(5, dtype=F4)], {}),
+        ("PRelu", [np.arange(12, dtype=F4).reshape(2, 6, 1, 1)], {}),
         ("Swish", [], {"alpha": 2.0}),
         ("Gelu", [], {"approximate": "tanh"}),
         ("Elu", [], {}),
@@ -63,6 +64,45 @@ def test_activations(backend, layer, operation, more, attributes, word, paramete
 def test_activations_that_are_no_epilogues(operation, more, attributes):
     net = Net()
     assert net.left(net(operation, weighted(net, "Conv"), *more, **attributes)) == ["Conv", operation]
+
+
+@pytest.mark.parametrize("layer", ["Conv", "ConvTranspose"])
+@pytest.mark.parametrize("shape", [(6, 1, 1), (1, 6, 1, 1)])
+def test_slopes_of_channels(backend, layer, shape):
+    net = Net()
+    y = net("PRelu", LAYERS[layer](net), np.arange(6, dtype=F4).reshape(shape))
+    (node,) = same_results(net.graph(y), net.arrays).nodes
+    assert (node.operation, node.attributes["activation"]) == (f"fastconv.{layer}", "prelu")
+    assert node.attributes["activation_params"] == (0, 1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 6), (1, 1, 6)])
+def test_slopes_of_columns(backend, shape):
+    net = Net()
+    y = net("PRelu", LAYERS["Dense"](net), np.arange(6, dtype=F4).reshape(shape))
+    assert net.left(y) == ["fastconv.Dense"]
+    net = Net()
+    y = net("PRelu", LAYERS["Dense"](net), np.arange(3, dtype=F4).reshape(3, 1))
+    assert net.left(y) == ["fastconv.Dense", "PRelu"]
+
+
+def test_slopes_and_a_residual(backend):
+    net = Net()
+    x = net.input(2, 4, 5, 5)
+    y = net("Add", net("Conv", x, net.normal(4, 4, 1, 1)), x)
+    assert net.left(net("PRelu", y, net.normal(4, 1, 1))) == ["fastconv.Conv"]
+
+
+def test_slopes_that_are_no_epilogue():
+    net = Net()
+    y = weighted(net, "Conv")
+    assert net.left(net("PRelu", y, net.normal(6, 1, 1)), y) == ["Conv", "PRelu"]
+    net = Net()
+    y = net("PRelu", net("Relu", weighted(net, "Conv")), net.normal(6, 1, 1))
+    assert net.left(y) == ["fastconv.Conv", "PRelu"]
+    net = Net()
+    slopes = net("Exp", net.input(6, 1, 1))
+    assert net.left(net("PRelu", weighted(net, "Conv"), slopes))[-1] == "PRelu"
 
 
 def test_an_activation_beside_another_reader():

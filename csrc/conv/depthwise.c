@@ -83,7 +83,7 @@ static int walked(const fc_conv *p) { return (p->layout == FC_NCHW && usual(p) &
 /* Of a row, and what follows them. */
 static size_t columns_bytes(const fc_conv *p) {
     int64_t inner = is_inner(p) ? p->channels : 1;
-    return (size_t)ceil_div(p->out_width * inner, VL) * sizeof(column) + (size_t)(inner * VL) * sizeof(real);
+    return (size_t)ceil_div(p->out_width * inner, VL) * sizeof(column) + (size_t)(2 * (inner + VL)) * sizeof(real);
 }
 
 /* Tasks are (plane, part of its rows). */
@@ -95,16 +95,16 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
     int64_t plane_size = p->height * p->width * inner, out_size = p->out_height * p->out_width * inner;
     column *columns = fc_workspace(FC_OWN, columns_bytes(p));
     if (!columns) return FC_NO_MEMORY;
-    const walk_shape w = {.height = p->height,
-                          .width = p->width * inner,
-                          .pad_top = p->pad_top,
-                          .pad_left = p->pad_left * inner,
-                          .out_width = p->out_width * inner,
-                          .inner = inner,
-                          .e = j->e};
-    real *biases = (real *)(columns + ceil_div(w.out_width, VL));
-    for (int64_t i = 0; i < inner * VL && inner > 1; i++)
-        biases[i] = j->e->bias ? ((const real *)j->e->bias)[(i / VL + i % VL) % inner] : 0;
+    walk_shape w = {.height = p->height,
+                    .width = p->width * inner,
+                    .pad_top = p->pad_top,
+                    .pad_left = p->pad_left * inner,
+                    .out_width = p->out_width * inner,
+                    .inner = inner,
+                    .e = j->e};
+    real *room = (real *)(columns + ceil_div(w.out_width, VL));
+    w.values = values_from(j->e, 0);
+    if (inner > 1) w.values = repeated(w.values, inner, inner + VL, room);
     for (int64_t x = 0; x < w.out_width; count++) x = set_column(&columns[count], &w, kernel, stride, x);
     int beyond = beyond_l2(plane_size + out_size);
     /* With a stride there is less arithmetic to each pixel: fetching shows before L2 is full. */
@@ -118,8 +118,8 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
                           .weights = j->weights + filter * kernel * kernel,
                           .out = j->out + first,
                           .residual = j->e->residual ? (const real *)j->e->residual + first : NULL,
-                          .bias = j->e->bias ? splat(((const real *)j->e->bias)[filter]) : zero(),
-                          .biases = biases,
+                          .bias = one_channel(w.values, filter).bias,
+                          .filter = filter,
                           .y = p->out_height * part / j->parts,
                           .ahead = ahead};
         rows.kind = finish_kind_of(j->e, &rows.between);
@@ -140,7 +140,7 @@ typedef struct {
     int64_t kernel_h, kernel_w, row_distance, offset_step;
     real *out;
     int64_t out_distance, count; /* of rows; outputs in each */
-    vec bias;
+    channel_lanes channel;
     const fc_epilogue *e;
 } band_tile;
 
@@ -189,7 +189,7 @@ void sum_band(const int R, const int V, const band_tile *t) {
 #pragma GCC unroll 4
         for (int v = 0; v < V; v++) {
             int64_t at = i * t->out_distance + v * VL, n = t->count - v * VL;
-            if (n > 0) finish(t->out + at, sum[i][v], t->bias, t->residual ? t->residual + at : NULL, n, t->e);
+            if (n > 0) finish(t->out + at, sum[i][v], t->channel, t->residual ? t->residual + at : NULL, n, t->e);
         }
 }
 
@@ -220,7 +220,7 @@ static void band(const depthwise_job *j, const real *packed, int64_t plane, int6
                    .kernel_h = ay->taps,
                    .kernel_w = s->g.x.taps,
                    .out_distance = distance * j->o->out_width,
-                   .bias = j->e->bias ? splat(((const real *)j->e->bias)[channel]) : zero()};
+                   .channel = one_channel(values_from(j->e, channel), 0)};
     for (int64_t first = 0; first < min64(distance, rows); first++)
         for (int64_t y = first, step; y < rows; y += step * distance) {
             int64_t left = ceil_div(rows - y, distance), together = left >= most ? most : 1;

@@ -26,10 +26,12 @@ typedef struct {
     finish_kind kind;
 } places_tile;
 
-/* Finishes the sums of neighbouring places, where that takes more than bounds. */
-static NOINLINE void finish_places(const places_tile *t, int64_t at, int64_t places, int64_t lanes, const vec *sums) {
+/* Finishes the sums of neighbouring places, of channels from `c` on, where that takes more than bounds. */
+static NOINLINE void finish_places(const places_tile *t, int64_t c, int64_t at, int64_t places, int64_t lanes,
+                                   const vec *sums) {
+    const channel_lanes channels = without_bias(neighbours(values_from(t->e, c), 0, lanes));
     for (int64_t m = 0; m < places; m++, at += t->stride_w * t->channels)
-        finish(t->out + at, sums[m], zero(), t->residual ? t->residual + at : NULL, lanes, t->e);
+        finish(t->out + at, sums[m], channels, t->residual ? t->residual + at : NULL, lanes, t->e);
 }
 
 /* With `few`, pixels have fewer channels than a vector. */
@@ -63,7 +65,7 @@ void sum_places(const int M, const int few, const places_tile *t) {
                 vec sums[PLACES]; /* or all would lie in memory */
 #pragma GCC unroll 8
                 for (int m = 0; m < M; m++) sums[m] = sum[m];
-                finish_places(t, at, M, lanes, sums);
+                finish_places(t, c, at, M, lanes, sums);
                 continue;
             }
 #pragma GCC unroll 8

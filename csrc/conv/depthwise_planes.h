@@ -82,8 +82,10 @@ static void gather_planes(const planes *s, const real *x) {
     }
 }
 
-/* From s->results to VL planes, finished; those before number `lane` are left out. */
-static void scatter_planes(const planes *s, int64_t lane, real *out, const real *residual, const fc_epilogue *e) {
+/* From s->results to the VL planes from channel `c` on, finished; those before number `lane` are left out. */
+static void scatter_planes(const planes *s, int64_t c, int64_t lane, real *out, const real *residual,
+                           const fc_epilogue *e) {
+    const channel_values values = values_from(e, c);
     for (int64_t first = 0; first < s->outputs; first += VL) {
         int64_t n = min64(VL, s->outputs - first);
         vec rows[VL];
@@ -92,7 +94,7 @@ static void scatter_planes(const planes *s, int64_t lane, real *out, const real 
         transpose(rows);
         for (int64_t i = lane; i < VL; i++) {
             int64_t at = i * s->outputs + first;
-            finish(out + at, rows[i], zero(), residual ? residual + at : NULL, n, e);
+            finish(out + at, rows[i], without_bias(one_channel(values, i)), residual ? residual + at : NULL, n, e);
             __builtin_prefetch(out + at + VL * s->outputs, 1);
         }
     }
@@ -126,7 +128,7 @@ static int work_planes(const void *context, int64_t begin, int64_t end) {
             pixel_sums[p->kernel_h / 2 - 1][p->stride_h - 1](&s.tile[i]);
         }
         const real *residual = j->e->residual ? (const real *)j->e->residual + plane * s.outputs : NULL;
-        scatter_planes(&s, vector * VL - c, j->out + plane * s.outputs, residual, j->e);
+        scatter_planes(&s, c, vector * VL - c, j->out + plane * s.outputs, residual, j->e);
     }
     return 0;
 }

@@ -33,10 +33,11 @@ static int64_t vector_start(int64_t channels, int64_t vector) { return min64(vec
 
 /* Finishes a tile's sums of the vector of channels from `c` on, where that takes more than bounds. */
 static NOINLINE void finish_tile(const depthwise_tile *t, int64_t c, vec (*sums)[TILE_PIXELS]) {
+    const channel_lanes channels = without_bias(neighbours(values_from(t->e, c), 0, VL));
     for (int64_t y = 0; y < t->rows; y++)
         for (int64_t x = 0; x < t->columns; x++) {
             int64_t at = y * t->out_row + x * t->channels + c;
-            finish(t->out + at, sums[y][x], zero(), t->residual ? t->residual + at : NULL, VL, t->e);
+            finish(t->out + at, sums[y][x], channels, t->residual ? t->residual + at : NULL, VL, t->e);
         }
 }
 

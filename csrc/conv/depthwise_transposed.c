@@ -37,7 +37,7 @@ typedef struct {
 typedef struct {
     const real *x, *weights, *residual; /* weights: [row of taps][tap across], with lanes over channels vectors of it */
     real *out;
-    vec bias;
+    channel_lanes channels;
     int64_t x_row, x_across, out_row, out_across; /* from row to row, and across */
     int64_t height, pad, begin, end;              /* rows of the image; rows of outputs */
     const fc_epilogue *e;
@@ -45,13 +45,13 @@ typedef struct {
 
 /* Most results, those of a gradient, are stored as they are; others, out of line, as there are many places. */
 static NOINLINE void finish_apart(const output_rows *w, int64_t at, vec sum, int64_t n) {
-    finish(w->out + at, sum, w->bias, w->residual ? w->residual + at : NULL, n, w->e);
+    finish(w->out + at, sum, w->channels, w->residual ? w->residual + at : NULL, n, w->e);
 }
 
 INLINE
 void finish_outputs(const output_rows *w, int64_t at, vec sum, int64_t n) {
     if (n >= VL && !w->residual && !w->e->activation)
-        store(w->out + at, sum + w->bias);
+        store(w->out + at, sum + w->channels.bias);
     else if (n > 0)
         finish_apart(w, at, sum, n);
 }
@@ -176,7 +176,7 @@ static int work_planes(const void *context, int64_t begin, int64_t end) {
                          .weights = j->weights + channel * p->kernel_h * p->kernel_w,
                          .residual = j->e->residual ? (const real *)j->e->residual + plane * out_size : NULL,
                          .out = j->out + plane * out_size,
-                         .bias = j->e->bias ? splat(((const real *)j->e->bias)[channel]) : zero(),
+                         .channels = one_channel(values_from(j->e, channel), 0),
                          .x_row = p->out_width,
                          .x_across = 1,
                          .out_row = p->width,
@@ -227,7 +227,7 @@ static int work_lines(const void *context, int64_t begin, int64_t end) {
             for (int64_t i = 0; i < MOST_SEEN; i++)
                 c.inside[i] = mask_between(0, row - i >= 0 && row - i < p->out_height ? lanes : 0);
             w.weights = j->weights + k * p->kernel_h * p->kernel_w;
-            w.bias = j->e->bias ? load_up_to((const real *)j->e->bias + k, lanes) : zero();
+            w.channels = neighbours(values_from(j->e, k), 0, lanes);
             walkers[p->kernel_h - 2][CHANNELS](&w, &c);
         }
     }

@@ -30,15 +30,14 @@ typedef struct {
 typedef struct {
     int64_t height, width, pad_top, pad_left, out_width, inner; /* what lies along a row; numbers of a pixel */
     const fc_epilogue *e;
+    channel_values values; /* of all channels; where a pixel has several, from each of them on for a vector */
 } walk_shape;
 
 typedef struct {
     const real *x, *weights, *residual;
     real *out;
-    vec bias;
-    const real
-        *biases; /* where a pixel has several numbers: vectors of what begins with each of them, as weights are */
-    int64_t y, y_end;
+    vec bias; /* of pixels of one number */
+    int64_t filter, y, y_end;
     bounds between;
     finish_kind kind;
     int ahead; /* are the next column's pixels and results fetched? */
@@ -69,10 +68,11 @@ static int64_t set_column(column *c, const walk_shape *w, int64_t kernel, int64_
 /* Finishes a row's sums, where that takes more than bounds; `first` is the row's first result. */
 static NOINLINE void finish_row(const walk_shape *w, const column *c, const walk_rows *t, int64_t first,
                                 const vec *sums) {
+    channel_lanes own = without_bias(one_channel(w->values, t->filter));
     for (int64_t v = 0; v < c->vectors; v++) {
-        int64_t at = first + c->x[v];
-        finish(t->out + at, sums[v], zero(), t->residual ? t->residual + at : NULL, v + 1 < c->vectors ? VL : c->stored,
-               w->e);
+        int64_t at = first + c->x[v], n = v + 1 < c->vectors ? VL : c->stored;
+        if (w->inner > 1 && w->values.slopes) own = without_bias(neighbours(w->values, c->x[v] % w->inner, VL));
+        finish(t->out + at, sums[v], own, t->residual ? t->residual + at : NULL, n, w->e);
     }
 }
 
@@ -93,7 +93,7 @@ void walk(const int K, const int S, const int V, const int single, const walk_sh
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) {
         own[v] = t->weights + (single ? 0 : c->x[v] % inner * K * K * VL);
-        bias[v] = single ? t->bias : load(t->biases + c->x[v] % inner * VL);
+        bias[v] = single ? t->bias : neighbours(w->values, c->x[v] % inner, VL).bias;
     }
     lane_mask first[2 * MOST_PAIRS], last[2 * MOST_PAIRS];
 #pragma GCC unroll 8

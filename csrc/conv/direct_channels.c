@@ -30,12 +30,12 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
                       .pixel_step = j->s->pixel_step,
                       .channel_step = j->s->channel_step,
                       .sums_step = p->phases * NR};
-    const real *bias = j->e->bias ? (const real *)j->e->bias + p->filter : NULL;
     pixel_stretch r = first_stretch(j, p);
     int64_t out_first = p->image * o->out_image + p->filter * o->out_channel + r.out_pixel * o->out_pixel;
     /* Neighbouring outputs of a row, or of a phase of it: */
     if (o->out_channel == 1 && r.outputs == p->count * o->phase_columns && filters == vectors * VL) {
-        t.kind = finish_kind_of(j->e, &t.between), t.finished = t.kind != FINISH_CALL, t.bias = bias;
+        t.kind = finish_kind_of(j->e, &t.between), t.finished = t.kind != FINISH_CALL;
+        t.bias = j->e->bias ? (const real *)j->e->bias + p->filter : NULL;
         t.fetches = t.finished && beyond_l2(o->out_image) && o->channels * p->rows * p->tap_columns >= STEPS_TO_FETCH;
         t.sums_step = t.finished ? p->phases * o->out_pixel : t.sums_step;
     }
@@ -55,7 +55,7 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
     if (t.finished) return;
     for (; r.count; r = next_stretch(j, p, r)) {
         int64_t first = p->image * o->out_image + p->filter * o->out_channel + r.out_pixel * o->out_pixel;
-        store_tile(o, j->e, j->out, first, 1, r.outputs, filters, scratch + r.first * t.sums_step, bias);
+        store_tile(o, j->e, j->out, first, 1, r.outputs, p->filter, filters, scratch + r.first * t.sums_step);
     }
 }
 

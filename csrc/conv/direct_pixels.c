@@ -159,13 +159,13 @@ static void interleave(const real *rows, int64_t rows_step, int64_t count, int64
 
 /* Finishes n results that are those of two phases in turn. */
 INLINE
-void finish_pairs(const fc_epilogue *e, real *out, vec bias, const real *residual, int64_t n, const real *even,
+void finish_pairs(const fc_epilogue *e, real *out, channel_lanes own, const real *residual, int64_t n, const real *even,
                   const real *odd) {
     for (int64_t m = 0; m < n; m += 2 * VL, even += VL, odd += VL) {
         vec a = load(even), b = load(odd), low = __builtin_shufflevector(a, b, LANES(ZIP_LOW, 0, 0)),
             high = __builtin_shufflevector(a, b, LANES(ZIP_HIGH, 0, 0));
-        finish(out + m, low, bias, residual ? residual + m : NULL, min64(VL, n - m), e);
-        if (n - m > VL) finish(out + m + VL, high, bias, residual ? residual + m + VL : NULL, min64(VL, n - m - VL), e);
+        finish(out + m, low, own, residual ? residual + m : NULL, min64(VL, n - m), e);
+        if (n - m > VL) finish(out + m + VL, high, own, residual ? residual + m + VL : NULL, min64(VL, n - m - VL), e);
     }
 }
 
@@ -225,15 +225,16 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
         tiles[filters - 1](&t);
     }
     if (t.finished) return;
+    const channel_values values = values_from(e, p->filter);
     for (; r.count; r = next_stretch(j, p, r)) {
         for (int64_t k = 0; k < filters; k++) {
             int64_t first = p->image * o->out_image + (p->filter + k) * o->out_channel + r.out_pixel;
             real *out = j->out + first;
             const real *residual = e->residual ? (const real *)e->residual + first : NULL;
-            vec bias = e->bias ? splat(((const real *)e->bias)[p->filter + k]) : zero();
+            const channel_lanes own_channel = one_channel(values, k);
             const real *sums = scratch + k * t.sums_step + r.first;
             if (phases == 2) {
-                finish_pairs(e, out, bias, residual, r.outputs, sums, sums + own);
+                finish_pairs(e, out, own_channel, residual, r.outputs, sums, sums + own);
                 continue;
             }
             if (phases > 1) {
@@ -242,7 +243,8 @@ static void do_tile(const direct_job *j, const place *p, const real *source, rea
                 sums = room;
             }
             for (int64_t m = 0; m < r.outputs; m += VL)
-                finish(out + m, load(sums + m), bias, residual ? residual + m : NULL, min64(VL, r.outputs - m), e);
+                finish(out + m, load(sums + m), own_channel, residual ? residual + m : NULL, min64(VL, r.outputs - m),
+                       e);
         }
     }
 }

@@ -97,18 +97,20 @@ static void sum_stretches(dots_function *dot, const real *x, int64_t image, cons
 }
 
 /* Bias, residual and activation of several images' sums, [image][filter]: all in one or two vectors, where the rows
- * would fill a quarter of one each. `biases` are those of the sums; the first result is element `at`. */
-static void finish_sums(const dots_job *j, int64_t at, int64_t images, int64_t filters, const real *biases,
+ * would fill a quarter of one each. `values` are those of the sums; the first result is element `at`. */
+static void finish_sums(const dots_job *j, int64_t at, int64_t images, int64_t filters, channel_values values,
                         real *sums) {
     const real *residual = j->e->residual;
     int64_t step = j->o->out_image, n = images * filters;
     real *out = j->out + at, added[EDGE * EDGE];
-    if (residual) {
+    if (residual)
         for (int64_t m = 0, i = 0; m < images; m++)
-            for (int64_t k = 0; k < filters; k++, i++) added[i] = biases[i] + residual[at + m * step + k];
-        biases = added;
+            for (int64_t k = 0; k < filters; k++, i++) added[i] = residual[at + m * step + k];
+    for (int64_t i = 0; i < n; i += VL) {
+        channel_lanes channels = neighbours(values, i, n - i);
+        if (residual) channels.bias += load_up_to(added + i, n - i);
+        store(sums + i, finished(load(sums + i), channels, n - i, j->e));
     }
-    for (int64_t i = 0; i < n; i += VL) store(sums + i, finished(load(sums + i), load_up_to(biases + i, n - i), j->e));
     for (int64_t m = 0; m < images; m++, out += step, sums += filters)
         if (filters == EDGE)
             memcpy(out, sums, EDGE * sizeof(real));
@@ -121,22 +123,21 @@ static void do_block(const dots_job *j, int64_t group, int64_t first, int64_t la
     const operands *o = j->o;
     int64_t filter = block * EDGE, filters = min64(EDGE, o->filters - filter), column = group * o->filters + filter;
     const real *weights = j->weights + column * j->length;
-    const real *bias = j->e->bias ? (const real *)j->e->bias + column : NULL;
-    real biases[EDGE * EDGE];
-    for (int64_t m = 0; m < EDGE && last - first > 1; m++)
-        for (int64_t k = 0; k < filters; k++) biases[m * filters + k] = bias ? bias[k] : 0;
+    real room[2 * EDGE * EDGE];
+    const channel_values own = values_from(j->e, column);
+    const channel_values each = repeated(own, filters, last - first > 1 ? EDGE * filters : 0, room);
     for (int64_t image = first; image < last; image += EDGE) {
         int64_t images = min64(EDGE, last - image), at = image * o->out_image + column;
         real sums[EDGE * EDGE + 2 * VL];
         sum_stretches(dots[images - 1][filters - 1], j->x + image * o->x_image + group * j->length, o->x_image, weights,
                       j->length, images * filters, sums);
         if (images > 1)
-            finish_sums(j, at, images, filters, biases, sums);
+            finish_sums(j, at, images, filters, each, sums);
         else
             for (int64_t k = 0; k < filters; k += VL) {
                 int64_t n = min64(VL, filters - k);
                 const real *residual = j->e->residual ? (const real *)j->e->residual + at + k : NULL;
-                finish(j->out + at + k, load(sums + k), bias ? load_up_to(bias + k, n) : zero(), residual, n, j->e);
+                finish(j->out + at + k, load(sums + k), neighbours(own, k, n), residual, n, j->e);
             }
     }
 }

@@ -38,20 +38,75 @@ static NOINLINE vec activate(vec x, const fc_epilogue *e) {
     }
 }
 
-/* Adds the bias and applies the activation; those of many layers take no call. */
+/* What channels have, from the first of some on: NULL where none has it. */
+typedef struct {
+    const real *bias, *slopes;
+} channel_values;
+
+/* The same of each lane. Slopes are loaded where they are needed: most layers have none. */
+typedef struct {
+    vec bias;
+    const real *slopes;
+    int64_t channel;
+    int apart; /* does each lane have a channel of its own? */
+} channel_lanes;
+
 INLINE
-vec finished(vec x, vec bias, const fc_epilogue *e) {
-    x += bias;
-    if (e->activation == FC_RELU) return at_least(x, zero());
-    if (e->activation == FC_HARDSWISH) return hard_swish(x);
-    return e->activation ? activate(x, e) : x;
+channel_values values_from(const fc_epilogue *e, int64_t channel) {
+    return (channel_values){.bias = e->bias ? (const real *)e->bias + channel : NULL,
+                            .slopes = e->slopes ? (const real *)e->slopes + channel : NULL};
 }
 
-/* Finishes n lanes: `bias` is the vector of their biases; `residual` is NULL or what belongs to out[0..n). */
+/* Lanes are n neighbouring channels. */
 INLINE
-void finish(real *out, vec x, vec bias, const real *residual, int64_t n, const fc_epilogue *e) {
-    if (residual) bias += load_up_to(residual, n);
-    store_up_to(out, finished(x, bias, e), n);
+channel_lanes neighbours(channel_values v, int64_t channel, int64_t n) {
+    return (channel_lanes){
+        .bias = v.bias ? load_up_to(v.bias + channel, n) : zero(), .slopes = v.slopes, .channel = channel, .apart = 1};
+}
+
+/* Lanes are pixels of one channel. */
+INLINE
+channel_lanes one_channel(channel_values v, int64_t channel) {
+    return (channel_lanes){.bias = v.bias ? splat(v.bias[channel]) : zero(), .slopes = v.slopes, .channel = channel};
+}
+
+/* For sums that began with their bias. */
+INLINE
+channel_lanes without_bias(channel_lanes c) {
+    c.bias = zero();
+    return c;
+}
+
+/* Those of `count` channels again and again, n in all, in `room` for 2 * n. */
+static inline channel_values repeated(channel_values v, int64_t count, int64_t n, real *room) {
+    for (int64_t i = 0, c = 0; i < n; i++, c = c + 1 < count ? c + 1 : 0) {
+        if (v.bias) room[i] = v.bias[c];
+        if (v.slopes) room[n + i] = v.slopes[c];
+    }
+    return (channel_values){.bias = v.bias ? room : NULL, .slopes = v.slopes ? room + n : NULL};
+}
+
+/* Adds the bias and applies the activation to n lanes; those of many layers take no call. */
+INLINE
+vec finished(vec x, channel_lanes c, int64_t n, const fc_epilogue *e) {
+    x += c.bias;
+    if (e->activation == FC_RELU) return at_least(x, zero());
+    if (e->activation == FC_LINEAR) return x;
+    if (e->activation == FC_HARDSWISH) return hard_swish(x);
+    if (e->activation == FC_CHANNEL_PRELU || e->activation == FC_LEAKY_RELU) {
+        vec slope = e->activation == FC_LEAKY_RELU ? splat((real)e->a)
+                    : c.apart                      ? load_up_to(c.slopes + c.channel, n)
+                                                   : splat(c.slopes[c.channel]);
+        return choose(x < zero(), x * slope, x);
+    }
+    return activate(x, e);
+}
+
+/* Finishes n lanes of these channels; `residual` is NULL or what belongs to out[0..n). */
+INLINE
+void finish(real *out, vec x, channel_lanes c, const real *residual, int64_t n, const fc_epilogue *e) {
+    if (residual) c.bias += load_up_to(residual, n);
+    store_up_to(out, finished(x, c, n, e), n);
 }
 
 /* What happens to a sum that began with its bias. Unrolled kernels do the first two in line, and call for what takes
@@ -76,11 +131,12 @@ vec bounded(vec x, const bounds *b) { return at_most(at_least(x, b->low), b->hig
 
 /* Finishes results that lie `step` elements apart. */
 INLINE
-void finish_strided(real *out, int64_t step, vec x, vec bias, const real *residual, int64_t n, const fc_epilogue *e) {
+void finish_strided(real *out, int64_t step, vec x, channel_lanes c, const real *residual, int64_t n,
+                    const fc_epilogue *e) {
     if (residual)
         for (int i = 0; i < VL; i++)
-            if (i < n) bias[i] += residual[i * step];
-    x = finished(x, bias, e);
+            if (i < n) c.bias[i] += residual[i * step];
+    x = finished(x, c, n, e);
     if (step == 2 && n >= VL) {
         store_every_second(out, x);
         return;

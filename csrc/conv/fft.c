@@ -187,7 +187,7 @@ static NOINLINE void store_tile(const fft_job *j, const fft_axis *ay, const fft_
                                 int64_t filter, int64_t first, int64_t end, const real *from) {
     const fft_tiling *w = j->w;
     const operands *o = j->o;
-    vec bias = j->e->bias ? splat(((const real *)j->e->bias)[filter]) : zero();
+    const channel_lanes own = one_channel(values_from(j->e, filter), 0);
     int64_t step = ax->out_step * ax->subimages * o->out_pixel;
     int64_t first_x = at->sub_x + ax->subimages * at->x, count_x = ceil_div(ax->count - first_x, ax->subimages);
     count_x = min64(w->x.outputs, count_x);
@@ -207,9 +207,9 @@ static NOINLINE void store_tile(const fft_job *j, const fft_axis *ay, const fft_
                 complex_vec v = get(from + r * w->f.row_step + 2 * s), back = twist_at(w, r, s);
                 vec sums = half ? v.im * back.re - v.re * back.im : v.re * back.re + v.im * back.im;
                 if (step == 1)
-                    finish(j->out + to, sums, bias, residual, n, j->e);
+                    finish(j->out + to, sums, own, residual, n, j->e);
                 else
-                    finish_strided(j->out + to, step, sums, bias, residual, n, j->e);
+                    finish_strided(j->out + to, step, sums, own, residual, n, j->e);
             }
         }
     }

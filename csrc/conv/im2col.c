@@ -164,7 +164,6 @@ static int joins_rows(const operands *o, const grid *g) {
 static void store_columns(const job *j, const grid *g, int64_t first, int64_t count, int64_t filter, int64_t filters,
                           const real *sums) {
     const operands *o = j->o;
-    const real *bias = j->e->bias ? (const real *)j->e->bias + filter : NULL;
     int joined = joins_rows(o, g);
     int64_t rows = joined ? 1 : g->y.count, columns = joined ? g->y.count * g->x.count : g->x.count;
     for (int64_t m = 0; m < count;) {
@@ -172,7 +171,7 @@ static void store_columns(const job *j, const grid *g, int64_t first, int64_t co
         int64_t pixel =
             (s.row * g->y.out_step + g->y.out_first) * o->out_width + s.column * g->x.out_step + g->x.out_first;
         int64_t at = s.image * o->out_image + filter * o->out_channel + pixel * o->out_pixel;
-        store_tile(o, j->e, j->out, at, g->x.out_step, s.count, filters, sums + m * NR, bias);
+        store_tile(o, j->e, j->out, at, g->x.out_step, s.count, filter, filters, sums + m * NR);
         m += s.count;
     }
 }

@@ -154,7 +154,7 @@ typedef struct {
     int64_t in_lanes, out_lanes; /* that count */
     int64_t filter;              /* the first */
     const real *x, *weights;     /* of the image; of the taps' first row */
-    vec bias;
+    channel_lanes channels;
 } block_nhwc;
 
 static block_nhwc block_of(const job_nhwc *j, int64_t image, int64_t block) {
@@ -165,7 +165,7 @@ static block_nhwc block_of(const job_nhwc *j, int64_t image, int64_t block) {
                     .filter = k,
                     .x = j->x + image * p->height * p->width * p->channels + c,
                     .weights = j->weights + block * p->kernel_h * p->kernel_w * j->channels_each * VL};
-    b.bias = j->e->bias ? load_up_to((const real *)j->e->bias + k, b.out_lanes) : zero();
+    b.channels = neighbours(values_from(j->e, k), 0, b.out_lanes);
     return b;
 }
 
@@ -178,7 +178,7 @@ void do_pixels(const job_nhwc *j, const block_nhwc *b, sum_nhwc_function *sum, c
     at = at * j->p->filters + b->filter;
     const real *residual = j->e->residual;
     for (int64_t m = 0; m < count; m++, at += j->p->filters)
-        finish(j->out + at, sums[m], b->bias, residual ? residual + at : NULL, b->out_lanes, j->e);
+        finish(j->out + at, sums[m], b->channels, residual ? residual + at : NULL, b->out_lanes, j->e);
 }
 
 /* Does a row of outputs, read in place. */

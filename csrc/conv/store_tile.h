@@ -13,17 +13,19 @@
 #include "conv/grid.h"
 
 /* Finishes `sums`, [output][NR], of outputs that are `step` pixels apart; the first is element `first` of `to`, for the
- * block's first filter, whose bias is *bias. Of NCHW outputs, rows of sums up to the next multiple of VL are read. */
+ * block's first filter, number `filter` of all. Of NCHW outputs, rows of sums up to the next multiple of VL are read.
+ */
 static inline void store_tile(const operands *o, const fc_epilogue *e, real *to, int64_t first, int64_t step,
-                              int64_t outputs, int64_t filters, const real *sums, const real *bias) {
+                              int64_t outputs, int64_t filter, int64_t filters, const real *sums) {
     real *out = to + first;
+    const channel_values values = values_from(e, filter);
     const real *residual = e->residual ? (const real *)e->residual + first : NULL;
     if (o->out_channel == 1) { /* NHWC, or an image of one pixel */
         for (int64_t m = 0; m < outputs; m++)
             for (int64_t k = 0; k < filters; k += VL) {
                 int64_t n = min64(VL, filters - k), at = m * step * o->out_pixel + k;
-                finish(out + at, load(sums + m * NR + k), bias ? load_up_to(bias + k, n) : zero(),
-                       residual ? residual + at : NULL, n, e);
+                finish(out + at, load(sums + m * NR + k), neighbours(values, k, n), residual ? residual + at : NULL, n,
+                       e);
             }
         return;
     }
@@ -36,12 +38,12 @@ static inline void store_tile(const operands *o, const fc_epilogue *e, real *to,
             int64_t n = min64(VL, outputs - m), lanes_used = min64(VL, filters - k0);
             for (int64_t i = 0; i < lanes_used; i++) {
                 int64_t at = (k0 + i) * o->out_channel + m * step;
-                vec b = bias ? splat(bias[k0 + i]) : zero();
+                const channel_lanes own = one_channel(values, k0 + i);
                 const real *res = residual ? residual + at : NULL;
                 if (step == 1)
-                    finish(out + at, block[i], b, res, n, e);
+                    finish(out + at, block[i], own, res, n, e);
                 else
-                    finish_strided(out + at, step, block[i], b, res, n, e);
+                    finish_strided(out + at, step, block[i], own, res, n, e);
             }
         }
 }

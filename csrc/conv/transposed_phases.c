@@ -78,7 +78,7 @@ static size_t pixels_reals(const phases_plan *w) {
 static size_t sums_reals(const phases_plan *w) { return (size_t)round_up(w->part * w->lanes + 2 * NR, VL); }
 
 static size_t scratch_reals(const phases_plan *w) {
-    return pixels_reals(w) + sums_reals(w) + (size_t)round_up(w->inner + VL, VL);
+    return pixels_reals(w) + sums_reals(w) + (size_t)round_up(2 * (w->inner + VL), VL);
 }
 
 /* ---- weights: [filter][row of phases][block][row tap][column tap][channel][lane] ---- */
@@ -151,9 +151,10 @@ static void pack_pixels(const phases_plan *w, const real *image, int64_t row, in
     }
 }
 
-/* Takes a row of outputs from `sums`, whose first is that of place `column`; `biases` go on for a vector. */
+/* Takes a row of outputs from `sums`, whose first is that of place `column`; of NHWC,
+ * `values` are those of a pixel's filters, from each of them on for a vector. */
 static void finish_row(const phases_job *j, int64_t image, int64_t filter, int64_t y, int64_t column, int64_t count,
-                       const real *sums, const real *biases) {
+                       const real *sums, channel_values values) {
     const phases_plan *w = j->w;
     const operands *o = &w->o;
     int64_t begin = max64(0, column * w->stride_w - w->pad_left);
@@ -163,10 +164,8 @@ static void finish_row(const phases_job *j, int64_t image, int64_t filter, int64
     sums += (begin + w->pad_left - column * w->stride_w) * w->inner;
     int64_t of_filter = 0; /* whose results comes next */
     for (int64_t i = 0, n = (end - begin) * w->inner; i < n; i += VL) {
-        vec bias = !j->e->bias ? zero()
-                   : o->nhwc   ? load(biases + of_filter)
-                               : splat(((const real *)j->e->bias)[filter]);
-        finish(j->out + first + i, load(sums + i), bias, residual ? residual + i : NULL, min64(VL, n - i), j->e);
+        const channel_lanes own = o->nhwc ? neighbours(values, of_filter, VL) : one_channel(values, filter);
+        finish(j->out + first + i, load(sums + i), own, residual ? residual + i : NULL, min64(VL, n - i), j->e);
         of_filter = (of_filter + VL) % w->inner;
     }
 }
@@ -180,10 +179,10 @@ static int work(const void *context, int64_t begin, int64_t end) {
     size_t reals = scratch_reals(w);
     real *pixels = fc_workspace(FC_OWN, reals * sizeof(real) + (size_t)taps * sizeof(int64_t));
     if (!pixels) return FC_NO_MEMORY;
-    real *sums = pixels + pixels_reals(w), *biases = sums + sums_reals(w);
+    real *sums = pixels + pixels_reals(w), *room = sums + sums_reals(w);
     int64_t *offsets = (int64_t *)(pixels + reals);
-    for (int64_t i = 0; i < w->inner + VL; i++)
-        biases[i] = o->nhwc && j->e->bias ? ((const real *)j->e->bias)[i % w->inner] : 0;
+    channel_values values = values_from(j->e, 0);
+    if (o->nhwc) values = repeated(values, w->inner, w->inner + VL, room);
     for (int64_t q = 0; q < taps; q++)
         offsets[q] = q / w->column_taps * w->pitch + (w->column_taps - 1 - q % w->column_taps) * w->pixel_step;
     for (int64_t task = begin; task < end; task++) {
@@ -216,7 +215,7 @@ static int work(const void *context, int64_t begin, int64_t end) {
                     FC_NAME(channel_tiles)[min64(MR, count - m) - 1][!o->nhwc][width / VL - 1](&t);
                 }
             }
-            finish_row(j, image, slab / w->stride_h, y, column, count, sums, biases);
+            finish_row(j, image, slab / w->stride_h, y, column, count, sums, values);
         }
     }
     return 0;

@@ -57,7 +57,8 @@ static void finish_rows(const winograd_job *j, const tile_stretch *r, int64_t co
     int64_t subimage = column / w->x.tiles, x0 = subimage + w->x.subimages * M * (column % w->x.tiles);
     int64_t count = min64(tiles * M, ceil_div(w->x.count - x0, w->x.subimages));
     int64_t step = w->x.subimages * w->x.out_step, channel = j->group * o->filters + filter;
-    vec bias = e->bias ? load_up_to((const real *)e->bias + channel, n) : zero();
+    const channel_values values = values_from(e, channel);
+    const channel_lanes channels = neighbours(values, 0, n);
     for (int i = 0; i < M; i++, rows += row_step) {
         int64_t y = r->y_subimage + w->y.subimages * (M * r->y_tile + i);
         if (y >= w->y.count) return;
@@ -68,7 +69,7 @@ static void finish_rows(const winograd_job *j, const tile_stretch *r, int64_t co
         if (o->nhwc) {
             for (int64_t m = 0; m < count; m++) {
                 int64_t to = m * step * o->out_pixel;
-                finish(out + to, load(rows + m * VL), bias, residual ? residual + to : NULL, n, e);
+                finish(out + to, load(rows + m * VL), channels, residual ? residual + to : NULL, n, e);
             }
             continue;
         }
@@ -81,11 +82,11 @@ static void finish_rows(const winograd_job *j, const tile_stretch *r, int64_t co
             for (int64_t l = 0; l < n; l++) {
                 int64_t to = l * o->out_channel + m * step;
                 const real *res = residual ? residual + to : NULL;
-                vec b = splat(bias[l]);
+                const channel_lanes own = one_channel(values, l);
                 if (step == 1)
-                    finish(out + to, lanes[l], b, res, pixels, e);
+                    finish(out + to, lanes[l], own, res, pixels, e);
                 else
-                    finish_strided(out + to, step, lanes[l], b, res, pixels, e);
+                    finish_strided(out + to, step, lanes[l], own, res, pixels, e);
             }
         }
     }

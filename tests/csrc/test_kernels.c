@@ -48,7 +48,9 @@ static void reference(const fc_conv *p, const void *x, const void *w, const fc_e
                     }
     for (int64_t i = 0; i < p->batch * channels * height * width; i++) {
         if (e->residual) result[i] += get(e->residual, p->dtype, i);
+        int64_t channel = (p->layout == FC_NCHW ? i / (height * width) : i) % channels;
         if (e->activation == FC_RELU && result[i] < 0) result[i] = 0;
+        if (e->activation == FC_CHANNEL_PRELU && result[i] < 0) result[i] *= get(e->slopes, p->dtype, channel);
     }
 }
 
@@ -141,10 +143,13 @@ static int check_conv(fc_conv p) {
     int64_t results = p.transposed ? inputs : outputs;
     void *x = fill(p.transposed ? outputs : inputs, p.dtype), *out = fill(results, p.dtype);
     void *w = fill(p.filters * p.channels / p.groups * p.kernel_h * p.kernel_w, p.dtype);
-    void *bias = fill(p.filters + p.channels, p.dtype), *residual = fill(results, p.dtype);
+    static const int activations[] = {FC_LINEAR, FC_RELU, FC_CHANNEL_PRELU};
+    int64_t own = p.transposed ? p.channels : p.filters; /* exactly: what lies behind is not theirs */
+    void *bias = fill(own, p.dtype), *slopes = fill(own, p.dtype), *residual = fill(results, p.dtype);
     fc_epilogue e = {.bias = pick(0, 1) ? bias : NULL,
                      .residual = pick(0, 1) ? residual : NULL,
-                     .activation = pick(0, 1) ? FC_RELU : FC_LINEAR};
+                     .activation = activations[pick(0, 2)]};
+    if (e.activation == FC_CHANNEL_PRELU) e.slopes = slopes;
     double *want = malloc((size_t)results * sizeof(double)),
            terms = (double)(p.channels * p.filters / p.groups * p.kernel_h * p.kernel_w),
            tolerance = p.dtype == FC_F32 ? 2e-4 + 1e-6 * terms : 1e-12 + 1e-14 * terms;
@@ -174,7 +179,7 @@ static int check_conv(fc_conv p) {
         }
         free(packed);
     }
-    free(x), free(out), free(w), free(bias), free(residual), free(want);
+    free(x), free(out), free(w), free(bias), free(slopes), free(residual), free(want);
     return failures;
 }
 

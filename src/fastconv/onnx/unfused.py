@@ -73,6 +73,8 @@ class _Chain:
             self.then("Clip", *(Value.of("bound", np.array(bound, self._dtype)) for bound in parameters))
         elif word == "leaky_relu":
             self.then("LeakyRelu", alpha=parameters[0])
+        elif word == "prelu":
+            self.then("PRelu", self._slopes(parameters))
         elif word:
             self.then(_NAMES[word])
         for operation, number in zip(
@@ -81,6 +83,13 @@ class _Chain:
             self.then(operation, Value.of("number", np.array(number, self._dtype)))
         self._nodes[-1].outputs.extend(self._fused.outputs)
         return self._nodes
+
+    def _slopes(self, slopes: tuple[float, ...]) -> Value:
+        """Channels are the last axis of a dense layer, else what comes after them are as many axes as a kernel has."""
+        weight = self._fused.inputs[1]
+        if weight is None or weight.shape is None:
+            raise ValueError(f"save: the axes of the weights of {self._fused} are not known")
+        return Value.of("slopes", np.array(slopes, self._dtype).reshape(-1, *(1 for _ in weight.shape[2:])))
 
     def _parameters(self) -> tuple[float, ...]:
         defaults = {"relu6": (0.0, 6.0), "leaky_relu": (0.01,)}

@@ -275,7 +275,8 @@ def _transposed(builder: Builder, node: Node) -> Layer:
     def run(blocks: list[Array], cuts: list[tuple[Cut, ...]]) -> Any:
         extra = tuple(cut.extra for cut in cuts[0])
         planned = plans.get(extra) or plans.setdefault(extra, plan(0, extra, algorithm))
-        return as_before(planned(as_image(blocks[0])), blocks[0].ndim)
+        y = as_before(planned(as_image(blocks[0])), blocks[0].ndim)
+        return after_activation(y, node.attributes)
 
     return builder.layer(node, [x], [rules], run)
 

@@ -40,6 +40,7 @@ ACTIVATIONS = {
             "hardswish",
             "gelu",
             "scaled_hardswish",
+            "prelu",
         )
     )
 }

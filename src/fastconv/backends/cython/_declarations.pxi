@@ -12,6 +12,7 @@ cdef extern from "fastconv.h" nogil:
         FC_MOST_THREADS
         FC_NOT_MINE
         FC_INTERRUPTED
+        FC_CHANNEL_PRELU
         FC_FORKED
         FC_OVERFLOW
         FC_P_F32
@@ -25,6 +26,7 @@ cdef extern from "fastconv.h" nogil:
     ctypedef struct fc_epilogue:
         const void *bias
         const void *residual
+        const void *slopes
         int activation
         double a, b
     ctypedef struct fc_windows:

@@ -89,12 +89,17 @@ cdef class Network:
         self.count += 1
         return step
 
-    def conv(self, ConvShortcut known, cnp.ndarray packed, cnp.ndarray bias, int x, int residual, int out):
+    def conv(self, ConvShortcut known, cnp.ndarray packed, cnp.ndarray bias, cnp.ndarray slopes, int x, int residual,
+             int out):
+        """`slopes` are those of the channels, for the activation "prelu"."""
+        if (known.activation == FC_CHANNEL_PRELU) != (slopes is not None and slopes.shape[0] == known.channels):
+            raise ValueError("not one slope for each channel")
         cdef fc_step *step = self.add(FC_STEP_CONV, known.p.dtype, (x, residual), out)
         step.of.conv.p, step.of.conv.kernel, step.of.conv.packed = known.p, known.kernel, data(packed)
-        step.of.conv.epilogue.bias, step.of.conv.epilogue.activation = data(bias), known.activation
+        step.of.conv.epilogue.bias, step.of.conv.epilogue.slopes = data(bias), data(slopes)
+        step.of.conv.epilogue.activation = known.activation
         step.of.conv.epilogue.a, step.of.conv.epilogue.b = known.a, known.b
-        self.held.append((packed, bias))
+        self.held.append((packed, bias, slopes))
 
     def widen(self, Py_ssize_t step, int64_t channels):
         """Let a convolution's NHWC results be some channels of images of so many."""

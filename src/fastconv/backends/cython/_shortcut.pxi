@@ -211,7 +211,8 @@ cdef class ConvShortcut(Shortcut):
             return None
         cdef void *to = cnp.PyArray_DATA(out)
         e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
-        e.residual, e.activation, e.a, e.b = NULL, self.activation, self.a, self.b
+        e.residual = e.slopes = NULL
+        e.activation, e.a, e.b = self.activation, self.a, self.b
         cdef PyThreadState *others = let_others_run(self.p.cycles)
         if self.far:
             status = fc_operations_of(self.p.dtype).is_even(&self.p, source, self.far, threads)
@@ -402,8 +403,8 @@ cdef class GradientShortcut:
                 grad_bias = self.grad_bias.result()
         except MemoryError:
             return None
-        nothing.bias, nothing.residual, nothing.activation = NULL, NULL, 0
-        nothing.a, nothing.b = 0, 0
+        nothing.bias = nothing.residual = nothing.slopes = NULL
+        nothing.activation, nothing.a, nothing.b = 0, 0, 0
         cdef void *to_x = data(grad_x)
         cdef void *to_weight = data(grad_weight)
         cdef void *to_bias = data(grad_bias)

@@ -86,8 +86,11 @@ def constants(inputs: Sequence[Value | None]) -> tuple[Any, Any] | None:
 
 
 def activation_of(attributes: dict[str, Any]) -> Any:
-    """The activation that the attributes of a fused operation say, as the library's functions take it."""
+    """The activation that the attributes of a fused operation say, as the library's functions take it: these know no
+    "prelu", which is `after_activation`'s."""
     word, parameters = attributes.get("activation"), attributes.get("activation_params")
+    if word == "prelu":
+        return None
     return (word, *parameters) if parameters else word or None
 
 

@@ -1,6 +1,7 @@
 """Fused operations, which optimised graphs hold in place of several nodes of ONNX. Made by `fastconv.graph.passes`.
 
-Their activations are the library's words (`fastconv.conv2d`), with the parameters of `leaky_relu` and `clip` beside.
+Their activations are the library's words (`fastconv.conv2d`), with the parameters of `leaky_relu` and `clip` beside,
+and `prelu`, whose parameters are a slope for each channel.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from fastconv.graph.operations.control import Body
 from fastconv.graph.operations.conv import activation_of, convolve, convolved, planned
 from fastconv.graph.operations.conv_transpose import convolve_transposed, planned_transposed, transposed_type
 from fastconv.graph.operations.rules import broadcast, same
-from fastconv.graph.operations.table import ALWAYS, Reading, Type, operation, upgrade
+from fastconv.graph.operations.table import ALWAYS, Prepare, Reading, Type, operation, upgrade
 from fastconv.graph.operations.windows import AutoPad, Windows
 from fastconv.ops.dense import dense
 from fastconv.ops.plan import plan_conv2d
@@ -26,23 +27,32 @@ from fastconv.problem.options import activation as read_activation
 from fastconv.typing import Array
 
 
-def _planned_fused(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> Callable[..., Any] | None:
-    run = planned(inputs, attributes)
-    return None if run is None else lambda *values: after_activation(run(*values), attributes)
+def _then_activated(prepare: Prepare) -> Prepare:
+    def prepared(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> Callable[..., Any] | None:
+        run = prepare(inputs, attributes)
+        return None if run is None else lambda *values: after_activation(run(*values), attributes)
+
+    return prepared
 
 
-def after_activation(y: Array, attributes: dict[str, Any]) -> Array:
-    """What a convolution does to its result besides the activations that the library knows.
+def after_activation(y: Array, attributes: dict[str, Any], axis: int = 1) -> Array:
+    """What a layer, whose channels are along that axis, does to its result besides the activations that the library
+    knows.
 
     In place: a layer's result is its own.
     """
+    if attributes.get("activation") == "prelu":
+        slopes = np.array(attributes["activation_params"], y.dtype)
+        shape = [1] * y.ndim
+        shape[axis] = -1
+        np.multiply(y, slopes.reshape(shape), out=y, where=y < 0)
     if affine := attributes.get("affine"):
         y *= affine[0]
         y += affine[1]
     return y
 
 
-@operation("fastconv.Conv", rule=convolved, prepare=_planned_fused)
+@operation("fastconv.Conv", rule=convolved, prepare=_then_activated(planned))
 def fused_convolution(
     x: Array,
     weight: Array,
@@ -67,7 +77,7 @@ def fused_convolution(
     return after_activation(y, own)
 
 
-@operation("fastconv.ConvTranspose", rule=transposed_type, prepare=planned_transposed)
+@operation("fastconv.ConvTranspose", rule=transposed_type, prepare=_then_activated(planned_transposed))
 def fused_transposed(
     x: Array,
     weight: Array,
@@ -88,7 +98,7 @@ def fused_transposed(
     given: dict[str, Any] = {"auto_pad": auto_pad, "dilations": dilations, "group": group, "pads": pads}
     given |= {"strides": strides, "output_padding": output_padding, "output_shape": output_shape}
     given |= {"activation": activation, "activation_params": activation_params}
-    return convolve_transposed(x, weight, bias, given)
+    return after_activation(convolve_transposed(x, weight, bias, given), given)
 
 
 def _dense_type(inputs: Sequence[Value | None], attributes: dict[str, Any]) -> list[Type]:
@@ -111,7 +121,8 @@ def _planned_dense(inputs: Sequence[Value | None], attributes: dict[str, Any]) -
 
     def run(x: Array, *_: Any) -> Any:
         rows = x.shape[:-1]
-        return plan(x.reshape(math.prod(rows), x.shape[-1], 1, 1)).reshape(*rows, filters)
+        y = plan(x.reshape(math.prod(rows), x.shape[-1], 1, 1)).reshape(*rows, filters)
+        return after_activation(y, attributes, -1)
 
     return run
 
@@ -126,8 +137,8 @@ def fused_dense(
     activation_params: tuple[float, ...] | None = None,
 ) -> Any:
     """`fastconv.dense`: `x` (..., in), `weight` (out, in)."""
-    function = activation_of({"activation": activation, "activation_params": activation_params})
-    return dense(x, weight, bias, activation=function)
+    given = {"activation": activation, "activation_params": activation_params}
+    return after_activation(dense(x, weight, bias, activation=activation_of(given)), given, -1)
 
 
 @operation("fastconv.ChannelShuffle", rule=same)

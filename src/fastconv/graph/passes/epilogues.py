@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from fastconv.graph.graph import Node, Value
+from fastconv.graph.graph import Node, Size, Value
 from fastconv.graph.passes.editor import Editor, name_of, told
 from fastconv.graph.passes.matching import attribute, given, is_float, number, same_shape, with_number
 
@@ -60,6 +60,8 @@ def _with_activation(node: Node, taken: list[Node], editor: Editor) -> Node:
     if output is None or reader is None or find is None or reader.inputs[0] is not output:
         return node
     found = find(reader, output)
+    if found is None and reader.operation == "PRelu":
+        found = _of_channels(reader.inputs[1], output, -1 if node.operation == "fastconv.Dense" else 1)
     if found is None:
         return node
     taken.append(reader)
@@ -112,6 +114,17 @@ def _leaky(node: Node, x: Value) -> _Activation:
 def _parametric(node: Node, x: Value) -> _Activation | None:
     slope = number(node.inputs[1], x)
     return None if slope is None else ("leaky_relu", (slope,))
+
+
+def _of_channels(slopes: Value | None, x: Value, axis: int) -> _Activation | None:
+    """A slope for each channel, which are along that axis."""
+    if slopes is None or slopes.constant is None or slopes.dtype != x.dtype or x.shape is None:
+        return None
+    shape: list[Size] = [1] * len(x.shape)
+    shape[axis] = x.shape[axis]
+    if [1] * (len(shape) - slopes.constant.ndim) + list(slopes.constant.shape) != shape:
+        return None
+    return "prelu", tuple(slopes.constant.ravel().tolist())
 
 
 def _swish(node: Node, x: Value) -> _Activation | None:

@@ -9,6 +9,7 @@ filters are packed as the step runs.
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +20,11 @@ from fastconv.graph.program.lower_elementwise import Operand, compute
 from fastconv.graph.program.lower_windows import add_convolution
 from fastconv.graph.program.lowering import Builder, attributes_of, lowers, strides_of
 from fastconv.graph.program.operands import dtype_of, given, sizes_of
-from fastconv.graph.program.problems import of_a_step
+from fastconv.graph.program.problems import of_a_step, slopes_of
 from fastconv.graph.remade import Remade
 from fastconv.problem.convolution import ConvOptions, ConvProblem
 from fastconv.problem.layout import batch_shape, channels_last, weight_shape
+from fastconv.problem.options import Activation
 from fastconv.settings.precision import get_precision
 from fastconv.typing import ActivationLike, Array, Layout
 
@@ -42,7 +44,8 @@ def dense(b: Builder, node: Node) -> bool:
     if not prod(sizes_of(x)) or len(sizes_of(weight)) != 2 or sizes_of(weight)[1] != sizes_of(x)[-1]:
         return False
     rows, added = prod(sizes_of(x)[:-1]), None if bias is None else bias.constant
-    add_dense(b, b.place(x), rows, weight.held, added, b.place(out), function=activation_of(node.attributes))
+    after: Any = {"function": activation_of(node.attributes), "slopes": slopes_of(node)}
+    add_dense(b, b.place(x), rows, weight.held, added, b.place(out), **after)
     return True
 
 
@@ -56,8 +59,9 @@ def add_dense(
     *,
     residual: int = -1,
     function: ActivationLike | None = None,
+    slopes: Array | None = None,
 ) -> None:
-    """function(x @ weight.T + bias + residual), of that many rows."""
+    """function(x @ weight.T + bias + residual), of that many rows; with `slopes`, one for each filter, "prelu"."""
     filters, inputs = weight.shape
 
     def options(layout: Layout) -> ConvOptions:
@@ -73,7 +77,8 @@ def add_dense(
 
     layouts: tuple[Layout, Layout] = ("NCHW", "NHWC")
     cheapest = min(map(problem, layouts), key=lambda one: BACKEND.work(one).cycles)
-    add_convolution(b, cheapest, options("NCHW").activation, weight, bias, [x, residual], out)
+    known = options("NCHW").activation if slopes is None else Activation("prelu")
+    add_convolution(b, cheapest, known, weight, bias, [x, residual], out, slopes)
 
 
 @lowers("MatMul")

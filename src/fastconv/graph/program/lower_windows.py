@@ -12,7 +12,7 @@ from fastconv.graph.operations.conv import row
 from fastconv.graph.operations.windows import Windows
 from fastconv.graph.program.lowering import Builder, attributes_of, lowers
 from fastconv.graph.program.operands import dtype_of, given, sizes_of
-from fastconv.graph.program.problems import activation, image
+from fastconv.graph.program.problems import activation, image, slopes_of
 from fastconv.graph.remade import Remade
 from fastconv.problem.convolution import ConvProblem, with_algorithm
 from fastconv.problem.layout import batch_shape
@@ -29,14 +29,16 @@ def add_convolution(
     bias: Array | None,
     reads: list[int],
     out: int,
+    slopes: Array | None = None,
 ) -> None:
-    """The step of a problem, whose weights are those of NCHW; `reads` are the image and the residual."""
+    """The step of a problem, whose weights are those of NCHW; `reads` are the image and the residual, `slopes` what
+    "prelu" has for each channel."""
     problem = b.planned(problem, weight)
     shortcut = BACKEND.conv_shortcut(problem, function, problem.result_shape, once=False)
     known = None if bias is None else read_bias(problem.op, bias, problem.result_channels, problem.dtype)
     made = prod(problem.result_shape)
     read = prod(problem.operand_shape)
-    what, work = (shortcut, b.prepared(problem, weight), known), BACKEND.work(problem)
+    what, work = (shortcut, b.prepared(problem, weight), known, slopes), BACKEND.work(problem)
     b.add("conv", what, reads, out, work=work, problem=problem, elements=(read, made, made))
 
 
@@ -57,7 +59,9 @@ def convolution(b: Builder, node: Node) -> bool:
         problem = with_algorithm(problem, form)
     reads = [b.place(x, layout), -1 if residual is None else b.place(residual, layout)]
     added = None if bias is None else bias.constant
-    add_convolution(b, problem, activation(node), weight.held, added, reads, b.place(out, layout))
+    add_convolution(
+        b, problem, activation(node), weight.held, added, reads, b.place(out, layout), slopes_of(node)
+    )
     return True
 
 

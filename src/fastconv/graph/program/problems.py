@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from fastconv.graph.error import errors_of
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import activation_of, row
@@ -16,7 +18,7 @@ from fastconv.problem.layout import Shape, batch_shape, weight_shape
 from fastconv.problem.options import Activation
 from fastconv.problem.options import activation as read_activation
 from fastconv.settings.precision import get_precision
-from fastconv.typing import Layout
+from fastconv.typing import Array, Layout
 
 
 def image(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -28,7 +30,17 @@ def activation(node: Node) -> Activation | None:
     """What a node does to its sums."""
     if affine := node.attributes.get("affine"):
         return Activation("scaled_hardswish", *affine)
+    if node.attributes.get("activation") == "prelu":
+        return Activation("prelu")
     return read_activation(node.operation, activation_of(node.attributes))
+
+
+def slopes_of(node: Node) -> Array | None:
+    """Those of the channels, where that is "prelu"."""
+    out = node.outputs[0]
+    if node.attributes.get("activation") != "prelu" or out is None:
+        return None
+    return np.array(node.attributes["activation_params"], out.dtype)
 
 
 class Problems:
