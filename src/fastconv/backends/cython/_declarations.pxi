@@ -25,6 +25,7 @@ cdef extern from "fastconv.h" nogil:
     ctypedef struct fc_epilogue:
         const void *bias
         const void *residual
+        const void *gate
         int activation
         double a, b
     ctypedef struct fc_windows:

@@ -380,7 +380,14 @@ Instruction = tuple[int, int, int, int, int, float, float]
 class Network:
     def __len__(self) -> int: ...
     def conv(
-        self, known: ConvShortcut, packed: Array, bias: Array | None, x: int, residual: int, out: int
+        self,
+        known: ConvShortcut,
+        packed: Array,
+        bias: Array | None,
+        x: int,
+        residual: int,
+        gate: int,
+        out: int,
     ) -> None: ...
     def widen(self, step: int, channels: int) -> None: ...
     def chain_bytes(self, first: int, count: int, band: int) -> int: ...

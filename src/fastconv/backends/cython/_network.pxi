@@ -87,8 +87,8 @@ cdef class Network:
         self.count += 1
         return step
 
-    def conv(self, ConvShortcut known, cnp.ndarray packed, cnp.ndarray bias, int x, int residual, int out):
-        cdef fc_step *step = self.add(FC_STEP_CONV, known.p.dtype, (x, residual), out)
+    def conv(self, ConvShortcut known, cnp.ndarray packed, cnp.ndarray bias, int x, int residual, int gate, int out):
+        cdef fc_step *step = self.add(FC_STEP_CONV, known.p.dtype, (x, residual, gate), out)
         step.of.conv.p, step.of.conv.kernel, step.of.conv.packed = known.p, known.kernel, data(packed)
         step.of.conv.epilogue.bias, step.of.conv.epilogue.activation = data(bias), known.activation
         step.of.conv.epilogue.a, step.of.conv.epilogue.b = known.a, known.b

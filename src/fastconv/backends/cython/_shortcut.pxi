@@ -211,7 +211,7 @@ cdef class ConvShortcut(Shortcut):
             return None
         cdef void *to = cnp.PyArray_DATA(out)
         e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
-        e.residual, e.activation, e.a, e.b = NULL, self.activation, self.a, self.b
+        e.residual, e.gate, e.activation, e.a, e.b = NULL, NULL, self.activation, self.a, self.b
         cdef PyThreadState *others = let_others_run(self.p.cycles)
         if self.far:
             status = fc_operations_of(self.p.dtype).is_even(&self.p, source, self.far, threads)

@@ -74,7 +74,8 @@ def add_dense(
 
     layouts: tuple[Layout, Layout] = ("NCHW", "NHWC")
     cheapest = min(map(problem, layouts), key=lambda one: BACKEND.work(one).cycles)
-    add_convolution(b, cheapest, options("NCHW").activation, weight, bias, [x, residual], out)
+    planned = b.planned(cheapest, weight)
+    add_convolution(b, planned, options("NCHW").activation, weight, bias, [x, residual, -1], out)
 
 
 @lowers("MatMul")
