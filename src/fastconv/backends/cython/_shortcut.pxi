@@ -402,7 +402,7 @@ cdef class GradientShortcut:
                 grad_bias = self.grad_bias.result()
         except MemoryError:
             return None
-        nothing.bias, nothing.residual, nothing.activation = NULL, NULL, 0
+        nothing.bias, nothing.residual, nothing.gate, nothing.activation = NULL, NULL, NULL, 0
         nothing.a, nothing.b = 0, 0
         cdef void *to_x = data(grad_x)
         cdef void *to_weight = data(grad_weight)
