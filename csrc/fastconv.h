@@ -43,9 +43,11 @@ typedef struct {
     double cycles;
 } fc_conv;
 
-/* What happens to a finished sum: + bias[channel], + residual (of the output's shape), activation. */
+/* What happens to a finished sum: + bias[channel], + residual (of the output's shape), activation. And what happens
+ * before to images that kernels of direct.h see through one tap: they are multiplied with a number for each image and
+ * channel, their `gate`, or NULL. */
 typedef struct {
-    const void *bias, *residual, *slopes;
+    const void *bias, *residual, *slopes, *gate;
     int activation;
     double a, b;
 } fc_epilogue;
@@ -315,7 +317,7 @@ enum {
 
 typedef struct {
     fc_conv p;
-    fc_epilogue epilogue; /* the residual is the second operand */
+    fc_epilogue epilogue; /* the residual is the second operand, the gate the third */
     int kernel;
     const void *packed;
 } fc_step_conv;

@@ -31,7 +31,8 @@ typedef struct {
 typedef struct {
     int64_t image, group, block, filter; /* the block's first filter, of all groups */
     const axis *y;
-    const real *own_weights; /* the block's, where each is packed when it is used */
+    const real *own_weights; /* from those of block `own_first` on, where they are made when they are used */
+    int64_t own_first;
     int64_t y0, x0, height, columns;
     int64_t row, column, count;
     int64_t phase, phases, grid;
@@ -115,7 +116,7 @@ static inline tile_input input_of(const direct_job *j, const place *p, int64_t a
             before = first_tap * width;
     const real *weights = p->own_weights;
     if (weights)
-        before += taps->taps_before * width;
+        before += taps->taps_before * width + block_start(&j->blocks, p->block) - block_start(&j->blocks, p->own_first);
     else {
         int64_t all = j->padded_filters * o->groups,
                 first = p->group * j->padded_filters + block_start(&j->blocks, p->block);
@@ -269,20 +270,46 @@ static void pack_own(const direct_job *j, int64_t block, real *to, real **places
     j->f->pack_block(j->unpacked, j->unpacked->weight, block, places);
 }
 
+/* The image's gate as a factor of the weights of one tap: there are fewer of these than pixels, which are read where
+ * they are then. Blocks [low, high), into `to`. */
+static void gate_blocks(const direct_job *j, int64_t image, int64_t low, int64_t high, real *to) {
+    const real *gate = (const real *)j->e->gate + image * j->o->channels;
+    const real *from = j->weights + block_start(&j->blocks, low) * j->o->channels;
+    for (int64_t block = low; block < high; block++) {
+        int64_t width = block_width(j, block);
+        for (int64_t c = 0; c < j->o->channels; c++, from += width, to += width) {
+            vec factor = splat(gate[c]);
+            int64_t k = 0;
+            for (; k + VL <= width; k += VL) store(to + k, load(from + k) * factor);
+            if (k < width) store_n(to + k, load_n(from + k, width - k) * factor, width - k);
+        }
+    }
+}
+
+/* Of how many blocks of `count` a tile's pixels stay in L1, as the blocks' weights stay in L2; otherwise a block is
+ * used for all pixels. */
+static int64_t blocks_together(const direct_job *j, int64_t count) {
+    const operands *o = j->o;
+    int64_t weights = j->padded_filters * o->elements * o->channels / o->grid_rows;
+    int64_t bytes = weights / j->blocks.count * count * (int64_t)sizeof(real);
+    return bytes <= 384 << 10 && !j->f->block_by_block(o) && !j->unpacked ? count : 1;
+}
+
 static int work(const void *context, int64_t begin, int64_t end) {
     const direct_job *j = context;
     const strips *s = j->s;
     const operands *o = j->o;
     const family *f = j->f;
     size_t strip = (packed_strip_bytes(s) + 63) & ~(size_t)63;
-    size_t own_block =
-        j->unpacked ? (size_t)round_up(block_width(j, 0) * o->elements * o->channels, VL) * sizeof(real) : 0;
+    int64_t most = j->unpacked ? 1 : j->e->gate ? blocks_together(j, j->blocks.count / j->filter_parts) : 0;
+    size_t own_block = (size_t)round_up(most * block_width(j, 0) * o->elements * o->channels, VL) * sizeof(real);
     size_t places_bytes = j->unpacked ? (size_t)o->elements * sizeof(real *) : 0;
     char *memory = fc_workspace(FC_OWN, strip + own_block + places_bytes + f->scratch(o) + 64);
     if (!memory) return FC_NO_MEMORY;
     real *packed = (real *)memory, *own = (real *)(memory + strip), **places = (real **)(memory + strip + own_block);
     real *scratch = (real *)(memory + ((strip + own_block + places_bytes + 63) & ~(size_t)63));
     int64_t blocks = j->blocks.count, last = -1, each_part = o->batch * o->groups * s->strips_y * s->strips_x;
+    int64_t gated_image = -1, gated_first = -1;
     for (int64_t task = begin; task < end; task++) {
         int64_t part = task / each_part, strip_index = task % each_part; /* a thread stays with its weights */
         place p = {.image = strip_index / (s->strips_x * s->strips_y * o->groups),
@@ -294,15 +321,16 @@ static int work(const void *context, int64_t begin, int64_t end) {
             source = packed, last = strip_index;
         }
         int64_t low = blocks * part / j->filter_parts, high = blocks * (part + 1) / j->filter_parts;
-        /* Where the blocks' weights stay in L2, a tile's pixels stay in L1; otherwise a block is used for all pixels.
-         */
-        int64_t weights = j->padded_filters * o->elements * o->channels / o->grid_rows;
-        int64_t bytes = weights / blocks * (high - low) * (int64_t)sizeof(real);
-        int64_t together = bytes <= 384 << 10 && !f->block_by_block(o) && !j->unpacked ? high - low : 1;
+        int64_t together = blocks_together(j, high - low);
         for (int64_t first = low; first < high; first += together) {
             if (j->unpacked) {
                 if (blocks > 1 || task == begin) pack_own(j, first, own, places);
-                p.own_weights = own;
+                p.own_weights = own, p.own_first = first;
+            } else if (j->e->gate) {
+                if (p.image != gated_image || first != gated_first)
+                    gate_blocks(j, p.image, first, first + together, own);
+                gated_image = p.image, gated_first = first;
+                p.own_weights = own, p.own_first = first;
             }
             do_strip(j, &p, source, first, first + together, scratch);
             int status = fc_called_off();

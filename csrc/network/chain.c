@@ -184,11 +184,12 @@ static fc_conv conv_of_rows(const member *l, rows in, rows out) {
     return p;
 }
 
-static int run_conv(const member *l, rows in, rows out, const void *x, const char *residual, void *result) {
+static int run_conv(const member *l, rows in, rows out, const void *x, const char *residual, const char *gate,
+                    void *result) {
     const fc_step_conv *s = &l->step->of.conv;
     fc_conv p = conv_of_rows(l, in, out);
     fc_epilogue e = s->epilogue;
-    e.residual = residual;
+    e.residual = residual, e.gate = gate;
     return fc_conv_run(&p, s->kernel, x, s->packed, &e, result, 1);
 }
 
@@ -220,7 +221,9 @@ static int run_rows(const chain *c, const member *l, int64_t image, rows in, row
     if (s->kind == FC_STEP_POOL) return run_pool(l, in, out, x, result);
     const char *residual = s->operands[1] < 0 ? NULL : c->places[s->operands[1]];
     if (residual) residual += (image * l->out_height + out.first) * out_row_bytes(c, l);
-    return run_conv(l, in, out, x, residual, result);
+    const char *gate = s->operands[2] < 0 ? NULL : c->places[s->operands[2]];
+    if (gate) gate += image * l->channels * c->item;
+    return run_conv(l, in, out, x, residual, gate, result);
 }
 
 /* ---- bands ---- */

@@ -12,7 +12,7 @@ static int run_step(const fc_step *s, void *const *places, int threads) {
     switch (s->kind) {
         case FC_STEP_CONV: {
             fc_epilogue e = s->of.conv.epilogue;
-            e.residual = operands[1];
+            e.residual = operands[1], e.gate = operands[2];
             return fc_conv_run(&s->of.conv.p, s->of.conv.kernel, x, s->of.conv.packed, &e, out, threads);
         }
         case FC_STEP_PRODUCT:

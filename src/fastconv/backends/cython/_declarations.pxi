@@ -27,6 +27,7 @@ cdef extern from "fastconv.h" nogil:
         const void *bias
         const void *residual
         const void *slopes
+        const void *gate
         int activation
         double a, b
     ctypedef struct fc_windows:

@@ -390,6 +390,7 @@ class Network:
         slopes: Array | None,
         x: int,
         residual: int,
+        gate: int,
         out: int,
     ) -> None: ...
     def widen(self, step: int, channels: int) -> None: ...

@@ -217,7 +217,7 @@ cdef class Conv:
         cdef void *source = data(x)
         cdef void *weights = data(packed)
         cdef void *to = data(out)
-        e.bias, e.residual, e.slopes = data(bias), data(residual), NULL
+        e.bias, e.residual, e.slopes, e.gate = data(bias), data(residual), NULL, NULL
         e.activation, e.a, e.b = activation, a, b
         with nogil:
             status = fc_conv_run(&self.p, kernel, source, weights, &e, to, threads)

@@ -90,11 +90,11 @@ cdef class Network:
         return step
 
     def conv(self, ConvShortcut known, cnp.ndarray packed, cnp.ndarray bias, cnp.ndarray slopes, int x, int residual,
-             int out):
+             int gate, int out):
         """`slopes` are those of the channels, for the activation "prelu"."""
         if (known.activation == FC_CHANNEL_PRELU) != (slopes is not None and slopes.shape[0] == known.channels):
             raise ValueError("not one slope for each channel")
-        cdef fc_step *step = self.add(FC_STEP_CONV, known.p.dtype, (x, residual), out)
+        cdef fc_step *step = self.add(FC_STEP_CONV, known.p.dtype, (x, residual, gate), out)
         step.of.conv.p, step.of.conv.kernel, step.of.conv.packed = known.p, known.kernel, data(packed)
         step.of.conv.epilogue.bias, step.of.conv.epilogue.slopes = data(bias), data(slopes)
         step.of.conv.epilogue.activation = known.activation

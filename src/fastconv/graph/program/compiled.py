@@ -50,17 +50,18 @@ class CompiledRun:
     Every run under way has an arena of its own; those of runs that ended are kept for the next.
     """
 
-    def __init__(self, graph: Graph, weights: Weights, tuned: Tuned = None) -> None:
+    def __init__(self, graph: Graph, weights: Weights, tuned: Tuned = None, fuses: bool = True) -> None:
+        """`fuses` says whether a step may do what several nodes say."""
         self._places = places = Places(graph)
         problems = Problems()
         last = made_with_channels_last(graph, problems)
         self.layouts = "NCHW and NHWC" if last else "NCHW"
-        self._tuned = tuned
+        self._tuned, self._fuses = tuned, fuses
         forms = (
             {} if tuned else smaller_forms(graph, problems)
         )  # what was measured is taken, whatever its weights
         blocks = Blocks(constant_bytes(graph))
-        builder = Builder(places, weights, last, _readers(graph), problems, forms, tuned, blocks)
+        builder = Builder(places, weights, last, _readers(graph), problems, forms, tuned, blocks, fuses)
         self._branches: list[Branch] = []
         self._segments: list[tuple[int, int] | NodeStep] = []
         self.steps: list[Step | Node] = []
@@ -100,7 +101,9 @@ class CompiledRun:
             node,
             slots,
             lambda value, _: places.of(value) + 1,
-            lambda graph: Branch(graph, builder.weights, self._tuned) if compiled else Interpreter(graph),
+            lambda graph: (
+                Branch(graph, builder.weights, self._tuned, self._fuses) if compiled else Interpreter(graph)
+            ),
         )
         if compiled:
             self._branches += step.bodies.values()
@@ -210,8 +213,8 @@ class CompiledRun:
 class Branch:
     """A branch of an If, compiled when it is first taken: many networks take the same one all their life."""
 
-    def __init__(self, graph: Graph, weights: Weights, tuned: Tuned) -> None:
-        self._made_of = graph, weights, tuned
+    def __init__(self, graph: Graph, weights: Weights, tuned: Tuned, fuses: bool) -> None:
+        self._made_of = graph, weights, tuned, fuses
         self._precision: Precision = get_precision()
         # What is tuned is measured now, as the caller said.
         self._compiled = None if tuned is None else CompiledRun(*self._made_of)

@@ -6,7 +6,7 @@ A region that has no room in one step becomes several, which hand whole arrays o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from fastconv.graph.program.instructions import EMITTERS, MOST_INSTRUCTIONS, TRU
 from fastconv.graph.program.lowering import (
     MOST_AXES,
     Builder,
+    Product,
     lowers,
     merged,
     order_in,
@@ -49,7 +50,26 @@ def single(b: Builder, node: Node) -> bool:
     if out is None:
         return False
     layout = b.layout(out)
-    return compute(b, [node], out, b.place(out, layout), {}, layout=layout)
+
+    def make() -> bool:
+        return compute(b, [node], out, b.place(out, layout), {}, layout=layout)
+
+    product = _gated(node, out, make)
+    return (product is not None and b.put_off(out, product)) or make()
+
+
+def _gated(node: Node, out: Value, make: Callable[[], bool]) -> Product | None:
+    """The product of images with a number for each image and channel, as in squeeze-and-excite."""
+    if node.operation != "Mul" or out.dtype not in DTYPES or len(sizes_of(out)) != 4:
+        return None
+    for image, gate in (node.inputs, node.inputs[::-1]):
+        assert image is not None
+        assert gate is not None
+        if image.is_constant or gate.is_constant or image.shape != out.shape:
+            continue
+        if sizes_of(gate) == (*sizes_of(out)[:2], 1, 1):
+            return Product(node, image, gate, make)
+    return None
 
 
 class Operand(NamedTuple):

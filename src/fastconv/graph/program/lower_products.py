@@ -78,7 +78,8 @@ def add_dense(
     layouts: tuple[Layout, Layout] = ("NCHW", "NHWC")
     cheapest = min(map(problem, layouts), key=lambda one: BACKEND.work(one).cycles)
     known = options("NCHW").activation if slopes is None else Activation("prelu")
-    add_convolution(b, cheapest, known, weight, bias, [x, residual], out, slopes)
+    planned = b.planned(cheapest, weight)
+    add_convolution(b, planned, known, weight, bias, [x, residual, -1], out, slopes=slopes)
 
 
 @lowers("MatMul")

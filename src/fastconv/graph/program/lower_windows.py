@@ -7,6 +7,7 @@ from typing import Any
 
 from fastconv.backends.cython import BACKEND
 from fastconv.execution.convolution import read_bias
+from fastconv.graph.costs import words_of
 from fastconv.graph.graph import Node
 from fastconv.graph.operations.conv import row
 from fastconv.graph.operations.windows import Windows
@@ -20,6 +21,9 @@ from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem, Reducer, adaptive, sliding, some_jump
 from fastconv.typing import Array
 
+# Their weights may be multiplied with the gates of each image.
+_GATED = ("direct_channels", "direct_pixels")
+
 
 def add_convolution(
     b: Builder,
@@ -29,17 +33,31 @@ def add_convolution(
     bias: Array | None,
     reads: list[int],
     out: int,
+    *,
     slopes: Array | None = None,
+    words: str = "",
 ) -> None:
-    """The step of a problem, whose weights are those of NCHW; `reads` are the image and the residual, `slopes` what
-    "prelu" has for each channel."""
-    problem = b.planned(problem, weight)
+    """The step of a problem, whose weights are those of NCHW; `reads` are the image, the residual and the image's gate,
+    `slopes` what "prelu" has for each channel; `words` as for `Builder.add`."""
     shortcut = BACKEND.conv_shortcut(problem, function, problem.result_shape, once=False)
     known = None if bias is None else read_bias(problem.op, bias, problem.result_channels, problem.dtype)
     made = prod(problem.result_shape)
     read = prod(problem.operand_shape)
     what, work = (shortcut, b.prepared(problem, weight), known, slopes), BACKEND.work(problem)
-    b.add("conv", what, reads, out, work=work, problem=problem, elements=(read, made, made))
+    elements = read, made, prod(problem.operand_shape[:1]) * problem.channels, made
+    b.add("conv", what, reads, out, work=work, words=words, problem=problem, elements=elements)
+
+
+def _takes_gates(problem: ConvProblem) -> bool:
+    """Can the kernel take the factors of a product, and is that no more work? It multiplies the weights for each image,
+    in place of the image's pixels."""
+    return (
+        problem.kernel == (1, 1)
+        and problem.groups == 1
+        and not problem.transposed
+        and problem.filters <= prod(problem.out_size)
+        and BACKEND.work(problem).algorithm in _GATED
+    )
 
 
 @lowers("Conv", "ConvTranspose", "fastconv.Conv", "fastconv.ConvTranspose")
@@ -57,11 +75,16 @@ def convolution(b: Builder, node: Node) -> bool:
         return False
     if form is not None:
         problem = with_algorithm(problem, form)
-    reads = [b.place(x, layout), -1 if residual is None else b.place(residual, layout)]
+    problem = b.planned(problem, weight.held)
+    product = b.product_for(x) if _takes_gates(problem) else None
+    if product is None:
+        seen, gate, words = b.place(x, layout), -1, ""
+    else:
+        seen, gate, words = b.place(product.image, layout), b.place(product.gate), f"Mul + {words_of(node)}"
+    reads = [seen, -1 if residual is None else b.place(residual, layout), gate]
     added = None if bias is None else bias.constant
-    add_convolution(
-        b, problem, activation(node), weight.held, added, reads, b.place(out, layout), slopes_of(node)
-    )
+    after: Any = {"slopes": slopes_of(node), "words": words}
+    add_convolution(b, problem, activation(node), weight.held, added, reads, b.place(out, layout), **after)
     return True
 
 

@@ -18,7 +18,7 @@ import fastconv.backends.cython._engine as _engine
 from fastconv.backends.cython import BACKEND
 from fastconv.backends.protocol import Work
 from fastconv.execution.memory import check_memory
-from fastconv.graph.error import errors_of
+from fastconv.graph.error import ModelError, errors_of
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
 from fastconv.graph.pages import Blocks, aligned, forget
@@ -69,6 +69,18 @@ class Step:
     problem: ConvProblem | None = None
 
 
+@dataclass(frozen=True)
+class Product:
+    """That of images with a number for each image and channel, their gate; `make` adds its step."""
+
+    node: Node
+    image: Value
+    gate: Value
+    make: Callable[[], bool]
+
+
+# Those whose lowering asks for the factors of a product.
+_CONVOLUTIONS = ("Conv", "fastconv.Conv")
 # Their results may be some channels of larger images of NHWC.
 _WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
 
@@ -76,7 +88,8 @@ _WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
 class Builder:
     """The steps so far, and the places of values. Those in `last` are made with their channels last; `readers` says how
     often each is read, by the network's caller, too; `problems` what convolutions do; `forms` which of them have an
-    algorithm of their own; `tuned` is what measuring said of problems; `blocks` is where packed weights lie."""
+    algorithm of their own; `tuned` is what measuring said of problems; `blocks` is where packed weights lie; `fuses`
+    says whether a convolution may take the product before it."""
 
     def __init__(
         self,
@@ -88,12 +101,14 @@ class Builder:
         forms: Mapping[int, str],
         tuned: Tuned,
         blocks: Blocks,
+        fuses: bool,
     ) -> None:
         self.places, self._readers, self.problems = places, readers, problems
         self.forms, self._tuned = forms, tuned
         self.weights, self._last = weights, last
         self._twins: dict[int, int] = {}
-        self._blocks = blocks
+        self._late: dict[int, Product] = {}
+        self._blocks, self._fuses = blocks, fuses
         self.network = _engine.Network()
         self.steps: list[Step] = []
         self._makers: dict[int, int] = {}  # by places, the first step that writes there
@@ -107,6 +122,9 @@ class Builder:
         values = [value for value in (*node.reads(), *node.outputs) if value is not None]
         if lowering is None or not all(map(has_room, values)):
             return False
+        if node.operation not in _CONVOLUTIONS:
+            for read in node.reads():
+                self._make_late(read)
         with errors_of(node):
             if not _are_as_inferred(node):
                 return False
@@ -145,6 +163,28 @@ class Builder:
             self.weights[key] = make(constant), constant
         return self.weights[key][0]
 
+    def put_off(self, value: Value, product: Product) -> bool:
+        """Let a product be made when it is read, as a convolution may take its factors instead; False where that would
+        not be its only reader."""
+        alone = self._readers.get(id(value)) == 1 and self.places.kinds[self.places.of(value)] is Kind.ARENA
+        if not self._fuses or not alone:
+            return False
+        self._late[id(value)] = product
+        return True
+
+    def product_for(self, value: Value) -> Product | None:
+        """That which a value is and which nobody makes then, if it was put off."""
+        return self._late.pop(id(value), None)
+
+    def _make_late(self, value: Value) -> None:
+        product = self.product_for(value)
+        if product is not None:
+            node, self._node = self._node, product.node
+            with errors_of(product.node):
+                if not product.make():
+                    raise ModelError("a product that has no step")
+            self._node = node
+
     def layout(self, value: Value | None) -> Layout:
         """That in which a value is made."""
         return "NHWC" if id(value) in self._last else "NCHW"
@@ -156,6 +196,7 @@ class Builder:
     def place(self, value: Value, layout: Layout = "NCHW") -> int:
         """Where a step reads a value, in this layout, or writes it, in its own; constants are copied to where kernels
         can read them."""
+        self._make_late(value)
         number = self.places.of(value)
         if self._node is not None and any(value is out for out in self._node.outputs):
             assert layout == self.layout(value) or is_same_in_both(value), "a lowering that knows no layouts"

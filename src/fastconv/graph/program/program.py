@@ -85,7 +85,9 @@ class Program(Network):
                 with importing:
                     from fastconv.graph.program.tuned import Choices
                 self._choices = Choices()
-            self._compiled = CompiledRun(self.graph, {} if weights is None else weights, self._choices)
+            self._compiled = CompiledRun(
+                self.graph, {} if weights is None else weights, self._choices, fuses=last is None
+            )
             self._runs: Any = self._compiled if together is None else RunInParts(self._compiled, self._parts)
         else:
             self._runs = Interpreter(self.graph)
