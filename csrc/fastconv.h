@@ -39,15 +39,17 @@ typedef struct {
     /* Of the NHWC images that the results are some channels of; 0: they are all. Kernels whose results are written by
      * store_tile.h, winograd.h or im2col.c can do that. */
     int64_t out_channels;
+    int rescaled; /* do kernels of direct.h pack the images as the epilogue's scale and shift say? */
     /* The predicted cost of the kernel that runs, kept by who makes the call again and again; 0: run asks for it. */
     double cycles;
 } fc_conv;
 
 /* What happens to a finished sum: + bias[channel], + residual (of the output's shape), activation. And what happens
  * before to images that kernels of direct.h see through one tap: they are multiplied with a number for each image and
- * channel, their `gate`, or NULL. */
+ * channel, their `gate`, or NULL; or, where the convolution is `rescaled`, a channel's pixels become
+ * max(x * scale[channel] + shift[channel], 0). */
 typedef struct {
-    const void *bias, *residual, *slopes, *gate;
+    const void *bias, *residual, *slopes, *gate, *scale, *shift;
     int activation;
     double a, b;
 } fc_epilogue;

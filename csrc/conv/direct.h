@@ -317,7 +317,10 @@ static int work(const void *context, int64_t begin, int64_t end) {
         place_strip(s, strip_index % (s->strips_x * s->strips_y), &p.y0, &p.height, &p.x0, &p.columns);
         const real *source = j->x + p.image * o->x_image + p.group * o->channels * o->x_channel;
         if (!s->in_place) {
-            if (strip_index != last) pack_strip(s, o, source, p.y0, p.height, p.x0, p.columns, packed);
+            if (strip_index != last && o->rescaled)
+                pack_rescaled(s, o, source, j->e->scale, j->e->shift, p.x0, p.columns, packed);
+            else if (strip_index != last)
+                pack_strip(s, o, source, p.y0, p.height, p.x0, p.columns, packed);
             source = packed, last = strip_index;
         }
         int64_t low = blocks * part / j->filter_parts, high = blocks * (part + 1) / j->filter_parts;

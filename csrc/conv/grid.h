@@ -36,6 +36,7 @@ typedef struct {
     int64_t grid_rows, grid_columns;                       /* grids along each axis, by the kernel alone */
     int64_t phase_rows, phase_columns;                     /* phases along each axis that hold outputs */
     int nhwc, w_nhwc;                                      /* of the images; of the user's weights */
+    int rescaled;                                          /* as fc_conv's */
 } operands;
 
 /* Along one axis: output o lies at o * out_step + out_first and sees input o * step + tap_at(t) with tap number t of
@@ -59,7 +60,7 @@ static inline operands operands_of(const fc_conv *p) {
     o.channels = in / p->groups, o.filters = out / p->groups;
     o.height = p->transposed ? p->out_height : p->height, o.width = p->transposed ? p->out_width : p->width;
     o.out_height = p->transposed ? p->height : p->out_height, o.out_width = p->transposed ? p->width : p->out_width;
-    o.nhwc = p->layout == FC_NHWC;
+    o.nhwc = p->layout == FC_NHWC, o.rescaled = p->rescaled;
     o.x_pixel = o.nhwc ? in : 1, o.x_channel = o.nhwc ? 1 : o.height * o.width;
     o.x_image = in * o.height * o.width;
     int64_t wide = p->out_channels ? p->out_channels : out;

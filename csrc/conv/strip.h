@@ -98,10 +98,10 @@ static int covers_image(const grid *g, const operands *o) {
            tap_at(&g->x, 0) == 0 && tap_at(&g->y, 0) == 0 && g->x.count == o->width && g->y.count <= o->height;
 }
 
-/* An input that is the image itself need not be packed, unless what a tile reads together (channels, or pixels of NHWC)
- * is about whole pages apart: they would compete for a few sets of every cache. */
+/* An input that is the image itself need not be packed, unless it is rescaled, or what a tile reads together (channels,
+ * or pixels of NHWC) is about whole pages apart: they would compete for a few sets of every cache. */
 static int reads_in_place(const grid *g, const operands *o) {
-    return covers_image(g, o) && !is_crowded(o->nhwc ? o->x_pixel * g->x.step : o->x_channel);
+    return covers_image(g, o) && !o->rescaled && !is_crowded(o->nhwc ? o->x_pixel * g->x.step : o->x_channel);
 }
 
 /* Are the taps of a row neighbours, where pixels are packed close together? Tiles that span rows have apart what each
@@ -341,6 +341,37 @@ static void pack_strip(const strips *s, const operands *o, const real *x, int64_
             }
             sheet += (s->rows + s->y.shift[py]) * s->pitch * s->pixel_step;
         }
+    }
+}
+
+/* Rounded twice, as by steps of elementwise.c. */
+INLINE
+vec rescaled(vec x, vec scale, vec shift) {
+    vec product = x * scale;
+    PIN(product);
+    return at_least(product + shift, zero());
+}
+
+/* Packs the columns [x0, x0 + columns) of an image that the input is, as one long row, with its channels rescaled. */
+static void pack_rescaled(const strips *s, const operands *o, const real *x, const real *scale, const real *shift,
+                          int64_t x0, int64_t columns, real *packed) {
+    x += x0 * o->x_pixel;
+    if (s->nhwc) {
+        for (int64_t i = 0; i < columns; i++, x += o->x_pixel, packed += s->pixel_step) {
+            int64_t c = 0;
+            for (; c + VL <= o->channels; c += VL)
+                store(packed + c, rescaled(load(x + c), load(scale + c), load(shift + c)));
+            int64_t rest = o->channels - c;
+            if (rest)
+                store_n(packed + c, rescaled(load_n(x + c, rest), load_n(scale + c, rest), load_n(shift + c, rest)),
+                        rest);
+        }
+        return;
+    }
+    for (int64_t c = 0; c < o->channels; c++, x += o->x_channel, packed += s->channel_step) {
+        vec factor = splat(scale[c]), addend = splat(shift[c]);
+        for (int64_t i = 0; i < columns; i += VL)
+            store_up_to(packed + i, rescaled(load_up_to(x + i, columns - i), factor, addend), columns - i);
     }
 }
 

@@ -22,12 +22,15 @@ cdef extern from "fastconv.h" nogil:
         int64_t out_height, out_width
         int layout, dtype, transposed, strict, once, planar_weights
         int64_t out_channels
+        int rescaled
         double cycles
     ctypedef struct fc_epilogue:
         const void *bias
         const void *residual
         const void *slopes
         const void *gate
+        const void *scale
+        const void *shift
         int activation
         double a, b
     ctypedef struct fc_windows:

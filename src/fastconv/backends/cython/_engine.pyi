@@ -388,6 +388,8 @@ class Network:
         packed: Array,
         bias: Array | None,
         slopes: Array | None,
+        scale: Array | None,
+        shift: Array | None,
         x: int,
         residual: int,
         gate: int,

@@ -218,6 +218,7 @@ cdef class Conv:
         cdef void *weights = data(packed)
         cdef void *to = data(out)
         e.bias, e.residual, e.slopes, e.gate = data(bias), data(residual), NULL, NULL
+        e.scale = e.shift = NULL
         e.activation, e.a, e.b = activation, a, b
         with nogil:
             status = fc_conv_run(&self.p, kernel, source, weights, &e, to, threads)

@@ -89,17 +89,23 @@ cdef class Network:
         self.count += 1
         return step
 
-    def conv(self, ConvShortcut known, cnp.ndarray packed, cnp.ndarray bias, cnp.ndarray slopes, int x, int residual,
-             int gate, int out):
-        """`slopes` are those of the channels, for the activation "prelu"."""
+    def conv(self, ConvShortcut known, cnp.ndarray packed, cnp.ndarray bias, cnp.ndarray slopes, cnp.ndarray scale,
+             cnp.ndarray shift, int x, int residual, int gate, int out):
+        """`slopes` are those of the channels, for the activation "prelu"; `scale` and `shift`, or None, what rescales
+        those of the images before."""
+        cdef int64_t channels = known.p.channels if scale is not None or shift is not None else -1
+        if any((-1 if row is None else row.shape[0]) != channels for row in (scale, shift)):
+            raise ValueError("not one scale and one shift for each channel")
         if (known.activation == FC_CHANNEL_PRELU) != (slopes is not None and slopes.shape[0] == known.channels):
             raise ValueError("not one slope for each channel")
         cdef fc_step *step = self.add(FC_STEP_CONV, known.p.dtype, (x, residual, gate), out)
         step.of.conv.p, step.of.conv.kernel, step.of.conv.packed = known.p, known.kernel, data(packed)
         step.of.conv.epilogue.bias, step.of.conv.epilogue.slopes = data(bias), data(slopes)
+        step.of.conv.epilogue.scale, step.of.conv.epilogue.shift = data(scale), data(shift)
+        step.of.conv.p.rescaled = scale is not None
         step.of.conv.epilogue.activation = known.activation
         step.of.conv.epilogue.a, step.of.conv.epilogue.b = known.a, known.b
-        self.held.append((packed, bias, slopes))
+        self.held.append((packed, bias, slopes, scale, shift))
 
     def widen(self, Py_ssize_t step, int64_t channels):
         """Let a convolution's NHWC results be some channels of images of so many."""

@@ -211,7 +211,7 @@ cdef class ConvShortcut(Shortcut):
             return None
         cdef void *to = cnp.PyArray_DATA(out)
         e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
-        e.residual = e.slopes = e.gate = NULL
+        e.residual = e.slopes = e.gate = e.scale = e.shift = NULL
         e.activation, e.a, e.b = self.activation, self.a, self.b
         cdef PyThreadState *others = let_others_run(self.p.cycles)
         if self.far:
@@ -403,7 +403,7 @@ cdef class GradientShortcut:
                 grad_bias = self.grad_bias.result()
         except MemoryError:
             return None
-        nothing.bias = nothing.residual = nothing.slopes = nothing.gate = NULL
+        nothing.bias = nothing.residual = nothing.slopes = nothing.gate = nothing.scale = nothing.shift = NULL
         nothing.activation, nothing.a, nothing.b = 0, 0, 0
         cdef void *to_x = data(grad_x)
         cdef void *to_weight = data(grad_weight)

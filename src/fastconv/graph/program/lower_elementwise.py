@@ -15,15 +15,15 @@ from fastconv.graph.graph import Graph, Node, Value
 from fastconv.graph.program.instructions import EMITTERS, MOST_INSTRUCTIONS, TRUTH, Chain, Full, Missing
 from fastconv.graph.program.lowering import (
     MOST_AXES,
+    Before,
     Builder,
-    Product,
     lowers,
     merged,
     order_in,
     strides_in,
 )
 from fastconv.graph.program.operands import DTYPES, sizes_of
-from fastconv.typing import Layout
+from fastconv.typing import Array, Layout
 
 # Of any number of inputs, and what two of them are.
 _OF_MANY = {"Max": "Max", "Mean": "Add", "Min": "Min", "Sum": "Add"}
@@ -36,12 +36,17 @@ def region(b: Builder, node: Node) -> bool:
     if out is None:
         return False
     layout, shape = b.layout(out), sizes_of(out)
-    known = {
-        id(inner): _operand(b, value, inner, layout, shape)
-        for inner, value in zip(body.inputs, node.inputs, strict=True)
-        if value is not None
-    }
-    return compute(b, body.nodes, body.outputs[0], b.place(out, layout), known, layout=layout)
+
+    def make() -> bool:
+        known = {
+            id(inner): _operand(b, value, inner, layout, shape)
+            for inner, value in zip(body.inputs, node.inputs, strict=True)
+            if value is not None
+        }
+        return compute(b, body.nodes, body.outputs[0], b.place(out, layout), known, layout=layout)
+
+    before = _rescaled(node, out, make)
+    return (before is not None and b.put_off(out, before)) or make()
 
 
 @lowers(*EMITTERS, *_OF_MANY)
@@ -54,11 +59,46 @@ def single(b: Builder, node: Node) -> bool:
     def make() -> bool:
         return compute(b, [node], out, b.place(out, layout), {}, layout=layout)
 
-    product = _gated(node, out, make)
-    return (product is not None and b.put_off(out, product)) or make()
+    before = _gated(node, out, make)
+    return (before is not None and b.put_off(out, before)) or make()
 
 
-def _gated(node: Node, out: Value, make: Callable[[], bool]) -> Product | None:
+def _rescaled(node: Node, out: Value, make: Callable[[], bool]) -> Before | None:
+    """Batch normalisation and ReLU: channels with a constant factor and addend each."""
+    body: Graph = node.attributes["body"]
+    if [inner.operation for inner in body.nodes] != ["Mul", "Add", "Relu"]:
+        return None
+    if out.dtype not in DTYPES or len(sizes_of(out)) != 4:
+        return None
+    product, total, _ = body.nodes
+    outside = {id(inner): value for inner, value in zip(body.inputs, node.inputs, strict=True)}
+    others, rows = list[Value | None](), list[Array]()
+    for first, second in (product.inputs, total.inputs):
+        for inner, other in ((first, second), (second, first)):
+            row = _row_of_channels(outside.get(id(inner), inner), out)
+            if row is not None:
+                others.append(outside.get(id(other), other))
+                rows.append(row)
+    if len(rows) != 2 or others[1] is not product.outputs[0]:
+        return None
+    image = others[0]
+    if image is None or image.shape != out.shape:
+        return None
+    return Before(node, image, make, rescale=(rows[0], rows[1]))
+
+
+def _row_of_channels(value: Value | None, images: Value) -> Array | None:
+    """A constant with a number for each channel of images."""
+    if value is None or not value.is_constant or value.dtype != images.dtype:
+        return None
+    shape = sizes_of(value)
+    if (1,) * (4 - len(shape)) + shape != (1, sizes_of(images)[1], 1, 1):
+        return None
+    row: Array = np.require(value.constant.reshape(-1), requirements=["C", "A"])
+    return row
+
+
+def _gated(node: Node, out: Value, make: Callable[[], bool]) -> Before | None:
     """The product of images with a number for each image and channel, as in squeeze-and-excite."""
     if node.operation != "Mul" or out.dtype not in DTYPES or len(sizes_of(out)) != 4:
         return None
@@ -68,7 +108,7 @@ def _gated(node: Node, out: Value, make: Callable[[], bool]) -> Product | None:
         if image.is_constant or gate.is_constant or image.shape != out.shape:
             continue
         if sizes_of(gate) == (*sizes_of(out)[:2], 1, 1):
-            return Product(node, image, gate, make)
+            return Before(node, image, make, gate=gate)
     return None
 
 

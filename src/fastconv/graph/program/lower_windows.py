@@ -11,7 +11,7 @@ from fastconv.graph.costs import words_of
 from fastconv.graph.graph import Node
 from fastconv.graph.operations.conv import row
 from fastconv.graph.operations.windows import Windows
-from fastconv.graph.program.lowering import Builder, attributes_of, lowers
+from fastconv.graph.program.lowering import Before, Builder, attributes_of, lowers
 from fastconv.graph.program.operands import dtype_of, given, sizes_of
 from fastconv.graph.program.problems import activation, image, slopes_of
 from fastconv.graph.remade import Remade
@@ -21,8 +21,8 @@ from fastconv.problem.options import Activation
 from fastconv.problem.pooling import PoolProblem, Reducer, adaptive, sliding, some_jump
 from fastconv.typing import Array
 
-# Their weights may be multiplied with the gates of each image.
-_GATED = ("direct_channels", "direct_pixels")
+# They may do something to images before.
+_BEFORE = ("direct_channels", "direct_pixels")
 
 
 def add_convolution(
@@ -35,28 +35,34 @@ def add_convolution(
     out: int,
     *,
     slopes: Array | None = None,
+    rescale: tuple[Array, Array] | None = None,
     words: str = "",
 ) -> None:
     """The step of a problem, whose weights are those of NCHW; `reads` are the image, the residual and the image's gate,
-    `slopes` what "prelu" has for each channel; `words` as for `Builder.add`."""
+    `slopes` what "prelu" has for each channel; `rescale` as in `Before`; `words` as for `Builder.add`."""
     shortcut = BACKEND.conv_shortcut(problem, function, problem.result_shape, once=False)
     known = None if bias is None else read_bias(problem.op, bias, problem.result_channels, problem.dtype)
     made = prod(problem.result_shape)
     read = prod(problem.operand_shape)
-    what, work = (shortcut, b.prepared(problem, weight), known, slopes), BACKEND.work(problem)
+    rows = rescale or (None, None)
+    what, work = (shortcut, b.prepared(problem, weight), known, slopes, *rows), BACKEND.work(problem)
     elements = read, made, prod(problem.operand_shape[:1]) * problem.channels, made
     b.add("conv", what, reads, out, work=work, words=words, problem=problem, elements=elements)
 
 
-def _takes_gates(problem: ConvProblem) -> bool:
-    """Can the kernel take the factors of a product, and is that no more work? It multiplies the weights for each image,
-    in place of the image's pixels."""
+def _does(problem: ConvProblem, before: Before) -> bool:
+    """Can the kernel do that to its images, and is it no more work? It multiplies the weights with each image's gate,
+    in place of the image's pixels; it rescales pixels as it packs them, where it reads all of an image and no more."""
+    if before.gate is not None:
+        suits = problem.filters <= prod(problem.out_size)
+    else:
+        suits = problem.stride == (1, 1) and problem.size == problem.out_size
     return (
-        problem.kernel == (1, 1)
+        suits
+        and problem.kernel == (1, 1)
         and problem.groups == 1
         and not problem.transposed
-        and problem.filters <= prod(problem.out_size)
-        and BACKEND.work(problem).algorithm in _GATED
+        and BACKEND.work(problem).algorithm in _BEFORE
     )
 
 
@@ -76,15 +82,17 @@ def convolution(b: Builder, node: Node) -> bool:
     if form is not None:
         problem = with_algorithm(problem, form)
     problem = b.planned(problem, weight.held)
-    product = b.product_for(x) if _takes_gates(problem) else None
-    if product is None:
-        seen, gate, words = b.place(x, layout), -1, ""
+    before = b.before(x, lambda late: _does(problem, late))
+    if before is None:
+        seen, gate, rescale, words = b.place(x, layout), -1, None, ""
     else:
-        seen, gate, words = b.place(product.image, layout), b.place(product.gate), f"Mul + {words_of(node)}"
+        seen, rescale = b.place(before.image, layout), before.rescale
+        gate = -1 if before.gate is None else b.place(before.gate)
+        words = f"{words_of(before.node)} + {words_of(node)}"
     reads = [seen, -1 if residual is None else b.place(residual, layout), gate]
     added = None if bias is None else bias.constant
-    after: Any = {"slopes": slopes_of(node), "words": words}
-    add_convolution(b, problem, activation(node), weight.held, added, reads, b.place(out, layout), **after)
+    around: Any = {"slopes": slopes_of(node), "rescale": rescale, "words": words}
+    add_convolution(b, problem, activation(node), weight.held, added, reads, b.place(out, layout), **around)
     return True
 
 

@@ -70,16 +70,18 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Product:
-    """That of images with a number for each image and channel, their gate; `make` adds its step."""
+class Before:
+    """What a convolution may do to its images: multiply them with a number for each image and channel, their `gate`; or
+    `rescale` their channels, by as many factors and addends, with negative results 0. `make` adds its step."""
 
     node: Node
     image: Value
-    gate: Value
     make: Callable[[], bool]
+    gate: Value | None = None
+    rescale: tuple[Array, Array] | None = None
 
 
-# Those whose lowering asks for the factors of a product.
+# Those whose lowering asks what they may do to images before.
 _CONVOLUTIONS = ("Conv", "fastconv.Conv")
 # Their results may be some channels of larger images of NHWC.
 _WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
@@ -89,7 +91,7 @@ class Builder:
     """The steps so far, and the places of values. Those in `last` are made with their channels last; `readers` says how
     often each is read, by the network's caller, too; `problems` what convolutions do; `forms` which of them have an
     algorithm of their own; `tuned` is what measuring said of problems; `blocks` is where packed weights lie; `fuses`
-    says whether a convolution may take the product before it."""
+    says whether a convolution may do what is before it."""
 
     def __init__(
         self,
@@ -107,7 +109,7 @@ class Builder:
         self.forms, self._tuned = forms, tuned
         self.weights, self._last = weights, last
         self._twins: dict[int, int] = {}
-        self._late: dict[int, Product] = {}
+        self._late: dict[int, Before] = {}
         self._blocks, self._fuses = blocks, fuses
         self.network = _engine.Network()
         self.steps: list[Step] = []
@@ -163,26 +165,27 @@ class Builder:
             self.weights[key] = make(constant), constant
         return self.weights[key][0]
 
-    def put_off(self, value: Value, product: Product) -> bool:
-        """Let a product be made when it is read, as a convolution may take its factors instead; False where that would
-        not be its only reader."""
+    def put_off(self, value: Value, before: Before) -> bool:
+        """Let a value be made when it is read, as a convolution may do that instead; False where that would not be its
+        only reader."""
         alone = self._readers.get(id(value)) == 1 and self.places.kinds[self.places.of(value)] is Kind.ARENA
         if not self._fuses or not alone:
             return False
-        self._late[id(value)] = product
+        self._late[id(value)] = before
         return True
 
-    def product_for(self, value: Value) -> Product | None:
-        """That which a value is and which nobody makes then, if it was put off."""
-        return self._late.pop(id(value), None)
+    def before(self, value: Value, does: Callable[[Before], bool]) -> Before | None:
+        """What makes a value, if that was put off and the reader does it, so that nobody else makes it."""
+        late = self._late.get(id(value))
+        return self._late.pop(id(value)) if late is not None and does(late) else None
 
     def _make_late(self, value: Value) -> None:
-        product = self.product_for(value)
-        if product is not None:
-            node, self._node = self._node, product.node
-            with errors_of(product.node):
-                if not product.make():
-                    raise ModelError("a product that has no step")
+        late = self._late.pop(id(value), None)
+        if late is not None:
+            node, self._node = self._node, late.node
+            with errors_of(late.node):
+                if not late.make():
+                    raise ModelError("what was put off has no step")
             self._node = node
 
     def layout(self, value: Value | None) -> Layout:
