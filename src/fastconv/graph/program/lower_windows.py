@@ -50,9 +50,10 @@ def add_convolution(
 
 def _takes_gates(problem: ConvProblem) -> bool:
     """Can the kernel take the factors of a product, and is that no more work? It multiplies the weights for each image,
-    in place of the image's pixels."""
+    in place of the image's pixels. With padding, weights that are no numbers would reach pixels beyond the image."""
     return (
         problem.kernel == (1, 1)
+        and not any(problem.padding)
         and problem.groups == 1
         and not problem.transposed
         and problem.filters <= prod(problem.out_size)
