@@ -187,3 +187,15 @@ def test_saved_and_pickled(tmp_path, backend, operation):
     model = fastconv.onnx.load(tmp_path / "model.onnx")
     assert "PRelu" in [node.operation for node in model.graph.nodes]
     agree(Interpreter(model.graph)(*net.arrays)[0], expected, 1e-5)
+
+
+@pytest.mark.one_instruction_set
+def test_saved_slopes_of_float64_are_not_rounded(tmp_path, backend):
+    """As an attribute of a LeakyRelu would be."""
+    net = Net()
+    y = net("Conv", net.input(1, 2, 5, 6, dtype=np.float64), net.normal(3, 2, 1, 1).astype(np.float64))
+    y = net("PRelu", y, np.array([0.1]))
+    (expected,) = Interpreter(net.graph(y))(*net.arrays)
+    fastconv.onnx.save(program(net, y, backend=backend).graph, tmp_path / "model.onnx")
+    model = fastconv.onnx.load(tmp_path / "model.onnx")
+    agree(Interpreter(model.graph)(*net.arrays)[0], expected, 1e-14)

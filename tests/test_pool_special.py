@@ -92,6 +92,20 @@ STOCHASTIC = {
 }
 
 
+@pytest.mark.parametrize("planes", [(8, 79), (3, 37), (1, 5)])
+@pytest.mark.parametrize("size", [(13, 16), (1, 7), (40, 41)])
+def test_bits_of_whole_planes_do_not_depend_on_threads_or_on_other_planes(backend, dtype, planes, size):
+    x = np.random.default_rng(0).normal(size=(*planes, *size)).astype(dtype)
+    with fastconv.num_threads(1):
+        single = fastconv.global_avg_pool2d(x)
+    for count in (2, 3):
+        with fastconv.num_threads(count):
+            assert fastconv.global_avg_pool2d(x).tobytes() == single.tobytes()
+    for start in (1, 2, 4):
+        part = np.ascontiguousarray(x[:, start:])
+        assert fastconv.global_avg_pool2d(part).tobytes() == single[:, start:].tobytes()
+
+
 @pytest.mark.parametrize("name", STOCHASTIC)
 def test_stochastic_sampling(backend, layout, dtype, name):
     shape, options = STOCHASTIC[name]

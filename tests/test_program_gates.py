@@ -124,11 +124,24 @@ def test_residuals_and_activations(backend, monkeypatch, turned, last):
 
 
 @pytest.mark.parametrize("last", [True, False])
-def test_strides_and_padding(backend, monkeypatch, last):
+def test_strides(backend, monkeypatch, last):
     by_algorithm(monkeypatch, PIXELS)
     net = Net()
-    _, y = excited(net, (2, 24, 15, 17), filters=8, strides=(2, 2), pads=(1, 0, 0, 1))
+    _, y = excited(net, (2, 24, 15, 17), filters=8, strides=(2, 2))
     check(net, y, last=last)
+
+
+@pytest.mark.parametrize("algorithm", [PLANES, PIXELS])
+@pytest.mark.parametrize("pads", [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)])
+def test_gates_that_are_no_numbers_do_not_reach_pixels_beyond_the_image(
+    backend, monkeypatch, algorithm, pads
+):
+    by_algorithm(monkeypatch, algorithm)
+    for special in (np.nan, np.inf):
+        net = Net()
+        _, y = excited(net, (2, 24, 9, 7), filters=8, pads=pads)
+        net.arrays[0][1, 3] = special
+        check(net, y, fused=False, last=algorithm == PIXELS)
 
 
 def test_gates_without_a_result_that_is_finite(backend, monkeypatch):

@@ -104,19 +104,21 @@ vec partial_of_plane(const int sum, const real *x, int64_t n) {
         combine(sum, __builtin_shufflevector(v[i], v[i + (s)], LANES(BUTTERFLY_LOW, s, 0)),                            \
                 __builtin_shufflevector(v[i], v[i + (s)], LANES(BUTTERFLY_HIGH, s, 0)));
 
-/* Those of VL small planes side by side, whose loads need not wait for each other's sums. */
+/* Those of `count` small planes side by side, whose loads need not wait for each other's sums; those of a plane are the
+ * same whatever lies beside it, which depends on threads. */
 INLINE
-void partials(const int sum, const real *x, int64_t n, vec *block) {
+void partials(const int sum, const int count, const real *x, int64_t n, vec *block) {
     int64_t at = 0;
 #pragma GCC unroll 16
-    for (int i = 0; i < VL; i++) block[i] = neutral(sum);
+    for (int i = 0; i < count; i++) block[i] = neutral(sum);
     for (; at + VL <= n; at += VL)
 #pragma GCC unroll 16
-        for (int i = 0; i < VL; i++) block[i] = combine(sum, block[i], load(x + i * n + at));
+        for (int i = 0; i < count; i++) block[i] = combine(sum, block[i], load(x + i * n + at));
     if (at == n) return;
     const lane_mask rest = mask_between(0, n - at);
 #pragma GCC unroll 16
-    for (int i = 0; i < VL; i++) block[i] = combine(sum, block[i], load_masked_or(x + i * n + at, rest, neutral(sum)));
+    for (int i = 0; i < count; i++)
+        block[i] = combine(sum, block[i], load_masked_or(x + i * n + at, rest, neutral(sum)));
 }
 
 INLINE
@@ -127,10 +129,15 @@ int whole_planes(const int sum, const planes_job *j, int64_t begin, int64_t end)
         vec block[VL];
         int64_t count = min64(VL, end - plane);
         if (count == VL && n <= VL * PART_TERMS)
-            partials(sum, j->x + plane * n, n, block);
+            partials(sum, VL, j->x + plane * n, n, block);
         else
             for (int64_t i = 0; i < VL; i++)
-                block[i] = i < count ? partial_of_plane(sum, j->x + (plane + i) * n, n) : zero();
+                if (i >= count)
+                    block[i] = zero();
+                else if (n <= VL * PART_TERMS)
+                    partials(sum, 1, j->x + (plane + i) * n, n, block + i);
+                else
+                    block[i] = partial_of_plane(sum, j->x + (plane + i) * n, n);
 #if VECTOR_BYTES / (4 + 4 * FC_DOUBLE) > 8
         FOLD(block, 8)
 #endif

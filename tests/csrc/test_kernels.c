@@ -50,6 +50,7 @@ static void reference(const fc_conv *p, const void *x, const void *w, const fc_e
         if (e->residual) result[i] += get(e->residual, p->dtype, i);
         int64_t channel = (p->layout == FC_NCHW ? i / (height * width) : i) % channels;
         if (e->activation == FC_RELU && result[i] < 0) result[i] = 0;
+        if (e->activation == FC_LEAKY_RELU && result[i] < 0) result[i] *= e->a;
         if (e->activation == FC_CHANNEL_PRELU && result[i] < 0) result[i] *= get(e->slopes, p->dtype, channel);
     }
 }
@@ -143,12 +144,13 @@ static int check_conv(fc_conv p) {
     int64_t results = p.transposed ? inputs : outputs;
     void *x = fill(p.transposed ? outputs : inputs, p.dtype), *out = fill(results, p.dtype);
     void *w = fill(p.filters * p.channels / p.groups * p.kernel_h * p.kernel_w, p.dtype);
-    static const int activations[] = {FC_LINEAR, FC_RELU, FC_CHANNEL_PRELU};
+    static const int activations[] = {FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CHANNEL_PRELU};
     int64_t own = p.transposed ? p.channels : p.filters; /* exactly: what lies behind is not theirs */
     void *bias = fill(own, p.dtype), *slopes = fill(own, p.dtype), *residual = fill(results, p.dtype);
     fc_epilogue e = {.bias = pick(0, 1) ? bias : NULL,
                      .residual = pick(0, 1) ? residual : NULL,
-                     .activation = activations[pick(0, 2)]};
+                     .activation = activations[pick(0, 3)],
+                     .a = 0.25};
     if (e.activation == FC_CHANNEL_PRELU) e.slopes = slopes;
     double *want = malloc((size_t)results * sizeof(double)),
            terms = (double)(p.channels * p.filters / p.groups * p.kernel_h * p.kernel_w),
@@ -180,6 +182,65 @@ static int check_conv(fc_conv p) {
         free(packed);
     }
     free(x), free(out), free(w), free(bias), free(slopes), free(residual), free(want);
+    return failures;
+}
+
+/* The kernels that multiply their weights of one tap with an image's gate. */
+static int check_gates(void) {
+    int many = pick(0, 9) == 0; /* weights that threads share, or that are no panel of L2 */
+    fc_conv p = {.batch = pick(1, many ? 1 : 4),
+                 .channels = many ? pick(400, 1100) : pick(1, 50),
+                 .filters = many ? 64 * pick(4, 8) : pick(1, 90),
+                 .kernel_h = 1,
+                 .kernel_w = 1,
+                 .stride_h = pick(1, 3),
+                 .stride_w = pick(1, 3),
+                 .dilation_h = 1,
+                 .dilation_w = 1,
+                 .groups = 1,
+                 .pad_top = pick(0, 1),
+                 .pad_left = pick(0, 1),
+                 .out_height = pick(1, 9),
+                 .out_width = pick(1, 20),
+                 .layout = (int)pick(0, 1),
+                 .dtype = (int)pick(0, 1)};
+    p.height = (p.out_height - 1) * p.stride_h + 1 - p.pad_top,
+    p.width = (p.out_width - 1) * p.stride_w + 1 - p.pad_left;
+    if (p.height < 1 || p.width < 1) return 0;
+    fc_conv_choose(&p);
+    int64_t pixels = p.height * p.width, inputs = p.batch * p.channels * pixels,
+            results = p.batch * p.filters * p.out_height * p.out_width;
+    void *x = fill(inputs, p.dtype), *gate = fill(p.batch * p.channels, p.dtype), *gated = fill(inputs, p.dtype);
+    void *w = fill(p.filters * p.channels, p.dtype), *bias = fill(p.filters, p.dtype), *out = fill(results, p.dtype);
+    for (int64_t i = 0; i < inputs; i++) {
+        int64_t image = i / (p.channels * pixels), channel = (p.layout == FC_NCHW ? i / pixels : i) % p.channels;
+        double product = get(x, p.dtype, i) * get(gate, p.dtype, image * p.channels + channel);
+        if (p.dtype == FC_F32)
+            ((float *)gated)[i] = (float)product;
+        else
+            ((double *)gated)[i] = product;
+    }
+    fc_epilogue e = {.bias = bias, .activation = pick(0, 1) ? FC_LINEAR : FC_RELU};
+    double *want = malloc((size_t)results * sizeof(double)), tolerance = p.dtype == FC_F32 ? 1e-3 : 1e-12;
+    reference(&p, gated, w, &e, want);
+    e.gate = gate;
+    int failures = 0;
+    for (int kernel = 0; kernel < fc_conv_kernel_count(); kernel++) {
+        if (strncmp(fc_conv_kernel_name(kernel), "direct_", 7) || !fc_conv_accepts(&p, kernel)) continue;
+        void *packed = aligned_alloc(64, (fc_conv_weight_bytes(&p, kernel) + 127) & ~(size_t)63);
+        int threads = (int)pick(1, 3), status = fc_conv_prepare(&p, kernel, w, packed, threads);
+        forget(out, results, p.dtype);
+        status |= fc_conv_run(&p, kernel, x, packed, &e, out, threads);
+        double worst = largest_error(out, want, results, p.dtype);
+        if (status || !(worst <= tolerance)) {
+            printf("gates of %s: error %g (status %d), x %ldx%ldx%ldx%ld, %ld filters, layout %d, dtype %d\n",
+                   fc_conv_kernel_name(kernel), worst, status, (long)p.batch, (long)p.channels, (long)p.height,
+                   (long)p.width, (long)p.filters, p.layout, p.dtype);
+            failures++;
+        }
+        free(packed);
+    }
+    free(x), free(gate), free(gated), free(w), free(bias), free(out), free(want);
     return failures;
 }
 
@@ -335,7 +396,7 @@ int main(int count, char **arguments) {
             failures += check_conv(either_way(random_conv(2))) + check_conv(either_way(random_far_conv(2))) +
                         check_conv(either_way(random_large_conv(2))) + check_weight_gradient(random_large_conv(2)) +
                         check_weight_gradient(random_conv(5)) + check_weight_gradient(random_far_conv(5)) +
-                        check_operations() + check_filters();
+                        check_operations() + check_filters() + check_gates();
         printf("%s: %d rounds, %d failures so far\n", fc_isa_name(isa), rounds, failures);
     }
     return failures != 0;

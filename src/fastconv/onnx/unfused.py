@@ -72,7 +72,7 @@ class _Chain:
         elif word in ("clip", "relu6"):
             self.then("Clip", *(Value.of("bound", np.array(bound, self._dtype)) for bound in parameters))
         elif word == "leaky_relu":
-            self.then("LeakyRelu", alpha=parameters[0])
+            self._leaky(parameters[0])
         elif word == "prelu":
             self.then("PRelu", self._slopes(parameters))
         elif word:
@@ -83,6 +83,13 @@ class _Chain:
             self.then(operation, Value.of("number", np.array(number, self._dtype)))
         self._nodes[-1].outputs.extend(self._fused.outputs)
         return self._nodes
+
+    def _leaky(self, slope: float) -> None:
+        """Attributes are of float32, which not every slope of float64 is."""
+        if self._dtype == np.float64 and slope != float(np.float32(slope)):
+            self.then("PRelu", Value.of("slope", np.array([slope])))
+        else:
+            self.then("LeakyRelu", alpha=slope)
 
     def _slopes(self, slopes: tuple[float, ...]) -> Value:
         """Channels are the last axis of a dense layer, else what comes after them are as many axes as a kernel has."""

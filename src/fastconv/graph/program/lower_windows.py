@@ -52,7 +52,8 @@ def add_convolution(
 
 def _does(problem: ConvProblem, before: Before) -> bool:
     """Can the kernel do that to its images, and is it no more work? It multiplies the weights with each image's gate,
-    in place of the image's pixels; it rescales pixels as it packs them, where it reads all of an image and no more."""
+    in place of the image's pixels; it rescales pixels as it packs them, where it reads all of an image and no more.
+    With padding, weights that are no numbers would reach pixels beyond the image."""
     if before.gate is not None:
         suits = problem.filters <= prod(problem.out_size)
     else:
@@ -60,6 +61,7 @@ def _does(problem: ConvProblem, before: Before) -> bool:
     return (
         suits
         and problem.kernel == (1, 1)
+        and not any(problem.padding)
         and problem.groups == 1
         and not problem.transposed
         and BACKEND.work(problem).algorithm in _BEFORE
