@@ -2,8 +2,7 @@
 #ifndef FC_EPILOGUE_H
 #define FC_EPILOGUE_H
 
-#include <math.h>
-
+#include "base/exponential.h"
 #include "base/simd.h"
 
 /* A division takes as long as a short reduction. With a sixth in two parts a fused product and sum is as exact. */
@@ -25,8 +24,19 @@ vec hard_swish(vec x) {
     return at_least(x, splat(-3)) * sixth_of(gate);
 }
 
-/* One of those that take a call: in activate.c, once for all kernels. */
-vec FC_NAME(activate)(vec x, const fc_epilogue *e);
+/* Comparisons are written so that NaN stays NaN. */
+static NOINLINE vec activate(vec x, const fc_epilogue *e) {
+    switch (e->activation) {
+        case FC_CLIP: return at_most(at_least(x, splat((real)e->a)), splat((real)e->b));
+        case FC_LEAKY_RELU: return choose(x < zero(), x * splat((real)e->a), x);
+        case FC_HARDSWISH: return hard_swish(x);
+        case FC_SCALED_HARDSWISH: return hard_swish(x) * splat((real)e->a) + splat((real)e->b);
+        case FC_SIGMOID: return sigmoid(x);
+        case FC_SILU: return silu(x);
+        case FC_TANH: return hyperbolic_tangent(x);
+        default: return gelu(x);
+    }
+}
 
 /* What channels have, from the first of some on: NULL where none has it. */
 typedef struct {
@@ -89,7 +99,7 @@ vec finished(vec x, channel_lanes c, int64_t n, const fc_epilogue *e) {
                                                    : splat(c.slopes[c.channel]);
         return choose(x < zero(), x * slope, x);
     }
-    return FC_NAME(activate)(x, e);
+    return activate(x, e);
 }
 
 /* Finishes n lanes of these channels; `residual` is NULL or what belongs to out[0..n). */

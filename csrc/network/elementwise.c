@@ -197,7 +197,7 @@ static void run_instruction(const fc_instruction *c, const real *a, const real *
         case FC_ACTIVATE:
             if (c->which == FC_RELU) EACH(at_least(x, zero()))
             if (c->which == FC_CLIP) EACH(at_most(at_least(x, p), q))
-            EACH(FC_NAME(activate)(x, &e))
+            EACH(activate(x, &e))
         case FC_EXP:
         case FC_ELU:
         case FC_MISH:
