@@ -100,14 +100,13 @@ def models(found):
     ratios = []
     for one in found:
         rows = {row["runner"]: row for row in one["rows"]}
-        three = [rows[name] for name in ("cython", *PEERS)]
-        ratio = median(
-            min(peers) / own for own, *peers in zip(*(row["seconds"] for row in three), strict=False)
-        )
+        three = [rows.get(name) for name in ("cython", *PEERS)]
+        timed = [row["seconds"] for row in three if row is not None]
+        ratio = median(min(peers) / own for own, *peers in zip(*timed, strict=False))
         ratios.append(ratio)
         shapes = "; ".join("x".join(map(str, shape)) or "1" for shape in one["inputs"].values())
         cells = [
-            " / ".join(f"{scale * row[what]:.{places}f}" for row in three)
+            " / ".join("-" if row is None else f"{scale * row[what]:.{places}f}" for row in three)
             for what, scale, places in (("median", 1e3, 2), ("load_seconds", 1e3, 0), ("peak_bytes", 1e-6, 0))
         ]
         name = Path(one["model"]).stem

@@ -296,7 +296,7 @@ static COLD int accepts(const fc_conv *given) {
     fc_conv plain, *p = &plain;
     if (!as_plain(given, p) || p->groups != p->channels || (given->transposed && p->filters != p->channels)) return 0;
     if (p->layout == FC_NHWC) return p->filters == p->channels && (tiled(p) || walked(p) || ring_fits(p));
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g = grid_of(p, &o, 0);
     return !reads_in_place(&g, &o); /* vectors would read beyond the image */
 }
@@ -312,7 +312,7 @@ static COLD double cost(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
     double outputs = (double)(p->batch * p->filters * p->out_height * p->out_width),
            taps = (double)(p->kernel_h * p->kernel_w);
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     double moved = image_cycles(&o, 1, 1) + STEPPING(1000);
     if (by_planes(p)) return (double)(p->batch * ceil_div(p->channels, VL)) * planes_cycles(p) / 2 + moved;
     taps *= PRODUCT_CYCLES;
@@ -367,7 +367,7 @@ static COLD size_t workspace_bytes(const fc_conv *given, int threads) {
         set_ring(&j);
         return ring_bytes(&j);
     }
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     strips s;
     if (plan_bands(p, &o, threads, &s)) return 0;
     free(s.memory);
@@ -409,7 +409,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 static int run_all(const fc_conv *given, const void *x, const void *packed, const fc_epilogue *e, void *out,
                    int threads) {
     const fc_conv plain = plain_of(given), *p = &plain;
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     depthwise_job j = {.p = p, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     double cycles = all_cycles(p, cost);
     threads = fc_worth(cycles, threads);

@@ -276,7 +276,7 @@ static COLD int accepts(const fc_conv *p) {
 static COLD int in_turn(const fc_conv *p) { return p->layout == FC_NCHW; }
 
 static COLD double cost(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     int64_t along = p->layout == FC_NCHW ? p->width : p->channels, unit = p->layout == FC_NCHW ? 2 * VL : VL;
     double outputs = (double)(p->batch * p->channels * p->height * p->width);
     double waste = (double)round_up(along, unit) / (double)along, taps = (double)(p->kernel_h * p->kernel_w);

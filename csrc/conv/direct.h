@@ -364,7 +364,7 @@ static int plan_family(const family *f, const operands *o, const grid *g, int th
 }
 
 static size_t family_workspace(const family *f, const fc_conv *p, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g = whole_grid(p);
     strips s;
     int64_t parts;
@@ -374,7 +374,7 @@ static size_t family_workspace(const family *f, const fc_conv *p, int threads) {
 }
 
 static size_t family_weights(const family *f, const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     return (size_t)(f->padded_filters(&o) * o.channels * o.groups * o.elements) * sizeof(real);
 }
 
@@ -400,7 +400,7 @@ static int pack_blocks(const void *context, int64_t begin, int64_t end) {
 }
 
 static int family_prepare(const family *f, const fc_conv *p, const void *weight, void *packed, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     element_place *elements = element_places(p, &o);
     if (!elements) return FC_NO_MEMORY;
     weight_packing j = {f, &o, elements, p->kernel_h, p->kernel_w, weight, packed};
@@ -478,7 +478,7 @@ static int run_job(direct_job *j, const fc_conv *p, double cycles, int threads) 
 
 static int family_run(const family *f, const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e,
                       void *out, double cycles, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     direct_job j = {.f = f, .e = e, .o = &o, .x = x, .weights = packed, .out = out};
     return run_job(&j, p, cycles, threads);
 }
@@ -487,7 +487,7 @@ static int family_run(const family *f, const fc_conv *p, const void *x, const vo
  * them into memory and back. */
 static int family_run_once(const family *f, const fc_conv *p, const void *x, const void *weight, void *packed,
                            const fc_epilogue *e, void *out, double cycles, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     weight_packing unpacked = {f, &o, NULL, p->kernel_h, p->kernel_w, weight, NULL};
     direct_job j = {.f = f, .e = e, .o = &o, .x = x, .unpacked = &unpacked, .out = out};
     int status = run_job(&j, p, cycles, threads);

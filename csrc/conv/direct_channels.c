@@ -129,7 +129,7 @@ static double steps_cycles(const operands *o, double vectors, double pixels, dou
 static double start_cycles(void) { return STEPPING(5200) * fc_these_costs->start; }
 
 static COLD double cost(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g = whole_grid(p);
     cut c = cut_of(&channels, &o, &g);
     int64_t rest = o.filters % NR;

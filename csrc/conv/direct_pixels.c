@@ -282,7 +282,7 @@ static COLD size_t weight_bytes(const fc_conv *p) { return family_weights(&pixel
 static double start_cycles(void) { return STEPPING(6500) * fc_these_costs->start; }
 
 static COLD double cost(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g = whole_grid(p);
     cut c = cut_of(&pixels, &o, &g);
     double count = (double)blocks(&o).count, filters = (double)o.filters / count;

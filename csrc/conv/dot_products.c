@@ -181,7 +181,7 @@ static int64_t panel_images(const operands *o) {
 }
 
 static COLD double cost(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     double length = (double)(o.channels * o.elements), panels = (double)ceil_div(o.batch, panel_images(&o));
     double tiles = (double)(o.groups * ceil_div(o.batch, EDGE) * ceil_div(o.filters, EDGE));
     double step = (double)(min64(o.batch, EDGE) * EDGE) * STEPPING(0.65) + 2;
@@ -192,7 +192,7 @@ static COLD double cost(const fc_conv *p) {
 }
 
 static int run(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     dots_job j = {.o = &o, .e = e, .x = x, .weights = packed, .out = out, .length = o.channels * o.elements};
     j.images = panel_images(&o), j.blocks = ceil_div(o.filters, EDGE);
     return fc_parallel(ceil_div(o.batch, j.images) * o.groups * j.blocks, all_cycles(p, cost), threads, do_blocks, &j);

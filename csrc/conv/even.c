@@ -194,7 +194,7 @@ static int even_work(const void *context, int64_t begin, int64_t end) {
 }
 
 int FC_NAME(is_even)(const fc_conv *p, const void *x, double far, int threads) {
-    even_job j = {.x = x, .o = operands_of(p)};
+    even_job j = {.x = x, .o = FC_NAME(operands_of)(p)};
     j.y = blocks_along(p, &j.o, 1), j.x_axis = blocks_along(p, &j.o, 0);
     j.merged = !j.o.nhwc && j.o.channels > 1;
     j.in_rows = j.merged || j.o.x_pixel == 1;

@@ -351,21 +351,21 @@ static int shared_back(const void *context, int64_t begin, int64_t end) {
 /* ---- the kernel ---- */
 
 static COLD size_t weight_bytes(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 0;
     return (size_t)(w.roots + w.grids * o.groups * o.filters * w.kernel_reals) * sizeof(real);
 }
 
 static int64_t weight_form(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     fft_tiling w;
     return tile_fft(p, &o, &w) ? w.y.points << 32 | w.x.points : 0;
 }
 
 /* Products of frequencies, a complex multiply-add each, and transforms, by the usual count. */
 static COLD double flops(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 0;
     double points = (double)(w.f.rows * w.f.columns), transform = 5 * points * log2(points);
@@ -374,20 +374,20 @@ static COLD double flops(const fc_conv *p) {
 }
 
 static COLD int accepts(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     fft_tiling w;
     if (p->kernel_h < 5 && p->kernel_w < 5) return 0;
     return grids_cover(p, &o) && tile_fft(p, &o, &w);
 }
 
 static COLD double cost(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     fft_tiling w;
     return tile_fft(p, &o, &w) ? w.cycles + (p->once ? cycles_of_weights(&o, &w) : 0) : 0;
 }
 
 static COLD size_t workspace_bytes(const fc_conv *p, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 0;
     return w.shared ? ceil_div((int64_t)scratch_bytes(&w), max64(1, threads)) : scratch_bytes(&w);
@@ -399,7 +399,7 @@ static void set_roots(fft_tiling *w, const real *roots) {
 }
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     fft_tiling w;
     tile_fft(p, &o, &w);
     set_roots(&w, packed);
@@ -418,7 +418,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 }
 
 static int run(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     fft_tiling w;
     tile_fft(p, &o, &w);
     set_roots(&w, packed);
@@ -440,7 +440,7 @@ static int run(const fc_conv *p, const void *x, const void *packed, const fc_epi
 /* In units of roundoff, relative to the root of the mean square: a plain sum of n random terms errs by sqrt(n / 6),
  * also the sum of products; the transforms err by a quarter for each doubling, and half more. */
 static COLD double error(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g = grid_of(p, &o, 0);
     fft_tiling w;
     if (!tile_fft(p, &o, &w)) return 1;

@@ -16,20 +16,20 @@ static int64_t groups_together(const operands *o) { return VL / max64(o->channel
 static int64_t blocks(const operands *o) { return ceil_div(o->groups, groups_together(o)); }
 
 static COLD int accepts(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     fc_conv plain;
     return p->layout == FC_NHWC && as_plain(p, &plain) && p->groups > 1 && groups_together(&o) > 0 && ring_fits(&plain);
 }
 
 /* Channels come before a row's columns, and tap after tap as the plain convolution has them. */
 static COLD int in_turn(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     return (!p->transposed || o.elements == 1) && (o.channels == 1 || p->kernel_w == 1);
 }
 
 static COLD double cost(const fc_conv *given) {
     const fc_conv plain = plain_of(given), *p = &plain;
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     double tiles = (double)(p->batch * p->out_height * ceil_div(p->out_width, PIXELS) * blocks(&o));
     double taps = (double)(p->kernel_h * p->kernel_w), permutation = VECTOR_BYTES >= 32 ? 1 : 16, permutations = PIXELS;
     if (unrolled_nhwc(p))
@@ -40,7 +40,7 @@ static COLD double cost(const fc_conv *given) {
 }
 
 static COLD size_t weight_bytes(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     return (size_t)(blocks(&o) * p->kernel_h * p->kernel_w * o.channels * VL) * sizeof(real);
 }
 
@@ -57,7 +57,7 @@ static job_nhwc job_of(const fc_conv *p, const operands *o) {
 static COLD size_t workspace_bytes(const fc_conv *given, int threads) {
     const fc_conv plain = plain_of(given), *p = &plain;
     (void)threads;
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     job_nhwc j = job_of(p, &o);
     set_ring(&j);
     return ring_bytes(&j);
@@ -65,7 +65,7 @@ static COLD size_t workspace_bytes(const fc_conv *given, int threads) {
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
     (void)threads;
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     real *to = packed;
     int64_t together = groups_together(&o);
     for (int64_t block = 0; block < blocks(&o); block++)
@@ -86,7 +86,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 static int run_all(const fc_conv *given, const void *x, const void *packed, const fc_epilogue *e, void *out,
                    int threads) {
     const fc_conv plain = plain_of(given), *p = &plain;
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     lanes places[VL];
     for (int64_t c = 0; c < o.channels; c++)
         for (int64_t l = 0; l < VL; l++) places[c][l] = (lane)min64(l / o.filters * o.channels + c, VL - 1);

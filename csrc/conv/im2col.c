@@ -255,7 +255,7 @@ static COLD size_t weight_bytes(const fc_conv *p) { return FC_NAME(direct_channe
 
 /* Every phase needs a matrix. */
 static COLD int accepts(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     return grids_cover(p, &o);
 }
 
@@ -280,12 +280,12 @@ static double products_cycles(double vectors, double pixels, double steps) {
 }
 
 static COLD int in_turn(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     return parts_of_rows(most_rows(p, &o)) == 1;
 }
 
 static COLD double cost(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g = whole_grid(p);
     cutting c = cut_matrix(p, &o, 2);
     int64_t rest = o.filters % NR;
@@ -310,7 +310,7 @@ static COLD double cost(const fc_conv *p) {
 }
 
 static COLD size_t workspace_bytes(const fc_conv *p, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     cutting c = cut_matrix(p, &o, threads);
     return cutting_bytes(&c);
 }
@@ -320,7 +320,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 }
 
 static int run(const fc_conv *p, const void *x, const void *packed, const fc_epilogue *e, void *out, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     double cycles = all_cycles(p, cost);
     job j = {.p = p, .o = &o, .e = e, .x = x, .weights = packed, .out = out};
     j.cut = cut_matrix(p, &o, fc_worth(cycles, threads));

@@ -32,7 +32,7 @@ typedef struct {
 } phases_plan;
 
 static COLD phases_plan plan_of(const fc_conv *p) {
-    phases_plan w = {.o = operands_of(p),
+    phases_plan w = {.o = FC_NAME(operands_of)(p),
                      .stride_h = p->stride_h,
                      .stride_w = p->stride_w,
                      .pad_top = p->pad_top,

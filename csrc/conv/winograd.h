@@ -279,7 +279,7 @@ static int run_grid(winograd_job *j, split s, double cycles, int threads) {
         if (((g) = grid_of(p, &(o), index)), tile_grid(&(w), &(g), &(o)))
 
 static COLD int accepts(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g;
     tiling w;
     int64_t grids = o.grid_rows * o.grid_columns, tiled = 0;
@@ -359,7 +359,7 @@ static double grid_cycles(const tiling *w, const operands *o, const split *s, do
 }
 
 static COLD size_t weight_bytes(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g;
     tiling w;
     int64_t reals = 0;
@@ -368,7 +368,7 @@ static COLD size_t weight_bytes(const fc_conv *p) {
 }
 
 static COLD double cost(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g;
     tiling w;
     double cycles = 0;
@@ -385,7 +385,7 @@ static COLD double cost(const fc_conv *p) {
 }
 
 static COLD double flops(const fc_conv *p) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g;
     tiling w;
     double products = 0;
@@ -398,7 +398,7 @@ static COLD double flops(const fc_conv *p) {
 static COLD double error(const fc_conv *p) {
     static const double of_many[MOST_POINTS + 1] = {[3] = 1, [4] = 1.2, [5] = 1.6, [6] = 1.8, [7] = 2.2, [8] = 5.6};
     static const double of_one[MOST_POINTS + 1] = {[3] = 2.5, [4] = 2.7, [5] = 5.3, [6] = 8.2, [7] = 8.4, [8] = 17.5};
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g;
     tiling w;
     double most = 1;
@@ -410,7 +410,7 @@ static COLD double error(const fc_conv *p) {
 }
 
 static COLD size_t workspace_bytes(const fc_conv *p, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     grid g;
     tiling w;
     size_t most = 0;
@@ -434,7 +434,7 @@ static int prepare_grid(const weights_job *j, int threads) {
 }
 
 static int prepare(const fc_conv *p, const void *weight, void *packed, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     weights_job j = preparation_of(p, &o, weight, packed);
     grid g;
     tiling w;
@@ -451,7 +451,7 @@ static int prepare(const fc_conv *p, const void *weight, void *packed, int threa
 /* `weight` is NULL where `packed` is ready. */
 static NOINLINE int run_grids(const fc_conv *p, const void *x, const void *weight, void *packed, const fc_epilogue *e,
                               void *out, int threads) {
-    operands o = operands_of(p);
+    operands o = FC_NAME(operands_of)(p);
     double cycles = all_cycles(p, cost);
     int worth = fc_worth(cycles, threads);
     weights_job unpacked = preparation_of(p, &o, weight, packed);

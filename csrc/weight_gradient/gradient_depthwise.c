@@ -52,7 +52,7 @@ static const gradient_walker *walker_of(const fc_conv *p) {
 }
 
 static COLD depthwise_plan plan_of(const fc_conv *p) {
-    depthwise_plan w = {.o = operands_of(p),
+    depthwise_plan w = {.o = FC_NAME(operands_of)(p),
                         .kernel_h = p->kernel_h,
                         .kernel_w = p->kernel_w,
                         .stride_h = p->stride_h,

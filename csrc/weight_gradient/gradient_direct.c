@@ -62,7 +62,7 @@ typedef struct {
 } direct_plan;
 
 static COLD direct_plan plan_of(const fc_conv *p) {
-    direct_plan w = {.o = operands_of(p), .taps = p->kernel_h * p->kernel_w};
+    direct_plan w = {.o = FC_NAME(operands_of)(p), .taps = p->kernel_h * p->kernel_w};
     const operands *o = &w.o;
     int64_t pixels = o->out_height * o->out_width, most = STEP_BYTES / ((NR + MR) * (int64_t)sizeof(real));
     w.images = max64(1, min64(o->batch, most / pixels));

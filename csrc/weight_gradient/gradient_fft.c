@@ -134,7 +134,7 @@ static COLD int plan_of(const fc_conv *p, fft_plan *best) {
     int found = 0;
     if (!fft_axis_of(&ay, &y, &y) || !fft_axis_of(&ax, &x, &x)) return 0;
     sizes_of(&ay, &least_y, &most_y), sizes_of(&ax, &least_x, &most_x);
-    fft_plan w = {.o = operands_of(p)};
+    fft_plan w = {.o = FC_NAME(operands_of)(p)};
     for (int64_t points_y = least_y; points_y <= most_y; points_y *= 2)
         for (int64_t points_x = max64(VL, least_x); points_x <= max64(VL * VL, most_x); points_x *= 2) {
             if (points_y * points_x < VL * VL) continue;

@@ -53,7 +53,7 @@ typedef struct {
 /* Makes the plan; returns 0 where the convolution cannot be tiled. */
 static COLD int plan_of(const fc_conv *p, winograd_plan *s) {
     memset(s, 0, sizeof *s);
-    s->o = operands_of(p), s->taps = p->kernel_h * p->kernel_w;
+    s->o = FC_NAME(operands_of)(p), s->taps = p->kernel_h * p->kernel_w;
     operands *o = &s->o, *g = &s->g;
     *g = *o;
     g->channels = o->filters, g->height = o->out_height, g->width = o->out_width;
