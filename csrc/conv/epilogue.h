@@ -92,6 +92,7 @@ vec finished(vec x, channel_lanes c, int64_t n, const fc_epilogue *e) {
     x += c.bias;
     if (e->activation == FC_RELU) return at_least(x, zero());
     if (e->activation == FC_LINEAR) return x;
+    if (e->activation == FC_CLIP) return at_most(at_least(x, splat((real)e->a)), splat((real)e->b));
     if (e->activation == FC_HARDSWISH) return hard_swish(x);
     if (e->activation == FC_SCALED_HARDSWISH) return hard_swish(x) * splat((real)e->a) + splat((real)e->b);
     if (e->activation == FC_CHANNEL_PRELU || e->activation == FC_LEAKY_RELU) {
