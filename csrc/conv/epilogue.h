@@ -24,13 +24,11 @@ vec hard_swish(vec x) {
     return at_least(x, splat(-3)) * sixth_of(gate);
 }
 
-/* Comparisons are written so that NaN stays NaN. */
+/* Those that are long, and what elementwise.c has beside. Comparisons are written so that NaN stays NaN. */
 static NOINLINE vec activate(vec x, const fc_epilogue *e) {
     switch (e->activation) {
-        case FC_CLIP: return at_most(at_least(x, splat((real)e->a)), splat((real)e->b));
         case FC_LEAKY_RELU: return choose(x < zero(), x * splat((real)e->a), x);
         case FC_HARDSWISH: return hard_swish(x);
-        case FC_SCALED_HARDSWISH: return hard_swish(x) * splat((real)e->a) + splat((real)e->b);
         case FC_SIGMOID: return sigmoid(x);
         case FC_SILU: return silu(x);
         case FC_TANH: return hyperbolic_tangent(x);
