@@ -128,6 +128,7 @@ static int work_walks(const void *context, int64_t begin, int64_t end) {
             if (status) return status;
             rows.y_end = min64(rows.y + band, y_end);
             for (int64_t c = 0; c < count; c++) by_vectors[columns[c].vectors - 1](&w, &columns[c], &rows);
+            if (rows.kind == FINISH_CALL) finish_rows(&w, &rows);
         }
     }
     return 0;

@@ -65,14 +65,14 @@ static int64_t set_column(column *c, const walk_shape *w, int64_t kernel, int64_
     return x + c->vectors * VL;
 }
 
-/* Finishes a row's sums, where that takes more than bounds; `first` is the row's first result. */
-static NOINLINE void finish_row(const walk_shape *w, const column *c, const walk_rows *t, int64_t first,
-                                const vec *sums) {
+/* Finishes rows of sums that were stored as they are, where that takes more than bounds: a call within the walk would
+ * take registers from it. */
+static NOINLINE void finish_rows(const walk_shape *w, const walk_rows *t) {
     channel_lanes own = without_bias(one_channel(w->values, t->filter));
-    for (int64_t v = 0; v < c->vectors; v++) {
-        int64_t at = first + c->x[v], n = v + 1 < c->vectors ? VL : c->stored;
-        if (w->inner > 1 && w->values.slopes) own = without_bias(neighbours(w->values, c->x[v] % w->inner, VL));
-        finish(t->out + at, sums[v], own, t->residual ? t->residual + at : NULL, n, w->e);
+    for (int64_t at = t->y * w->out_width, end = t->y_end * w->out_width; at < end; at += VL) {
+        if (w->inner > 1 && w->values.slopes) own = without_bias(neighbours(w->values, at % w->inner, VL));
+        finish(t->out + at, load_up_to(t->out + at, end - at), own, t->residual ? t->residual + at : NULL, end - at,
+               w->e);
     }
 }
 
@@ -160,20 +160,11 @@ void walk(const int K, const int S, const int V, const int single, const walk_sh
                 if (t->ahead)
 #pragma GCC unroll 8
                     for (int v = 0; v < V; v++) __builtin_prefetch(t->out + first + c->x[0] + (V + v) * VL, 1);
-                if (t->kind == FINISH_NOTHING)
+                if (t->kind == FINISH_BOUNDS)
 #pragma GCC unroll 4
-                    for (int v = 0; v < V; v++)
-                        store_up_to(t->out + first + c->x[v], result[v], V > 1 ? VL : c->stored);
-                else if (t->kind == FINISH_BOUNDS)
+                    for (int v = 0; v < V; v++) result[v] = bounded(result[v], &t->between);
 #pragma GCC unroll 4
-                    for (int v = 0; v < V; v++)
-                        store_up_to(t->out + first + c->x[v], bounded(result[v], &t->between), V > 1 ? VL : c->stored);
-                else {
-                    vec sums[4]; /* or all would lie in memory */
-#pragma GCC unroll 4
-                    for (int v = 0; v < V; v++) sums[v] = result[v];
-                    finish_row(w, c, t, first, sums);
-                }
+                for (int v = 0; v < V; v++) store_up_to(t->out + first + c->x[v], result[v], V > 1 ? VL : c->stored);
             }
             if (period > S)
 #pragma GCC unroll 4
