@@ -9,7 +9,7 @@ import functools
 import sys
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,31 +51,46 @@ def kept(most: int = 1024, *, typed: bool = False) -> Callable[[Callable[P, R]],
     return decorate
 
 
+class Store(Generic[R]):
+    """Results by their keys, so many of them and of so many bytes in all; where that is too little, the earlier ones
+    are forgotten. One that would take more than half of it is not kept."""
+
+    def __init__(self, name: str, most: int, count: int = 1024) -> None:
+        self._most, self._count = most, count
+        self._known: dict[Hashable, tuple[int, R]] = {}
+        # How large a result is, and itself; None where it is not known.
+        self.find: Callable[[Hashable], tuple[int, R] | None] = self._known.get
+        CACHES.append(Cache(name, self._known.clear, self.held))
+
+    def held(self) -> int:
+        return sum(size for size, _ in list(self._known.values()))
+
+    def keep(self, key: Hashable, result: R) -> bool:
+        size = bytes_of(result)
+        if size > self._most // 2:
+            return False
+        if len(self._known) >= self._count or self.held() + size > self._most:
+            self._known.clear()
+        self._known[key] = size, result
+        return True
+
+
 def kept_up_to(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Keep results of so many bytes in all, for those that grow with the sizes of arrays; where that is too little,
-    the earlier ones are forgotten. One that would take more than half of it is not kept."""
+    """Keep results of so many bytes in all, for those that grow with the sizes of arrays."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        known: dict[Hashable, tuple[int, R]] = {}
-
-        def held() -> int:
-            return sum(size for size, _ in list(known.values()))
+        known: Store[R] = Store(_name(function), most)
 
         @functools.wraps(function)
         def call(*args: P.args, **named: P.kwargs) -> R:
             key = (*args, *named.items())
-            found = known.get(key)
+            found = known.find(key)
             if found is not None:
                 return found[1]
             result = function(*args, **named)
-            size = bytes_of(result)
-            if size <= most // 2:
-                if held() + size > most or len(known) >= 1024:
-                    known.clear()
-                known[key] = size, result
+            known.keep(key, result)
             return result
 
-        CACHES.append(Cache(_name(function), known.clear, held))
         return call
 
     return decorate

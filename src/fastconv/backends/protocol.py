@@ -59,12 +59,12 @@ class Filters(Protocol):
     """
 
     def sums(
-        self, window: Window, first: Weights, second: Weights | None, x: Array, out: Array, dtype: Any
+        self, window: Window, first: Weights, second: Weights | None, dtype: Any, x: Array, out: Array
     ) -> bool:
         """Weighted sums, by one kernel, or by a column and then a row; False where a kernel is too large."""
         ...
 
-    def means(self, window: Window, x: Array, out: Array, dtype: Any) -> None:
+    def means(self, window: Window, dtype: Any, x: Array, out: Array) -> None:
         """Means of boxes, along the columns first."""
 
     def scores(self, products: Array, mean: Array, square: Array, length: float, flat: float) -> None:

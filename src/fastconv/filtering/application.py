@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import OutputLike
 from fastconv.filtering.blocks import Reach
 from fastconv.filtering.casting import cast
+from fastconv.filtering.known import Filter
 from fastconv.filtering.missing import (
     Missing,
     NanPolicy,
@@ -31,6 +32,7 @@ from fastconv.filtering.missing import (
     missing_pixels,
 )
 from fastconv.filtering.parts import apply, part, touched_regions
+from fastconv.filtering.pictures import KernelCall
 from fastconv.progress import ProgressLike
 from fastconv.text import echo
 from fastconv.typing import Array, BackendName
@@ -44,16 +46,16 @@ def check_saturate(op: str, saturate: object) -> None:
         raise TypeError(f"{op}: saturate is {echo(saturate)}, but needs True or False")
 
 
-@dataclass(frozen=True)
-class LinearFilter:
+@dataclass(eq=False)
+class LinearFilter(Filter):
     """A linear filter whose arguments have been read; the backend's name is looked at here.
 
     Parameters
     ----------
     op : str
     run : callable
-        ``run(x, out, cval)`` puts the filtered `x` into `out`, which may have any dtype that filters give. What of the
-        result `out` is begins where the array does, and is longer or shorter than it by the same for its parts.
+        As for `Filter`; `out` may have any dtype that filters give. What of the result it is begins where the array
+        does, and is longer or shorter than it by the same for its parts.
     reaches : sequence of Reach
         How far its windows reach along each axis.
     weights : sequence of ndarray
@@ -67,7 +69,7 @@ class LinearFilter:
     """
 
     op: str
-    run: Callable[[Array, Array, complex], None]
+    run: Callable[[Array, Array, complex], KernelCall | None]
     reaches: Sequence[Reach]
     weights: Sequence[Array]
     cval: complex
@@ -80,7 +82,7 @@ class LinearFilter:
         resolve(self.op, self.backend)
         check_policy(self.op, self.nan_policy)
         check_saturate(self.op, self.saturate)
-        if self.nan_policy != "propagate" and any(map(np.iscomplexobj, self.weights)):
+        if self.nan_policy != "propagate" and self._complex:
             raise TypeError(
                 f"{self.op}: nan_policy is {self.nan_policy!r}, but needs 'propagate' of complex weights"
             )
@@ -88,6 +90,15 @@ class LinearFilter:
             raise ValueError(
                 f"{self.op}: nan_policy is 'interpolate', but the weights sum to 0: needs 'omit' or 'propagate'"
             )
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Of the weights, and about what is made of them."""
+        return 2 * sum(each.nbytes for each in self.weights)
+
+    @cached_property
+    def _complex(self) -> bool:
+        return any(map(np.iscomplexobj, self.weights))
 
     @property
     def total(self) -> float:
@@ -117,6 +128,9 @@ class LinearFilter:
 
     def into(self, x: Array, out: Array) -> Missing | None:
         """The filtered `x` into `out`; which of its pixels are missing, where `x` is masked."""
+        if self.nan_policy == "propagate" and not isinstance(x, np.ma.MaskedArray):
+            self.do(x, out)
+            return None
         data, beyond = np.ma.getdata(x), self._beyond
         missing = missing_pixels(x, self.nan_policy)
         if missing is None and not beyond:
@@ -162,7 +176,7 @@ class LinearFilter:
         is_complex = complex_result or x.dtype.kind == "c"
         self._check_real(x, is_complex)
         reach = self.reaches[0] if x.ndim else Reach()
-        if not is_complex and not any(map(np.iscomplexobj, self.weights)):
+        if not is_complex and not self._complex:
             read.number(self.cval)
         if self.nan_policy != "propagate" or np.ma.isMaskedArray(x):
             room = 8

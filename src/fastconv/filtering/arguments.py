@@ -168,13 +168,15 @@ def check_complex(x: Array, output: OutputLike) -> None:
 
 def array(input: ArrayLike, name: str = "input") -> Array:
     """As NumPy reads it; a masked array keeps its mask, and one in a file is known as such."""
-    if isinstance(input, (np.ma.MaskedArray, np.memmap)):
+    if type(input) is np.ndarray or isinstance(input, (np.ma.MaskedArray, np.memmap)):
         return input
     return unmasked(name, input, ": needs one masked array instead of a sequence of them")
 
 
 def unmasked(name: str, value: ArrayLike, instead: str) -> Array:
     """As NumPy reads it; refused where a mask hides elements of it. `instead` ends the sentence."""
+    if type(value) is np.ndarray:
+        return value
     if np.ma.is_masked(value) or holds_masks(value):
         raise ValueError(f"{name} has masked elements, whose mask would be lost{instead}")
     return np.asarray(value)

@@ -21,7 +21,7 @@ from fastconv.filtering.folding import folded, shortened
 from fastconv.filtering.missing import Missing, NanPolicy
 from fastconv.filtering.network import MOST_PIXELS, extreme_steps, ranked_pictures
 from fastconv.filtering.ordered import OrderFilter
-from fastconv.filtering.pictures import as_pictures
+from fastconv.filtering.pictures import KernelCall, as_pictures
 from fastconv.typing import Array, BackendName
 
 
@@ -40,9 +40,9 @@ def box_filter(
     for axis, each in steps:
         reaches[axis] = each
 
-    def extrema(x: Array, out: Array, cval: float, combine: np.ufunc) -> None:
+    def extrema(x: Array, out: Array, cval: float, combine: np.ufunc) -> KernelCall | None:
         given = [_Extreme(axis, each, cval, combine, backend) for axis, each in steps]
-        passes.run(x, out, given, pair=_two_extremes)
+        return passes.run(x, out, given, pair=_two_extremes)
 
     return _filter(op, reaches, extrema, None, cval, combine, nan_policy, backend)
 
@@ -64,33 +64,35 @@ def footprint_filter(
     if folding is not None:
         flat, reaches_flat = folding.kernels[0] > 0, folding.reaches
 
-    def extrema(x: Array, out: Array, cval: float, combine: np.ufunc) -> None:
-        _flat(x, out, flat, reaches_flat, cval, combine, backend)
+    def extrema(x: Array, out: Array, cval: float, combine: np.ufunc) -> KernelCall | None:
+        return _flat(x, out, flat, reaches_flat, cval, combine, backend)
 
     def raised(x: Array, out: Array, cval: float, missing: Missing | None, beyond: bool) -> None:
         assert heights is not None
         _raised(x, out, footprint, heights, reaches, cval, combine, missing, beyond)
 
+    nbytes = footprint.nbytes + (0 if heights is None else heights.nbytes)
     if heights is not None:
-        return _filter(op, reaches, extrema, raised, cval, combine, nan_policy, backend)
-    return _filter(op, reaches_flat, extrema, None, cval, combine, nan_policy, backend)
+        return _filter(op, reaches, extrema, raised, cval, combine, nan_policy, backend, nbytes)
+    return _filter(op, reaches_flat, extrema, None, cval, combine, nan_policy, backend, nbytes)
 
 
 def _filter(
     op: str,
     reaches: Sequence[Reach],
-    extrema: Callable[[Array, Array, float, np.ufunc], None],
+    extrema: Callable[[Array, Array, float, np.ufunc], KernelCall | None],
     raised: Callable[[Array, Array, float, Missing | None, bool], None] | None,
     cval: float,
     combine: np.ufunc,
     nan_policy: NanPolicy,
     backend: BackendName | None,
+    nbytes: int = 0,
 ) -> OrderFilter:
-    def run(x: Array, out: Array, cval: float) -> None:
-        if raised is not None:
-            raised(x, out, cval, None, False)
-        else:
-            extrema(x, out, cval, combine)
+    def run(x: Array, out: Array, cval: float) -> KernelCall | None:
+        if raised is None:
+            return extrema(x, out, cval, combine)
+        raised(x, out, cval, None, False)
+        return None
 
     def omit(x: Array, out: Array, cval: float, missing: Missing, beyond: bool) -> None:
         if raised is not None:
@@ -104,7 +106,7 @@ def _filter(
         extrema(missing, result, float(beyond), combine)
         return result
 
-    return OrderFilter(op, reaches, run, omit, windows, cval, backend, nan_policy)
+    return OrderFilter(op, reaches, run, omit, windows, cval, backend, nan_policy, nbytes)
 
 
 def worst(dtype: np.dtype[Any], combine: np.ufunc) -> Any:
@@ -129,21 +131,23 @@ class _Extreme:
     combine: np.ufunc
     backend: BackendName | None
 
-    def __call__(self, x: Array, out: Array) -> None:
+    def __call__(self, x: Array, out: Array) -> KernelCall | None:
         _check_types(x, out)
         reaches = [Reach()] * x.ndim
         reaches[self.axis] = self.reach
-        if _on_pictures(x, reaches, self.cval, out, self.combine, self.backend):
-            return
+        call = _on_pictures(x, reaches, self.cval, out, self.combine, self.backend)
+        if call is not None:
+            return call
         with read.apart(x, out) as target:
             dtype = _block_dtype(x.dtype, out.dtype, reaches, self.cval)
             for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
                 window = block(x, reaches, region, self.cval, dtype)
                 values = sliding.extrema(window, self.axis, self.reach.extent + 1, self.combine)
                 target[region] = cast(values, out.dtype)
+        return None
 
 
-def _two_extremes(first: _Extreme, second: _Extreme, x: Array, out: Array) -> bool:
+def _two_extremes(first: _Extreme, second: _Extreme, x: Array, out: Array) -> KernelCall | None:
     reaches = [Reach()] * x.ndim
     for each in (first, second):
         reaches[each.axis] = each.reach
@@ -157,17 +161,16 @@ def _on_pictures(
     out: Array,
     combine: np.ufunc,
     backend: BackendName | None,
-) -> bool:
+) -> KernelCall | None:
     """The extrema of boxes in a single way through the array, where the backend has one."""
     if x.dtype != out.dtype or np.may_share_memory(x, out):
-        return False
+        return None
     if _block_dtype(x.dtype, out.dtype, reaches, cval) != x.dtype:
-        return False
+        return None
     pictures = as_pictures(x, out, reaches, cval, backend)
     if pictures is None:
-        return False
-    pictures.filters.extrema(pictures.window, combine is np.maximum, pictures.x, pictures.out)
-    return True
+        return None
+    return pictures.call(pictures.filters.extrema, pictures.window, combine is np.maximum)
 
 
 def _check_types(x: Array, out: Array) -> None:
@@ -198,21 +201,23 @@ def _flat(
     cval: float,
     combine: np.ufunc,
     backend: BackendName | None,
-) -> None:
+) -> KernelCall | None:
     """Extrema over a footprint."""
     if not x.size:
-        return  # of any dtype, as in SciPy
+        return None  # of any dtype, as in SciPy
     _check_types(x, out)
     dtype = x.dtype.newbyteorder("=")
     held = cast(np.array(cval, np.float64), dtype)[()]
     with read.apart(x, out) as target:
-        few = np.count_nonzero(shape) <= MOST_PIXELS
-        if not (
-            few and ranked_pictures(x, shape, extreme_steps(shape, combine), reaches, held, target, backend)
-        ):
+        call = None
+        if np.count_nonzero(shape) <= MOST_PIXELS:
+            steps = extreme_steps(shape, combine)
+            call = ranked_pictures(x, shape, steps, reaches, held, target, backend)
+        if call is None:
             for region in regions(out.shape, [each.extent for each in reaches], dtype.itemsize, PASS_BYTES):
                 window = block(x, reaches, region, held, dtype)
                 target[region] = cast(sliding.extrema_within(window, shape, combine), out.dtype)
+    return call
 
 
 def _raised(

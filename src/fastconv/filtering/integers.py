@@ -87,7 +87,12 @@ def convolve_integers(
 
 def largest_seen(x: Array) -> float:
     """What no magnitude exceeds: of any array of the dtype, or of this one where that has 64 bits."""
-    return float(largest(x)) if x.dtype.kind in "iu" and x.dtype.itemsize == 8 else largest_of(x.dtype)
+    return float(largest(x)) if is_looked_at(x.dtype) else largest_of(x.dtype)
+
+
+def is_looked_at(dtype: np.dtype[Any]) -> bool:
+    """Does `largest_seen` depend on the numbers of an array?"""
+    return dtype.kind in "iu" and dtype.itemsize == 8
 
 
 def largest_of(dtype: np.dtype[Any]) -> float:

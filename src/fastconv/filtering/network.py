@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastconv.caches import kept
 from fastconv.filtering.blocks import Reach
-from fastconv.filtering.pictures import as_pictures
+from fastconv.filtering.pictures import KernelCall, as_pictures
 from fastconv.typing import Array, BackendName
 
 MOST_PIXELS = 81  # of a window for which a network is faster than counting or partitioning
@@ -80,29 +80,29 @@ def ranked_pictures(
     held: Any,
     out: Array,
     backend: BackendName | None,
-) -> bool:
-    """The pixels that the network finds, in a single way through the array, where the backend has one.
+) -> KernelCall | None:
+    """The pixels that the network finds, in a single way through the array, where the backend has one;
+    None where not.
 
     A network without steps stands for counting, which finds the rank `place` in whole boxes of bytes.
     """
     count = int(np.count_nonzero(footprint))
     if x.dtype != out.dtype or count < 2:
-        return False
+        return None
     if not network.steps and (x.dtype.itemsize > 1 or count < footprint.size or count > MOST_COUNTED):
-        return False
+        return None
     pictures = as_pictures(x, out, reaches, float(held), backend)
     if pictures is None:
-        return False
+        return None
     row, pixel = pictures.axes
     corners = np.argwhere(footprint)
     offsets = np.zeros((count, 2), np.int64)
     for place, axis in enumerate((row, pixel)):
         if axis is not None:
             offsets[:, place] = corners[:, axis]
-    pictures.filters.network(
-        pictures.window, offsets, _exchanges(network.steps), network.place, pictures.x, pictures.out
+    return pictures.call(
+        pictures.filters.network, pictures.window, offsets, _exchanges(network.steps), network.place
     )
-    return True
 
 
 @kept()

@@ -14,14 +14,16 @@ import numpy as np
 from fastconv.backends import resolve
 from fastconv.filtering.arguments import OutputLike
 from fastconv.filtering.blocks import Reach
+from fastconv.filtering.known import Filter
 from fastconv.filtering.missing import Missing, NanPolicy, check_policy, missing_beyond, missing_pixels
 from fastconv.filtering.parts import apply
+from fastconv.filtering.pictures import KernelCall
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, BackendName
 
 
-@dataclass(frozen=True)
-class OrderFilter:
+@dataclass(eq=False)
+class OrderFilter(Filter):
     """A filter of order whose arguments have been read; the backend's name is looked at here.
 
     Parameters
@@ -30,7 +32,7 @@ class OrderFilter:
     reaches : sequence of Reach
         How far its windows reach along each axis.
     run : callable
-        ``run(x, out, cval)`` puts the filtered `x` into `out`, which may be where `x` is.
+        As for `Filter`; `out` may be where `x` is.
     omit : callable
         ``omit(x, out, cval, missing, beyond)`` does that without the missing pixels, `beyond` saying whether those
         beyond the array are some; windows without any other may get whatever comes.
@@ -40,16 +42,19 @@ class OrderFilter:
     cval : float
     backend : {"cython", "numba", "numpy"} or None
     nan_policy : {"propagate", "omit"}
+    nbytes : int
+        What it holds.
     """
 
     op: str
     reaches: Sequence[Reach]
-    run: Callable[[Array, Array, float], None]
+    run: Callable[[Array, Array, float], KernelCall | None]
     omit: Callable[[Array, Array, float, Missing, bool], None]
     windows: Callable[[Missing, np.ufunc, bool], Missing]
     cval: float
     backend: BackendName | None
     nan_policy: NanPolicy = "propagate"
+    nbytes: int = 0
 
     def __post_init__(self) -> None:
         resolve(self.op, self.backend)
@@ -62,6 +67,9 @@ class OrderFilter:
     def into(self, x: Array, out: Array) -> Missing | None:
         """The filtered `x` into `out`; which of its pixels are missing, where `x` is masked."""
         masked = isinstance(x, np.ma.MaskedArray)
+        if not masked and self.nan_policy == "propagate":
+            self.do(x, out)
+            return None
         data = np.ma.getdata(x) if masked else x
         missing = missing_pixels(x, self.nan_policy)
         beyond = missing_beyond(self.reaches, self.cval, self.nan_policy)

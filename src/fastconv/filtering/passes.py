@@ -12,11 +12,13 @@ import numpy as np
 
 from fastconv.execution.memory import empty
 from fastconv.filtering.casting import cast
+from fastconv.filtering.pictures import KernelCall
 from fastconv.typing import Array
 
-Pass = Callable[[Array, Array], None]  # from, into
-# Two passes in a single way through the array, if they can be had so.
-Pair = Callable[[Any, Any, Array, Array], bool]
+# From, into; and the call of a kernel that did it, where there was one.
+Pass = Callable[[Array, Array], KernelCall | None]
+# Two passes in a single way through the array; None where they cannot be had so.
+Pair = Callable[[Any, Any, Array, Array], KernelCall | None]
 
 
 def run(
@@ -26,18 +28,21 @@ def run(
     between: np.dtype[Any] | None = None,
     pair: Pair | None = None,
     saturate: bool = False,
-) -> Array:
+) -> KernelCall | None:
     """`x` through all passes into `out`; what lies between two of them has the dtype of `out`, or that one.
 
-    Without a pass `x` is copied, and kept in range where that is wanted of what passes give.
+    Returns the call of a kernel that did all of them, where there was a single one. Without a pass `x` is copied, and
+    kept in range where that is wanted of what passes give.
     """
     if not passes:
         with np.errstate(all="ignore"):
             out[...] = cast(x, out.dtype, True) if saturate and out.dtype.kind in "iu" else x
-        return out
+        return None
     if np.may_share_memory(x, out):
-        out[...] = run(x, empty("filter", out.shape, out.dtype), passes, between, pair)
-        return out
+        apart = empty("filter", out.shape, out.dtype)
+        run(x, apart, passes, between, pair)
+        out[...] = apart
+        return None
     dtype = out.dtype if between is None else between
     spare: list[Array] = []
     source, left = x, list(passes)
@@ -47,24 +52,24 @@ def run(
             return out
         return spare.pop() if spare else empty("filter", out.shape, dtype)
 
-    while left:
+    while True:
+        call = None
         into = target(len(left) - 2) if pair is not None and len(left) > 1 else None
-        if (
-            pair is not None
-            and into is not None
-            and into is not source
-            and pair(left[0], left[1], source, into)
-        ):
+        if pair is not None and into is not None and into is not source:
+            call = pair(left[0], left[1], source, into)
+        if call is not None:
             left = left[2:]
         else:
             if into is not None and into is not out:
                 spare.append(into)
             into = target(len(left) - 1)
-            left.pop(0)(source, into)
+            call = left.pop(0)(source, into)
+        if not left:
+            return call if source is x else None
         if source is not x and source is not out:
             spare.append(source)
+        assert into is not None
         source = into
-    return out
 
 
 def between(x: np.dtype[Any], result: np.dtype[Any], saturate: bool) -> np.dtype[Any] | None:

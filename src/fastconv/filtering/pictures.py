@@ -7,7 +7,7 @@ types, windows along axes that do not follow each other, rows that are not in on
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,26 @@ _MOST_WIDE = 2.0**51  # and to larger ones
 _SHORT = 64  # neighbours in memory from which windows along an axis before them are windows down a column
 
 
+class KernelCall(NamedTuple):
+    """How a kernel has been called: with what before the pictures, and of which shape these were.
+
+    It can be done `again` with an array and a result that lie in memory as those did, and gives what it gave then
+    whatever the numbers are; it has read and written no copy of them.
+    """
+
+    kernel: Callable[..., object]
+    given: tuple[Any, ...]
+    shape: tuple[int, ...]
+    boolean: bool
+    again: bool
+
+    def __call__(self, x: Array, out: Array) -> None:
+        result = _bytes(out).reshape(self.shape)
+        self.kernel(*self.given, _bytes(x).reshape(self.shape), result)
+        if self.boolean:
+            _make_boolean(result)
+
+
 class Pictures(NamedTuple):
     """An array and its result as pictures, what computes them, and which axes of the array are rows and pixels."""
 
@@ -35,6 +55,17 @@ class Pictures(NamedTuple):
     out: Array
     window: Window
     axes: tuple[int | None, int | None]
+    in_place: bool  # neither is a copy
+
+    def call(
+        self, kernel: Callable[..., object], *given: Any, boolean: bool = False, again: bool = True
+    ) -> KernelCall | None:
+        """A kernel's call, done; None where it refuses. Afterwards numbers become 0 or 1 where they are `boolean`."""
+        if kernel(*given, self.x, self.out) is False:
+            return None
+        if boolean:
+            _make_boolean(self.out)
+        return KernelCall(kernel, given, self.x.shape, boolean, again and self.in_place)
 
 
 def as_pictures(
@@ -79,14 +110,15 @@ def as_pictures(
         (rows.extent + 1, pixels.extent + 1), pixels.before, _sources(shape[1], rows),
         _sources(shape[2] if pixels.extent else 0, pixels), constant,
     )  # fmt: skip
-    return Pictures(filters, picture, result, window, (row_axis, pixel_axis))
+    in_place = np.may_share_memory(picture, x)
+    return Pictures(filters, picture, result, window, (row_axis, pixel_axis), in_place)
 
 
 def _picture(
     x: Array, shape: tuple[int, ...], types: tuple[np.dtype[Any], ...], room: int = 0
 ) -> Array | None:
     """A view, or a copy of up to `room` bytes."""
-    view = x.view(np.uint8) if x.dtype == np.bool_ else x
+    view = _bytes(x)
     native = view.dtype.newbyteorder("=")
     if native not in types:
         return None
@@ -102,10 +134,14 @@ def can_cut(dtype: np.dtype[Any], largest: float) -> bool:
     return largest < (_MOST_CUT if dtype.itemsize <= 2 else _MOST_WIDE)
 
 
-def make_boolean(out: Array) -> None:
-    """Booleans that kernels have written as bytes become 0 or 1."""
-    if out.dtype == np.bool_:
-        np.not_equal(out.view(np.uint8), 0, out=out)
+def _bytes(x: Array) -> Array:
+    """Kernels read and write booleans as bytes."""
+    return x.view(np.uint8) if x.dtype == np.bool_ else x
+
+
+def _make_boolean(out: Array) -> None:
+    """The bytes of booleans become 0 or 1."""
+    np.not_equal(out, 0, out=out.view(np.bool_))
 
 
 @kept_up_to(1 << 20)

@@ -28,11 +28,12 @@ from fastconv.filtering.integers import (
     bits_of_sums,
     bits_of_transforms,
     convolve_integers,
+    is_looked_at,
     largest,
     largest_of,
     largest_seen,
 )
-from fastconv.filtering.pictures import as_pictures, can_cut, make_boolean
+from fastconv.filtering.pictures import KernelCall, as_pictures, can_cut
 from fastconv.filtering.planes import (
     TRANSFORMS,
     as_dtype,
@@ -117,12 +118,16 @@ def correlate(
     saturate: bool = False,
     backend: BackendName | None = None,
     precision: Precision = "strict",
-) -> None:
-    """Put into `out` the sums over the windows of `x`, whose kernel has as many axes; they do not overlap in memory."""
+) -> KernelCall | None:
+    """Put into `out` the sums over the windows of `x`, whose kernel has as many axes; they do not overlap in memory.
+
+    Returns the call of a kernel that did it, where there was one.
+    """
+    call = weigh_pictures(x, [Weighing(kernel, terms)], reaches, cval, out, saturate, backend)
+    if call is not None:
+        return call
     dtype = _sum_dtype(x.dtype, kernel, cval, out.dtype)
     check = out.dtype.kind in "biu" and not saturate and not _exact(x.dtype, kernel, cval, dtype)
-    if weigh_pictures(x, [Weighing(kernel, terms)], reaches, cval, out, saturate, backend):
-        return
     kernels, places = [kernel], None
     if x.shape == out.shape:  # else windows do not lie around the pixels
         folding = folded(x.shape, kernel, reaches)
@@ -143,7 +148,7 @@ def correlate(
         and len(kernels) == 1
         and correlate_whole(x, kernels[0], reaches, out, backend, precision)
     ):
-        return
+        return None
     extents = [reach.extent for reach in reaches]
     order = _Order(terms, places)
     for region in regions(out.shape, extents, dtype.itemsize):
@@ -160,10 +165,11 @@ def correlate(
             if check:
                 sums = _in_order(window, sums, kernel, order)
         out[region] = cast(sums, out.dtype, saturate)
+    return None
 
 
 def by_parts(
-    part: Callable[[Array, Array, Array, float], None], x: Array, kernel: Array, out: Array, cval: complex
+    part: Callable[[Array, Array, Array, float], object], x: Array, kernel: Array, out: Array, cval: complex
 ) -> None:
     """Sums of complex numbers from those of their parts, which ``part(x, kernel, out, cval)`` gives.
 
@@ -212,17 +218,17 @@ def weigh_pictures(
     saturate: bool,
     backend: BackendName | None,
     whole: bool = False,
-) -> bool:
+) -> KernelCall | None:
     """The sums by one kernel, or by one along an axis and one along another, in a single way through the array.
 
     What lies between two kernels has the dtype of the result, as SciPy's, or where they are `whole`, lines of a single
-    one, that of the sums. False where the backend has no such way, or none that does as SciPy.
+    one, that of the sums. None where the backend has no such way, or none that does as SciPy.
     """
     if any(each.kernel.size > _MOST_TAPS for each in kernels) or np.may_share_memory(x, out):
-        return False
+        return None
     pictures = as_pictures(x, out, reaches, cval, backend, summed=True)
     if pictures is None or (len(kernels) > 1 and None in pictures.axes):
-        return False
+        return None
     wide = np.dtype(np.float64)
     dtypes = [_sum_dtype(x.dtype, each.kernel, cval, out.dtype) for each in kernels]
     if saturate and len(kernels) > 1 and max(x.dtype.itemsize, out.dtype.itemsize) == 1:
@@ -233,18 +239,18 @@ def weigh_pictures(
     between = None
     if out.dtype.kind in "biu":
         if x.dtype.kind == "f" and (large or not saturate):
-            return False
+            return None
         if out.dtype.kind == "b" and (saturate or len(kernels) > 1):
-            return False  # what lies between two kernels is 0 or 1, too
+            return None  # what lies between two kernels is 0 or 1, too
         if not saturate:
             if len(kernels) > 1 and (whole or x.dtype != out.dtype):
-                return False
+                return None
             between = out.dtype
         seen = max(largest_seen(x), abs(cval))
         for i, each in enumerate(kernels):
             made = seen * float(np.abs(each.kernel).sum())
             if not can_cut(out.dtype, made):
-                return False
+                return None
             if not saturate and not _exact(x.dtype, each.kernel, cval, dtype, seen):
                 doubts[i] = _doubt(dtype, each.kernel, seen)
             if saturate or x.dtype.itemsize == 8:  # others keep to their type between two kernels
@@ -255,10 +261,10 @@ def weigh_pictures(
     weights = [_weights(each, row, pixel, dtype, doubt) for each, doubt in zip(kernels, doubts, strict=True)]
     window = pictures.window._replace(between=between, saturate=saturate)
     second = weights[1] if len(weights) > 1 else None
-    if not pictures.filters.sums(window, weights[0], second, pictures.x, pictures.out, dtype):
-        return False
-    make_boolean(out)
-    return True
+    return pictures.call(
+        pictures.filters.sums, window, weights[0], second, dtype,
+        boolean=out.dtype == np.bool_, again=out.dtype.kind not in "biu" or not is_looked_at(x.dtype),
+    )  # fmt: skip
 
 
 def _weights(

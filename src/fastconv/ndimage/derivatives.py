@@ -12,6 +12,7 @@ from fastconv.filtering.application import LinearFilter
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.filtering.blocks import Reach, reach
 from fastconv.filtering.casting import cast
+from fastconv.filtering.known import kept_filters
 from fastconv.filtering.missing import NanPolicy
 from fastconv.ndimage.linear import Line, correlate1d, line_filter
 from fastconv.progress import ProgressLike
@@ -115,12 +116,29 @@ def _difference(
     backend: BackendName | None,
 ) -> Array:
     x = read.array(input)
-    place = read.check_axis(axis, x.ndim)
-    modes = read.for_each(mode, x.ndim, "mode")
     read.check_complex(x, output)
-    steps = [Line([-1, 0, 1], place, modes[place], cval, saturate, backend)]
-    steps += [Line(across, i, modes[i], cval, saturate, backend) for i in range(x.ndim) if i != place]
-    return line_filter(op, steps, x.ndim, cval, nan_policy, saturate, backend).applied(x, output, progress)
+    linear = _lines_of(op, x.ndim, axis, mode, cval, across, saturate, nan_policy, backend)
+    return linear.applied(x, output, progress)
+
+
+@kept_filters
+def _lines_of(
+    op: str,
+    ndim: int,
+    axis: SupportsIndex,
+    mode: ModeLike,
+    cval: complex,
+    across: list[int],
+    saturate: bool,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> LinearFilter:
+    """A difference along one axis, and those weights across it, as a filter of arrays with `ndim` axes."""
+    place = read.check_axis(axis, ndim)
+    modes = read.for_each(mode, ndim, "mode")
+    steps = [Line([-1, 0, 1], place, ndim, modes[place], cval, saturate, backend)]
+    steps += [Line(across, i, ndim, modes[i], cval, saturate, backend) for i in range(ndim) if i != place]
+    return line_filter(op, steps, ndim, cval, nan_policy, saturate, backend)
 
 
 def laplace(
@@ -162,9 +180,24 @@ def laplace(
 
     x = read.array(input)
     read.check_complex(x, output)
-    places = read.check_axes(axes, x.ndim)
+    linear = _laplacian(x.ndim, mode, cval, axes, saturate, nan_policy, backend)
+    return linear.applied(x, output, progress, room=8 if saturate else x.itemsize)
+
+
+@kept_filters
+def _laplacian(
+    ndim: int,
+    mode: ModeLike,
+    cval: complex,
+    axes: AxesLike,
+    saturate: bool,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> LinearFilter:
+    """`laplace` of arrays with so many axes."""
+    places = read.check_axes(axes, ndim)
     modes = read.for_each(mode, len(places), "mode")
-    weights = [1, -2, 1]
+    weights = np.array([1, -2, 1])
 
     def second(x: Array, axis: int, output: OutputLike, mode: BorderName, cval: complex) -> Array:
         return correlate1d(x, weights, axis, output, mode, cval, backend=backend)
@@ -176,14 +209,11 @@ def laplace(
         saturated(whole, x, out) if saturate else whole(out)
 
     # A window is a cross: lines through its pixel.
-    lines = [[Reach()] * x.ndim for _ in places]
+    lines = [[Reach()] * ndim for _ in places]
     for line, place, each in zip(lines, places, modes, strict=True):
         line[place] = reach(len(weights), 0, read.border(each))
-    box = [max(line[axis] for line in lines) if lines else Reach() for axis in range(x.ndim)]
-    linear = LinearFilter(
-        "laplace", run, box, [np.array(weights)], cval, backend, nan_policy, saturate, lines
-    )
-    return linear.applied(x, output, progress, room=8 if saturate else x.itemsize)
+    box = [max(line[axis] for line in lines) if lines else Reach() for axis in range(ndim)]
+    return LinearFilter("laplace", run, box, [weights], cval, backend, nan_policy, saturate, lines)
 
 
 def generic_laplace(

@@ -12,7 +12,9 @@ from fastconv.filtering import arguments as read
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike, SizeLike
 from fastconv.filtering.blocks import Reach, reach
 from fastconv.filtering.extrema import box_filter, footprint_filter
+from fastconv.filtering.known import kept_filters
 from fastconv.filtering.missing import NanPolicy
+from fastconv.filtering.ordered import OrderFilter
 from fastconv.ndimage.means import window_reach
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
@@ -225,9 +227,27 @@ def one_axis(
     """Maxima or minima along one axis."""
     x = read.array(input)
     read.real(x)
+    order = _along_axis(op, x.shape, size, axis, mode, cval, origin, combine, nan_policy, backend)
+    return order.applied(x, output, progress)
+
+
+@kept_filters
+def _along_axis(
+    op: str,
+    shape: tuple[int, ...],
+    size: SupportsIndex,
+    axis: SupportsIndex,
+    mode: BorderName,
+    cval: float,
+    origin: SupportsIndex,
+    combine: np.ufunc,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> OrderFilter:
+    """Maxima or minima along one axis of arrays of that shape."""
     cval = read.number(cval)
-    steps = [(read.check_axis(axis, x.ndim), window_reach(size, mode, origin))]
-    return box_filter(op, x.shape, steps, cval, combine, nan_policy, backend).applied(x, output, progress)
+    steps = [(read.check_axis(axis, len(shape)), window_reach(size, mode, origin))]
+    return box_filter(op, shape, steps, cval, combine, nan_policy, backend)
 
 
 def extreme_filter(
@@ -249,12 +269,40 @@ def extreme_filter(
     """Maxima or minima over a box, a footprint, or a footprint with heights that are added or taken off."""
     x = read.array(input)
     size = read.size_or_footprint(size, footprint, 4)
+    footprint, structure = (
+        None if each is None else read.window(name, each)
+        for name, each in (("footprint", footprint), ("structure", structure))
+    )
+    read.real(x)
+    order = extremes(
+        op, x.shape, size, footprint, structure, mode, cval, origin, combine, axes, nan_policy, backend
+    )  # fmt: skip
+    return order.applied(x, output, progress)
+
+
+@kept_filters
+def extremes(
+    op: str,
+    x_shape: tuple[int, ...],
+    size: SizeLike,
+    footprint: Array | None,
+    structure: Array | None,
+    mode: ModeLike,
+    cval: float,
+    origin: int | Iterable[int],
+    combine: np.ufunc,
+    axes: AxesLike,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> OrderFilter:
+    """Such a filter of arrays of that shape."""
+    ndim = len(x_shape)
     shape: NDArray[np.bool_] | None = None
     heights: Array | None = None
     if footprint is not None:
-        shape = read.window("footprint", footprint).astype(bool)
+        shape = footprint.astype(bool)
     if structure is not None:
-        heights = read.window("structure", structure).astype(np.float64)
+        heights = structure.astype(np.float64)
         shape = np.ones(heights.shape, bool) if shape is None else shape
     elif shape is None and size is None:
         raise RuntimeError("no footprint provided: needs size or footprint")
@@ -263,30 +311,28 @@ def extreme_filter(
             raise ValueError("All-zero footprint is not supported.")
         if shape.all():
             size, shape = shape.shape, None
-    read.real(x)
     cval = read.number(cval)
-    places = read.check_axes(axes, x.ndim)
+    places = read.check_axes(axes, ndim)
     if shape is None:
         steps = _box_steps(places, size, mode, origin)
-        return box_filter(op, x.shape, steps, cval, combine, nan_policy, backend).applied(x, output, progress)
-    shape = read.widen(shape, places, x.ndim)
+        return box_filter(op, x_shape, steps, cval, combine, nan_policy, backend)
+    shape = read.widen(shape, places, ndim)
     if heights is not None:
         if heights.ndim != len(places):
             raise RuntimeError(
                 f"structure array has incorrect shape: {heights.ndim} axes, needs {len(places)}"
             )
-        heights = read.widen(heights, places, x.ndim, "structure")
+        heights = read.widen(heights, places, ndim, "structure")
         if heights.shape != shape.shape:
             raise RuntimeError(f"structure has shape {heights.shape}, but footprint has {shape.shape}")
         if not shape.any():
             raise ValueError("All-zero footprint is not supported.")
-    origins = read.spread(read.for_each(origin, len(places), "origin"), places, x.ndim, 0)
+    origins = read.spread(read.for_each(origin, len(places), "origin"), places, ndim, 0)
     for shift, pixels in zip(origins, shape.shape, strict=True):
         read.check_origin(shift, pixels)
     border = read.one_border(mode)
     reaches = [reach(pixels, shift, border) for pixels, shift in zip(shape.shape, origins, strict=True)]
-    filtered = footprint_filter(op, x.shape, shape, heights, reaches, cval, combine, nan_policy, backend)
-    return filtered.applied(x, output, progress)
+    return footprint_filter(op, x_shape, shape, heights, reaches, cval, combine, nan_policy, backend)
 
 
 def _box_steps(

@@ -15,6 +15,7 @@ from fastconv.filtering import arguments as read
 from fastconv.filtering.application import LinearFilter, check_saturate
 from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputLike
 from fastconv.filtering.blocks import Reach, reach
+from fastconv.filtering.known import kept_filters
 from fastconv.filtering.missing import NanPolicy
 from fastconv.filtering.parts import apply
 from fastconv.ndimage.derivatives import generic_gradient_magnitude, generic_laplace, saturated
@@ -96,17 +97,32 @@ def gaussian_filter1d(
     array([0.   , 0.106, 0.787, 0.106, 0.   ])
     """
     x = read.array(input)
-    line = Line(
-        _weights("gaussian_filter1d", sigma, order, truncate, radius),
-        read.check_axis(axis, x.ndim),
-        mode,
-        cval,
-        saturate,
-        backend,
-    )
-    _check_orders("gaussian_filter1d", [order], nan_policy)
-    linear = line_filter("gaussian_filter1d", [line], x.ndim, cval, nan_policy, saturate, backend)
+    linear = _smoother_along(
+        x.ndim, sigma, axis, order, mode, cval, truncate, radius, saturate, nan_policy, backend
+    )  # fmt: skip
     return linear.applied(x, output, progress)
+
+
+@kept_filters
+def _smoother_along(
+    ndim: int,
+    sigma: SupportsFloat,
+    axis: SupportsIndex,
+    order: int,
+    mode: BorderName,
+    cval: complex,
+    truncate: float,
+    radius: int | None,
+    saturate: bool,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> LinearFilter:
+    """`gaussian_filter1d` of arrays with so many axes."""
+    op = "gaussian_filter1d"
+    weights = _weights(op, sigma, order, truncate, radius)
+    line = Line(weights, read.check_axis(axis, ndim), ndim, mode, cval, saturate, backend)
+    _check_orders(op, [order], nan_policy)
+    return line_filter(op, [line], ndim, cval, nan_policy, saturate, backend)
 
 
 def _check_orders(op: str, orders: Iterable[int], nan_policy: NanPolicy) -> None:
@@ -202,6 +218,7 @@ def gaussian_filter(
     return linear.applied(x, output, progress)
 
 
+@kept_filters
 def _smoother(
     op: str,
     ndim: int,
@@ -226,7 +243,7 @@ def _smoother(
     for each in given[1]:
         read.check_real(each, "sigma")
     steps = [
-        Line(_weights(op, sigma, order, truncate, radius), place, mode, cval, saturate, backend)
+        Line(_weights(op, sigma, order, truncate, radius), place, ndim, mode, cval, saturate, backend)
         for place, order, sigma, mode, radius in zip(places, *given, strict=True)
         if sigma > 1e-15
     ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import SupportsIndex
 
 import numpy as np
@@ -16,8 +16,10 @@ from fastconv.filtering import passes, sums
 from fastconv.filtering.application import LinearFilter
 from fastconv.filtering.arguments import AxesLike, BorderName, OutputLike
 from fastconv.filtering.blocks import Reach, reach
+from fastconv.filtering.known import kept_filters
 from fastconv.filtering.lines import SeparableLike, between_lines, lines_of
 from fastconv.filtering.missing import NanPolicy
+from fastconv.filtering.pictures import KernelCall
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -95,10 +97,8 @@ def correlate1d(
     >>> ndimage.correlate1d([1, np.nan, 3, 5], [0.25, 0.5, 0.25], nan_policy="interpolate")
     array([1.        , 2.        , 3.66666667, 4.5       ])
     """
-    kernel, shift = read.window("weights", weights), read.integer(origin, "origin")
-    kernel = kernel.conj() if kernel.dtype.kind == "c" else kernel
     return _along(
-        "correlate1d", input, kernel, axis, output, mode, cval, shift, saturate, nan_policy, progress, backend
+        "correlate1d", input, weights, False, axis, output, mode, cval, origin, saturate, nan_policy, progress, backend
     )  # fmt: skip
 
 
@@ -134,34 +134,59 @@ def convolve1d(
     >>> ndimage.convolve1d(np.array([2, 8, 0, 4, 1, 9, 9, 0]), weights=[1, 3])
     array([14, 24,  4, 13, 12, 36, 27,  0])
     """
-    kernel = read.window("weights", weights)[::-1]
-    shift = -read.integer(origin, "origin") - (1 - kernel.shape[0] % 2)
     return _along(
-        "convolve1d", input, kernel, axis, output, mode, cval, shift, saturate, nan_policy, progress, backend
+        "convolve1d", input, weights, True, axis, output, mode, cval, origin, saturate, nan_policy, progress, backend
     )  # fmt: skip
 
 
 def _along(
     op: str,
     input: ArrayLike,
-    kernel: Array,
+    weights: ArrayLike,
+    turned: bool,
     axis: SupportsIndex,
     output: OutputLike,
     mode: BorderName,
     cval: complex,
-    shift: int,
+    origin: SupportsIndex,
     saturate: bool,
     nan_policy: NanPolicy,
     progress: ProgressLike | None,
     backend: BackendName | None,
 ) -> Array:
-    """Weights laid on as they are, their window moved by `shift`."""
+    kernel = read.window("weights", weights)
     x, is_complex = read.array(input), kernel.dtype.kind == "c"
     if is_complex and x.dtype.kind != "c":
         _real(cval)
-    line = Line(kernel, read.check_axis(axis, x.ndim), mode, cval, saturate, backend, shift)
-    linear = line_filter(op, [line], x.ndim, cval, nan_policy, saturate, backend)
+    linear = _along_axis(
+        op, x.ndim, kernel, turned, axis, mode, cval, origin, saturate, nan_policy, backend
+    )  # fmt: skip
     return linear.applied(x, output, progress, complex_result=is_complex)
+
+
+@kept_filters
+def _along_axis(
+    op: str,
+    ndim: int,
+    kernel: Array,
+    turned: bool,
+    axis: SupportsIndex,
+    mode: BorderName,
+    cval: complex,
+    origin: SupportsIndex,
+    saturate: bool,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> LinearFilter:
+    """Weights along one axis, turned round or not, as a filter of an array with `ndim` axes."""
+    shift = read.integer(origin, "origin")
+    if turned:
+        kernel = kernel[::-1]
+        shift = -shift - (1 - kernel.shape[0] % 2)
+    elif kernel.dtype.kind == "c":
+        kernel = kernel.conj()
+    line = Line(kernel, read.check_axis(axis, ndim), ndim, mode, cval, saturate, backend, shift)
+    return line_filter(op, [line], ndim, cval, nan_policy, saturate, backend)
 
 
 def correlate(
@@ -276,36 +301,43 @@ def convolve(
 
 @dataclass(frozen=True)
 class Line:
-    """Weights along one axis as a pass."""
+    """Weights along one axis of an array with `ndim` axes as a pass."""
 
     weights: ArrayLike
     axis: int
+    ndim: int
     mode: BorderName
     cval: complex
     saturate: bool = False
     backend: BackendName | None = None
     origin: int = 0
 
-    def __call__(self, x: Array, out: Array) -> None:
-        kernel = np.asarray(self.weights)
-        if "c" in x.dtype.kind + kernel.dtype.kind:
-            _by_parts(self._real_into, x, kernel, out, self.cval)
-        else:
-            self._real_into(x, kernel, out, _real(self.cval))
+    @cached_property
+    def given(self) -> Array:
+        return np.asarray(self.weights)
 
-    def _real_into(self, x: Array, kernel: Array, out: Array, cval: float) -> None:
+    @cached_property
+    def laid(self) -> tuple[Array, Reach]:
+        """The real weights as a kernel of all axes, and how far it reaches."""
+        return self._lay(self.given.real)
+
+    def _lay(self, weights: Array) -> tuple[Array, Reach]:
+        return _line(weights, self.axis, self.ndim, self.mode, self.origin)
+
+    def __call__(self, x: Array, out: Array) -> KernelCall | None:
+        if "c" in x.dtype.kind + self.given.dtype.kind:
+            _by_parts(self._part, x, self.given, out, self.cval)
+            return None
+        return self._into(x, *self.laid, out, _real(self.cval))
+
+    def _part(self, x: Array, weights: Array, out: Array, cval: float) -> None:
+        self._into(x, *self._lay(weights), out, cval)
+
+    def _into(self, x: Array, kernel: Array, along: Reach, out: Array, cval: float) -> KernelCall | None:
         reaches = [Reach()] * x.ndim
-        kernel, reaches[self.axis] = _line(kernel, self.axis, x.ndim, self.mode, self.origin)
-        _into(
-            x,
-            kernel,
-            reaches,
-            cval,
-            out,
-            partial(sums.terms_1d, kernel, self.axis),
-            self.saturate,
-            self.backend,
-        )
+        reaches[self.axis] = along
+        terms = partial(sums.terms_1d, kernel, self.axis)
+        return _into(x, kernel, reaches, cval, out, terms, self.saturate, self.backend)
 
 
 def line_filter(
@@ -320,33 +352,32 @@ def line_filter(
     """Passes along different axes, one after the other, as one filter; errors in their arguments are raised here."""
     reaches = [Reach()] * ndim
     for line in lines:
-        weights = np.asarray(line.weights).real
-        reaches[line.axis] = _line(weights, line.axis, ndim, line.mode, line.origin)[1]
+        reaches[line.axis] = line.laid[1]
 
-    def run(x: Array, out: Array, cval: complex) -> None:
+    def run(x: Array, out: Array, cval: complex) -> KernelCall | None:
         given = [line if line.cval == cval else replace(line, cval=cval) for line in lines]
-        passes.run(x, out, given, passes.between(x.dtype, out.dtype, saturate), two_lines, saturate)
+        return passes.run(x, out, given, passes.between(x.dtype, out.dtype, saturate), two_lines, saturate)
 
     return LinearFilter(
-        op, run, reaches, [np.asarray(line.weights) for line in lines], cval, backend, nan_policy, saturate
-    )
+        op, run, reaches, [line.given for line in lines], cval, backend, nan_policy, saturate
+    )  # fmt: skip
 
 
-def two_lines(first: Line, second: Line, x: Array, out: Array, whole: bool = False) -> bool:
-    """Both passes in a single way through the array; False where that would not give the same, or has no kernel.
+def two_lines(first: Line, second: Line, x: Array, out: Array, whole: bool = False) -> KernelCall | None:
+    """Both passes in a single way through the array; None where that would not give the same, or has no kernel.
 
     `whole` lines are those of one kernel: nothing is rounded between them.
     """
     if x.dtype.kind == "c" or out.dtype.kind == "c" or abs(first.axis - second.axis) != 1:
-        return False
-    if any(np.iscomplexobj(np.asarray(each)) for each in (first.cval, first.weights, second.weights)):
-        return False
+        return None
+    if any(np.iscomplexobj(each) for each in (first.cval, first.given, second.given)):
+        return None
     if first.cval != second.cval:
-        return False
+        return None
     cval = float(np.real(first.cval))
     reaches, kernels = [Reach()] * x.ndim, []
     for line in (first, second):
-        kernel, reaches[line.axis] = _line(line.weights, line.axis, x.ndim, line.mode, line.origin)
+        kernel, reaches[line.axis] = line.laid
         kernels.append(sums.Weighing(kernel, partial(sums.terms_1d, kernel, line.axis)))
     return sums.weigh_pictures(x, kernels, reaches, cval, out, first.saturate, first.backend, whole)
 
@@ -376,14 +407,17 @@ def _into(
     terms: Callable[[], sums.Terms],
     saturate: bool,
     backend: BackendName | None,
-) -> None:
+) -> KernelCall | None:
     """The sums into `out`, which may share memory with `x`."""
     read.check_type(x.dtype)
     read.check_type(out.dtype)
     with read.apart(x, out) as target:
-        sums.correlate(x, kernel, reaches, float(cval), target, terms, saturate=saturate, backend=backend)
+        return sums.correlate(
+            x, kernel, reaches, float(cval), target, terms, saturate=saturate, backend=backend
+        )
 
 
+@kept_filters
 def _over_axes(
     op: str,
     ndim: int,
@@ -417,24 +451,24 @@ def _over_axes(
     reaches = [reach(size, shift, border) for size, shift in zip(kernel.shape, origins, strict=True)]
     lines = lines_of(op, kernel, separable)
 
-    def part(x: Array, kernel: Array, out: Array, cval: float) -> None:
+    def part(x: Array, kernel: Array, out: Array, cval: float) -> KernelCall | None:
         kernel = np.asarray(kernel, np.float64, order="C")
-        _into(x, kernel, reaches, cval, out, partial(sums.terms_nd, kernel), saturate, backend)
+        return _into(x, kernel, reaches, cval, out, partial(sums.terms_nd, kernel), saturate, backend)
 
-    def run(x: Array, out: Array, cval: complex) -> None:
+    def run(x: Array, out: Array, cval: complex) -> KernelCall | None:
         if not x.size:
-            return  # of any dtype, as in SciPy
+            return None  # of any dtype, as in SciPy
         if is_complex or x.dtype.kind == "c":
             _by_parts(part, x, kernel, out, cval)
-        elif lines is not None and lines.do_for(x.dtype, out.dtype, saturate, separable):
+            return None
+        if lines is not None and lines.do_for(x.dtype, out.dtype, saturate, separable):
             steps = [
-                Line(weights, axis, mode, beyond, saturate, backend, origins[axis])
+                Line(weights, axis, ndim, mode, beyond, saturate, backend, origins[axis])
                 for axis, weights, beyond in lines.with_constants(_real(cval))
             ]
             between = between_lines(x.dtype, out.dtype, saturate)
-            passes.run(x, out, steps, between, partial(two_lines, whole=True))
-        else:
-            part(x, kernel, out, _real(cval))
+            return passes.run(x, out, steps, between, partial(two_lines, whole=True))
+        return part(x, kernel, out, _real(cval))
 
     return LinearFilter(op, run, reaches, [kernel], cval, backend, nan_policy, saturate)
 
@@ -446,7 +480,7 @@ def _real(cval: complex) -> float:
 
 
 def _by_parts(
-    part: Callable[[Array, Array, Array, float], None], x: Array, kernel: Array, out: Array, cval: complex
+    part: Callable[[Array, Array, Array, float], object], x: Array, kernel: Array, out: Array, cval: complex
 ) -> None:
     if x.dtype.kind != "c":
         _real(cval)

@@ -19,9 +19,10 @@ from fastconv.filtering.arguments import AxesLike, BorderName, ModeLike, OutputL
 from fastconv.filtering.blocks import PASS_BYTES, Reach, block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.folding import counted
-from fastconv.filtering.integers import largest_seen
+from fastconv.filtering.integers import is_looked_at, largest_seen
+from fastconv.filtering.known import kept_filters
 from fastconv.filtering.missing import NanPolicy
-from fastconv.filtering.pictures import as_pictures, can_cut, make_boolean
+from fastconv.filtering.pictures import KernelCall, as_pictures, can_cut
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -69,23 +70,28 @@ def uniform_filter1d(
     array([4, 3, 4, 1, 4, 6, 6, 3])
     """
     x = read.array(input)
-    shift = read.integer(origin, "origin")
-    mean = _Mean(
-        read.integer(size, "size"), read.check_axis(axis, x.ndim), mode, cval, shift, saturate, backend
-    )
-    return _mean_filter("uniform_filter1d", [mean], x.ndim, cval, nan_policy, saturate, backend).applied(
-        x, output, progress
-    )
+    linear = _mean_along(x.ndim, size, axis, mode, cval, origin, saturate, nan_policy, backend)
+    return linear.applied(x, output, progress)
 
 
-def read_window(
-    x: Array, size: SupportsIndex, axis: SupportsIndex, mode: BorderName, origin: SupportsIndex
-) -> tuple[Array, int, int, list[Reach]]:
-    """An array, the axis of its sliding window, its pixels, and how far it reaches."""
-    place = read.check_axis(axis, x.ndim)
-    reaches = [Reach()] * x.ndim
-    reaches[place] = window_reach(size, mode, origin)
-    return x, place, reaches[place].extent + 1, reaches
+@kept_filters
+def _mean_along(
+    ndim: int,
+    size: SupportsIndex,
+    axis: SupportsIndex,
+    mode: BorderName,
+    cval: complex,
+    origin: SupportsIndex,
+    saturate: bool,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> LinearFilter:
+    """`uniform_filter1d` of arrays with so many axes."""
+    shift, count, place = (
+        read.integer(origin, "origin"), read.integer(size, "size"), read.check_axis(axis, ndim)
+    )  # fmt: skip
+    mean = _Mean(place, window_reach(count, mode, shift), cval, saturate, backend)
+    return _mean_filter("uniform_filter1d", [mean], ndim, cval, nan_policy, saturate, backend)
 
 
 def window_reach(size: SupportsIndex, mode: BorderName, origin: SupportsIndex) -> Reach:
@@ -106,11 +112,12 @@ def _means(
     out: Array,
     saturate: bool,
     backend: BackendName | None,
-) -> None:
+) -> KernelCall | None:
     read.check_type(x.dtype)
     read.check_type(out.dtype)
-    if _on_pictures(x, (size,), reaches, cval, out, saturate, backend):
-        return
+    call = _on_pictures(x, (size,), reaches, cval, out, saturate, backend)
+    if call is not None:
+        return call
     dtype = _sum_dtype(x.dtype, size, cval, out.dtype)
     along, extras = counted(x.shape[axis], reaches[axis])
 
@@ -126,6 +133,7 @@ def _means(
                 here = (*region[:axis], slice(pixel, pixel + 1), *region[axis + 1 :])
                 total = total + dtype.type(times) * sums(here, each)
             out[region] = cast(total / dtype.type(size), out.dtype, saturate)
+    return None
 
 
 def _sum_dtype(source: np.dtype[Any], size: int, cval: float, result: np.dtype[Any]) -> np.dtype[Any]:
@@ -145,50 +153,54 @@ def _on_pictures(
     out: Array,
     saturate: bool,
     backend: BackendName | None,
-) -> bool:
+) -> KernelCall | None:
     """The means along one axis, or two, in a single way through the array, where the backend has one."""
     if out.dtype.kind in "biu" and (x.dtype.kind == "f" or abs(cval) >= 2**31):
-        return False
+        return None
     if out.dtype.kind == "b" and (saturate or len(sizes) > 1):
-        return False  # what lies between two means is 0 or 1, too
+        return None  # what lies between two means is 0 or 1, too
     if any(counted(*each)[1] for each in zip(x.shape, reaches, strict=True)):
-        return False
+        return None
     pictures = (
         None if np.may_share_memory(x, out) else as_pictures(x, out, reaches, cval, backend, summed=True)
     )
     if pictures is None or (len(sizes) > 1 and None in pictures.axes):
-        return False
+        return None
     count = math.prod(sizes)
     if out.dtype.kind in "biu":
         largest = max(largest_seen(x), abs(cval)) * (count if x.dtype.itemsize > 2 else 1)
         if not can_cut(out.dtype, largest):
-            return False
+            return None
     whole = [count] if saturate else sizes
     dtype = max(_sum_dtype(x.dtype, size, cval, out.dtype) for size in whole)
     cut = out.dtype.kind in "biu" and not saturate
     if cut and len(sizes) > 1 and x.dtype != out.dtype:
-        return False  # what lies between them is cut off to another dtype than the first one's
+        return None  # what lies between them is cut off to another dtype than the first one's
     between = out.dtype if cut or (out.dtype == np.float32 and dtype != np.float32) else None
     window = pictures.window._replace(between=between, saturate=saturate)
-    pictures.filters.means(window, pictures.x, pictures.out, dtype)
-    make_boolean(out)
-    return True
+    return pictures.call(
+        pictures.filters.means, window, dtype,
+        boolean=out.dtype == np.bool_, again=out.dtype.kind not in "biu" or not is_looked_at(x.dtype),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Mean:
     """The means along one axis as a pass."""
 
-    size: int
     axis: int
-    mode: BorderName
+    reach: Reach
     cval: complex
-    origin: int
     saturate: bool
     backend: BackendName | None
 
-    def __call__(self, x: Array, out: Array) -> None:
-        x, place, count, reaches = read_window(x, self.size, self.axis, self.mode, self.origin)
+    @property
+    def size(self) -> int:
+        return self.reach.extent + 1
+
+    def __call__(self, x: Array, out: Array) -> KernelCall | None:
+        reaches = [Reach()] * x.ndim
+        reaches[self.axis] = self.reach
         with read.apart(x, out) as target:
             parts = [(x, target, self.cval)]
             if x.dtype.kind == "c":
@@ -196,8 +208,11 @@ class _Mean:
                     (x.real, target.real, float(np.real(self.cval))),
                     (x.imag, target.imag, float(np.imag(self.cval))),
                 ]
-            for source, into, cval in parts:
-                _means(source, count, place, reaches, float(cval), into, self.saturate, self.backend)  # type: ignore[arg-type]
+            calls = [
+                _means(source, self.size, self.axis, reaches, float(cval), into, self.saturate, self.backend)  # type: ignore[arg-type]
+                for source, into, cval in parts
+            ]
+        return calls[0] if len(calls) == 1 else None
 
 
 def _mean_filter(
@@ -211,17 +226,21 @@ def _mean_filter(
 ) -> LinearFilter:
     reaches = [Reach()] * ndim
     for each in means:
-        _, place, _, along = read_window(np.empty((0,) * ndim), each.size, each.axis, each.mode, each.origin)
-        reaches[place] = along[place]
+        reaches[each.axis] = each.reach
 
-    def run(x: Array, out: Array, cval: complex) -> None:
-        given = [replace(each, cval=cval) for each in means]
+    def run(x: Array, out: Array, cval: complex) -> KernelCall | None:
+        given = [each if each.cval is cval else replace(each, cval=cval) for each in means]
         count = math.prod(each.size for each in means)
         dtype = _exact_dtype(x, out.dtype, count, cval, reaches) if saturate and len(means) > 1 else None
         if dtype is None:
-            passes.run(x, out, given, passes.between(x.dtype, out.dtype, saturate), _two_means, saturate)
-        elif len(given) > 2 or not _two_means(given[0], given[1], x, out):
-            _round_means(passes.run(x, empty(op, out.shape, dtype), given, None, _two_means), count, out)
+            between = passes.between(x.dtype, out.dtype, saturate)
+            return passes.run(x, out, given, between, _two_means, saturate)
+        call = _two_means(given[0], given[1], x, out) if len(given) == 2 else None
+        if call is None:
+            exact = empty(op, out.shape, dtype)
+            passes.run(x, exact, given, None, _two_means)
+            _round_means(exact, count, out)
+        return call
 
     # As one weight each: what they sum to is all that counts here, and there may be millions of them.
     return LinearFilter(op, run, reaches, [np.ones(1)] * len(means), cval, backend, nan_policy, saturate)
@@ -252,12 +271,12 @@ def _round_means(means: Array, count: int, out: Array) -> None:
         out[region] = cast(np.divide(total, number, out=total), out.dtype, True)
 
 
-def _two_means(first: _Mean, second: _Mean, x: Array, out: Array) -> bool:
+def _two_means(first: _Mean, second: _Mean, x: Array, out: Array) -> KernelCall | None:
     if "c" in x.dtype.kind + out.dtype.kind or np.iscomplexobj(first.cval) or second.axis - first.axis != 1:
-        return False
+        return None
     reaches = [Reach()] * x.ndim
     for each in (first, second):
-        reaches[each.axis] = read_window(x, each.size, each.axis, each.mode, each.origin)[3][each.axis]
+        reaches[each.axis] = each.reach
     cval = float(np.real(first.cval))
     return _on_pictures(x, (first.size, second.size), reaches, cval, out, first.saturate, first.backend)
 
@@ -306,17 +325,33 @@ def uniform_filter(
     array([3.33333333, 4.        , 4.66666667])
     """
     x = read.array(input)
-    places = read.check_axes(axes, x.ndim)
+    linear = _mean_over(x.ndim, size, mode, cval, origin, axes, saturate, nan_policy, backend)
+    return linear.applied(x, output, progress)
+
+
+@kept_filters
+def _mean_over(
+    ndim: int,
+    size: int | Iterable[int],
+    mode: ModeLike,
+    cval: complex,
+    origin: int | Iterable[int],
+    axes: AxesLike,
+    saturate: bool,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> LinearFilter:
+    """`uniform_filter` of arrays with so many axes."""
+    places = read.check_axes(axes, ndim)
     given = [
         read.for_each(value, len(places), name)
         for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
     ]
     for each in given[0]:
         read.check_real(each, "size")
-    steps = [
-        _Mean(int(size), place, mode, cval, origin, saturate, backend)
+    means = [
+        _Mean(place, window_reach(int(size), mode, origin), cval, saturate, backend)
         for place, size, mode, origin in zip(places, *given, strict=True)
         if size > 1
     ]
-    linear = _mean_filter("uniform_filter", steps, x.ndim, cval, nan_policy, saturate, backend)
-    return linear.applied(x, output, progress)
+    return _mean_filter("uniform_filter", means, ndim, cval, nan_policy, saturate, backend)

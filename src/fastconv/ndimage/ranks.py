@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import SupportsIndex
@@ -19,12 +19,14 @@ from fastconv.filtering.blocks import Reach, block, reach, regions
 from fastconv.filtering.casting import cast
 from fastconv.filtering.extrema import box_filter, footprint_filter, worst
 from fastconv.filtering.folding import folded
+from fastconv.filtering.known import kept_filters
 from fastconv.filtering.missing import Missing, NanPolicy
 from fastconv.filtering.network import MOST_COUNTED, MOST_PIXELS, Network, ranked_pictures, select, selection
 from fastconv.filtering.ordered import OrderFilter
 from fastconv.filtering.parts import touched_regions
+from fastconv.filtering.pictures import KernelCall
 from fastconv.filtering.sliding import extrema, ranks_along
-from fastconv.ndimage.extrema import extreme_filter
+from fastconv.ndimage.extrema import extremes
 from fastconv.progress import ProgressLike
 from fastconv.typing import Array, ArrayLike, BackendName
 
@@ -124,7 +126,7 @@ def median_filter(
     array([3., 5., 5., 5., 9.])
     """
     return _rank_filter(
-        "median_filter", input, lambda count: count // 2, size, footprint, output, mode, cval, origin, axes,
+        "median_filter", input, 50.0, size, footprint, output, mode, cval, origin, axes,
         nan_policy, progress, backend,
     )  # fmt: skip
 
@@ -172,11 +174,8 @@ def percentile_filter(
     if not 0 <= part <= 100:
         raise RuntimeError(f"invalid percentile: {percentile}, needs one from -100 to 100")
 
-    def rank(count: int) -> int:
-        return count - 1 if part == 100 else int(count * float(part) / 100.0)
-
     return _rank_filter(
-        "percentile_filter", input, rank, size, footprint, output, mode, cval, origin, axes,
+        "percentile_filter", input, float(part), size, footprint, output, mode, cval, origin, axes,
         nan_policy, progress, backend,
     )  # fmt: skip
 
@@ -184,7 +183,7 @@ def percentile_filter(
 def _rank_filter(
     op: str,
     input: ArrayLike,
-    which: int | Callable[[int], int],
+    which: int | float,
     size: SizeLike,
     footprint: ArrayLike | None,
     output: OutputLike,
@@ -196,57 +195,84 @@ def _rank_filter(
     progress: ProgressLike | None,
     backend: BackendName | None,
 ) -> Array:
-    """`which` is the rank, or says which one it is among so many pixels."""
+    """`which` is the rank, or as a float the percentage of the pixels that are before it."""
     x = read.array(input)
     size = read.size_or_footprint(size, footprint, 4)
     read.real(x)
+    window = None if footprint is None else read.window("footprint", footprint)
+    order = _rank_of(op, x.shape, which, size, window, mode, cval, origin, axes, nan_policy, backend)
+    return order.applied(x, output, progress)
+
+
+def _rank(which: int | float, count: int) -> int:
+    """The place that `which` is among so many pixels; where it is a rank, maybe beyond them."""
+    if isinstance(which, float):
+        return count - 1 if which == 100 else int(count * which / 100.0)
+    return which + (count if which < 0 else 0)
+
+
+@kept_filters
+def _rank_of(
+    op: str,
+    x_shape: tuple[int, ...],
+    which: int | float,
+    size: SizeLike,
+    footprint: Array | None,
+    mode: ModeLike,
+    cval: float,
+    origin: int | Iterable[int],
+    axes: AxesLike,
+    nan_policy: NanPolicy,
+    backend: BackendName | None,
+) -> OrderFilter:
+    """A filter of arrays of that shape."""
+    ndim = len(x_shape)
     cval = read.number(cval)
-    places = read.check_axes(axes, x.ndim)
+    places = read.check_axes(axes, ndim)
     if footprint is not None:
-        window = read.window("footprint", footprint).astype(bool)
+        window = footprint.astype(bool)
         count = int(np.count_nonzero(window))
     elif size is None:
         raise RuntimeError("no footprint or filter size provided: needs size or footprint")
     else:
         pixels = [read.integer(each, "size") for each in read.for_each(size, len(places), "size")]
         window, count = np.broadcast_to(True, pixels), math.prod(pixels)
-    window = read.widen(window, places, x.ndim)
-    origins = read.spread(read.for_each(origin, len(places), "origin"), places, x.ndim, 0)
+    window = read.widen(window, places, ndim)
+    origins = read.spread(read.for_each(origin, len(places), "origin"), places, ndim, 0)
     for shift, pixels in zip(origins, window.shape, strict=True):
         read.check_origin(shift, pixels)
-    rank = which(count) if callable(which) else which
-    rank += count if rank < 0 else 0
+    rank = _rank(which, count)
     if not 0 <= rank < count:
-        given = rank if callable(which) else which
+        given = rank if isinstance(which, float) else which
         raise RuntimeError(
             f"rank not within filter footprint size: rank is {given}, but needs {-count} to {count - 1}"
         )
     if rank in (0, count - 1):
         if not isinstance(mode, str):
-            mode = read.spread(read.for_each(mode, len(places), "mode"), places, x.ndim, "constant")
+            mode = read.spread(read.for_each(mode, len(places), "mode"), places, ndim, "constant")
         combine = np.minimum if rank == 0 else np.maximum
         box, shape = (window.shape, None) if count == window.size else (None, window)
-        return extreme_filter(
-            op, x, box, shape, None, output, mode, cval, origins, combine, None, nan_policy, progress, backend
+        return extremes(
+            op, x_shape, box, shape, None, mode, cval, origins, combine, None, nan_policy, backend
         )  # fmt: skip
     border = read.one_border(mode)
     reaches = [reach(pixels, shift, border) for pixels, shift in zip(window.shape, origins, strict=True)]
-    ranks = _Ranks.of(x.shape, window, count, rank, reaches, backend)
+    ranks = _Ranks.of(x_shape, window, count, rank, reaches, backend)
     if count == window.size:
         extrema = box_filter(
-            op, x.shape, list(enumerate(reaches)), cval, np.maximum, nan_policy, backend
+            op, x_shape, list(enumerate(reaches)), cval, np.maximum, nan_policy, backend
         )  # fmt: skip
     else:
-        extrema = footprint_filter(op, x.shape, window, None, reaches, cval, np.maximum, nan_policy, backend)
-    if not callable(which) and nan_policy == "omit":
+        extrema = footprint_filter(op, x_shape, window, None, reaches, cval, np.maximum, nan_policy, backend)
+    if not isinstance(which, float) and nan_policy == "omit":
         raise ValueError(
             f"{op}: nan_policy is 'omit', but rank is {rank} of {count}, which windows with fewer pixels may not have: "
             "needs the smallest or the largest, or percentile_filter"
         )
     omit = partial(_without_missing, ranks, extrema, which)
     return OrderFilter(
-        op, ranks.reaches, ranks.into, omit, extrema.windows, cval, backend, nan_policy
-    ).applied(x, output, progress)
+        op, ranks.reaches, ranks.into, omit, extrema.windows, cval, backend, nan_policy, ranks.nbytes
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -284,42 +310,48 @@ class _Ranks:
         return self.count if self.times is None else self.times.size
 
     @property
+    def nbytes(self) -> int:
+        return self.window.nbytes + (0 if self.times is None else self.times.nbytes)
+
+    @property
     def axis(self) -> int | None:
         """That along which the whole window lies, each pixel counting once."""
         if self.times is not None or not max(self.window.shape) == self.window.size == self.count:
             return None
         return self.window.shape.index(self.count)
 
-    def into(self, x: Array, out: Array, cval: float) -> None:
+    def into(self, x: Array, out: Array, cval: float) -> KernelCall | None:
         if not x.size:
-            return  # of any dtype, as in SciPy
+            return None  # of any dtype, as in SciPy
         if x.ndim == 1 and x.dtype.newbyteorder("=") == np.float16:  # which SciPy takes of one axis alone
             wide = empty("ndimage", x.shape, np.dtype(np.float32))
             self.into(x.astype(np.float32), wide, cval)
             with np.errstate(over="ignore"):
                 out[...] = cast(wide, out.dtype)
-            return
+            return None
         read.check_type(x.dtype)
         read.check_type(out.dtype)
         with read.apart(x, out) as target:
             dtype = x.dtype.newbyteorder("=")
             held = cast(np.array(cval, np.float64), dtype)[()]
             few = self.count <= MOST_PIXELS
-            network = Network(selection(self.count, self.rank) if few else (), self.rank)
-            if self.times is not None or not ranked_pictures(
-                x, self.window, network, self.reaches, held, target, self.backend
-            ):
+            call = None
+            if self.times is None:
+                network = Network(selection(self.count, self.rank) if few else (), self.rank)
+                call = ranked_pictures(x, self.window, network, self.reaches, held, target, self.backend)
+            if call is None:
                 extents = [each.extent for each in self.reaches]
                 bound = _NETWORK_BLOCK if few else None if self.axis is None else _LINE_BLOCK
                 for region in regions(out.shape, extents, dtype.itemsize, bound):
                     pixels = block(x, self.reaches, region, held, dtype)
                     target[region] = cast(_ranked(pixels, self), out.dtype)
+        return call
 
 
 def _without_missing(
     ranks: _Ranks,
     extrema: OrderFilter,
-    which: int | Callable[[int], int],
+    which: int | float,
     x: Array,
     out: Array,
     cval: float,
@@ -347,7 +379,7 @@ def _without_missing(
             left, same = np.unique(
                 ranks.count - (gone[places][:, ranks.window] * times).sum(1), return_inverse=True
             )
-            fewer = [max(0, which(number)) if callable(which) else which for number in map(int, left)]
+            fewer = [max(0, _rank(which, number)) for number in map(int, left)]
             values[places] = _pick(pixels[places][:, ranks.window], np.array(fewer)[same], ranks.times)
         out[region][touched[region]] = cast(values[touched[region]], out.dtype)
 

@@ -26,9 +26,9 @@ class Filters:
         window: Window,
         first: Weights,
         second: Weights | None,
+        dtype: np.dtype[Any],
         x: Array,
         out: Array,
-        dtype: np.dtype[Any],
     ) -> bool:
         return bool(
             self._engine.filter_sums(
@@ -36,7 +36,7 @@ class Filters:
             )
         )
 
-    def means(self, window: Window, x: Array, out: Array, dtype: np.dtype[Any]) -> None:
+    def means(self, window: Window, dtype: np.dtype[Any], x: Array, out: Array) -> None:
         self._engine.filter_means(_picture(window, x, out), x, out, _DTYPES[dtype], get_num_threads())
 
     def scores(self, products: Array, mean: Array, square: Array, length: float, flat: float) -> None:
