@@ -46,7 +46,21 @@ ALIKE = {
     "size": (
         partial(ndimage.median_filter, BYTES),
         [
-            *(3, 3.0, np.int64(3), Three.THREE, [3, 3], (3, 3.0), [3, True], (3, 1), 1, True, 1.0, [[3, 3]]),
+            *(
+                3,
+                3.0,
+                np.int64(3),
+                Three.THREE,
+                [3, 3],
+                [3, 3.0],
+                [3, True],
+                [3, 1],
+                (3, 1),
+                1,
+                True,
+                1.0,
+                [[3, 3]],
+            ),
             np.array([3, 3]),
         ],
     ),
@@ -94,7 +108,7 @@ ALIKE = {
         partial(ndimage.convolve1d, BYTES),
         [
             *([1, 2], [1.0, 2.5], np.array([1.0, 2.5]), np.array([1, 2], "u1"), np.array([1, 2], ">f4")),
-            *([[1, 2]], [1j, 2], [True, True], 3),
+            *(np.array([1, 2], "f4"), np.array([1, 2], "f4").view("i4"), [[1, 2]], [1j, 2], [True, True], 3),
         ],
     ),
     "rank": (lambda rank: ndimage.rank_filter(BYTES, rank, 3), [4, 4.0, -5, 0, 8, -1, 9, True, 1]),
@@ -130,6 +144,13 @@ def test_arguments_that_are_almost_the_same(backend, name):
     function, values = ALIKE[name]
     results = check_like_new([lambda value=value: function(value) for value in values])
     assert len(set(results)) > 1
+
+
+def test_integers_of_all_kinds_are_sizes(backend):
+    expected = ndimage.median_filter(BYTES, 3)
+    for size in (Three.THREE, np.uint8(3), np.array(3), (Three.THREE, np.int64(3))):
+        for _ in range(2):
+            np.testing.assert_array_equal(ndimage.median_filter(BYTES, size), expected)
 
 
 def test_a_result_has_the_layout_of_its_own_array(backend):
@@ -169,21 +190,28 @@ def test_integers_that_no_sum_of_float64_holds():
         assert len(set(check_like_new(calls))) == len(calls)
 
 
-@pytest.mark.parametrize("function", [ndimage.correlate, ndimage.minimum_filter, ndimage.gaussian_filter])
-def test_arguments_may_be_changed_afterwards(backend, function):
+@pytest.mark.parametrize(
+    ("function", "name", "first"),
+    [
+        (ndimage.correlate, "weights", np.tri(3)),
+        (ndimage.correlate1d, "weights", np.array([0.5, 2.0])),
+        (ndimage.minimum_filter, "footprint", np.tri(3)),
+        (ndimage.gaussian_filter, "sigma", np.array([1.0, 2.0])),
+    ],
+)
+def test_arguments_may_be_changed_afterwards(backend, function, name, first):
     """Both ways: an earlier filter keeps what it was made of, and another array of the same numbers is the same."""
-    name = {ndimage.correlate: "weights", ndimage.minimum_filter: "footprint"}.get(function, "sigma")
-    first = {"weights": np.tri(3), "footprint": np.tri(3), "sigma": np.array([1.0, 2.0])}[name]
+    fastconv.clear_cache()
     given = first.copy()
     before = function(X, **{name: given})
     given[...] = given[::-1].copy()
     changed = function(X, **{name: given})
+    others = function(X[1:], **{name: first})
     fastconv.clear_cache()
+    np.testing.assert_array_equal(before, function(X, **{name: first}))
+    np.testing.assert_array_equal(others, function(X[1:], **{name: first}))
     np.testing.assert_array_equal(changed, function(X, **{name: given}))
     assert not np.array_equal(before, changed)
-    given[...] = 1
-    np.testing.assert_array_equal(before, function(X, **{name: first}))
-    np.testing.assert_array_equal(before, function(X, **{name: first}))
 
 
 def test_lists_may_be_changed_afterwards(backend):
