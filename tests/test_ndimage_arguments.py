@@ -75,6 +75,11 @@ ODD = {
         lambda: ndimage.percentile_filter(KERNEL, None, 3), TypeError, "percentile must be a real number, not None",
     ),
     "size": (lambda: ndimage.median_filter(KERNEL, 2.5), TypeError, "size must be an integer, not 2.5"),
+    "size of an element": (
+        lambda: ndimage.grey_opening(KERNEL, 2.5), TypeError, "size must be an integer, not 2.5",
+    ),
+    "size below 0": (lambda: ndimage.median_filter(KERNEL, -3), ValueError, "size is -3, .* needs 1 at least"),
+    "weight": (lambda: ndimage.convolve1d(KERNEL, 3), IndexError, "weights is 3, but needs one axis"),
     "weights": (
         lambda: ndimage.correlate(KERNEL, np.zeros((0, 3))), RuntimeError, r"shape \(0, 3\), but no axis may be empty",
     ),

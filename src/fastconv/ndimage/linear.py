@@ -181,6 +181,8 @@ def _along_axis(
     """Weights along one axis, turned round or not, as a filter of an array with `ndim` axes."""
     shift = read.integer(origin, "origin")
     if turned:
+        if not kernel.ndim:
+            raise IndexError(f"weights is {kernel}, but needs one axis")
         kernel = kernel[::-1]
         shift = -shift - (1 - kernel.shape[0] % 2)
     elif kernel.dtype.kind == "c":

@@ -403,7 +403,11 @@ class _Element:
             for name, each in (("structure", self.structure), ("footprint", self.footprint))
         )
         given = footprint if footprint is not None else structure
-        pixels = read.for_each(self.size, len(places), "size") if given is None else given.shape
+        if given is None:
+            sizes = read.for_each(self.size, len(places), "size")
+            pixels = tuple(read.integer(each, "size") for each in sizes)
+        else:
+            pixels = given.shape
         if len(pixels) < len(places):
             raise RuntimeError(f"footprint.ndim ({len(pixels)}) must match len(axes) ({len(places)})")
         shifts = [read.integer(each, "origin") for each in read.for_each(self.origin, len(places), "origin")]

@@ -28,6 +28,7 @@ from fastconv.filtering.pictures import KernelCall
 from fastconv.filtering.sliding import extrema, ranks_along
 from fastconv.ndimage.extrema import extremes
 from fastconv.progress import ProgressLike
+from fastconv.text import echo
 from fastconv.typing import Array, ArrayLike, BackendName
 
 __all__ = ["median_filter", "percentile_filter", "rank_filter"]
@@ -236,6 +237,8 @@ def _rank_of(
         raise RuntimeError("no footprint or filter size provided: needs size or footprint")
     else:
         pixels = [read.integer(each, "size") for each in read.for_each(size, len(places), "size")]
+        if min(pixels, default=0) < 0:
+            raise ValueError(f"size is {echo(size)}, but no window has fewer than 0 pixels: needs 1 at least")
         window, count = np.broadcast_to(True, pixels), math.prod(pixels)
     window = read.widen(window, places, ndim)
     origins = read.spread(read.for_each(origin, len(places), "origin"), places, ndim, 0)
