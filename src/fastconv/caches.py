@@ -58,20 +58,26 @@ class Store(Generic[R]):
     def __init__(self, name: str, most: int, count: int = 1024) -> None:
         self._most, self._count = most, count
         self._known: dict[Hashable, tuple[int, R]] = {}
+        self._size = 0  # threads that keep results at the same moment may leave it a little off, until all go
         # How large a result is, and itself; None where it is not known.
         self.find: Callable[[Hashable], tuple[int, R] | None] = self._known.get
-        CACHES.append(Cache(name, self._known.clear, self.held))
+        CACHES.append(Cache(name, self.clear, self.held))
 
     def held(self) -> int:
         return sum(size for size, _ in list(self._known.values()))
+
+    def clear(self) -> None:
+        self._known.clear()
+        self._size = 0
 
     def keep(self, key: Hashable, result: R) -> bool:
         size = bytes_of(result)
         if size > self._most // 2:
             return False
-        if len(self._known) >= self._count or self.held() + size > self._most:
-            self._known.clear()
+        if len(self._known) >= self._count or self._size + size > self._most:
+            self.clear()
         self._known[key] = size, result
+        self._size += size
         return True
 
 
