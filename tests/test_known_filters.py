@@ -151,6 +151,9 @@ def test_integers_of_all_kinds_are_sizes(backend):
     for size in (Three.THREE, np.uint8(3), np.array(3), (Three.THREE, np.int64(3))):
         for _ in range(2):
             np.testing.assert_array_equal(ndimage.median_filter(BYTES, size), expected)
+    np.testing.assert_array_equal(
+        ndimage.grey_opening(BYTES, np.uint8(3), origin=1), ndimage.grey_opening(BYTES, 3, origin=1)
+    )
 
 
 def test_a_result_has_the_layout_of_its_own_array(backend):
