@@ -110,16 +110,37 @@ static void settle(const fc_filter_pass *p, const real *const *rows, int64_t cha
     }
 }
 
+/* How many sums along a row are made where it lies, after the first group of vectors: whole groups, none of which reads
+ * beyond the row's ends. */
+static int64_t sums_in_place(const weighing_job *j, const band *b, int64_t group) {
+    const fc_filter *f = j->f;
+    band inside = inside_row(f, b->pixel, b->pixel_end + f->kernel_w - 1);
+    if (f->x_type != (FC_DOUBLE ? FC_P_F64 : FC_P_F32) || j->across->doubt >= 0) return 0;
+    if ((inside.pixel - b->pixel) * f->channels > group) return 0;
+    return max64(0, (inside.pixel_end - b->pixel - f->kernel_w + 1) * f->channels / group - 1) * group;
+}
+
 /* A row of the ring. Beyond the picture it is the constant, which the second pass sees as it is. */
 static void fetch_row(const weighing_job *j, const band *b, int64_t row, real *to, real *spare) {
     const fc_filter *f = j->f;
     const char *image = j->x + b->image * f->x_image;
-    int64_t pixels = b->pixel_end - b->pixel, n = pixels * f->channels;
+    int64_t pixels = b->pixel_end - b->pixel, n = pixels * f->channels, reach = f->kernel_w - 1;
     int sums = j->early && f->rows[row] >= 0;
     const real *only = spare;
-    FC_NAME(filter_read_row)(sums ? spare : to, f, image, row, b->pixel, pixels + f->kernel_w - 1);
-    if (!sums) return;
-    sum_single(&j->along, &only, to, n);
+    if (!sums) {
+        FC_NAME(filter_read_row)(to, f, image, row, b->pixel, pixels + reach);
+        return;
+    }
+    int64_t group = SINGLE * VL * f->channels, middle = sums_in_place(j, b, group), done = 0;
+    if (middle) {
+        FC_NAME(filter_read_row)(spare, f, image, row, b->pixel, SINGLE * VL + reach);
+        sum_single(&j->along, &only, to, group);
+        only = (const real *)(image + f->rows[row] * f->x_row) + (b->pixel - f->before) * f->channels + group;
+        sum_single(&j->along, &only, to + group, middle);
+        done = group + middle, only = spare;
+    }
+    FC_NAME(filter_read_row)(spare, f, image, row, b->pixel + done / f->channels, pixels - done / f->channels + reach);
+    sum_single(&j->along, &only, to + done, n - done);
     settle(j->across, &only, f->channels, to, n);
     FC_NAME(filter_narrow)(to, f, n);
 }
