@@ -184,7 +184,7 @@ static COLD double cost(const fc_conv *p) {
     operands o = FC_NAME(operands_of)(p);
     double length = (double)(o.channels * o.elements), panels = (double)ceil_div(o.batch, panel_images(&o));
     double tiles = (double)(o.groups * ceil_div(o.batch, EDGE) * ceil_div(o.filters, EDGE));
-    double step = (double)(min64(o.batch, EDGE) * EDGE) * STEPPING(0.65) + 2;
+    double step = (double)(min64(o.batch, EDGE) * EDGE) * PRODUCT_CYCLES + STEPPING(2);
     double weights = (double)weight_bytes(p);
     double cycles = tiles * (length / VL * step + MOVING(90)) / 2;
     if (weights > (double)fc_l2_bytes() / 2) cycles += fc_stream_cycles(weights * panels / 2, weights);
