@@ -180,6 +180,11 @@ int64_t fc_conv_weight_form(const fc_conv *p, int kernel) {
     return k->weight_form ? k->weight_form(p) : 0;
 }
 
+int fc_conv_sums_rows(const fc_conv *p, int kernel, const fc_epilogue *e) {
+    const fc_conv_kernel *k = kernel_of(p, kernel);
+    return k->sums_rows && k->sums_rows(p, e);
+}
+
 size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads) {
     return kernel_of(p, kernel)->workspace_bytes(p, threads);
 }

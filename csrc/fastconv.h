@@ -44,12 +44,15 @@ typedef struct {
     double cycles;
 } fc_conv;
 
-/* What happens to a finished sum: + bias[channel], + residual (of the output's shape), activation. And what happens
- * before to images that kernels of direct.h see through one tap: they are multiplied with a number for each image and
- * channel, their `gate`, or NULL; or, where the convolution is `rescaled`, a channel's pixels become
- * max(x * scale[channel] + shift[channel], 0). */
+enum { FC_SUMMED = 64 };
+/* What happens to a finished sum: + bias[channel], + residual (of the output's shape), activation; and, where
+ * fc_conv_sums_rows says so, each channel's results are added up along rows, in pieces of FC_SUMMED pixels, to
+ * `row_sums` (batch, rows, pieces, channels), or NULL. What happens before to images that kernels of direct.h see
+ * through one tap: they are multiplied with a number for each image and channel, their `gate`, or NULL; or, where the
+ * convolution is `rescaled`, a channel's pixels become max(x * scale[channel] + shift[channel], 0). */
 typedef struct {
     const void *bias, *residual, *slopes, *gate, *scale, *shift;
+    void *row_sums;
     int activation;
     double a, b;
 } fc_epilogue;
@@ -86,6 +89,7 @@ int fc_conv_sums_alike(const fc_conv *p, int kernel);
 size_t fc_conv_weight_bytes(const fc_conv *p, int kernel);
 int64_t fc_conv_weight_form(const fc_conv *p, int kernel); /* equal where images of both sizes can share them */
 size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads); /* of one thread */
+int fc_conv_sums_rows(const fc_conv *p, int kernel, const fc_epilogue *e); /* is that less than reading them again? */
 int fc_conv_prepares(const fc_conv *p, int kernel); /* or are the user's weights ready as they are? */
 int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads);
 int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
@@ -319,7 +323,7 @@ enum {
 
 typedef struct {
     fc_conv p;
-    fc_epilogue epilogue; /* the residual is the second operand, the gate the third */
+    fc_epilogue epilogue; /* the residual is the second operand, the gate the third, the row sums' place the fourth */
     int kernel;
     const void *packed;
 } fc_step_conv;

@@ -271,13 +271,17 @@ static int work_tiles(const void *context, int64_t begin, int64_t end) {
     depthwise_tile t = {
         .weights = j->weights, .channels = p->channels, .out_row = p->out_width * p->channels, .e = j->e};
     t.kind = finish_kind_of(j->e, &t.between);
+    real *row_sums = j->e->row_sums;
+    t.sums_row = ceil_div(p->out_width, FC_SUMMED) * p->channels;
     for (int64_t task = begin; task < end; task++) {
-        int64_t image = task / j->parts, y = task % j->parts * TILE_ROWS;
+        int64_t image = task / j->parts, y = task % j->parts * TILE_ROWS, row = image * p->out_height + y;
         int status = fc_called_off();
         if (status) return status;
         t.rows = min64(TILE_ROWS, p->out_height - y);
+        if (row_sums) clear_reals(row_sums + row * t.sums_row, t.rows * t.sums_row);
         for (int64_t x = 0; x < p->out_width; x += TILE_PIXELS) {
-            int64_t first = ((image * p->out_height + y) * p->out_width + x) * p->channels;
+            int64_t first = (row * p->out_width + x) * p->channels;
+            if (row_sums) t.row_sums = row_sums + row * t.sums_row + x / FC_SUMMED * p->channels;
             t.columns = min64(TILE_PIXELS, p->out_width - x);
             t.out = j->out + first, t.residual = j->e->residual ? (const real *)j->e->residual + first : NULL;
             find_pixels(&t, p, j->x + image * p->height * p->width * p->channels, y, x, zeros);
@@ -446,6 +450,13 @@ static int64_t weight_form(const fc_conv *given) {
     return by_planes(&plain);
 }
 
+/* Where results are stored without a call, one for their sums would take as long as reading them again. */
+static COLD int sums_rows(const fc_conv *given, const fc_epilogue *e) {
+    const fc_conv plain = plain_of(given);
+    bounds between;
+    return tiled(&plain) && finish_kind_of(e, &between) == FINISH_CALL;
+}
+
 const fc_conv_kernel FC_NAME(depthwise) = {
     .accepts = accepts,
     .cost = cost,
@@ -455,4 +466,5 @@ const fc_conv_kernel FC_NAME(depthwise) = {
     .prepare = prepare,
     .run = run_all,
     .weight_form = weight_form,
+    .sums_rows = sums_rows,
 };

@@ -24,6 +24,8 @@ typedef struct {
     real *out;
     int64_t channels, out_row, rows, columns; /* from a row of outputs to the next; outputs that exist */
     const fc_epilogue *e;
+    real *row_sums; /* NULL, or where FINISH_CALL adds a row's results, those of the next row `sums_row` behind */
+    int64_t sums_row;
     bounds between;
     finish_kind kind;
 } depthwise_tile;
@@ -31,14 +33,21 @@ typedef struct {
 /* Where the channels of a vector begin. */
 static int64_t vector_start(int64_t channels, int64_t vector) { return min64(vector * VL, channels - VL); }
 
-/* Finishes a tile's sums of the vector of channels from `c` on, where that takes more than bounds. */
+/* Finishes a tile's sums of the vector of channels from `c` on, where that takes more than bounds. Channels that the
+ * vector before had, too, count once in sums of rows. */
 static NOINLINE void finish_tile(const depthwise_tile *t, int64_t c, vec (*sums)[TILE_PIXELS]) {
     const channel_lanes channels = without_bias(neighbours(values_from(t->e, c), 0, VL));
-    for (int64_t y = 0; y < t->rows; y++)
+    const lanes own = lane_numbers() >= (lane)(round_up(c, VL) - c);
+    for (int64_t y = 0; y < t->rows; y++) {
+        vec row = zero();
         for (int64_t x = 0; x < t->columns; x++) {
             int64_t at = y * t->out_row + x * t->channels + c;
-            finish(t->out + at, sums[y][x], channels, t->residual ? t->residual + at : NULL, VL, t->e);
+            row += finish(t->out + at, sums[y][x], channels, t->residual ? t->residual + at : NULL, VL, t->e);
         }
+        if (!t->row_sums) continue;
+        real *to = t->row_sums + y * t->sums_row + c;
+        store(to, load(to) + choose(own, row, zero()));
+    }
 }
 
 INLINE

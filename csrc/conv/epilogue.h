@@ -102,11 +102,13 @@ vec finished(vec x, channel_lanes c, int64_t n, const fc_epilogue *e) {
     return activate(x, e);
 }
 
-/* Finishes n lanes of these channels; `residual` is NULL or what belongs to out[0..n). */
+/* Finishes n lanes of these channels; `residual` is NULL or what belongs to out[0..n). Returns what is there now. */
 INLINE
-void finish(real *out, vec x, channel_lanes c, const real *residual, int64_t n, const fc_epilogue *e) {
+vec finish(real *out, vec x, channel_lanes c, const real *residual, int64_t n, const fc_epilogue *e) {
     if (residual) c.bias += load_up_to(residual, n);
-    store_up_to(out, finished(x, c, n, e), n);
+    x = finished(x, c, n, e);
+    store_up_to(out, x, n);
+    return x;
 }
 
 /* What happens to a sum that began with its bias. Unrolled kernels do the first two in line, and call for what takes

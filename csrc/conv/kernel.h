@@ -30,6 +30,8 @@ typedef struct {
     double (*flops)(const fc_conv *p);
     /* Tells prepared weights apart that differ with the image's size; NULL where they do not. */
     int64_t (*weight_form)(const fc_conv *p);
+    /* Does it make such an epilogue's `row_sums`? NULL where it never does. */
+    int (*sums_rows)(const fc_conv *p, const fc_epilogue *e);
 } fc_conv_kernel;
 
 #endif

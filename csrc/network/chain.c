@@ -135,6 +135,8 @@ static int set_members(chain *c, const fc_step *steps) {
     member *members = c->members;
     for (int64_t i = 0; i < c->count; i++) {
         const fc_step *s = &steps[i];
+        /* Bands have some rows between twice. */
+        if (s->kind == FC_STEP_CONV && s->operands[3] >= 0 && i + 1 < c->count) return 0;
         if (s->kind == FC_STEP_CONV   ? !conv_member(s, &members[i])
             : s->kind == FC_STEP_POOL ? !pool_member(s, &members[i])
                                       : s->kind != FC_STEP_ELEMENTWISE)
@@ -185,11 +187,11 @@ static fc_conv conv_of_rows(const member *l, rows in, rows out) {
 }
 
 static int run_conv(const member *l, rows in, rows out, const void *x, const char *residual, const char *gate,
-                    void *result) {
+                    char *row_sums, void *result) {
     const fc_step_conv *s = &l->step->of.conv;
     fc_conv p = conv_of_rows(l, in, out);
     fc_epilogue e = s->epilogue;
-    e.residual = residual, e.gate = gate;
+    e.residual = residual, e.gate = gate, e.row_sums = row_sums;
     return fc_conv_run(&p, s->kernel, x, s->packed, &e, result, 1);
 }
 
@@ -223,7 +225,10 @@ static int run_rows(const chain *c, const member *l, int64_t image, rows in, row
     if (residual) residual += (image * l->out_height + out.first) * out_row_bytes(c, l);
     const char *gate = s->operands[2] < 0 ? NULL : c->places[s->operands[2]];
     if (gate) gate += image * l->channels * c->item;
-    return run_conv(l, in, out, x, residual, gate, result);
+    char *row_sums = s->operands[3] < 0 ? NULL : c->places[s->operands[3]];
+    int64_t pieces = (l->out_width + FC_SUMMED - 1) / FC_SUMMED;
+    if (row_sums) row_sums += (image * l->out_height + out.first) * pieces * l->out_channels * c->item;
+    return run_conv(l, in, out, x, residual, gate, row_sums, result);
 }
 
 /* ---- bands ---- */

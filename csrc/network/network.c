@@ -13,6 +13,7 @@ static int run_step(const fc_step *s, void *const *places, int threads) {
         case FC_STEP_CONV: {
             fc_epilogue e = s->of.conv.epilogue;
             e.residual = operands[1], e.gate = operands[2];
+            e.row_sums = s->operands[3] < 0 ? NULL : places[s->operands[3]];
             return fc_conv_run(&s->of.conv.p, s->of.conv.kernel, x, s->of.conv.packed, &e, out, threads);
         }
         case FC_STEP_PRODUCT:

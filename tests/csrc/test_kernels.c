@@ -134,6 +134,16 @@ static fc_conv either_way(fc_conv p) {
     return p;
 }
 
+/* The sums along the rows of NHWC results, in pieces. */
+static void sum_rows(const double *results, int64_t rows, int64_t width, int64_t channels, double *sums) {
+    int64_t pieces = (width + FC_SUMMED - 1) / FC_SUMMED;
+    memset(sums, 0, (size_t)(rows * pieces * channels) * sizeof(double));
+    for (int64_t i = 0; i < rows * width * channels; i++) {
+        int64_t c = i % channels, x = i / channels % width, row = i / channels / width;
+        sums[(row * pieces + x / FC_SUMMED) * channels + c] += results[i];
+    }
+}
+
 static int check_conv(fc_conv p) {
     if (p.height < 1 || p.width < 1) return 0;
     fc_conv empty = p;
@@ -156,19 +166,26 @@ static int check_conv(fc_conv p) {
            terms = (double)(p.channels * p.filters / p.groups * p.kernel_h * p.kernel_w),
            tolerance = p.dtype == FC_F32 ? 2e-4 + 1e-6 * terms : 1e-12 + 1e-14 * terms;
     reference(&p, x, w, &e, want);
+    int64_t width = p.transposed ? p.width : p.out_width, rows = results / own / width;
+    int64_t summed = rows * ((width + FC_SUMMED - 1) / FC_SUMMED) * own;
+    void *row_sums = fill(summed, p.dtype);
+    double *want_sums = malloc((size_t)summed * sizeof(double));
+    sum_rows(want, rows, width, own, want_sums);
     int failures = 0;
     for (int kernel = 0; kernel < fc_conv_kernel_count(); kernel++) {
         if (!fc_conv_accepts(&p, kernel)) continue;
         void *packed = aligned_alloc(64, (fc_conv_weight_bytes(&p, kernel) + 127) & ~(size_t)63);
         int threads = (int)pick(1, 3);
         int status = fc_conv_workspace_bytes(&p, kernel, threads) > 64 << 20;
-        forget(out, results, p.dtype);
+        forget(out, results, p.dtype), forget(row_sums, summed, p.dtype);
+        e.row_sums = fc_conv_sums_rows(&p, kernel, &e) && pick(0, 1) ? row_sums : NULL;
         if (pick(0, 1))
             status = fc_conv_run_once(&p, kernel, x, w, packed, &e, out, threads);
         else
             status =
                 fc_conv_prepare(&p, kernel, w, packed, threads) | fc_conv_run(&p, kernel, x, packed, &e, out, threads);
         double worst = largest_error(out, want, results, p.dtype);
+        if (e.row_sums) worst = fmax(worst, largest_error(row_sums, want_sums, summed, p.dtype) / FC_SUMMED);
         if (status || !(worst <= tolerance)) {
             printf(
                 "%s: error %g (status %d), x %ldx%ldx%ldx%ld, %ld filters, kernel %ldx%ld, groups %ld, layout %d, "
@@ -182,6 +199,7 @@ static int check_conv(fc_conv p) {
         free(packed);
     }
     free(x), free(out), free(w), free(bias), free(slopes), free(residual), free(want);
+    free(row_sums), free(want_sums);
     return failures;
 }
 

@@ -86,6 +86,7 @@ cdef extern from "fastconv.h" nogil:
     size_t fc_conv_workspace_bytes(const fc_conv *p, int kernel, int threads)
     int fc_conv_prepares(const fc_conv *p, int kernel)
     int fc_conv_prepare(const fc_conv *p, int kernel, const void *weight, void *packed, int threads)
+    int fc_conv_sums_rows(const fc_conv *p, int kernel, const fc_epilogue *e)
     int fc_conv_run(const fc_conv *p, int kernel, const void *x, const void *packed, const fc_epilogue *e, void *out,
                     int threads)
     int fc_conv_run_once(const fc_conv *p, int kernel, const void *x, const void *weight, void *packed,
@@ -114,7 +115,7 @@ cdef extern from "fastconv.h" nogil:
 
     enum:
         FC_MOST_OPERANDS
-        FC_MOST_AXES, FC_MOST_CHAINED
+        FC_MOST_AXES, FC_MOST_CHAINED, FC_SUMMED
         FC_MOST_INSTRUCTIONS
         FC_MOST_TEMPORARIES
         FC_STEP_CONV

@@ -217,8 +217,8 @@ cdef class Conv:
         cdef void *source = data(x)
         cdef void *weights = data(packed)
         cdef void *to = data(out)
-        e.bias, e.residual, e.slopes, e.gate = data(bias), data(residual), NULL, NULL
-        e.scale = e.shift = NULL
+        memset(&e, 0, sizeof(fc_epilogue))
+        e.bias, e.residual = data(bias), data(residual)
         e.activation, e.a, e.b = activation, a, b
         with nogil:
             status = fc_conv_run(&self.p, kernel, source, weights, &e, to, threads)

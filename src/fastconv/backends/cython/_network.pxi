@@ -4,6 +4,7 @@
 
 MOST_AXES = FC_MOST_AXES
 MOST_CHAINED = FC_MOST_CHAINED
+SUMMED = FC_SUMMED
 MOST_ROW_BYTES = FC_MOST_ROW_BYTES
 
 
@@ -112,6 +113,20 @@ cdef class Network:
         if not 0 <= step < self.count or self.steps[step].kind != FC_STEP_CONV or self.steps[step].operands[1] >= 0:
             raise ValueError("no convolution without a residual")
         self.steps[step].of.conv.p.out_channels = channels
+
+    def sums_rows(self, Py_ssize_t step):
+        """Is it a convolution whose kernel can do `sum_rows`, and is that worth it?"""
+        if not 0 <= step < self.count or self.steps[step].kind != FC_STEP_CONV:
+            return False
+        conv = &self.steps[step].of.conv
+        return bool(fc_conv_sums_rows(&conv.p, conv.kernel, &conv.epilogue))
+
+    def sum_rows(self, Py_ssize_t step, int sums):
+        """Let a convolution write sums along the rows of its results, too, in pieces of SUMMED pixels, to the
+        place of (batch, rows, pieces, channels)."""
+        if not self.sums_rows(step):
+            raise ValueError("no convolution that sums rows")
+        self.steps[step].operands[3] = sums
 
     def product(self, ConvShortcut known, int x, int weight, int packed, int out):
         """With weights that an earlier step makes; the place `packed` has room for the prepared ones."""

@@ -210,8 +210,8 @@ cdef class ConvShortcut(Shortcut):
         elif not self.takes(out) or not apart(out, x) or not (bias is None or apart(out, bias)):
             return None
         cdef void *to = cnp.PyArray_DATA(out)
+        memset(&e, 0, sizeof(fc_epilogue))
         e.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
-        e.residual = e.slopes = e.gate = e.scale = e.shift = NULL
         e.activation, e.a, e.b = self.activation, self.a, self.b
         cdef PyThreadState *others = let_others_run(self.p.cycles)
         if self.far:
@@ -403,8 +403,7 @@ cdef class GradientShortcut:
                 grad_bias = self.grad_bias.result()
         except MemoryError:
             return None
-        nothing.bias = nothing.residual = nothing.slopes = nothing.gate = nothing.scale = nothing.shift = NULL
-        nothing.activation, nothing.a, nothing.b = 0, 0, 0
+        memset(&nothing, 0, sizeof(fc_epilogue))
         cdef void *to_x = data(grad_x)
         cdef void *to_weight = data(grad_weight)
         cdef void *to_bias = data(grad_bias)

@@ -68,6 +68,9 @@ class CompiledRun:
         self._touched: list[tuple[int, ...]] = []
         for node in graph.nodes:
             self._add(node, builder)
+        # Later nodes may have let a step make more.
+        steps = zip(self.steps, self._touched, strict=True)
+        self._touched = [step.touched if isinstance(step, Step) else touched for step, touched in steps]
         self._network = builder.network
         self._chain()
         self._constants = builder.constants
@@ -88,7 +91,7 @@ class CompiledRun:
         if added:
             self._extend_segment(before, len(builder.steps))
             self.steps += added
-            self._touched += [(*step.reads, step.out) for step in added]
+            self._touched += [step.touched for step in added]
         if done:
             return
         places = self._places

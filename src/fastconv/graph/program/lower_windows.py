@@ -8,7 +8,7 @@ from typing import Any
 from fastconv.backends.cython import BACKEND
 from fastconv.execution.convolution import read_bias
 from fastconv.graph.costs import words_of
-from fastconv.graph.graph import Node
+from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations.conv import row
 from fastconv.graph.operations.windows import Windows
 from fastconv.graph.program.lowering import Before, Builder, attributes_of, lowers
@@ -18,7 +18,7 @@ from fastconv.graph.remade import Remade
 from fastconv.problem.convolution import ConvProblem, with_algorithm
 from fastconv.problem.layout import batch_shape
 from fastconv.problem.options import Activation
-from fastconv.problem.pooling import PoolProblem, Reducer, adaptive, sliding, some_jump
+from fastconv.problem.pooling import PoolProblem, Reducer, SlidingWindows, adaptive, sliding, some_jump
 from fastconv.typing import Array
 
 # They may do something to images before.
@@ -98,8 +98,9 @@ def convolution(b: Builder, node: Node) -> bool:
     return True
 
 
-def _pool(b: Builder, node: Node, windows: tuple[Any, Any], reducer: Reducer) -> bool:
-    x, y = node.inputs[0], node.outputs[0]
+def _pool(b: Builder, node: Node, windows: tuple[Any, Any], reducer: Reducer, x: Value | None = None) -> bool:
+    """`x` is what is pooled in place of the node's input."""
+    x, y = x or node.inputs[0], node.outputs[0]
     assert x is not None
     assert y is not None
     shape = image(sizes_of(x))
@@ -154,4 +155,11 @@ def global_pooling(b: Builder, node: Node) -> bool:
         return False
     size = image(sizes_of(x))[2:]
     windows = adaptive(size[0], 1), adaptive(size[1], 1)
-    return _pool(b, node, windows, "sum" if node.operation == "GlobalAveragePool" else "max")
+    if node.operation == "GlobalMaxPool":
+        return _pool(b, node, windows, "max")
+    sums = b.row_sums(x)
+    if sums is not None:
+        pieces = sizes_of(sums)[3]
+        of_rows = SlidingWindows(pieces, 1, pieces, pieces, 0, 1, (0, pieces), divisor=size[1])
+        return _pool(b, node, (windows[0], of_rows), "sum", sums)
+    return _pool(b, node, windows, "sum")

@@ -18,6 +18,7 @@ import fastconv.backends.cython._engine as _engine
 from fastconv.backends.cython import BACKEND
 from fastconv.backends.protocol import Work
 from fastconv.execution.memory import check_memory
+from fastconv.graph.costs import words_of
 from fastconv.graph.error import ModelError, errors_of
 from fastconv.graph.graph import Node, Value
 from fastconv.graph.operations import TABLE
@@ -56,6 +57,8 @@ class Step:
         What it does, where that is not what the node does.
     problem : ConvProblem or None
         Of a convolution or dense layer, as it is to be done.
+    beside : tuple of int
+        What it makes beside `out`.
     """
 
     node: Node
@@ -67,6 +70,12 @@ class Step:
     cycles: float = 0.0
     words: str = ""
     problem: ConvProblem | None = None
+    beside: tuple[int, ...] = ()
+
+    @property
+    def touched(self) -> tuple[int, ...]:
+        """All places that it reads or writes, `out` the last."""
+        return (*self.reads, *self.beside, self.out)
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,8 @@ class Before:
 
 # Those whose lowering asks what they may do to images before.
 _CONVOLUTIONS = ("Conv", "fastconv.Conv")
+# The pixels of a row for whose sum it is worth to write it and read it again.
+_LEAST_SUMMED = 8
 # Their results may be some channels of larger images of NHWC.
 _WIDE = ("direct_channels", "winograd2", "winograd3", "winograd4")
 
@@ -265,6 +276,25 @@ class Builder:
             return False
         self.network.widen(place, sizes_of(whole)[1])
         return True
+
+    def row_sums(self, value: Value) -> Value | None:
+        """The sums of images along their rows, (batch, channels, rows, pieces of a row) in NHWC, made by the
+        convolution that makes the images; None where it cannot, or where that saves nothing."""
+        place = self._makers.get(self.places.of(value))
+        if not self._fuses or place is None or not self.network.sums_rows(place):
+            return None
+        step = self.steps[place]
+        if step.node.outputs[0] is not value or step.problem is None:
+            return None
+        batch, channels, height, width = step.problem.result_in("NCHW")
+        if width < _LEAST_SUMMED:
+            return None
+        if not step.beside:
+            sums = self.scratch((batch, channels, height, -(-width // _engine.SUMMED)), value.dtype)
+            self._last.add(id(self.places.values[sums]))
+            self.network.sum_rows(place, sums)
+            step.beside, step.words = (sums,), f"{step.words or words_of(step.node)} + sums of rows"
+        return self.places.values[step.beside[0]]
 
     def part(self, whole: int, offset: int, like: Value) -> int:
         """What lies so many bytes from the start of a place."""

@@ -163,7 +163,8 @@ def _in_c(run: CompiledRun, step: Step) -> StepInfo:
     reads = [values[place] for place in step.reads]
     moves = step.algorithm == "copy"
     # Of a copy what is written is read, too; its operands may be parts of larger arrays.
-    moved = 2 * bytes_of(_smaller(reads, out)) if moves else sum(map(bytes_of, [*reads, out]))
+    made = [*(values[place] for place in step.beside), out]
+    moved = 2 * bytes_of(_smaller(reads, out)) if moves else sum(map(bytes_of, [*reads, *made]))
     size = moved + step.weight_bytes
     named = base_name(node) in _MATRIX_NODES or moves
     return StepInfo(
