@@ -78,6 +78,16 @@ ODD = {
     "size of an element": (
         lambda: ndimage.grey_opening(KERNEL, 2.5), TypeError, "size must be an integer, not 2.5",
     ),
+    "colours": (
+        lambda: ndimage.correlate(np.ones((4, 4, 3)), KERNEL),
+        RuntimeError,
+        r"weights.ndim \(2\) must match .* or axes=\(0, 1\) to filter along the first ones",
+    ),
+    "more axes": (
+        lambda: ndimage.correlate(np.ones(4), KERNEL),
+        RuntimeError,
+        r"weights has shape \(3, 3\), but needs 1 axes",
+    ),
     "size below 0": (lambda: ndimage.median_filter(KERNEL, -3), ValueError, "size is -3, .* needs 1 at least"),
     "weight": (lambda: ndimage.convolve1d(KERNEL, 3), IndexError, "weights is 3, but needs one axis"),
     "weights": (

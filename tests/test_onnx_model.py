@@ -76,7 +76,7 @@ def test_sources_that_are_none(tmp_path):
     [
         ({}, ValueError, r"needs inputs \['x'\], but got \[\]"),
         ({"x": X, "z": X}, ValueError, "but got"),
-        (None, ValueError, r"needs its inputs \['x'\], by name"),
+        (None, ValueError, r"got 0 of its inputs \['x'\], but needs each, by name"),
         (X[:, :2], ValueError, r"'x' has shape \(2, 2, 12, 12\), but needs \('N', 3, 12, 12\)"),
         (X[0], ValueError, "shape"),
         (X.astype(np.float64), TypeError, "'x' is float64, but needs float32"),
@@ -93,6 +93,11 @@ def test_inputs_of_other_kinds():
     whole = np.rint(X * 10).astype(np.int8)
     np.testing.assert_array_equal(loaded(whole), loaded(whole.astype(np.float32)))
     np.testing.assert_array_equal(loaded(X[:, :, ::-1]), loaded(X[:, :, ::-1].copy()))
+
+
+def test_one_shape_is_that_of_the_only_input(backend):
+    for shape in (X.shape, [*X.shape]):
+        np.testing.assert_array_equal(load(classifier()).compile(shape)(X), load(classifier())(X))
 
 
 def test_any_batch(backend):

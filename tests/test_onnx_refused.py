@@ -338,7 +338,7 @@ def test_inputs_in_their_order():
     for given in ([one, other], (one, other), {"b": other, "a": one}):
         np.testing.assert_array_equal(loaded(given), [2, 3])
     for given in ([one], [one, other, one], one, np.stack([one, other])):
-        with pytest.raises(ValueError, match=r"needs its inputs \['a', 'b'\]"):
+        with pytest.raises(ValueError, match=r"of its inputs \['a', 'b'\], but needs each"):
             loaded(given)
 
 

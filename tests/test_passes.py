@@ -92,6 +92,13 @@ def test_what_is_not_there():
         optimise(net.graph(y), input_shapes={"x0": (2, 4, 6)})
     with pytest.raises(ValueError, match=r"input_shapes has \(1, 4, 6, 6\)"):
         optimise(net.graph(y), input_shapes={"x0": (1, 4, 6, 6)})
+    with pytest.raises(TypeError, match=r"input_shapes is 'x0', but needs the shapes of inputs by name: x0"):
+        optimise(net.graph(y), input_shapes="x0")
+    for shape in (5, (1.5, 4, 6, 6), ("N", 4, 6, 6)):
+        with pytest.raises(
+            TypeError, match=r"input_shapes has .* for 'x0', but a shape is a tuple of integers"
+        ):
+            optimise(net.graph(y), input_shapes={"x0": shape})
 
 
 def test_the_result_says_its_inputs_as_they_were_given():

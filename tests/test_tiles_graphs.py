@@ -259,6 +259,15 @@ def turned(net, x):
     return net("Transpose", net("Relu", x), perm=(0, 1, 3, 2))
 
 
+def test_networks_of_nn_see_pictures_that_memory_does_not_hold():
+    net = nn.Sequential(nn.Conv2D(8, 3, padding="same"), nn.Conv2D(1, 3, padding="same")).build(
+        (1, 1, 64, 64)
+    )
+    made = tiles.tiling(net, (1, 1, 1 << 20, 1 << 20), 64)
+    assert made.output_shape == (1, 1, 1 << 20, 1 << 20)
+    assert made.memory < 1 << 24
+
+
 @pytest.mark.parametrize(
     ("layer", "words"),
     [

@@ -96,7 +96,10 @@ class Network:
         if len(names) > 1 and isinstance(x, (list, tuple)) and len(x) == len(names):
             return [*x]
         if len(names) != 1 or x is None:
-            raise ValueError(f"{self._word}: needs its inputs {names}, by name or in that order")
+            count = len(x) if isinstance(x, (list, tuple)) else 0 if x is None else 1
+            raise ValueError(
+                f"{self._word}: got {count} of its inputs {names}, but needs each, by name or in that order"
+            )
         return [x]
 
     def _constants(self) -> set[str]:
@@ -147,7 +150,9 @@ def _read(word: str, tensor: Tensor, given: Any) -> Any:
         if tensor.dtype == object and array.dtype.kind in "US":
             return array.astype(object)
         if not np.can_cast(array.dtype, tensor.dtype, "safe"):
-            raise TypeError(f"{word}: input {tensor.name!r} is {array.dtype}, but needs {tensor.dtype}")
+            raise TypeError(
+                f"{word}: input {tensor.name!r} is {array.dtype}, but needs {tensor.dtype}, as by astype"
+            )
         array = array.astype(tensor.dtype)
     if array.shape != tensor.shape and tensor.shape is not None and not _fits(array.shape, tensor.shape):
         raise ValueError(f"{word}: input {tensor.name!r} has shape {array.shape}, but needs {tensor.shape}")

@@ -320,10 +320,8 @@ class Module(Stateful):
         >>> [step.operation for step in program.steps()]
         ['Conv 3x3 + relu']
         """
-        graph = self.graph(input_shape)
         shapes = export.shapes_of("compile", input_shape)
-        frozen = _with_own_constants(graph)
-        return Program(frozen, shapes, get_backend(), optimize=optimize, tune=tune)
+        return Program(frozen_graph(self, input_shape), shapes, get_backend(), optimize=optimize, tune=tune)
 
     def summary(self, input_shape: Any) -> Summary:
         """What each layer gives, holds, costs and sees.
@@ -389,8 +387,9 @@ class Module(Stateful):
         return self.load_state_dict(files.read(path)[0], strict)
 
 
-def _with_own_constants(graph: Graph) -> Graph:
-    """Copies of the arrays, which a training goes on to change."""
+def frozen_graph(net: Module, input_shape: Any) -> Graph:
+    """A network as it is now, with copies of the arrays that a training goes on to change."""
+    graph = net.graph(input_shape)
     for node in graph.nodes:
         for value in node.reads():
             if value.is_constant:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastconv.backends import get_backend, use_backend
@@ -89,7 +89,7 @@ class Model(Network):
 
     def compile(
         self,
-        input_shapes: Mapping[str, ShapeLike] | None = None,
+        input_shapes: Mapping[str, ShapeLike] | Sequence[int] | None = None,
         *,
         optimize: bool = True,
         stop_after: str | None = None,
@@ -99,8 +99,8 @@ class Model(Network):
 
         Parameters
         ----------
-        input_shapes : dict of str to tuple of int, optional
-            The shapes of inputs, by name; needed where the file leaves sizes open.
+        input_shapes : dict of str to tuple of int, or tuple of int, optional
+            The shapes of inputs, by name, or that of the only one; needed where the file leaves sizes open.
         optimize : bool
             Whether nodes are fused and simplified; without, the program runs the file's nodes one by one.
         stop_after : str, optional
@@ -117,13 +117,14 @@ class Model(Network):
 
         Raises
         ------
-        ValueError
+        ValueError, TypeError
             If a shape is missing or does not fit, there is no such pass, or the backend cannot be tuned.
         """
         backend = self._backend or get_backend()
-        return Program(
-            self.graph, input_shapes or {}, backend, optimize=optimize, stop_after=stop_after, tune=tune
-        )
+        shapes: Any = input_shapes or {}
+        if isinstance(input_shapes, (tuple, list)) and len(self.inputs) == 1:
+            shapes = {self.inputs[0].name: input_shapes}
+        return Program(self.graph, shapes, backend, optimize=optimize, stop_after=stop_after, tune=tune)
 
     def summary(self) -> str:
         """List the nodes, with what is known of their outputs, and their constants.

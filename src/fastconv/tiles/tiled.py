@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv.arguments import integer
+from fastconv.backends import get_backend
 from fastconv.graph.graph import Graph
 from fastconv.graph.program import Program
 from fastconv.onnx.model import Model
@@ -253,9 +254,14 @@ def read(source: Any, parts: tuple[tuple[slice, ...], ...]) -> Array:
 
 
 def opened(op: Any, shape: tuple[int, ...]) -> Any:
-    """A network of `fastconv.nn` as a program, with the weights that it has now; what else there is as it is."""
-    nn = sys.modules.get("fastconv.nn")  # which takes long to load, for those who have none
-    return op.compile((1, *shape[1:])) if nn is not None and isinstance(op, nn.Module) else op
+    """A network of `fastconv.nn` as a model, with the weights that it has now; what else there is as it is.
+
+    Not as a program: for that of a large picture there need not be memory.
+    """
+    module = sys.modules.get("fastconv.nn.module")  # which takes long to load, for those who have none
+    if module is None or not isinstance(op, module.Module):
+        return op
+    return Model(module.frozen_graph(op, (1, *shape[1:])), get_backend())
 
 
 def network_of(op: Any, shape: tuple[int, ...], dtype: Any, algorithm: str | None) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from fastconv.graph.passes.shapes import shapes
 from fastconv.graph.passes.transposes import transposes
 from fastconv.graph.passes.types import refine
 from fastconv.graph.verifier import verify
+from fastconv.text import echo
 
 Pass = Callable[[Editor], None]
 
@@ -146,17 +148,26 @@ def _loops(graph: Graph, other: Graph) -> Iterator[tuple[Graph, Graph]]:
 
 def _set_shapes(graph: Graph, input_shapes: Mapping[str, Sequence[int]]) -> None:
     inputs = {value.name: value for value in graph.inputs}
+    if not isinstance(input_shapes, Mapping):
+        raise TypeError(
+            f"input_shapes is {echo(input_shapes)}, but needs the shapes of inputs by name: {', '.join(inputs)}"
+        )
     for name, given in input_shapes.items():
         if name not in inputs:
-            raise ValueError(f"optimise: input_shapes has {name!r}, but the inputs are {', '.join(inputs)}")
-        value, shape = inputs[name], tuple(int(size) for size in given)
+            raise ValueError(f"input_shapes has {name!r}, but the inputs are {', '.join(inputs)}")
+        try:
+            value, shape = inputs[name], tuple(map(operator.index, given))
+        except TypeError:
+            raise TypeError(
+                f"input_shapes has {echo(given)} for {name!r}, but a shape is a tuple of integers"
+            ) from None
         declared = value.shape
         fits = declared is None or (
             len(declared) == len(shape)
             and all(not isinstance(old, int) or old == new for old, new in zip(declared, shape, strict=True))
         )
         if not fits or min(shape, default=0) < 0:
-            raise ValueError(f"optimise: input_shapes has {shape} for {name!r}, but it needs {declared}")
+            raise ValueError(f"input_shapes has {shape} for {name!r}, but it needs {declared}")
         value.shape = shape
 
 
