@@ -238,11 +238,11 @@ def widen(window: Array, axes: tuple[int, ...], ndim: int, name: str = "footprin
         window = np.expand_dims(window, tuple(axis for axis in range(ndim) if axis not in axes))
     if window.ndim != ndim or 0 in window.shape:
         used = sum(size > 0 for size in window.shape)
-        needed = f"{name} has shape {window.shape}, but no axis may be empty"
-        if 0 not in window.shape:
-            axes_for = tuple(range(window.ndim))
-            needed = f"needs {ndim} axes, or axes={axes_for} to filter along the first ones"
-            if not 0 < window.ndim < ndim:
-                needed = f"{name} has shape {window.shape}, but needs {ndim} axes"
+        if 0 in window.shape:
+            needed = f"{name} has shape {window.shape}, but no axis may be empty"
+        elif 0 < window.ndim < ndim:
+            needed = f"needs {ndim} axes, or axes={tuple(range(window.ndim))} to filter along the first ones"
+        else:
+            needed = f"{name} has shape {window.shape}, but needs {ndim} axes"
         raise RuntimeError(f"{name}.ndim ({used}) must match len(axes) ({len(axes)}): {needed}")
     return window
